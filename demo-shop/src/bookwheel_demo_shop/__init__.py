@@ -1,0 +1,1 @@
+"""A deterministic bookshop to crawl."""

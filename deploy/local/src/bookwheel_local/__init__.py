@@ -1,0 +1,1 @@
+"""One machine, no containers: installs, starts, watches and stops the suite."""

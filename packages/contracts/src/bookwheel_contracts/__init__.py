@@ -1,0 +1,43 @@
+"""What crosses a boundary between Bookwheel's services: models, events and errors. No I/O."""
+
+from bookwheel_contracts.accounts import Claims, Scope
+from bookwheel_contracts.books import Book, Change, ChangeKind, Money, Observation, Offer
+from bookwheel_contracts.crawls import (
+    CrawlCounts,
+    CrawlRequest,
+    CrawlRun,
+    RawItem,
+    RunFinished,
+    RunStarted,
+    RunState,
+    StreamMessage,
+    Verdict,
+    parse_stream_message,
+)
+from bookwheel_contracts.predictions import PredictionRecord
+from bookwheel_contracts.problems import BookwheelError, FieldError, Problem
+
+__all__ = [
+    "Book",
+    "BookwheelError",
+    "Change",
+    "ChangeKind",
+    "Claims",
+    "CrawlCounts",
+    "CrawlRequest",
+    "CrawlRun",
+    "FieldError",
+    "Money",
+    "Observation",
+    "Offer",
+    "PredictionRecord",
+    "Problem",
+    "RawItem",
+    "RunFinished",
+    "RunStarted",
+    "RunState",
+    "Scope",
+    "StreamMessage",
+    "Verdict",
+    "parse_stream_message",
+]

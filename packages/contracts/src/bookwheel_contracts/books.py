@@ -1,0 +1,86 @@
+"""The catalogue as the API, the index and the feed see it."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import Field
+
+from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
+
+
+class Money(Contract):
+    """An amount with its currency: a decimal string such as `"51.77"`, and an ISO 4217 code."""
+
+    amount: Decimal = Field(ge=0, max_digits=14, decimal_places=4)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+
+
+class Offer(Contract):
+    """What one page of one source says of a book. `source` and `source_key` identify it."""
+
+    source: str
+    source_key: str = Field(max_length=MAX_KEY_LENGTH)
+    url: str
+    price: Money | None
+    stock: int | None = Field(ge=0)
+    in_stock: bool
+    first_seen: Timestamp
+    last_seen: Timestamp
+
+
+class Book(Contract):
+    """One book. `id` is `isbn:<isbn13>` where a valid ISBN is known, else `<source>:<source_key>`.
+
+    `number` is the book's unique integer in the records: it breaks ties in every sort order and is not part of the
+    public API. `rating` is 0 to 5, `stock` in copies over all offers.
+    """
+
+    id: str = Field(max_length=MAX_KEY_LENGTH)
+    number: int
+    title: str
+    authors: tuple[str, ...] = ()
+    isbn13: str | None = None
+    category: str | None = None
+    description: str | None = None
+    language: str | None = None
+    price: Money | None = None
+    rating: float | None = Field(default=None, ge=0, le=5)
+    rating_count: int | None = Field(default=None, ge=0)
+    stock: int | None = Field(default=None, ge=0)
+    in_stock: bool = False
+    image_url: str | None = None
+    offers: tuple[Offer, ...] = ()
+    first_seen: Timestamp
+    last_seen: Timestamp
+    last_changed: Timestamp
+    revision: int = Field(ge=1)
+
+
+class Observation(Contract):
+    """A price and stock as seen at a moment: written only when one of them changed."""
+
+    source: str
+    source_key: str
+    observed_at: Timestamp
+    price: Money | None
+    stock: int | None
+    in_stock: bool
+
+
+class ChangeKind(StrEnum):
+    ADDED = "added"
+    MODIFIED = "modified"
+    REMOVED = "removed"
+    RESTORED = "restored"
+
+
+class Change(Contract):
+    """One entry of the change feed, in the order of `sequence`."""
+
+    sequence: int
+    book_id: str
+    revision: int
+    kind: ChangeKind
+    fields: tuple[str, ...]
+    changed_at: Timestamp
+    run_id: str | None

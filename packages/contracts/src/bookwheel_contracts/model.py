@@ -1,0 +1,22 @@
+"""The base of every model that crosses a boundary."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
+
+MAX_KEY_LENGTH = 512
+
+
+class Contract(BaseModel):
+    """Immutable, and strict about fields it does not know: a typo in a producer fails at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def format_time(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-01-31T08:15:00.000Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[AwareDatetime, PlainSerializer(format_time, return_type=str, when_used="json")]

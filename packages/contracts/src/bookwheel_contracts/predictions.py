@@ -1,0 +1,22 @@
+"""A served prediction, as it goes to the stream and into the records."""
+
+from bookwheel_contracts.model import Contract, Timestamp
+
+PREDICTION_STREAM = "bookwheel:predictions"
+"""PredictionRecord; read by the consumer group `processor`."""
+
+
+class PredictionRecord(Contract):
+    """`rating`, `low` and `high` are on the scale 0 to 5. `features` are the model's inputs in its own order."""
+
+    prediction_id: str
+    book_id: str | None
+    predicted_at: Timestamp
+    model_name: str
+    model_version: str
+    rating: float
+    low: float
+    high: float
+    features: tuple[float, ...]
+    subject: str
+    traceparent: str

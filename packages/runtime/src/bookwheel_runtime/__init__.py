@@ -1,0 +1,1 @@
+"""What every Bookwheel process is made of: settings, logs, traces, problem responses, token checks."""

@@ -1,0 +1,194 @@
+"""What every HTTP service of the suite does alike: problems, traces, access logs, health, strict parameters."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import cache
+from typing import Any
+
+from bookwheel_contracts.problems import (
+    PROBLEM_TYPE,
+    BookwheelError,
+    FieldError,
+    InvalidParameter,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotFound,
+    PayloadTooLarge,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+from fastapi import Depends, FastAPI, Request, Response, params
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.tokens import TokenVerifier
+from bookwheel_runtime.traces import TRACEPARENT_HEADER, current_trace_id, traced
+
+logger = get_logger(__name__)
+
+ReadinessCheck = Callable[[], Awaitable[None]]
+"""Raises an exception, whose text tells an operator what is missing, while a dependency is away."""
+
+_HTTP_ERRORS: Mapping[int, type[BookwheelError]] = {
+    404: NotFound,
+    405: MethodNotAllowed,
+    406: NotAcceptable,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+}
+_HEALTH_PATHS = frozenset({"/livez", "/readyz"})
+
+
+def problem_response(request: Request, error: BookwheelError) -> Response:
+    problem = error.problem(instance=request.url.path, trace_id=current_trace_id())
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = 'Bearer realm="bookwheel"'
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return Response(problem.model_dump_json(), error.status, headers, PROBLEM_TYPE)
+
+
+def _field_path(location: tuple[int | str, ...]) -> str:
+    """`("body", "books", 3, "title")` becomes `books[3].title`."""
+    path = ""
+    for part in location[1:] if location and location[0] in {"body", "query", "path", "header"} else location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path or "body"
+
+
+def invalid_parameter(error: RequestValidationError) -> InvalidParameter:
+    errors = tuple(
+        FieldError(field=_field_path(tuple(fault["loc"])), code=fault["type"], message=fault["msg"])
+        for fault in error.errors()[:100]
+    )
+    return InvalidParameter("; ".join(f"{fault.field}: {fault.message}" for fault in errors[:5]), errors=errors)
+
+
+@cache
+def _query_parameters(dependant: Dependant) -> frozenset[str]:
+    return frozenset(field.alias for field in get_flat_params(dependant) if isinstance(field.field_info, params.Query))
+
+
+async def reject_unknown_query(request: Request) -> None:
+    """A dependency of every route: a query parameter that the route does not declare is an error that names it."""
+    if not request.scope["query_string"]:
+        return
+    known = _query_parameters(request.scope["route"].dependant)
+    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+    if unknown:
+        errors = tuple(
+            FieldError(field=name, code="unknown_parameter", message="there is no such query parameter")
+            for name in unknown
+        )
+        raise InvalidParameter(
+            f"Unknown query parameter: {', '.join(unknown)}. Known here: {', '.join(sorted(known)) or 'none'}.",
+            errors=errors,
+        )
+
+
+class TraceAndLog:
+    """ASGI middleware: adopts or starts the trace, answers with `traceparent`, and logs one line a request."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+        with traced(Headers(scope=scope).get(TRACEPARENT_HEADER)) as traceparent:
+
+            async def send_with_trace(message: Message) -> None:
+                nonlocal status
+                if message["type"] == "http.response.start":
+                    status = message["status"]
+                    MutableHeaders(scope=message)[TRACEPARENT_HEADER] = traceparent
+                await send(message)
+
+            try:
+                await self._app(scope, receive, send_with_trace)
+            finally:
+                if scope["path"] not in _HEALTH_PATHS:
+                    logger.info(
+                        "request",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=status,
+                        milliseconds=round((time.perf_counter() - started) * 1000, 2),
+                    )
+
+
+def create_app(
+    *,
+    title: str,
+    description: str,
+    token_verifier: TokenVerifier | None,
+    readiness: Mapping[str, ReadinessCheck],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+    | Callable[[FastAPI], AsyncIterator[None]]
+    | None = None,
+) -> FastAPI:
+    """A FastAPI app with the conventions of the suite; the service adds its routers.
+
+    `/livez` answers 200 while the process serves; `/readyz` runs the checks and answers 503 with the reason of each
+    that fails.
+    """
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="0.1.0",
+        lifespan=lifespan,  # type: ignore[arg-type]
+        dependencies=[Depends(reject_unknown_query)],
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.token_verifier = token_verifier
+    app.add_middleware(TraceAndLog)
+
+    @app.exception_handler(BookwheelError)
+    async def bookwheel_error(request: Request, error: BookwheelError) -> Response:
+        return problem_response(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(request, invalid_parameter(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        kind = _HTTP_ERRORS.get(error.status_code)
+        known = kind(str(error.detail)) if kind else InvalidParameter(str(error.detail))
+        return problem_response(request, known)
+
+    @app.exception_handler(Exception)
+    async def unexpected_error(request: Request, error: Exception) -> Response:
+        logger.error("unexpected error", exc_info=error, path=request.url.path)
+        return problem_response(request, BookwheelError("The error is in our log under this trace_id."))
+
+    @app.get("/livez", tags=["meta"])
+    async def livez() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["meta"])
+    async def readyz(response: Response) -> dict[str, Any]:
+        checks: dict[str, str] = {}
+        for name, check in readiness.items():
+            try:
+                await check()
+                checks[name] = "ok"
+            except Exception as error:  # noqa: BLE001 - any fault of a dependency is the answer to this question
+                checks[name] = f"{type(error).__name__}: {error}"
+        ready = all(state == "ok" for state in checks.values())
+        response.status_code = 200 if ready else 503
+        return {"status": "ready" if ready else "not ready", "checks": checks}
+
+    return app

@@ -1,0 +1,1 @@
+"""Ports and adapters: records, search index, streams, response cache."""

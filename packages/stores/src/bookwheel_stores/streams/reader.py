@@ -1,0 +1,90 @@
+"""Reads a stream as a member of a consumer group, taking over what a dead member left behind."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from bookwheel_stores.streams.writer import BODY
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """`deliveries` counts how often the entry was handed out: more than once means that a reader died with it."""
+
+    id: str
+    body: bytes
+    deliveries: int
+
+
+class StreamReader:
+    """At-least-once delivery: an entry stays pending until `acknowledge`, and is claimed from a reader that has been
+    silent for `claim_after` seconds. Acknowledged entries are deleted, so the stream's length is the work left.
+    """
+
+    def __init__(self, redis: Redis, stream: str, *, group: str, consumer: str, claim_after: float = 30.0) -> None:
+        self._redis = redis
+        self._stream = stream
+        self._group = group
+        self._consumer = consumer
+        self._claim_after_ms = int(claim_after * 1000)
+
+    def ensure_group(self) -> None:
+        """Creates stream and group, from the stream's beginning, where they do not exist."""
+        try:
+            self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def read(self, count: int, *, block_ms: int | None = None) -> list[StreamEntry]:
+        """Up to `count` new entries; waits up to `block_ms` for the first one (None: not at all)."""
+        answer = self._with_group(
+            lambda: self._redis.xreadgroup(
+                self._group, self._consumer, {self._stream: ">"}, count=count, block=block_ms
+            )
+        )
+        found = answer[0][1] if answer else []
+        return [StreamEntry(entry_id.decode(), fields.get(BODY, b""), 1) for entry_id, fields in found]
+
+    def claim(self, count: int) -> list[StreamEntry]:
+        """Up to `count` entries that were handed out `claim_after` seconds ago or more and not acknowledged since."""
+        answer = self._with_group(
+            lambda: self._redis.xautoclaim(
+                self._stream, self._group, self._consumer, min_idle_time=self._claim_after_ms, count=count
+            )
+        )
+        found = answer[1]
+        if not found:
+            return []
+        pending = self._redis.xpending_range(
+            self._stream, self._group, min=found[0][0], max=found[-1][0], count=len(found), consumername=self._consumer
+        )
+        deliveries = {entry["message_id"]: int(entry["times_delivered"]) for entry in pending}
+        return [
+            StreamEntry(entry_id.decode(), fields.get(BODY, b""), deliveries.get(entry_id, 1))
+            for entry_id, fields in found
+        ]
+
+    def acknowledge(self, entry_ids: Sequence[str]) -> None:
+        """Marks entries as done and deletes them."""
+        if entry_ids:
+            with self._redis.pipeline(transaction=True) as pipe:
+                pipe.xack(self._stream, self._group, *entry_ids)
+                pipe.xdel(self._stream, *entry_ids)
+                pipe.execute()
+
+    def backlog(self) -> int:
+        """Entries in the stream that are not acknowledged yet."""
+        return int(self._redis.xlen(self._stream))
+
+    def _with_group(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):  # Redis was emptied, or this is the first reader
+                raise
+            self.ensure_group()
+            return call()

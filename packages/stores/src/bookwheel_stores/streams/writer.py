@@ -1,0 +1,30 @@
+"""Publishes messages to a stream in batches."""
+
+from collections.abc import Sequence
+
+from redis import Redis
+
+BODY = b"body"
+"""The one field of every stream entry: the message as JSON."""
+
+
+class StreamWriter:
+    """Appends messages with pipelined `XADD`; a batch is accepted once `publish` returns.
+
+    The stream is never trimmed here: entries are deleted by the reader once acknowledged.
+    """
+
+    def __init__(self, redis: Redis, stream: str) -> None:
+        self._redis = redis
+        self._stream = stream
+
+    def publish(self, bodies: Sequence[str | bytes]) -> None:
+        """Raises redis.RedisError when Redis has not confirmed the whole batch; then any part may have arrived."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for body in bodies:
+                pipe.xadd(self._stream, {BODY: body})
+            pipe.execute()
+
+    def length(self) -> int:
+        """Entries that are not yet acknowledged by the reader."""
+        return int(self._redis.xlen(self._stream))

@@ -1,0 +1,26 @@
+"""Fixtures that several services' tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
+
+
+@pytest.fixture(scope="session")
+def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory = tmp_path_factory.mktemp("redis")
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    with running(redis_command(port, directory), log=directory / "redis.log", ready=lambda: redis_answers(url)):
+        yield url
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    """The URL of a real Redis of this test session, empty at the start of each test."""
+    client = Redis.from_url(_redis_server)
+    client.flushall()
+    client.close()
+    return _redis_server

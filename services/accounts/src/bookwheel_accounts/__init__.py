@@ -1,0 +1,1 @@
+"""Users, API keys, tokens, JWKS and the gateway's verify endpoint."""

@@ -1,0 +1,1 @@
+"""Search, facets, statistics, history and crawls over HTTP."""

@@ -1,0 +1,1 @@
+"""Features, training, evaluation, registry and serving of rating predictions."""

@@ -1,0 +1,1 @@
+"""Crawls bookshop websites and publishes what it finds to a Redis stream."""
