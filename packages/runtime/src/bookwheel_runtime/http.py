@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from functools import cache
 from typing import Any
 
 from bookwheel_contracts.problems import (
@@ -19,7 +18,6 @@ from bookwheel_contracts.problems import (
     UnsupportedMediaType,
 )
 from fastapi import Depends, FastAPI, Request, Response, params
-from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
@@ -71,16 +69,22 @@ def invalid_parameter(error: RequestValidationError) -> InvalidParameter:
     return InvalidParameter("; ".join(f"{fault.field}: {fault.message}" for fault in errors[:5]), errors=errors)
 
 
-@cache
-def _query_parameters(dependant: Dependant) -> frozenset[str]:
-    return frozenset(field.alias for field in get_flat_params(dependant) if isinstance(field.field_info, params.Query))
+def _query_parameters(request: Request) -> frozenset[str]:
+    """The names that the request's route declares; found once a route and kept with its app."""
+    route = request.scope["route"]
+    known: dict[int, frozenset[str]] = request.app.state.query_parameters
+    if id(route) not in known:
+        known[id(route)] = frozenset(
+            field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, params.Query)
+        )
+    return known[id(route)]
 
 
 async def reject_unknown_query(request: Request) -> None:
     """A dependency of every route: a query parameter that the route does not declare is an error that names it."""
     if not request.scope["query_string"]:
         return
-    known = _query_parameters(request.scope["route"].dependant)
+    known = _query_parameters(request)
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         errors = tuple(
@@ -153,6 +157,7 @@ def create_app(
         redirect_slashes=False,
     )
     app.state.token_verifier = token_verifier
+    app.state.query_parameters = {}
     app.add_middleware(TraceAndLog)
 
     @app.exception_handler(BookwheelError)
