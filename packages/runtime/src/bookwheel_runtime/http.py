@@ -109,17 +109,25 @@ class TraceAndLog:
             return
         started = time.perf_counter()
         status = 500
+        started_answer = False
         with traced(Headers(scope=scope).get(TRACEPARENT_HEADER)) as traceparent:
 
             async def send_with_trace(message: Message) -> None:
-                nonlocal status
+                nonlocal status, started_answer
                 if message["type"] == "http.response.start":
+                    started_answer = True
                     status = message["status"]
                     MutableHeaders(scope=message)[TRACEPARENT_HEADER] = traceparent
                 await send(message)
 
             try:
                 await self._app(scope, receive, send_with_trace)
+            except Exception:  # the one place where a bug becomes an answer
+                logger.exception("unexpected error", path=scope["path"])
+                if started_answer:
+                    raise
+                unexpected = BookwheelError("The error is in our log under this trace_id.")
+                await problem_response(Request(scope), unexpected)(scope, receive, send_with_trace)
             finally:
                 if scope["path"] not in _HEALTH_PATHS:
                     logger.info(
@@ -173,11 +181,6 @@ def create_app(
         kind = _HTTP_ERRORS.get(error.status_code)
         known = kind(str(error.detail)) if kind else InvalidParameter(str(error.detail))
         return problem_response(request, known)
-
-    @app.exception_handler(Exception)
-    async def unexpected_error(request: Request, error: Exception) -> Response:
-        logger.error("unexpected error", exc_info=error, path=request.url.path)
-        return problem_response(request, BookwheelError("The error is in our log under this trace_id."))
 
     @app.get("/livez", tags=["meta"])
     async def livez() -> dict[str, str]:

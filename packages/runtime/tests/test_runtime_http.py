@@ -1,0 +1,222 @@
+"""Every service answers errors, unknown parameters and tokens in the same way."""
+
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Annotated, Any
+
+import httpx
+import jwt
+import pytest
+import pytest_asyncio
+from bookwheel_contracts import Claims, Scope
+from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
+from bookwheel_contracts.problems import Conflict
+from bookwheel_runtime.http import create_app
+from bookwheel_runtime.tokens import TokenVerifier, require
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi import Body, Depends, FastAPI, Query
+from pydantic import BaseModel
+
+KEY = ec.generate_private_key(ec.SECP256R1())
+OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
+ISSUER = "bookwheel-test"
+TRACEPARENT = f"00-{'a' * 32}-{'b' * 16}-01"
+
+
+def token(key: ec.EllipticCurvePrivateKey = KEY, *, key_id: str = "one", **changed: object) -> str:
+    now = int(time.time())
+    claims: dict[str, Any] = {
+        "iss": ISSUER,
+        "aud": INTERNAL_AUDIENCE,
+        "sub": "user:1",
+        "iat": now,
+        "exp": now + 60,
+        "scope": "catalog:read",
+        **changed,
+    }
+    return jwt.encode(
+        {name: value for name, value in claims.items() if value is not None}, key, "ES256", {"kid": key_id}
+    )
+
+
+class KeyServer(HTTPServer):
+    requests = 0
+
+
+class _Keys(BaseHTTPRequestHandler):
+    server: KeyServer
+
+    def do_GET(self) -> None:
+        self.server.requests += 1
+        public = jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
+        body = json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Quiet."""
+
+
+@pytest.fixture
+def key_server() -> Iterator[KeyServer]:
+    server = KeyServer(("127.0.0.1", 0), _Keys)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Order(BaseModel):
+    quantity: int
+
+
+def example_app(verifier: TokenVerifier) -> FastAPI:
+    async def broken() -> None:
+        raise ConnectionError("the store is away")
+
+    app = create_app(title="t", description="d", token_verifier=verifier, readiness={"store": broken})
+
+    @app.get("/things")
+    async def things(
+        limit: Annotated[int, Query(ge=1)] = 1, wanted: Annotated[list[str] | None, Query(alias="filter")] = None
+    ) -> dict[str, object]:
+        return {"limit": limit, "filter": wanted}
+
+    @app.get("/mine")
+    async def mine(claims: Annotated[Claims, Depends(require(Scope.CATALOG_READ))]) -> str:
+        return claims.sub
+
+    @app.get("/admin")
+    async def admin(claims: Annotated[Claims, Depends(require(Scope.ADMIN))]) -> str:
+        return claims.sub
+
+    @app.post("/orders")
+    async def orders(order: Annotated[list[Order], Body()]) -> int:
+        return len(order)
+
+    @app.get("/clash")
+    async def clash() -> None:
+        raise Conflict("already there", retry_after=7)
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise RuntimeError("secret text")
+
+    return app
+
+
+@pytest_asyncio.fixture
+async def client(key_server: KeyServer) -> AsyncIterator[httpx.AsyncClient]:
+    verifier = TokenVerifier(jwks_url=f"http://127.0.0.1:{key_server.server_port}/", issuer=ISSUER)
+    transport = httpx.ASGITransport(example_app(verifier), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+async def problem(client: httpx.AsyncClient, path: str, status: int, **options: Any) -> dict[str, Any]:
+    answer = await client.request(options.pop("method", "GET"), path, **options)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert body["instance"] == path.partition("?")[0]
+    assert body["trace_id"]
+    return body
+
+
+async def test_an_unknown_query_parameter_is_named(client: httpx.AsyncClient) -> None:
+    body = await problem(client, "/things?limit=1&lmit=2", 400)
+    assert (body["code"], body["errors"][0]["field"]) == ("invalid_parameter", "lmit")
+    assert (await client.get("/things?filter=a&filter=b&limit=3")).json() == {"limit": 3, "filter": ["a", "b"]}
+
+
+async def test_a_wrong_field_is_named_by_its_path(client: httpx.AsyncClient) -> None:
+    body = await problem(client, "/orders", 400, method="POST", json=[{"quantity": 1}, {"quantity": "many"}])
+    assert body["errors"][0]["field"] == "[1].quantity"
+    assert (await problem(client, "/orders", 400, method="POST", content=b'{"a'))["code"] == "invalid_parameter"
+
+
+async def test_frameworks_errors_are_problems_too(client: httpx.AsyncClient) -> None:
+    assert (await problem(client, "/nothing", 404))["code"] == "not_found"
+    assert (await problem(client, "/things", 405, method="PUT"))["code"] == "method_not_allowed"
+
+
+async def test_our_errors_own_their_status_and_headers(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/clash")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (409, "conflict", "7")
+
+
+async def test_a_bug_says_nothing_of_its_inside(client: httpx.AsyncClient) -> None:
+    body = await problem(client, "/bug", 500)
+    assert "secret" not in json.dumps(body)
+
+
+async def test_the_trace_goes_through(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/nothing", headers={"traceparent": TRACEPARENT})
+    assert answer.json()["trace_id"] == "a" * 32
+    assert answer.headers["traceparent"].split("-")[1] == "a" * 32
+
+
+async def test_readiness_tells_what_is_missing(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/livez")).status_code == 200
+    answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {"store": "ConnectionError: the store is away"}
+
+
+async def test_a_good_token_opens_its_scope_only(client: httpx.AsyncClient) -> None:
+    headers = {"authorization": f"Bearer {token()}"}
+    assert (await client.get("/mine", headers=headers)).json() == "user:1"
+    assert (await problem(client, "/admin", 403, headers=headers))["code"] == "forbidden"
+    assert (await client.get("/admin", headers={"authorization": f"Bearer {token(scope='admin')}"})).status_code == 200
+
+
+def forged(algorithm: str) -> str:
+    claims = jwt.decode(token(), options={"verify_signature": False})
+    key = "" if algorithm == "none" else "x" * 64
+    return jwt.encode(claims, key, algorithm, {"kid": "one"})
+
+
+BAD_TOKENS = {
+    "nothing": "",
+    "noise": "abc",
+    "three parts": "a.b.c",
+    "another key": token(OTHER_KEY),
+    "unknown key id": token(key_id="two"),
+    "expired": token(exp=int(time.time()) - 1),
+    "no expiry": token(exp=None),
+    "for callers": token(aud=PUBLIC_AUDIENCE),
+    "another issuer": token(iss="else"),
+    "no subject": token(sub=None),
+    "unknown scope": token(scope="everything"),
+    "unsigned": forged("none"),
+    "symmetric": forged("HS256"),
+    "tampered": token()[:-4] + "AAAA",
+}
+
+
+@pytest.mark.parametrize("bad", BAD_TOKENS.values(), ids=BAD_TOKENS.keys())
+async def test_a_bad_token_opens_nothing(client: httpx.AsyncClient, bad: str) -> None:
+    answer = await client.get("/mine", headers={"authorization": f"Bearer {bad}"})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_flood_of_unknown_keys_asks_for_the_keys_once(client: httpx.AsyncClient, key_server: KeyServer) -> None:
+    for number in range(20):
+        await client.get("/mine", headers={"authorization": f"Bearer {token(key_id=str(number))}"})
+    assert key_server.requests == 1
+
+
+async def test_keys_out_of_reach_are_no_fault_of_the_caller() -> None:
+    app = example_app(TokenVerifier(jwks_url="http://127.0.0.1:9/", issuer=ISSUER))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        body = await problem(client, "/mine", 503, headers={"authorization": f"Bearer {token()}"})
+    assert body["code"] == "unavailable"
