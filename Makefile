@@ -1,0 +1,62 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help install up down status logs crawl token check test bench lock docs
+
+BIN := .venv/bin
+LOCAL := $(BIN)/bookwheel-local
+PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
+SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/))
+
+# SERVICE=processor or SERVICE=catalog names one folder of services/, packages/, deploy/ or the root.
+ifdef SERVICE
+PARTS = $(or $(firstword $(wildcard services/$(SERVICE) services/$(SERVICE)-* packages/$(SERVICE) deploy/$(SERVICE) $(SERVICE))),$(error SERVICE=$(SERVICE): there is no such part; one of $(notdir $(PROJECTS)) $(SHARED)))
+else
+PARTS = $(PROJECTS) $(SHARED)
+endif
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  SERVICE=processor narrows check, test and logs to one part."
+
+install: ## Install what is missing: uv, the Python environment, Redis and nginx
+	@deploy/local/bootstrap.sh
+
+up: install ## Start the suite, crawl the demo shop, train a first model, print how to use it
+	@$(LOCAL) up
+
+down: ## Stop what `make up` started; data stays
+	@if [ -x $(LOCAL) ]; then $(LOCAL) down; else echo "nothing is installed, so nothing runs"; fi
+
+status: install ## Programs, their health, what waits to be processed, the latest crawls
+	@$(LOCAL) status
+
+logs: install ## Follow the logs (SERVICE=scraper for one; FOLLOW=0 to print and end)
+	@$(LOCAL) logs $(if $(filter 0,$(FOLLOW)),--no-follow) $(SERVICE)
+
+crawl: install ## Crawl a source and follow it (SOURCE=toscrape START_URL=https://…)
+	@$(LOCAL) crawl $(if $(SOURCE),--source "$(SOURCE)") $(if $(START_URL),--start-url "$(START_URL)")
+
+token: install ## Print an access token of the demo user
+	@$(LOCAL) token
+
+check: install ## Lint, format, types, import rules, licences, locks, the gateway's configuration
+	@$(BIN)/ruff check $(if $(SERVICE),$(PARTS),.)
+	@$(BIN)/ruff format --check $(if $(SERVICE),$(PARTS),.)
+	@$(BIN)/python -m bookwheel_local.development.types $(PARTS)
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python -m bookwheel_local.development.repository
+	@$(BIN)/python -m bookwheel_local.development.reference --check
+
+test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
+	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist worksteal $(PARTS) $(ARGS)
+
+bench: install ## Run the benchmarks, print their table, write benchmarks/results.json
+	@$(BIN)/python -m benchmarks
+
+lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
+	@deploy/local/lock.sh
+
+docs: install ## Write the generated pages of docs/reference again
+	@$(BIN)/python -m bookwheel_local.development.reference

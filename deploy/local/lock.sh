@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Writes requirements.lock of the whole suite, then each service's own, which is constrained by it. Keeps the versions that
+# are locked already; `UPGRADE=1 make lock` takes the newest ones.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+UV=$(command -v uv || echo "${BOOKWHEEL_STATE_DIR:-.bookwheel}/tools/bin/uv")
+OPTIONS=(
+  --quiet --universal --python-version 3.11 --generate-hashes
+  --no-emit-index-url --no-annotate --no-header # a lock names no registry, so that any mirror serves it
+)
+SERVICES=()
+while read -r project; do
+  OPTIONS+=(--no-emit-package "$(sed -n '0,/^name = /s/^name = "\(.*\)"/\1/p' "$project")")
+  case $project in services/* | demo-shop/*) SERVICES+=("$(dirname "$project")") ;; esac
+done < <(find packages services demo-shop deploy -maxdepth 2 -name pyproject.toml -not -path '*/.*' | LC_ALL=C sort)
+
+UPGRADES=()
+[ -z "${UPGRADE:-}" ] || UPGRADES+=(--upgrade)
+
+"$UV" pip compile pyproject.toml --group dev "${OPTIONS[@]}" "${UPGRADES[@]}" --output-file requirements.lock
+for service in "${SERVICES[@]}"; do
+  "$UV" pip compile "$service/pyproject.toml" "${OPTIONS[@]}" --constraints requirements.lock \
+    --output-file "$service/requirements.lock"
+done

@@ -1,0 +1,1 @@
+"""What `make check`, `make docs` and the tests of the documentation run."""

@@ -1,0 +1,116 @@
+"""Rules that no linter of code knows: licences, locks, and what no file may name."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+LICENCE = "Apache-2.0"
+ROOT_LOCK = Path("requirements.lock")
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+
+# Spelled in parts, or this file would break its own rule.
+FORBIDDEN = re.compile(
+    "|".join(
+        (
+            r"pypi\." + r"org",
+            r"files\.python" + r"hosted",
+            r"registry\.npm" + r"js",
+            r"index-url" + r"\s*=",
+            r"(?<![\w.])/ro" + r"ot/",
+            r"(?<![\w.])/ho" + r"me/[a-z]",
+            r"(?<![\w./])/wo" + r"rk/",
+        )
+    )
+)
+"""Registry hosts belong to a machine's configuration, and paths of one machine work on no other."""
+
+
+def tracked_files(root: Path) -> list[Path]:
+    """The files that Git knows or would add; none of the ignored ones."""
+    command = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [path for name in answer.split("\0") if name and (path := root / name).is_file()]
+
+
+def forbidden_names(files: Sequence[Path], root: Path) -> Iterator[str]:
+    for path in files:
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue
+        for number, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
+            found = FORBIDDEN.search(line)
+            if found:
+                yield f"{path.relative_to(root)}:{number}: names a registry or a machine's path: {found.group()}"
+
+
+def licence_faults(projects: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
+    for path, project in projects.items():
+        if project["project"].get("license") != LICENCE:
+            yield f'{path}: [project] needs license = "{LICENCE}"'
+
+
+def locked_versions(lock: str) -> dict[str, set[str]]:
+    """Package name → versions; a universal lock may hold several, for different platforms."""
+    versions: dict[str, set[str]] = {}
+    for name, version in _PINNED.findall(lock):
+        versions.setdefault(canonicalize_name(name), set()).add(version)
+    return versions
+
+
+def _requirements(project: Mapping[str, Any]) -> Iterator[Requirement]:
+    for text in project["project"].get("dependencies", []):
+        yield Requirement(text)
+    for group in project.get("dependency-groups", {}).values():
+        for text in group:
+            yield Requirement(text)
+
+
+def lock_faults(projects: Mapping[Path, Mapping[str, Any]], locks: Mapping[Path, str]) -> Iterator[str]:
+    """What a pyproject asks for and the lock beside it, or the root's, does not give. Needs no network."""
+    ours = {canonicalize_name(project["project"]["name"]) for project in projects.values()}
+    versions = {path: locked_versions(text) for path, text in locks.items()}
+    for path, project in projects.items():
+        wanted = [found for found in _requirements(project) if canonicalize_name(found.name) not in ours]
+        for lock_path in {ROOT_LOCK, path.with_name("requirements.lock")} & versions.keys():
+            for requirement in wanted:
+                if not _holds(versions[lock_path], requirement):
+                    yield f"{lock_path}: does not hold {requirement} of {path}; run `make lock`"
+    for lock_path, locked in versions.items():
+        for package in locked:
+            if not locked[package] <= versions[ROOT_LOCK].get(package, set()):
+                yield f"{lock_path}: {package} differs from {ROOT_LOCK}; run `make lock`"
+
+
+def _holds(locked: Mapping[str, set[str]], requirement: Requirement) -> bool:
+    return any(
+        requirement.specifier.contains(version) for version in locked.get(canonicalize_name(requirement.name), ())
+    )
+
+
+def faults(root: Path) -> list[str]:
+    files = tracked_files(root)
+    projects = {
+        path.relative_to(root): tomllib.loads(path.read_text()) for path in files if path.name == "pyproject.toml"
+    }
+    locks = {path.relative_to(root): path.read_text() for path in files if path.name == "requirements.lock"}
+    return [*licence_faults(projects), *lock_faults(projects, locks), *forbidden_names(files, root)]
+
+
+def main() -> int:
+    found = faults(Path.cwd())
+    for fault in found:
+        print(fault, file=sys.stderr)
+    if not found:
+        print("licences, locks and names are in order")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

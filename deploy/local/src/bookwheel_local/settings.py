@@ -1,0 +1,27 @@
+"""Settings of the one-machine suite. What each program is told follows from them (see `layout.py`)."""
+
+from pathlib import Path
+
+from bookwheel_runtime.settings import Settings
+from pydantic import Field, field_validator
+
+
+class LocalSettings(Settings):
+    """The one-machine suite."""
+
+    port_base: int = Field(
+        default=8080,
+        ge=1024,
+        le=65_000,
+        description="The gateway's port; the suite's other ports follow it. Another checkout needs another one.",
+    )
+    demo_books: int = Field(default=1000, ge=1, le=100_000, description="Number of books in the demo shop.")
+    demo_seed: int = Field(default=1588, ge=0, description="Seed of the demo shop: the same seed is the same shop.")
+    start_seconds: float = Field(
+        default=120, gt=0, description="How long `make up` waits for all programs to be ready before it gives up."
+    )
+
+    @field_validator("state_dir")
+    @classmethod
+    def absolute(cls, folder: Path) -> Path:
+        return folder.absolute()
