@@ -1,0 +1,1 @@
+"""Ours beside a floor or a peer: one script a claim, each printing a ratio."""
