@@ -1,0 +1,5 @@
+"""Cached answers and the generation of the index that they belong to."""
+
+from bookwheel_stores.cache.generation import GENERATION_KEY, Generation
+
+__all__ = ["GENERATION_KEY", "Generation"]

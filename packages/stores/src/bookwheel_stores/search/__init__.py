@@ -1,0 +1,6 @@
+"""The search index: one writer that the projection feeds, any number of readers."""
+
+from bookwheel_stores.search.index_writer import IndexBusy, IndexWriter, SearchError
+from bookwheel_stores.search.opening import open_index_writer
+
+__all__ = ["IndexBusy", "IndexWriter", "SearchError", "open_index_writer"]

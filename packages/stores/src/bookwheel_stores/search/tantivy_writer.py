@@ -1,0 +1,100 @@
+"""Writes books to a Tantivy folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import tantivy
+from bookwheel_contracts import Book
+
+from bookwheel_stores.search.index_writer import IndexBusy
+from bookwheel_stores.search.tantivy_schema import build_document, build_schema, index_folder, register_tokenizer
+
+_HEAP_BYTES = 64_000_000
+
+
+class TantivyIndexWriter:
+    """See `IndexWriter`. The lock is the operating system's: it ends with the process that held it."""
+
+    def __init__(self, path: Path) -> None:
+        folder = index_folder(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._schema = build_schema()
+        index = tantivy.Index(self._schema, path=str(folder))
+        register_tokenizer(index)
+        index.config_reader("manual")
+        try:
+            # one thread: more would leave a segment each at every commit
+            self._writer: tantivy.IndexWriter | None = index.writer(_HEAP_BYTES, 1)
+        except ValueError as error:
+            if "LockBusy" not in str(error):
+                raise
+            raise IndexBusy(f"another writer holds {folder}") from error
+        index.reload()
+        self._index = index
+
+    def apply(self, books: Sequence[Book], removed: Sequence[str]) -> None:
+        writer = self._open_writer()
+        indexed = self._indexed_revisions([book.number for book in books])
+        latest: dict[int, Book] = {}
+        for book in books:
+            if book.revision >= max(indexed.get(book.number, 0), _revision_of(latest.get(book.number))):
+                latest[book.number] = book
+        try:
+            for book_id in removed:
+                writer.delete_documents_by_term("id", book_id)
+            for book in latest.values():
+                document = build_document(book)
+                writer.delete_documents_by_term("id", book.id)
+                writer.add_document(document)
+        except BaseException:
+            writer.rollback()
+            raise
+        self._commit(writer)
+
+    def clear(self) -> None:
+        writer = self._open_writer()
+        writer.delete_all_documents()
+        self._commit(writer)
+
+    def count(self) -> int:
+        return self._index.searcher().num_docs
+
+    def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.wait_merging_threads()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_writer(self) -> tantivy.IndexWriter:
+        if self._writer is None:
+            raise ValueError("the index writer is closed")
+        return self._writer
+
+    def _commit(self, writer: tantivy.IndexWriter) -> None:
+        writer.commit()
+        self._index.reload()
+
+    def _indexed_revisions(self, numbers: Sequence[int]) -> dict[int, int]:
+        searcher = self._index.searcher()
+        if not numbers or not searcher.num_docs:
+            return {}
+        query = tantivy.Query.term_set_query(self._schema, "number", numbers)
+        found = [address for _, address in searcher.search(query, limit=len(numbers), count=False).hits]
+        revisions = searcher.fast_field_values("revision", found)
+        return {
+            int(number or 0): int(revision or 0)
+            for number, revision in zip(searcher.fast_field_values("number", found), revisions, strict=True)
+        }
+
+
+def _revision_of(book: Book | None) -> int:
+    return 0 if book is None else book.revision

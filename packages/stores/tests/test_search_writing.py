@@ -1,0 +1,75 @@
+"""The index writer: one at a time, idempotent, and never going back to an older revision."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bookwheel_contracts import Book
+from bookwheel_stores.search import IndexBusy, IndexWriter, open_index_writer
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def book(number: int, *, title: str = "The Moon", revision: int = 1) -> Book:
+    return Book(
+        id=f"demo:{number}",
+        number=number,
+        title=title,
+        revision=revision,
+        first_seen=NOW,
+        last_seen=NOW,
+        last_changed=NOW,
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"tantivy://{tmp_path}/index"
+
+
+@pytest.fixture
+def writer(url: str) -> Iterator[IndexWriter]:
+    with open_index_writer(url) as writer:
+        yield writer
+
+
+def test_books_put_twice_are_there_once(writer: IndexWriter) -> None:
+    writer.apply([book(1), book(2)], [])
+    writer.apply([book(1), book(2)], [])
+    writer.apply([book(2), book(2)], [])
+    assert writer.count() == 2
+
+
+def test_removed_books_are_gone_and_unknown_ones_do_not_matter(writer: IndexWriter) -> None:
+    writer.apply([book(1), book(2)], [])
+    writer.apply([], ["demo:1", "demo:7"])
+    assert writer.count() == 1
+
+
+def test_there_is_one_writer_at_a_time(url: str, writer: IndexWriter) -> None:
+    with pytest.raises(IndexBusy):
+        open_index_writer(url)
+    writer.close()
+    open_index_writer(url).close()
+    with pytest.raises(ValueError, match="closed"):
+        writer.apply([book(1)], [])
+
+
+def test_a_cleared_index_is_empty(writer: IndexWriter) -> None:
+    writer.apply([book(1)], [])
+    writer.clear()
+    assert writer.count() == 0
+
+
+def test_a_batch_that_fails_leaves_nothing_behind(writer: IndexWriter) -> None:
+    with pytest.raises(ValueError, match="beyond"):
+        writer.apply([book(1), book(1 << 40)], [])
+    writer.apply([book(2)], [])
+    assert writer.count() == 1
+
+
+@pytest.mark.parametrize("url", ["tantivy://host/index", "http://localhost:9200", "tantivy:relative", ""])
+def test_an_address_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not a search URL"):
+        open_index_writer(url)
