@@ -76,6 +76,20 @@ class StreamReader:
                 pipe.xdel(self._stream, *entry_ids)
                 pipe.execute()
 
+    def touch(self, entry_ids: Sequence[str]) -> None:
+        """Restarts the time after which these entries may be claimed, for work that outlasts `claim_after`.
+
+        An entry that another reader has claimed meanwhile is left to it.
+        """
+        for entry_id in entry_ids:
+            mine = self._redis.xpending_range(
+                self._stream, self._group, min=entry_id, max=entry_id, count=1, consumername=self._consumer
+            )
+            if mine:
+                self._redis.xclaim(
+                    self._stream, self._group, self._consumer, min_idle_time=0, message_ids=[entry_id], justid=True
+                )
+
     def backlog(self) -> int:
         """Entries in the stream that are not acknowledged yet."""
         return int(self._redis.xlen(self._stream))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from redis import Redis
+from redis.client import Pipeline
 
 BODY = b"body"
 """The one field of every stream entry: the message as JSON."""
@@ -21,9 +22,13 @@ class StreamWriter:
     def publish(self, bodies: Sequence[str | bytes]) -> None:
         """Raises redis.RedisError when Redis has not confirmed the whole batch; then any part may have arrived."""
         with self._redis.pipeline(transaction=False) as pipe:
-            for body in bodies:
-                pipe.xadd(self._stream, {BODY: body})
+            self.append_to(pipe, bodies)
             pipe.execute()
+
+    def append_to(self, pipe: Pipeline, bodies: Sequence[str | bytes]) -> None:
+        """Adds the appends to the caller's pipeline, for a batch that is one transaction with other commands."""
+        for body in bodies:
+            pipe.xadd(self._stream, {BODY: body})
 
     def length(self) -> int:
         """Entries that are not yet acknowledged by the reader."""
