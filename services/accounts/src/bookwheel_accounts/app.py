@@ -1,0 +1,76 @@
+"""Wires the accounts service."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from bookwheel_runtime.http import create_app
+from fastapi import FastAPI
+from sqlalchemy import create_engine
+from starlette.concurrency import run_in_threadpool
+
+from bookwheel_accounts.api_keys import ApiKeyStore
+from bookwheel_accounts.credentials import CredentialCheck
+from bookwheel_accounts.database import is_current
+from bookwheel_accounts.keys import load_key_ring
+from bookwheel_accounts.passwords import PasswordHasher
+from bookwheel_accounts.routes import discovery, keys, logins
+from bookwheel_accounts.services import Services
+from bookwheel_accounts.sessions import SessionStore
+from bookwheel_accounts.settings import AccountsSettings
+from bookwheel_accounts.sign_in import SignIn
+from bookwheel_accounts.suite import Suite
+from bookwheel_accounts.tokens import TokenIssuer
+from bookwheel_accounts.users import UserStore
+
+_SUITE_TIMEOUT = 3.0
+
+
+def build_app(settings: AccountsSettings) -> FastAPI:
+    """Raises KeyFileError where the signing keys can't be used."""
+    ring = load_key_ring(settings.signing_key_file)
+    engine = create_engine(settings.database_url)
+    tokens = TokenIssuer(ring, settings.issuer, settings.access_lifetime, settings.internal_lifetime)
+    users, api_keys = UserStore(engine), ApiKeyStore(engine)
+    sessions = SessionStore(engine, settings.login_lifetime)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        passwords = PasswordHasher(settings.password_workers)
+        async with httpx.AsyncClient(timeout=_SUITE_TIMEOUT) as client:
+            app.state.services = Services(
+                ring=ring,
+                tokens=tokens,
+                users=users,
+                sessions=sessions,
+                api_keys=api_keys,
+                sign_in=SignIn(users, sessions, passwords, settings.registration),
+                credentials=CredentialCheck(tokens, sessions, api_keys),
+                suite=Suite(
+                    {
+                        "accounts": f"http://{settings.host}:{settings.port}",
+                        "catalog-api": settings.catalog_url,
+                        "ml-serving": settings.ml_url,
+                    },
+                    client,
+                ),
+                verify_cache_seconds=settings.verify_cache_seconds,
+            )
+            yield
+        passwords.close()
+        engine.dispose()
+
+    async def database() -> None:
+        if not await run_in_threadpool(is_current, engine):
+            raise RuntimeError("the tables are not current; run: bookwheel-accounts migrate")
+
+    app = create_app(
+        title="Bookwheel accounts",
+        description="Users, API keys and tokens.",
+        token_verifier=None,
+        readiness={"database": database},
+        lifespan=lifespan,
+    )
+    for module in (logins, keys, discovery):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,82 @@
+"""`bookwheel-accounts`: serve, migrate, make keys and users."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+import uvicorn
+from bookwheel_contracts.problems import BookwheelError
+from bookwheel_runtime.logs import configure_logs
+from bookwheel_runtime.settings import load_settings
+from sqlalchemy import create_engine
+
+from bookwheel_accounts.app import build_app
+from bookwheel_accounts.database import upgrade_database
+from bookwheel_accounts.identity import parse_scopes
+from bookwheel_accounts.keys import KeyFileError, make_key_file
+from bookwheel_accounts.passwords import PasswordHasher, check_policy
+from bookwheel_accounts.settings import AccountsSettings
+from bookwheel_accounts.sign_in import NEW_USER_SCOPES, normalize_email
+from bookwheel_accounts.users import UserStore
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bookwheel-accounts", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="run the service")
+    verbs.add_parser("migrate", help="bring the tables of accounts to their current form")
+    keygen = verbs.add_parser("keygen", help="make a signing key")
+    keygen.add_argument("path", type=Path, help="a .pem file, or a folder that gets one more key")
+    create = verbs.add_parser("create-user", help="make a user, or give an existing one this password and these scopes")
+    create.add_argument("email")
+    create.add_argument("--scopes", type=parse_scopes, default=NEW_USER_SCOPES, help='such as "catalog:read admin"')
+    create.add_argument("--password-file", type=Path, help="file with the password; without it, standard input is read")
+    disable = verbs.add_parser("disable-user", help="end a user's logins and keys, and refuse new ones")
+    disable.add_argument("email")
+    return parser
+
+
+def _serve(settings: AccountsSettings) -> None:
+    uvicorn.run(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _create_user(settings: AccountsSettings, arguments: argparse.Namespace) -> None:
+    source: Path | None = arguments.password_file
+    password = (source.read_text() if source else sys.stdin.readline()).rstrip("\r\n")
+    email = normalize_email(arguments.email)
+    check_policy(password, email=email)
+    hasher = PasswordHasher(workers=1)
+    hashed = asyncio.run(hasher.hash(password))
+    hasher.close()
+    user, made = UserStore(create_engine(settings.database_url)).put(email, hashed, arguments.scopes)
+    print(f"{'created' if made else 'updated'} {user.email} {user.user_id}")
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    settings = load_settings(AccountsSettings)
+    configure_logs("accounts", settings.log_level)
+    try:
+        match arguments.verb:
+            case "serve":
+                _serve(settings)
+            case "migrate":
+                upgrade_database(create_engine(settings.database_url))
+            case "keygen":
+                print(make_key_file(arguments.path))
+            case "create-user":
+                _create_user(settings, arguments)
+            case "disable-user":
+                if not UserStore(create_engine(settings.database_url)).disable(normalize_email(arguments.email)):
+                    raise SystemExit(f"there is no user {arguments.email}")
+    except (KeyFileError, BookwheelError, FileExistsError) as error:
+        raise SystemExit(f"bookwheel-accounts: {error}") from error

@@ -1,0 +1,52 @@
+"""Merges the services' OpenAPI documents into the suite's. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_API_PREFIX = "/api/v1/"
+_REFERENCE = "#/components/schemas/"
+
+
+def _renamed(node: Any, names: Mapping[str, str]) -> Any:
+    """A copy with every reference to a schema of `names` pointing to its new name."""
+    if isinstance(node, dict):
+        return {
+            key: _REFERENCE + names.get(value.removeprefix(_REFERENCE), value.removeprefix(_REFERENCE))
+            if key == "$ref" and isinstance(value, str) and value.startswith(_REFERENCE)
+            else _renamed(value, names)
+            for key, value in node.items()
+        }
+    if isinstance(node, list):
+        return [_renamed(value, names) for value in node]
+    return node
+
+
+def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """One document of the public paths of all; of a path in two services, the first one's.
+
+    A schema whose name stands for something else in an earlier service is prefixed by its own service's name.
+    """
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    security: dict[str, Any] = {}
+    for service, document in documents.items():
+        components = document.get("components", {})
+        own = components.get("schemas", {})
+        clashing = {name: f"{service}_{name}" for name, schema in own.items() if schemas.get(name, schema) != schema}
+        renamed = _renamed(document, clashing)
+        for name, schema in renamed.get("components", {}).get("schemas", {}).items():
+            schemas[clashing.get(name, name)] = schema
+        security.update(components.get("securitySchemes", {}))
+        for path, operations in renamed.get("paths", {}).items():
+            if path.startswith(_API_PREFIX):
+                paths.setdefault(path, operations)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Bookwheel",
+            "version": "0.1.0",
+            "description": "One clean, searchable, versioned catalogue of bookshop websites, with rating predictions.",
+        },
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": security},
+    }

@@ -1,0 +1,46 @@
+"""The settings of the accounts service."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from bookwheel_runtime.settings import Settings
+from pydantic import Field
+
+
+class AccountsSettings(Settings):
+    host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
+    port: int = Field(default=8083, ge=1, le=65535, description="Port that the service listens on.")
+    database_url: str = Field(
+        default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="SQLAlchemy URL of the records."
+    )
+    issuer: str = Field(default="bookwheel", min_length=1, description="`iss` of every token of the suite.")
+    signing_key_file: Path = Field(
+        default=Path(".bookwheel/secrets/signing-key.pem"),
+        description="PEM file of the ES256 signing key, or a folder: the last by name signs, all are published.",
+    )
+    access_token_seconds: int = Field(default=900, ge=30, le=86_400, description="Lifetime of an access token.")
+    refresh_token_days: int = Field(default=30, ge=1, le=365, description="Lifetime of a login, refreshed or not.")
+    internal_token_seconds: int = Field(
+        default=60, ge=20, le=600, description="Lifetime of the token that replaces the caller's credential."
+    )
+    verify_cache_seconds: int = Field(
+        default=10, ge=0, le=15, description="How long the gateway may reuse an accepted credential's check."
+    )
+    registration: bool = Field(default=True, description="Whether anyone may register an account.")
+    password_workers: int = Field(
+        default=2, ge=1, le=64, description="Passwords hashed at once; each takes 64 MiB for some 0.1 s."
+    )
+    catalog_url: str = Field(default="http://127.0.0.1:8081", description="Address of the catalog API.")
+    ml_url: str = Field(default="http://127.0.0.1:8082", description="Address of ML serving.")
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.access_token_seconds)
+
+    @property
+    def internal_lifetime(self) -> timedelta:
+        return timedelta(seconds=self.internal_token_seconds)
+
+    @property
+    def login_lifetime(self) -> timedelta:
+        return timedelta(days=self.refresh_token_days)

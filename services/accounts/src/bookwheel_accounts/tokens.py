@@ -1,0 +1,58 @@
+"""Issues and reads the suite's tokens: access tokens for callers, internal ones for the services."""
+
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
+
+from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes
+from bookwheel_accounts.keys import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """Claims: `sub` the user, `scope`, and `sid` or `key`: the login or API key that the token came from."""
+
+    ring: KeyRing
+    issuer: str
+    access_lifetime: timedelta
+    internal_lifetime: timedelta
+
+    def access_token(self, identity: Identity) -> str:
+        return self._token(identity, PUBLIC_AUDIENCE, self.access_lifetime)
+
+    def internal_token(self, identity: Identity) -> str:
+        return self._token(identity, INTERNAL_AUDIENCE, self.internal_lifetime)
+
+    def read_access_token(self, token: str) -> tuple[Identity, int]:
+        """The identity and the expiry in Unix seconds. Raises jwt.InvalidTokenError or ValueError."""
+        return self._read(token, PUBLIC_AUDIENCE)
+
+    def read_internal_token(self, token: str) -> tuple[Identity, int]:
+        """As `read_access_token`, for the token that the gateway sends."""
+        return self._read(token, INTERNAL_AUDIENCE)
+
+    def _token(self, identity: Identity, audience: str, lifetime: timedelta) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": self.issuer,
+            "aud": audience,
+            "sub": identity.user_id,
+            "iat": now,
+            "exp": now + int(lifetime.total_seconds()),
+            "scope": format_scopes(identity.scopes),
+            "sid": identity.session_id,
+            "key": identity.key_id,
+        }
+        return self.ring.sign({name: value for name, value in claims.items() if value is not None})
+
+    def _read(self, token: str, audience: str) -> tuple[Identity, int]:
+        claims = self.ring.read(token, issuer=self.issuer, audience=audience)
+        identity = Identity(
+            user_id=claims["sub"],
+            scopes=parse_scopes(str(claims.get("scope", ""))),
+            session_id=claims.get("sid"),
+            key_id=claims.get("key"),
+        )
+        return identity, int(claims["exp"])
