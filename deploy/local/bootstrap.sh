@@ -12,7 +12,7 @@ TOOLS=$STATE/tools
 LOG=$STATE/logs/install.log
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx, and an ordinary user's PATH does not look
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$*" >&2; } # standard output belongs to the verb, such as `make token`
 
 fail() {
   printf 'make install: %s\n' "$*" >&2

@@ -1,0 +1,140 @@
+"""`bookwheel-local`: one machine, no containers. `make help` shows the same verbs."""
+
+import argparse
+import os
+import sys
+
+from bookwheel_contracts.crawls import CrawlRun, RunState
+from bookwheel_runtime.settings import load_settings
+
+from bookwheel_local.client import SuiteClient
+from bookwheel_local.crawling import accounting, follow, request_crawl
+from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
+from bookwheel_local.first_steps import fill, first_steps
+from bookwheel_local.layout import Layout
+from bookwheel_local.preparation import suite_environment
+from bookwheel_local.progress import Progress
+from bookwheel_local.settings import LocalSettings
+from bookwheel_local.status import backlog, crawl_table, program_table
+from bookwheel_local.suite import Suite, recorded_port_base
+
+_NOT_RUNNING = 3  # what init scripts answer for a program that is not running
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bookwheel-local", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("up", help="start everything, crawl the demo shop, train a first model")
+    verbs.add_parser("down", help="stop everything; data stays")
+    verbs.add_parser("status", help="programs, health, waiting work, latest crawls")
+    logs = verbs.add_parser("logs", help="show the programs' logs")
+    logs.add_argument("program", nargs="?", default="", help="the beginning of a program's name")
+    logs.add_argument("--no-follow", action="store_true", help="print what there is and end")
+    crawl = verbs.add_parser("crawl", help="crawl a source and follow it until all is searchable")
+    crawl.add_argument("--source", default="demo")
+    crawl.add_argument("--start-url")
+    verbs.add_parser("token", help="print an access token of the demo user")
+    return parser
+
+
+def _settings() -> LocalSettings:
+    """A suite that runs keeps its ports for every verb, also where the variable is not set any more."""
+    settings = load_settings(LocalSettings)
+    if "port_base" not in settings.model_fields_set:
+        recorded = recorded_port_base(Layout.of(settings))
+        if recorded is not None:
+            return settings.model_copy(update={"port_base": recorded})
+    return settings
+
+
+def _client(suite: Suite) -> SuiteClient:
+    return SuiteClient(suite.layout.gateway_url, password=suite.secrets.demo_password)
+
+
+def _up(suite: Suite, progress: Progress) -> int:
+    suite.start(progress)
+    progress.done(f"{len(suite.programs)} programs ready")
+    with _client(suite) as client:
+        fill(client, progress)
+        print(first_steps(client, suite.layout.gateway_url))
+    return 0
+
+
+def _down(suite: Suite, progress: Progress) -> int:
+    stopped = suite.stop(progress)
+    progress.done(f"stopped; the data stays in {suite.layout.data}" if stopped else "nothing was running")
+    return 0
+
+
+def _status(suite: Suite) -> int:
+    healths = suite.healths()
+    if not healths:
+        print("the suite does not run; start it with: make up")
+        return _NOT_RUNNING
+    print(program_table(healths))
+    environment = suite_environment(suite.layout, suite.settings, suite.secrets)
+    print(f"\n{suite.layout.gateway_url}   {backlog(environment['BOOKWHEEL_REDIS_URL'])}\n")
+    try:
+        with _client(suite) as client:
+            found = client.get("/api/v1/crawls", limit=5)["items"]
+        print(crawl_table([CrawlRun.model_validate(run) for run in found]))
+    except (RequestFailed, NotRunning) as error:
+        print(f"crawls: {error}")
+    return 0 if all(health.ready for health in healths) else 1
+
+
+def _logs(suite: Suite, program: str, *, follow: bool) -> int:
+    """Becomes `tail`."""
+    names = [known.name for known in suite.programs if known.name.startswith(program)]
+    if not names:
+        raise LocalError(f"no program is called {program}; there are {', '.join(p.name for p in suite.programs)}")
+    files = [path for name in names if (path := suite.layout.logs / f"{name}.log").exists()]
+    if not files:
+        raise LocalError("there are no logs yet")
+    options = ["-n", "100", *(["-F"] if follow else [])]
+    os.execvp("tail", ["tail", *options, *map(str, files)])  # noqa: S606, S607 - the user's own tail
+
+
+def _crawl(suite: Suite, source: str, start_url: str | None, progress: Progress) -> int:
+    with _client(suite) as client:
+        run = follow(client, request_crawl(client, source, start_url), progress)
+    print(accounting(run))
+    return 0 if run.state is RunState.COMPLETE else 1
+
+
+def _token(suite: Suite) -> int:
+    with _client(suite) as client:
+        print(client.token())
+    return 0
+
+
+def run(arguments: argparse.Namespace, progress: Progress) -> int:
+    suite = Suite(_settings())
+    match arguments.verb:
+        case "up":
+            return _up(suite, progress)
+        case "down":
+            return _down(suite, progress)
+        case "status":
+            return _status(suite)
+        case "logs":
+            return _logs(suite, arguments.program, follow=not arguments.no_follow)
+        case "crawl":
+            return _crawl(suite, arguments.source, arguments.start_url, progress)
+        case _:
+            return _token(suite)
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    progress = Progress(sys.stderr)
+    try:
+        status = run(arguments, progress)
+    except LocalError as error:
+        progress.end_line()
+        raise SystemExit(f"bookwheel-local: {error}") from error
+    except KeyboardInterrupt:
+        progress.end_line()
+        print("interrupted; what runs goes on: make status, make down", file=sys.stderr)
+        status = 130
+    raise SystemExit(status)

@@ -1,0 +1,134 @@
+"""Where everything of a one-machine suite lives: ports, folders, and the environment that its programs share."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from bookwheel_local.settings import LocalSettings
+
+HOST = "127.0.0.1"
+MARKER = "BOOKWHEEL_SUPERVISED"
+"""In the environment of every program of a suite: its state folder. Tells the suite's processes from all others."""
+_LONGEST_SOCKET_PATH = 90  # the kernel takes 107 bytes, and supervisord appends its process id while it binds
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    base: int
+
+    @property
+    def gateway(self) -> int:
+        return self.base
+
+    @property
+    def catalog_api(self) -> int:
+        return self.base + 1
+
+    @property
+    def ml_serving(self) -> int:
+        return self.base + 2
+
+    @property
+    def accounts(self) -> int:
+        return self.base + 3
+
+    @property
+    def redis(self) -> int:
+        return self.base + 4
+
+    @property
+    def demo_shop(self) -> int:
+        return self.base + 5
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Folders of one suite; `state` is absolute."""
+
+    state: Path
+    ports: Ports
+
+    @classmethod
+    def of(cls, settings: LocalSettings) -> "Layout":
+        return cls(settings.state_dir, Ports(settings.port_base))
+
+    @property
+    def secrets(self) -> Path:
+        return self.state / "secrets"
+
+    @property
+    def signing_keys(self) -> Path:
+        """Folder of the token keys; the newest signs, all are accepted."""
+        return self.secrets / "signing-keys"
+
+    @property
+    def data(self) -> Path:
+        return self.state / "data"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.state / "run"
+
+    @property
+    def supervisor_config(self) -> Path:
+        return self.run / "supervisord.conf"
+
+    @property
+    def supervisor_pid(self) -> Path:
+        return self.run / "supervisord.pid"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """In `run`, or, where that path is too long for a socket, in a folder of the user's own under /tmp."""
+        path = self.run / "supervisord.sock"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"bookwheel-{os.getuid()}-{digest}" / "supervisord.sock"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://{HOST}:{self.ports.gateway}"
+
+    def create_folders(self) -> None:
+        """Makes the folders; those that hold secrets or sockets are the owner's alone. Idempotent."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        for folder in (self.secrets, self.data, self.data / "redis", self.run, self.supervisor_socket.parent):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.stat().st_uid != os.getuid():
+                raise PermissionError(f"{folder} belongs to another user")
+            folder.chmod(0o700)
+        self.logs.mkdir(mode=0o750, exist_ok=True)
+
+
+def environment(layout: Layout, settings: LocalSettings, *, redis_password: str) -> dict[str, str]:
+    """What every program of the suite is told."""
+    ports = layout.ports
+    return {
+        MARKER: str(layout.state),
+        "BOOKWHEEL_STATE_DIR": str(layout.state),
+        "BOOKWHEEL_LOG_LEVEL": settings.log_level,
+        "BOOKWHEEL_HOST": HOST,
+        "BOOKWHEEL_PORT_BASE": str(ports.base),
+        "BOOKWHEEL_DATABASE_URL": f"sqlite:///{layout.data}/bookwheel.sqlite",
+        "BOOKWHEEL_SEARCH_URL": f"tantivy://{layout.data}/index",
+        "BOOKWHEEL_REDIS_URL": f"redis://:{redis_password}@{HOST}:{ports.redis}/0",
+        "BOOKWHEEL_SIGNING_KEY_FILE": str(layout.signing_keys),
+        "BOOKWHEEL_ISSUER": "bookwheel",
+        "BOOKWHEEL_JWKS_URL": f"http://{HOST}:{ports.accounts}/.well-known/jwks.json",
+        "BOOKWHEEL_CATALOG_URL": f"http://{HOST}:{ports.catalog_api}",
+        "BOOKWHEEL_ML_URL": f"http://{HOST}:{ports.ml_serving}",
+        "BOOKWHEEL_DEMO_SHOP_URL": f"http://{HOST}:{ports.demo_shop}/",
+        "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",  # the demo shop is on loopback
+        "MLFLOW_TRACKING_URI": f"sqlite:///{layout.data}/mlflow.sqlite",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "BENTOML_HOME": str(layout.data / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "PYTHONUNBUFFERED": "1",
+    }

@@ -1,0 +1,74 @@
+"""What must be there before the first program starts: folders, secrets, configuration files, tables, the demo user."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bookwheel_contracts import Scope
+
+from bookwheel_local.client import DEMO_USER
+from bookwheel_local.errors import LocalError, ProgramFailed
+from bookwheel_local.layout import Layout, environment
+from bookwheel_local.programs import redis_config, script
+from bookwheel_local.secrets import password, write_private
+from bookwheel_local.settings import LocalSettings
+
+_STEP_SECONDS = 120
+_LOG_END = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    redis_password: str
+    demo_password: str
+
+    @classmethod
+    def of(cls, layout: Layout) -> "Secrets":
+        """Reads them, and makes those that do not exist yet."""
+        return cls(password(layout.secrets / "redis-password"), password(layout.secrets / "demo-password"))
+
+
+def find_nginx() -> str:
+    """nginx's path; Debian keeps it where an ordinary user's PATH does not look."""
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin")
+    if found is None:
+        raise LocalError("nginx is missing; run: make install")
+    return found
+
+
+def run_step(name: str, command: list[str], environment: Mapping[str, str], *, given: str | None = None) -> None:
+    """Runs a short-lived command of the suite, with `given` on its standard input. Raises ProgramFailed."""
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        input=given,
+        stdin=subprocess.DEVNULL if given is None else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_STEP_SECONDS,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ProgramFailed(name, f"failed ({' '.join(command[1:])})", done.stdout[-_LOG_END:])
+
+
+def write_configuration(layout: Layout, secrets: Secrets) -> None:
+    write_private(layout.run / "redis.conf", redis_config(layout, password=secrets.redis_password))
+
+
+def suite_environment(layout: Layout, settings: LocalSettings, secrets: Secrets) -> dict[str, str]:
+    return environment(layout, settings, redis_password=secrets.redis_password)
+
+
+def prepare_records(layout: Layout, secrets: Secrets, environment: Mapping[str, str]) -> None:
+    """Signing key, tables and the demo user; each step leaves alone what is there already."""
+    if not any(layout.signing_keys.glob("*.pem")):
+        run_step("accounts", [script("bookwheel-accounts"), "keygen", str(layout.signing_keys)], environment)
+    run_step("processor", [script("bookwheel-processor"), "migrate"], environment)
+    run_step("accounts", [script("bookwheel-accounts"), "migrate"], environment)
+    scopes = " ".join(scope.value for scope in Scope)
+    create = [script("bookwheel-accounts"), "create-user", DEMO_USER, "--scopes", scopes]
+    run_step("accounts", create, environment, given=secrets.demo_password)

@@ -1,0 +1,52 @@
+"""Whether the suite's programs are ready to serve."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import httpx
+
+from bookwheel_local.programs import Program
+from bookwheel_local.supervision import ProgramState
+
+_PROBE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """`reason` tells an operator what is missing; None when the program is ready."""
+
+    program: Program
+    state: ProgramState
+    reason: str | None
+
+    @property
+    def ready(self) -> bool:
+        return self.reason is None
+
+    @property
+    def failed(self) -> bool:
+        """It will not become ready by waiting: it ended too often to be started again."""
+        return self.state.state in {"FATAL", "STOPPED", "EXITED"}
+
+
+def _refusal(url: str) -> str | None:
+    try:
+        answer = httpx.get(url, timeout=_PROBE_SECONDS)
+    except httpx.HTTPError as error:
+        return f"does not answer ({type(error).__name__})"
+    return None if answer.is_success else f"answers {answer.status_code}"
+
+
+def probe(program: Program, state: ProgramState) -> Health:
+    if state.state != "RUNNING":
+        reason = state.detail or state.state.lower()
+        return Health(program, state, reason if state.state != "STARTING" else "starting")
+    return Health(program, state, _refusal(program.health) if program.health else None)
+
+
+def probe_all(programs: Sequence[Program], states: Mapping[str, ProgramState]) -> list[Health]:
+    return [probe(program, states[program.name]) for program in programs if program.name in states]
+
+
+def waiting_for(healths: Iterable[Health]) -> list[str]:
+    return [health.program.name for health in healths if not health.ready]

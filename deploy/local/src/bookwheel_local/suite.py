@@ -1,0 +1,126 @@
+"""Starts and stops the suite of one state folder."""
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed
+from bookwheel_local.layout import Layout
+from bookwheel_local.preparation import (
+    Secrets,
+    find_nginx,
+    prepare_records,
+    suite_environment,
+    write_configuration,
+)
+from bookwheel_local.processes import end, port_is_free, suite_processes
+from bookwheel_local.programs import Program, Stage, programs
+from bookwheel_local.progress import Progress
+from bookwheel_local.readiness import Health, probe_all, waiting_for
+from bookwheel_local.secrets import write_private
+from bookwheel_local.settings import LocalSettings
+from bookwheel_local.supervision import STOP_SECONDS, Supervisor, configuration
+
+_POLL_SECONDS = 0.2
+_LOG_LINES = 15
+
+
+def recorded_port_base(layout: Layout) -> int | None:
+    """The port base of the suite that runs in this state folder, as its start noted it."""
+    try:
+        return int(json.loads(_record(layout).read_text())["port_base"])
+    except FileNotFoundError:
+        return None
+
+
+def _record(layout: Layout) -> Path:
+    return layout.run / "suite.json"
+
+
+class Suite:
+    def __init__(self, settings: LocalSettings) -> None:
+        self.settings = settings
+        self.layout = Layout.of(settings)
+        self.layout.create_folders()
+        self.secrets = Secrets.of(self.layout)
+        self.supervisor = Supervisor(self.layout)
+        self.programs = programs(self.layout, settings, nginx=find_nginx())
+
+    def start(self, progress: Progress) -> None:
+        """Starts what does not run yet and waits until all of it is ready. Idempotent."""
+        environment = suite_environment(self.layout, self.settings, self.secrets)
+        config = configuration(self.layout, self.programs, environment)
+        with self._alone():
+            if not self.supervisor.is_running_with(config):
+                self._stop_all(progress, why="its settings have changed")
+                self._check_ports()
+                write_configuration(self.layout, self.secrets)
+                self.supervisor.start(config, environment)
+                write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
+            self.supervisor.start_programs([program for program in self.programs if program.stage is Stage.BASE])
+            progress.update("preparing the records")
+            prepare_records(self.layout, self.secrets, environment)
+            self.supervisor.start_programs(self.programs)
+            self._wait_until_ready(progress)
+
+    def stop(self, progress: Progress) -> bool:
+        """Stops everything; False when nothing ran. Raises LocalError where a process can't be ended."""
+        with self._alone():
+            return self._stop_all(progress, why=None)
+
+    def healths(self) -> list[Health]:
+        """Of every program; empty when the suite does not run."""
+        return probe_all(self.programs, self.supervisor.states()) if self.supervisor.pid() else []
+
+    def _stop_all(self, progress: Progress, *, why: str | None) -> bool:
+        ran = self.supervisor.pid() is not None
+        if ran:
+            progress.update("stopping the suite" + (f": {why}" if why else ""))
+            self.supervisor.stop()
+        orphans = suite_processes(self.layout.state)  # of a supervisord that was killed
+        if orphans:
+            progress.update(f"stopping {len(orphans)} processes that were left behind")
+            left = end(orphans, seconds=STOP_SECONDS)
+            if left:
+                raise LocalError(f"these processes of the suite can't be ended: {left}")
+        _record(self.layout).unlink(missing_ok=True)
+        progress.end_line()
+        return ran or bool(orphans)
+
+    def _check_ports(self) -> None:
+        for program in self.programs:
+            if program.port is not None and not port_is_free(program.port):
+                raise PortBusy(program.port, program.name)
+
+    def _wait_until_ready(self, progress: Progress) -> None:
+        deadline = time.monotonic() + self.settings.start_seconds
+        while waiting := waiting_for(healths := self.healths()):
+            for health in healths:
+                if health.failed:
+                    raise ProgramFailed(health.program.name, "does not start", self.log_end(health.program))
+            if time.monotonic() > deadline:
+                slow = next(health for health in healths if not health.ready)
+                what = f"is not ready after {self.settings.start_seconds:.0f} s ({slow.reason})"
+                raise ProgramFailed(slow.program.name, what, self.log_end(slow.program))
+            ready = len(healths) - len(waiting)
+            progress.update(f"{ready} of {len(healths)} programs ready, waiting for {', '.join(waiting)}")
+            time.sleep(_POLL_SECONDS)
+        progress.end_line()
+
+    def log_end(self, program: Program) -> str:
+        path = self.layout.logs / f"{program.name}.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        return "\n".join(lines[-_LOG_LINES:])
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other `up` or `down` of this state folder works at the same time."""
+        with (self.layout.run / "suite.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LocalError("another `make up` or `make down` of this checkout is at work") from None
+            yield

@@ -1,0 +1,154 @@
+"""Runs the programs under supervisord: its configuration, and a client of its socket."""
+
+import hashlib
+import json
+import os
+import pwd
+import shlex
+import socket
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from bookwheel_local.layout import Layout
+from bookwheel_local.processes import alive, wait_for_end
+from bookwheel_local.programs import Program, Stage, script
+from bookwheel_local.secrets import write_private
+
+STOP_SECONDS = 20
+"""How long a program has for its orderly end. The scraper publishes the end of its runs in it."""
+_PRIORITY = {Stage.BASE: 100, Stage.SERVICES: 200, Stage.EDGE: 300}
+
+
+def _literal(text: str) -> str:
+    return text.replace("%", "%%")  # supervisord expands %(name)s
+
+
+def _program_section(program: Program, layout: Layout) -> str:
+    environment = ",".join(f'{name}="{_literal(value)}"' for name, value in program.environment.items())
+    return f"""\
+[program:{program.name}]
+command={_literal(shlex.join(program.command))}
+environment={environment}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=10
+stopsignal={program.stop_signal}
+stopwaitsecs={STOP_SECONDS}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={_literal(str(layout.logs / program.name))}.log
+stdout_logfile_maxbytes=50MB
+stdout_logfile_backups=2
+"""
+
+
+def configuration(layout: Layout, programs: Sequence[Program], environment: Mapping[str, str]) -> str:
+    """supervisord.conf. Its first line changes with the environment, which the programs inherit from supervisord."""
+    digest = hashlib.sha256(json.dumps(dict(environment), sort_keys=True).encode()).hexdigest()[:16]
+    stages = [
+        f"[group:{stage}]\npriority={_PRIORITY[stage]}\nprograms={','.join(members)}\n"
+        for stage in Stage
+        if (members := [program.name for program in programs if program.stage is stage])
+    ]
+    user = f"user={pwd.getpwuid(0).pw_name}\n" if os.getuid() == 0 else ""  # else it warns that it keeps its rights
+    head = f"""\
+; environment {digest}
+[supervisord]
+{user}directory={_literal(str(layout.run))}
+pidfile={_literal(str(layout.supervisor_pid))}
+logfile={_literal(str(layout.logs / "supervisord.log"))}
+logfile_maxbytes=10MB
+logfile_backups=1
+childlogdir={_literal(str(layout.logs))}
+umask=077
+
+[unix_http_server]
+file={_literal(str(layout.supervisor_socket))}
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return "\n".join([head, *stages, *(_program_section(program, layout) for program in programs)])
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramState:
+    """`state` is supervisord's word: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, EXITED. `since`: Unix seconds."""
+
+    state: str
+    pid: int
+    since: int
+    detail: str
+
+
+class Supervisor:
+    """supervisord of one suite."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def pid(self) -> int | None:
+        """Of the supervisord that answers at the suite's socket; None where none does."""
+        try:
+            return int(self._call("getPID"))
+        except (OSError, xmlrpc.client.Error):
+            return None
+
+    def is_running_with(self, configuration_text: str) -> bool:
+        config = self._layout.supervisor_config
+        return self.pid() is not None and config.exists() and config.read_text() == configuration_text
+
+    def start(self, configuration_text: str, environment: Mapping[str, str], *, seconds: float = 15) -> None:
+        """Starts supervisord, without any program yet."""
+        config = self._layout.supervisor_config
+        write_private(config, configuration_text)
+        subprocess.run(
+            [script("supervisord"), "-c", str(config)],
+            check=True,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + seconds
+        while self.pid() is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"supervisord does not answer; see {self._layout.logs / 'supervisord.log'}")
+            time.sleep(0.05)
+
+    def start_programs(self, programs: Sequence[Program]) -> None:
+        """Starts those that are not running, and does not wait for them."""
+        states = self.states()
+        for program in programs:
+            if states[program.name].state not in {"RUNNING", "STARTING", "BACKOFF"}:
+                self._call("startProcess", program.supervised_name, False)
+
+    def states(self) -> dict[str, ProgramState]:
+        """By program name."""
+        return {
+            found["name"]: ProgramState(
+                found["statename"], int(found["pid"]), int(found["start"]), str(found["description"])
+            )
+            for found in self._call("getAllProcessInfo")
+        }
+
+    def stop(self) -> None:
+        """Stops every program, stage by stage, and supervisord; returns when it has ended."""
+        pid = self.pid()
+        if pid is None:
+            return
+        self._call("shutdown")
+        wait_for_end([pid], seconds=(STOP_SECONDS + 5) * len(Stage))
+        if alive(pid):
+            raise TimeoutError(f"supervisord ({pid}) has not ended; see {self._layout.logs / 'supervisord.log'}")
+
+    def _call(self, method: str, *arguments: str | bool) -> Any:
+        transport = SupervisorTransport(None, None, f"unix://{self._layout.supervisor_socket}")
+        with xmlrpc.client.ServerProxy(f"http://{socket.gethostname()}", transport=transport) as server:
+            return getattr(server.supervisor, method)(*arguments)
