@@ -1,0 +1,14 @@
+"""Run by Alembic: applies the revisions on the connection that `upgrade_database` hands over."""
+
+from alembic import context
+
+from bookwheel_stores.records.database import VERSION_TABLE
+from bookwheel_stores.records.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,184 @@
+"""The tables of the records. Plain SQLAlchemy Core that SQLite and PostgreSQL both take.
+
+Times are whole milliseconds since 1970 in UTC, and prices whole ten-thousandths of their currency: both are exact, and
+integers are what both engines compare, index and aggregate fastest.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite makes only a column of type INTEGER the row's own number.
+Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+book = Table(
+    "book",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("book_id", String(512), nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("authors", Text, nullable=False),  # a JSON list of strings
+    Column("isbn13", String(13)),
+    Column("category", Text),
+    Column("description", Text),
+    Column("language", Text),
+    Column("price", BigInteger),
+    Column("currency", String(3)),
+    Column("rating", Float),
+    Column("rating_count", BigInteger),
+    Column("stock", BigInteger),
+    Column("in_stock", Boolean, nullable=False),
+    Column("image_url", Text),
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_changed", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),
+)
+
+offer = Table(
+    "offer",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("source", String(512), nullable=False),
+    Column("source_key", String(512), nullable=False),
+    Column("book_number", ForeignKey("book.number"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("price", BigInteger),
+    Column("currency", String(3)),
+    Column("stock", BigInteger),
+    Column("in_stock", Boolean, nullable=False),
+    Column("content", Text, nullable=False),  # what the page says of the book, cleaned: JSON
+    Column("fingerprint", String(32), nullable=False),  # of all of the above
+    Column("first_seen", BigInteger, nullable=False),
+    Column("last_seen", BigInteger, nullable=False),
+    # Together with last_seen: which item spoke last, so that items may arrive in any order.
+    Column("last_run", String(512), nullable=False),
+    Column("last_item", BigInteger, nullable=False),
+    UniqueConstraint("source", "source_key"),
+)
+
+observation = Table(
+    "observation",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("offer_number", ForeignKey("offer.number"), nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("superseded_at", BigInteger),  # null while it is in force
+    Column("price", BigInteger),
+    Column("currency", String(3)),
+    Column("stock", BigInteger),
+    Column("in_stock", Boolean, nullable=False),
+    Index("ix_observation_offer", "offer_number", "observed_at"),
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("sequence", Serial, primary_key=True),
+    Column("book_number", ForeignKey("book.number"), nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("fields", Text, nullable=False),  # a JSON list of strings
+    Column("changed_at", BigInteger, nullable=False),
+    Column("run_id", String(512)),
+    Index("ix_change_book", "book_number", "sequence"),
+    sqlite_autoincrement=True,
+)
+
+crawl_run = Table(
+    "crawl_run",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("run_id", String(512), nullable=False, unique=True),
+    Column("source", String(512), nullable=False),
+    Column("start_url", Text),
+    Column("state", String(16), nullable=False),
+    Column("requested_at", BigInteger),
+    Column("requested_by", Text),
+    Column("started_at", BigInteger),
+    Column("traceparent", String(64)),
+    # The scraper's last word, which takes effect once as many items are accounted for as it says it scraped.
+    Column("finished_at", BigInteger),
+    Column("finished_state", String(16)),
+    Column("reason", Text),
+    Column("scraped", BigInteger),
+    Column("pages", BigInteger, nullable=False, default=0),
+    Column("errors", BigInteger, nullable=False, default=0),
+    Column("added", BigInteger, nullable=False, default=0),
+    Column("modified", BigInteger, nullable=False, default=0),
+    Column("unchanged", BigInteger, nullable=False, default=0),
+    Column("duplicate", BigInteger, nullable=False, default=0),
+    Column("quarantined", BigInteger, nullable=False, default=0),
+    Column("last_change", BigInteger, nullable=False, default=0),
+    Column("touched_at", BigInteger, nullable=False),
+    Index("ix_crawl_run_source", "source", "number"),
+)
+
+receipt = Table(
+    "receipt",
+    metadata,
+    Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
+    Column("item_number", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("entry_id", String(64), nullable=False, unique=True),  # of the stream's entry
+    Column("run_id", String(512)),  # null where the entry cannot be read
+    Column("source", String(512)),
+    Column("url", Text),
+    Column("body", Text, nullable=False),
+    Column("reasons", Text, nullable=False),  # a JSON list of {field, code, message}
+    Column("state", String(16), nullable=False, index=True),  # open, replayed
+    Column("quarantined_at", BigInteger, nullable=False),
+    Column("replayed_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+projection = Table(
+    "projection",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+)
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("prediction_id", String(512), nullable=False, unique=True),
+    Column("book_id", String(512)),
+    Column("predicted_at", BigInteger, nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("model_version", Text, nullable=False),
+    Column("rating", Float, nullable=False),
+    Column("low", Float, nullable=False),
+    Column("high", Float, nullable=False),
+    Column("features", Text, nullable=False),  # a JSON list of numbers
+    Column("subject", Text, nullable=False),
+    Column("traceparent", String(64), nullable=False),
+    Index("ix_prediction_book", "book_id", "number"),
+)

@@ -1,0 +1,43 @@
+"""How moments, money and lists are kept in the tables: see `tables`."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+
+from bookwheel_contracts import Money
+
+PRICE_DIGITS = 4
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+# ISO 4217: currencies whose smallest unit is not a hundredth.
+_MINOR_DIGITS = dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX"), 0)
+_MINOR_DIGITS |= dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0)
+_MINOR_DIGITS |= dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
+
+
+def to_millis(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_millis(millis: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=millis)
+
+
+def to_units(amount: Decimal) -> int:
+    """Ten-thousandths. Exact: Money has at most four decimal places."""
+    return int(amount.scaleb(PRICE_DIGITS))
+
+
+@lru_cache(maxsize=65536)
+def from_units(units: int, currency: str) -> Money:
+    """With the currency's usual decimal places, or more where the amount has them: `5.50`, `0.0125`, JPY `500`."""
+    amount = Decimal(units).scaleb(-PRICE_DIGITS)
+    for digits in range(_MINOR_DIGITS.get(currency, 2), PRICE_DIGITS):
+        rounded = amount.quantize(Decimal(1).scaleb(-digits))
+        if rounded == amount:
+            return Money(amount=rounded, currency=currency)
+    return Money(amount=amount, currency=currency)
+
+
+def money(units: int | None, currency: str | None) -> Money | None:
+    return None if units is None or currency is None else from_units(units, currency)
