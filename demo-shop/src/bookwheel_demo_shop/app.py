@@ -1,0 +1,128 @@
+"""Wires the shop: both faces, the day, the faults and the ground truth behind one ASGI app."""
+
+import re
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from bookwheel_demo_shop.backstage import Backstage, Clock
+from bookwheel_demo_shop.catalogue import Catalogue
+from bookwheel_demo_shop.faults import LOOP_PATH, Faults
+from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category_shelf, environment
+from bookwheel_demo_shop.schema_pages import SchemaPages
+
+ROBOTS = "User-agent: *\nDisallow: /_shop/\n"
+
+PageMaker = Callable[[Request], str | None]
+
+
+def whole_number(text: str) -> int | None:
+    """A positive number as a page or a book has it in its address: no sign, no leading zero, at most 9 digits."""
+    return int(text) if re.fullmatch(r"[1-9][0-9]{0,8}", text) else None
+
+
+def page_number(file_name: str, *, first: str | None = None) -> int | None:
+    """1 for the file name `first`, N for `page-N.html`, None for any other."""
+    if file_name == first:
+        return 1
+    match = re.fullmatch(r"page-([0-9]+)\.html", file_name)
+    return whole_number(match[1]) if match else None
+
+
+def slug_and_number(folder: str) -> tuple[str, int | None]:
+    """`the-lost-moon_12` becomes `("the-lost-moon", 12)`."""
+    slug, _, number = folder.rpartition("_")
+    return slug, whole_number(number)
+
+
+class Faces:
+    """The pages of both faces by their address."""
+
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+        templates = environment()
+        self._clock = clock
+        self._pages = Pages(catalogue, templates)
+        self._schema_pages = SchemaPages(catalogue, templates)
+        self._categories = {f"{each.slug}_{each.number}": each for each in catalogue.categories}
+
+    def home(self, _request: Request) -> str | None:
+        return self._pages.book_list(HOME, 1, self._clock.day)
+
+    def all_products(self, request: Request) -> str | None:
+        page = page_number(request.path_params["file_name"])
+        return self._pages.book_list(ALL_PRODUCTS, page, self._clock.day) if page else None
+
+    def books(self, request: Request) -> str | None:
+        page = page_number(request.path_params["file_name"], first="index.html")
+        return self._pages.book_list(BOOKS, page, self._clock.day) if page else None
+
+    def category(self, request: Request) -> str | None:
+        page = page_number(request.path_params["file_name"], first="index.html")
+        category = self._categories.get(request.path_params["folder"])
+        return self._pages.book_list(category_shelf(category), page, self._clock.day) if page and category else None
+
+    def product(self, request: Request) -> str | None:
+        slug, number = slug_and_number(request.path_params["folder"])
+        return self._pages.product(slug, number, self._clock.day) if number else None
+
+    def cover(self, request: Request) -> str | None:
+        number = whole_number(request.path_params["number"])
+        return self._pages.cover(number, self._clock.day) if number else None
+
+    def schema_list(self, request: Request) -> str | None:
+        page = whole_number(request.path_params.get("number", "1"))
+        return self._schema_pages.book_list(page, self._clock.day) if page else None
+
+    def schema_book(self, request: Request) -> str | None:
+        number = whole_number(request.path_params["number"])
+        return self._schema_pages.book(number, self._clock.day) if number else None
+
+
+def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
+    """The shop as an ASGI app. Raises ValueError for a number of books or a day out of range."""
+    catalogue, clock, faults = Catalogue(size=books, seed=seed), Clock(day), Faults()
+    faces = Faces(catalogue, clock)
+
+    def page(path: str, make: PageMaker, media_type: str = "text/html") -> Route:
+        async def endpoint(request: Request) -> Response:
+            content = make(request)
+            if content is None:
+                return not_found(request)
+            return await faults.answer(request.url.path, Response(content, media_type=media_type))
+
+        return Route(path, endpoint, methods=["GET"])
+
+    return Starlette(
+        routes=[
+            page("/catalogue/{folder}/index.html", faces.product),
+            page("/catalogue/{file_name}", faces.all_products),
+            page("/", faces.home),
+            page("/index.html", faces.home),
+            page("/catalogue/category/books_1/{file_name}", faces.books),
+            page("/catalogue/category/books/{folder}/{file_name}", faces.category),
+            page("/schema/books/{number}", faces.schema_book),
+            page("/schema/page/{number}", faces.schema_list),
+            page("/schema/", faces.schema_list),
+            page("/media/cache/{number}.svg", faces.cover, "image/svg+xml"),
+            Route("/robots.txt", robots),
+            Route(f"{LOOP_PATH}/{{turn}}", redirect_loop),
+            Mount("/static", StaticFiles(packages=[("bookwheel_demo_shop", "static")])),
+            Mount("/_shop", routes=Backstage(catalogue, clock, faults).routes()),
+        ],
+    )
+
+
+def not_found(_request: Request) -> Response:
+    return HTMLResponse("<!DOCTYPE html><title>404</title><h1>404: the shop has no such page</h1>", 404)
+
+
+async def robots(_request: Request) -> Response:
+    return PlainTextResponse(ROBOTS)
+
+
+async def redirect_loop(request: Request) -> Response:
+    return RedirectResponse(f"{LOOP_PATH}/{'2' if request.path_params['turn'] == '1' else '1'}", 302)

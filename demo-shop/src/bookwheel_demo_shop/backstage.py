@@ -1,0 +1,142 @@
+"""What tests and benchmarks steer and check the shop with, under `/_shop/`; no page of the shop links here."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from bookwheel_demo_shop import law
+from bookwheel_demo_shop.catalogue import MAX_DAY, Catalogue, Listing
+from bookwheel_demo_shop.faults import FaultPlan, Faults
+from bookwheel_demo_shop.schema_pages import book_path
+
+MAX_BODY_BYTES = 10_000
+FACTS_AT_ONCE = 100
+MEASURED_BOOKS = 2_000
+"""The law's errors are means over the first so many books: 2,000 take 0.3 s, and the mean is within 1 %."""
+
+
+class Clock:
+    """The shop's day, 0 to `MAX_DAY`. Raises ValueError for another."""
+
+    def __init__(self, day: int) -> None:
+        self.day = DayBody(day=day).day
+
+
+class DayBody(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    day: int = Field(ge=0, le=MAX_DAY)
+
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Backstage:
+    catalogue: Catalogue
+    clock: Clock
+    faults: Faults
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/day", self.day, methods=["GET", "PUT"]),
+            Route("/faults", self.fault_plan, methods=["GET", "PUT"]),
+            Route("/facts", self.facts),
+            Route("/law", self.law),
+        ]
+
+    async def day(self, request: Request) -> Response:
+        if request.method == "PUT":
+            self.clock.day = (await read_body(request, DayBody)).day
+        return JSONResponse({"day": self.clock.day})
+
+    async def fault_plan(self, request: Request) -> Response:
+        if request.method == "PUT":
+            self.faults.use(await read_body(request, FaultPlan))
+        return JSONResponse(self.faults.plan.model_dump(mode="json"))
+
+    async def facts(self, request: Request) -> Response:
+        """The truth about every book of the day, a JSON line each, in the order of the lists.
+
+        `after`: start behind the place of the book with this number. `limit`: at most so many lines.
+        """
+        after, limit = query_number(request, "after", 0), query_number(request, "limit", self.catalogue.size)
+        first = self.catalogue.place_of(after) + 1 if after else 0
+        return StreamingResponse(
+            self._lines(first, min(first + limit, self.catalogue.size)), media_type="application/x-ndjson"
+        )
+
+    async def _lines(self, first: int, end: int) -> AsyncIterator[str]:
+        day = self.clock.day
+        for start in range(first, end, FACTS_AT_ONCE):
+            listings = self.catalogue.listings(day, start, min(FACTS_AT_ONCE, end - start))
+            yield "".join(json.dumps(facts(listing), ensure_ascii=False) + "\n" for listing in listings)
+            await asyncio.sleep(0)  # lets the pages of other clients through
+
+    async def law(self, _request: Request) -> Response:
+        listings = await run_in_threadpool(self.catalogue.listings, self.clock.day, 0, MEASURED_BOOKS)
+        rated = [listing.rated_facts for listing in listings]
+        return JSONResponse(
+            {
+                "noise_sigma": law.NOISE_SIGMA,
+                "best_reachable_rmse": law.best_reachable_rmse(rated),
+                "best_reachable_mae": law.best_reachable_mae(rated),
+                "books_measured": len(rated),
+                "word_effects": dict(law.WORD_EFFECTS),
+                "category_effects": dict(law.CATEGORY_EFFECTS),
+            }
+        )
+
+
+def facts(listing: Listing) -> dict[str, Any]:
+    """The ground truth of one book. `expected_rating` and `rating_variance` are those of the law, before the noise."""
+    book, rated = listing.book, listing.rated_facts
+    return {
+        "id": book.number,
+        "upc": book.upc,
+        "isbn": book.isbn,
+        "title": book.title,
+        "authors": book.authors,
+        "category": book.category.name,
+        "description": book.description,
+        "marker_words": sorted(book.marker_words),
+        "price": listing.price,
+        "currency": "GBP",
+        "stock": listing.stock,
+        "rating": listing.rating,
+        "rating_count": book.review_count,
+        "expected_rating": law.expected_rating(rated),
+        "rating_variance": law.rating_variance(rated),
+        "path": f"/catalogue/{book.slug}_{book.number}/index.html",
+        "schema_path": book_path(book),
+    }
+
+
+async def read_body(request: Request, kind: type[Body]) -> Body:
+    """Raises HTTPException 413 for a body over `MAX_BODY_BYTES`, 422 naming what is wrong with it."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"a body here has at most {MAX_BODY_BYTES} bytes")
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, str(error)) from None
+
+
+def query_number(request: Request, name: str, default: int) -> int:
+    """A number from 0 of at most 9 digits. Raises HTTPException 400 naming the parameter."""
+    text = request.query_params.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise HTTPException(400, f"{name} must be a whole number from 0")
+    return int(text)

@@ -1,0 +1,38 @@
+"""`bookwheel-demo-shop`: serves the shop until it is stopped."""
+
+import argparse
+from collections.abc import Sequence
+
+import uvicorn
+
+from bookwheel_demo_shop.app import create_app
+
+DEFAULT_BOOKS = 1_000
+DEFAULT_SEED = 1588
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="bookwheel-demo-shop",
+        description="Serves a made-up, deterministic bookshop to crawl.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8085, help="TCP port to listen on")
+    parser.add_argument("--books", type=int, default=DEFAULT_BOOKS, help="number of books, 1 to 100000")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="another seed is another shop")
+    parser.add_argument("--day", type=int, default=0, help="the shop's day at the start")
+    options = parser.parse_args(arguments)
+    try:
+        app = create_app(books=options.books, seed=options.seed, day=options.day)
+    except ValueError as error:
+        parser.error(str(error))
+    print(f"A shop of {options.books} books on http://{options.host}:{options.port}/", flush=True)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        access_log=False,
+        server_header=False,
+        log_level="warning",
+    )

@@ -1,0 +1,33 @@
+"""Repeatable chance: the same key draws the same values on every machine and Python version."""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from random import Random
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def fraction(key: str) -> float:
+    """One draw from [0, 1)."""
+    return int.from_bytes(blake2b(key.encode(), digest_size=6).digest(), "big") / 2.0**48
+
+
+class Draws:
+    """A sequence of draws. It rests on `Random.random` alone, the one method whose values Python promises to keep."""
+
+    def __init__(self, key: str) -> None:
+        self._random = Random(key).random  # noqa: S311 - made-up books, not secrets
+
+    def fraction(self) -> float:
+        return self._random()
+
+    def below(self, limit: int) -> int:
+        """A whole number from 0 to `limit` - 1."""
+        return int(self._random() * limit)
+
+    def pick(self, items: Sequence[Item]) -> Item:
+        return items[int(self._random() * len(items))]
+
+    def chance(self, probability: float) -> bool:
+        return self._random() < probability

@@ -1,0 +1,120 @@
+"""The first face of the shop: pages with the structure of books.toscrape.com. ADR 0010 has its differences."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from bookwheel_demo_shop.catalogue import Catalogue, Category, Listing
+
+PAGE_SIZE = 20
+STAR_WORDS = ("Zero", "One", "Two", "Three", "Four", "Five")
+SHORT_TITLE_LENGTH = 24
+
+
+def environment() -> Environment:
+    """The templates of both faces, autoescaped."""
+    templates = Environment(
+        loader=PackageLoader("bookwheel_demo_shop"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters["star_word"] = STAR_WORDS.__getitem__
+    templates.filters["shortened"] = shortened
+    return templates
+
+
+def shortened(title: str) -> str:
+    """A list shows "A Light in the ..." where its `title` attribute has the whole title."""
+    if len(title) <= SHORT_TITLE_LENGTH:
+        return title
+    head, _, _ = title[:SHORT_TITLE_LENGTH].rpartition(" ")
+    return f"{head or title[:SHORT_TITLE_LENGTH]} ..."
+
+
+def page_count(total: int) -> int:
+    return max(1, -(-total // PAGE_SIZE))
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where a list stands: `root` and `shelves` are the relative paths to `/` and to `/catalogue/`."""
+
+    heading: str
+    root: str
+    shelves: str
+    category: Category | None = None
+    first_page: str = "index.html"
+    """The file name of page 1, as page 2 links to it."""
+    later_pages: str = ""
+    """The folder of the pages after this one, where it is not this page's own."""
+
+
+HOME = Shelf("All products", "", "catalogue/", later_pages="catalogue/")
+ALL_PRODUCTS = Shelf("All products", "../", "", first_page="page-1.html")
+BOOKS = Shelf("Books", "../../../", "../../")
+
+
+def category_shelf(category: Category) -> Shelf:
+    return Shelf(category.name, "../../../../", "../../../", category)
+
+
+class Pages:
+    """Renders pages as HTML text. A method returns None where there is no such page on that day."""
+
+    def __init__(self, catalogue: Catalogue, templates: Environment) -> None:
+        self._catalogue = catalogue
+        self._list = templates.get_template("list.html")
+        self._sidebar_template = templates.get_template("sidebar.html")
+        self._product = templates.get_template("product.html")
+        self._cover = templates.get_template("cover.svg")
+        self._sidebar = lru_cache(maxsize=64)(self._make_sidebar)
+
+    def book_list(self, shelf: Shelf, page: int, day: int) -> str | None:
+        total = shelf.category.size if shelf.category else self._catalogue.size
+        pages = page_count(total)
+        if not 1 <= page <= pages:
+            return None
+        first = (page - 1) * PAGE_SIZE
+        listings = self._catalogue.listings(day, first, PAGE_SIZE, shelf.category)
+        return self._list.render(
+            heading=shelf.heading,
+            root=shelf.root,
+            shelves=shelf.shelves,
+            category=shelf.category,
+            sidebar=self._sidebar(shelf),
+            listings=listings,
+            total=total,
+            first=first + 1,
+            last=first + len(listings),
+            page=page,
+            pages=pages,
+            previous=(shelf.first_page if page == 2 else f"page-{page - 1}.html") if page > 1 else None,
+            next=f"{shelf.later_pages}page-{page + 1}.html" if page < pages else None,
+        )
+
+    def product(self, slug: str, number: int, day: int) -> str | None:
+        listing = self._catalogue.find(number, day)
+        if listing is None or listing.book.slug != slug:
+            return None
+        return self._product.render(root="../../", listing=listing, availability=availability(listing))
+
+    def cover(self, number: int, day: int) -> str | None:
+        """An SVG image."""
+        listing = self._catalogue.find(number, day)
+        return self._cover.render(book=listing.book) if listing else None
+
+    def _make_sidebar(self, shelf: Shelf) -> Markup:
+        current = shelf.category.number if shelf.category else None
+        html = self._sidebar_template.render(
+            shelves=shelf.shelves, current=current, categories=self._catalogue.categories
+        )
+        return Markup(html)  # noqa: S704 - its template escapes
+
+
+def availability(listing: Listing) -> str:
+    return f"In stock ({listing.stock} available)" if listing.stock else "Out of stock"

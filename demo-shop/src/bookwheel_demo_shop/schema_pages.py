@@ -1,0 +1,119 @@
+"""The second face of the shop: plain pages whose facts are schema.org JSON-LD, in the forms that real sites use."""
+
+import json
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from bookwheel_demo_shop.catalogue import Book, Catalogue, Listing
+from bookwheel_demo_shop.pages import PAGE_SIZE, page_count
+
+SCHEMA = "https://schema.org"
+
+
+class SchemaPages:
+    """Renders pages as HTML text. A method returns None where there is no such page on that day."""
+
+    def __init__(self, catalogue: Catalogue, templates: Environment) -> None:
+        self._catalogue = catalogue
+        self._list = templates.get_template("schema_list.html")
+        self._book = templates.get_template("schema_book.html")
+
+    def book_list(self, page: int, day: int) -> str | None:
+        pages = page_count(self._catalogue.size)
+        if not 1 <= page <= pages:
+            return None
+        listings = self._catalogue.listings(day, (page - 1) * PAGE_SIZE, PAGE_SIZE)
+        return self._list.render(
+            listings=listings,
+            data=script(item_list(listings, (page - 1) * PAGE_SIZE + 1)),
+            page=page,
+            pages=pages,
+            previous=page - 1 if page > 1 else None,
+            next=page + 1 if page < pages else None,
+        )
+
+    def book(self, number: int, day: int) -> str | None:
+        listing = self._catalogue.find(number, day)
+        return self._book.render(listing=listing, data=script(document(listing))) if listing else None
+
+
+def script(data: dict[str, Any]) -> Markup:
+    """JSON that may stand inside a script element: no `<` of the data can close it."""
+    return Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"))  # noqa: S704 - escaped right here
+
+
+def book_path(book: Book) -> str:
+    return f"/schema/books/{book.number}"
+
+
+def item_list(listings: list[Listing], first_position: int) -> dict[str, Any]:
+    return {
+        "@context": SCHEMA,
+        "@type": "ItemList",
+        "itemListElement": [
+            {"@type": "ListItem", "position": position, "url": book_path(listing.book)}
+            for position, listing in enumerate(listings, first_position)
+        ],
+    }
+
+
+def document(listing: Listing) -> dict[str, Any]:
+    """The page's JSON-LD: in turns by book number a book, a graph, or a product whose subject is the book."""
+    book = listing.book
+    match book.number % 3:
+        case 0:
+            return {"@context": SCHEMA, "@graph": [_breadcrumbs(book), _work(book) | _product(listing)]}
+        case 1:
+            return {"@context": SCHEMA, **_work(book), **_product(listing), "@type": ["Product", "Book"]}
+        case _:
+            return {"@context": SCHEMA, **_work(book), **_product(listing)}
+
+
+def _work(book: Book) -> dict[str, Any]:
+    authors = [{"@type": "Person", "name": name} for name in book.authors]
+    facts = {
+        "@type": "Book",
+        "name": book.title,
+        "author": authors if len(authors) > 1 else authors[0],
+        "genre": book.category.name,
+    }
+    if book.isbn:
+        facts["isbn"] = book.isbn
+    if book.description:
+        facts["description"] = book.description
+    return facts
+
+
+def _product(listing: Listing) -> dict[str, Any]:
+    book = listing.book
+    return {
+        "sku": book.upc,
+        "url": book_path(book),
+        "image": f"/media/cache/{book.number}.svg",
+        "offers": {
+            "@type": "Offer",
+            "price": listing.price,
+            "priceCurrency": "GBP",
+            "availability": f"{SCHEMA}/{'InStock' if listing.stock else 'OutOfStock'}",
+            "inventoryLevel": {"@type": "QuantitativeValue", "value": listing.stock},
+        },
+        "aggregateRating": {
+            "@type": "AggregateRating",
+            "ratingValue": listing.rating,
+            "bestRating": 5,
+            "worstRating": 1,
+            "ratingCount": book.review_count,
+        },
+    }
+
+
+def _breadcrumbs(book: Book) -> dict[str, Any]:
+    return {
+        "@type": "BreadcrumbList",
+        "itemListElement": [
+            {"@type": "ListItem", "position": 1, "name": "All books", "item": "/schema/"},
+            {"@type": "ListItem", "position": 2, "name": book.category.name},
+        ],
+    }
