@@ -15,6 +15,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from bookwheel_local.errors import ProgramFailed
 from bookwheel_local.layout import Layout
 from bookwheel_local.processes import alive, wait_for_end
 from bookwheel_local.programs import Program, Stage, script
@@ -123,11 +124,14 @@ class Supervisor:
             time.sleep(0.05)
 
     def start_programs(self, programs: Sequence[Program]) -> None:
-        """Starts those that are not running, and does not wait for them."""
+        """Starts those that are not running, and does not wait for them. Raises ProgramFailed."""
         states = self.states()
         for program in programs:
             if states[program.name].state not in {"RUNNING", "STARTING", "BACKOFF"}:
-                self._call("startProcess", program.supervised_name, False)
+                try:
+                    self._call("startProcess", program.supervised_name, False)
+                except xmlrpc.client.Fault as fault:
+                    raise ProgramFailed(program.name, "can't be started", fault.faultString) from fault
 
     def states(self) -> dict[str, ProgramState]:
         """By program name."""

@@ -1,0 +1,25 @@
+"""A suite of small programs under a real supervisord."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bookwheel_local.layout import Layout, Ports
+from bookwheel_local.processes import end, suite_processes
+from bookwheel_local.supervision import Supervisor
+from bookwheel_testing.servers import free_port
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "state", Ports(free_port()))
+    layout.create_folders()
+    return layout
+
+
+@pytest.fixture
+def supervisor(layout: Layout) -> Iterator[Supervisor]:
+    supervisor = Supervisor(layout)
+    yield supervisor
+    supervisor.stop()
+    assert end(suite_processes(layout.state), seconds=5) == []

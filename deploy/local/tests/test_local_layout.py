@@ -1,0 +1,80 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from bookwheel_local.layout import Layout, Ports
+from bookwheel_local.preparation import Secrets
+from bookwheel_local.programs import programs, redis_config
+from bookwheel_local.secrets import password, write_private
+from bookwheel_local.settings import LocalSettings
+from pydantic import ValidationError
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_secrets_are_their_owners_alone_and_stay_the_same(layout: Layout) -> None:
+    first = Secrets.of(layout)
+    assert Secrets.of(layout) == first
+    assert len(first.redis_password) >= 32
+    assert first.redis_password != first.demo_password
+    assert mode(layout.secrets) == 0o700
+    assert {mode(path) for path in layout.secrets.iterdir()} == {0o600}
+
+
+def test_folders_that_were_opened_to_others_are_closed_again(layout: Layout) -> None:
+    layout.secrets.chmod(0o777)
+    layout.create_folders()
+    assert mode(layout.secrets) == 0o700
+
+
+def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("long old content")
+    path.chmod(0o644)
+    write_private(path, "new")
+    assert path.read_text() == "new"
+    assert mode(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_password_survives_an_editor_that_adds_a_line_end(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("chosen\r\n")
+    assert password(tmp_path / "secret") == "chosen"
+
+
+def test_a_deep_state_folder_gets_a_socket_that_the_kernel_takes(tmp_path: Path) -> None:
+    deep = Layout(tmp_path / ("x" * 120), Ports(9000))
+    other = Layout(tmp_path / ("y" * 120), Ports(9000))
+    assert len(os.fsencode(deep.supervisor_socket)) < 100
+    assert deep.supervisor_socket != other.supervisor_socket
+    deep.create_folders()
+    assert mode(deep.supervisor_socket.parent) == 0o700
+    deep.supervisor_socket.parent.rmdir()
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path / "state", Ports(9000))
+    layout.create_folders()
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError, match="another user"):
+        layout.create_folders()
+
+
+def test_every_port_of_a_suite_is_its_own_and_follows_the_base(tmp_path: Path) -> None:
+    settings = LocalSettings(state_dir=tmp_path, port_base=9100)
+    found = [program.port for program in programs(Layout.of(settings), settings, nginx="nginx") if program.port]
+    assert sorted(found) == [9100, 9101, 9102, 9103, 9104, 9105]
+
+
+def test_redis_listens_on_loopback_with_a_password_and_keeps_what_it_holds(layout: Layout) -> None:
+    lines = redis_config(layout, password="pass").splitlines()
+    assert {"bind 127.0.0.1", "requirepass pass", "appendonly yes", "maxmemory-policy noeviction"} <= set(lines)
+
+
+@pytest.mark.parametrize("base", [80, 65_500, -1])
+def test_a_port_base_that_cannot_work_is_refused(base: int) -> None:
+    with pytest.raises(ValidationError):
+        LocalSettings(port_base=base)

@@ -1,0 +1,137 @@
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import pytest
+from bookwheel_local.errors import ProgramFailed
+from bookwheel_local.layout import MARKER, Layout
+from bookwheel_local.processes import alive, end, port_is_free, suite_processes
+from bookwheel_local.programs import Program, Stage
+from bookwheel_local.readiness import probe_all, waiting_for
+from bookwheel_local.supervision import Supervisor, configuration
+from bookwheel_testing.servers import free_port, wait_until
+
+SLEEP = "import time; time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+)
+SHOW = "import os, time; print(os.environ['GREETING'], os.environ['COMMON'], flush=True); time.sleep(600)"
+
+
+def python(name: str, code: str, **options: object) -> Program:
+    return Program(name, (sys.executable, "-c", code), **options)  # type: ignore[arg-type]
+
+
+def web(port: int) -> Program:
+    command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
+    return Program("web", command, Stage.EDGE, port, f"http://127.0.0.1:{port}/")
+
+
+def start(supervisor: Supervisor, layout: Layout, programs: Sequence[Program], **environment: str) -> str:
+    variables = {MARKER: str(layout.state), **environment}
+    text = configuration(layout, programs, variables)
+    supervisor.start(text, variables)
+    supervisor.start_programs(programs)
+    return text
+
+
+def running(supervisor: Supervisor, name: str) -> bool:
+    return supervisor.states()[name].state == "RUNNING"
+
+
+def test_programs_run_and_all_of_them_end(supervisor: Supervisor, layout: Layout) -> None:
+    programs = [python("one", SLEEP, stage=Stage.BASE), python("two", SLEEP), web(free_port())]
+    start(supervisor, layout, programs)
+    wait_until(lambda: waiting_for(probe_all(programs, supervisor.states())) == [], seconds=20, what="all ready")
+    pids = suite_processes(layout.state)
+    assert len(pids) == 4  # with supervisord
+    supervisor.stop()
+    assert supervisor.pid() is None
+    assert not any(alive(pid) for pid in pids)
+    assert suite_processes(layout.state) == []
+
+
+def test_a_program_that_is_killed_comes_back(supervisor: Supervisor, layout: Layout) -> None:
+    start(supervisor, layout, [python("one", SLEEP)])
+    wait_until(lambda: running(supervisor, "one"), seconds=10, what="started")
+    first = supervisor.states()["one"].pid
+    os.kill(first, signal.SIGKILL)
+    wait_until(
+        lambda: running(supervisor, "one") and supervisor.states()["one"].pid != first, seconds=10, what="started again"
+    )
+
+
+def test_what_a_killed_supervisor_leaves_behind_is_found_and_ended(supervisor: Supervisor, layout: Layout) -> None:
+    start(supervisor, layout, [python("one", SLEEP), python("two", SLEEP)])
+    wait_until(lambda: running(supervisor, "one") and running(supervisor, "two"), seconds=10, what="started")
+    pid = supervisor.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid), seconds=5, what="supervisord ended")
+    assert supervisor.pid() is None
+    orphans = suite_processes(layout.state)
+    assert len(orphans) == 2
+    assert end(orphans, seconds=5) == []
+    assert suite_processes(layout.state) == []
+
+
+def test_a_process_deaf_to_sigterm_is_killed(supervisor: Supervisor, layout: Layout) -> None:
+    start(supervisor, layout, [python("one", STUBBORN)])
+    log = layout.logs / "one.log"
+    wait_until(lambda: log.exists() and "deaf" in log.read_text(), seconds=10, what="deaf")
+    pid = supervisor.states()["one"].pid
+    assert end([pid], seconds=0.3) == []
+
+
+def test_environment_and_odd_characters_arrive_as_they_are(supervisor: Supervisor, layout: Layout) -> None:
+    odd = Program("odd", (sys.executable, "-c", SHOW), environment={"GREETING": "100%(x)s, a b"})
+    start(supervisor, layout, [odd], COMMON="50% \"quoted\" 'text'")
+    log = layout.logs / "odd.log"
+    wait_until(lambda: log.exists() and log.read_text() != "", seconds=10, what="output")
+    assert log.read_text() == "100%(x)s, a b 50% \"quoted\" 'text'\n"
+
+
+def test_starting_twice_starts_nothing_twice(supervisor: Supervisor, layout: Layout) -> None:
+    programs = [python("one", SLEEP)]
+    text = start(supervisor, layout, programs)
+    wait_until(lambda: running(supervisor, "one"), seconds=10, what="started")
+    first = supervisor.states()["one"].pid
+    assert supervisor.is_running_with(text)
+    supervisor.start_programs(programs)
+    assert supervisor.states()["one"].pid == first
+
+
+def test_other_settings_are_another_configuration(layout: Layout) -> None:
+    programs = [python("one", SLEEP)]
+    assert configuration(layout, programs, {"A": "1"}) == configuration(layout, programs, {"A": "1"})
+    assert configuration(layout, programs, {"A": "1"}) != configuration(layout, programs, {"A": "2"})
+
+
+def test_the_configuration_holds_no_secret(layout: Layout) -> None:
+    assert "hunter2" not in configuration(layout, [python("one", SLEEP)], {"BOOKWHEEL_REDIS_URL": "redis://:hunter2@h"})
+
+
+def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor, layout: Layout) -> None:
+    with pytest.raises(ProgramFailed, match=r"(?s)ghost can't be started.*no-such-program"):
+        start(supervisor, layout, [Program("ghost", ("/no-such-program",))])
+
+
+def test_a_program_that_always_fails_is_not_ready_and_says_so(supervisor: Supervisor, layout: Layout) -> None:
+    programs = [python("broken", "raise SystemExit('no such table')")]
+    start(supervisor, layout, programs)
+    wait_until(lambda: supervisor.states()["broken"].state == "BACKOFF", seconds=10, what="given another try")
+    health = probe_all(programs, supervisor.states())[0]
+    assert not health.ready
+    assert "Exited too quickly" in (health.reason or "")
+
+
+def test_a_port_is_free_until_somebody_listens(supervisor: Supervisor, layout: Layout) -> None:
+    port = free_port()
+    assert port_is_free(port)
+    program = web(port)
+    start(supervisor, layout, [program])
+    wait_until(lambda: probe_all([program], supervisor.states())[0].ready, seconds=10, what="served")
+    assert not port_is_free(port)
+    supervisor.stop()
+    assert port_is_free(port)
