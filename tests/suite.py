@@ -1,0 +1,140 @@
+"""A whole suite of its own for the tests: started as `make up` starts it, on free ports, in a temporary folder."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from bookwheel_testing.servers import wait_until
+
+PORTS_OF_A_SUITE = 10
+COMMAND = Path(sys.prefix) / "bin" / "bookwheel-local"
+SETTLED = frozenset({"complete", "partial", "failed", "held", "cancelled"})
+
+
+def free_port_base() -> int:
+    """The first of ten neighbouring loopback ports, none of which is in use."""
+    for base in range(21000 + (os.getpid() % 700) * 10, 30000, PORTS_OF_A_SUITE):
+        sockets = [socket.socket() for _ in range(PORTS_OF_A_SUITE)]
+        try:
+            for offset, probe in enumerate(sockets):
+                probe.bind(("127.0.0.1", base + offset))
+        except OSError:
+            continue
+        else:
+            return base
+        finally:
+            for probe in sockets:
+                probe.close()
+    raise RuntimeError("no ten free ports in a row")
+
+
+@dataclass
+class Suite:
+    """A running suite, and its public API as the demo user sees it."""
+
+    state: Path
+    port_base: int
+    books: int
+    settings: Mapping[str, str] = field(default_factory=dict)
+    up_output: str = ""
+    _token: str = ""
+    _token_until: float = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port_base}"
+
+    @property
+    def shop_url(self) -> str:
+        return f"http://127.0.0.1:{self.port_base + 5}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "BOOKWHEEL_STATE_DIR": str(self.state),
+            "BOOKWHEEL_PORT_BASE": str(self.port_base),
+            "BOOKWHEEL_DEMO_BOOKS": str(self.books),
+            **self.settings,
+        }
+
+    def local(self, *arguments: str, seconds: float = 280) -> str:
+        """Runs `bookwheel-local` and returns what it printed; AssertionError with the text where it failed."""
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == 0, f"bookwheel-local {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def up(self) -> None:
+        self.up_output = self.local("up")
+
+    def down(self) -> None:
+        self.local("down")
+
+    def token(self) -> str:
+        if time.monotonic() > self._token_until:
+            self._token = self.local("token").strip()
+            self._token_until = time.monotonic() + 240
+        return self._token
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token()}", **options.pop("headers", {})}
+        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        answer = self.request("GET", path, **options)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: object, status: int = 200, **options: Any) -> Any:
+        answer = self.request("POST", path, json=body, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    def start_crawl(self, source: str = "demo", start_url: str | None = None, **options: Any) -> str:
+        body = {"source": source} | ({"start_url": start_url} if start_url else {})
+        return str(self.post("/api/v1/crawls", body, 202, **options)["id"])
+
+    def finished_crawl(self, run_id: str, *, seconds: float = 120) -> dict[str, Any]:
+        """The run once it has ended and what it changed is searchable."""
+        found: dict[str, Any] = {}
+
+        def settled() -> bool:
+            try:
+                found.update(self.get(f"/api/v1/crawls/{run_id}"))
+            except (httpx.HTTPError, AssertionError):  # killed parts of the suite come back
+                return False
+            return found["state"] in SETTLED and found["searchable"]
+
+        wait_until(settled, seconds=seconds, what=f"crawl {run_id} settled, last seen as {found}")
+        return found
+
+    def crawl(self, source: str = "demo", start_url: str | None = None) -> dict[str, Any]:
+        return self.finished_crawl(self.start_crawl(source, start_url))
+
+    def books_where(self, *filters: str, **parameters: str) -> list[dict[str, Any]]:
+        """All books that match, walked by cursor."""
+        books: list[dict[str, Any]] = []
+        query: list[tuple[str, str]] = [("filter", entry) for entry in filters]
+        query += [("limit", "100"), *parameters.items()]
+        cursor: str | None = None
+        while True:
+            page = self.get("/api/v1/books", params=query + ([("cursor", cursor)] if cursor else []))
+            books += page["items"]
+            cursor = page["next"]
+            if cursor is None:
+                return books

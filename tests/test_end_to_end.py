@@ -1,0 +1,171 @@
+"""From a page of a shop to a search hit and a prediction, through the one gateway."""
+
+import json
+import secrets
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from bookwheel_testing.servers import answers, free_port, running, wait_until
+
+from tests.suite import Suite
+
+pytestmark = pytest.mark.xdist_group("suite")
+
+
+@contextmanager
+def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
+    """A second bookshop, of which the suite knows nothing."""
+    port = free_port()
+    command = [Path(sys.prefix) / "bin" / "bookwheel-demo-shop", "--port", port, "--books", books, "--seed", seed]
+    url = f"http://127.0.0.1:{port}/"
+    with running([str(part) for part in command], log=folder / "shop.log", ready=lambda: answers(url)):
+        yield url
+
+
+def shop_facts(url: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in httpx.get(f"{url.rstrip('/')}/_shop/facts", timeout=30).text.splitlines()]
+
+
+def accounted(run: dict[str, Any]) -> int:
+    counts = run["counts"]
+    return sum(counts[verdict] for verdict in ("added", "modified", "unchanged", "duplicate", "quarantined"))
+
+
+def test_every_page_of_the_shop_is_a_book_with_the_facts_of_its_page(suite: Suite) -> None:
+    run = suite.crawl("demo")
+    assert run["state"] == "complete"
+    assert run["counts"]["scraped"] == accounted(run)
+    facts = {fact["upc"]: fact for fact in shop_facts(suite.shop_url)}
+    books = suite.books_where("source:demo")
+    assert len(books) == len(facts) == run["counts"]["scraped"]
+    for book in books:
+        fact = facts[book["offers"][0]["source_key"]]
+        assert book["title"] == fact["title"]
+        assert book["price"] == {"amount": fact["price"], "currency": "GBP"}
+        assert book["stock"] == fact["stock"]
+        assert book["category"] == fact["category"]
+        assert book["rating"] == fact["rating"]
+
+
+def test_crawling_an_unchanged_shop_changes_nothing_and_a_new_day_changes_what_the_shop_changed(suite: Suite) -> None:
+    suite.crawl("demo")
+    again = suite.crawl("demo")["counts"]
+    assert again["unchanged"] == again["scraped"] > 0
+    assert again["added"] == again["modified"] == again["quarantined"] == 0
+
+    before = {fact["upc"]: fact for fact in shop_facts(suite.shop_url)}
+    day = httpx.get(f"{suite.shop_url}/_shop/day").json()["day"]
+    httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day + 1}).raise_for_status()
+    after = {fact["upc"]: fact for fact in shop_facts(suite.shop_url)}
+    changed = {upc for upc in before.keys() & after.keys() if before[upc] != after[upc]}
+    counts = suite.crawl("demo")["counts"]
+    assert counts["added"] == len(after.keys() - before.keys())
+    assert counts["modified"] == len(changed) > 0
+    upc = min(changed)
+    history = suite.get(f"/api/v1/books/demo:{upc}/history")
+    assert history["items"][0]["price"]["amount"] == after[upc]["price"]
+    assert history["items"][0]["stock"] == after[upc]["stock"]
+
+
+@pytest.mark.parametrize(("source", "face"), [("toscrape", ""), ("schema_org", "schema/")])
+def test_another_shop_is_crawled_from_a_start_url(suite: Suite, tmp_path: Path, source: str, face: str) -> None:
+    with another_shop(tmp_path, books=60, seed=secrets.randbelow(10**6) + 10) as url:
+        printed = suite.local("crawl", "--source", source, "--start-url", url + face)
+        facts = shop_facts(url)
+    assert "complete" in printed
+    titles = [book["title"] for book in suite.books_where(f"source:{source}")]
+    for fact in facts:
+        assert fact["title"] in titles
+    facet = suite.get("/api/v1/books", params={"facet": "source", "limit": "1"})["facets"]["source"]
+    assert {"demo", source} <= {entry["value"] for entry in facet}
+
+
+def test_one_trace_id_is_in_every_services_log(suite: Suite, tmp_path: Path) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    with another_shop(tmp_path, books=20, seed=secrets.randbelow(10**6) + 10) as url:
+        run_id = suite.start_crawl("toscrape", url, headers=headers)
+        assert suite.finished_crawl(run_id)["state"] == "complete"
+        title = shop_facts(url)[0]["title"]
+    found = suite.get("/api/v1/books", params={"q": f'"{title}"'}, headers=headers)["items"]
+    assert title in [book["title"] for book in found]
+    body = {"books": [{"book_id": found[0]["id"]}]}
+    prediction = suite.post("/api/v1/ml/predictions", body, headers=headers)["predictions"][0]
+    assert prediction["error"] is None
+    assert 0 <= prediction["low"] <= prediction["rating"] <= prediction["high"] <= 5
+
+    def services() -> set[str]:
+        lines = (
+            line
+            for log in suite.state.joinpath("logs").iterdir()
+            for line in log.read_text(errors="replace").splitlines()
+            if trace_id in line
+        )
+        return {json.loads(line)["service"] for line in lines if line.startswith("{")}
+
+    everyone = {"gateway", "accounts", "catalog-api", "scraper", "processor", "ml-serving"}
+    wait_until(lambda: everyone <= services(), seconds=10, what=f"the trace in all logs, found in {services()}")
+
+
+def test_predictions_are_kept_in_the_records(suite: Suite) -> None:
+    book_id = suite.get("/api/v1/books", params={"limit": "1"})["items"][0]["id"]
+    prediction = suite.post("/api/v1/ml/predictions", {"books": [{"book_id": book_id}]})["predictions"][0]
+    query = "SELECT rating FROM prediction WHERE prediction_id = ?"
+
+    def stored() -> list[tuple[float]]:
+        with closing(sqlite3.connect(suite.state / "data" / "bookwheel.sqlite")) as database:
+            return database.execute(query, [prediction["prediction_id"]]).fetchall()
+
+    wait_until(lambda: bool(stored()), seconds=15, what="the prediction stored")
+    assert stored()[0][0] == pytest.approx(prediction["rating"])
+
+
+def test_the_first_model_beats_the_baselines_and_comes_near_what_can_be_reached(suite: Suite) -> None:
+    models = suite.get("/api/v1/ml/models")["items"]
+    champion = next(model for model in models if "champion" in model["aliases"])
+    report = suite.get(f"/api/v1/ml/models/{champion['version']}")["report"]
+    reachable = httpx.get(f"{suite.shop_url}/_shop/law").json()["best_reachable_rmse"]
+    assert report["model"]["rmse"] <= 1.15 * reachable
+    assert report["model"]["rmse"] < 0.9 * report["baselines"]["category_mean"]["rmse"]
+
+
+def test_everything_but_the_front_door_needs_a_token(suite: Suite) -> None:
+    public = {"/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/oauth/token"}
+    document = httpx.get(suite.url + "/openapi.json").json()
+    checked = 0
+    for path, operations in document["paths"].items():
+        if not path.startswith("/api/v1") or path in public or path.endswith(("/oauth/token", "/auth/logout")):
+            continue
+        for method in operations.keys() & {"get", "post", "put", "delete", "patch"}:
+            answer = httpx.request(method, suite.url + path.replace("{", "").replace("}", ""))
+            assert answer.status_code == 401, f"{method} {path} answered {answer.status_code}"
+            assert answer.headers["content-type"] == "application/problem+json"
+            checked += 1
+    assert checked > 20
+
+
+def test_the_suite_describes_itself_without_a_token(suite: Suite) -> None:
+    for path, text in (("/", "Bookwheel"), ("/docs", "openapi.json"), ("/livez", "alive"), ("/readyz", "ready")):
+        answer = httpx.get(suite.url + path)
+        assert answer.status_code == 200, path
+        assert text in answer.text, path
+
+
+def test_status_shows_every_program_and_nothing_waiting(suite: Suite) -> None:
+    printed = suite.local("status")
+    for program in ("gateway", "accounts", "catalog-api", "ml-serving", "scraper", "redis", "demo-shop"):
+        assert program in printed
+
+
+def test_down_and_up_again_keeps_the_data(suite: Suite) -> None:
+    before = suite.get("/api/v1/books", params={"limit": "1"})["total"]
+    suite.down()
+    assert not answers(suite.url + "/livez")
+    suite.up()
+    assert suite.get("/api/v1/books", params={"limit": "1"})["total"] == before
