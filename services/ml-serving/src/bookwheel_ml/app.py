@@ -1,0 +1,70 @@
+"""The wiring of the serving process: every part, router and handler in one place."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_runtime.http import create_app
+from bookwheel_runtime.tokens import TokenVerifier
+from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_stores.streams import StreamWriter, connect_redis
+from fastapi import FastAPI
+
+from bookwheel_ml.champion import ChampionWatch
+from bookwheel_ml.prediction_log import PredictionLog
+from bookwheel_ml.registry_process import RegistryProcess
+from bookwheel_ml.routes import predictions
+from bookwheel_ml.services import Services
+from bookwheel_ml.settings import MlSettings
+from bookwheel_ml.training_runs import TrainingRuns
+
+PREFIX = "/api/v1/ml"
+
+
+def create_ml_app(settings: MlSettings) -> FastAPI:
+    """The API. `app.state.services` is filled by `running_services`, which its server must enter."""
+    app = create_app(
+        title="Bookwheel ML serving",
+        description="Rating predictions, the models behind them, and the data that they were trained on.",
+        token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
+        readiness={},
+    )
+    app.include_router(predictions.router, prefix=PREFIX)
+    return app
+
+
+def _send_training(redis_url: str) -> Callable[[str], None]:
+    def send(run_id: str) -> None:
+        from bookwheel_ml.trainer import create_celery, send_training  # noqa: PLC0415 - Celery, when first needed
+
+        send_training(create_celery(redis_url), run_id)
+
+    return send
+
+
+@asynccontextmanager
+async def running_services(settings: MlSettings) -> AsyncIterator[Services]:
+    """Opens the connections, restores the champion, and watches for a new one until left."""
+    redis = connect_redis(settings.redis_url)
+    engine = connect_database(settings.records_url)
+    registry = RegistryProcess(settings.registry_uri)
+    champion = ChampionWatch(registry, cache=settings.model_cache, poll_seconds=settings.champion_poll_seconds)
+    log = PredictionLog(StreamWriter(redis, PREDICTION_STREAM), limit=settings.prediction_log_limit)
+    champion.restore()
+    log.start()
+    watching = asyncio.create_task(champion.watch())
+    try:
+        yield Services(
+            books=BookReader(engine),
+            registry=registry,
+            champion=champion,
+            prediction_log=log,
+            training_runs=TrainingRuns(redis, _send_training(settings.redis_url)),
+        )
+    finally:
+        watching.cancel()
+        await asyncio.to_thread(log.stop)
+        registry.close()
+        engine.dispose()
+        redis.close()

@@ -1,0 +1,50 @@
+"""`bookwheel-ml serve|worker|train`. Each verb imports what it alone needs: MLflow takes 7 s, BentoML 4 s."""
+
+import argparse
+from collections.abc import Sequence
+
+from bookwheel_runtime.logs import configure_logs
+from bookwheel_runtime.settings import load_settings
+
+from bookwheel_ml.settings import MlSettings
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="bookwheel-ml", description="Rating predictions: serve them, train for them.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="answer predictions over HTTP")
+    verbs.add_parser("worker", help="run the trainer, which takes training runs from the queue")
+    verbs.add_parser("train", help="train and register a model now, and print its report")
+    verb = parser.parse_args(arguments).verb
+    settings = load_settings(MlSettings)
+    {"serve": _serve, "worker": _worker, "train": _train}[verb](settings)
+
+
+def _serve(settings: MlSettings) -> None:
+    from bookwheel_ml.serve import serve  # noqa: PLC0415 - see above
+
+    serve(settings)
+
+
+def _worker(settings: MlSettings) -> None:
+    from bookwheel_ml.trainer import QUEUE, create_trainer  # noqa: PLC0415 - see above
+
+    worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
+    create_trainer(settings).worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+def _train(settings: MlSettings) -> None:
+    from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
+
+    from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
+    from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
+
+    configure_logs("trainer", settings.log_level)
+    engine = connect_database(settings.records_url)
+    try:
+        version = train_and_register(
+            BookReader(engine), MlflowRegistry(settings.registry_uri), trees=settings.forest_trees
+        )
+    finally:
+        engine.dispose()
+    print(version.model_dump_json(indent=2))

@@ -1,0 +1,1 @@
+"""The HTTP routes under /api/v1/ml."""

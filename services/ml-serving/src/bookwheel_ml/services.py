@@ -1,0 +1,26 @@
+"""What the routes of a running service share."""
+
+from dataclasses import dataclass
+
+from bookwheel_stores.records import BookReader
+from fastapi import Request
+
+from bookwheel_ml.champion import ChampionWatch
+from bookwheel_ml.prediction_log import PredictionLog
+from bookwheel_ml.registry_process import RegistryProcess
+from bookwheel_ml.training_runs import TrainingRuns
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    books: BookReader
+    registry: RegistryProcess
+    champion: ChampionWatch
+    prediction_log: PredictionLog
+    training_runs: TrainingRuns
+
+
+def services(request: Request) -> Services:
+    """A FastAPI dependency."""
+    found: Services = request.app.state.services
+    return found

@@ -1,0 +1,47 @@
+"""The settings of the serving process, the trainer and the command line."""
+
+from functools import cached_property
+from pathlib import Path
+
+from bookwheel_runtime.settings import Settings
+from pydantic import Field
+
+
+class MlSettings(Settings):
+    """One class for all three: each must find the same records, registry and streams."""
+
+    host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
+    port: int = Field(default=8082, ge=0, le=65535, description="Port that the service listens on.")
+    database_url: str = Field(default="", description="URL of the records; empty: SQLite in the data folder.")
+    redis_url: str = Field(
+        default="redis://127.0.0.1:8084/0", description="Redis for streams, training jobs and their state."
+    )
+    tracking_uri: str = Field(
+        default="",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="MLflow's tracking and registry address; empty: SQLite in the data folder.",
+    )
+    jwks_url: str = Field(
+        default="http://127.0.0.1:8083/.well-known/jwks.json", description="Public keys of the internal tokens."
+    )
+    issuer: str = Field(default="bookwheel", description="Issuer that an internal token must name.")
+    champion_poll_seconds: float = Field(
+        default=2.0, gt=0, description="How often the service looks for a new champion in the registry."
+    )
+    prediction_log_limit: int = Field(
+        default=50_000, ge=1, description="Prediction records kept in memory while Redis is away; more are dropped."
+    )
+    forest_trees: int = Field(default=200, ge=10, le=1_000, description="Trees of a newly trained forest.")
+
+    @cached_property
+    def records_url(self) -> str:
+        return self.database_url or f"sqlite:///{(self.data_dir / 'bookwheel.sqlite').absolute()}"
+
+    @cached_property
+    def registry_uri(self) -> str:
+        return self.tracking_uri or f"sqlite:///{(self.data_dir / 'mlflow.sqlite').absolute()}"
+
+    @property
+    def model_cache(self) -> Path:
+        """Where the service keeps the last champion, to serve from its first second on."""
+        return self.data_dir / "ml-serving"

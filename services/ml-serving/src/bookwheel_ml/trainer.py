@@ -1,0 +1,86 @@
+"""The Celery app of the trainer, and its one thin task."""
+
+from typing import Any
+
+from bookwheel_runtime.logs import configure_logs, get_logger
+from bookwheel_runtime.traces import traced
+from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_stores.streams import connect_redis
+from celery import Celery
+from celery.signals import setup_logging
+
+from bookwheel_ml.settings import MlSettings
+from bookwheel_ml.training_runs import TrainingRuns
+
+logger = get_logger(__name__)
+
+QUEUE = "training"
+TASK = "bookwheel.train"
+_TIME_LIMIT = 30 * 60
+
+
+def create_celery(redis_url: str) -> Celery:
+    """Connects at first use. Its keys in Redis have a prefix, since the processor has its own Celery app there."""
+    celery = Celery("bookwheel-trainer", broker=redis_url)
+    celery.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=True,  # a run whose trainer dies is handed out again; `TrainingRuns.start` counts how often
+        task_reject_on_worker_lost=True,
+        task_time_limit=_TIME_LIMIT,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "global_keyprefix": "bookwheel-trainer:",
+            "visibility_timeout": _TIME_LIMIT + 60,
+            "socket_timeout": 10,
+        },
+    )
+    return celery
+
+
+def send_training(celery: Celery, run_id: str) -> None:
+    """Raises kombu.exceptions.OperationalError while Redis is away."""
+    celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False)
+
+
+def create_trainer(settings: MlSettings) -> Celery:
+    """The app with its task. Nothing is connected, and MLflow not imported, before the first run."""
+    celery = create_celery(settings.redis_url)
+
+    @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no types
+    def own_logs(**_signal: Any) -> None:
+        configure_logs("trainer", settings.log_level)
+
+    @celery.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
+    def train(run_id: str) -> None:
+        run_training(run_id, settings)
+
+    return celery
+
+
+def run_training(run_id: str, settings: MlSettings) -> None:
+    """Trains for a requested run and writes down what came of it."""
+    from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - MLflow and scikit-learn: 15 s to import,
+    from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - which an idle trainer saves
+
+    runs = TrainingRuns(connect_redis(settings.redis_url), send=lambda _: None)
+    run = runs.start(run_id)
+    if run is None:
+        logger.warning("no such training run, or it has ended", run_id=run_id)
+        return
+    with traced(run.traceparent):
+        engine = connect_database(settings.records_url)
+        try:
+            made = train_and_register(
+                BookReader(engine), MlflowRegistry(settings.registry_uri), trees=settings.forest_trees
+            )
+        except Exception as error:
+            runs.fail(run, f"{type(error).__name__}: {error}")
+            logger.exception("training failed", run_id=run_id)
+        else:
+            runs.complete(run, version=made.version, alias=made.aliases[0], verdict=made.report.verdict)
+        finally:
+            engine.dispose()
