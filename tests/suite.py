@@ -1,17 +1,19 @@
 """A whole suite of its own for the tests: started as `make up` starts it, on free ports, in a temporary folder."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from bookwheel_testing.servers import wait_until
+from bookwheel_testing.servers import answers, free_port, running, wait_until
 
 PORTS_OF_A_SUITE = 10
 COMMAND = Path(sys.prefix) / "bin" / "bookwheel-local"
@@ -138,3 +140,17 @@ class Suite:
             cursor = page["next"]
             if cursor is None:
                 return books
+
+
+@contextmanager
+def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
+    """A second bookshop, of which the suite knows nothing."""
+    port = free_port()
+    command = [Path(sys.prefix) / "bin" / "bookwheel-demo-shop", "--port", port, "--books", books, "--seed", seed]
+    url = f"http://127.0.0.1:{port}/"
+    with running([str(part) for part in command], log=folder / "shop.log", ready=lambda: answers(url)):
+        yield url
+
+
+def shop_facts(url: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in httpx.get(f"{url.rstrip('/')}/_shop/facts", timeout=30).text.splitlines()]

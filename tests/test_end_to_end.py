@@ -3,33 +3,17 @@
 import json
 import secrets
 import sqlite3
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from bookwheel_testing.servers import answers, free_port, running, wait_until
+from bookwheel_testing.servers import answers, wait_until
 
-from tests.suite import Suite
+from tests.suite import Suite, another_shop, shop_facts
 
 pytestmark = pytest.mark.xdist_group("suite")
-
-
-@contextmanager
-def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
-    """A second bookshop, of which the suite knows nothing."""
-    port = free_port()
-    command = [Path(sys.prefix) / "bin" / "bookwheel-demo-shop", "--port", port, "--books", books, "--seed", seed]
-    url = f"http://127.0.0.1:{port}/"
-    with running([str(part) for part in command], log=folder / "shop.log", ready=lambda: answers(url)):
-        yield url
-
-
-def shop_facts(url: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in httpx.get(f"{url.rstrip('/')}/_shop/facts", timeout=30).text.splitlines()]
 
 
 def accounted(run: dict[str, Any]) -> int:
