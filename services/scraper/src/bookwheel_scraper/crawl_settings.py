@@ -1,0 +1,55 @@
+"""From a source's declaration to Scrapy's settings."""
+
+from typing import Any
+
+from bookwheel_scraper.declarations import Source
+from bookwheel_scraper.settings import ScraperSettings
+
+_OWN = "bookwheel_scraper.downloading"
+_SCRAPY = "scrapy.downloadermiddlewares"
+
+
+def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]:
+    politeness = source.politeness
+    return {
+        "USER_AGENT": settings.user_agent,
+        "ROBOTSTXT_OBEY": politeness.obey_robots,
+        "ROBOTSTXT_USER_AGENT": "Bookwheel",
+        "DOWNLOAD_DELAY": politeness.delay,
+        "CONCURRENT_REQUESTS": politeness.concurrency,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": politeness.concurrency,
+        "AUTOTHROTTLE_ENABLED": politeness.autothrottle,
+        "AUTOTHROTTLE_START_DELAY": max(politeness.delay, 0.5),
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": max(1.0, politeness.concurrency / 2),
+        "DOWNLOAD_TIMEOUT": 30,
+        "DOWNLOAD_MAXSIZE": source.caps.page_bytes,
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "RETRY_TIMES": 5,
+        "REDIRECT_MAX_TIMES": 5,
+        # One queue, first in, first out: with lists asked for before their products it stays some pages long.
+        "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
+        "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 4_000_000,
+        "DOWNLOADER_MIDDLEWARES": {
+            f"{_SCRAPY}.offsite.OffsiteMiddleware": None,
+            f"{_OWN}.same_site.SameSiteMiddleware": 50,
+            f"{_SCRAPY}.robotstxt.RobotsTxtMiddleware": None,
+            f"{_OWN}.same_site.RobotsMiddleware": 100,
+            f"{_SCRAPY}.retry.RetryMiddleware": None,
+            f"{_OWN}.retries.RetryMiddleware": 550,
+            f"{_OWN}.charsets.CharsetMiddleware": 585,
+            f"{_OWN}.caps.CapsMiddleware": 950,
+        },
+        "ITEM_PIPELINES": {"bookwheel_scraper.publishing.PublishingPipeline": 100},
+        # Only the web: a link to file: or data: is no page, and a proxy would resolve names past our address check.
+        "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
+        "HTTPPROXY_ENABLED": False,
+        "HTTPCACHE_ENABLED": False,
+        "COOKIES_ENABLED": False,
+        "METAREFRESH_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "REMOTE_CONTROL_ENABLED": False,
+        "MEMUSAGE_ENABLED": False,
+        "LOG_ENABLED": False,
+        "WARN_ON_GENERATOR_RETURN_VALUE": False,
+    }

@@ -1,0 +1,25 @@
+"""Scrapy's item pipeline: hands each book to the run's publisher and waits for room in its buffer."""
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+
+from bookwheel_scraper.crawl_context import CrawlContext, context_of
+from bookwheel_scraper.envelopes import ScrapedBook
+from bookwheel_scraper.run_ledger import RunTakenOver
+
+
+class PublishingPipeline:
+    def __init__(self, context: CrawlContext) -> None:
+        self._context = context
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "PublishingPipeline":
+        return cls(context_of(crawler))
+
+    async def process_item(self, item: ScrapedBook) -> ScrapedBook:
+        try:
+            await self._context.publisher.put(item)
+        except RunTakenOver as error:
+            self._context.stop.wish("another process has taken the run over")
+            raise DropItem(str(error)) from error
+        return item

@@ -1,0 +1,43 @@
+"""The events of a run as messages of the stream."""
+
+from datetime import UTC, datetime
+
+from bookwheel_contracts.crawls import CrawlRequest, RunFinished, RunStarted, RunState
+
+from bookwheel_scraper.outcomes import Outcome
+from bookwheel_scraper.run_ledger import RunProgress
+
+
+class RunMessages:
+    """Start and end of one attempt of a requested run."""
+
+    def __init__(self, request: CrawlRequest, traceparent: str) -> None:
+        self._request = request
+        self._traceparent = traceparent
+
+    def started(self, start_url: str) -> RunStarted:
+        return RunStarted(
+            run_id=self._request.run_id,
+            source=self._request.source,
+            start_url=start_url,
+            started_at=datetime.now(UTC),
+            traceparent=self._traceparent,
+        )
+
+    def finished(self, progress: RunProgress, outcome: Outcome) -> RunFinished:
+        return RunFinished(
+            run_id=self._request.run_id,
+            source=self._request.source,
+            finished_at=datetime.now(UTC),
+            state=outcome.state,
+            reason=outcome.reason,
+            scraped=progress.published,
+            pages=progress.pages,
+            errors=progress.errors,
+            traceparent=self._traceparent,
+        )
+
+    def broken(self, progress: RunProgress, reason: str) -> RunFinished:
+        """The end of a run that cannot go on."""
+        outcome = Outcome(RunState.PARTIAL if progress.published else RunState.FAILED, reason)
+        return self.finished(progress, outcome)

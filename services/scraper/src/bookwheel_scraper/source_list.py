@@ -1,0 +1,29 @@
+"""The declared sources in Redis, for those who show them."""
+
+import json
+
+from redis import Redis
+
+from bookwheel_scraper.declarations import Source
+
+SOURCES_KEY = "bookwheel:sources"
+"""Hash from a source's name to JSON {name, title, spider, start_urls, schedule, requires_start_url}."""
+
+
+def public_facts(source: Source) -> dict[str, object]:
+    return {
+        "name": source.name,
+        "title": source.title,
+        "spider": source.spider,
+        "start_urls": list(source.start_urls),
+        "schedule": source.schedule,
+        "requires_start_url": source.requires_start_url,
+    }
+
+
+def publish_sources(redis: Redis, sources: dict[str, Source]) -> None:
+    """Replaces the list at once; readers never see a part of it."""
+    with redis.pipeline(transaction=True) as pipe:
+        pipe.delete(SOURCES_KEY)
+        pipe.hset(SOURCES_KEY, mapping={name: json.dumps(public_facts(source)) for name, source in sources.items()})
+        pipe.execute()
