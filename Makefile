@@ -48,6 +48,7 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m bookwheel_local.development.repository
 	@$(BIN)/python -m bookwheel_local.development.reference --check
+	@$(BIN)/python -m bookwheel_local.development.gateway
 
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
 	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist worksteal $(PARTS) $(ARGS)

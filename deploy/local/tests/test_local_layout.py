@@ -65,8 +65,8 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_every_port_of_a_suite_is_its_own_and_follows_the_base(tmp_path: Path) -> None:
     settings = LocalSettings(state_dir=tmp_path, port_base=9100)
-    found = [program.port for program in programs(Layout.of(settings), settings, nginx="nginx") if program.port]
-    assert sorted(found) == [9100, 9101, 9102, 9103, 9104, 9105]
+    found = [port for program in programs(Layout.of(settings), settings, nginx="nginx") for port in program.ports]
+    assert sorted(found) == [9100, 9101, 9102, 9103, 9104, 9105, 9106]
 
 
 def test_redis_listens_on_loopback_with_a_password_and_keeps_what_it_holds(layout: Layout) -> None:

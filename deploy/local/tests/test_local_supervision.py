@@ -25,7 +25,7 @@ def python(name: str, code: str, **options: object) -> Program:
 
 def web(port: int) -> Program:
     command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
-    return Program("web", command, Stage.EDGE, port, f"http://127.0.0.1:{port}/")
+    return Program("web", command, Stage.EDGE, (port,), f"http://127.0.0.1:{port}/")
 
 
 def start(supervisor: Supervisor, layout: Layout, programs: Sequence[Program], **environment: str) -> str:

@@ -42,6 +42,11 @@ class Ports:
     def demo_shop(self) -> int:
         return self.base + 5
 
+    @property
+    def gateway_routes(self) -> int:
+        """The gateway's second tier, which only its first one talks to."""
+        return self.base + 6
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

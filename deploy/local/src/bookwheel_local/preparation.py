@@ -10,6 +10,7 @@ from bookwheel_contracts import Scope
 
 from bookwheel_local.client import DEMO_USER
 from bookwheel_local.errors import LocalError, ProgramFailed
+from bookwheel_local.gateway import render_gateway
 from bookwheel_local.layout import Layout, environment
 from bookwheel_local.programs import redis_config, script
 from bookwheel_local.secrets import password, write_private
@@ -55,8 +56,9 @@ def run_step(name: str, command: list[str], environment: Mapping[str, str], *, g
         raise ProgramFailed(name, f"failed ({' '.join(command[1:])})", done.stdout[-_LOG_END:])
 
 
-def write_configuration(layout: Layout, secrets: Secrets) -> None:
+def write_configuration(layout: Layout, secrets: Secrets, gateway: Mapping[str, str]) -> None:
     write_private(layout.run / "redis.conf", redis_config(layout, password=secrets.redis_password))
+    render_gateway(layout.run, gateway)
 
 
 def suite_environment(layout: Layout, settings: LocalSettings, secrets: Secrets) -> dict[str, str]:

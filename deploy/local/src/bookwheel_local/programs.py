@@ -20,12 +20,14 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """`health` is a URL that answers 2xx once the program serves; None: running is being ready."""
+    """`health` is a URL that answers 2xx once the program serves; None: running is being ready. The first of `ports` is
+    the one that others ask.
+    """
 
     name: str
     command: tuple[str, ...]
     stage: Stage = Stage.SERVICES
-    port: int | None = None
+    ports: tuple[int, ...] = ()
     health: str | None = None
     stop_signal: str = "TERM"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -42,7 +44,7 @@ def script(name: str) -> str:
 
 def _http(name: str, port: int, *command: str, stage: Stage = Stage.SERVICES, health: str = "/readyz") -> Program:
     url = f"http://{HOST}:{port}{health}"
-    return Program(name, command, stage, port, url, environment={"BOOKWHEEL_PORT": str(port)})
+    return Program(name, command, stage, (port,), url, environment={"BOOKWHEEL_PORT": str(port)})
 
 
 def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Program, ...]:
@@ -50,9 +52,11 @@ def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Pr
     ports = layout.ports
     shop = (script("bookwheel-demo-shop"), "--port", str(ports.demo_shop))
     books = ("--books", str(settings.demo_books), "--seed", str(settings.demo_seed))
-    edge = (nginx, "-c", str(layout.run / "nginx.conf"), "-p", str(layout.run))
+    gateway_command = (nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf"))
+    gateway_ports = (ports.gateway, ports.gateway_routes)
+    gateway_health = f"http://{HOST}:{ports.gateway}/livez"
     return (
-        Program("gateway", edge, Stage.EDGE, ports.gateway, f"http://{HOST}:{ports.gateway}/livez", stop_signal="QUIT"),
+        Program("gateway", gateway_command, Stage.EDGE, gateway_ports, gateway_health, stop_signal="QUIT"),
         _http("accounts", ports.accounts, script("bookwheel-accounts"), "serve"),
         _http("catalog-api", ports.catalog_api, script("bookwheel-catalog"), "serve"),
         # Not /readyz: without a trained model yet it serves, but is not ready to predict.
@@ -62,7 +66,7 @@ def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Pr
         Program("processor-worker", (script("bookwheel-processor"), "worker")),
         Program("processor-beat", (script("bookwheel-processor"), "beat")),
         _http("demo-shop", ports.demo_shop, *shop, *books, stage=Stage.BASE, health="/"),
-        Program("redis", ("redis-server", str(layout.run / "redis.conf")), Stage.BASE, ports.redis),
+        Program("redis", ("redis-server", str(layout.run / "redis.conf")), Stage.BASE, (ports.redis,)),
     )
 
 

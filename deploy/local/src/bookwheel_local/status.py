@@ -37,7 +37,7 @@ def program_table(healths: Sequence[Health], *, now: float | None = None) -> str
                 health.program.name,
                 health.state.state.lower(),
                 health.reason or "ready",
-                str(health.program.port or ""),
+                "".join(map(str, health.program.ports[:1])),
                 _duration(now - health.state.since) if running else "",
                 str(health.state.pid) if running else "",
             )

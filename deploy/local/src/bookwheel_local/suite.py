@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed
+from bookwheel_local.gateway import gateway_values
 from bookwheel_local.layout import Layout
 from bookwheel_local.preparation import (
     Secrets,
@@ -52,12 +53,13 @@ class Suite:
     def start(self, progress: Progress) -> None:
         """Starts what does not run yet and waits until all of it is ready. Idempotent."""
         environment = suite_environment(self.layout, self.settings, self.secrets)
-        config = configuration(self.layout, self.programs, environment)
+        gateway = gateway_values(self.layout)
+        config = configuration(self.layout, self.programs, {**environment, **gateway})
         with self._alone():
             if not self.supervisor.is_running_with(config):
                 self._stop_all(progress, why="its settings have changed")
                 self._check_ports()
-                write_configuration(self.layout, self.secrets)
+                write_configuration(self.layout, self.secrets, gateway)
                 self.supervisor.start(config, environment)
                 write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
             self.supervisor.start_programs([program for program in self.programs if program.stage is Stage.BASE])
@@ -92,8 +94,9 @@ class Suite:
 
     def _check_ports(self) -> None:
         for program in self.programs:
-            if program.port is not None and not port_is_free(program.port):
-                raise PortBusy(program.port, program.name)
+            for port in program.ports:
+                if not port_is_free(port):
+                    raise PortBusy(port, program.name)
 
     def _wait_until_ready(self, progress: Progress) -> None:
         deadline = time.monotonic() + self.settings.start_seconds

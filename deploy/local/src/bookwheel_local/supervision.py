@@ -50,9 +50,11 @@ stdout_logfile_backups=2
 """
 
 
-def configuration(layout: Layout, programs: Sequence[Program], environment: Mapping[str, str]) -> str:
-    """supervisord.conf. Its first line changes with the environment, which the programs inherit from supervisord."""
-    digest = hashlib.sha256(json.dumps(dict(environment), sort_keys=True).encode()).hexdigest()[:16]
+def configuration(layout: Layout, programs: Sequence[Program], settings: Mapping[str, str]) -> str:
+    """supervisord.conf. Its first line changes with the settings, which the programs get by other ways: the environment
+    that they inherit from supervisord, and files.
+    """
+    digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
     stages = [
         f"[group:{stage}]\npriority={_PRIORITY[stage]}\nprograms={','.join(members)}\n"
         for stage in Stage
@@ -60,7 +62,7 @@ def configuration(layout: Layout, programs: Sequence[Program], environment: Mapp
     ]
     user = f"user={pwd.getpwuid(0).pw_name}\n" if os.getuid() == 0 else ""  # else it warns that it keeps its rights
     head = f"""\
-; environment {digest}
+; settings {digest}
 [supervisord]
 {user}directory={_literal(str(layout.run))}
 pidfile={_literal(str(layout.supervisor_pid))}

@@ -1,0 +1,104 @@
+"""Runs the commands that the documentation shows, and compares what they print with what it says they print.
+
+A fenced block marked `console` holds commands after `$ ` (continued after `> `) and their expected output. In it `…`
+stands for anything within a line, and a line that is only `…` for any lines. The blocks of a document are one shell
+session, so a variable set in one is there in the next. Blocks marked otherwise (`sh`, `text`) are not run.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_END = "\x1e"  # ASCII's record separator: no command prints it
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """`line` is the command's line in the document, from 1."""
+
+    line: int
+    command: str
+    expected: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    example: Example
+    status: int
+    printed: str
+
+    @property
+    def as_documented(self) -> bool:
+        return self.status == 0 and matches(self.example.expected, self.printed)
+
+
+def examples(document: str) -> Iterator[Example]:
+    for block in _BLOCK.finditer(document):
+        line = document.count("\n", 0, block.start(1)) + 1
+        for entry in re.split(r"^(?=\$ )", block[1], flags=re.MULTILINE):
+            if entry.startswith("$ "):
+                command, expected = [entry[2:].split("\n", 1)[0]], entry.split("\n")[1:]
+                while expected and expected[0].startswith("> "):
+                    command.append(expected.pop(0)[2:])
+                yield Example(line, "\n".join(command), "\n".join(expected))
+            line += entry.count("\n")
+
+
+def matches(expected: str, printed: str) -> bool:
+    """Whether the output is as expected, apart from white space at line ends and at the end."""
+    pattern = "\n".join(_line_pattern(line.rstrip()) for line in expected.rstrip().splitlines())
+    shown = "\n".join(line.rstrip() for line in printed.rstrip().splitlines())
+    return re.fullmatch(pattern, shown) is not None
+
+
+def _line_pattern(line: str) -> str:
+    if line.strip() == "…":
+        return r"(?:.*\n?)*?.*"
+    return ".*".join(re.escape(part) for part in line.split("…"))
+
+
+def run(
+    found: Sequence[Example], *, folder: Path, environment: Mapping[str, str], seconds: float = 120
+) -> list[Outcome]:
+    """Runs the commands in one shell, standard error with standard output."""
+    steps = [f"{example.command}\nprintf '%s%s%s' '{_END}' $? '{_END}'" for example in found]
+    script = "exec 2>&1 </dev/null\n" + "\n".join(steps)
+    done = subprocess.run(
+        ["/bin/bash", "-c", script],
+        cwd=folder,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    parts = done.stdout.split(_END)
+    return [
+        Outcome(example, int(status), printed)
+        for example, printed, status in zip(found, parts[::2], parts[1::2], strict=False)
+    ]
+
+
+def faults(
+    path: Path, *, folder: Path, environment: Mapping[str, str], replacements: Mapping[str, str] | None = None
+) -> list[str]:
+    """Runs a document's examples; each fault names the line and shows both outputs.
+
+    `replacements` are made in the document first: the address of the suite under test in place of the usual one.
+    """
+    document = path.read_text()
+    for old, new in (replacements or {}).items():
+        document = document.replace(old, new)
+    found = list(examples(document))
+    outcomes = run(found, folder=folder, environment=environment)
+    texts = [
+        f"{path}:{outcome.example.line}: {outcome.example.command}\n"
+        f"ended with {outcome.status} and printed:\n{outcome.printed}\nexpected:\n{outcome.example.expected}"
+        for outcome in outcomes
+        if not outcome.as_documented
+    ]
+    texts += [f"{path}:{example.line}: was not reached: {example.command}" for example in found[len(outcomes) :]]
+    return texts

@@ -1,0 +1,26 @@
+"""Has nginx check the gateway's configuration as a suite on this machine would get it."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bookwheel_local.gateway import gateway_values, render_gateway
+from bookwheel_local.layout import Layout, Ports
+from bookwheel_local.preparation import find_nginx
+from bookwheel_local.settings import LocalSettings
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory(prefix="bookwheel-gateway-") as folder:
+        layout = Layout(Path(folder), Ports(LocalSettings().port_base))
+        layout.create_folders()
+        config = render_gateway(layout.run, gateway_values(layout))
+        command = [find_nginx(), "-t", "-e", "stderr", "-c", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    print("the gateway's configuration is valid" if done.returncode == 0 else done.stderr, file=sys.stderr)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

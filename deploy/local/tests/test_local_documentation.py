@@ -1,0 +1,86 @@
+import os
+from pathlib import Path
+
+import pytest
+from bookwheel_local.development.documentation import Example, examples, faults, matches
+
+DOCUMENT = """\
+Text.
+
+```sh
+$ make up
+```
+
+```console
+$ NAME=world
+$ printf 'hello %s\\n' "$NAME" \\
+>   there
+hello world
+hello there
+```
+
+```console
+$ echo "again $NAME"; seq 4
+again …
+1
+…
+4
+```
+"""
+
+
+def test_only_console_blocks_are_examples() -> None:
+    assert list(examples(DOCUMENT)) == [
+        Example(8, "NAME=world", ""),
+        Example(9, "printf 'hello %s\\n' \"$NAME\" \\\n  there", "hello world\nhello there\n"),
+        Example(16, 'echo "again $NAME"; seq 4', "again …\n1\n…\n4\n"),
+    ]
+
+
+def test_a_true_document_has_no_faults(tmp_path: Path) -> None:
+    path = tmp_path / "tour.md"
+    path.write_text(DOCUMENT)
+    assert faults(path, folder=tmp_path, environment=os.environ) == []
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        ("$ echo yes\nno", "printed:\nyes"),
+        ("$ false", "ended with 1"),
+        ("$ true\nsomething", "expected:\nsomething"),
+        ("$ echo something", "printed:\nsomething"),
+        ("$ echo first; exit 0\n…\n$ echo second\nsecond", "was not reached: echo second"),
+    ],
+)
+def test_an_untrue_document_is_told_by_line(tmp_path: Path, block: str, told: str) -> None:
+    path = tmp_path / "tour.md"
+    path.write_text(f"```console\n{block}\n```\n")
+    found = faults(path, folder=tmp_path, environment=os.environ)
+    assert found
+    assert told in found[-1]
+
+
+def test_the_address_of_the_suite_under_test_takes_the_place_of_the_usual_one(tmp_path: Path) -> None:
+    path = tmp_path / "tour.md"
+    path.write_text("```console\n$ echo http://127.0.0.1:8080/docs\nhttp://127.0.0.1:8080/docs\n```\n")
+    replacements = {"127.0.0.1:8080": "127.0.0.1:9999"}
+    assert faults(path, folder=tmp_path, environment=os.environ, replacements=replacements) == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "printed", "same"),
+    [
+        ("", "", True),
+        ("…", "", True),
+        ("…", "a\nb", True),
+        ("a\n…\nb", "a\n1\n2\nb", True),
+        ("a\n…\nb", "a\n1\n2\nc", False),
+        ("id: … done", "id: 7 done", True),
+        ("id: … done", "id: 7\ndone", False),
+        ("a.c", "abc", False),
+        ("a  \n\n", "a", True),
+    ],
+)
+def test_an_ellipsis_stands_for_anything(expected: str, printed: str, same: bool) -> None:
+    assert matches(expected, printed) is same

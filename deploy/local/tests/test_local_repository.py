@@ -1,0 +1,113 @@
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_local.development.reference import page, table, variable
+from bookwheel_local.development.repository import faults, lock_faults
+from bookwheel_local.development.types import type_check_runs
+from bookwheel_local.settings import LocalSettings
+from bookwheel_runtime.settings import Settings
+from pydantic import Field
+
+ROOT = Path("pyproject.toml")
+PART = Path("services/one/pyproject.toml")
+
+
+def project(name: str, *dependencies: str) -> Mapping[str, Any]:
+    return {"project": {"name": name, "license": "Apache-2.0", "dependencies": list(dependencies)}}
+
+
+def repository(folder: Path, **files: str) -> Path:
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    contents = {"pyproject.toml": '[project]\nname = "x"\nlicense = "Apache-2.0"\n', "requirements.lock": ""}
+    for name, content in {**contents, **files}.items():
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_a_tidy_repository_has_no_faults(tmp_path: Path) -> None:
+    assert faults(repository(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url = x",
+        "see https://pypi." + "org/simple",
+        "cp x /ro" + "ot/x",
+        "a = '/ho" + "me/ann/x'",
+        "cd /wo" + "rk/main",
+    ],
+)
+def test_a_file_that_names_a_registry_or_a_machines_path_is_a_fault(tmp_path: Path, line: str) -> None:
+    (found,) = faults(repository(tmp_path, **{"notes.md": f"first\n{line}\n"}))
+    assert found.startswith("notes.md:2: names a registry or a machine's path")
+
+
+def test_paths_of_the_product_are_no_fault(tmp_path: Path) -> None:
+    assert faults(repository(tmp_path, **{"notes.md": "a/work/b http://x/home/page framework/x ./root/x"})) == []
+
+
+def test_ignored_files_are_nobodys_business(tmp_path: Path) -> None:
+    ignored = {".gitignore": "state\n", "state": "/ro" + "ot/x"}
+    assert faults(repository(tmp_path, **ignored)) == []
+
+
+def test_a_project_without_the_licence_is_a_fault(tmp_path: Path) -> None:
+    (found,) = faults(repository(tmp_path, **{"pyproject.toml": '[project]\nname = "x"\n'}))
+    assert "Apache-2.0" in found
+
+
+@pytest.mark.parametrize(
+    ("root", "part", "told"),
+    [
+        ("a==1.5\nb==2.0 ; sys_platform == 'x'\n", "a==1.5\nb==2.0\n", []),
+        ("b==2.0\n", "b==2.0\n", ["does not hold a>=1", "does not hold a>=1"]),
+        ("a==0.9\nb==2.0\n", "a==0.9\nb==2.0\n", ["does not hold a>=1", "does not hold a>=1"]),
+        ("a==1.5\nb==2.0\n", "a==1.4\nb==2.0\n", ["a differs"]),
+    ],
+)
+def test_a_lock_that_does_not_give_what_a_project_asks_is_a_fault(root: str, part: str, told: list[str]) -> None:
+    projects = {ROOT: project("suite", "one"), PART: project("one", "a>=1", "B[x]")}
+    locks = {Path("requirements.lock"): root, PART.with_name("requirements.lock"): part}
+    found = list(lock_faults(projects, locks))
+    assert len(found) == len(told)
+    assert all(text in fault for text, fault in zip(told, sorted(found), strict=True))
+
+
+class ExampleSettings(Settings):
+    url: str = Field(description="Where | it\n is.")
+    tracking: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI", description="Models.")
+
+
+def test_the_table_of_settings_names_variables_defaults_and_meanings() -> None:
+    rows = table(ExampleSettings).splitlines()
+    assert "| `BOOKWHEEL_URL` | required | Where \\| it is. |" in rows
+    assert "| `MLFLOW_TRACKING_URI` | none | Models. |" in rows
+
+
+def test_variables_are_what_the_settings_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = variable("demo_books", LocalSettings.model_fields["demo_books"])
+    monkeypatch.setenv(name, "77")
+    assert LocalSettings().demo_books == 77
+
+
+def test_each_part_with_settings_is_in_the_reference(tmp_path: Path) -> None:
+    folder = tmp_path / "deploy/local/src/bookwheel_local"
+    folder.mkdir(parents=True)
+    (folder / "settings.py").touch()
+    assert "## LocalSettings" in page(tmp_path)
+
+
+def test_types_of_all_sources_are_checked_at_once_and_tests_part_by_part(tmp_path: Path) -> None:
+    for name in ("one/src/a.py", "one/tests/test_a.py", "two/src/b.py", "gateway/render.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    parts = [tmp_path / "one", tmp_path / "two", tmp_path / "gateway"]
+    assert list(type_check_runs(parts)) == [
+        [tmp_path / "one/src", tmp_path / "two/src"],
+        [tmp_path / "one/tests"],
+        [tmp_path / "gateway"],
+    ]
