@@ -1,19 +1,19 @@
-"""Renders the gateway's templates: `python gateway/render.py TARGET [NAME=value …]`.
+"""Renders the gateway's templates: `python gateway/render.py TARGET [--port-base N --run-dir DIR] [NAME=value …]`.
 
 Only `${BOOKWHEEL_…}` is replaced, so nginx's own `$variables` stay, and `envsubst` with the names of `defaults.env`
-does the same in a container. Values come from the command line, else the environment, else `defaults.env`. Then:
-`nginx -e stderr -c TARGET/nginx.conf`.
+does the same in a container. A value comes from the command line, else the environment, else `--port-base` and
+`--run-dir` (a suite on this machine), else `defaults.env`. Then: `nginx -e stderr -c TARGET/nginx.conf`.
 """
 
+import argparse
 import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
 _PLACEHOLDER = re.compile(r"\$\{(BOOKWHEEL_[A-Z_]+)\}")
-_VALUE = re.compile(r"[^\x00-\x1f\"'\\${}#;]*;?")  # nothing that ends an argument of nginx, but for a directive's `;`
+_VALUE = re.compile(r"[^\x00-\x1f\"'\\${}#;]*|user [a-z_][a-z0-9_-]*;")  # nothing that ends an argument of nginx
 
 
 class RenderError(Exception):
@@ -61,16 +61,23 @@ def render(target: Path, values: Mapping[str, str]) -> Path:
     return target / "nginx.conf"
 
 
-def main(arguments: list[str]) -> None:
-    if not arguments:
-        raise SystemExit(__doc__)
-    given = dict(argument.partition("=")[::2] for argument in arguments[1:])
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Renders the gateway's nginx configuration.")
+    parser.add_argument("target", type=Path, help="folder to write")
+    parser.add_argument("--port-base", type=int, help="the gateway's port, from which the others are counted")
+    parser.add_argument("--run-dir", type=Path, help="an existing folder, closed to others, for what nginx writes")
+    parser.add_argument("values", nargs="*", metavar="NAME=value")
+    arguments = parser.parse_intermixed_args()
+    if (arguments.port_base is None) != (arguments.run_dir is None):
+        parser.error("--port-base and --run-dir go together")
+    local = arguments.run_dir and one_machine(port_base=arguments.port_base, run_dir=arguments.run_dir)
     from_environment = {name: os.environ[name] for name in defaults() if name in os.environ}
+    given = dict(value.partition("=")[::2] for value in arguments.values)
     try:
-        print(render(Path(arguments[0]), {**from_environment, **given}))
+        print(render(arguments.target, {**(local or {}), **from_environment, **given}))
     except RenderError as error:
         raise SystemExit(f"render: {error}") from error
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import httpx
 from bookwheel_runtime.http import create_app
+from bookwheel_stores.records import connect_database
 from fastapi import FastAPI
-from sqlalchemy import create_engine
 from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.api_keys import ApiKeyStore
@@ -14,7 +14,7 @@ from bookwheel_accounts.credentials import CredentialCheck
 from bookwheel_accounts.database import is_current
 from bookwheel_accounts.keys import load_key_ring
 from bookwheel_accounts.passwords import PasswordHasher
-from bookwheel_accounts.routes import discovery, keys, logins
+from bookwheel_accounts.routes import discovery, documentation, keys, logins, oauth
 from bookwheel_accounts.services import Services
 from bookwheel_accounts.sessions import SessionStore
 from bookwheel_accounts.settings import AccountsSettings
@@ -29,7 +29,7 @@ _SUITE_TIMEOUT = 3.0
 def build_app(settings: AccountsSettings) -> FastAPI:
     """Raises KeyFileError where the signing keys can't be used."""
     ring = load_key_ring(settings.signing_key_file)
-    engine = create_engine(settings.database_url)
+    engine = connect_database(settings.database_url)
     tokens = TokenIssuer(ring, settings.issuer, settings.access_lifetime, settings.internal_lifetime)
     users, api_keys = UserStore(engine), ApiKeyStore(engine)
     sessions = SessionStore(engine, settings.login_lifetime)
@@ -71,6 +71,6 @@ def build_app(settings: AccountsSettings) -> FastAPI:
         readiness={"database": database},
         lifespan=lifespan,
     )
-    for module in (logins, keys, discovery):
+    for module in (logins, keys, oauth, discovery, documentation):
         app.include_router(module.router)
     return app

@@ -9,7 +9,7 @@ import uvicorn
 from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
-from sqlalchemy import create_engine
+from bookwheel_stores.records import connect_database
 
 from bookwheel_accounts.app import build_app
 from bookwheel_accounts.database import upgrade_database
@@ -57,7 +57,7 @@ def _create_user(settings: AccountsSettings, arguments: argparse.Namespace) -> N
     hasher = PasswordHasher(workers=1)
     hashed = asyncio.run(hasher.hash(password))
     hasher.close()
-    user, made = UserStore(create_engine(settings.database_url)).put(email, hashed, arguments.scopes)
+    user, made = UserStore(connect_database(settings.database_url)).put(email, hashed, arguments.scopes)
     print(f"{'created' if made else 'updated'} {user.email} {user.user_id}")
 
 
@@ -70,13 +70,13 @@ def main() -> None:
             case "serve":
                 _serve(settings)
             case "migrate":
-                upgrade_database(create_engine(settings.database_url))
+                upgrade_database(connect_database(settings.database_url))
             case "keygen":
                 print(make_key_file(arguments.path))
             case "create-user":
                 _create_user(settings, arguments)
             case "disable-user":
-                if not UserStore(create_engine(settings.database_url)).disable(normalize_email(arguments.email)):
+                if not UserStore(connect_database(settings.database_url)).disable(normalize_email(arguments.email)):
                     raise SystemExit(f"there is no user {arguments.email}")
     except (KeyFileError, BookwheelError, FileExistsError) as error:
         raise SystemExit(f"bookwheel-accounts: {error}") from error

@@ -68,17 +68,18 @@ class CredentialCheck:
             raise CredentialRefused(Refusal.EXPIRED) from error
         except (jwt.InvalidTokenError, ValueError) as error:
             raise CredentialRefused(Refusal.INVALID) from error
-        living = self._origin(claimed)
-        if living is None or living.user_id != claimed.user_id:
+        origin = self._origin(claimed)
+        if origin is None or origin[0].user_id != claimed.user_id:
             raise CredentialRefused(Refusal.REVOKED)
+        living, origin_expires_at = origin
         scopes = still_held(claimed.scopes, living.scopes)
-        return Identity(claimed.user_id, scopes, claimed.session_id, claimed.key_id), expires_at - time.time()
+        ends_at = expires_at if origin_expires_at is None else min(expires_at, origin_expires_at)
+        return Identity(claimed.user_id, scopes, claimed.session_id, claimed.key_id), ends_at - time.time()
 
-    def _origin(self, claimed: Identity) -> Identity | None:
-        """The login or API key that the token was made from, while it lives."""
+    def _origin(self, claimed: Identity) -> tuple[Identity, int | None] | None:
+        """The login or API key that the token was made from, while it lives, and until when it does."""
         if claimed.session_id is not None:
             return self.sessions.find(claimed.session_id)
         if claimed.key_id is not None:
-            found = self.api_keys.by_id(claimed.key_id)
-            return found[0] if found else None
+            return self.api_keys.by_id(claimed.key_id)
         return None

@@ -4,6 +4,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from bookwheel_stores.records import reading
 from sqlalchemy import Engine
 
 VERSION_TABLE = "accounts_version"
@@ -18,7 +19,9 @@ def _config() -> Config:
 
 
 def upgrade_database(engine: Engine) -> None:
-    """Applies the revisions that are missing. Idempotent."""
+    """Applies the revisions that are missing. Idempotent, and safe when two processes start at once."""
+    if is_current(engine):
+        return
     config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -26,6 +29,7 @@ def upgrade_database(engine: Engine) -> None:
 
 
 def is_current(engine: Engine) -> bool:
-    with engine.connect() as connection:
+    """Whether the tables have the form that this code expects."""
+    with reading(engine) as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         return context.get_current_revision() == ScriptDirectory.from_config(_config()).get_current_head()

@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bookwheel_contracts.problems import PROBLEM_TYPE, Problem
+
 _API_PREFIX = "/api/v1/"
 _REFERENCE = "#/components/schemas/"
+_FRAMEWORK_SCHEMAS = frozenset({"HTTPValidationError", "ValidationError"})
+_PROBLEM = {
+    "description": "A problem (RFC 9457); see /docs/problems for its codes.",
+    "content": {PROBLEM_TYPE: {"schema": {"$ref": f"{_REFERENCE}Problem"}}},
+}
 
 
 def _renamed(node: Any, names: Mapping[str, str]) -> Any:
@@ -19,6 +26,14 @@ def _renamed(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(node, list):
         return [_renamed(value, names) for value in node]
     return node
+
+
+def _with_problems(operation: Any) -> Any:
+    """The operation with the suite's errors in place of the framework's 422, which no service answers with."""
+    if not isinstance(operation, dict) or "responses" not in operation:
+        return operation
+    responses = {status: answer for status, answer in operation["responses"].items() if status != "422"}
+    return {**operation, "responses": {**responses, "default": _PROBLEM}}
 
 
 def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -39,7 +54,10 @@ def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         security.update(components.get("securitySchemes", {}))
         for path, operations in renamed.get("paths", {}).items():
             if path.startswith(_API_PREFIX):
-                paths.setdefault(path, operations)
+                paths.setdefault(path, {method: _with_problems(operation) for method, operation in operations.items()})
+    schemas = {name: schema for name, schema in schemas.items() if name not in _FRAMEWORK_SCHEMAS}
+    schemas["Problem"] = Problem.model_json_schema(ref_template=_REFERENCE + "{model}")
+    schemas.update(schemas["Problem"].pop("$defs"))
     return {
         "openapi": "3.1.0",
         "info": {

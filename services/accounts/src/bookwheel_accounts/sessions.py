@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import Unauthenticated
+from bookwheel_stores.records import reading
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes, still_held
@@ -50,28 +51,33 @@ class SessionStore:
                 .values(used_at=now)
                 .returning(refresh_token.c.session_id)
             ).one_or_none()
-            identity = None
+            living = None
             if used is None:
                 self._revoke_reused(connection, hashed, now)
             else:
-                identity = self._living(connection, used.session_id, now)
-            following = self._new_token(connection, str(identity.session_id)) if identity else ""
-        if identity is None:  # raised outside the transaction, so that the revocation is kept
+                living = self._living(connection, used.session_id, now)
+            following = self._new_token(connection, used.session_id) if used and living else ""
+        if living is None:  # raised outside the transaction, so that the revocation is kept
             raise Unauthenticated("The refresh token is not valid.")
-        return identity, following
+        return living[0], following
 
-    def find(self, session_id: str) -> Identity | None:
-        """The login with the scopes that its user still has; None once it is over."""
-        with self._engine.connect() as connection:
+    def find(self, session_id: str) -> tuple[Identity, int] | None:
+        """The login with the scopes that its user still has, and until when it lives; None once it is over."""
+        with reading(self._engine) as connection:
             return self._living(connection, session_id, int(time.time()))
 
     def close(self, session_id: str) -> None:
         with self._engine.begin() as connection:
             self._revoke(connection, session_id, int(time.time()))
 
-    def _living(self, connection: Connection, session_id: str, now: int) -> Identity | None:
+    def _living(self, connection: Connection, session_id: str, now: int) -> tuple[Identity, int] | None:
         row = connection.execute(
-            select(login_session.c.user_id, login_session.c.scopes, account.c.scopes.label("held"))
+            select(
+                login_session.c.user_id,
+                login_session.c.scopes,
+                login_session.c.expires_at,
+                account.c.scopes.label("held"),
+            )
             .join_from(login_session, account)
             .where(
                 login_session.c.session_id == session_id,
@@ -82,7 +88,8 @@ class SessionStore:
         ).one_or_none()
         if row is None:
             return None
-        return Identity(row.user_id, still_held(parse_scopes(row.scopes), parse_scopes(row.held)), session_id)
+        scopes = still_held(parse_scopes(row.scopes), parse_scopes(row.held))
+        return Identity(row.user_id, scopes, session_id), row.expires_at
 
     def _new_token(self, connection: Connection, session_id: str) -> str:
         token = new_secret(REFRESH_TOKEN_PREFIX)
