@@ -34,7 +34,7 @@ def test_a_tidy_repository_has_no_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "--index-url = x",
+        "--index-" + "url = x",
         "see https://pypi." + "org/simple",
         "cp x /ro" + "ot/x",
         "a = '/ho" + "me/ann/x'",
