@@ -16,6 +16,7 @@ from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category
 from bookwheel_demo_shop.schema_pages import SchemaPages
 
 ROBOTS = "User-agent: *\nDisallow: /_shop/\n"
+NOT_FOUND = "<!DOCTYPE html><title>404</title><h1>404: the shop has no such page</h1>"
 
 PageMaker = Callable[[Request], str | None]
 
@@ -91,8 +92,8 @@ def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
         async def endpoint(request: Request) -> Response:
             content = make(request)
             if content is None:
-                return not_found(request)
-            return await faults.answer(request.url.path, Response(content, media_type=media_type))
+                return HTMLResponse(NOT_FOUND, 404)
+            return await faults.answer(request.scope["path"], Response(content, media_type=media_type))
 
         return Route(path, endpoint, methods=["GET"])
 
@@ -114,10 +115,6 @@ def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
             Mount("/_shop", routes=Backstage(catalogue, clock, faults).routes()),
         ],
     )
-
-
-def not_found(_request: Request) -> Response:
-    return HTMLResponse("<!DOCTYPE html><title>404</title><h1>404: the shop has no such page</h1>", 404)
 
 
 async def robots(_request: Request) -> Response:

@@ -25,10 +25,12 @@ MEASURED_BOOKS = 2_000
 
 
 class Clock:
-    """The shop's day, 0 to `MAX_DAY`. Raises ValueError for another."""
+    """The shop's day. Raises ValueError for a day that is not in 0..`MAX_DAY`."""
 
     def __init__(self, day: int) -> None:
-        self.day = DayBody(day=day).day
+        if not 0 <= day <= MAX_DAY:
+            raise ValueError(f"a day is 0 to {MAX_DAY}, not {day}")
+        self.day = day
 
 
 class DayBody(BaseModel):

@@ -27,12 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = create_app(books=options.books, seed=options.seed, day=options.day)
     except ValueError as error:
         parser.error(str(error))
-    print(f"A shop of {options.books} books on http://{options.host}:{options.port}/", flush=True)
     uvicorn.run(
         app,
         host=options.host,
         port=options.port,
         access_log=False,
         server_header=False,
-        log_level="warning",
     )

@@ -1,7 +1,7 @@
 """The first face of the shop: pages with the structure of books.toscrape.com. ADR 0010 has its differences."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -13,8 +13,9 @@ STAR_WORDS = ("Zero", "One", "Two", "Three", "Four", "Five")
 SHORT_TITLE_LENGTH = 24
 
 
+@cache
 def environment() -> Environment:
-    """The templates of both faces, autoescaped."""
+    """The templates of both faces, autoescaped; compiled once a process."""
     templates = Environment(
         loader=PackageLoader("bookwheel_demo_shop"),
         autoescape=True,

@@ -1,0 +1,112 @@
+"""The planted law: exact about itself, visible in the texts, and learnable to near its limit."""
+
+import math
+import random
+import re
+
+import numpy as np
+import pytest
+from bookwheel_demo_shop import law
+from bookwheel_demo_shop.catalogue import Catalogue, Listing
+from bookwheel_demo_shop.cli import DEFAULT_SEED
+from bookwheel_demo_shop.vocabulary import CATEGORIES
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.feature_extraction.text import CountVectorizer
+
+rated_facts = st.builds(
+    law.RatedFacts,
+    category=st.sampled_from(sorted(CATEGORIES)),
+    pence=st.integers(0, 10_000),
+    stock=st.integers(0, 22),
+    words=st.frozensets(st.sampled_from(sorted(law.WORD_EFFECTS))),
+)
+
+
+@given(rated_facts)
+def test_the_star_probabilities_are_a_distribution(facts: law.RatedFacts) -> None:
+    chances = law.star_probabilities(facts)
+    assert math.isclose(sum(chances), 1)
+    assert all(0 <= chance <= 1 for chance in chances)
+    assert 1 <= law.expected_rating(facts) <= 5
+    assert 0 <= law.rating_variance(facts) <= 4
+
+
+@given(rated_facts, st.floats(0, 1), st.floats(0, 1))
+def test_more_noise_never_lowers_the_stars(facts: law.RatedFacts, first: float, second: float) -> None:
+    low, high = sorted((first, second))
+    low_stars = law.stars(facts, law.standard_noise(low))
+    assert 1 <= low_stars <= law.stars(facts, law.standard_noise(high)) <= 5
+
+
+def test_the_law_names_only_categories_of_the_shop() -> None:
+    assert set(law.CATEGORY_EFFECTS) <= set(CATEGORIES)
+
+
+def test_the_best_reachable_error_is_what_a_simulation_finds() -> None:
+    chance = random.Random(1)
+    facts = [listing.rated_facts for listing in Catalogue(size=100, seed=4).listings(0, 0, 100)]
+    squared = absolute = 0.0
+    for each in facts:
+        expected, chances = law.expected_rating(each), law.star_probabilities(each)
+        median = next(star for star in law.STARS if sum(chances[:star]) >= 0.5)
+        for _ in range(300):
+            stars = law.stars(each, law.standard_noise(chance.random()))
+            squared += (stars - expected) ** 2
+            absolute += abs(stars - median)
+    assert math.sqrt(squared / 30_000) == pytest.approx(law.best_reachable_rmse(facts), rel=0.02)
+    assert absolute / 30_000 == pytest.approx(law.best_reachable_mae(facts), rel=0.02)
+
+
+@pytest.mark.parametrize("day", [0, 333])
+def test_the_law_holds_on_every_day_of_a_large_shop(day: int) -> None:
+    listings = Catalogue(size=4_000, seed=DEFAULT_SEED).listings(day, 0, 4_000)
+    best = law.best_reachable_rmse(listing.rated_facts for listing in listings)
+    squares = [(listing.rating - law.expected_rating(listing.rated_facts)) ** 2 for listing in listings]
+    assert math.sqrt(math.fsum(squares) / len(squares)) == pytest.approx(best, rel=0.04)
+
+
+def test_the_marker_words_are_those_that_the_description_contains() -> None:
+    for listing in Catalogue(size=500, seed=1).listings(0, 0, 500):
+        found = set(re.findall("[a-z]+", (listing.book.description or "").lower())) & set(law.WORD_EFFECTS)
+        assert found == listing.book.marker_words
+
+
+def rmse(
+    predicted: "np.ndarray[tuple[int], np.dtype[np.float64]]", actual: "np.ndarray[tuple[int], np.dtype[np.float64]]"
+) -> float:
+    return float(np.sqrt(np.mean((predicted - actual) ** 2)))
+
+
+@pytest.mark.parametrize("seed", [DEFAULT_SEED, 1, 2])
+def test_a_random_forest_learns_the_law_from_800_books(seed: int) -> None:
+    """Held-out error within 15 % of the best reachable one, and the mean of the category at least 25 % above it."""
+    listings = Catalogue(size=1_000, seed=seed).listings(0, 0, 1_000)
+    random.Random(0).shuffle(listings)
+    known, held_out = listings[:800], listings[800:]
+    words = CountVectorizer(binary=True, min_df=10, max_features=200).fit([text(each) for each in known])
+
+    def matrix(rows: list[Listing]) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+        plain = [[each.pence, each.stock, *(each.book.category.name == name for name in CATEGORIES)] for each in rows]
+        return np.hstack([np.array(plain, float), words.transform([text(each) for each in rows]).toarray()])
+
+    known_stars, stars = (np.array([each.rating for each in rows], float) for rows in (known, held_out))
+    forest = RandomForestRegressor(100, min_samples_leaf=3, max_features=0.4, random_state=0)
+    forest.fit(matrix(known), known_stars)
+
+    best = law.best_reachable_rmse(each.rated_facts for each in held_out)
+    assert rmse(forest.predict(matrix(held_out)), stars) < 1.15 * best
+    assert rmse(category_means(known, held_out), stars) > 1.25 * best
+
+
+def text(listing: Listing) -> str:
+    return listing.book.description or ""
+
+
+def category_means(known: list[Listing], held_out: list[Listing]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    overall = float(np.mean([each.rating for each in known]))
+    ratings: dict[str, list[int]] = {}
+    for each in known:
+        ratings.setdefault(each.book.category.name, []).append(each.rating)
+    return np.array([float(np.mean(ratings.get(each.book.category.name, [overall]))) for each in held_out])
