@@ -50,8 +50,8 @@ def check_policy(password: str, *, email: str) -> None:
 class PasswordHasher:
     """Hashes in its own few threads, so that a flood of logins slows neither memory nor the token checks."""
 
-    def __init__(self, workers: int) -> None:
-        self._argon2 = PasswordHash.recommended()
+    def __init__(self, workers: int, argon2: PasswordHash | None = None) -> None:
+        self._argon2 = argon2 or PasswordHash.recommended()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
         self._room = workers * _WAITING_PER_WORKER
         self._nobody = self._argon2.hash(secrets.token_urlsafe())

@@ -26,7 +26,7 @@ class Suite:
         """The OpenAPI document of all services that answer, together with `own`; kept for a while."""
         async with self._lock:
             if self._merged is None or self._merged[0] < time.monotonic():
-                found = await asyncio.gather(*(self._document(name) for name in self._services))
+                found = await asyncio.gather(*(self._document(address) for address in self._services.values()))
                 documents = {name: document for name, document in zip(self._services, found, strict=True) if document}
                 whole = len(documents) == len(self._services)
                 kept = _WHOLE_KEPT_SECONDS if whole else _PARTIAL_KEPT_SECONDS
@@ -34,24 +34,30 @@ class Suite:
             return self._merged[1]
 
     async def readiness(self) -> dict[str, dict[str, Any]]:
-        """By service, its own answer to `/readyz`, or why there is none."""
-        found = await asyncio.gather(*(self._readiness(name) for name in self._services))
+        """By service, whether it is ready and which of its checks fail. Why is for its log: anyone may ask this."""
+        found = await asyncio.gather(*(self._readiness(address) for address in self._services.values()))
         return dict(zip(self._services, found, strict=True))
 
-    async def _document(self, name: str) -> dict[str, Any] | None:
+    async def _document(self, address: str) -> dict[str, Any] | None:
         try:
-            answer = await self._client.get(f"{self._services[name]}/openapi.json")
+            answer = await self._client.get(f"{address}/openapi.json")
             document = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError):
             return None
         return document if isinstance(document, dict) else None
 
-    async def _readiness(self, name: str) -> dict[str, Any]:
+    async def _readiness(self, address: str) -> dict[str, Any]:
         try:
-            answer = await self._client.get(f"{self._services[name]}/readyz")
-            body = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            return {"status": "not ready", "checks": {"http": f"{type(error).__name__}: {error}"}}
-        known = isinstance(body, dict) and "status" in body
-        status = "ready" if answer.is_success else "not ready"
-        return body if known else {"status": status, "checks": {"http": str(answer.status_code)}}
+            answer = await self._client.get(f"{address}/readyz")
+        except httpx.HTTPError:
+            return {"status": "away", "failing": []}
+        return {"status": "ready" if answer.is_success else "not ready", "failing": _failing(answer)}
+
+
+def _failing(answer: httpx.Response) -> list[str]:
+    """The names of the checks that fail, where the service tells them as the suite's own services do."""
+    try:
+        checks = answer.json()["checks"]
+        return sorted(name for name, state in checks.items() if state != "ok")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []

@@ -1,0 +1,96 @@
+"""The accounts service in this process, on a database of its own, as the gateway would speak to it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from bookwheel_accounts.app import build_app
+from bookwheel_accounts.database import upgrade_database
+from bookwheel_accounts.keys import make_key_file
+from bookwheel_accounts.passwords import PasswordHasher
+from bookwheel_accounts.services import Services
+from bookwheel_accounts.settings import AccountsSettings
+from bookwheel_stores.records import connect_database
+from fastapi import FastAPI
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import Engine
+
+PASSWORD = "a wheel of open books"
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    app: FastAPI
+    http: httpx.AsyncClient
+    engine: Engine
+    settings: AccountsSettings
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.state.services
+        return services
+
+    async def register(self, email: str = "reader@example.com", password: str = PASSWORD) -> httpx.Response:
+        return await self.http.post("/api/v1/auth/register", json={"email": email, "password": password})
+
+    async def login(self, email: str = "reader@example.com", password: str = PASSWORD) -> httpx.Response:
+        return await self.http.post("/api/v1/auth/login", json={"email": email, "password": password})
+
+    async def registered(self, email: str = "reader@example.com") -> dict[str, str]:
+        """The tokens of a new user."""
+        assert (await self.register(email)).status_code == 201
+        tokens: dict[str, str] = (await self.login(email)).json()
+        return tokens
+
+    async def verify(self, credential: str) -> httpx.Response:
+        return await self.http.get("/verify", headers={"Authorization": f"Bearer {credential}"})
+
+    async def ask(self, method: str, path: str, credential: str, json: object = None) -> httpx.Response:
+        """A request as it arrives behind the gateway: with the internal token in place of the credential."""
+        verified = await self.verify(credential)
+        assert verified.status_code == 204, verified.headers.get("x-refusal")
+        headers = {"Authorization": f"Bearer {verified.headers['x-internal-token']}"}
+        return await self.http.request(method, path, json=json, headers=headers)
+
+
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_key_file(tmp_path_factory.mktemp("keys") / "signing.pem")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, signing_key: Path) -> AccountsSettings:
+    return AccountsSettings(
+        database_url=f"sqlite:///{tmp_path}/bookwheel.sqlite",
+        signing_key_file=signing_key,
+        catalog_url="http://127.0.0.1:9",
+        ml_url="http://127.0.0.1:9",
+        port=9,
+    )
+
+
+@pytest.fixture
+def argon2() -> PasswordHash:
+    """Cheap, so that the tests are quick; a module whose tests are about the cost has its own."""
+    return PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1),))
+
+
+@pytest.fixture
+async def accounts(settings: AccountsSettings, argon2: PasswordHash) -> AsyncIterator[Accounts]:
+    engine = connect_database(settings.database_url)
+    upgrade_database(engine)
+    app = build_app(settings)
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://accounts") as http,
+    ):
+        services: Services = app.state.services
+        passwords = PasswordHasher(settings.password_workers, argon2)
+        app.state.services = replace(services, sign_in=replace(services.sign_in, passwords=passwords))
+        yield Accounts(app, http, engine, settings)
+        passwords.close()
+    engine.dispose()
