@@ -48,6 +48,7 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m bookwheel_local.development.repository
 	@$(BIN)/python -m bookwheel_local.development.reference --check
+	@$(BIN)/python -m bookwheel_local.development.decisions --check
 	@$(BIN)/python -m bookwheel_local.development.gateway
 
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
@@ -59,5 +60,6 @@ bench: install ## Run the benchmarks, print their table, write benchmarks/result
 lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
 	@deploy/local/lock.sh
 
-docs: install ## Write the generated pages of docs/reference again
+docs: install ## Write the generated pages again: settings, index of decisions
 	@$(BIN)/python -m bookwheel_local.development.reference
+	@$(BIN)/python -m bookwheel_local.development.decisions

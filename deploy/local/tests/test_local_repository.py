@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bookwheel_local.development.decisions import index
 from bookwheel_local.development.reference import page, table, variable
 from bookwheel_local.development.repository import faults, lock_faults
 from bookwheel_local.development.types import type_check_runs
@@ -111,3 +112,20 @@ def test_types_of_all_sources_are_checked_at_once_and_tests_part_by_part(tmp_pat
         [tmp_path / "one/tests"],
         [tmp_path / "gateway"],
     ]
+
+
+def test_the_index_of_decisions_lists_each_by_number(tmp_path: Path) -> None:
+    (tmp_path / "0002-second.md").write_text("# 2. Second\n\n## Status\n\nreplaced by 3\n")
+    (tmp_path / "0001-first.md").write_text("# 1. First\n\nStatus: accepted\n")
+    rows = index(tmp_path).splitlines()[-2:]
+    assert rows == [
+        "| 0001 | [First](0001-first.md) | accepted |",
+        "| 0002 | [Second](0002-second.md) | replaced by 3 |",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "# 7. Other number\n\nStatus: accepted\n", "# 1. No status\n"])
+def test_a_decision_without_number_title_or_status_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "0001-first.md").write_text(text)
+    with pytest.raises(ValueError, match=r"0001-first\.md"):
+        index(tmp_path)

@@ -7,7 +7,6 @@ import sys
 from bookwheel_contracts.crawls import CrawlRun, RunState
 from bookwheel_runtime.settings import load_settings
 
-from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
 from bookwheel_local.first_steps import fill, first_steps
@@ -47,14 +46,11 @@ def _settings() -> LocalSettings:
     return settings
 
 
-def _client(suite: Suite) -> SuiteClient:
-    return SuiteClient(suite.layout.gateway_url, password=suite.secrets.demo_password)
-
-
 def _up(suite: Suite, progress: Progress) -> int:
     suite.start(progress)
+    suite.ensure_demo_user()
     progress.done(f"{len(suite.programs)} programs ready")
-    with _client(suite) as client:
+    with suite.client() as client:
         fill(client, progress)
         print(first_steps(client, suite.layout.gateway_url))
     return 0
@@ -75,7 +71,7 @@ def _status(suite: Suite) -> int:
     environment = suite_environment(suite.layout, suite.settings, suite.secrets)
     print(f"\n{suite.layout.gateway_url}   {backlog(environment['BOOKWHEEL_REDIS_URL'])}\n")
     try:
-        with _client(suite) as client:
+        with suite.client() as client:
             found = client.get("/api/v1/crawls", limit=5)["items"]
         print(crawl_table([CrawlRun.model_validate(run) for run in found]))
     except (RequestFailed, NotRunning) as error:
@@ -96,14 +92,14 @@ def _logs(suite: Suite, program: str, *, follow: bool) -> int:
 
 
 def _crawl(suite: Suite, source: str, start_url: str | None, progress: Progress) -> int:
-    with _client(suite) as client:
+    with suite.client() as client:
         run = follow(client, request_crawl(client, source, start_url), progress)
     print(accounting(run))
     return 0 if run.state is RunState.COMPLETE else 1
 
 
 def _token(suite: Suite) -> int:
-    with _client(suite) as client:
+    with suite.client() as client:
         print(client.token())
     return 0
 

@@ -65,12 +65,16 @@ def suite_environment(layout: Layout, settings: LocalSettings, secrets: Secrets)
     return environment(layout, settings, redis_password=secrets.redis_password)
 
 
-def prepare_records(layout: Layout, secrets: Secrets, environment: Mapping[str, str]) -> None:
-    """Signing key, tables and the demo user; each step leaves alone what is there already."""
+def prepare_records(layout: Layout, environment: Mapping[str, str]) -> None:
+    """Signing key and tables; each step leaves alone what is there already."""
     if not any(layout.signing_keys.glob("*.pem")):
         run_step("accounts", [script("bookwheel-accounts"), "keygen", str(layout.signing_keys)], environment)
     run_step("processor", [script("bookwheel-processor"), "migrate"], environment)
     run_step("accounts", [script("bookwheel-accounts"), "migrate"], environment)
+
+
+def create_demo_user(environment: Mapping[str, str], *, password: str) -> None:
+    """A user who may do everything. An existing one gets this password and these scopes."""
     scopes = " ".join(scope.value for scope in Scope)
-    create = [script("bookwheel-accounts"), "create-user", DEMO_USER, "--scopes", scopes]
-    run_step("accounts", create, environment, given=secrets.demo_password)
+    command = [script("bookwheel-accounts"), "create-user", DEMO_USER, "--scopes", scopes]
+    run_step("accounts", command, environment, given=password)

@@ -21,7 +21,7 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Program:
     """`health` is a URL that answers 2xx once the program serves; None: running is being ready. The first of `ports` is
-    the one that others ask.
+    the one that others ask. `needs_tables`: it can't start before the migrations have run.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Program:
     ports: tuple[int, ...] = ()
     health: str | None = None
     stop_signal: str = "TERM"
+    needs_tables: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -42,30 +43,48 @@ def script(name: str) -> str:
     return str(Path(sys.prefix) / "bin" / name)
 
 
-def _http(name: str, port: int, *command: str, stage: Stage = Stage.SERVICES, health: str = "/readyz") -> Program:
-    url = f"http://{HOST}:{port}{health}"
-    return Program(name, command, stage, (port,), url, environment={"BOOKWHEEL_PORT": str(port)})
+def _service(name: str, port: int, command: str, *, health: str = "/readyz", needs_tables: bool = True) -> Program:
+    return Program(
+        name,
+        (script(command), "serve"),
+        ports=(port,),
+        health=f"http://{HOST}:{port}{health}",
+        needs_tables=needs_tables,
+        environment={"BOOKWHEEL_PORT": str(port)},
+    )
 
 
 def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Program, ...]:
     """In the order in which they are shown. `nginx` is the program's path."""
     ports = layout.ports
-    shop = (script("bookwheel-demo-shop"), "--port", str(ports.demo_shop))
-    books = ("--books", str(settings.demo_books), "--seed", str(settings.demo_seed))
-    gateway_command = (nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf"))
-    gateway_ports = (ports.gateway, ports.gateway_routes)
-    gateway_health = f"http://{HOST}:{ports.gateway}/livez"
+    processor = script("bookwheel-processor")
+    nginx_command = (nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf"))
+    shop_command = (script("bookwheel-demo-shop"), "--port", str(ports.demo_shop))
+    shop_books = ("--books", str(settings.demo_books), "--seed", str(settings.demo_seed))
     return (
-        Program("gateway", gateway_command, Stage.EDGE, gateway_ports, gateway_health, stop_signal="QUIT"),
-        _http("accounts", ports.accounts, script("bookwheel-accounts"), "serve"),
-        _http("catalog-api", ports.catalog_api, script("bookwheel-catalog"), "serve"),
+        Program(
+            "gateway",
+            nginx_command,
+            Stage.EDGE,
+            (ports.gateway, ports.gateway_routes),
+            f"{layout.gateway_url}/livez",
+            stop_signal="QUIT",
+        ),
+        _service("accounts", ports.accounts, "bookwheel-accounts"),
+        _service("catalog-api", ports.catalog_api, "bookwheel-catalog"),
         # Not /readyz: without a trained model yet it serves, but is not ready to predict.
-        _http("ml-serving", ports.ml_serving, script("bookwheel-ml"), "serve", health="/livez"),
+        _service("ml-serving", ports.ml_serving, "bookwheel-ml", health="/livez", needs_tables=False),
         Program("trainer", (script("bookwheel-ml"), "worker")),
         Program("scraper", (script("bookwheel-scraper"), "serve")),
-        Program("processor-worker", (script("bookwheel-processor"), "worker")),
-        Program("processor-beat", (script("bookwheel-processor"), "beat")),
-        _http("demo-shop", ports.demo_shop, *shop, *books, stage=Stage.BASE, health="/"),
+        Program("processor-worker", (processor, "worker"), needs_tables=True),
+        Program("processor-beat", (processor, "beat"), needs_tables=True),
+        Program(
+            "demo-shop",
+            (*shop_command, *shop_books),
+            Stage.BASE,
+            (ports.demo_shop,),
+            f"http://{HOST}:{ports.demo_shop}/",
+        ),
         Program("redis", ("redis-server", str(layout.run / "redis.conf")), Stage.BASE, (ports.redis,)),
     )
 

@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed
+from bookwheel_local.client import SuiteClient
+from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed, RequestFailed
 from bookwheel_local.gateway import gateway_values
 from bookwheel_local.layout import Layout
 from bookwheel_local.preparation import (
     Secrets,
+    create_demo_user,
     find_nginx,
     prepare_records,
     suite_environment,
     write_configuration,
 )
 from bookwheel_local.processes import end, port_is_free, suite_processes
-from bookwheel_local.programs import Program, Stage, programs
+from bookwheel_local.programs import Program, programs
 from bookwheel_local.progress import Progress
 from bookwheel_local.readiness import Health, probe_all, waiting_for
 from bookwheel_local.secrets import write_private
@@ -62,9 +64,10 @@ class Suite:
                 write_configuration(self.layout, self.secrets, gateway)
                 self.supervisor.start(config, environment)
                 write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
-            self.supervisor.start_programs([program for program in self.programs if program.stage is Stage.BASE])
+            # The slowest to start needs no tables, so it starts while they are made.
+            self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             progress.update("preparing the records")
-            prepare_records(self.layout, self.secrets, environment)
+            prepare_records(self.layout, environment)
             self.supervisor.start_programs(self.programs)
             self._wait_until_ready(progress)
 
@@ -72,6 +75,20 @@ class Suite:
         """Stops everything; False when nothing ran. Raises LocalError where a process can't be ended."""
         with self._alone():
             return self._stop_all(progress, why=None)
+
+    def client(self) -> SuiteClient:
+        """The suite's API, as its demo user."""
+        return SuiteClient(self.layout.gateway_url, password=self.secrets.demo_password)
+
+    def ensure_demo_user(self) -> None:
+        """Makes the demo user unless it can log in with the password of this state folder."""
+        with self.client() as client:
+            try:
+                client.token()
+            except RequestFailed:
+                environment = suite_environment(self.layout, self.settings, self.secrets)
+                create_demo_user(environment, password=self.secrets.demo_password)
+                client.token()
 
     def healths(self) -> list[Health]:
         """Of every program; empty when the suite does not run."""

@@ -1,0 +1,50 @@
+"""Writes the index of docs/decisions from the decisions themselves. With `--check`, says whether it is current."""
+
+import re
+import sys
+from pathlib import Path
+
+FOLDER = Path("docs/decisions")
+INDEX = "README.md"
+INTRODUCTION = """\
+# Decisions
+
+One page each: what was decided, why, and what follows from it, with figures. A decision is not rewritten when it is
+changed: a new one replaces it and says so. Made by `make docs`.
+
+| number | decision | status |
+|---|---|---|
+"""
+_TITLE = re.compile(r"^# (?:ADR )?0*(\d+)[.:]? (.+)$", re.MULTILINE)
+_STATUS = re.compile(r"^Status: *(.+)$|^## Status\s+(.+)$", re.MULTILINE)
+
+
+def row(path: Path) -> str:
+    """Raises ValueError for a page without title or status, or whose title has another number than its file."""
+    text = path.read_text()
+    title, status = _TITLE.search(text), _STATUS.search(text)
+    if title is None or status is None:
+        raise ValueError(f'{path} needs a first line "# <number>. <title>" and a line "Status: …"')
+    if int(title[1]) != int(path.name[:4]):
+        raise ValueError(f"{path} says that it is number {title[1]}")
+    return f"| {path.name[:4]} | [{title[2]}]({path.name}) | {status[1] or status[2]} |"
+
+
+def index(folder: Path) -> str:
+    return INTRODUCTION + "".join(f"{row(path)}\n" for path in sorted(folder.glob("[0-9][0-9][0-9][0-9]-*.md")))
+
+
+def main() -> int:
+    wanted, path = index(FOLDER), FOLDER / INDEX
+    if "--check" not in sys.argv[1:]:
+        path.write_text(wanted)
+        return 0
+    if not path.exists() or path.read_text() != wanted:
+        print(f"{path} is not current; run `make docs`", file=sys.stderr)
+        return 1
+    print(f"{path} is current")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
