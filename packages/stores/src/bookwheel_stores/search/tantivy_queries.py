@@ -1,0 +1,124 @@
+"""Compiles engine-neutral queries to Tantivy's."""
+
+from collections.abc import Iterator, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+import tantivy
+from tantivy import FieldType, Occur, Query
+
+from bookwheel_stores.search.queries import FIELDS, Clause, FieldKind, Filter, Range, TextQuery
+from bookwheel_stores.search.tantivy_schema import SCALES, TITLE_START, TYPOS_FIELD
+
+# Scores are sums of these, all multiples of 1/8: exact in the 32-bit floats of Tantivy whatever the order of adding.
+# So a score depends on the book and the query alone: a cursor by score outlives merges and changes of other books.
+_BOOSTS = {
+    "title": ("title", 3.0),
+    "author": ("authors", 2.0),
+    "category": ("category_text", 1.0),
+    "description": ("description", 1.0),
+}
+_WITH_TYPOS = 0.5
+_WHOLE_TITLE, _START_OF_TITLE, _TITLE_PHRASE = 16.0, 4.0, 2.0
+_LARGEST = (1 << 62) - 1
+
+
+def count_of(found: tantivy.SearchResult) -> int:
+    """All books that match, not only those fetched."""
+    return int(found.count or 0)  # type: ignore[attr-defined]  # the package's stubs forget it
+
+
+def allowed_typos(word: str) -> int:
+    """As Elasticsearch's `AUTO:4,8`."""
+    return 0 if len(word) < 4 else 1 if len(word) < 8 else 2
+
+
+class QueryCompiler:
+    """Pure: the same selection gives the same query."""
+
+    def __init__(self, schema: tantivy.Schema) -> None:
+        self._schema = schema
+
+    def text(self, text: TextQuery) -> Query:
+        return Query.boolean_query(list(self._text(text)))
+
+    def numbered(self, numbers: Sequence[int]) -> Query:
+        return _any([Query.term_query(self._schema, "number", number) for number in numbers])
+
+    def filter(self, wanted: Filter) -> Query:
+        """Adds nothing to a book's score."""
+        return Query.const_score_query(self._filter(wanted), 0.0)
+
+    def _filter(self, wanted: Filter) -> Query:
+        kind = FIELDS[wanted.name]
+        if kind is FieldKind.TERM:
+            return self.term(wanted.name, *wanted.values)
+        if kind is FieldKind.BOOLEAN:
+            return _any([Query.term_query(self._schema, wanted.name, value == "true") for value in wanted.values])
+        return _any([self._range(wanted.name, each) for each in wanted.ranges])
+
+    def from_key(self, selected: Query, field: str, key: int) -> Query:
+        """The selected books whose key is `key` or greater."""
+        later = Query.range_query(self._schema, field, FieldType.Unsigned, lower_bound=key)
+        return Query.boolean_query([(Occur.Must, selected), (Occur.Must, later)])
+
+    def completion(self, field: str, prefix: str, *, typos: int) -> Query:
+        return Query.fuzzy_term_query(self._schema, field, prefix, distance=typos, prefix=True)
+
+    def term(self, field: str, *values: str) -> Query:
+        """Books with any of the values, exactly."""
+        return _any([Query.term_query(self._schema, field, value, index_option="basic") for value in values])
+
+    def _range(self, name: str, wanted: Range) -> Query:
+        low = _units(name, wanted.low, rounding=ROUND_CEILING)
+        high = _units(name, wanted.high, rounding=ROUND_FLOOR)
+        return Query.range_query(self._schema, name, FieldType.Integer, lower_bound=low, upper_bound=high)
+
+    def _text(self, text: TextQuery) -> Iterator[tuple[Occur, Query]]:
+        if not text.required:
+            yield Occur.Must, Query.all_query() if text.excluded else Query.empty_query()
+        for clause in text.required:
+            yield Occur.Must, _best(list(self._clause(clause)))
+        for clause in text.excluded:
+            yield Occur.MustNot, _best(list(self._clause(clause)))
+        if text.whole:
+            yield from self._title_bonus(text.whole)
+
+    def _clause(self, clause: Clause) -> Iterator[Query]:
+        fields = _BOOSTS.values() if clause.name is None else [_BOOSTS[clause.name]]
+        for field, boost in fields:
+            yield Query.const_score_query(self._words(field, clause.words), boost)
+        typos = 0 if clause.exact or len(clause.words) > 1 else allowed_typos(clause.words[0])
+        if typos:
+            field = TYPOS_FIELD if clause.name is None else _BOOSTS[clause.name][0]
+            near = Query.fuzzy_term_query(self._schema, field, clause.words[0], distance=typos)
+            yield Query.const_score_query(near, _WITH_TYPOS)
+
+    def _words(self, field: str, words: Sequence[str]) -> Query:
+        if len(words) == 1:
+            return Query.term_query(self._schema, field, words[0])
+        return Query.phrase_query(self._schema, field, list(words))
+
+    def _title_bonus(self, words: Sequence[str]) -> Iterator[tuple[Occur, Query]]:
+        """What is called exactly so comes first, then what starts so, then what contains it in this order."""
+        whole = self.term("title_exact", " ".join(words))
+        starts = self._words("title", [TITLE_START, *words])
+        yield Occur.Should, Query.const_score_query(whole, _WHOLE_TITLE)
+        yield Occur.Should, Query.const_score_query(starts, _START_OF_TITLE)
+        if len(words) > 1:
+            yield Occur.Should, Query.const_score_query(self._words("title", words), _TITLE_PHRASE)
+
+
+def _best(queries: list[Query]) -> Query:
+    return queries[0] if len(queries) == 1 else Query.disjunction_max_query(queries)
+
+
+def _any(queries: list[Query]) -> Query:
+    """Not Tantivy's term set, which builds an automaton of its terms: 350 µs for 25 of them, where this takes 50."""
+    return queries[0] if len(queries) == 1 else Query.boolean_query([(Occur.Should, each) for each in queries])
+
+
+def _units(name: str, bound: Decimal | float | None, *, rounding: str) -> int | None:
+    if bound is None:
+        return None
+    exact = Decimal(str(bound)) * SCALES[name]
+    return int(min(max(exact.to_integral_value(rounding), Decimal(-_LARGEST)), Decimal(_LARGEST)))

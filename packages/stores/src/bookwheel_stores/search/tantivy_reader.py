@@ -1,0 +1,81 @@
+"""Searches a Tantivy folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tantivy
+
+from bookwheel_stores.search.queries import (
+    SearchPage,
+    SearchQuery,
+    Selection,
+    Statistics,
+    Suggestion,
+    SuggestionKind,
+    TermCount,
+)
+from bookwheel_stores.search.tantivy_facets import (
+    MAX_TERMS,
+    FacetCounter,
+    StatisticsCounter,
+    ordered_counts,
+    terms_request,
+)
+from bookwheel_stores.search.tantivy_matches import Matches
+from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of
+from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
+from bookwheel_stores.search.tantivy_suggest import Completer
+from bookwheel_stores.search.tantivy_walk import Walker
+
+
+class TantivyIndexReader:
+    """See `IndexReader`. Never writes: until a writer has made the folder, it reads an empty index in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._folder = index_folder(path)
+        self._schema = build_schema()
+        self._compiler = QueryCompiler(self._schema)
+        self._index = tantivy.Index(self._schema)
+        self._opened = False
+        self.reload()
+
+    def reload(self) -> None:
+        if not self._opened and (self._folder / "meta.json").exists():
+            self._index = tantivy.Index.open(str(self._folder))
+            self._index.config_reader("manual")
+            self._opened = True
+            register_tokenizer(self._index)
+        self._index.reload()
+
+    def search(self, query: SearchQuery) -> SearchPage:
+        matches = self._matches(query.selection)
+        found = Walker(matches).page(query)
+        items = [bytes(matches.searcher.doc(address).get_first("body") or b"") for address in found.addresses]
+        facets = FacetCounter(matches, query.selection).facets(query.facets)
+        return SearchPage(items, found.total, facets, found.next)
+
+    def count(self, selection: Selection) -> int:
+        matches = self._matches(selection)
+        return count_of(matches.searcher.search(matches.query(selection), 1))
+
+    def numbers(self, selection: Selection, *, limit: int) -> list[int]:
+        matches = self._matches(selection)
+        hits = matches.searcher.search(matches.query(selection), limit, count=False).hits
+        return matches.numbers([address for _, address in hits])
+
+    def terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
+        matches = self._matches(selection)
+        request = {"terms": terms_request(name, size=MAX_TERMS)}
+        return ordered_counts(name, matches.searcher.aggregate(matches.query(selection), request)["terms"])[:limit]
+
+    def statistics(self, selection: Selection) -> Statistics:
+        return StatisticsCounter(self._matches(selection), selection).overall()
+
+    def statistics_by_category(self, selection: Selection) -> list[Statistics]:
+        return StatisticsCounter(self._matches(selection), selection).by_category()
+
+    def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
+        return Completer(self._index.searcher(), self._compiler).complete(prefix, kinds, limit=limit)
+
+    def _matches(self, selection: Selection) -> Matches:
+        return Matches(self._index.searcher(), self._compiler, selection.text)
