@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-
-from tests.suite import Suite, free_port_base
+from bookwheel_testing.suite import Suite, free_port_base
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +13,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         state=tmp_path_factory.mktemp("suite") / "state",
         port_base=free_port_base(),
         books=1000,
-        settings={"BOOKWHEEL_GATEWAY_ADDRESS_RATE": "1000", "BOOKWHEEL_GATEWAY_SUBJECT_RATE": "1000"},
+        settings={"BOOKWHEEL_RATE_ADDRESS": "10000", "BOOKWHEEL_RATE_SUBJECT": "10000"},
     )
     try:
         suite.up()

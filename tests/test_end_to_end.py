@@ -10,8 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_testing.servers import answers, wait_until
-
-from tests.suite import Suite, another_shop, shop_facts
+from bookwheel_testing.suite import Suite, another_shop, shop_facts
 
 pytestmark = pytest.mark.xdist_group("suite")
 

@@ -17,8 +17,7 @@ from pathlib import Path
 import pytest
 from bookwheel_local.processes import suite_processes
 from bookwheel_testing.servers import wait_until
-
-from tests.suite import Suite, another_shop, free_port_base, shop_facts
+from bookwheel_testing.suite import Suite, another_shop, free_port_base, shop_facts
 
 BOOKS = 150
 ROUNDS = int(os.environ.get("BOOKWHEEL_KILL_ROUNDS", "30"))
@@ -39,8 +38,8 @@ def killed_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         port_base=free_port_base(),
         books=BOOKS,
         settings={
-            "BOOKWHEEL_GATEWAY_ADDRESS_RATE": "1000",
-            "BOOKWHEEL_GATEWAY_SUBJECT_RATE": "1000",
+            "BOOKWHEEL_RATE_ADDRESS": "10000",
+            "BOOKWHEEL_RATE_SUBJECT": "10000",
             "BOOKWHEEL_CLAIM_AFTER": "2",
         },
     )

@@ -1,4 +1,4 @@
-"""A whole suite of its own for the tests: started as `make up` starts it, on free ports, in a temporary folder."""
+"""A whole suite of its own for tests and benchmarks: started as `make up` starts it, on free ports."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from bookwheel_testing.servers import answers, free_port, running, wait_until
 
 PORTS_OF_A_SUITE = 10
