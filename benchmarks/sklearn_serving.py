@@ -1,0 +1,45 @@
+"""The ML service as it is, but with scikit-learn's forest in place of the ONNX graph: what it is compared with."""
+
+from pathlib import Path
+
+import bookwheel_ml.champion
+import numpy as np
+import numpy.typing as npt
+from bookwheel_ml.dataset import read_datasets
+from bookwheel_ml.features import FeatureSpec, FloatMatrix
+from bookwheel_ml.model import RatingModel, load_model
+from bookwheel_ml.serve import serve
+from bookwheel_ml.settings import MlSettings
+from bookwheel_ml.train import fit_forest
+from bookwheel_runtime.settings import load_settings
+from bookwheel_stores.records import BookReader, connect_database
+from sklearn.ensemble import RandomForestRegressor
+
+
+def fitted(settings: MlSettings, features: FeatureSpec) -> RandomForestRegressor:
+    """The forest that the served model was exported from: the same rows, features and trees."""
+    engine = connect_database(settings.records_url)
+    training, _held_out = read_datasets(BookReader(engine))
+    engine.dispose()
+    return fit_forest(features.matrix(training.facts), training.ratings, trees=settings.forest_trees).forest
+
+
+def main() -> None:
+    settings = load_settings(MlSettings)
+
+    def load_with_sklearn(folder: Path) -> RatingModel:
+        definition = load_model(folder).definition
+        forest = fitted(settings, definition.features)
+
+        def score(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
+            ratings = forest.predict(matrix)
+            return np.stack([ratings, ratings**2], axis=1).astype(np.float32)
+
+        return RatingModel(definition, score)
+
+    bookwheel_ml.champion.load_model = load_with_sklearn
+    serve(settings)
+
+
+if __name__ == "__main__":
+    main()

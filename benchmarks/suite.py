@@ -1,0 +1,47 @@
+"""The running suite that the HTTP benchmarks share, and the tokens that they need."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from bookwheel_local.processes import suite_processes
+from bookwheel_testing.suite import Suite, free_port_base
+
+UNLIMITED = {
+    "BOOKWHEEL_RATE_ADDRESS": "1000000",
+    "BOOKWHEEL_RATE_SUBJECT": "1000000",
+    "BOOKWHEEL_BURST_ADDRESS": "100000",
+    "BOOKWHEEL_BURST_SUBJECT": "100000",
+}
+
+
+@contextmanager
+def running_suite(*, books: int = 1000) -> Iterator[Suite]:
+    """A suite with the demo shop crawled and a model trained; its limits never bite."""
+    with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as folder:
+        suite = Suite(state=Path(folder) / "state", port_base=free_port_base(), books=books, settings=UNLIMITED)
+        try:
+            suite.up()
+            yield suite
+        finally:
+            suite.down()
+
+
+def internal_token(suite: Suite) -> str:
+    """What the gateway would send to a service: good for a minute."""
+    accounts = f"http://127.0.0.1:{suite.port_base + 3}"
+    answer = httpx.get(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
+    answer.raise_for_status()
+    return answer.headers["X-Internal-Token"]
+
+
+def service_environment(suite: Suite, command: str) -> dict[str, str]:
+    """What the supervisor told the program whose command line holds `command`."""
+    for pid in suite_processes(suite.state):
+        process = Path("/proc") / str(pid)
+        if command in process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode():
+            lines = process.joinpath("environ").read_bytes().decode().split("\0")
+            return dict(line.split("=", 1) for line in lines if line.startswith(("BOOKWHEEL_", "MLFLOW_", "BENTOML_")))
+    raise LookupError(f"no program of the suite runs {command}")
