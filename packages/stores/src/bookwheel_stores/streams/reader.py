@@ -9,6 +9,9 @@ from redis.exceptions import ResponseError
 
 from bookwheel_stores.streams.writer import BODY
 
+_CAUTION = 20
+_MANY = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
@@ -49,24 +52,55 @@ class StreamReader:
         found = answer[0][1] if answer else []
         return [StreamEntry(entry_id.decode(), fields.get(BODY, b""), 1) for entry_id, fields in found]
 
+    def resume(self, count: int) -> list[StreamEntry]:
+        """Up to `count` entries that an earlier life of this very consumer took and did not finish.
+
+        At once, so only for one who knows that no other process reads under the same name. Careful as `claim` is.
+        """
+        oldest = self._pending(1)
+        if not oldest:
+            return []
+        pending = self._pending(_careful(count, oldest))
+        deliveries = {entry["message_id"]: int(entry["times_delivered"]) + 1 for entry in pending}
+        found: Any = self._redis.xclaim(
+            self._stream, self._group, self._consumer, min_idle_time=0, message_ids=list(deliveries)
+        )
+        return [StreamEntry(key.decode(), fields.get(BODY, b""), deliveries[key]) for key, fields in found]
+
     def claim(self, count: int) -> list[StreamEntry]:
-        """Up to `count` entries that were handed out `claim_after` seconds ago or more and not acknowledged since."""
-        answer = self._with_group(
-            lambda: self._redis.xautoclaim(
-                self._stream, self._group, self._consumer, min_idle_time=self._claim_after_ms, count=count
+        """Up to `count` entries that were handed out `claim_after` seconds ago or more and not acknowledged since.
+
+        Fewer at a time, the more often the oldest of them was handed out, at last each by itself: an entry that ends
+        every reader that takes it must not drag its neighbours' deliveries up with its own.
+        """
+        oldest = self._with_group(
+            lambda: self._redis.xpending_range(
+                self._stream, self._group, min="-", max="+", count=1, idle=self._claim_after_ms
             )
         )
-        found = answer[1]
-        if not found:
+        if not oldest:
             return []
-        pending = self._redis.xpending_range(
-            self._stream, self._group, min=found[0][0], max=found[-1][0], count=len(found), consumername=self._consumer
+        answer = self._redis.xautoclaim(
+            self._stream, self._group, self._consumer, min_idle_time=self._claim_after_ms, count=_careful(count, oldest)
         )
+        found = answer[1]
+        # Entries of ours that lie between the claimed ones are listed too, so more than was claimed is asked for.
+        pending = self._pending(_MANY, found[0][0], found[-1][0]) if found else []
         deliveries = {entry["message_id"]: int(entry["times_delivered"]) for entry in pending}
-        return [
-            StreamEntry(entry_id.decode(), fields.get(BODY, b""), deliveries.get(entry_id, 1))
-            for entry_id, fields in found
-        ]
+        return [StreamEntry(key.decode(), fields.get(BODY, b""), deliveries.get(key, 1)) for key, fields in found]
+
+    def excuse(self, entries: Sequence[StreamEntry]) -> None:
+        """Leaves entries pending, but takes this delivery from their count: what stopped it was no fault of theirs."""
+        for deliveries in {entry.deliveries for entry in entries}:
+            self._redis.xclaim(
+                self._stream,
+                self._group,
+                self._consumer,
+                min_idle_time=0,
+                message_ids=[entry.id for entry in entries if entry.deliveries == deliveries],
+                retrycount=deliveries - 1,
+                justid=True,
+            )
 
     def acknowledge(self, entry_ids: Sequence[str]) -> None:
         """Marks entries as done and deletes them."""
@@ -94,6 +128,14 @@ class StreamReader:
         """Entries in the stream that are not acknowledged yet."""
         return int(self._redis.xlen(self._stream))
 
+    def _pending(self, count: int, first: Any = "-", last: Any = "+") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._with_group(
+            lambda: self._redis.xpending_range(
+                self._stream, self._group, min=first, max=last, count=count, consumername=self._consumer
+            )
+        )
+        return found
+
     def _with_group(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
@@ -102,3 +144,8 @@ class StreamReader:
                 raise
             self.ensure_group()
             return call()
+
+
+def _careful(count: int, oldest: Sequence[dict[str, Any]]) -> int:
+    doubts = max(0, int(oldest[0]["times_delivered"]) - 1)
+    return max(1, int(count / _CAUTION**doubts))

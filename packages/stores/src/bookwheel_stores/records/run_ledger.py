@@ -1,0 +1,154 @@
+"""The accounting of crawl runs, inside the caller's transaction.
+
+A run's state is the scraper's last word only once as many items have a verdict as the scraper says it scraped.
+"""
+
+from collections.abc import Collection, Mapping
+
+from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
+from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, insert, select, update
+
+from bookwheel_stores.records.run_store import FINAL_STATES
+from bookwheel_stores.records.tables import crawl_run, receipt
+from bookwheel_stores.records.upserts import insert_ignoring
+from bookwheel_stores.records.values import to_millis
+
+_CHUNK = 1000
+accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.added * 0)
+"""How many of a run's items have a verdict."""
+
+
+class RunLedger:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def open(self, sources: Mapping[str, str], *, now: int) -> dict[str, int]:
+        """The numbers of the runs with these ids; a run that is new here begins, with the given source."""
+        fresh = {"state": RunState.RUNNING.value, "touched_at": now}
+        rows = [{"run_id": run_id, "source": source, **fresh} for run_id, source in sorted(sources.items())]
+        insert_ignoring(self._connection, crawl_run, rows)
+        known = select(crawl_run.c.run_id, crawl_run.c.number).where(crawl_run.c.run_id.in_(list(sources)))
+        numbers = {row.run_id: row.number for row in self._connection.execute(known)}
+        self._connection.execute(
+            update(crawl_run)
+            .where(crawl_run.c.number.in_(numbers.values()), crawl_run.c.state == RunState.QUEUED.value)
+            .values(state=RunState.RUNNING.value)
+        )
+        return numbers
+
+    def start(self, event: RunStarted) -> None:
+        """A run that goes on after it had ended is running again."""
+        started = to_millis(event.started_at)
+        resumes = crawl_run.c.finished_at.is_not(None) & (crawl_run.c.finished_at < started)
+        self._connection.execute(
+            update(crawl_run)
+            .where(crawl_run.c.run_id == event.run_id)
+            .values(
+                start_url=func.coalesce(crawl_run.c.start_url, event.start_url),
+                started_at=func.coalesce(crawl_run.c.started_at, started),
+                traceparent=func.coalesce(crawl_run.c.traceparent, event.traceparent[:64]),
+                state=case((resumes, RunState.RUNNING.value), else_=crawl_run.c.state),
+                scraped=case((resumes, None), else_=crawl_run.c.scraped),
+                finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
+                finished_at=case((resumes, None), else_=crawl_run.c.finished_at),
+            )
+        )
+
+    def finish(self, event: RunFinished) -> None:
+        """Keeps the scraper's last word. Of several, the latest counts, in whatever order they arrive."""
+        finished = to_millis(event.finished_at)
+        self._connection.execute(
+            update(crawl_run)
+            .where(
+                crawl_run.c.run_id == event.run_id,
+                crawl_run.c.finished_at.is_(None) | (crawl_run.c.finished_at <= finished),
+                crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at <= finished),
+            )
+            .values(
+                finished_at=finished,
+                finished_state=event.state.value,
+                reason=event.reason,
+                scraped=event.scraped,
+                pages=event.pages,
+                errors=event.errors,
+            )
+        )
+
+    def unseen(self, run_number: int, item_numbers: Collection[int]) -> set[int]:
+        """Those of a run's items that have no verdict yet."""
+        unseen = set(item_numbers)
+        asked = list(unseen)
+        for start in range(0, len(asked), _CHUNK):
+            query = select(receipt.c.item_number).where(
+                receipt.c.run_number == run_number, receipt.c.item_number.in_(asked[start : start + _CHUNK])
+            )
+            unseen.difference_update(self._connection.scalars(query))
+        return unseen
+
+    def sign(self, run_number: int, item_numbers: Collection[int]) -> None:
+        """Notes that these items have their verdict, so that no later delivery of them counts."""
+        if item_numbers:
+            rows = [{"run_number": run_number, "item_number": number} for number in item_numbers]
+            self._connection.execute(insert(receipt), rows)
+
+    def account(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
+        """Adds to (or takes from) the run's counts; `last_change` is 0 where the catalogue stays as it was."""
+        more = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
+        self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **more})
+
+    def settle(self, run_numbers: Collection[int]) -> None:
+        """Gives those runs their final state whose every scraped item is accounted for."""
+        self._connection.execute(
+            update(crawl_run)
+            .where(
+                crawl_run.c.number.in_(run_numbers),
+                crawl_run.c.finished_state.is_not(None),
+                crawl_run.c.scraped <= accounted,
+            )
+            .values(state=crawl_run.c.finished_state)
+        )
+
+    def close_lost(self, *, before: int) -> int:
+        """Ends, as partial, runs that ended and were last touched before that time and still miss items.
+
+        What is accounted for then counts as all that was scraped. Returns how many runs that were.
+        """
+        lost = crawl_run.c.scraped - accounted
+        closed = self._connection.execute(
+            update(crawl_run)
+            .where(
+                crawl_run.c.finished_state.is_not(None),
+                lost > 0,
+                crawl_run.c.finished_at < before,
+                crawl_run.c.touched_at < before,
+            )
+            .values(
+                state=RunState.PARTIAL.value,
+                finished_state=RunState.PARTIAL.value,
+                reason=cast(lost, Text).concat(" items were lost on their way to the processor"),
+                scraped=accounted,
+            )
+        )
+        return closed.rowcount
+
+    def forget_receipts(self, *, before: int) -> int:
+        """Drops the receipts of runs that ended before that time; returns how many."""
+        ended = select(crawl_run.c.number).where(
+            crawl_run.c.state.in_([state.value for state in FINAL_STATES]), crawl_run.c.touched_at < before
+        )
+        return self._connection.execute(delete(receipt).where(receipt.c.run_number.in_(ended))).rowcount
+
+
+_account = (
+    update(crawl_run)
+    .where(crawl_run.c.number == bindparam("of_number"))
+    .values(
+        {verdict.value: crawl_run.c[verdict.value] + bindparam(f"more_{verdict.value}") for verdict in Verdict}
+        | {
+            "last_change": case(
+                (crawl_run.c.last_change < bindparam("change"), bindparam("change")), else_=crawl_run.c.last_change
+            ),
+            "touched_at": bindparam("now"),
+        }
+    )
+)

@@ -1,0 +1,105 @@
+"""Wires the processor: settings to stores, stores to rounds, rounds to Celery's tasks."""
+
+import logging
+import os
+import signal
+import socket
+from functools import cache
+from typing import Any
+
+from bookwheel_runtime.logs import configure_logs
+from bookwheel_stores.cache import Generation
+from bookwheel_stores.records import BookReader, ChangeFeed, connect_database
+from bookwheel_stores.search import open_index_writer
+from bookwheel_stores.streams import connect_redis
+from celery import Celery
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
+
+from bookwheel_processor.progress import Progress, Watchdog
+from bookwheel_processor.projection import Projection
+from bookwheel_processor.rounds import Parts
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.tasks import INGEST, PROJECT, nudge, register_tasks, schedule
+
+_CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")  # lines for every nudge, twice a second
+
+
+def create_app(settings: ProcessorSettings) -> Celery:
+    """The Celery application. No I/O until a worker or a scheduler runs it."""
+    app = Celery("bookwheel-processor", broker=settings.redis_url)
+    app.conf.update(
+        broker_transport_options={"global_keyprefix": "bookwheel:processor:celery:"},
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_ignore_result=True,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        task_default_queue="maintenance",
+        beat_schedule=schedule(),
+        beat_max_loop_interval=1,
+    )
+
+    @cache
+    def parts() -> Parts:
+        return create_parts(settings, app)
+
+    register_tasks(app, parts)
+    return app
+
+
+def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
+    engine = connect_database(settings.database_url)
+    redis = connect_redis(settings.redis_url)
+    return Parts(
+        settings=settings,
+        engine=engine,
+        redis=redis,
+        projection=Projection(ChangeFeed(engine), BookReader(engine), Generation(redis), settings.projection_batch),
+        progress=Progress(redis),
+        open_index=lambda: open_index_writer(settings.search_url),
+        consumer=socket.gethostname(),
+        nudge_ingest=lambda: nudge(app, INGEST),
+        nudge_project=lambda: nudge(app, PROJECT),
+    )
+
+
+def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) -> None:
+    """Blocks until the worker is stopped."""
+    app = create_app(settings)
+    progress = Progress(connect_redis(settings.redis_url))
+    watchdog = Watchdog(
+        progress,
+        stalled_after=settings.stalled_after,
+        nudge=lambda: nudge(app, INGEST),
+        restart=lambda: os.kill(os.getpid(), signal.SIGQUIT),  # at once: its supervisor starts it anew
+    )
+
+    def watch(**_: Any) -> None:
+        watchdog.start()
+
+    def rest(**_: Any) -> None:
+        watchdog.stop()
+
+    _log_as(settings)
+    if "ingest" in queues.split(","):
+        worker_ready.connect(watch, weak=False)
+        worker_shutting_down.connect(rest, weak=False)
+    app.worker_main(
+        ["worker", f"--concurrency={concurrency}", f"--queues={queues}", "--without-mingle", "--without-gossip"]
+    )
+
+
+def run_beat(settings: ProcessorSettings) -> None:
+    """Blocks until the scheduler is stopped. Its schedule is fixed, so it keeps no file of it."""
+    _log_as(settings)
+    create_app(settings).start(["beat", "--scheduler=celery.beat:Scheduler", "--pidfile="])
+
+
+def _log_as(settings: ProcessorSettings) -> None:
+    def configure(**_: Any) -> None:
+        configure_logs("processor", settings.log_level)
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)
+
+    setup_logging.connect(configure, weak=False)

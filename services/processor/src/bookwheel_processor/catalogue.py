@@ -1,0 +1,193 @@
+"""Takes offers into the catalogue: what they change of offers, books, observations and the feed."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+from bookwheel_contracts import ChangeKind, Verdict
+from bookwheel_stores.records.catalogue_writer import CatalogueWriter, OfferKey, Row
+
+from bookwheel_processor import rows
+from bookwheel_processor.deliveries import Accepted
+from bookwheel_processor.merge import merge
+from bookwheel_processor.verdict import Sighting, judge
+
+
+@dataclass(slots=True)
+class _Taken:
+    """An accepted item beside the offer as it was known before, None for a new one."""
+
+    accepted: Accepted
+    known: Row | None
+
+    @property
+    def key(self) -> OfferKey:
+        return self.accepted.offer.source, self.accepted.offer.source_key
+
+    @property
+    def sighting_columns(self) -> Row:
+        seen_at, run_id, item_number = self.accepted.sighting
+        return {"last_seen": seen_at, "last_run": run_id, "last_item": item_number}
+
+
+@dataclass(slots=True)
+class _BookUpdate:
+    """One book that a wave touches: its row as it was (None for a new one), and the offers it gets and loses."""
+
+    book_id: str
+    known: Row | None
+    takes: list[_Taken] = field(default_factory=list)
+    loses: list[_Taken] = field(default_factory=list)
+
+
+def take_in(writer: CatalogueWriter, accepted: Sequence[Accepted]) -> tuple[list[Verdict], int]:
+    """The verdict on each item, in their order, and the feed's sequence after them: 0 where no book changed."""
+    verdicts: dict[int, Verdict] = {}
+    last_change = 0
+    for wave in _waves(accepted):
+        keys = {(accepted[at].offer.source, accepted[at].offer.source_key): at for at in wave}
+        known = writer.offers(keys)
+        taken: dict[Verdict, list[_Taken]] = defaultdict(list)
+        for key, at in keys.items():
+            one = accepted[at]
+            verdict = judge(known.get(key), one.columns["fingerprint"], one.sighting)
+            verdicts[at] = verdict
+            taken[verdict].append(_Taken(one, known.get(key)))
+        _touch(writer, taken[Verdict.UNCHANGED])
+        last_change = max(last_change, _apply(writer, taken[Verdict.ADDED] + taken[Verdict.MODIFIED]))
+    return [verdicts[at] for at in range(len(accepted))], last_change
+
+
+def _waves(accepted: Sequence[Accepted]) -> Iterator[list[int]]:
+    """Positions, parted so that no offer comes twice in a wave: each wave is then one set of statements."""
+    waves: list[list[int]] = []
+    seen: dict[OfferKey, int] = defaultdict(int)
+    for at, one in enumerate(accepted):
+        key = one.offer.source, one.offer.source_key
+        wave = seen[key]
+        seen[key] += 1
+        if wave == len(waves):
+            waves.append([])
+        waves[wave].append(at)
+    yield from waves
+
+
+def _touch(writer: CatalogueWriter, unchanged: Sequence[_Taken]) -> None:
+    writer.update_offers([{"number": one.known["number"], **one.sighting_columns} for one in unchanged if one.known])
+
+
+def _apply(writer: CatalogueWriter, taken: Sequence[_Taken]) -> int:
+    if not taken:
+        return 0
+    updates = _updates(writer, taken)
+    siblings = writer.offers_of([update.known["number"] for update in updates if update.known])
+    changes: list[Row] = []
+    new_books: list[Row] = []
+    changed_books: list[Row] = []
+    for update in updates:
+        others = [] if update.known is None else siblings.get(update.known["number"], [])
+        book, change = _revise(update, others)
+        if book is None or change is None:
+            continue
+        changes.append(change)
+        (changed_books if update.known else new_books).append(book)
+    numbers = writer.add_books(new_books) | {
+        update.book_id: update.known["number"] for update in updates if update.known
+    }
+    writer.update_books(changed_books)
+    _write_offers(writer, taken, numbers)
+    for change in changes:
+        change["book_number"] = numbers[change.pop("book_id")]
+    return writer.add_changes(changes) if changes else 0
+
+
+def _updates(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[_BookUpdate]:
+    """The books that get or lose one of these offers, in the order of their ids."""
+    old_numbers = {one.known["book_number"] for one in taken if one.known}
+    known = writer.books({one.accepted.offer.book_id for one in taken}, old_numbers)
+    ids = {row["number"]: book_id for book_id, row in known.items()}
+    updates: dict[str, _BookUpdate] = {}
+
+    def update_of(book_id: str) -> _BookUpdate:
+        return updates.setdefault(book_id, _BookUpdate(book_id, known.get(book_id)))
+
+    for one in taken:
+        update_of(one.accepted.offer.book_id).takes.append(one)
+        if one.known and ids[one.known["book_number"]] != one.accepted.offer.book_id:
+            update_of(ids[one.known["book_number"]]).loses.append(one)
+    return [updates[book_id] for book_id in sorted(updates)]
+
+
+def _revise(update: _BookUpdate, others: Sequence[Row]) -> tuple[Row | None, Row | None]:
+    """The book's row and its change; (None, None) where nothing that a book shows is different."""
+    replaced = {one.key for one in update.takes + update.loses}
+    offers = [one.accepted.offer for one in update.takes]
+    offers += [
+        rows.offer_of(row, update.book_id) for row in others if (row["source"], row["source_key"]) not in replaced
+    ]
+    columns = rows.book_columns(merge(offers)) if offers else None
+    if update.known is not None:
+        return _revise_known(update, update.known, columns)
+    moment = _latest(update).seen_at
+    book = {"book_id": update.book_id, "first_seen": moment, "last_changed": moment, "revision": 1, "removed_at": None}
+    return book | (columns or {}), _change(update, book, ChangeKind.ADDED, ())
+
+
+def _revise_known(update: _BookUpdate, known: Row, columns: Row | None) -> tuple[Row | None, Row | None]:
+    moment = max(_latest(update).seen_at, known["last_changed"])
+    book = {"number": known["number"], "last_changed": moment, "revision": known["revision"] + 1, "removed_at": None}
+    if columns is None:
+        book |= {name: known[name] for name in rows.BOOK_COLUMNS} | {"removed_at": moment}
+        return book, _change(update, book, ChangeKind.REMOVED, ())
+    fields = rows.changed_fields(known, columns)
+    if update.loses or any(_shows_otherwise(one, known["number"]) for one in update.takes):
+        fields.add("offers")
+    if not fields:
+        return None, None
+    kind = ChangeKind.MODIFIED if known["removed_at"] is None else ChangeKind.RESTORED
+    return book | columns, _change(update, book, kind, fields)
+
+
+def _shows_otherwise(taken: _Taken, book_number: int) -> bool:
+    known = taken.known
+    moved_here = known is None or known["book_number"] != book_number
+    return moved_here or rows.shows_otherwise(known or {}, taken.accepted.columns)
+
+
+def _latest(update: _BookUpdate) -> Sighting:
+    return max(one.accepted.sighting for one in update.takes + update.loses)
+
+
+def _change(update: _BookUpdate, book: Row, kind: ChangeKind, fields: Iterable[str]) -> Row:
+    return {
+        "book_id": update.book_id,
+        "revision": book["revision"],
+        "kind": kind.value,
+        "fields": orjson.dumps(sorted(fields)).decode(),
+        "changed_at": book["last_changed"],
+        "run_id": _latest(update).run_id,
+    }
+
+
+def _write_offers(writer: CatalogueWriter, taken: Sequence[_Taken], book_numbers: Mapping[str, int]) -> None:
+    new: list[Row] = []
+    modified: list[Row] = []
+    for one in taken:
+        offer, columns = one.accepted.offer, one.accepted.columns
+        row = {**columns, **one.sighting_columns, "book_number": book_numbers[offer.book_id]}
+        if one.known:
+            modified.append(row | {"number": one.known["number"]})
+        else:
+            first_seen = one.accepted.sighting.seen_at
+            new.append(row | {"source": offer.source, "source_key": offer.source_key, "first_seen": first_seen})
+    numbers = writer.add_offers(new)
+    writer.update_offers(modified)
+    observed = [
+        one for one in taken if one.known is None or rows.is_observed_otherwise(one.known, one.accepted.columns)
+    ]
+    numbers |= {one.key: one.known["number"] for one in observed if one.known}
+    writer.observe(
+        [rows.observation(numbers[one.key], one.accepted.sighting.seen_at, one.accepted.columns) for one in observed],
+        superseding={one.known["number"] for one in observed if one.known},
+    )

@@ -1,0 +1,110 @@
+"""One scraped item: every field cleaned, the whole validated, or rejected with all reasons at once."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from bookwheel_contracts import FieldError, RawItem
+from bookwheel_contracts.crawls import RAW_FIELDS, SCHEMA_VERSION
+from pydantic import JsonValue, ValidationError
+
+from bookwheel_processor import identity
+from bookwheel_processor.cleaning.faults import Rejected, Unclean, shown
+from bookwheel_processor.cleaning.isbn import clean_isbn
+from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
+from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
+from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
+from bookwheel_processor.offers import BookFacts, CleanOffer
+
+T = TypeVar("T")
+
+
+class _Faults:
+    """Collects what is wrong, so that a quarantined item shows everything at once."""
+
+    def __init__(self) -> None:
+        self.reasons: list[FieldError] = []
+
+    def add(self, field: str, code: str, message: str) -> None:
+        self.reasons.append(FieldError(field=field, code=code, message=message))
+
+    def guard(self, field: str, clean: Callable[..., T], *values: Any) -> T | None:
+        try:
+            return clean(*values)
+        except Unclean as fault:
+            self.add(field, fault.code, str(fault))
+            return None
+
+    def raise_any(self) -> None:
+        if self.reasons:
+            raise Rejected(tuple(self.reasons))
+
+
+def clean_item(item: RawItem) -> CleanOffer:
+    """Raises Rejected with the reasons."""
+    faults, payload = _Faults(), item.payload
+    if item.schema_version > SCHEMA_VERSION:
+        faults.add("schema_version", "unknown_version", f"is newer than {SCHEMA_VERSION}")
+    if item.source == identity.ISBN:
+        faults.add("source", "reserved", "is no name for a source")
+    for name in sorted(payload.keys() - RAW_FIELDS):
+        faults.add(shown(name), "unknown_field", "is no field of an item")
+    url = faults.guard("url", canonical_url, item.url)
+    key = faults.guard("key", identity.source_key, payload.get("key"), item.url) if url else None
+    price = faults.guard("price", clean_price, payload.get("price"), payload.get("currency"))
+    stock = faults.guard("stock", clean_stock, payload.get("stock"), payload.get("availability"))
+    facts = _facts(payload, item.url, faults)
+    faults.raise_any()
+    try:
+        return CleanOffer(
+            source=item.source,
+            source_key=key,
+            book_id=identity.book_id(item.source, key or "", facts["isbn13"]),
+            url=url,
+            price=price,
+            stock=stock[0] if stock else None,
+            in_stock=bool(stock and stock[1]),
+            facts=BookFacts(**facts),
+        )
+    except ValidationError as error:
+        raise Rejected(tuple(map(_reason, error.errors(include_url=False, include_context=False)))) from None
+
+
+def _facts(payload: dict[str, JsonValue], page_url: str, faults: _Faults) -> dict[str, Any]:
+    get, guard = payload.get, faults.guard
+    return {
+        "title": guard("title", _title, get("title")),
+        "authors": guard("authors", _authors, get("authors")) or (),
+        "isbn13": clean_isbn(get("isbn")),
+        "category": guard("category", _category, get("category")),
+        "description": guard("description", clean_prose, get("description")),
+        "language": guard("language", clean_text, get("language")),
+        "rating": guard("rating", clean_rating, get("rating"), get("rating_best")),
+        "rating_count": guard("rating_count", clean_count, get("rating_count")),
+        "image_url": clean_image_url(get("image_url"), page_url),
+    }
+
+
+def _title(value: JsonValue) -> str:
+    title = clean_text(value)
+    if title is None:
+        raise Unclean("missing", "is missing")
+    return title
+
+
+def _authors(value: JsonValue) -> tuple[str, ...]:
+    """Each once, in the page's order; a text may name several, parted by semicolons."""
+    names = value if isinstance(value, list) else str(value).split(";") if isinstance(value, str) else [value]
+    cleaned = [name for name in map(clean_text, names) if name]
+    return tuple({name.casefold(): name for name in reversed(cleaned)}.values())[::-1]
+
+
+def _category(value: JsonValue) -> str | None:
+    """The most special one of a list that goes from general to special."""
+    if isinstance(value, list):
+        return next((label for label in map(_category, reversed(value)) if label), None)
+    return clean_label(value) if isinstance(value, str) else clean_text(value)
+
+
+def _reason(error: Any) -> FieldError:
+    place = [str(part) for part in error["loc"] if part != "facts"]
+    return FieldError(field=".".join(place), code=error["type"], message=f"{error['msg']}: {shown(error['input'])}")

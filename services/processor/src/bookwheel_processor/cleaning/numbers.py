@@ -1,0 +1,177 @@
+"""Prices, stocks, availability and ratings, from the words that pages use for them."""
+
+import re
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from types import MappingProxyType
+
+from bookwheel_contracts import Money
+from price_parser import Price
+from pydantic import JsonValue
+
+from bookwheel_processor.cleaning.faults import Unclean, shown
+
+_PLAIN_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NEGATIVE = re.compile(r"[-\N{MINUS SIGN}]\s*[^\w\s]?\s*\d")
+_TEN_THOUSANDTH = Decimal("0.0001")
+_LARGEST_PRICE = Decimal(10) ** 10
+LARGEST_COUNT = 10**12
+_LONGEST_NUMBER = 200
+# The currency that a symbol means where nothing else is said. "¥" is Japan's rather than China's, "kr" Sweden's.
+_SYMBOLS = MappingProxyType(
+    {
+        "£": "GBP",
+        "€": "EUR",
+        "$": "USD",
+        "US$": "USD",
+        "¥": "JPY",
+        "円": "JPY",
+        "元": "CNY",
+        "₹": "INR",
+        "Rs.": "INR",
+        "₽": "RUB",
+        "₴": "UAH",
+        "₩": "KRW",
+        "₺": "TRY",
+        "₫": "VND",
+        "₱": "PHP",
+        "zł": "PLN",
+        "Kč": "CZK",
+        "Ft": "HUF",
+        "kr": "SEK",
+        "R$": "BRL",
+        "C$": "CAD",
+        "CA$": "CAD",
+        "A$": "AUD",
+        "AU$": "AUD",
+        "NZ$": "NZD",
+        "HK$": "HKD",
+        "S$": "SGD",
+        "₪": "ILS",
+        "฿": "THB",
+        "₦": "NGN",
+        "lei": "RON",
+    }
+)
+_ISO_CODE = re.compile(r"[A-Za-z]{3}")
+
+
+def clean_price(value: JsonValue, currency: JsonValue) -> Money | None:
+    """A price such as `"£51.77"`, or a number beside its currency; None where the page has none. Raises Unclean."""
+    if value is None or value == "":
+        return None
+    return _price(_number_text(value, "not_a_price"), currency if isinstance(currency, str) else "")
+
+
+def clean_stock(value: JsonValue, availability: JsonValue) -> tuple[int | None, bool]:
+    """Copies where the page says how many, and whether it can be bought. Raises Unclean."""
+    word = availability if isinstance(availability, str) else ""
+    counted, available = _availability(word) if len(word) <= _LONGEST_NUMBER else (None, None)
+    stock = clean_count(value) if value is not None else counted
+    if available is None:
+        available = bool(stock)
+    return stock, available and stock != 0
+
+
+def clean_count(value: JsonValue) -> int | None:
+    """A whole number of things, from 0; `"1,204 ratings"` is one too. Raises Unclean."""
+    if value is None or value == "":
+        return None
+    text = _number_text(value, "not_a_count").strip()
+    found = re.search(r"\d[\d,. ]*", text)
+    if found is None or _NEGATIVE.match(text):
+        raise Unclean("not_a_count", f"is no number of things: {shown(value)}")
+    whole = re.sub(r"\.0*$", "", found[0].strip().rstrip(",."))
+    count = int(re.sub(r"[,. ]", "", whole))
+    if count > LARGEST_COUNT:
+        raise Unclean("too_large", f"is beyond {LARGEST_COUNT}: {shown(value)}")
+    return count
+
+
+def clean_rating(value: JsonValue, best: JsonValue) -> float | None:
+    """On the scale of 0 to 5, from `"Three"`, `4.5`, `"4,5"`, `"8/10"`, `"80%"`, or with the scale's top beside it.
+
+    Raises Unclean.
+    """
+    if value is None or value == "":
+        return None
+    return _rating(_number_text(value, "not_a_rating"), "" if best is None else _number_text(best, "not_a_rating"))
+
+
+def _number_text(value: JsonValue, code: str) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Unclean(code, f"is no number: {shown(value)}")
+    text = value if isinstance(value, str) else format(Decimal(repr(value)), "f")
+    if len(text) > _LONGEST_NUMBER:
+        raise Unclean("too_long", f"is too long for a number: {shown(value)}")
+    return text
+
+
+@lru_cache(maxsize=65536)
+def _price(text: str, currency: str) -> Money:
+    text = text.strip()
+    if _NEGATIVE.search(text):
+        raise Unclean("negative", f"is negative: {shown(text)}")
+    # "1.234" beside a currency is not a thousand: schema.org defines it so.
+    is_plain = _PLAIN_NUMBER.fullmatch(text) is not None
+    parsed = Price(Decimal(text), None, text) if is_plain else Price.fromstring(text)
+    amount = parsed.amount
+    if amount is None:
+        raise Unclean("not_a_price", f"is no price: {shown(text)}")
+    if amount >= _LARGEST_PRICE:
+        raise Unclean("too_large", f"is beyond any price: {shown(text)}")
+    exact = amount.quantize(_TEN_THOUSANDTH, rounding=ROUND_HALF_EVEN)
+    shortest = exact.quantize(Decimal("0.01")) if exact == exact.quantize(Decimal("0.01")) else exact
+    return Money(amount=shortest, currency=_currency(currency.strip() or parsed.currency, text))
+
+
+def _currency(name: str | None, text: str) -> str:
+    if name is None:
+        raise Unclean("no_currency", f"names no currency: {shown(text)}")
+    code = _SYMBOLS.get(name, name.upper())
+    if _ISO_CODE.fullmatch(code) is None:
+        raise Unclean("unknown_currency", f"is in an unknown currency: {shown(name)}")
+    return code
+
+
+_IN_STOCK = frozenset({"instock", "limitedavailability", "onlineonly", "instoreonly", "available", "lowstock"})
+_NOT_IN_STOCK = frozenset(
+    {"outofstock", "soldout", "discontinued", "preorder", "presale", "backorder", "unavailable", "notavailable"}
+)
+
+
+@lru_cache(maxsize=4096)
+def _availability(text: str) -> tuple[int | None, bool | None]:
+    """`"In stock (19 available)"`, `"https://schema.org/InStock"`; (None, None) for words that say neither."""
+    word = re.sub(r"[^a-z0-9]", "", text.strip().rstrip("/").rpartition("/")[2].lower())
+    counted = re.search(r"\d+", word)
+    stock = int(counted[0]) if counted and int(counted[0]) <= LARGEST_COUNT else None
+    if any(word.startswith(start) for start in _NOT_IN_STOCK):
+        return (0 if stock is None else stock), False
+    if any(word.startswith(start) for start in _IN_STOCK):
+        return stock, True
+    return stock, None
+
+
+_WORDS = MappingProxyType({"zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"})
+_RATING = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:(?:/|out\s+of|of)\s*(\d+(?:[.,]\d+)?)|(%))?(?:\s*stars?)?", re.IGNORECASE)
+
+
+@lru_cache(maxsize=4096)
+def _rating(text: str, best: str) -> float:
+    match = _RATING.fullmatch(_WORDS.get(text.strip().lower(), text.strip()))
+    if match is None:
+        raise Unclean("not_a_rating", f"is no rating: {shown(text)}")
+    scale = match[2] or (match[3] and "100") or _scale(best)
+    points, top = Decimal(match[1].replace(",", ".")), Decimal(scale.replace(",", "."))
+    if top <= 0 or points > top:
+        raise Unclean("out_of_range", f"is beyond its scale of {top}: {shown(text)}")
+    return float(round(points * 5 / top, 4))
+
+
+def _scale(best: str) -> str:
+    if not best.strip():
+        return "5"
+    if re.fullmatch(r"\d+(?:[.,]\d+)?", best.strip()) is None:
+        raise Unclean("not_a_rating", f"has no number as its scale: {shown(best)}")
+    return best.strip()

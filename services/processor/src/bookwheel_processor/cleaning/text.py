@@ -1,0 +1,47 @@
+"""Text as found on a page, made fit to store, search and show."""
+
+import html
+import re
+import unicodedata
+from functools import lru_cache
+
+from pydantic import JsonValue
+
+from bookwheel_processor.cleaning.faults import Unclean, shown
+
+# C0 and C1 controls that are no white space, lone surrogates, and what reverses or hides text: PostgreSQL refuses the
+# first, UTF-8 the second, and the third lets a title show as something else than it is.
+_UNFIT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,2000}>|<!--.{0,10000}?-->", re.DOTALL)
+
+
+def clean_text(value: JsonValue) -> str | None:
+    """One line: entities resolved, NFC, white space runs as one space. None for nothing. Raises Unclean."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Unclean("not_text", f"is not text: {shown(value)}")
+    return _one_line(str(value)) or None
+
+
+def clean_prose(value: JsonValue) -> str | None:
+    """As `clean_text`, for a value that may hold markup, which goes."""
+    if isinstance(value, str) and "<" in value:
+        value = _TAG.sub(" ", value)
+    return clean_text(value)
+
+
+@lru_cache(maxsize=4096)
+def clean_label(value: str) -> str | None:
+    """As `clean_text`, for the few values that many items share, such as categories."""
+    return _one_line(value) or None
+
+
+def _one_line(text: str) -> str:
+    if "&" in text:
+        text = html.unescape(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _UNFIT.sub("", text))
+    elif not text.isprintable():
+        text = _UNFIT.sub("", text)
+    return " ".join(text.split())

@@ -1,0 +1,119 @@
+"""`bookwheel-processor`: the worker, its scheduler, and what an operator does to the records by hand."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from bookwheel_runtime.settings import load_settings
+from bookwheel_stores.records import connect_database, is_current, upgrade_database
+from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.search import IndexBusy
+from celery import Celery
+from redis.exceptions import RedisError
+
+from bookwheel_processor.app import create_parts, run_beat, run_worker
+from bookwheel_processor.replay import Replay
+from bookwheel_processor.rounds import Parts, project_round
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.slots import slot
+
+_REINDEX_PATIENCE = 60.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0, or 1 where the answer is no, or 3 before `migrate`."""
+    options = _parser().parse_args(arguments)
+    settings = load_settings(ProcessorSettings)
+    if options.command == "beat":
+        run_beat(settings)
+        return 0
+    engine = connect_database(settings.database_url)
+    if options.command == "migrate":
+        upgrade_database(engine)
+        return 0
+    if options.command != "health" and not is_current(engine):
+        print("the database is not in its current form: run `bookwheel-processor migrate`", file=sys.stderr)
+        return 3
+    engine.dispose()
+    if options.command == "worker":
+        run_worker(settings, concurrency=options.concurrency, queues=options.queues)
+        return 0
+    command: Callable[[Parts, argparse.Namespace], int] = options.run
+    return command(create_parts(settings, Celery(broker=settings.redis_url)), options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bookwheel-processor", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    worker = commands.add_parser("worker", help="take in what is scraped, and keep the index current")
+    worker.add_argument("--concurrency", type=int, default=3, help="child processes (default: %(default)s)")
+    worker.add_argument("--queues", default="ingest,project,maintenance", help="default: %(default)s")
+    commands.add_parser("beat", help="nudge the workers; one of these for all of them")
+    commands.add_parser("migrate", help="bring the records' tables to their current form")
+    commands.add_parser("health", help="succeed if a worker made progress lately").set_defaults(run=_health)
+    commands.add_parser("reindex", help="build the search index anew from the records").set_defaults(run=_reindex)
+    quarantine = commands.add_parser("quarantine", help="list what could not be taken in, with the reasons")
+    quarantine.add_argument("--limit", type=int, default=20)
+    quarantine.set_defaults(run=_quarantine)
+    replay = commands.add_parser("replay", help="take quarantined items in again, by the rules of today")
+    which = replay.add_mutually_exclusive_group(required=True)
+    which.add_argument("--id", type=int, help="the number that `quarantine` shows")
+    which.add_argument("--all", action="store_true")
+    replay.set_defaults(run=_replay)
+    return parser
+
+
+def _health(parts: Parts, _options: argparse.Namespace) -> int:
+    try:
+        age = parts.progress.age()
+    except RedisError as error:
+        print(f"Redis does not answer: {error}", file=sys.stderr)
+        return 1
+    if age is None or age > parts.settings.stalled_after:
+        print("no progress" if age is None else f"no progress for {age:.0f} s", file=sys.stderr)
+        return 1
+    print(f"progress {age:.1f} s ago")
+    return 0
+
+
+def _reindex(parts: Parts, _options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + _REINDEX_PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            with slot(parts.slots, "project") as is_mine:
+                if is_mine:
+                    with parts.open_index() as index:
+                        print(f"{parts.projection.rebuild(index)} books indexed")
+                    break
+        except IndexBusy:
+            pass
+        time.sleep(0.2)
+    else:
+        print("another process keeps the index", file=sys.stderr)
+        return 1
+    project_round(parts)
+    return 0
+
+
+def _quarantine(parts: Parts, options: argparse.Namespace) -> int:
+    store = QuarantineStore(parts.engine)
+    for item in store.open(limit=options.limit):
+        print(f"{item.number}  {item.quarantined_at:%Y-%m-%d %H:%M:%S}  {item.run_id or '-'}  {item.url or '-'}")
+        for reason in item.reasons:
+            print(f"    {reason.field}: {reason.message} ({reason.code})")
+    print(f"{store.count()} in quarantine")
+    return 0
+
+
+def _replay(parts: Parts, options: argparse.Namespace) -> int:
+    replay = Replay(parts.engine)
+    result = replay.all() if options.all else replay.number(options.id)
+    if result is None:
+        print(f"nothing with the number {options.id} is in quarantine", file=sys.stderr)
+        return 1
+    for verdict, count in sorted(result.verdicts.items()):
+        print(f"{count} {verdict.value}")
+    print(f"{result.rejected} still rejected")
+    project_round(parts)
+    return 0

@@ -1,0 +1,116 @@
+"""From a stream's entry to what is to be done with it. Pure: nothing here fails, whatever the entry holds."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bookwheel_contracts import FieldError, RawItem, RunFinished, RunStarted, parse_stream_message
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.model import MAX_KEY_LENGTH
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.streams import StreamEntry
+from pydantic import ValidationError
+
+from bookwheel_processor.cleaning.faults import Rejected
+from bookwheel_processor.cleaning.item import clean_item
+from bookwheel_processor.offers import CleanOffer
+from bookwheel_processor.rows import offer_columns
+from bookwheel_processor.verdict import Sighting
+
+MAX_DELIVERIES = 5
+"""An entry handed out more often than this has ended every worker that took it: it is not even looked at any more."""
+_LARGEST_NUMBER = 2**63 - 1
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An item that can be taken in. `columns` are its offer's, see `rows.offer_columns`."""
+
+    item: RawItem
+    offer: CleanOffer
+    columns: Mapping[str, Any]
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An entry for the quarantine. `run_id` and `item_number` are None where it does not tell them."""
+
+    entry_id: str
+    body: bytes
+    reasons: tuple[FieldError, ...]
+    run_id: str | None = None
+    item_number: int | None = None
+    source: str | None = None
+    url: str | None = None
+
+
+Delivery = Accepted | Refused | RunStarted | RunFinished
+
+
+def read_entry(entry: StreamEntry) -> Delivery:
+    entry_id = f"{RAW_STREAM}/{entry.id}"
+    if entry.deliveries > MAX_DELIVERIES:
+        return _unread(entry_id, entry.body, "poison", f"was handed out {entry.deliveries} times and never finished")
+    return read_body(entry_id, entry.body)
+
+
+def read_body(entry_id: str, body: bytes) -> Delivery:
+    try:
+        message = parse_stream_message(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "entry"
+        return _unread(entry_id, body, first["type"], f"{place}: {first['msg']}"[:500])
+    if not _is_keepable(message):
+        return _unread(entry_id, body, "out_of_range", "its run, source or number is beyond what can be kept")
+    return _read_item(entry_id, body, message) if isinstance(message, RawItem) else message
+
+
+def _is_keepable(message: RawItem | RunStarted | RunFinished) -> bool:
+    """PostgreSQL takes no NUL in a text, and neither engine a number beyond 64 bits."""
+    names = (message.run_id, message.source)
+    numbers: tuple[int, ...] = ()
+    if isinstance(message, RawItem):
+        numbers = (message.item_number,)
+    elif isinstance(message, RunFinished):
+        numbers = (message.scraped, message.pages, message.errors)
+    return all(0 < len(name) <= MAX_KEY_LENGTH and "\0" not in name for name in names) and all(
+        number <= _LARGEST_NUMBER for number in numbers
+    )
+
+
+def _read_item(entry_id: str, body: bytes, item: RawItem) -> Accepted | Refused:
+    try:
+        offer = clean_item(item)
+        sighting = Sighting(to_millis(item.scraped_at), item.run_id, item.item_number)
+        return Accepted(item, offer, offer_columns(offer), sighting)
+    except Rejected as rejected:
+        reasons = rejected.reasons
+    except Exception:  # noqa: BLE001 - a fault in our rules costs one item, not its batch, and is logged
+        _log.exception("cleaning failed", entry=entry_id, run_id=item.run_id, item_number=item.item_number)
+        reasons = (FieldError(field="entry", code="internal_error", message="cleaning it failed, see the log"),)
+    return Refused(entry_id, body, reasons, item.run_id, item.item_number, item.source, item.url)
+
+
+_ITEM = re.compile(rb'\s*\{\s*"kind"\s*:\s*"item"')
+_RUN_ID = re.compile(rb'"run_id"\s*:\s*"([A-Za-z0-9_.:-]{1,512})"')
+_ITEM_NUMBER = re.compile(rb'"item_number"\s*:\s*([1-9][0-9]{0,17})\s*[,}]')
+_SOURCE = re.compile(rb'"source"\s*:\s*"([A-Za-z0-9_.-]{1,100})"')
+_HEAD = 4096
+
+
+def _unread(entry_id: str, body: bytes, code: str, message: str) -> Refused:
+    """Finds run and item number at the entry's beginning, where writers put them, without parsing the rest.
+
+    So the run's accounting still adds up over an item that cannot be read.
+    """
+    reasons = (FieldError(field="entry", code=code, message=message),)
+    head = body[:_HEAD].partition(b'"payload"')[0]
+    run_id, number, source = _RUN_ID.search(head), _ITEM_NUMBER.search(head), _SOURCE.search(head)
+    if not (_ITEM.match(head) and run_id and number and source):
+        return Refused(entry_id, body, reasons)
+    return Refused(entry_id, body, reasons, run_id[1].decode(), int(number[1]), source[1].decode())

@@ -1,0 +1,99 @@
+"""Empties the streams: reads a batch, takes it in, acknowledges it; and again."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from bookwheel_contracts import FieldError, PredictionRecord
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records import PredictionStore
+from bookwheel_stores.streams import StreamEntry, StreamReader
+from pydantic import ValidationError
+from sqlalchemy.exc import OperationalError
+
+from bookwheel_processor.deliveries import Refused
+from bookwheel_processor.ingest import Ingest, IngestResult
+
+T = TypeVar("T")
+_ATTEMPTS = 5
+_FIRST_PAUSE = 0.2
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Batches of one stream. `time_box` is how long a drain may go on, in seconds, `linger_ms` how long it waits for
+    more at the stream's end."""
+
+    reader: StreamReader
+    batch: int
+    time_box: float = 5.0
+    linger_ms: int = 400
+
+    def run(self, take: Callable[[list[StreamEntry]], None]) -> int:
+        """Hands batch after batch to `take`, what was left unfinished first; returns the number of entries.
+
+        A batch is acknowledged once `take` returns. When it raises, the batch stays pending for the next drain.
+        """
+        deadline = time.monotonic() + self.time_box
+        total = 0
+        while time.monotonic() < deadline and (entries := self._next()):
+            try:
+                take(entries)
+            except Exception:
+                self.reader.excuse(entries)
+                raise
+            self.reader.acknowledge([entry.id for entry in entries])
+            total += len(entries)
+        return total
+
+    def _next(self) -> list[StreamEntry]:
+        reader, batch = self.reader, self.batch
+        return reader.resume(batch) or reader.claim(batch) or reader.read(batch, block_ms=self.linger_ms)
+
+
+def drain_items(drain: Drain, ingest: Ingest, *, on_batch: Callable[[IngestResult], None]) -> int:
+    """Takes in what the stream holds; returns the number of entries. `on_batch` is told of each committed batch.
+
+    Raises SQLAlchemy's OperationalError when the database refuses to the end: the entries stay pending.
+    """
+
+    def take(entries: list[StreamEntry]) -> None:
+        on_batch(_insist(partial(ingest.take, entries)))
+
+    return drain.run(take)
+
+
+def drain_predictions(drain: Drain, store: PredictionStore, *, refuse: Callable[[list[Refused]], None]) -> int:
+    """Stores the predictions that the stream holds; returns the number of entries. `refuse` gets unreadable ones."""
+
+    def take(entries: list[StreamEntry]) -> None:
+        records: list[PredictionRecord] = []
+        refused: list[Refused] = []
+        for entry in entries:
+            try:
+                records.append(PredictionRecord.model_validate_json(entry.body))
+            except ValidationError as error:
+                reason = FieldError(field="entry", code="invalid_prediction", message=str(error)[:500])
+                refused.append(Refused(f"{PREDICTION_STREAM}/{entry.id}", entry.body, (reason,)))
+        _insist(partial(store.write, records))
+        if refused:
+            refuse(refused)
+
+    return drain.run(take)
+
+
+def _insist(call: Callable[[], T]) -> T:
+    """A database that is locked or full may not be so in a second; nothing of the batch's content is to blame."""
+    pause = _FIRST_PAUSE
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return call()
+        except OperationalError as error:
+            _log.warning("the database refused a batch", error=str(error.orig), pause=pause)
+            time.sleep(pause)
+            pause *= 2
+    return call()

@@ -1,0 +1,122 @@
+"""One batch of the stream's entries becomes one transaction: every item gets its verdict, or nothing happened."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bookwheel_contracts import RunFinished, RunStarted, Verdict
+from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.quarantine_store import NewlyQuarantined, QuarantineWriter
+from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.streams import StreamEntry
+from sqlalchemy import Connection, Engine
+
+from bookwheel_processor.catalogue import take_in
+from bookwheel_processor.deliveries import Accepted, Delivery, Refused, read_entry
+
+
+@dataclass(frozen=True, slots=True)
+class IngestResult:
+    """What a batch came to. `redelivered` are items that had their verdict already; `last_change` is 0 for none.
+
+    `traces` has the traceparent of each run that the batch touched, `verdicts` the counts of those with new items.
+    """
+
+    verdicts: Mapping[str, Counter[Verdict]]
+    redelivered: int
+    last_change: int
+    traces: Mapping[str, str]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Ingest:
+    """Takes batches into the records. `clock` gives the time of quarantining and of a run's last activity."""
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def take(self, entries: Sequence[StreamEntry]) -> IngestResult:
+        """Idempotent. Raises SQLAlchemy's errors for whatever the database refuses: then nothing was changed."""
+        deliveries = [read_entry(entry) for entry in entries]  # before the transaction: the write lock is held briefly
+        with self._engine.begin() as connection:
+            return _Batch(connection, deliveries, to_millis(self._clock())).apply()
+
+
+class _Batch:
+    def __init__(self, connection: Connection, deliveries: Sequence[Delivery], now: int) -> None:
+        self._connection = connection
+        self._ledger = RunLedger(connection)
+        self._now = now
+        self._deliveries = deliveries
+        self._runs = self._ledger.open(_sources(deliveries), now=now)
+
+    def apply(self) -> IngestResult:
+        items = [one for one in self._deliveries if isinstance(one, Accepted | Refused)]
+        fresh = self._unseen(items)
+        accepted = [one for one in fresh if isinstance(one, Accepted)]
+        verdicts, last_change = take_in(CatalogueWriter(self._connection), accepted)
+        refused = [one for one in fresh if isinstance(one, Refused)]
+        QuarantineWriter(self._connection).add([quarantined(one) for one in refused], now=self._now)
+        by_run: dict[str, Counter[Verdict]] = defaultdict(Counter)
+        for one, verdict in zip(accepted, verdicts, strict=True):
+            by_run[one.item.run_id][verdict] += 1
+        for refusal in refused:
+            if refusal.run_id is not None:
+                by_run[refusal.run_id][Verdict.QUARANTINED] += 1
+        for run_id, counts in sorted(by_run.items()):
+            self._ledger.account(self._runs[run_id], counts, last_change=last_change, now=self._now)
+        self._take_events()
+        self._ledger.settle(self._runs.values())
+        return IngestResult(by_run, len(items) - len(fresh), last_change, _traces(self._deliveries))
+
+    def _unseen(self, items: Sequence[Accepted | Refused]) -> list[Accepted | Refused]:
+        """Without those that have their verdict, from an earlier batch or further up in this one; signs the rest."""
+        numbered: dict[str, dict[int, Accepted | Refused]] = defaultdict(dict)
+        unnumbered: list[Accepted | Refused] = []
+        for one in items:
+            run_id, number = _item_of(one)
+            if run_id is None or number is None:
+                unnumbered.append(one)
+            else:
+                numbered[run_id].setdefault(number, one)
+        fresh = unnumbered
+        for run_id, by_number in numbered.items():
+            unseen = self._ledger.unseen(self._runs[run_id], by_number)
+            self._ledger.sign(self._runs[run_id], sorted(unseen))
+            fresh += [one for number, one in by_number.items() if number in unseen]
+        return fresh
+
+    def _take_events(self) -> None:
+        for one in self._deliveries:
+            if isinstance(one, RunStarted):
+                self._ledger.start(one)
+            elif isinstance(one, RunFinished):
+                self._ledger.finish(one)
+
+
+def _item_of(one: Accepted | Refused) -> tuple[str | None, int | None]:
+    return (one.item.run_id, one.item.item_number) if isinstance(one, Accepted) else (one.run_id, one.item_number)
+
+
+def _sources(deliveries: Sequence[Delivery]) -> dict[str, str]:
+    sources: dict[str, str] = {}
+    for one in deliveries:
+        told = one.item if isinstance(one, Accepted) else one
+        if told.run_id is not None:
+            sources.setdefault(told.run_id, told.source or "")
+    return sources
+
+
+def _traces(deliveries: Sequence[Delivery]) -> dict[str, str]:
+    messages = [one.item if isinstance(one, Accepted) else one for one in deliveries if not isinstance(one, Refused)]
+    return {message.run_id: message.traceparent for message in reversed(messages)}
+
+
+def quarantined(one: Refused) -> NewlyQuarantined:
+    return NewlyQuarantined(one.entry_id, one.run_id, one.source, one.url, one.body, one.reasons)

@@ -1,0 +1,71 @@
+"""Carries the change feed into the search index."""
+
+from dataclasses import dataclass
+
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.cache import Generation
+from bookwheel_stores.records import SEARCH_PROJECTION, BookReader, ChangeFeed
+from bookwheel_stores.search import IndexWriter
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The feed's reader that fills the index. `batch` changes, or books, go into one commit of the index."""
+
+    feed: ChangeFeed
+    books: BookReader
+    generation: Generation
+    batch: int
+
+    def is_behind(self) -> bool:
+        return self.feed.cursor(SEARCH_PROJECTION) < self.feed.head()
+
+    def catch_up(self, index: IndexWriter) -> int:
+        """Projects until the feed's end; returns how many changes that were."""
+        total = 0
+        while step := self.step(index):
+            total += step
+        return total
+
+    def step(self, index: IndexWriter) -> int:
+        """Projects one batch of changes and returns its size, 0 at the feed's end.
+
+        The index, the generation and the cursor follow one another in this order: whoever dies in between leaves a
+        batch that is repeated, never a change that is missed nor an old answer that is taken for a new one.
+        """
+        changes = self.feed.read(after=self.feed.cursor(SEARCH_PROJECTION), limit=self.batch)
+        if not changes:
+            return 0
+        book_ids = list(dict.fromkeys(change.book_id for change in changes))
+        found = self.books.get_many(book_ids)
+        index.apply(list(found.values()), [book_id for book_id in book_ids if book_id not in found])
+        self.generation.advance()
+        self.feed.advance(SEARCH_PROJECTION, changes[-1].sequence)
+        return len(changes)
+
+    def rebuild(self, index: IndexWriter) -> int:
+        """Fills the index anew from the records; returns the number of books.
+
+        The feed's end is noted first: what changes during the rebuild is projected once more after it.
+        """
+        head = self.feed.head()
+        index.clear()
+        number = total = 0
+        while page := self.books.page(after_number=number, limit=self.batch):
+            index.apply(page, [])
+            number, total = page[-1].number, total + len(page)
+        self.generation.advance()
+        self.feed.advance(SEARCH_PROJECTION, head)
+        return total
+
+    def repair(self, index: IndexWriter) -> bool:
+        """Rebuilds an index that holds another number of books than the records; whether that was needed."""
+        self.catch_up(index)
+        expected, found = self.books.count(), index.count()
+        if expected == found or self.is_behind():
+            return False
+        _log.warning("the index differs from the records", books=expected, indexed=found)
+        self.rebuild(index)
+        return True

@@ -1,0 +1,132 @@
+"""What the tasks do: plain functions over the parts, each safe to call at any time and as often as one likes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.traces import traced
+from bookwheel_stores.records import PredictionStore
+from bookwheel_stores.records.quarantine_store import QuarantineWriter
+from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.search import IndexBusy, IndexWriter
+from bookwheel_stores.streams import StreamReader
+from redis import Redis
+from sqlalchemy import Engine
+
+from bookwheel_processor.deliveries import Refused
+from bookwheel_processor.draining import Drain, drain_items, drain_predictions
+from bookwheel_processor.ingest import Ingest, IngestResult, quarantined, utc_now
+from bookwheel_processor.progress import Progress
+from bookwheel_processor.projection import Projection
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.slots import slot
+from bookwheel_processor.sweep import sweep_runs
+
+GROUP = "processor"
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a round needs. `nudge_project` and `nudge_ingest` ask for another round, soon and by any worker."""
+
+    settings: ProcessorSettings
+    engine: Engine
+    redis: Redis
+    projection: Projection
+    progress: Progress
+    open_index: Callable[[], IndexWriter]
+    consumer: str
+    nudge_ingest: Callable[[], None]
+    nudge_project: Callable[[], None]
+
+    @property
+    def slots(self) -> Path:
+        return self.settings.state_dir / "run"
+
+    def reader(self, stream: str) -> StreamReader:
+        claim_after = self.settings.claim_after
+        return StreamReader(self.redis, stream, group=GROUP, consumer=self.consumer, claim_after=claim_after)
+
+
+def ingest_round(parts: Parts) -> int:
+    """Takes in what the raw stream holds, for some seconds at most; returns the number of entries."""
+    with slot(parts.slots, "ingest") as is_mine:
+        if not is_mine:
+            return 0
+        reader = parts.reader(RAW_STREAM)
+
+        def on_batch(result: IngestResult) -> None:
+            parts.progress.note()
+            if result.last_change:
+                parts.nudge_project()
+            _report(result)
+
+        taken = drain_items(Drain(reader, parts.settings.ingest_batch), Ingest(parts.engine), on_batch=on_batch)
+        parts.progress.note()
+    if reader.backlog():
+        parts.nudge_ingest()
+    return taken
+
+
+def project_round(parts: Parts) -> int:
+    """Brings the index up to the feed's head; returns the number of changes. Another holder of the index does it too:
+    it looks at the feed's head once more after it has let the index go."""
+    total = 0
+    while parts.projection.is_behind():
+        with slot(parts.slots, "project") as is_mine:
+            if not is_mine:
+                return total
+            try:
+                with parts.open_index() as index:
+                    total += parts.projection.catch_up(index)
+            except IndexBusy:
+                return total
+    return total
+
+
+def predictions_round(parts: Parts) -> int:
+    """Stores the predictions that the stream holds; returns the number of entries."""
+    with slot(parts.slots, "predictions") as is_mine:
+        if not is_mine:
+            return 0
+
+        def refuse(refused: list[Refused]) -> None:
+            with parts.engine.begin() as connection:
+                QuarantineWriter(connection).add([quarantined(one) for one in refused], now=to_millis(utc_now()))
+
+        drain = Drain(parts.reader(PREDICTION_STREAM), parts.settings.ingest_batch, linger_ms=1)
+        return drain_predictions(drain, PredictionStore(parts.engine), refuse=refuse)
+
+
+def sweep_round(parts: Parts) -> None:
+    """Closes runs whose items are lost, drops old receipts, and repairs an index that differs from the records."""
+    settings = parts.settings
+    swept = sweep_runs(
+        parts.engine,
+        now=utc_now(),
+        settle_after=settings.settle_after,
+        receipt_days=settings.receipt_days,
+        idle=parts.reader(RAW_STREAM).backlog() == 0,
+    )
+    if swept.settled or swept.receipts:
+        _log.info("swept", settled=swept.settled, receipts=swept.receipts)
+    with slot(parts.slots, "project") as is_mine:
+        if is_mine:
+            try:
+                with parts.open_index() as index:
+                    parts.projection.repair(index)
+            except IndexBusy:
+                _log.info("the index is in use: it is compared with the records another time")
+
+
+def _report(result: IngestResult) -> None:
+    for run_id, traceparent in result.traces.items():
+        counts = {verdict.value: count for verdict, count in result.verdicts.get(run_id, {}).items()}
+        with traced(traceparent):
+            _log.info("taken in", run_id=run_id, **counts)
+    if result.redelivered:
+        _log.info("delivered again", items=result.redelivered)

@@ -1,0 +1,32 @@
+"""What the processor is told by its environment."""
+
+from bookwheel_runtime.settings import Settings
+from pydantic import Field
+
+
+class ProcessorSettings(Settings):
+    database_url: str = Field(
+        default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="Where the records are kept."
+    )
+    search_url: str = Field(
+        default="tantivy:///var/lib/bookwheel/index", description="The search index that changes are projected to."
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:8084/0", description="The Redis of the streams, the cache and Celery's messages."
+    )
+    ingest_batch: int = Field(default=500, ge=1, le=10_000, description="Stream entries in one transaction.")
+    projection_batch: int = Field(default=2000, ge=1, le=50_000, description="Changes in one commit of the index.")
+    claim_after: float = Field(
+        default=30.0, gt=0, description="Seconds after which another worker's unfinished entries are taken over."
+    )
+    receipt_days: int = Field(
+        default=14, ge=1, description="Days for which the items of ended runs are known again when delivered twice."
+    )
+    settle_after: float = Field(
+        default=600.0,
+        gt=0,
+        description="Seconds after which an ended run, of which items are missing and none are waiting, is closed.",
+    )
+    stalled_after: float = Field(
+        default=120.0, gt=0, description="Seconds without progress after which the worker is restarted or unhealthy."
+    )

@@ -1,0 +1,53 @@
+"""Celery's tasks: nudges without data. Losing one, or having one too many, does no harm."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.search import SearchError
+from celery import Celery
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from bookwheel_processor import rounds
+from bookwheel_processor.rounds import Parts
+
+INGEST, PROJECT = "bookwheel.processor.ingest", "bookwheel.processor.project"
+PREDICTIONS, SWEEP = "bookwheel.processor.predictions", "bookwheel.processor.sweep"
+QUEUES = MappingProxyType(
+    {INGEST: "ingest", PROJECT: "project", PREDICTIONS: "maintenance", SWEEP: "maintenance"},
+)
+PERIODS = MappingProxyType({INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0})
+"""Seconds between the scheduler's nudges. A nudge expires when the next one is due."""
+_log = get_logger(__name__)
+
+
+def register_tasks(app: Celery, parts: Callable[[], Parts]) -> None:
+    """`parts` is asked for in the worker's child: connections must not cross a fork."""
+    _register(app, INGEST, lambda: rounds.ingest_round(parts()))
+    _register(app, PROJECT, lambda: rounds.project_round(parts()))
+    _register(app, PREDICTIONS, lambda: rounds.predictions_round(parts()))
+    _register(app, SWEEP, lambda: rounds.sweep_round(parts()))
+
+
+def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
+    def run() -> None:
+        try:
+            work()
+        except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
+            # Whatever was being done is pending still, and a nudge comes again.
+            _log.warning("a store is away or refuses", task=name, error=str(error)[:500])
+
+    app.task(run, name=name, ignore_result=True)
+
+
+def nudge(app: Celery, name: str) -> None:
+    app.send_task(name, queue=QUEUES[name], expires=max(1.0, PERIODS[name]), retry=False)
+
+
+def schedule() -> dict[str, dict[str, Any]]:
+    return {
+        name: {"task": name, "schedule": period, "options": {"queue": QUEUES[name], "expires": max(1.0, period)}}
+        for name, period in PERIODS.items()
+    }
