@@ -62,7 +62,9 @@ def write_configuration(layout: Layout, secrets: Secrets, gateway: Mapping[str, 
 
 
 def suite_environment(layout: Layout, settings: LocalSettings, secrets: Secrets) -> dict[str, str]:
-    return environment(layout, settings, redis_password=secrets.redis_password)
+    """What the programs are told: the caller's settings of them, and over these the addresses of this suite."""
+    chosen = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
+    return {**chosen, **environment(layout, settings, redis_password=secrets.redis_password)}
 
 
 def prepare_records(layout: Layout, environment: Mapping[str, str]) -> None:
