@@ -8,7 +8,7 @@ from bookwheel_local.errors import ProgramFailed
 from bookwheel_local.layout import MARKER, Layout
 from bookwheel_local.processes import alive, end, port_is_free, suite_processes
 from bookwheel_local.programs import Program, Stage
-from bookwheel_local.readiness import probe_all, waiting_for
+from bookwheel_local.readiness import probe_all, prove, waiting_for
 from bookwheel_local.supervision import Supervisor, configuration
 from bookwheel_testing.servers import free_port, wait_until
 
@@ -124,6 +124,15 @@ def test_a_program_that_always_fails_is_not_ready_and_says_so(supervisor: Superv
     health = probe_all(programs, supervisor.states())[0]
     assert not health.ready
     assert "Exited too quickly" in (health.reason or "")
+
+
+def test_a_program_that_runs_but_does_nothing_is_found_out(supervisor: Supervisor, layout: Layout) -> None:
+    lazy = python("lazy", SLEEP, proof=(sys.executable, "-c", "raise SystemExit('no progress for 60 s')"))
+    busy = python("busy", SLEEP, proof=(sys.executable, "-c", ""))
+    start(supervisor, layout, [lazy, busy])
+    wait_until(lambda: running(supervisor, "lazy") and running(supervisor, "busy"), seconds=10, what="started")
+    healths = [prove(health, {}) for health in probe_all([lazy, busy], supervisor.states())]
+    assert [health.reason for health in healths] == ["no progress for 60 s", None]
 
 
 def test_a_port_is_free_until_somebody_listens(supervisor: Supervisor, layout: Layout) -> None:

@@ -21,7 +21,8 @@ class Stage(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Program:
     """`health` is a URL that answers 2xx once the program serves; None: running is being ready. The first of `ports` is
-    the one that others ask. `needs_tables`: it can't start before the migrations have run.
+    the one that others ask. `needs_tables`: it can't start before the migrations have run. `proof` is a command that
+    fails when the program runs but does not get on with its work.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Program:
     health: str | None = None
     stop_signal: str = "TERM"
     needs_tables: bool = False
+    proof: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -76,7 +78,7 @@ def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Pr
         _service("ml-serving", ports.ml_serving, "bookwheel-ml", health="/livez", needs_tables=False),
         Program("trainer", (script("bookwheel-ml"), "worker")),
         Program("scraper", (script("bookwheel-scraper"), "serve")),
-        Program("processor-worker", (processor, "worker"), needs_tables=True),
+        Program("processor-worker", (processor, "worker"), needs_tables=True, proof=(processor, "health")),
         Program("processor-beat", (processor, "beat"), needs_tables=True),
         Program(
             "demo-shop",
