@@ -1,7 +1,7 @@
 """The accounts service in this process, on a database of its own, as the gateway would speak to it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -9,7 +9,6 @@ import pytest
 from bookwheel_accounts.app import build_app
 from bookwheel_accounts.database import upgrade_database
 from bookwheel_accounts.keys import make_key_file
-from bookwheel_accounts.passwords import PasswordHasher
 from bookwheel_accounts.services import Services
 from bookwheel_accounts.settings import AccountsSettings
 from bookwheel_stores.records import connect_database
@@ -82,15 +81,11 @@ def argon2() -> PasswordHash:
 async def accounts(settings: AccountsSettings, argon2: PasswordHash) -> AsyncIterator[Accounts]:
     engine = connect_database(settings.database_url)
     upgrade_database(engine)
-    app = build_app(settings)
+    app = build_app(settings, argon2)
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://accounts") as http,
     ):
-        services: Services = app.state.services
-        passwords = PasswordHasher(settings.password_workers, argon2)
-        app.state.services = replace(services, sign_in=replace(services.sign_in, passwords=passwords))
         yield Accounts(app, http, engine, settings)
-        passwords.close()
     engine.dispose()

@@ -7,6 +7,7 @@ import httpx
 from bookwheel_runtime.http import create_app
 from bookwheel_stores.records import connect_database
 from fastapi import FastAPI
+from pwdlib import PasswordHash
 from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.api_keys import ApiKeyStore
@@ -26,8 +27,8 @@ from bookwheel_accounts.users import UserStore
 _SUITE_TIMEOUT = 3.0
 
 
-def build_app(settings: AccountsSettings) -> FastAPI:
-    """Raises KeyFileError where the signing keys can't be used."""
+def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -> FastAPI:
+    """`argon2` in place of the recommended cost. Raises KeyFileError where the signing keys can't be used."""
     ring = load_key_ring(settings.signing_key_file)
     engine = connect_database(settings.database_url)
     tokens = TokenIssuer(ring, settings.issuer, settings.access_lifetime, settings.internal_lifetime)
@@ -36,7 +37,7 @@ def build_app(settings: AccountsSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        passwords = PasswordHasher(settings.password_workers)
+        passwords = PasswordHasher(settings.password_workers, argon2)
         async with httpx.AsyncClient(timeout=_SUITE_TIMEOUT) as client:
             app.state.services = Services(
                 ring=ring,

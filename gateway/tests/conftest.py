@@ -1,0 +1,167 @@
+"""A real nginx with the rendered configuration, the real accounts service, and echoing services behind them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from bookwheel_testing.servers import Server, answers, free_port, running
+
+HERE = Path(__file__).resolve().parent
+ACCOUNTS_COMMAND = Path(sys.executable).with_name("bookwheel-accounts")
+CACHE_SECONDS = 3
+RAW_SILENCE = 2.5
+START_SECONDS = 90  # of a Python service on a busy machine
+PASSWORD = "a wheel of open books"
+NGINX_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What stands behind the gateways of one test session."""
+
+    ports: dict[str, int]
+    accounts_url: str
+    environment: dict[str, str]
+
+    def login(self, email: str) -> dict[str, str]:
+        body = {"email": email, "password": PASSWORD}
+        httpx.post(f"{self.accounts_url}/api/v1/auth/register", json=body, timeout=30)
+        answer = httpx.post(f"{self.accounts_url}/api/v1/auth/login", json=body, timeout=30)
+        tokens: dict[str, str] = answer.raise_for_status().json()
+        return tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    url: str
+    port: int
+    server: Server
+    folder: Path
+
+    def get(self, path: str, token: str | None = None, **options: object) -> httpx.Response:
+        return self.request("GET", path, token, **options)
+
+    def request(self, method: str, path: str, token: str | None = None, **options: object) -> httpx.Response:
+        headers = dict(options.pop("headers", None) or {})  # type: ignore[call-overload]  # a mapping or nothing
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        with httpx.Client(base_url=self.url, timeout=30) as client:
+            return client.request(method, path, headers=headers, **options)  # type: ignore[arg-type]  # passed on
+
+    def raw(self, request: bytes) -> bytes:
+        """The answer to exactly these bytes, until the gateway closes or falls silent."""
+        received = b""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=RAW_SILENCE) as connection:
+            connection.sendall(request)
+            try:
+                while chunk := connection.recv(65536):
+                    received += chunk
+            except (TimeoutError, ConnectionResetError):
+                pass
+        return received
+
+    def log(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+
+
+GatewayFactory = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    folder = tmp_path_factory.mktemp("services")
+    ports = {name: free_port() for name in ("accounts", "catalog", "ml")}
+    accounts_url = f"http://127.0.0.1:{ports['accounts']}"
+    environment = {
+        "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder}/bookwheel.sqlite",
+        "BOOKWHEEL_SIGNING_KEY_FILE": str(folder / "keys" / "signing.pem"),
+        "BOOKWHEEL_PORT": str(ports["accounts"]),
+        "BOOKWHEEL_CATALOG_URL": f"http://127.0.0.1:{ports['catalog']}",
+        "BOOKWHEEL_ML_URL": f"http://127.0.0.1:{ports['ml']}",
+        "BOOKWHEEL_VERIFY_CACHE_SECONDS": str(CACHE_SECONDS),
+    }
+    for arguments in (["keygen", environment["BOOKWHEEL_SIGNING_KEY_FILE"]], ["migrate"]):
+        subprocess.run(
+            [ACCOUNTS_COMMAND, *arguments], env={**os.environ, **environment}, check=True, capture_output=True
+        )
+    jwks_url = f"{accounts_url}/.well-known/jwks.json"
+    with ExitStack() as stack:
+        for name in ("catalog", "ml"):
+            url = f"http://127.0.0.1:{ports[name]}/"
+            command = [sys.executable, str(HERE / "echo_service.py"), name, str(ports[name]), jwks_url]
+            stack.enter_context(
+                running(command, log=folder / f"{name}.log", ready=partial(answers, url), seconds=START_SECONDS)
+            )
+        stack.enter_context(
+            running(
+                [ACCOUNTS_COMMAND, "serve"],
+                log=folder / "accounts.log",
+                ready=partial(answers, f"{accounts_url}/readyz"),
+                environment=environment,
+                seconds=START_SECONDS,
+            )
+        )
+        yield Services(ports, accounts_url, environment)
+
+
+def render(target: Path, run_dir: Path, port: int, services: Services, **values: str) -> Path:
+    """The configuration of a gateway at `port`; `values` override variables, without their prefix."""
+    given = {
+        "GATEWAY_ACCESS_LOG": str(run_dir / "access.log"),
+        "ROUTES_LISTEN": f"127.0.0.1:{free_port()}",
+        "ACCOUNTS_ADDRESS": f"127.0.0.1:{services.ports['accounts']}",
+        "CATALOG_ADDRESS": f"127.0.0.1:{services.ports['catalog']}",
+        "ML_ADDRESS": f"127.0.0.1:{services.ports['ml']}",
+        "GATEWAY_WORKERS": "1",
+        **values,
+    }
+    assignments = [f"BOOKWHEEL_{name}={value}" for name, value in given.items()]
+    command = [sys.executable, str(HERE.parent / "render.py"), str(target)]
+    command += ["--port-base", str(port), "--run-dir", str(run_dir)]
+    subprocess.run([*command, *assignments], check=True, capture_output=True)
+    return target / "nginx.conf"
+
+
+@pytest.fixture(scope="session")
+def start_gateway(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
+    """Starts a gateway before the services of the session; its arguments override the template's variables."""
+    with ExitStack() as stack:
+
+        def start(**values: str) -> Gateway:
+            folder = tmp_path_factory.mktemp("gateway")
+            port = free_port()
+            configuration = render(folder / "nginx", folder, port, services, **values)
+            url = f"http://127.0.0.1:{port}"
+            server = stack.enter_context(
+                running(
+                    ["nginx", "-e", "stderr", "-c", configuration],
+                    log=folder / "error.log",
+                    ready=partial(answers, f"{url}/livez"),
+                    environment={"PATH": NGINX_PATH},
+                )
+            )
+            return Gateway(url, port, server, folder)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def gateway(start_gateway: GatewayFactory) -> Gateway:
+    """One without limits to speak of, for the tests that are about something else."""
+    return start_gateway(
+        RATE_ADDRESS="100000", BURST_ADDRESS="10000", RATE_SUBJECT="100000", BURST_SUBJECT="10000", RATE_LOGIN="60000"
+    )
+
+
+@pytest.fixture(scope="session")
+def token(services: Services) -> str:
+    return services.login("reader@example.com")["access_token"]

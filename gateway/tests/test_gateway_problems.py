@@ -1,0 +1,177 @@
+"""The gateway's own answers, and the headers on every answer."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_accounts import gateway_problems
+from bookwheel_contracts import Problem, problems
+from bookwheel_testing.servers import free_port
+
+SOURCE = Path(__file__).resolve().parents[1]
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_every_problem_page_says_what_the_contracts_say() -> None:
+    declared = {
+        kind.code: kind
+        for module in (problems, gateway_problems)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, problems.BookwheelError)
+    }
+    pages = re.findall(r"return (\d+) '(.+)';", (SOURCE / "conf.d" / "problems.conf").read_text())
+    assert len(pages) == 14
+    for status, body in pages:
+        page = Problem.model_validate_json(body)
+        kind = declared[page.code]
+        assert (page.status, page.title, page.type) == (int(status), kind.title, f"/docs/problems#{page.code}")
+        assert page.status == kind.status
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "status", "code"),
+    [
+        ("GET /nope", {}, 404, "not_found"),
+        ("GET /index.html", {}, 404, "not_found"),
+        ("POST /", {}, 405, "method_not_allowed"),
+        ("TRACE /api/v1/books", {}, 405, "method_not_allowed"),
+        ("POST /api/v1/books", {"content": b"x" * 1_100_000}, 413, "payload_too_large"),
+        ("POST /api/v1/ml/predictions", {"content": b"x" * 5_300_000}, 413, "payload_too_large"),
+        ("POST /api/v1/auth/login", {"content": b"x" * 20_000}, 413, "payload_too_large"),
+        ("GET /" + "x" * 9000, {}, 414, "uri_too_long"),
+        ("GET /", {"headers": {"X-Long": "x" * 9000}}, 431, "headers_too_large"),
+        ("GET /api/v1/books?status=500", {}, 500, None),
+    ],
+)
+def test_an_error_of_the_gateway_is_a_problem(
+    gateway: Any, token: str, asked: str, options: dict[str, Any], status: int, code: str | None
+) -> None:
+    method, path = asked.split()
+    answer = gateway.request(method, path, token, **options)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    if code is None:
+        assert answer.json()["service"] == "catalog", "a service's own answer passes"
+        return
+    problem = Problem.model_validate(answer.json())
+    assert (problem.status, problem.code) == (status, code)
+    assert problem.trace_id == answer.headers["x-request-id"]
+    assert problem.trace_id in answer.headers["traceparent"]
+
+
+def test_bodies_up_to_the_limits_pass(gateway: Any, token: str) -> None:
+    for path, size in (("/api/v1/books", 1_000_000), ("/api/v1/ml/predictions", 5_000_000)):
+        assert gateway.request("POST", path, token, content=b"x" * size).json()["body_length"] == size
+
+
+def test_a_chunked_body_is_counted_too(gateway: Any, token: str) -> None:
+    def chunks(count: int) -> Any:
+        return (b"x" * 65536 for _ in range(count))
+
+    assert gateway.request("POST", "/api/v1/books", token, content=chunks(4)).json()["body_length"] == 4 * 65536
+    assert gateway.request("POST", "/api/v1/books", token, content=chunks(40)).status_code == 413
+
+
+def test_a_slow_service_is_504_and_a_dead_one_502(start_gateway: Any, token: str) -> None:
+    slow = start_gateway(SERVICE_TIMEOUT="1").get("/api/v1/books?wait=5", token)
+    assert (slow.status_code, slow.json()["code"]) == (504, "gateway_timeout")
+    assert slow.headers.get_list("retry-after") == ["1"]
+    dead = start_gateway(CATALOG_ADDRESS=f"127.0.0.1:{free_port()}").get("/api/v1/books", token)
+    assert (dead.status_code, dead.json()["code"]) == (502, "bad_gateway")
+    assert dead.json()["trace_id"] == dead.headers["x-request-id"]
+
+
+def test_a_slow_body_is_given_up(start_gateway: Any) -> None:
+    gateway = start_gateway(CLIENT_TIMEOUT="1")
+    head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"
+    started = time.monotonic()
+    assert b"200" not in gateway.raw(head)
+    assert time.monotonic() - started < 6
+
+
+def test_every_answer_has_the_security_headers_once(gateway: Any, token: str) -> None:
+    for path in (
+        "/",
+        "/docs",
+        "/nope",
+        "/livez",
+        "/api/v1/books",
+        "/api/v1/books?status=404",
+        "/.well-known/jwks.json",
+    ):
+        for credential in (token, None):
+            answer = gateway.get(path, credential)
+            for name in (
+                "x-content-type-options",
+                "referrer-policy",
+                "content-security-policy",
+                "traceparent",
+                "server",
+            ):
+                assert len(answer.headers.get_list(name)) == 1, (path, name)
+            assert answer.headers["server"] == "nginx"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            html = answer.headers["content-type"].startswith("text/html")
+            policy = answer.headers["content-security-policy"]
+            assert policy.startswith("default-src 'none'")
+            assert ("script-src 'self'" in policy) == html
+            assert "strict-transport-security" not in answer.headers, "there is no TLS here"
+
+
+def test_a_services_challenge_is_not_doubled(gateway: Any, token: str) -> None:
+    answer = gateway.get("/api/v1/books?status=401", token)
+    assert answer.headers.get_list("www-authenticate") == ['Bearer realm="echo"']
+
+
+def test_one_trace_runs_from_the_client_to_the_service_and_the_log(gateway: Any, token: str) -> None:
+    inbound = f"00-{TRACE}-b7ad6b7169203331-01"
+    answer = gateway.get("/api/v1/books", token, headers={"traceparent": inbound})
+    assert dict(answer.json()["headers"])["traceparent"] == inbound
+    assert answer.headers["x-request-id"] == TRACE
+    line = next(line for line in gateway.log() if line["trace_id"] == TRACE)
+    assert (line["path"], line["status"], line["service"]) == ("/api/v1/books", 200, "gateway")
+    assert str(line["subject"]).startswith("usr_")
+
+
+@pytest.mark.parametrize(
+    "inbound",
+    [
+        "",
+        "garbage",
+        f"00-{TRACE}-b7ad6b7169203331",
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE.upper()}-b7ad6b7169203331-01",
+        f"ff-{TRACE}-b7ad6b7169203331-01",
+        f"00-{TRACE}-b7ad6b7169203331-01-x",
+        '"}\\u0000',
+    ],
+)
+def test_a_malformed_traceparent_starts_a_new_trace(gateway: Any, token: str, inbound: str) -> None:
+    answer = gateway.get("/api/v1/books", token, headers={"traceparent": inbound})
+    passed_on = dict(answer.json()["headers"])["traceparent"]
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", passed_on)
+    assert TRACE not in passed_on
+
+
+def test_the_log_is_json_whatever_is_asked_for(gateway: Any) -> None:
+    gateway.raw(b'GET /"quote"\\x?secret=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: "\x01\r\nConnection: close\r\n\r\n')
+    gateway.raw(b"\x16\x03\x01 nonsense\r\n\r\n")
+    lines = gateway.log()
+    assert all("secret" not in str(line) for line in lines)
+    assert {"time", "service", "level", "event", "method", "path", "status", "seconds", "trace_id"} <= set(lines[-1])
+
+
+def test_long_answers_are_compressed_for_those_who_take_it(gateway: Any, token: str) -> None:
+    plain = gateway.get("/api/v1/books?size=5000", token, headers={"Accept-Encoding": "identity"})
+    packed = gateway.get("/api/v1/books?size=5000", token, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers.get_list("vary") == ["Accept-Encoding"]
+    assert len(packed.json()["padding"]) == 5000
+
+
+def test_a_long_answer_arrives_whole(gateway: Any, token: str) -> None:
+    assert len(gateway.get("/api/v1/books?size=8000000", token).json()["padding"]) == 8_000_000
