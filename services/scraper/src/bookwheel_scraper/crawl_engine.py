@@ -7,17 +7,19 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK, Request
+from scrapy.utils.misc import load_object
 
 from bookwheel_scraper.crawl_context import CrawlContext
 from bookwheel_scraper.crawl_settings import scrapy_settings
 from bookwheel_scraper.downloading.addresses import install_resolver
 from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.spiders.book_spider import BookSpider
-from bookwheel_scraper.spiders.schema_org import SchemaOrgSpider
-from bookwheel_scraper.spiders.toscrape import ToScrapeSpider
 
 logger = get_logger(__name__)
-_SPIDERS: dict[str, type[BookSpider]] = {spider.name: spider for spider in (ToScrapeSpider, SchemaOrgSpider)}
+_SPIDERS = {
+    "toscrape": "bookwheel_scraper.spiders.toscrape.ToScrapeSpider",
+    "schema_org": "bookwheel_scraper.spiders.schema_org.SchemaOrgSpider",
+}
 
 
 async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
@@ -28,7 +30,8 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
     from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
 
     install_resolver(reactor, refused_hosts=None if context.allow_private_addresses else context.refused_hosts)
-    crawler = Crawler(_SPIDERS[context.source.spider], scrapy_settings(context.source, settings))
+    spider: type[BookSpider] = load_object(_SPIDERS[context.source.spider])
+    crawler = Crawler(spider, scrapy_settings(context.source, settings))
     _count_pages_and_bugs(crawler, context)
     crawling = asyncio.ensure_future(crawler.crawl_async(context=context))
     stopping = asyncio.ensure_future(_wait_for_stop(context))

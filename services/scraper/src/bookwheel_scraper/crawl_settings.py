@@ -17,6 +17,8 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
         "ROBOTSTXT_USER_AGENT": "Bookwheel",
         "DOWNLOAD_DELAY": politeness.delay,
         "CONCURRENT_REQUESTS": politeness.concurrency,
+        # Scrapy starts this many tasks for each page; the publisher takes an item at once, so more only cost time.
+        "CONCURRENT_ITEMS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": politeness.concurrency,
         "AUTOTHROTTLE_ENABLED": politeness.autothrottle,
         "AUTOTHROTTLE_START_DELAY": max(politeness.delay, 0.5),

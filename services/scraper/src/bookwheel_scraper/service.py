@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
 from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.traces import traced
 from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis
 from pydantic import ValidationError
 from redis import Redis
@@ -136,7 +137,8 @@ class ScraperService:
             crawl.process = self._start(crawl.request)
 
     def _start(self, request: CrawlRequest) -> "subprocess.Popen[bytes]":
-        logger.info("starting crawl", run_id=request.run_id, source=request.source)
+        with traced(request.traceparent):
+            logger.info("starting crawl", run_id=request.run_id, source=request.source)
         module = "bookwheel_scraper.run_crawl"
         command = [sys.executable, "-m", module, "--parent", str(os.getpid()), "--request", request.model_dump_json()]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own module, no shell

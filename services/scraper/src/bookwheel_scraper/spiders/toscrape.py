@@ -28,20 +28,22 @@ class ToScrapeSpider(BookSpider):
 
 def product_payload(response: HtmlResponse) -> Payload:
     """The payload of a product page; what the page does not have is absent."""
-    table = {
-        row.xpath("string(th)").get("").strip(): row.xpath("string(td)").get("")
-        for row in response.css("table.table-striped tr")
-    }
     image = response.css("div.item.active img::attr(src)").get()
     found = {
-        "key": table.get("UPC"),
+        "key": _cell(response, "UPC"),
         "title": response.css("div.product_main h1").xpath("string()").get(),
         "category": response.css("ul.breadcrumb li:nth-last-child(2) a").xpath("string()").get(),
         "description": response.css("#product_description + p").xpath("string()").get(),
         "price": response.css("div.product_main p.price_color").xpath("string()").get(),
-        "availability": table.get("Availability"),
+        "availability": _cell(response, "Availability"),
         "rating": response.css("div.product_main p.star-rating").re_first(r'class="star-rating\s+([^"\s]+)'),
-        "rating_count": table.get("Number of reviews"),
+        "rating_count": _cell(response, "Number of reviews"),
         "image_url": response.urljoin(image) if image else None,
     }
     return {name: text for name, text in found.items() if text is not None and text.strip()}
+
+
+def _cell(response: HtmlResponse, heading: str) -> str | None:
+    return response.xpath(
+        'string(//table[contains(@class, "table-striped")]//tr[normalize-space(th) = $heading]/td)', heading=heading
+    ).get()
