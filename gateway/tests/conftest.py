@@ -13,10 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from bookwheel_testing.servers import Server, answers, free_port, running
+from bookwheel_testing.servers import Server, answers, free_port, running, wait_until
 
 HERE = Path(__file__).resolve().parent
 ACCOUNTS_COMMAND = Path(sys.executable).with_name("bookwheel-accounts")
+ECHOING = ("catalog", "ml")
 CACHE_SECONDS = 3
 RAW_SILENCE = 2.5
 START_SECONDS = 90  # of a Python service on a busy machine
@@ -79,7 +80,7 @@ GatewayFactory = Callable[..., Gateway]
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     folder = tmp_path_factory.mktemp("services")
-    ports = {name: free_port() for name in ("accounts", "catalog", "ml")}
+    ports = {name: free_port() for name in ("accounts", *ECHOING)}
     accounts_url = f"http://127.0.0.1:{ports['accounts']}"
     environment = {
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder}/bookwheel.sqlite",
@@ -94,22 +95,19 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
             [ACCOUNTS_COMMAND, *arguments], env={**os.environ, **environment}, check=True, capture_output=True
         )
     jwks_url = f"{accounts_url}/.well-known/jwks.json"
-    with ExitStack() as stack:
-        for name in ("catalog", "ml"):
+    echo = [sys.executable, str(HERE / "echo_service.py"), jwks_url, *(f"{name}={ports[name]}" for name in ECHOING)]
+    serve = running(
+        [ACCOUNTS_COMMAND, "serve"],
+        log=folder / "accounts.log",
+        ready=partial(answers, f"{accounts_url}/readyz"),
+        environment=environment,
+        seconds=START_SECONDS,
+    )
+    # The echoing services start meanwhile.
+    with running(echo, log=folder / "echo.log", ready=lambda: True), serve:
+        for name in ECHOING:
             url = f"http://127.0.0.1:{ports[name]}/"
-            command = [sys.executable, str(HERE / "echo_service.py"), name, str(ports[name]), jwks_url]
-            stack.enter_context(
-                running(command, log=folder / f"{name}.log", ready=partial(answers, url), seconds=START_SECONDS)
-            )
-        stack.enter_context(
-            running(
-                [ACCOUNTS_COMMAND, "serve"],
-                log=folder / "accounts.log",
-                ready=partial(answers, f"{accounts_url}/readyz"),
-                environment=environment,
-                seconds=START_SECONDS,
-            )
-        )
+            wait_until(partial(answers, url), seconds=START_SECONDS, what=f"{name} ready")
         yield Services(ports, accounts_url, environment)
 
 

@@ -1,4 +1,6 @@
-"""A service to stand behind the gateway: it tells what reached it. Run as `python echo_service.py NAME PORT JWKS_URL`.
+"""Services to stand behind the gateway, which tell what reached them.
+
+Run as `python echo_service.py JWKS_URL NAME=PORT …`; one process is all of them.
 
 Its answer holds the service's name, the path and headers as they arrived, the body's length, and what the suite's own
 `TokenVerifier` makes of the token. `wait`, `status` and `size` in the query make it slow, failing or lengthy.
@@ -6,6 +8,7 @@ Its answer holds the service's name, the path and headers as they arrived, the b
 
 import asyncio
 import json
+import socket
 import sys
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,8 +21,8 @@ Scope = dict[str, Any]
 
 
 class EchoService:
-    def __init__(self, name: str, jwks_url: str) -> None:
-        self._name = name
+    def __init__(self, names: dict[int, str], jwks_url: str) -> None:
+        self._names = names
         self._tokens = TokenVerifier(jwks_url=jwks_url, issuer="bookwheel")
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
@@ -35,7 +38,7 @@ class EchoService:
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         await asyncio.sleep(float(query.get("wait", 0)))
         answer = {
-            "service": self._name,
+            "service": self._names[scope["server"][1]],
             "method": scope["method"],
             "path": scope["raw_path"].decode("latin-1"),
             "headers": headers,
@@ -63,6 +66,12 @@ class EchoService:
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
+def main(jwks_url: str, *services: str) -> None:
+    names = {int(port): name for name, port in (service.split("=") for service in services)}
+    sockets = [socket.create_server(("127.0.0.1", port)) for port in names]
+    config = uvicorn.Config(EchoService(names, jwks_url), log_level="warning")
+    uvicorn.Server(config).run(sockets=sockets)
+
+
 if __name__ == "__main__":
-    name, port, jwks_url = sys.argv[1:]
-    uvicorn.run(EchoService(name, jwks_url), port=int(port), log_level="warning")
+    main(*sys.argv[1:])

@@ -7,32 +7,33 @@ from typing import Any
 import httpx
 
 
-def _statuses(gateway: Any, path: str, count: int, **options: Any) -> "Counter[int]":
+def _statuses(gateway: Any, path: str, count: int, method: str = "GET", **options: Any) -> "Counter[int]":
     with httpx.Client(base_url=gateway.url, timeout=30) as client:
-        return Counter(
-            client.request(options.get("method", "GET"), path, **_passed(options)).status_code for _ in range(count)
-        )
+        return Counter(client.request(method, path, **options).status_code for _ in range(count))
 
 
-def _passed(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "method"}
+def _fits(passed: int, burst: int, rate: float, started: float) -> bool:
+    """Whether so many passed as the limit lets through in the time since `started`: on a busy machine that is long."""
+    return burst <= passed <= burst + 2 + rate * (time.monotonic() - started)
 
 
 def test_an_address_is_limited_before_its_credential_is_checked(start_gateway: Any, token: str) -> None:
     gateway = start_gateway(RATE_ADDRESS="1", BURST_ADDRESS="9")
     good = {"Authorization": f"Bearer {token}"}
+    started = time.monotonic()
     counted = _statuses(gateway, "/api/v1/books", 30, headers={"Authorization": "Bearer nonsense"})
     assert set(counted) == {401, 429}
-    assert 9 <= counted[401] <= 12
-    assert _statuses(gateway, "/api/v1/books", 1, headers=good) == {429: 1}, "a good token is no way around it"
+    assert _fits(counted[401], 9, 1, started)
+    assert _statuses(gateway, "/api/v1/books", 5, headers=good)[429] >= 3, "a good token is no way around it"
 
 
 def test_a_subject_is_limited_after_the_check_and_others_are_not(start_gateway: Any, services: Any) -> None:
     gateway = start_gateway(RATE_SUBJECT="1", BURST_SUBJECT="9")
     eager, other = (services.login(f"{name}@example.com")["access_token"] for name in ("eager", "other"))
+    started = time.monotonic()
     counted = _statuses(gateway, "/api/v1/books", 30, headers={"Authorization": f"Bearer {eager}"})
     assert set(counted) == {200, 429}
-    assert 9 <= counted[200] <= 13
+    assert _fits(counted[200], 9, 1, started)
     assert _statuses(gateway, "/api/v1/books", 5, headers={"Authorization": f"Bearer {other}"}) == {200: 5}
 
 
@@ -42,7 +43,7 @@ def test_a_users_keys_and_tokens_count_as_one_subject(start_gateway: Any, servic
     key = gateway.request("POST", "/api/v1/auth/keys", login, json={"name": "more"}).json()["key"]
     _statuses(gateway, "/api/v1/books", 20, headers={"Authorization": f"Bearer {login}"})
     counted = _statuses(gateway, "/api/v1/books", 5, headers={"X-API-Key": key})
-    assert counted[429] >= 4
+    assert counted[429] >= 3
 
 
 def test_a_claimed_subject_is_not_the_one_that_counts(start_gateway: Any, services: Any) -> None:
@@ -57,9 +58,10 @@ def test_a_claimed_subject_is_not_the_one_that_counts(start_gateway: Any, servic
 def test_logins_are_limited_tightly_and_nothing_else_is(start_gateway: Any, token: str) -> None:
     gateway = start_gateway(RATE_LOGIN="6", BURST_LOGIN="3")
     body = {"email": "not an address", "password": "wrong wrong wrong"}
+    started = time.monotonic()
     counted = _statuses(gateway, "/api/v1/auth/login", 10, method="POST", json=body)
     assert set(counted) == {401, 429}
-    assert counted[401] <= 5
+    assert _fits(counted[401], 3, 0.1, started)
     for path in ("/api/v1/auth/register", "/api/v1/oauth/token"):
         answer = gateway.request("POST", path, json=body)
         assert answer.status_code == 429, "they share the limit"
@@ -69,13 +71,13 @@ def test_logins_are_limited_tightly_and_nothing_else_is(start_gateway: Any, toke
 
 
 def test_who_waits_as_told_gets_through(start_gateway: Any, services: Any) -> None:
-    gateway = start_gateway(RATE_SUBJECT="2", BURST_SUBJECT="1")
+    gateway = start_gateway(RATE_SUBJECT="1", BURST_SUBJECT="1")
     login = services.login("patient@example.com")["access_token"]
-    answers = [gateway.get("/api/v1/books", login) for _ in range(6)]
+    answers = [gateway.get("/api/v1/books", login) for _ in range(10)]
     refused = next(answer for answer in answers if answer.status_code == 429)
     problem = refused.json()
     assert (problem["status"], problem["code"]) == (429, "rate_limited")
-    assert refused.headers.get_list("ratelimit-policy") == ['"address";q=200;w=1, "subject";q=2;w=1']
+    assert refused.headers.get_list("ratelimit-policy") == ['"address";q=200;w=1, "subject";q=1;w=1']
     time.sleep(int(refused.headers["retry-after"]))
     assert gateway.get("/api/v1/books", login).status_code == 200
 

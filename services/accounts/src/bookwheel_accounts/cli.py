@@ -5,13 +5,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-import uvicorn
 from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import connect_database
 
-from bookwheel_accounts.app import build_app
 from bookwheel_accounts.database import upgrade_database
 from bookwheel_accounts.identity import parse_scopes
 from bookwheel_accounts.keys import KeyFileError, make_key_file
@@ -38,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(settings: AccountsSettings) -> None:
+    # Here, since a third of a short verb's start would go to a web framework that it does not use.
+    import uvicorn  # noqa: PLC0415
+
+    from bookwheel_accounts.app import build_app  # noqa: PLC0415
+
     uvicorn.run(
         build_app(settings),
         host=settings.host,
