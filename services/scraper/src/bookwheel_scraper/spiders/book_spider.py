@@ -30,7 +30,7 @@ class BookSpider(Spider):
 
     async def start(self) -> AsyncIterator[Request]:
         for url in self.context.start_urls:
-            yield self.request(url, self.parse_start, filtered=False, is_start=True)
+            yield self.request(url, self.parse_start, is_start=True)
 
     def parse_start(self, response: HtmlResponse) -> SpiderOutput:
         raise NotImplementedError

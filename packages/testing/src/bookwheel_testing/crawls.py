@@ -1,0 +1,107 @@
+"""Crawls by the real scraper in processes of their own, and what they put into the stream."""
+
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bookwheel_contracts import CrawlRequest, RawItem, RunFinished, RunStarted, parse_stream_message
+from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
+from redis import Redis
+
+from bookwheel_testing.servers import Server, start
+
+FULL_SPEED = "[politeness]\ndelay = 0\nconcurrency = 8\nautothrottle = false\n"
+"""TOML of a source's politeness towards a site that is ours."""
+
+
+@dataclass
+class Messages:
+    """What a crawl has put into the stream."""
+
+    started: list[RunStarted]
+    items: list[RawItem]
+    finished: list[RunFinished]
+
+    @property
+    def end(self) -> RunFinished:
+        assert len(self.finished) == 1
+        return self.finished[0]
+
+    @property
+    def keys(self) -> list[str]:
+        return [str(item.payload.get("key")) for item in self.items]
+
+
+def read_messages(redis_url: str) -> Messages:
+    client = Redis.from_url(redis_url)
+    entries: Any = client.xrange(RAW_STREAM)
+    client.close()
+    messages = Messages([], [], [])
+    for _entry_id, fields in entries:
+        message = parse_stream_message(fields[b"body"])
+        if isinstance(message, RunStarted):
+            messages.started.append(message)
+        elif isinstance(message, RunFinished):
+            messages.finished.append(message)
+        else:
+            messages.items.append(message)
+    return messages
+
+
+def crawl_request(source: str, start_url: str | None = None) -> CrawlRequest:
+    traceparent = f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-01"
+    return CrawlRequest(
+        run_id=str(uuid.uuid4()),
+        source=source,
+        start_url=start_url,
+        requested_at=datetime.now(UTC),
+        requested_by="test",
+        traceparent=traceparent,
+    )
+
+
+@dataclass
+class Crawls:
+    """Starts crawls of the source `shop`, which is the test site, with the given declaration and settings."""
+
+    folder: Path
+    redis_url: str
+    environment: dict[str, str]
+
+    def declare(self, start_urls: list[str], *, rest: str = FULL_SPEED, top: str = "") -> None:
+        urls = ", ".join(f'"{url}"' for url in start_urls)
+        text = f'name = "shop"\ntitle = "Shop"\nspider = "toscrape"\nstart_urls = [{urls}]\n{top}\n{rest}'
+        (self.folder / "shop.toml").write_text(text)
+
+    def start(self, request: CrawlRequest, **settings: str) -> Server:
+        module = "bookwheel_scraper.run_crawl"
+        command = [sys.executable, "-m", module, "--request", request.model_dump_json()]
+        return start(command, log=self.log, environment=self.environment | settings)
+
+    def serve(self, **settings: str) -> Server:
+        command: list[str | Path] = [Path(sys.executable).parent / "bookwheel-scraper", "serve"]
+        return start(command, log=self.log, environment=self.environment | settings)
+
+    def run(self, request: CrawlRequest | None = None, **settings: str) -> Messages:
+        """Crawls to the end."""
+        server = self.start(request or crawl_request("shop"), **settings)
+        try:
+            status = server.process.wait(60)
+        finally:
+            server.stop()
+        assert status == 0, self.log.read_text()
+        return read_messages(self.redis_url)
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "scraper.log"
+
+
+def request_crawl(redis_url: str, request: CrawlRequest) -> None:
+    """Puts a request into the stream, as the API does."""
+    client = Redis.from_url(redis_url)
+    client.xadd(CRAWL_STREAM, {b"body": request.model_dump_json()})
+    client.close()

@@ -1,0 +1,105 @@
+"""A bookshop on loopback for tests: small, with pages that misbehave as a test wants them to."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Exchange(BaseHTTPRequestHandler):
+    """One request and its answer."""
+
+    protocol_version = "HTTP/1.1"
+    server: "ShopServer"
+
+    def do_GET(self) -> None:
+        site = self.server.site
+        with site.lock:
+            site.hits[self.path] += 1
+            site.user_agents.add(self.headers.get("User-Agent", ""))
+        time.sleep(site.delay)
+        page = site.pages.get(self.path)
+        if page is None:
+            self.answer(b"<html>not here", status=404)
+        elif callable(page):
+            page(self, site.hits[self.path])
+        else:
+            self.answer(page)
+
+    def answer(self, body: bytes, *, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        given = {"Content_Type": "text/html; charset=utf-8", "Content_Length": str(len(body))} | headers
+        for name, value in given.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+        pass
+
+
+Page = bytes | Callable[[Exchange, int], None]
+
+
+class ShopServer(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    site: "Site"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # clients that are killed break their connections
+
+
+@dataclass
+class Site:
+    """Pages by path (bytes, or a function of the exchange and of how often the path was asked for), and who asked."""
+
+    url: str = ""
+    pages: dict[str, Page] = field(default_factory=dict)
+    delay: float = 0.0
+    hits: Counter[str] = field(default_factory=Counter)
+    user_agents: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fill(self, books: int, *, list_size: int = 20) -> None:
+        """A shop of the toscrape markup."""
+        numbers = list(range(1, books + 1))
+        lists = [numbers[at : at + list_size] for at in range(0, books, list_size)] or [[]]
+        for index, listed in enumerate(lists):
+            following = f"/page-{index + 2}.html" if index + 1 < len(lists) else None
+            links = [f"/books/{number}/index.html" for number in listed]
+            self.pages["/" if index == 0 else f"/page-{index + 1}.html"] = list_page(links, following)
+        for number in numbers:
+            self.pages[f"/books/{number}/index.html"] = product_page(number)
+
+
+def list_page(links: list[str], following: str | None = None) -> bytes:
+    products = "".join(f'<article class="product_pod"><h3><a href="{link}">x</a></h3></article>' for link in links)
+    pager = f'<ul class="pager"><li class="next"><a href="{following}">next</a></li></ul>' if following else ""
+    return f"<html><body>{products}{pager}</body></html>".encode()
+
+
+def product_page(number: int | str, *, title: str | None = None) -> bytes:
+    return (
+        f'<html><body><div class="product_main"><h1>{title or f"Book {number}"}</h1><p class="price_color">£9.99</p>'
+        f'<p class="star-rating Four"></p></div><table class="table table-striped"><tr><th>UPC</th><td>u{number}</td>'
+        "</tr><tr><th>Availability</th><td>In stock (3 available)</td></tr></table></body></html>"
+    ).encode()
+
+
+@contextmanager
+def serving_site() -> Iterator[Site]:
+    """An empty site on a free port for the length of a `with`."""
+    server = ShopServer(("127.0.0.1", 0), Exchange)
+    server.site = Site(url=f"http://127.0.0.1:{server.server_address[1]}/")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server.site
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

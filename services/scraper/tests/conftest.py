@@ -1,0 +1,56 @@
+"""Fixtures of the scraper's tests: a site that misbehaves on demand, and crawls of it in processes of their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bookwheel_scraper.crawl_context import CrawlContext, Stop
+from bookwheel_scraper.declarations import Source
+from bookwheel_scraper.envelopes import Envelope
+from bookwheel_scraper.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.run_ledger import RunLedger, RunProgress
+from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.crawls import Crawls
+from bookwheel_testing.sites import Site, serving_site
+
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def idle_context() -> Callable[[str], CrawlContext]:
+    """Makes the context of a crawl from a start URL whose publisher is not started: for spiders without an engine."""
+
+    def make(start_url: str) -> CrawlContext:
+        ledger = RunLedger(connect_redis(NOWHERE), "run")
+        envelope = Envelope(run_id="run", source="test", traceparent="")
+        return CrawlContext(
+            source=Source(name="test", title="Test", spider="toscrape"),
+            start_urls=(start_url,),
+            publisher=Publisher(ledger, envelope, RunProgress(), PublishingLimits()),
+            allow_private_addresses=True,
+            stop=Stop(),
+        )
+
+    return make
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serving_site() as served:
+        yield served
+
+
+@pytest.fixture
+def crawls(tmp_path: Path, redis_url: str, site: Site) -> Crawls:
+    made = Crawls(
+        tmp_path,
+        redis_url,
+        {
+            "BOOKWHEEL_REDIS_URL": redis_url,
+            "BOOKWHEEL_SCRAPER_SOURCES_DIR": str(tmp_path),
+            "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",
+            "BOOKWHEEL_SCRAPER_STOP_SECONDS": "2",
+        },
+    )
+    made.declare([site.url])
+    return made

@@ -1,0 +1,197 @@
+"""Whole crawls of a real site into a real Redis."""
+
+import gzip
+import json
+import time
+
+import pytest
+from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState
+from bookwheel_runtime.traces import trace_id_of
+from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages
+from bookwheel_testing.servers import wait_until
+from bookwheel_testing.sites import Exchange, Page, Site, list_page, product_page
+
+
+def failing(times: int, then: bytes, *, status: int = 500, **headers: str) -> Page:
+    """A page whose first requests fail."""
+
+    def page(exchange: Exchange, hits: int) -> None:
+        if hits > times:
+            exchange.answer(then)
+        else:
+            exchange.answer(b"<html>no", status=status, **headers)
+
+    return page
+
+
+def test_a_crawl_publishes_every_book_once_between_its_start_and_its_end(crawls: Crawls, site: Site) -> None:
+    site.fill(45)
+    request = crawl_request("shop")
+    messages = crawls.run(request)
+    (started,) = messages.started
+    end = messages.end
+    assert started.start_url == site.url
+    assert sorted(messages.keys) == sorted(f"u{number}" for number in range(1, 46))
+    assert [item.item_number for item in messages.items] == list(range(1, 46))
+    assert (end.state, end.reason, end.scraped, end.pages, end.errors) == (RunState.COMPLETE, None, 45, 48, 0)
+    everything: list[RawItem | RunStarted | RunFinished] = [started, *messages.items, end]
+    assert {message.source for message in everything} == {"shop"}
+    assert {message.run_id for message in everything} == {request.run_id}
+    assert {trace_id_of(message.traceparent) for message in everything} == {trace_id_of(request.traceparent)}
+    lines = [json.loads(line) for line in crawls.log.read_text().splitlines()]
+    assert {line["trace_id"] for line in lines if "crawl" in line["event"]} == {trace_id_of(request.traceparent)}
+    assert all(agent.startswith("Bookwheel/") and "+/about/bot" in agent for agent in site.user_agents)
+    assert max(site.hits.values()) == 1
+
+
+def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Crawls, site: Site) -> None:
+    site.fill(3)
+    paths = ["500", "429", "cut", "big", "gone", "always-503", "loop", "latin", "cp1252", "gzip", "image", "private/1"]
+    links = [f"/{path}" for path in paths]
+    links += ["file:///etc/passwd", "http://elsewhere.invalid/book", "data:text/html,<div class=product_main>"]
+    site.pages["/"] = list_page([f"/books/{number}/index.html" for number in (1, 2, 3)] + links, "/")
+    site.pages["/robots.txt"] = b"User-agent: bookwheel\nDisallow: /private/\n"
+    site.pages["/private/1"] = product_page("private")
+    site.pages["/500"] = failing(2, product_page("500"))
+    site.pages["/429"] = failing(1, product_page("429"), status=429, Retry_After="1")
+    cut_length = len(product_page("cut"))
+    site.pages["/cut"] = lambda exchange, hits: exchange.answer(
+        product_page("cut"),
+        Content_Length=str(cut_length + (500 if hits == 1 else 0)),
+        Connection="close",
+    )
+    site.pages["/big"] = b"<html>" + b"x" * 300_000
+    site.pages["/always-503"] = failing(99, b"", status=503, Retry_After="0")
+    site.pages["/loop"] = lambda exchange, _hits: exchange.answer(b"", status=302, Location="/loop")
+    site.pages["/latin"] = lambda exchange, _hits: exchange.answer(
+        product_page("latin", title="Café £"), Content_Type="text/html; charset=iso-8859-1"
+    )
+    site.pages["/cp1252"] = lambda exchange, _hits: exchange.answer(
+        product_page("cp1252", title="Café “1”").decode().encode("cp1252")
+    )
+    site.pages["/gzip"] = lambda exchange, _hits: exchange.answer(
+        gzip.compress(b"<html>" + b"x" * 5_000_000), Content_Encoding="gzip"
+    )
+    site.pages["/image"] = lambda exchange, _hits: exchange.answer(b"\x89PNG\r\n\x1a\n", Content_Type="image/png")
+    crawls.declare([site.url], rest=f"{FULL_SPEED}[caps]\npage_bytes = 200000\n")
+
+    messages = crawls.run()
+    titles = {str(item.payload.get("key")): item.payload.get("title") for item in messages.items}
+    assert set(titles) == {"u1", "u2", "u3", "u500", "u429", "ucut", "ulatin", "ucp1252"}
+    assert titles["ulatin"] == "Café £"
+    assert titles["ucp1252"] == "Café “1”"
+    assert site.hits["/private/1"] == 0
+    assert site.hits["/500"] == 3
+    assert site.hits["/429"] == 2
+    assert site.hits["/always-503"] == 6
+    assert site.hits["/big"] == 1
+    end = messages.end
+    # always-503, loop, big and gzip; a missing page (gone), a forbidden one and links elsewhere are no errors
+    assert (end.state, end.errors, end.scraped) == (RunState.PARTIAL, 4, 8)
+    assert end.reason is not None
+    assert end.reason.startswith("4 pages failed, the first: ")
+
+
+def test_a_start_page_that_is_missing_or_forbidden_fails_the_run(crawls: Crawls, site: Site) -> None:
+    site.pages["/robots.txt"] = b"User-agent: *\nDisallow: /closed\n"
+    crawls.declare([f"{site.url}nothing", f"{site.url}closed"])
+    end = crawls.run().end
+    assert (end.state, end.scraped, end.errors) == (RunState.FAILED, 0, 2)
+    assert site.hits["/closed"] == 0
+
+
+def test_an_empty_shop_is_complete(crawls: Crawls, site: Site) -> None:
+    site.fill(0)
+    end = crawls.run().end
+    assert (end.state, end.scraped, end.pages) == (RunState.COMPLETE, 0, 1)
+
+
+def test_robots_txt_is_ignored_only_where_the_source_says_so(crawls: Crawls, site: Site) -> None:
+    site.fill(2)
+    site.pages["/robots.txt"] = b"User-agent: *\nDisallow: /\n"
+    crawls.declare([site.url], rest=f"{FULL_SPEED}obey_robots = false\n")
+    assert crawls.run().end.scraped == 2
+    assert site.hits["/robots.txt"] == 0
+
+
+@pytest.mark.parametrize(
+    ("caps", "reason"),
+    [
+        ("pages = 7", "the cap of 7 pages is reached"),
+        ("total_bytes = 3000", "the cap of 3000 bytes is reached"),
+        ("seconds = 1.5", "the cap of 1.5 seconds is reached"),
+    ],
+)
+def test_a_run_ends_at_its_caps_with_what_it_has(crawls: Crawls, site: Site, caps: str, reason: str) -> None:
+    site.fill(400)
+    site.delay = 0.05
+    crawls.declare([site.url], rest=f"{FULL_SPEED}[caps]\n{caps}\n")
+    messages = crawls.run()
+    end = messages.end
+    assert (end.state, end.reason) == (RunState.PARTIAL, reason)
+    assert 0 < end.scraped < 400
+    assert len(messages.items) == end.scraped
+    if caps == "pages = 7":
+        assert sum(site.hits.values()) == 8  # with robots.txt
+        assert end.pages == 7
+
+
+def test_private_addresses_are_not_entered_however_they_are_written(crawls: Crawls, site: Site) -> None:
+    site.fill(2)
+    port = site.url.rsplit(":", 1)[1]
+    hosts = ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+    crawls.declare([f"http://{host}:{port}" for host in hosts])
+    end = crawls.run(BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny").end
+    assert (end.state, end.errors, end.scraped) == (RunState.FAILED, len(hosts), 0)
+    assert end.reason is not None
+    assert "is in a network that crawls may not enter" in end.reason
+    assert not site.hits
+
+
+def test_a_source_may_be_declared_private_but_a_request_cannot_lead_it_elsewhere(crawls: Crawls, site: Site) -> None:
+    site.fill(2)
+    crawls.declare([site.url], top="private_addresses = true")
+    assert crawls.run(BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny").end.scraped == 2
+    led = crawl_request("shop", site.url)
+    messages = crawls.run(led, BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny")
+    assert [end.state for end in messages.finished if end.run_id == led.run_id] == [RunState.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("source", "start_url", "reason"),
+    [
+        ("nowhere", None, "there is no source 'nowhere'"),
+        ("schema_org", None, "the source 'schema_org' needs a start_url"),
+        ("shop", "file:///etc/passwd", "start_url must be an http or https address"),
+    ],
+)
+def test_a_request_that_cannot_be_met_is_a_failed_run_with_its_reason(
+    crawls: Crawls, source: str, start_url: str | None, reason: str
+) -> None:
+    messages = crawls.run(crawl_request(source, start_url))
+    assert len(messages.started) == 1
+    assert (messages.end.state, messages.end.reason, messages.end.scraped) == (RunState.FAILED, reason, 0)
+
+
+def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, site: Site) -> None:
+    site.fill(60)
+    site.pages["/page-2.html"] = lambda _exchange, _hits: time.sleep(20)
+    server = crawls.start(crawl_request("shop"))
+    wait_until(lambda: site.hits["/page-2.html"] > 0, seconds=30, what="the page that hangs")
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) == 20, seconds=10, what="the first list")
+    server.process.terminate()
+    server.process.terminate()  # a supervisor's signal to the whole group comes twice
+    assert server.process.wait(10) == 0
+    end = read_messages(crawls.redis_url).end
+    assert (end.state, end.reason, end.scraped) == (RunState.PARTIAL, "the scraper was stopped", 20)
+
+
+def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, site: Site) -> None:
+    site.fill(900)
+    server = crawls.start(crawl_request("shop"), BOOKWHEEL_SCRAPER_STREAM_LIMIT="100")
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 100, seconds=30, what="a full stream")
+    before = len(read_messages(crawls.redis_url).items)
+    time.sleep(1.5)
+    assert len(read_messages(crawls.redis_url).items) == before
+    assert server.process.poll() is None
+    server.stop()

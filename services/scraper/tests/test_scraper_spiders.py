@@ -1,0 +1,234 @@
+"""What the spiders take from saved pages, and where they go on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bookwheel_contracts.crawls import RAW_FIELDS
+from bookwheel_scraper.crawl_context import CrawlContext
+from bookwheel_scraper.envelopes import Payload, ScrapedBook
+from bookwheel_scraper.spiders.book_spider import BookSpider
+from bookwheel_scraper.spiders.schema_org import SchemaOrgSpider, books_of
+from bookwheel_scraper.spiders.toscrape import ToScrapeSpider
+from scrapy import Request
+from scrapy.http import HtmlResponse
+
+PAGES = Path(__file__).parent / "pages"
+
+
+def page(name: str, url: str = "https://shop.example/books/0") -> HtmlResponse:
+    return HtmlResponse(url, body=(PAGES / name).read_bytes(), encoding="utf-8")
+
+
+def html(body: str, url: str = "https://shop.example/books/0") -> HtmlResponse:
+    return HtmlResponse(url, body=body.encode(), encoding="utf-8")
+
+
+def json_ld(data: str) -> HtmlResponse:
+    return html(f'<html><script type="application/ld+json">{data}</script><body></body></html>')
+
+
+def visit(spider: BookSpider, response: HtmlResponse) -> tuple[list[Payload], list[str]]:
+    """Payloads and addresses of what a spider yields for a page it starts at."""
+    found = list(spider.parse_start(response))
+    books = [each.payload for each in found if isinstance(each, ScrapedBook)]
+    assert all(set(book) <= RAW_FIELDS for book in books)
+    return books, [each.url for each in found if isinstance(each, Request)]
+
+
+@pytest.fixture
+def toscrape(idle_context: Callable[[str], CrawlContext]) -> ToScrapeSpider:
+    return ToScrapeSpider(context=idle_context("https://shop.example/"))
+
+
+@pytest.fixture
+def schema_org(idle_context: Callable[[str], CrawlContext]) -> SchemaOrgSpider:
+    return SchemaOrgSpider(context=idle_context("https://shop.example/"))
+
+
+def test_a_list_leads_to_its_next_page_first_and_to_each_product_once(toscrape: ToScrapeSpider) -> None:
+    books, links = visit(toscrape, page("toscrape_list.html", "https://shop.example/index.html"))
+    assert books == []
+    assert links == [
+        "https://shop.example/catalogue/page-2.html",
+        "https://shop.example/catalogue/the-quiet-harbour_2/index.html",
+        "https://shop.example/catalogue/quotes-and-ampersands_3/index.html",
+    ]
+
+
+def test_a_product_page_is_taken_as_found(toscrape: ToScrapeSpider) -> None:
+    books, links = visit(toscrape, page("toscrape_product.html", "https://shop.example/catalogue/q_3/index.html"))
+    assert links == []
+    assert books == [
+        {
+            "key": "a897fe39b1053632",
+            "title": '"Quotes" & Ampersands',
+            "category": "Poetry",
+            "description": "A book of café poems, 詩集 <for> all.",
+            "price": "£51.77",
+            "availability": "In stock (22 available)",
+            "rating": "Three",
+            "rating_count": "7",
+            "image_url": "https://shop.example/media/cache/fe/72.jpg",
+        }
+    ]
+
+
+def test_a_product_page_without_its_parts_still_makes_an_item(toscrape: ToScrapeSpider) -> None:
+    books, _ = visit(toscrape, html("<html><div class='product_main'><h1>Alone</h1><p class='star-rating'>"))
+    assert books == [{"title": "Alone"}]
+
+
+def test_a_page_of_another_kind_yields_nothing(toscrape: ToScrapeSpider) -> None:
+    assert visit(toscrape, html("<html><p>Nothing for sale")) == ([], [])
+    assert visit(toscrape, html("")) == ([], [])
+
+
+def test_a_graph_with_references_is_one_book(schema_org: SchemaOrgSpider) -> None:
+    books, links = visit(schema_org, page("schema_graph.html"))
+    assert links == []
+    assert books == [
+        {
+            "isbn": "978-0-306-40615-7",
+            "title": "A Map of Tides",
+            "authors": ["Ida Berg", "Noor Aziz"],
+            "category": ["Science", "Oceans"],
+            "description": "Where water goes.",
+            "language": "en",
+            "price": "12.5",
+            "currency": "EUR",
+            "availability": "https://schema.org/InStock",
+            "stock": "4",
+            "rating": "8.4",
+            "rating_best": "10",
+            "rating_count": "31",
+            "image_url": "https://shop.example/covers/tides.jpg",
+        }
+    ]
+
+
+def test_a_product_and_a_book_of_one_name_are_one_item(schema_org: SchemaOrgSpider) -> None:
+    books, _ = visit(schema_org, page("schema_product_beside_book.html"))
+    assert books == [
+        {
+            "key": "NF-1",
+            "isbn": "0306406152",
+            "title": "Night Ferry",
+            "authors": ["R. Quist"],
+            "price": "7.99",
+            "currency": "GBP",
+        }
+    ]
+
+
+def test_microdata_is_read(schema_org: SchemaOrgSpider) -> None:
+    books, _ = visit(schema_org, page("schema_microdata.html"))
+    assert books == [
+        {
+            "isbn": "9780306406157",
+            "title": "Salt & Lanterns",
+            "authors": ["Mara Lund"],
+            "category": "https://shop.example/g/fantasy",
+            "price": "14.00",
+            "currency": "USD",
+            "availability": "https://schema.org/OutOfStock",
+            "image_url": "https://shop.example/books/img/salt.png",
+        }
+    ]
+
+
+def test_rdfa_is_read_in_a_steady_order(schema_org: SchemaOrgSpider) -> None:
+    books, _ = visit(schema_org, page("schema_rdfa.html"))
+    assert books == [
+        {
+            "isbn": "9780306406157",
+            "title": "The Ninth Bell",
+            "authors": ["Carl Mo", "Zoe Abel"],
+            "price": "3.20",
+            "currency": "GBP",
+        }
+    ]
+
+
+def test_a_list_of_books_in_microdata_is_followed_and_what_has_no_page_is_taken(schema_org: SchemaOrgSpider) -> None:
+    books, links = visit(schema_org, page("schema_microdata_list.html", "https://shop.example/list"))
+    assert books == [{"isbn": "9780306406157", "title": "Three, without a page"}]
+    assert links == [
+        "https://shop.example/list?page=2",
+        "https://shop.example/books/1",
+        "https://shop.example/books/2",
+    ]
+
+
+def test_an_item_list_is_followed_in_all_its_forms(schema_org: SchemaOrgSpider) -> None:
+    books, links = visit(schema_org, page("schema_item_list.html", "https://shop.example/"))
+    assert books == [{"isbn": "9780306406157", "title": "Four, without a page"}]
+    assert sorted(links) == [
+        "https://elsewhere.example/books/3",  # the crawl's same-site rule refuses it
+        "https://shop.example/books/1",
+        "https://shop.example/books/2",
+        "https://shop.example/books/5",
+        "https://shop.example/page/2",
+    ]
+
+
+def test_a_list_without_data_is_searched_for_links_outside_navigation(schema_org: SchemaOrgSpider) -> None:
+    books, links = visit(schema_org, page("schema_plain_list.html", "https://shop.example/"))
+    assert books == []
+    assert links == ["https://shop.example/b/1", "https://shop.example/b/2"]
+
+
+def test_a_page_behind_a_plain_link_counts_only_as_a_book(schema_org: SchemaOrgSpider) -> None:
+    assert list(schema_org.parse_leaf(page("schema_plain_list.html"))) == []
+    assert len(list(schema_org.parse_leaf(page("schema_microdata.html")))) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    [
+        ('{"@type": "https://schema.org/Book", "name": "Long type"}', "Long type"),
+        ('{"@type": "Product", "name": "By its number", "gtin13": "9780306406157"}', "By its number"),
+        ('{"@type": "Product", "name": "By its author", "author": "X"}', "By its author"),
+        ('{"@type": "Offer", "itemOffered": {"@type": "Book", "name": "Offered"}}', "Offered"),
+        ('{"@type": "Book", "name": {"@value": "Valued", "@language": "en"}}', "Valued"),
+        ('{"@type": "Book", "name": ["First", "Second"]}', "First"),
+        ('{"@type": "Book", "name": 1984}', "1984"),
+        ('// a comment\n{"@type": "Book", "name": "Commented"}', "Commented"),
+    ],
+)
+def test_books_are_known_in_many_forms(schema_org: SchemaOrgSpider, data: str, title: str) -> None:
+    books, _ = visit(schema_org, json_ld(data))
+    assert [book["title"] for book in books] == [title]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"@type": "Product", "name": "A lamp", "gtin13": "4006381333931"}',
+        '{"@type": "BookStore", "name": "A shop"}',
+        "[]",
+        "null",
+        "42",
+        '{"@graph": {"@type": "Thing"}}',
+        '{"@type": {"a": 1}, "name": []}',
+        '{"@type": "ItemList", "itemListElement": [null, 3, {}, {"item": {}}, [[]], ""]}',
+        "[" * 5_000,
+        '{"a":' * 5_000,
+        '{"@type": "ItemList", "itemListElement": {"@id": "#x"}, "@id": "#x"}',
+    ],
+)
+def test_other_things_and_nonsense_are_no_books(data: str) -> None:
+    assert books_of(json_ld(data)).books == []
+
+
+def test_references_in_a_circle_end() -> None:
+    data = """{"@graph": [{"@type": "WebPage", "@id": "#p", "mainEntity": {"@id": "#b"}}, {"@id": "#b",
+    "@type": "Book", "name": "Round", "mainEntityOfPage": {"@id": "#p"}, "workExample": {"@id": "#b"}}]}"""
+    assert [book.text("name") for book in books_of(json_ld(data)).books] == ["Round"]
+
+
+def test_deep_data_is_cut_and_wide_data_bounded() -> None:
+    deep = '{"@type": "Book", "name": "Top", "about": ' + '{"about": ' * 200 + "1" + "}" * 201
+    assert [book.text("name") for book in books_of(json_ld(deep)).books] == ["Top"]
+    wide = "[" + ",".join(['{"@type": "Thing"}'] * 30_000) + ', {"@type": "Book", "name": "Late"}]'
+    assert books_of(json_ld(wide)).books == []
