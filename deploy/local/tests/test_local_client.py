@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 from bookwheel_contracts.crawls import CrawlCounts, CrawlRun, RunState
-from bookwheel_local import crawling
+from bookwheel_local import crawling, training
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import CrawlStalled, LocalError, NotRunning, RequestFailed
 from bookwheel_local.progress import Progress
-from bookwheel_local.training import train, wait_until_served
+from bookwheel_local.training import has_model, train, wait_until_served
 from bookwheel_testing.servers import free_port
 
 Answer = tuple[int, Any]
@@ -191,7 +191,33 @@ def test_a_failed_training_run_says_its_reason(gateway: Gateway, client: SuiteCl
 
 def test_a_model_that_is_not_served_yet_is_waited_for(gateway: Gateway, client: SuiteClient) -> None:
     gateway.answers.extend([(503, {}), (200, {"predictions": []})])
-    assert wait_until_served(client, progress(), sleep=lambda _: None) == {"predictions": []}
+    wait_until_served(client, progress(), sleep=lambda _: None)
+    assert not gateway.answers
+
+
+def test_a_model_that_is_never_served_is_an_error(
+    gateway: Gateway, client: SuiteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_SWAP_SECONDS", 0.0)
+    gateway.answers.append((503, {}))
+    with pytest.raises(LocalError, match="make logs SERVICE=ml-serving"):
+        wait_until_served(client, progress(), sleep=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "there"),
+    [
+        ([(200, {"predictions": []})], True),
+        ([(503, {}), (200, {"items": [{"aliases": ["champion"]}]})], True),
+        ([(503, {}), (200, {"items": [{"aliases": []}]})], False),
+        ([(503, {}), (200, {"items": []})], False),
+    ],
+)
+def test_a_model_is_there_when_it_answers_or_is_registered(
+    gateway: Gateway, client: SuiteClient, answers: list[Answer], there: bool
+) -> None:
+    gateway.answers.extend(answers)
+    assert has_model(client) is there
 
 
 class Terminal(io.StringIO):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from bookwheel_contracts.crawls import CrawlRun, RunState
@@ -124,6 +125,7 @@ def run(arguments: argparse.Namespace, progress: Progress) -> int:
 
 def main() -> None:
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make status | head` ends quietly
     progress = Progress(sys.stderr)
     try:
         status = run(arguments, progress)

@@ -11,13 +11,14 @@ from bookwheel_local.errors import NotRunning, RequestFailed
 
 DEMO_USER = "demo@example.com"
 _TRIES = 5
+_ANSWER_SECONDS = 90  # longer than the gateway waits for a service, so that it is the gateway that gives up
 
 
 class SuiteClient:
     """Logs in when first needed, and again when the token has expired. Raises RequestFailed or NotRunning."""
 
     def __init__(self, gateway_url: str, *, password: str) -> None:
-        self._http = httpx.Client(base_url=gateway_url, timeout=30)
+        self._http = httpx.Client(base_url=gateway_url, timeout=_ANSWER_SECONDS)
         self._password = password
         self._token: str | None = None
 

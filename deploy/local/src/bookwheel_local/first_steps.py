@@ -8,7 +8,7 @@ from bookwheel_local.client import DEMO_USER, SuiteClient
 from bookwheel_local.crawling import accounting, follow, request_crawl, settled
 from bookwheel_local.errors import LocalError
 from bookwheel_local.progress import Progress
-from bookwheel_local.training import champion, train, wait_until_served
+from bookwheel_local.training import has_model, train, wait_until_served
 
 DEMO_SOURCE = "demo"
 
@@ -22,9 +22,9 @@ def fill(client: SuiteClient, progress: Progress) -> None:
         progress.done(accounting(run))
         if run.state is not RunState.COMPLETE:
             raise LocalError("the crawl of the demo shop did not complete; see: make logs SERVICE=scraper")
-    if champion(client) is None:
-        train(client, progress)
-        progress.done("trained a first model")
+    if not has_model(client):
+        run = train(client, progress)
+        progress.done(f"trained a first model: {run['verdict']}")
     wait_until_served(client, progress)
 
 

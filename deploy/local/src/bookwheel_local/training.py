@@ -13,10 +13,22 @@ _TRAINING_SECONDS = 600.0
 _SWAP_SECONDS = 60.0
 
 
-def champion(client: SuiteClient) -> dict[str, Any] | None:
-    """The model that is served, as `GET /ml/models` shows it; None where there is none yet."""
+def has_model(client: SuiteClient) -> bool:
+    """Whether a model is served, or registered and about to be."""
+    if _predicted(client):
+        return True
     models: list[dict[str, Any]] = client.get("/api/v1/ml/models")["items"]
-    return next((model for model in models if "champion" in model["aliases"]), None)
+    return any("champion" in model["aliases"] for model in models)
+
+
+def _predicted(client: SuiteClient) -> bool:
+    """Whether the rating of a made-up book is predicted."""
+    book = {"title": "A first question", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
+    try:
+        client.post("/api/v1/ml/predictions", {"books": [book]})
+    except RequestFailed:
+        return False
+    return True
 
 
 def train(client: SuiteClient, progress: Progress, *, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
@@ -38,20 +50,12 @@ def train(client: SuiteClient, progress: Progress, *, sleep: Callable[[float], N
     return run
 
 
-def wait_until_served(
-    client: SuiteClient, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
-) -> dict[str, Any]:
-    """The prediction of a made-up book, once the service has picked a model up."""
-    book = {"title": "A first question", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
+def wait_until_served(client: SuiteClient, progress: Progress, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns once the service has picked a model up. Raises LocalError after a minute without one."""
     deadline = time.monotonic() + _SWAP_SECONDS
-    while True:
-        try:
-            answer: dict[str, Any] = client.post("/api/v1/ml/predictions", {"books": [book]})
-        except RequestFailed:
-            if time.monotonic() > deadline:
-                raise
-            progress.update("waiting until the model is served")
-            sleep(_POLL_SECONDS)
-        else:
-            progress.end_line()
-            return answer
+    while not _predicted(client):
+        if time.monotonic() > deadline:
+            raise LocalError("there is a model, but no prediction is answered; see: make logs SERVICE=ml-serving")
+        progress.update("waiting until the model is served")
+        sleep(_POLL_SECONDS)
+    progress.end_line()
