@@ -1,5 +1,7 @@
 """The generation of the index: what makes a cached answer current or not."""
 
+import time
+
 from redis import Redis
 
 GENERATION_KEY = "bookwheel:generation"
@@ -16,10 +18,16 @@ class Generation:
         self._redis = redis
 
     def current(self) -> int:
-        """0 where nothing was projected yet. Raises redis.RedisError while Redis is away."""
+        """0 where nothing was projected since Redis was last emptied. Raises redis.RedisError while Redis is away."""
         found = self._redis.get(GENERATION_KEY)
         return int(found) if found else 0
 
     def advance(self) -> int:
-        """The new generation. Raises redis.RedisError while Redis is away."""
-        return int(self._redis.incr(GENERATION_KEY))
+        """The new generation. Raises redis.RedisError while Redis is away.
+
+        A counter that Redis lost starts at the time in milliseconds: clients may hold the ETags of earlier generations.
+        """
+        with self._redis.pipeline() as pipe:
+            pipe.set(GENERATION_KEY, time.time_ns() // 1_000_000, nx=True)
+            pipe.incr(GENERATION_KEY)
+            return int(pipe.execute()[1])

@@ -33,6 +33,10 @@ class IndexReader(Protocol):
         """The values of a term field with their counts of books: most frequent first, then by value."""
         ...
 
+    def distinct(self, selection: Selection, name: str) -> int:
+        """How many values of a term field there are; an estimate beyond some ten thousand."""
+        ...
+
     def statistics(self, selection: Selection) -> Statistics: ...
 
     def statistics_by_category(self, selection: Selection) -> list[Statistics]:

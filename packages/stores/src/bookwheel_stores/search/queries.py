@@ -116,6 +116,10 @@ class Sort(StrEnum):
     LAST_CHANGED_DESCENDING = "-last_changed"
 
 
+TITLE_PARTS = 4
+"""A title's place in its order is four numbers; in every other order a book's place is one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """The place right after a book in an order: its sort value, which ascends, and its number.
@@ -147,10 +151,9 @@ class TermCount:
 
 @dataclass(frozen=True, slots=True)
 class TermFacet:
-    """The most frequent values, and always the selected ones; `others` counts the books of values not listed."""
+    """The most frequent values, and always the selected ones."""
 
     values: tuple[TermCount, ...]
-    others: int = 0
 
 
 @dataclass(frozen=True, slots=True)

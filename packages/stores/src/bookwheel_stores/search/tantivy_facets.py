@@ -71,10 +71,8 @@ class FacetCounter:
         shown = [TermCount(each.value, each.count, each.value in selected) for each in counts]
         found = {each.value for each in counts}
         absent = [TermCount(value, 0, selected=True) for value in dict.fromkeys(selected) if value not in found]
-        cut = [each for each in shown[_SHOWN_TERMS:] if not each.selected]
         kept = shown[:_SHOWN_TERMS] + [each for each in shown[_SHOWN_TERMS:] if each.selected]
-        others = int(answer["sum_other_doc_count"]) + sum(each.count for each in cut)
-        return TermFacet((*kept, *absent), others)
+        return TermFacet((*kept, *absent))
 
     def _numeric(self, query: Query, name: str, answer: Answer) -> NumericFacet:
         selected = self._selected(name).ranges

@@ -68,6 +68,11 @@ class TantivyIndexReader:
         request = {"terms": terms_request(name, size=MAX_TERMS)}
         return ordered_counts(name, matches.searcher.aggregate(matches.query(selection), request)["terms"])[:limit]
 
+    def distinct(self, selection: Selection, name: str) -> int:
+        matches = self._matches(selection)
+        estimate = matches.searcher.cardinality(matches.query(selection), name)
+        return len(self.terms(selection, name, limit=MAX_TERMS)) if estimate < MAX_TERMS / 2 else round(estimate)
+
     def statistics(self, selection: Selection) -> Statistics:
         return StatisticsCounter(self._matches(selection), selection).overall()
 

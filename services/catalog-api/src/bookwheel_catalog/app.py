@@ -1,0 +1,63 @@
+"""Wires the catalogue service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bookwheel_runtime.http import create_app
+from bookwheel_runtime.tokens import TokenVerifier
+from bookwheel_stores.cache import ResponseCache
+from bookwheel_stores.records import BookReader, RunStore, connect_database, is_current
+from bookwheel_stores.search import open_index_reader
+from bookwheel_stores.streams import connect_redis
+from fastapi import FastAPI
+from redis.asyncio import Redis as AsyncRedis
+
+from bookwheel_catalog.catalogue import Catalogue
+from bookwheel_catalog.crawls import CrawlOrders, Sources
+from bookwheel_catalog.dependencies import Parts
+from bookwheel_catalog.routers import books, crawls, statistics
+from bookwheel_catalog.settings import CatalogSettings
+
+_CACHE_TIMEOUT = 1.0  # seconds: a cache that takes longer than a search is none
+
+
+def build_app(settings: CatalogSettings) -> FastAPI:
+    """The service's ASGI app. Connects to nothing before it is started or asked."""
+    engine = connect_database(settings.database_url)
+    redis = connect_redis(settings.redis_url)
+    cache = ResponseCache(
+        AsyncRedis.from_url(settings.redis_url, socket_timeout=_CACHE_TIMEOUT, socket_connect_timeout=_CACHE_TIMEOUT)
+    )
+    sources = Sources(redis)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.parts = Parts(
+            catalogue=Catalogue(open_index_reader(settings.search_url), cache),
+            books=BookReader(engine),
+            sources=sources,
+            orders=CrawlOrders(redis, RunStore(engine), sources),
+        )
+        yield
+        await cache.close()
+        redis.close()
+        engine.dispose()
+
+    async def records_are_current() -> None:
+        if not await asyncio.to_thread(is_current, engine):
+            raise RuntimeError("the database's tables are not current: run `bookwheel-processor migrate`")
+
+    async def redis_answers() -> None:
+        await asyncio.to_thread(redis.ping)
+
+    app = create_app(
+        title="Bookwheel catalogue",
+        description="Search, facets, statistics, history and crawls.",
+        token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
+        readiness={"records": records_are_current, "redis": redis_answers},
+        lifespan=lifespan,
+    )
+    for router in (books.router, statistics.router, crawls.router):
+        app.include_router(router, prefix="/api/v1")
+    return app

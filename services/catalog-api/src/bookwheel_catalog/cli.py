@@ -1,0 +1,29 @@
+"""`bookwheel-catalog`."""
+
+import argparse
+
+import uvicorn
+from bookwheel_runtime.logs import configure_logs
+from bookwheel_runtime.settings import load_settings
+
+from bookwheel_catalog.app import build_app
+from bookwheel_catalog.settings import CatalogSettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bookwheel-catalog", description="The catalogue over HTTP.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    commands.add_parser("serve", help="serve the API until stopped")
+    parser.parse_args()
+    settings = load_settings(CatalogSettings)
+    configure_logs("catalog-api", settings.log_level)
+    uvicorn.run(
+        build_app(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+    )

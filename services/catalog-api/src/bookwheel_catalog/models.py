@@ -1,0 +1,214 @@
+"""The shapes of the answers, for the API's description and for bodies that come in.
+
+Lists are sent as bytes made from the index (see `answers`): tests hold them to these shapes.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from bookwheel_contracts import Change, CrawlRun, Money, Observation
+from bookwheel_contracts.model import Contract, Timestamp
+from pydantic import AnyHttpUrl, Field
+
+Amount = Annotated[Decimal, Field(description="A decimal string.")]
+
+
+class ListedOffer(Contract):
+    source: str
+    url: str
+    price: Money | None
+    stock: int | None
+    in_stock: bool
+
+
+class ListedBook(Contract):
+    """A book in a list. `fields` narrows it, so every field is optional there."""
+
+    id: str
+    title: str
+    authors: tuple[str, ...]
+    isbn13: str | None
+    category: str | None
+    description: str | None
+    language: str | None
+    price: Money | None
+    rating: float | None
+    rating_count: int | None
+    stock: int | None
+    in_stock: bool
+    image_url: str | None
+    offers: tuple[ListedOffer, ...]
+    first_seen: Timestamp
+    last_changed: Timestamp
+    revision: int
+
+
+class DetailedOffer(ListedOffer):
+    last_seen: Timestamp
+
+
+class DetailedBook(ListedBook):
+    offers: tuple[DetailedOffer, ...]
+    last_seen: Timestamp
+
+
+class Total(Contract):
+    value: int
+    relation: Literal["eq"]
+
+
+class FacetValue(Contract):
+    value: str
+    count: int
+    selected: bool
+
+
+class HistogramBucket(Contract):
+    from_: Annotated[float | Amount, Field(alias="from")]
+    to: float | Amount
+    count: int
+
+
+class SelectedRange(Contract):
+    from_: Annotated[float | Amount | None, Field(alias="from")]
+    to: float | Amount | None
+
+
+class NumericFacetAnswer(Contract):
+    """Money as decimal strings. `currency` is that of most books: other currencies are not in the figures."""
+
+    count: int
+    min: float | Amount | None
+    max: float | Amount | None
+    avg: float | Amount | None
+    histogram: tuple[HistogramBucket, ...]
+    selected: tuple[SelectedRange, ...]
+    currency: str | None = None
+
+
+class BookList(Contract):
+    items: tuple[ListedBook, ...]
+    total: Total
+    facets: dict[str, tuple[FacetValue, ...] | NumericFacetAnswer]
+    next: str | None
+
+
+class PriceSummary(Contract):
+    currency: str
+    count: int
+    min: Amount
+    max: Amount
+    avg: Amount
+    median: Amount
+
+
+class PriceRange(BookList):
+    prices: tuple[PriceSummary, ...]
+
+
+class RatingSummary(Contract):
+    count: int
+    average: float | None
+
+
+class CategoryCount(Contract):
+    name: str
+    count: int
+
+
+class CategoryList(Contract):
+    items: tuple[CategoryCount, ...]
+
+
+class ValueCount(Contract):
+    value: str
+    count: int
+
+
+class Overview(Contract):
+    books: int
+    in_stock: int
+    categories: int
+    authors: int
+    sources: tuple[ValueCount, ...]
+    rating: RatingSummary
+    prices: tuple[PriceSummary, ...]
+
+
+class CategoryStatistics(Contract):
+    category: str
+    books: int
+    in_stock: int
+    rating: RatingSummary
+    prices: tuple[PriceSummary, ...]
+
+
+class CategoryStatisticsList(Contract):
+    items: tuple[CategoryStatistics, ...]
+
+
+class TrendPoint(Contract):
+    """`count` offers had a price in `currency` at the end of the interval that begins at `time`."""
+
+    time: Timestamp
+    currency: str
+    count: int
+    min: Amount
+    max: Amount
+    avg: Amount
+
+
+class PriceTrend(Contract):
+    interval: Literal["day", "week", "month"]
+    points: tuple[TrendPoint, ...]
+
+
+class SuggestionAnswer(Contract):
+    text: str
+    type: Literal["title", "author", "category"]
+    count: int
+
+
+class SuggestionList(Contract):
+    items: tuple[SuggestionAnswer, ...]
+
+
+class BookHistory(Contract):
+    """Newest first, both. A removed book keeps its history."""
+
+    book_id: str
+    observations: tuple[Observation, ...]
+    changes: tuple[Change, ...]
+    next: str | None
+
+
+class DeclaredSource(Contract):
+    """A source as the scraper declares it."""
+
+    name: str
+    title: str
+    spider: str
+    start_urls: tuple[str, ...]
+    schedule: str | None
+    requires_start_url: bool
+
+
+class Source(DeclaredSource):
+    """`books` is how many books it has offers of."""
+
+    books: int
+
+
+class SourceList(Contract):
+    items: tuple[Source, ...]
+
+
+class CrawlOrder(Contract):
+    source: Annotated[str, Field(min_length=1, max_length=100, description="The name of a declared source.")]
+    start_url: Annotated[
+        AnyHttpUrl | None, Field(max_length=2000, description="Where to start instead of the source's own pages.")
+    ] = None
+
+
+class CrawlList(Contract):
+    items: tuple[CrawlRun, ...]

@@ -1,0 +1,33 @@
+"""An answer as it is cached, and the headers that go with it."""
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """JSON, and the cursor of the page that follows."""
+
+    content: bytes
+    following: str | None = None
+
+    def framed(self) -> bytes:
+        return b"%b\n%b" % ((self.following or "").encode(), self.content)
+
+    @staticmethod
+    def unframed(frame: bytes) -> "Page":
+        following, _, content = frame.partition(b"\n")
+        return Page(content, following.decode() or None)
+
+
+def next_link(path: str, query: str, following: str) -> str:
+    """The `Link` header's value: the same request from the cursor on."""
+    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "cursor"]
+    return f'<{path}?{urlencode([*kept, ("cursor", following)])}>; rel="next"'
+
+
+def matches_etag(if_none_match: str | None, etag: str) -> bool:
+    """Whether the client holds this very representation: a weak tag compares equal here, as RFC 9110 has it."""
+    if if_none_match is None:
+        return False
+    return any(tag.strip().removeprefix("W/") in {etag, "*"} for tag in if_none_match.split(","))

@@ -1,0 +1,1 @@
+"""The routes: each reads its parameters, asks one part, and answers."""

@@ -1,0 +1,16 @@
+"""What the catalogue service reads from its environment."""
+
+from bookwheel_runtime.settings import Settings
+from pydantic import Field
+
+
+class CatalogSettings(Settings):
+    database_url: str = Field(description="The records, as an SQLAlchemy URL.")
+    search_url: str = Field(description="The search index: `tantivy:///folder`.")
+    redis_url: str = Field(description="Redis: cached answers, the index generation, crawl requests.")
+    jwks_url: str = Field(
+        default="http://127.0.0.1:8083/.well-known/jwks.json", description="Where the keys of internal tokens are."
+    )
+    issuer: str = Field(default="bookwheel", description="Who must have issued an internal token.")
+    host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
+    port: int = Field(default=8081, ge=1, le=65535, description="The port that the service listens on.")
