@@ -77,20 +77,19 @@ class _Batch:
 
     def _unseen(self, items: Sequence[Accepted | Refused]) -> list[Accepted | Refused]:
         """Without those that have their verdict, from an earlier batch or further up in this one; signs the rest."""
-        numbered: dict[str, dict[int, Accepted | Refused]] = defaultdict(dict)
-        unnumbered: list[Accepted | Refused] = []
+        firsts: dict[tuple[str, int], Accepted | Refused] = {}
         for one in items:
             run_id, number = _item_of(one)
-            if run_id is None or number is None:
-                unnumbered.append(one)
-            else:
-                numbered[run_id].setdefault(number, one)
-        fresh = unnumbered
-        for run_id, by_number in numbered.items():
-            unseen = self._ledger.unseen(self._runs[run_id], by_number)
-            self._ledger.sign(self._runs[run_id], sorted(unseen))
-            fresh += [one for number, one in by_number.items() if number in unseen]
-        return fresh
+            if run_id is not None and number is not None:
+                firsts.setdefault((run_id, number), one)
+        numbers: dict[str, list[int]] = defaultdict(list)
+        for run_id, number in firsts:
+            numbers[run_id].append(number)
+        unseen = {run_id: self._ledger.unseen(self._runs[run_id], found) for run_id, found in numbers.items()}
+        for run_id, found in unseen.items():
+            self._ledger.sign(self._runs[run_id], sorted(found))
+        fresh = {id(one) for (run_id, number), one in firsts.items() if number in unseen[run_id]}
+        return [one for one in items if id(one) in fresh or _item_of(one) == (None, None)]
 
     def _take_events(self) -> None:
         for one in self._deliveries:

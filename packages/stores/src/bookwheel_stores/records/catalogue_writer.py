@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, select, update
 
+from bookwheel_stores.records.bulk import insert_rows
 from bookwheel_stores.records.change_feed import feed_head
 from bookwheel_stores.records.tables import book, change, observation, offer
 
@@ -59,7 +60,7 @@ class CatalogueWriter:
 
     def add_books(self, rows: Sequence[Row]) -> dict[str, int]:
         """Inserts books without a number; returns the numbers they got, by id."""
-        self._insert(book, rows)
+        insert_rows(self._connection, book, rows)
         numbers: dict[str, int] = {}
         for chunk in _chunks([row["book_id"] for row in rows]):
             query = select(book.c.book_id, book.c.number).where(book.c.book_id.in_(chunk))
@@ -72,7 +73,7 @@ class CatalogueWriter:
 
     def add_offers(self, rows: Sequence[Row]) -> dict[OfferKey, int]:
         """Inserts offers without a number; returns the numbers they got."""
-        self._insert(offer, rows)
+        insert_rows(self._connection, offer, rows)
         numbers: dict[OfferKey, int] = {}
         by_source: dict[str, list[str]] = defaultdict(list)
         for row in rows:
@@ -98,16 +99,12 @@ class CatalogueWriter:
         ]
         if ended:
             self._connection.execute(_supersede, ended)
-        self._insert(observation, rows)
+        insert_rows(self._connection, observation, rows)
 
     def add_changes(self, rows: Sequence[Row]) -> int:
         """Appends to the change feed; returns a sequence that none of them exceeds."""
-        self._insert(change, rows)
+        insert_rows(self._connection, change, rows)
         return feed_head(self._connection)
-
-    def _insert(self, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            self._connection.execute(insert(table), rows)
 
     def _update(self, table: Table, rows: Sequence[Row]) -> None:
         if not rows:

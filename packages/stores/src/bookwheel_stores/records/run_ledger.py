@@ -6,8 +6,9 @@ A run's state is the scraper's last word only once as many items have a verdict 
 from collections.abc import Collection, Mapping
 
 from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
-from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, select, update
 
+from bookwheel_stores.records.bulk import insert_rows
 from bookwheel_stores.records.run_store import FINAL_STATES
 from bookwheel_stores.records.tables import crawl_run, receipt
 from bookwheel_stores.records.upserts import insert_ignoring
@@ -87,9 +88,8 @@ class RunLedger:
 
     def sign(self, run_number: int, item_numbers: Collection[int]) -> None:
         """Notes that these items have their verdict, so that no later delivery of them counts."""
-        if item_numbers:
-            rows = [{"run_number": run_number, "item_number": number} for number in item_numbers]
-            self._connection.execute(insert(receipt), rows)
+        rows = [{"run_number": run_number, "item_number": number} for number in item_numbers]
+        insert_rows(self._connection, receipt, rows)
 
     def account(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
         """Adds to (or takes from) the run's counts; `last_change` is 0 where the catalogue stays as it was."""

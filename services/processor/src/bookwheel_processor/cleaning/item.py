@@ -94,8 +94,11 @@ def _title(value: JsonValue) -> str:
 def _authors(value: JsonValue) -> tuple[str, ...]:
     """Each once, in the page's order; a text may name several, parted by semicolons."""
     names = value if isinstance(value, list) else str(value).split(";") if isinstance(value, str) else [value]
-    cleaned = [name for name in map(clean_text, names) if name]
-    return tuple({name.casefold(): name for name in reversed(cleaned)}.values())[::-1]
+    found: dict[str, str] = {}
+    for name in map(clean_text, names):
+        if name:
+            found.setdefault(name.casefold(), name)
+    return tuple(found.values())
 
 
 def _category(value: JsonValue) -> str | None:

@@ -77,14 +77,19 @@ def clean_count(value: JsonValue) -> int | None:
     """A whole number of things, from 0; `"1,204 ratings"` is one too. Raises Unclean."""
     if value is None or value == "":
         return None
-    text = _number_text(value, "not_a_count").strip()
+    return _count(_number_text(value, "not_a_count"))
+
+
+@lru_cache(maxsize=4096)
+def _count(text: str) -> int:
+    text = text.strip()
     found = re.search(r"\d[\d,. ]*", text)
     if found is None or _NEGATIVE.match(text):
-        raise Unclean("not_a_count", f"is no number of things: {shown(value)}")
+        raise Unclean("not_a_count", f"is no number of things: {shown(text)}")
     whole = re.sub(r"\.0*$", "", found[0].strip().rstrip(",."))
     count = int(re.sub(r"[,. ]", "", whole))
     if count > LARGEST_COUNT:
-        raise Unclean("too_large", f"is beyond {LARGEST_COUNT}: {shown(value)}")
+        raise Unclean("too_large", f"is beyond {LARGEST_COUNT}: {shown(text)}")
     return count
 
 
@@ -143,7 +148,7 @@ _NOT_IN_STOCK = frozenset(
 @lru_cache(maxsize=4096)
 def _availability(text: str) -> tuple[int | None, bool | None]:
     """`"In stock (19 available)"`, `"https://schema.org/InStock"`; (None, None) for words that say neither."""
-    word = re.sub(r"[^a-z0-9]", "", text.strip().rstrip("/").rpartition("/")[2].lower())
+    word = re.sub(r"[^a-z0-9]", "", text.strip().rstrip("/").rpartition("/")[2].lower()).removeprefix("schema")
     counted = re.search(r"\d+", word)
     stock = int(counted[0]) if counted and int(counted[0]) <= LARGEST_COUNT else None
     if any(word.startswith(start) for start in _NOT_IN_STOCK):

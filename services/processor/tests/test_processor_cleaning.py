@@ -1,0 +1,287 @@
+"""What cleaning makes of the values that pages hold."""
+
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from bookwheel_contracts import Money, RawItem
+from bookwheel_contracts.crawls import RAW_FIELDS
+from bookwheel_processor.cleaning.faults import Rejected, Unclean
+from bookwheel_processor.cleaning.isbn import clean_isbn
+from bookwheel_processor.cleaning.item import clean_item
+from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
+from bookwheel_processor.cleaning.text import clean_prose, clean_text
+from bookwheel_processor.cleaning.urls import canonical_path, canonical_url, clean_image_url
+from bookwheel_stores.records.values import from_units, to_units
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("found", "currency", "amount", "code"),
+    [
+        ("£51.77", None, "51.77", "GBP"),
+        ("Â£51.77", None, "51.77", "GBP"),  # UTF-8 that was read as Latin-1
+        ("51,77 €", None, "51.77", "EUR"),
+        ("1.234,50 €", None, "1234.50", "EUR"),
+        ("$1,234.5", None, "1234.50", "USD"),
+        ("USD 12", None, "12", "USD"),
+        ("51.77", "gbp", "51.77", "GBP"),
+        ("1.234", "EUR", "1.234", "EUR"),  # schema.org: a point is a decimal point
+        (51.77, "GBP", "51.77", "GBP"),
+        (12, "GBP", "12", "GBP"),
+        (1e-7, "GBP", "0", "GBP"),
+        ("0.00", "GBP", "0", "GBP"),
+    ],
+)
+def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, amount: str, code: str) -> None:
+    assert clean_price(found, currency) == Money(amount=Decimal(amount), currency=code)
+
+
+@pytest.mark.parametrize(
+    ("found", "currency", "code"),
+    [
+        ("Call us", None, "not_a_price"),
+        ("-5.00", "GBP", "negative"),
+        ("-£5.00", None, "negative"),
+        ("12.00", None, "no_currency"),
+        ("12.00", "doubloons", "unknown_currency"),
+        ("9" * 30, "GBP", "too_large"),
+        ("9" * 300, "GBP", "too_long"),
+        (float("inf"), "GBP", "not_a_price"),
+        (True, "GBP", "not_a_price"),
+        ({"amount": 3}, "GBP", "not_a_price"),
+    ],
+)
+def test_a_price_that_is_none_is_named(found: Any, currency: str | None, code: str) -> None:
+    with pytest.raises(Unclean) as fault:
+        clean_price(found, currency)
+    assert fault.value.code == code
+
+
+def test_no_price_is_no_fault() -> None:
+    assert clean_price(None, "GBP") is None
+    assert clean_price("", None) is None
+
+
+@given(st.integers(0, 10**12), st.sampled_from(["GBP", "JPY", "KWD", "EUR"]))
+def test_money_keeps_its_value_in_the_records(units: int, currency: str) -> None:
+    money = from_units(units, currency)
+    assert to_units(money.amount) == units
+    assert money.currency == currency
+
+
+@pytest.mark.parametrize(
+    ("stock", "availability", "expected"),
+    [
+        (None, "In stock (19 available)", (19, True)),
+        (None, "  \n In stock (19 available)\n", (19, True)),
+        (None, "In stock", (None, True)),
+        (None, "Out of stock", (0, False)),
+        (None, "https://schema.org/InStock", (None, True)),
+        (None, "http://schema.org/OutOfStock/", (0, False)),
+        (None, "schema:LimitedAvailability", (None, True)),
+        (7, "https://schema.org/InStock", (7, True)),
+        ("7", None, (7, True)),
+        (0, "In stock", (0, False)),
+        (None, None, (None, False)),
+        (None, "?" * 5000, (None, False)),
+    ],
+)
+def test_stock_and_availability(stock: Any, availability: Any, expected: tuple[int | None, bool]) -> None:
+    assert clean_stock(stock, availability) == expected
+
+
+@pytest.mark.parametrize(
+    ("rating", "best", "expected"),
+    [
+        ("Three", None, 3.0),
+        ("zero", None, 0.0),
+        ("4/5", None, 4.0),
+        ("8 out of 10", None, 4.0),
+        ("80%", None, 4.0),
+        ("4,5", None, 4.5),
+        ("4.5 stars", None, 4.5),
+        (4.5, 5, 4.5),
+        ("9", "10", 4.5),
+        (None, "5", None),
+        ("", None, None),
+    ],
+)
+def test_a_rating_is_brought_to_the_scale_of_five(rating: Any, best: Any, expected: float | None) -> None:
+    assert clean_rating(rating, best) == expected
+
+
+@pytest.mark.parametrize(
+    ("rating", "best"), [("Six", None), ("6", None), ("4", "0"), ("4", "x"), ([4], None), ("-1", None)]
+)
+def test_a_rating_beyond_its_scale_is_rejected(rating: Any, best: Any) -> None:
+    with pytest.raises(Unclean):
+        clean_rating(rating, best)
+
+
+@pytest.mark.parametrize(("found", "expected"), [("1,204 ratings", 1204), (3.0, 3), ("0", 0), (None, None)])
+def test_a_count(found: Any, expected: int | None) -> None:
+    assert clean_count(found) == expected
+
+
+@pytest.mark.parametrize("found", ["many", -3, "9" * 20, [], True])
+def test_what_is_no_count_is_rejected(found: Any) -> None:
+    with pytest.raises(Unclean):
+        clean_count(found)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("978-0-306-40615-7", "9780306406157"),
+        ("9780306406157", "9780306406157"),
+        ("0-306-40615-2", "9780306406157"),
+        ("ISBN-13: 978 0 306 40615 7", "9780306406157"),
+        ("urn:isbn:0306406152", "9780306406157"),
+        ("080442957X", "9780804429573"),
+        (9780306406157, "9780306406157"),
+        ("9780306406158", None),
+        ("0306406153", None),
+        ("1234567890128", None),  # a right check digit, but no book's prefix
+        ("٩٧٨٠٣٠٦٤٠٦١٥٧", None),
+        ("", None),
+        (None, None),
+        (True, None),
+        ("9" * 10_000, None),
+    ],
+)
+def test_an_isbn_counts_only_when_it_is_valid(found: Any, expected: str | None) -> None:
+    assert clean_isbn(found) == expected
+
+
+@given(st.integers(0, 999_999_999))
+def test_both_forms_of_an_isbn_are_one(number: int) -> None:
+    digits = f"{number:09d}"
+    total = sum(int(digit) * (10 - place) for place, digit in enumerate(digits))
+    check = -total % 11
+    isbn13 = clean_isbn(digits + ("X" if check == 10 else str(check)))
+    assert isbn13 is not None
+    assert isbn13[3:12] == digits
+    assert clean_isbn(isbn13) == isbn13
+    assert clean_isbn(f"{isbn13[:12]}{(int(isbn13[12]) + 1) % 10}") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("  A  Light\n in the\tAttic ", "A Light in the Attic"),
+        ("Salt &amp; Iron", "Salt & Iron"),
+        ("Cafe\u0301", "Café"),
+        ("nul\x00 and \ud800 and \u202e", "nul and and"),
+        ("   ", None),
+        (None, None),
+        (12, "12"),
+    ],
+)
+def test_text_is_one_clean_line(found: Any, expected: str | None) -> None:
+    assert clean_text(found) == expected
+
+
+def test_markup_leaves_prose_but_not_its_signs() -> None:
+    assert clean_prose("<p>if a < b &lt;3<br/>then <b>bold</b></p><!-- no -->") == "if a < b <3 then bold"
+
+
+@given(st.text())
+def test_clean_text_is_stable_and_storable(text: str) -> None:
+    cleaned = clean_text(text)
+    assert cleaned is None or (cleaned.encode() and "\x00" not in cleaned and cleaned == " ".join(cleaned.split()))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("HTTP://Shop.Example:80/a/b.html#top", "http://shop.example/a/b.html"),
+        ("https://shop.example:443", "https://shop.example/"),
+        ("https://shop.example:8443/a?utm_source=x&id=3&gclid=y", "https://shop.example:8443/a?id=3"),
+        ("http://[::1]:8085/a", "http://[::1]:8085/a"),
+        ("http://127.0.0.1:42137/catalogue/a_1/index.html", "http://127.0.0.1:42137/catalogue/a_1/index.html"),
+    ],
+)
+def test_an_address_has_one_form(url: str, expected: str) -> None:
+    assert canonical_url(url) == expected
+    assert canonical_url(expected) == expected
+
+
+def test_the_host_is_no_part_of_a_page_s_identity() -> None:
+    assert canonical_path("http://a.example/x?id=1#y") == canonical_path("https://b.example:99/x?id=1&utm_medium=z")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://a/b", "javascript:alert(1)", "/x", "", "http://", "http://a b/", "http://a:x/", "http://a/" + "x" * 3000],
+)
+def test_what_is_no_web_address_is_rejected(url: str) -> None:
+    with pytest.raises(Unclean):
+        canonical_url(url)
+
+
+def test_a_picture_s_address_is_made_whole_or_left_out() -> None:
+    page = "http://shop.example/catalogue/a_1/index.html"
+    assert clean_image_url("../../media/a.jpg", page) == "http://shop.example/media/a.jpg"
+    assert clean_image_url("https://cdn.example/a.jpg", page) == "https://cdn.example/a.jpg"
+    assert clean_image_url("data:image/png;base64,xx", page) is None
+    assert clean_image_url(["a"], page) is None
+
+
+def test_an_item_becomes_an_offer(scraped: Any) -> None:
+    item = scraped.item(
+        1,
+        title="Salt &amp; Iron",
+        isbn="0-306-40615-2",
+        authors="Ada Quill; Ben Reed; ada quill",
+        category=["Books", "Poetry", " "],
+        rating="Four",
+        description="<p>Warm.</p>",
+        availability="In stock (3 available)",
+    )
+    offer = clean_item(item)
+    assert (offer.source, offer.source_key, offer.book_id) == ("shop", "upc-1", "isbn:9780306406157")
+    assert (offer.stock, offer.in_stock) == (3, True)
+    facts = offer.facts
+    assert (facts.title, facts.category, facts.rating, facts.description) == ("Salt & Iron", "Poetry", 4.0, "Warm.")
+    assert facts.authors == ("Ada Quill", "Ben Reed")
+
+
+def test_all_faults_of_an_item_are_named_at_once(scraped: Any) -> None:
+    item = scraped.item(1, title=" ", price="soon", rating="Eleven", colour="red")
+    with pytest.raises(Rejected) as rejected:
+        clean_item(item)
+    named = {(reason.field, reason.code) for reason in rejected.value.reasons}
+    assert named == {
+        ("title", "missing"),
+        ("price", "not_a_price"),
+        ("rating", "not_a_rating"),
+        ("'colour'", "unknown_field"),
+    }
+
+
+def test_what_is_too_long_is_rejected_and_its_message_is_short(scraped: Any) -> None:
+    with pytest.raises(Rejected) as rejected:
+        clean_item(scraped.item(1, title="x" * 5000, description="y" * 200_000))
+    assert {reason.field for reason in rejected.value.reasons} == {"title", "description"}
+    assert all(len(reason.message) < 300 for reason in rejected.value.reasons)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(RAW_FIELDS)), _json), st.text(max_size=60), st.text(max_size=20))
+def test_whatever_a_page_says_is_cleaned_or_rejected(payload: dict[str, Any], url: str, source: str) -> None:
+    item = RawItem.model_construct(
+        schema_version=1, run_id="r", item_number=1, source=source, url=url, payload=payload, traceparent=""
+    )
+    with suppress(Rejected):
+        offer = clean_item(item)
+        assert offer.facts.title
+        assert offer.model_dump_json().encode()

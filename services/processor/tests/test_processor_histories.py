@@ -1,0 +1,102 @@
+"""Whatever happens to a crawl on its way, the accounting adds up and the records come out the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+from bookwheel_contracts import RawItem, RunState, Verdict
+from bookwheel_processor.ingest import Ingest
+from bookwheel_stores.records import BookReader, RunStore
+from bookwheel_stores.records.tables import change, observation, quarantine, receipt
+from bookwheel_stores.streams import StreamEntry
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select
+
+ISBN = "0306406152"
+_quickly = settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # to explain takes minutes of tracing
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+_sightings = st.lists(
+    st.fixed_dictionaries(
+        {
+            "run": st.sampled_from(["run-1", "run-2"]),
+            "source": st.sampled_from(["shop", "rival"]),
+            "key": st.sampled_from(["a", "b"]),
+            "isbn": st.sampled_from([None, None, ISBN]),
+            "price": st.sampled_from(["£1.00", "£2.00", "£2.00", "nonsense"]),
+            "minute": st.integers(0, 5),
+        }
+    ),
+    max_size=14,
+)
+
+
+def _items(scraped: Any, sightings: list[dict[str, Any]]) -> list[RawItem]:
+    numbers: dict[str, int] = {}
+    items = []
+    for sighting in sightings:
+        numbers[sighting["run"]] = numbers.get(sighting["run"], 0) + 1
+        items.append(scraped.item(numbers[sighting["run"]], title="One", **sighting))
+    return items
+
+
+@_quickly
+@given(sightings=_sightings, data=st.data())
+def test_the_accounting_adds_up(
+    new_engine: Callable[[], Engine], scraped: Any, sightings: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    items = _items(scraped, sightings)
+    totals = {run: sum(1 for item in items if item.run_id == run) for run in ("run-1", "run-2")}
+    ends = [scraped.finished(run, scraped=total) for run, total in totals.items()]
+    once = scraped.entries(*items, *ends)
+    again = [StreamEntry(f"9{entry.id}", entry.body, 2) for entry in once]
+    deliveries = data.draw(st.permutations(once + data.draw(st.lists(st.sampled_from(again), max_size=6))))
+    size = data.draw(st.integers(1, 6))
+    engine = new_engine()
+    for at in range(0, len(deliveries), size):
+        Ingest(engine).take(deliveries[at : at + size])
+    for run_id, total in totals.items():
+        run = RunStore(engine).get(run_id)
+        assert run is not None
+        assert run.state is RunState.COMPLETE
+        assert run.counts.scraped == total == sum(getattr(run.counts, verdict.value) for verdict in Verdict)
+    _check_consistent(engine)
+
+
+@_quickly
+@given(sightings=_sightings, data=st.data())
+def test_batches_of_any_size_come_to_the_same_books(
+    new_engine: Callable[[], Engine], scraped: Any, sightings: list[dict[str, Any]], data: st.DataObject
+) -> None:
+    entries = scraped.entries(*_items(scraped, sightings))
+    whole, parted = new_engine(), new_engine()
+    Ingest(whole).take(entries)
+    size = data.draw(st.integers(1, 5))
+    for at in range(0, len(entries), size):
+        Ingest(parted).take(entries[at : at + size])
+    assert _contents(whole) == _contents(parted)
+
+
+def _contents(engine: Engine) -> list[dict[str, Any]]:
+    volatile = {"number", "revision", "last_changed", "first_seen"}
+    books = BookReader(engine).page(after_number=0, limit=99)
+    return sorted((book.model_dump(mode="json", exclude=volatile) for book in books), key=lambda book: book["id"])
+
+
+def _check_consistent(engine: Engine) -> None:
+    reader = BookReader(engine)
+    books = reader.page(after_number=0, limit=99)
+    assert len(books) == reader.count()
+    assert all(book.offers for book in books), "a living book has an offer"
+    offers = [(offer.source, offer.source_key) for book in books for offer in book.offers]
+    assert len(offers) == len(set(offers)), "an offer is of one book"
+    with engine.connect() as connection:
+        in_force = select(observation.c.offer_number).where(observation.c.superseded_at.is_(None))
+        assert sorted(connection.scalars(in_force)) == sorted(range(1, len(offers) + 1))
+        revisions = select(func.count() == func.max(change.c.revision)).group_by(change.c.book_number)
+        assert all(connection.scalars(revisions)), "each revision is one change"
+        quarantined = connection.scalar(select(func.count()).select_from(quarantine)) or 0
+        assert connection.scalar(select(func.count()).select_from(receipt)) >= quarantined

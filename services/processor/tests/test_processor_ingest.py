@@ -1,0 +1,270 @@
+"""What a batch makes of the records: verdicts, changes, observations, accounting."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
+from bookwheel_processor.ingest import Ingest, IngestResult
+from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
+from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.streams import StreamEntry
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
+
+
+def run_of(engine: Engine, run_id: str = "run-1") -> CrawlRun:
+    run = RunStore(engine).get(run_id)
+    assert run is not None
+    return run
+
+
+def counted(result: IngestResult) -> dict[Verdict, int]:
+    return dict(sum(result.verdicts.values(), start=Counter[Verdict]()))
+
+
+def test_a_crawl_becomes_books_and_its_accounting_adds_up(engine: Engine, scraped: Any) -> None:
+    result = Ingest(engine).take(
+        scraped.entries(
+            scraped.started(),
+            scraped.item(1, price="£51.77", availability="In stock (19 available)", rating="Three"),
+            scraped.item(2, price=None, availability="Out of stock"),
+            scraped.item(3, title=None),
+            scraped.finished(scraped=3),
+        )
+    )
+    assert counted(result) == {Verdict.ADDED: 2, Verdict.QUARANTINED: 1}
+    run = run_of(engine)
+    assert (run.state, run.counts.scraped, run.pages) == (RunState.COMPLETE, 3, 3)
+    book = BookReader(engine).get("shop:upc-1")
+    assert book is not None
+    assert (book.title, str(book.price.amount if book.price else ""), book.stock, book.rating) == (
+        "Book 1",
+        "51.77",
+        19,
+        3,
+    )
+    assert book.revision == 1
+    assert [offer.source_key for offer in book.offers] == ["upc-1"]
+    assert [(change.kind, change.run_id) for change in ChangeFeed(engine).read(after=0, limit=9)] == [
+        (ChangeKind.ADDED, "run-1")
+    ] * 2
+
+
+def test_crawling_an_unchanged_shop_again_changes_nothing_but_last_seen(engine: Engine, scraped: Any) -> None:
+    reader = BookReader(engine)
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(*(scraped.item(n) for n in range(1, 6))))
+    before, fingerprint = reader.get("shop:upc-1"), reader.fingerprint()
+    result = ingest.take(scraped.entries(*(scraped.item(n, run="run-2", minute=60) for n in range(1, 6))))
+    assert counted(result) == {Verdict.UNCHANGED: 5}
+    assert result.last_change == 0
+    after = reader.get("shop:upc-1")
+    assert before is not None
+    assert after is not None
+    assert after.last_seen - before.last_seen == timedelta(minutes=60)
+    assert (after.revision, after.last_changed, reader.fingerprint()) == (1, before.last_changed, fingerprint)
+    assert len(reader.observations("shop:upc-1", limit=9)) == 1
+
+
+def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped: Any) -> None:
+    reader = BookReader(engine)
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.item(1, price="£10.00")))
+    result = ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=5, price="£9.50")))
+    assert counted(result) == {Verdict.MODIFIED: 1}
+    change = reader.changes("shop:upc-1", limit=1)[0]
+    assert (change.kind, change.fields, change.revision) == (ChangeKind.MODIFIED, ("offers", "price"), 2)
+    prices = [str(seen.price.amount) for seen in reader.observations("shop:upc-1", limit=9) if seen.price]
+    assert prices == ["9.50", "10.00"]
+
+
+def test_a_changed_description_is_no_observation(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.item(1, description="old")))
+    ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=5, description="new")))
+    assert BookReader(engine).changes("shop:upc-1", limit=1)[0].fields == ("description",)
+    assert len(BookReader(engine).observations("shop:upc-1", limit=9)) == 1
+
+
+def test_the_same_items_delivered_again_are_nothing_at_all(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    entries = scraped.entries(
+        scraped.started(), scraped.item(1), scraped.item(2, title=None), scraped.finished(scraped=2)
+    )
+    ingest.take(entries)
+    before = run_of(engine)
+    again = ingest.take([StreamEntry(entry.id, entry.body, 2) for entry in entries])
+    assert (counted(again), again.redelivered) == ({}, 2)
+    assert run_of(engine) == before
+    assert QuarantineStore(engine).count() == 1
+    republished = scraped.entries(scraped.item(1), scraped.item(2, title=None))  # under entry ids of their own
+    assert ingest.take(republished + republished).redelivered == 4
+    assert run_of(engine) == before
+    assert QuarantineStore(engine).count() == 1
+
+
+def test_an_offer_twice_in_a_run_is_a_duplicate(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    items = [
+        scraped.item(1),
+        scraped.item(2, key="upc-1", title="Book 1"),
+        scraped.item(3, key="upc-1", title="Book 1"),
+    ]
+    assert counted(ingest.take(scraped.entries(*items[:2]))) == {Verdict.ADDED: 1, Verdict.DUPLICATE: 1}
+    assert counted(ingest.take(scraped.entries(items[2]))) == {Verdict.DUPLICATE: 1}
+
+
+def test_an_offer_that_says_something_new_in_one_run_is_modified(engine: Engine, scraped: Any) -> None:
+    items = [scraped.item(1, price="£1"), scraped.item(2, key="upc-1", title="Book 1", price="£2", minute=1)]
+    assert counted(Ingest(engine).take(scraped.entries(*items))) == {Verdict.ADDED: 1, Verdict.MODIFIED: 1}
+    assert len(BookReader(engine).observations("shop:upc-1", limit=9)) == 2
+
+
+def test_what_arrives_late_does_not_undo_what_is_newer(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=10, price="£2")))
+    late = ingest.take(scraped.entries(scraped.item(1, run="run-1", minute=5, price="£1")))
+    assert counted(late) == {Verdict.DUPLICATE: 1}
+    book = BookReader(engine).get("shop:upc-1")
+    assert book is not None
+    assert book.price is not None
+    assert str(book.price.amount) == "2.00"
+
+
+def test_one_isbn_in_two_shops_is_one_book_with_two_offers(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.item(1, isbn="0306406152", price="£8", availability="In stock (1 available)")))
+    other = scraped.item(
+        1,
+        run="run-2",
+        source="rival",
+        key="r-1",
+        isbn="9780306406157",
+        price="£7",
+        availability="In stock (2 available)",
+    )
+    assert counted(ingest.take(scraped.entries(other))) == {Verdict.ADDED: 1}
+    book = BookReader(engine).get("isbn:9780306406157")
+    assert book is not None
+    assert [offer.source for offer in book.offers] == ["rival", "shop"]
+    assert (str(book.price.amount if book.price else ""), book.stock, book.revision) == ("7.00", 3, 2)
+    assert BookReader(engine).count() == 1
+
+
+def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: Engine, scraped: Any) -> None:
+    reader = BookReader(engine)
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.item(1)))
+    result = ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=1, isbn="0306406152")))
+    assert counted(result) == {Verdict.MODIFIED: 1}
+    assert reader.get("shop:upc-1") is None
+    assert reader.changes("shop:upc-1", limit=1)[0].kind is ChangeKind.REMOVED
+    assert reader.get("isbn:9780306406157") is not None
+    assert len(reader.observations("isbn:9780306406157", limit=9)) == 1, "its history moves along"
+    back = ingest.take(scraped.entries(scraped.item(1, run="run-3", minute=2)))
+    assert counted(back) == {Verdict.MODIFIED: 1}
+    restored = reader.get("shop:upc-1")
+    assert restored is not None
+    assert reader.changes("shop:upc-1", limit=1)[0].kind is ChangeKind.RESTORED
+    assert restored.revision == 3
+    assert reader.count() == 1
+
+
+def test_the_end_of_a_run_may_arrive_before_its_items(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.finished(scraped=2)))
+    assert run_of(engine).state is RunState.RUNNING
+    assert run_of(engine).counts.scraped == 2
+    ingest.take(scraped.entries(scraped.item(2)))
+    assert run_of(engine).state is RunState.RUNNING
+    ingest.take(scraped.entries(scraped.item(1), scraped.started()))
+    assert run_of(engine).state is RunState.COMPLETE
+
+
+def test_a_run_that_goes_on_after_its_end_ends_again(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    ingest.take(scraped.entries(scraped.started(), scraped.item(1), scraped.finished(scraped=1, minute=1)))
+    ingest.take(scraped.entries(scraped.started(minute=2)))
+    assert run_of(engine).state is RunState.RUNNING
+    ingest.take(scraped.entries(scraped.item(2), scraped.finished(scraped=2, minute=3)))
+    ingest.take(scraped.entries(scraped.finished(scraped=1, minute=1)))
+    assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 2)
+
+
+def test_a_run_is_searchable_once_the_index_has_its_last_change(engine: Engine, scraped: Any) -> None:
+    Ingest(engine).take(scraped.entries(scraped.item(1), scraped.finished(scraped=1)))
+    assert not run_of(engine).searchable
+    ChangeFeed(engine).advance("search", ChangeFeed(engine).head())
+    assert run_of(engine).searchable
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[1, 2]",
+        b'{"kind": "letter"}',
+        b'{"kind": "item", "run_id": "' + b"x" * 100_000,
+        b'{"kind":"item","title":"\\ud800"}',
+        b"[" * 100_000,
+        b'{"kind":"run_started","run_id":"\\u0000","source":"s","start_url":"","started_at":0,"traceparent":""}',
+    ],
+)
+def test_what_cannot_be_read_is_quarantined_beside_the_others(engine: Engine, scraped: Any, body: bytes) -> None:
+    entries = scraped.entries(body, scraped.item(1))
+    Ingest(engine).take(entries)
+    Ingest(engine).take(entries)
+    assert BookReader(engine).count() == 1
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert kept.run_id is None
+    assert kept.reasons[0].field == "entry"
+
+
+def test_an_unreadable_item_that_tells_its_run_counts_in_it(engine: Engine, scraped: Any) -> None:
+    broken = scraped.item(2).model_dump_json().replace('"payload":{', '"payload":[{').encode()
+    Ingest(engine).take(scraped.entries(scraped.item(1), broken, scraped.finished(scraped=2)))
+    run = run_of(engine)
+    assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 1, 1)
+
+
+def test_a_payload_cannot_pose_as_another_run_s_item(engine: Engine, scraped: Any) -> None:
+    forged = b'{"kind":"item","payload":{"run_id":"run-9","item_number":1,"source":"s"},"broken":true}'
+    Ingest(engine).take(scraped.entries(forged))
+    assert RunStore(engine).get("run-9") is None
+
+
+def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped: Any) -> None:
+    [entry] = scraped.entries(scraped.item(1))
+    Ingest(engine).take([StreamEntry(entry.id, entry.body, 6)])
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert kept.reasons[0].code == "poison"
+    assert run_of(engine).counts.quarantined == 1
+
+
+def test_a_batch_that_the_database_refuses_leaves_nothing_behind(engine: Engine, scraped: Any) -> None:
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("INSERT INTO change"):
+            raise OperationalError(statement, {}, Exception("disk full"))
+
+    entries = scraped.entries(scraped.started(), scraped.item(1), scraped.item(2, title=None))
+    event.listen(engine, "before_cursor_execute", refuse)
+    with pytest.raises(OperationalError):
+        Ingest(engine).take(entries)
+    event.remove(engine, "before_cursor_execute", refuse)
+    assert RunStore(engine).get("run-1") is None
+    assert QuarantineStore(engine).count() == 0
+    assert counted(Ingest(engine).take(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}
+
+
+def test_an_empty_batch_is_nothing(engine: Engine) -> None:
+    assert counted(Ingest(engine).take([])) == {}
+
+
+def test_many_items_of_many_runs_go_through_at_once(engine: Engine, scraped: Any) -> None:
+    items = [scraped.item(n, run=f"run-{n % 7}", source=f"shop-{n % 3}") for n in range(1, 3001)]
+    assert counted(Ingest(engine).take(scraped.entries(*items))) == {Verdict.ADDED: 3000}
+    assert BookReader(engine).count() == 3000
