@@ -23,8 +23,8 @@ def fill(client: SuiteClient, progress: Progress) -> None:
         if run.state is not RunState.COMPLETE:
             raise LocalError("the crawl of the demo shop did not complete; see: make logs SERVICE=scraper")
     if not has_model(client):
-        run = train(client, progress)
-        progress.done(f"trained a first model: {run['verdict']}")
+        trained = train(client, progress)
+        progress.done(f"trained a first model: {trained['verdict']}")
     wait_until_served(client, progress)
 
 
