@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cached_property, partial
 
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.http import create_app
@@ -14,7 +15,7 @@ from fastapi import FastAPI
 from bookwheel_ml.champion import ChampionWatch
 from bookwheel_ml.prediction_log import PredictionLog
 from bookwheel_ml.registry_process import RegistryProcess
-from bookwheel_ml.routes import predictions
+from bookwheel_ml.routes import models, predictions, training_data, training_runs
 from bookwheel_ml.services import Services
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training_runs import TrainingRuns
@@ -30,17 +31,25 @@ def create_ml_app(settings: MlSettings) -> FastAPI:
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
         readiness={},
     )
-    app.include_router(predictions.router, prefix=PREFIX)
+    for routes in (predictions, models, training_data, training_runs):
+        app.include_router(routes.router, prefix=PREFIX)
     return app
 
 
-def _send_training(redis_url: str) -> Callable[[str], None]:
-    def send(run_id: str) -> None:
-        from bookwheel_ml.trainer import create_celery, send_training  # noqa: PLC0415 - Celery, when first needed
+class _TrainingQueue:
+    """Imports Celery when a training run is first asked for: a service that only predicts starts without it."""
 
-        send_training(create_celery(redis_url), run_id)
+    def __init__(self, redis_url: str) -> None:
+        self._redis_url = redis_url
 
-    return send
+    @cached_property
+    def _send(self) -> Callable[[str], None]:
+        from bookwheel_ml.trainer import create_celery, send_training  # noqa: PLC0415 - see above
+
+        return partial(send_training, create_celery(self._redis_url))
+
+    def __call__(self, run_id: str) -> None:
+        self._send(run_id)
 
 
 @asynccontextmanager
@@ -60,7 +69,7 @@ async def running_services(settings: MlSettings) -> AsyncIterator[Services]:
             registry=registry,
             champion=champion,
             prediction_log=log,
-            training_runs=TrainingRuns(redis, _send_training(settings.redis_url)),
+            training_runs=TrainingRuns(redis, _TrainingQueue(settings.redis_url)),
         )
     finally:
         watching.cancel()

@@ -15,10 +15,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from bookwheel_ml.evaluate import EvaluationReport
-from bookwheel_ml.registry import CHALLENGER, CHAMPION, MODEL_NAME, ModelVersion, UnknownPage
+from bookwheel_ml.registry import CHALLENGER, CHAMPION, MODEL_NAME, ModelVersion
 
 EXPERIMENT = "bookwheel-rating"
 _SQLITE = "sqlite:///"
+_MOST_VERSIONS = 10_000
 _UNKNOWN_VERSION = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
 
 
@@ -58,19 +59,14 @@ class MlflowRegistry:
         into.mkdir(parents=True, exist_ok=True)
         return Path(download_artifacts(source, dst_path=str(into), tracking_uri=self._uri))
 
-    def versions(self, *, limit: int, page: str | None) -> tuple[list[ModelVersion], str | None]:
-        """Newest first, and the token of the next page. Raises UnknownPage."""
-        try:
-            found = self._client.search_model_versions(
-                f"name='{MODEL_NAME}'", max_results=limit, order_by=["version_number DESC"], page_token=page
-            )
-        except MlflowException as error:
-            if page is not None and error.error_code == ErrorCode.Name(INVALID_PARAMETER_VALUE):
-                raise UnknownPage(page) from error
-            raise
+    def versions(self, *, limit: int, below: int | None) -> tuple[list[ModelVersion], int]:
+        """Newest first, those below a version, and how many there are in all, up to 10,000."""
+        found = self._client.search_model_versions(
+            f"name='{MODEL_NAME}'", max_results=_MOST_VERSIONS, order_by=["version_number DESC"]
+        )
+        page = [version for version in found if below is None or int(version.version) < below]
         aliases = self._aliases()
-        token = found.token.decode() if isinstance(found.token, bytes) else found.token  # bytes from a SQL registry
-        return [_model_version(version, aliases) for version in found], token or None
+        return [_model_version(version, aliases) for version in page[:limit]], len(found)
 
     def version(self, version: str) -> ModelVersion | None:
         try:

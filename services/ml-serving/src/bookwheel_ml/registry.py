@@ -11,10 +11,6 @@ MODEL_NAME = "bookwheel-rating"
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
-class UnknownPage(Exception):
-    """The page token is not one of the registry's."""
-
-
 class ModelVersion(BaseModel):
     """One registered model. `aliases` may hold `champion` or `challenger`."""
 
@@ -38,8 +34,8 @@ class Registry(Protocol):
     def download(self, version: str, into: Path) -> Path:
         """Copies a version's files below `into`; the folder that holds them."""
 
-    def versions(self, *, limit: int, page: str | None) -> tuple[list[ModelVersion], str | None]:
-        """Newest first, and the token of the next page. Raises UnknownPage."""
+    def versions(self, *, limit: int, below: int | None) -> tuple[list[ModelVersion], int]:
+        """Newest first, those below a version, and how many there are in all."""
 
     def version(self, version: str) -> ModelVersion | None:
         """None where there is no such version."""

@@ -7,27 +7,33 @@ as long.
 import asyncio
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import cache, partial
-from typing import Concatenate, ParamSpec, TypeVar
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from bookwheel_contracts.problems import Unavailable
 
-from bookwheel_ml.registry import Registry, UnknownPage
+from bookwheel_ml.registry import Registry
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True, slots=True)
+class _Child:
+    process: SpawnProcess
+    connection: Connection
+
+
 class RegistryProcess:
-    """One child, started at the first question and again after it died."""
+    """One child, started at the first question and again after it died. One question at a time."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._pool: ProcessPoolExecutor | None = None
+        self._child: _Child | None = None
+        self._lock = asyncio.Lock()
 
     async def ask(
         self,
@@ -35,53 +41,72 @@ class RegistryProcess:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Answer:
-        """Calls a method of `Registry` in the child. Raises UnknownPage, or Unavailable while the registry is away."""
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _end_with_parent)
-        try:
-            asked = partial(_answer, self._uri, question, *arguments, **named)
-            return await asyncio.wrap_future(self._pool.submit(asked))
-        except BrokenProcessPool as error:
-            self._pool = None
-            raise Unavailable("The model registry's process ended; it is started again.", retry_after=5) from error
+        """Calls a method of `Registry` in the child. Raises Unavailable while the registry is away."""
+        async with self._lock:
+            try:
+                found = await asyncio.to_thread(self._exchange, (question.__name__, arguments, named))
+            except (EOFError, OSError) as error:
+                self.close()
+                raise Unavailable("The model registry's process ended; it is started again.", retry_after=5) from error
+            except asyncio.CancelledError:
+                self.close()  # else its answer to this question would be taken for the answer to the next
+                raise
+        if isinstance(found, _Failure):
+            raise Unavailable(f"The model registry can't be asked: {found.reason}", retry_after=5)
+        answer: Answer = found
+        return answer
 
     def close(self) -> None:
-        if self._pool is not None:
-            for process in multiprocessing.active_children():
-                process.terminate()
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        """Does not wait for a question under way."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.process.kill()
+            child.process.join()
+
+    def _exchange(self, question: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
+        connection = self._running().connection
+        connection.send(question)
+        return connection.recv()
+
+    def _running(self) -> _Child:
+        if self._child is None:
+            context = multiprocessing.get_context("spawn")
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_answer_questions, args=(theirs, self._uri), daemon=True)
+            process.start()
+            theirs.close()  # so that a dead child is the end of the pipe, as a dead parent is for the child
+            self._child = _Child(process, ours)
+        return self._child
 
 
-def _end_with_parent() -> None:
-    """A killed parent must not leave its child behind."""
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An error as text: MLflow's own may not survive the way between processes."""
 
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-        os._exit(0)
-
-    threading.Thread(target=wait, daemon=True).start()
+    reason: str
 
 
-@cache
-def _registry(uri: str) -> Registry:
-    from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - in the child only: this is its purpose
+def _answer_questions(connection: Connection, uri: str) -> None:
+    """The child's whole life. It gives way to those who answer requests, and ends with its parent."""
+    os.nice(5)
+    registry: Registry | None = None
+    while True:
+        try:
+            name, arguments, named = connection.recv()
+        except EOFError:
+            return
+        try:
+            registry = registry or _open(uri)
+            answer = getattr(registry, name)(*arguments, **named)
+        except Exception as error:  # noqa: BLE001 - every failure is the answer
+            answer = _Failure(f"{type(error).__name__}: {error}")
+        try:
+            connection.send(answer)
+        except BrokenPipeError:
+            return
+
+
+def _open(uri: str) -> Registry:
+    from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - here alone: this is the child's purpose
 
     return MlflowRegistry(uri)
-
-
-def _answer(
-    uri: str,
-    question: Callable[Concatenate[Registry, Arguments], Answer],
-    *arguments: Arguments.args,
-    **named: Arguments.kwargs,
-) -> Answer:
-    try:
-        method: Callable[Arguments, Answer] = getattr(_registry(uri), question.__name__)
-        return method(*arguments, **named)
-    except UnknownPage:
-        raise
-    except Exception as error:  # noqa: BLE001 - MLflow's errors are many, and may not survive being pickled
-        raise Unavailable(f"The model registry can't be asked: {type(error).__name__}: {error}") from None

@@ -1,9 +1,11 @@
 """What the routes of a running service share."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from bookwheel_stores.records import BookReader
 from fastapi import Request
+from pydantic import BaseModel
 
 from bookwheel_ml.champion import ChampionWatch
 from bookwheel_ml.prediction_log import PredictionLog
@@ -24,3 +26,10 @@ def services(request: Request) -> Services:
     """A FastAPI dependency."""
     found: Services = request.app.state.services
     return found
+
+
+class Total(BaseModel):
+    """How many items a list has over all its pages."""
+
+    value: int
+    relation: Literal["eq", "gte"] = "eq"

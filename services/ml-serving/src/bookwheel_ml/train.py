@@ -11,7 +11,8 @@ from bookwheel_ml.features import FloatMatrix
 from bookwheel_ml.intervals import Calibration, calibrate
 
 TREES = 200
-_LEAST_LEAF = 5
+_LEAST_LEAF = 8
+_MOST_FEATURES = 0.4
 _MOST_LEAVES = 1_000  # a tree's size stays bounded, and with it a prediction's time, however large the catalogue
 
 
@@ -25,7 +26,7 @@ class FittedForest:
 def fit_forest(matrix: FloatMatrix, ratings: npt.NDArray[np.float64], *, trees: int = TREES) -> FittedForest:
     """Deterministic: the same rows in the same order give the same forest."""
     least_leaf = max(_LEAST_LEAF, len(ratings) // _MOST_LEAVES)
-    forest = RandomForestRegressor(trees, min_samples_leaf=least_leaf, max_features=0.4, random_state=1588)
+    forest = RandomForestRegressor(trees, min_samples_leaf=least_leaf, max_features=_MOST_FEATURES, random_state=1588)
     forest.fit(matrix, ratings)
     scores, judged = _unseen_scores(forest, matrix)
     return FittedForest(forest, least_leaf, calibrate(scores[judged], ratings[judged]))

@@ -8,6 +8,8 @@ from bookwheel_stores.records import BookReader, connect_database
 from bookwheel_stores.streams import connect_redis
 from celery import Celery
 from celery.signals import setup_logging
+from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisAway
 
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training_runs import TrainingRuns
@@ -42,8 +44,11 @@ def create_celery(redis_url: str) -> Celery:
 
 
 def send_training(celery: Celery, run_id: str) -> None:
-    """Raises kombu.exceptions.OperationalError while Redis is away."""
-    celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False)
+    """Raises redis.RedisError while Redis is away, as everything else here does."""
+    try:
+        celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False)
+    except OperationalError as error:
+        raise RedisAway(str(error)) from error
 
 
 def create_trainer(settings: MlSettings) -> Celery:

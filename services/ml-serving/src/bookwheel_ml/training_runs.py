@@ -1,13 +1,16 @@
 """The state of training runs, in Redis: asked for by the API, moved on by the trainer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import uuid4
 
 from bookwheel_contracts.model import Contract, Timestamp
+from bookwheel_contracts.problems import Unavailable
 from redis import Redis
+from redis.exceptions import RedisError
 
 KEPT_SECONDS = 30 * 24 * 3600
 MOST_ATTEMPTS = 3
@@ -38,14 +41,14 @@ class TrainingRun(Contract):
 
 
 class TrainingRuns:
-    """Kept for 30 days. Raises redis.RedisError while Redis is away."""
+    """Kept for 30 days."""
 
     def __init__(self, redis: "Redis", send: Callable[[str], None]) -> None:
         self._redis = redis
         self._send = send
 
     def request(self, *, requested_by: str, traceparent: str) -> TrainingRun:
-        """Writes the run down, then hands it to the trainer."""
+        """Writes the run down, then hands it to the trainer. Raises Unavailable while Redis is away."""
         run = TrainingRun(
             id=uuid4().hex,
             state=TrainingState.QUEUED,
@@ -53,12 +56,15 @@ class TrainingRuns:
             requested_at=datetime.now(UTC),
             traceparent=traceparent,
         )
-        self._write(run)
-        self._send(run.id)
+        with _redis_needed():
+            self._write(run)
+            self._send(run.id)
         return run
 
     def get(self, run_id: str) -> TrainingRun | None:
-        found: Any = self._redis.get(_key(run_id))
+        """Raises Unavailable while Redis is away."""
+        with _redis_needed():
+            found: Any = self._redis.get(_key(run_id))
         return TrainingRun.model_validate_json(found) if found else None
 
     def start(self, run_id: str) -> TrainingRun | None:
@@ -89,6 +95,14 @@ class TrainingRuns:
 
     def _write(self, run: TrainingRun) -> None:
         self._redis.set(_key(run.id), run.model_dump_json(), ex=KEPT_SECONDS)
+
+
+@contextmanager
+def _redis_needed() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise Unavailable("Training runs can't be reached right now.", retry_after=5) from error
 
 
 def _key(run_id: str) -> str:

@@ -1,0 +1,148 @@
+"""Rows of a prediction request: a bad one fails alone, whatever it is."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import Book, PredictionRecord
+from bookwheel_ml.champion import Champion
+from bookwheel_ml.dataset import read_datasets
+from bookwheel_ml.model import DEFINITION_FILE, ONNX_FILE, load_model
+from bookwheel_ml.predictions import Answers, PredictionAnswer, predict
+from bookwheel_ml.training import train_model
+from bookwheel_stores.records import BookReader
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+MakeBooks = Callable[..., list[Book]]
+_TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+_GOOD = {"category": "Poetry", "price": {"amount": "12.50", "currency": "GBP"}, "stock": 3}
+
+
+@pytest.fixture(scope="module")
+def champion(book_reader: BookReader, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    folder: Path = tmp_path_factory.mktemp("model")
+    trained = train_model(*read_datasets(book_reader), trees=30)
+    (folder / ONNX_FILE).write_bytes(trained.onnx.SerializeToString())
+    (folder / DEFINITION_FILE).write_text(trained.definition.model_dump_json())
+    return Champion("bookwheel-rating", "7", load_model(folder))
+
+
+@pytest.fixture
+def answer(champion: Champion, book_reader: BookReader) -> Callable[[list[Any]], Answers]:
+    def ask(rows: list[Any]) -> Answers:
+        return predict(rows, champion=champion, books=book_reader, subject="tester", traceparent=_TRACEPARENT)
+
+    return ask
+
+
+Ask = Callable[[list[Any]], Answers]
+
+
+def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(answer: Ask, make_books: MakeBooks) -> None:
+    book = make_books(400)[4]
+    assert book.price is not None
+    fields = {
+        "title": book.title,
+        "category": book.category,
+        "description": book.description,
+        "price": {"amount": str(book.price.amount), "currency": "GBP"},
+        "stock": book.stock,
+    }
+    by_id, by_fields = answer([{"book_id": book.id}, fields]).body["predictions"]
+    assert by_id["book_id"] == book.id
+    assert by_fields["book_id"] is None
+    assert by_id["rating"] == by_fields["rating"]
+    assert 0 <= by_id["low"] <= by_id["rating"] <= by_id["high"] <= 5
+
+
+@pytest.mark.parametrize(
+    ("row", "code", "fault"),
+    [
+        ({"book_id": "demo:nowhere"}, "not_found", ""),
+        ({}, "invalid_row", "needs a book_id"),
+        ({"category": None}, "invalid_row", "needs a book_id"),
+        ({"book_id": "demo:000001", "stock": 3}, "invalid_row", "not both"),
+        ({"colour": "red"}, "invalid_row", "colour"),
+        ({**_GOOD, "stock": -1}, "invalid_row", "stock"),
+        ({**_GOOD, "stock": "3"}, "invalid_row", "stock"),
+        ({**_GOOD, "stock": True}, "invalid_row", "stock"),
+        ({**_GOOD, "stock": 10**30}, "invalid_row", "stock"),
+        ({**_GOOD, "price": {"amount": "NaN", "currency": "GBP"}}, "invalid_row", "price.amount"),
+        ({**_GOOD, "price": {"amount": float("inf"), "currency": "GBP"}}, "invalid_row", "price.amount"),
+        ({**_GOOD, "price": {"amount": "-1", "currency": "GBP"}}, "invalid_row", "price.amount"),
+        ({**_GOOD, "price": {"amount": "1", "currency": "pounds"}}, "invalid_row", "price.currency"),
+        ({**_GOOD, "price": 3}, "invalid_row", "price"),
+        ({**_GOOD, "description": "x" * 100_001}, "invalid_row", "description"),
+        ({**_GOOD, "description": "\ud800"}, "invalid_row", "description"),
+        ({"book_id": "\ud800"}, "invalid_row", "book_id"),
+        ({"book_id": "a\x00b"}, "invalid_row", "book_id"),
+        ({"book_id": ""}, "invalid_row", "book_id"),
+        ({"book_id": "x" * 513}, "invalid_row", "book_id"),
+        ({"book_id": 17}, "invalid_row", "book_id"),
+        ("demo:000001", "invalid_row", "object"),
+        (None, "invalid_row", "object"),
+        ([_GOOD], "invalid_row", "object"),
+    ],
+)
+def test_a_bad_row_fails_alone_with_its_reason(answer: Ask, row: Any, code: str, fault: str) -> None:
+    first, bad, last = answer([_GOOD, row, _GOOD]).body["predictions"]
+    assert first["rating"] == last["rating"] is not None
+    assert (first["index"], bad["index"], last["index"]) == (0, 1, 2)
+    assert bad["error"]["code"] == code
+    assert fault in bad["error"]["detail"]
+    assert bad["rating"] is bad["low"] is bad["high"] is bad["prediction_id"] is None
+    assert first["error"] is last["error"] is None
+
+
+def test_a_thousand_bad_rows_are_a_thousand_errors_and_no_record(answer: Ask) -> None:
+    answers = answer([None] * 1_000)
+    assert all(one["error"] for one in answers.body["predictions"])
+    assert answers.records == []
+
+
+def test_missing_facts_are_no_error(answer: Ask) -> None:
+    (only,) = answer([{"title": "Nothing else is known"}]).body["predictions"]
+    assert only["error"] is None
+    assert only["rating"] is not None
+
+
+def test_every_prediction_leaves_a_record_that_keeps_the_contract(answer: Ask, champion: Champion) -> None:
+    answers = answer([_GOOD, None, {"book_id": "demo:000002"}])
+    before = datetime.now(UTC)
+    records = [PredictionRecord.model_validate_json(record.body()) for record in answers.records]
+    given = [one for one in answers.body["predictions"] if one["error"] is None]
+    assert [record.prediction_id for record in records] == [one["prediction_id"] for one in given]
+    assert [record.book_id for record in records] == [None, "demo:000002"]
+    for record, one in zip(records, given, strict=True):
+        assert (record.rating, record.low, record.high) == (one["rating"], one["low"], one["high"])
+        assert (record.model_name, record.model_version) == ("bookwheel-rating", "7")
+        assert (record.subject, record.traceparent) == ("tester", _TRACEPARENT)
+        assert len(record.features) == len(champion.model.definition.features.names)
+        assert abs((before - record.predicted_at).total_seconds()) < 5
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+_ROWS = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("book_id", "title", "authors", "category", "description", "language", "price", "stock"), _JSON
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(_JSON | _ROWS, min_size=1, max_size=5))
+def test_any_json_at_all_gets_a_well_formed_answer(answer: Ask, rows: list[Any]) -> None:
+    body = answer(rows).body
+    checked = PredictionAnswer.model_validate_json(json.dumps(body))
+    assert len(checked.predictions) == len(rows)
+    for one in checked.predictions:
+        assert (one.rating is None) == (one.error is not None)

@@ -1,0 +1,211 @@
+"""The registry: who is champion, how models get there and back, and how the serving process follows."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bookwheel_contracts import Book
+from bookwheel_contracts.problems import Unavailable
+from bookwheel_ml.champion import ChampionWatch
+from bookwheel_ml.dataset import read_datasets
+from bookwheel_ml.mlflow_registry import MlflowRegistry
+from bookwheel_ml.model import load_model
+from bookwheel_ml.registry import CHALLENGER, CHAMPION, Registry
+from bookwheel_ml.registry_process import RegistryProcess
+from bookwheel_ml.training import train_and_register
+from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_testing.servers import wait_until
+
+MakeBooks = Callable[..., list[Book]]
+FillRecords = Callable[[Path, list[Book]], str]
+_TREES = 20
+
+
+@pytest.fixture(scope="module")
+def registry_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Making MLflow's tables takes seconds: the tests of this file share a registry, and state what they start from."""
+    return f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.sqlite'}"
+
+
+@pytest.fixture(scope="module")
+def registry_process(registry_uri: str) -> Iterator[RegistryProcess]:
+    process = RegistryProcess(registry_uri)
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def poor_reader(tmp_path: Path, make_books: MakeBooks, fill_records: FillRecords) -> Iterator[BookReader]:
+    """The same held-out books as `book_reader` has, but training books whose ratings say the opposite."""
+    books = make_books(400)
+    training, _ = read_datasets(_Pages(books))  # type: ignore[arg-type]
+    learned = set(training.book_ids)
+    upside_down = [
+        book.model_copy(update={"rating": 6 - (book.rating or 0)}) if book.id in learned else book for book in books
+    ]
+    engine = connect_database(fill_records(tmp_path, upside_down))
+    yield BookReader(engine)
+    engine.dispose()
+
+
+class _Pages:
+    def __init__(self, books: list[Book]) -> None:
+        self._books = books
+
+    def page(self, *, after_number: int, limit: int) -> list[Book]:
+        return [book for book in self._books if book.number > after_number][:limit]
+
+
+def test_a_model_comes_back_from_the_registry_as_it_was_trained(
+    registry_uri: str, book_reader: BookReader, tmp_path: Path
+) -> None:
+    registry = MlflowRegistry(registry_uri)
+    made = train_and_register(book_reader, registry, trees=_TREES)
+    assert made.aliases == (CHAMPION,)
+    assert registry.champion() == made.version
+    assert registry.version(made.version) == made
+    model = load_model(registry.download(made.version, tmp_path))
+    training, held_out = read_datasets(book_reader)
+    assert model.definition.data_fingerprint == made.data_fingerprint == training.fingerprint()
+    errors = model.predict(held_out.facts).rating - held_out.ratings
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(made.report.model.rmse)
+    assert sum(model.definition.importances) == pytest.approx(1)
+
+
+def test_a_worse_model_is_a_challenger_and_an_equal_one_the_new_champion(
+    registry_uri: str, book_reader: BookReader, poor_reader: BookReader
+) -> None:
+    registry = MlflowRegistry(registry_uri)
+    champion = train_and_register(book_reader, registry, trees=_TREES)
+    worse = train_and_register(poor_reader, registry, trees=_TREES)
+    assert (worse.aliases, registry.champion()) == ((CHALLENGER,), champion.version)
+    again = train_and_register(book_reader, registry, trees=_TREES)
+    assert (again.aliases, registry.champion()) == ((CHAMPION,), again.version)
+    registry.give_alias(CHAMPION, worse.version)
+    crowned = registry.version(worse.version)
+    assert crowned is not None
+    assert crowned.aliases == (CHAMPION,)
+
+
+def test_a_champion_that_no_longer_loads_is_replaced(
+    registry_uri: str, book_reader: BookReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = MlflowRegistry(registry_uri)
+    first = train_and_register(book_reader, registry, trees=_TREES)
+    monkeypatch.setattr("bookwheel_ml.training.load_model", _refuse)
+    assert train_and_register(book_reader, registry, trees=_TREES).aliases == (CHAMPION,)
+    assert registry.champion() != first.version
+
+
+def _refuse(_folder: Path) -> None:
+    raise ValueError("of an older form")
+
+
+def test_versions_are_paged_newest_first(registry_uri: str, book_reader: BookReader) -> None:
+    registry = MlflowRegistry(registry_uri)
+    for _ in range(3):
+        newest = int(train_and_register(book_reader, registry, trees=10).version)
+    page, total = registry.versions(limit=2, below=None)
+    assert [int(version.version) for version in page] == [newest, newest - 1]
+    assert total >= 3
+    assert int(registry.versions(limit=1, below=newest - 1)[0][0].version) == newest - 2
+    assert registry.versions(limit=5, below=1) == ([], total)
+    assert registry.version(str(newest + 1)) is None
+
+
+async def test_the_watch_follows_the_champion_and_remembers_it(
+    registry_uri: str, registry_process: RegistryProcess, book_reader: BookReader, tmp_path: Path
+) -> None:
+    registry = MlflowRegistry(registry_uri)
+    first = train_and_register(book_reader, registry, trees=_TREES)
+    watch = ChampionWatch(registry_process, cache=tmp_path, poll_seconds=60)
+    with pytest.raises(Unavailable, match="No model"):
+        _ = watch.current
+    with pytest.raises(Unavailable, match="not answered yet"):
+        await watch.check()
+    await watch.look()
+    await watch.check()
+    before = watch.current
+    assert before.version == first.version
+    second = train_and_register(book_reader, registry, trees=_TREES)
+    await watch.look()
+    assert (before.version, watch.current.version) == (first.version, second.version)
+    assert [name for name in os.listdir(tmp_path) if "version" in name] == [f"version-{second.version}"]  # noqa: PTH208 - a loop may call it
+
+    restarted = ChampionWatch(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
+    restarted.restore()
+    await restarted.check()
+    assert restarted.current.version == second.version
+    assert restarted.current.model.definition == watch.current.model.definition
+
+
+@pytest.mark.parametrize("pointer", [b"", b"[]", b"{}", b'{"version": "1", "folder": "gone"}', b"\xff"])
+def test_a_broken_cache_is_no_champion_and_no_crash(tmp_path: Path, pointer: bytes) -> None:
+    (tmp_path / "champion.json").write_bytes(pointer)
+    watch = ChampionWatch(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
+    watch.restore()
+    with pytest.raises(Unavailable):
+        _ = watch.current
+
+
+async def test_a_registry_process_that_was_killed_is_started_again(registry_uri: str) -> None:
+    process = RegistryProcess(registry_uri)
+    try:
+        killed = process._running().process
+        killed.kill()
+        killed.join()
+        with pytest.raises(Unavailable, match="ended"):
+            await process.ask(Registry.champion)
+        assert process._running().process.is_alive()
+    finally:
+        process.close()
+
+
+async def test_a_question_that_was_given_up_never_answers_the_next_one(registry_process: RegistryProcess) -> None:
+    asked = asyncio.create_task(registry_process.ask(Registry.versions, limit=1, below=None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    asked.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert registry_process._child is None
+
+
+def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:
+    program = (
+        "import time\n"
+        "from bookwheel_ml.registry_process import RegistryProcess\n"
+        "if __name__ == '__main__':\n"
+        "    print(RegistryProcess('')._running().process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = Path("/proc") / parent.stdout.readline().strip()
+        assert child.exists()
+        parent.kill()
+    wait_until(lambda: not child.exists(), seconds=20, what="end of the orphan")
+
+
+async def test_a_registry_that_is_away_is_unavailable_and_may_come_back(
+    registry_process: RegistryProcess, tmp_path: Path
+) -> None:
+    """In the child that the other tests use too, since MLflow's import takes seconds."""
+    with pytest.raises(Unavailable, match="can't be asked"):
+        await registry_process.ask(Registry.download, "999999", tmp_path)
+    assert await registry_process.ask(Registry.version, "999999") is None
+
+
+async def test_two_processes_may_use_a_new_registry_first_at_the_same_time(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.sqlite'}"
+    other = RegistryProcess(uri)
+    try:
+        found = await asyncio.gather(asyncio.to_thread(MlflowRegistry(uri).champion), other.ask(Registry.champion))
+    finally:
+        other.close()
+    assert set(found) == {None}

@@ -1,0 +1,160 @@
+"""Training: what can be learned is learned, what can't be is said so, and what is served is what was trained."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import cast
+
+import numpy as np
+import onnx
+import pytest
+from bookwheel_contracts import Book, Money
+from bookwheel_demo_shop import law
+from bookwheel_demo_shop.catalogue import Catalogue
+from bookwheel_ml.dataset import is_held_out, rated_books, read_datasets
+from bookwheel_ml.evaluate import TooFewRatings, Verdict
+from bookwheel_ml.export import ExportNotEqual, check_export, export_forest
+from bookwheel_ml.onnx_session import open_session
+from bookwheel_ml.train import fit_forest, forest_scores
+from bookwheel_ml.training import TrainedModel, train_model
+from bookwheel_stores.records import BookReader
+
+MakeBooks = Callable[..., list[Book]]
+_TREES = 60
+
+
+class _Books:
+    """Stands for `BookReader` where a test needs no database: one page at a time, like it."""
+
+    def __init__(self, books: Sequence[Book]) -> None:
+        self._books = books
+
+    def page(self, *, after_number: int, limit: int) -> list[Book]:
+        return [book for book in self._books if book.number > after_number][:limit]
+
+
+def _reader(books: Sequence[Book]) -> BookReader:
+    return cast(BookReader, _Books(books))
+
+
+def _train(books: Sequence[Book], trees: int = _TREES) -> TrainedModel:
+    training, held_out = read_datasets(_reader(books))
+    return train_model(training, held_out, trees=trees)
+
+
+def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: MakeBooks) -> None:
+    report = _train(make_books(800)).definition.report
+    assert report.verdict is Verdict.LEARNED
+    assert report.improvement.low > 0.1
+    assert report.model.rmse < 0.85 * min(errors.rmse for errors in report.baselines.values())
+    assert 0.7 < report.coverage < 0.9
+    assert report.training_rows + report.held_out_rows == 800
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_of_shuffled_ratings_the_report_says_there_is_nothing_to_learn(make_books: MakeBooks, seed: int) -> None:
+    report = _train(make_books(600, seed=seed, shuffled=True)).definition.report
+    assert report.verdict is Verdict.NOTHING_TO_LEARN
+    assert report.model.r2 < 0.05
+
+
+def test_ratings_that_are_all_alike_leave_nothing_to_learn(make_books: MakeBooks) -> None:
+    alike = [book.model_copy(update={"rating": 4.0}) for book in make_books(200)]
+    report = _train(alike).definition.report
+    assert report.verdict is Verdict.NOTHING_TO_LEARN
+    assert report.model.rmse < 1e-6
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_on_the_demo_shop_the_error_is_within_15_percent_of_the_best_reachable(seed: int) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    listings = Catalogue(size=1000, seed=seed).listings(0, 0, 1000)
+    books = [
+        Book(
+            id=f"demo:{listing.book.upc}",
+            number=number,
+            title=listing.book.title,
+            category=listing.book.category.name,
+            description=listing.book.description,
+            price=Money(amount=Decimal(listing.price), currency="GBP"),
+            rating=listing.rating,
+            stock=listing.stock,
+            in_stock=listing.stock > 0,
+            first_seen=moment,
+            last_seen=moment,
+            last_changed=moment,
+            revision=1,
+        )
+        for number, listing in enumerate(listings, 1)
+    ]
+    facts = [listing.rated_facts for listing, book in zip(listings, books, strict=True) if is_held_out(book)]
+    report = _train(books, trees=200).definition.report
+    assert report.model.rmse <= 1.15 * law.best_reachable_rmse(facts)
+    assert report.model.rmse <= 0.8 * min(errors.rmse for errors in report.baselines.values())
+    assert report.verdict is Verdict.LEARNED
+
+
+def test_too_few_rated_books_are_refused_with_their_number(make_books: MakeBooks) -> None:
+    for count in (0, 1, 40):
+        with pytest.raises(TooFewRatings, match="rated books to train on"):
+            _train(make_books(count))
+
+
+def test_the_same_books_give_the_same_model_in_any_order_of_pages(make_books: MakeBooks) -> None:
+    books = make_books(300)
+    one, other = _train(books), _train(books)
+    assert one.definition == other.definition
+    assert one.onnx.SerializeToString() == other.onnx.SerializeToString()
+    changed = [books[0].model_copy(update={"rating": 1.5}), *books[1:]]
+    assert read_datasets(_reader(changed))[0].fingerprint() != one.definition.data_fingerprint
+
+
+def test_books_without_a_rating_are_not_used(make_books: MakeBooks) -> None:
+    books = make_books(20)
+    books[3] = books[3].model_copy(update={"rating": None})
+    assert len(list(rated_books(_reader(books), page=7))) == 19
+    assert not list(rated_books(_reader([books[3]])))
+
+
+def test_copies_of_one_work_fall_on_the_same_side_of_the_split(make_books: MakeBooks) -> None:
+    books = make_books(2_000)
+    for book in books[:100]:
+        copy = book.model_copy(update={"id": f"isbn:{book.number}", "title": f"  {book.title.upper()} "})
+        assert is_held_out(copy) == is_held_out(book)
+    assert 0.17 < sum(map(is_held_out, books)) / len(books) < 0.23
+
+
+def test_the_exported_forest_answers_as_scikit_learn_does(make_books: MakeBooks) -> None:
+    training, held_out = read_datasets(_reader(make_books(800)))
+    spec = _train(make_books(800)).definition.features
+    forest = fit_forest(spec.matrix(training.facts), training.ratings, trees=200).forest
+    matrix = spec.matrix(held_out.facts)
+    exported = export_forest(forest)
+    assert check_export(exported, forest, matrix) <= 1e-5
+    scores = open_session(exported.SerializeToString())(matrix)
+    np.testing.assert_allclose(scores, forest_scores(forest, matrix), rtol=1e-5, atol=1e-5)
+
+
+def test_an_export_that_answers_otherwise_is_refused(make_books: MakeBooks) -> None:
+    training, held_out = read_datasets(_reader(make_books(300)))
+    spec = _train(make_books(300)).definition.features
+    forest = fit_forest(spec.matrix(training.facts), training.ratings, trees=20).forest
+    exported = export_forest(forest)
+    attributes = {attribute.name: attribute for attribute in exported.graph.node[0].attribute}
+    for name in ("base_values", "target_weights"):
+        tampered = onnx.ModelProto()
+        tampered.CopyFrom(exported)
+        values = {attribute.name: attribute for attribute in tampered.graph.node[0].attribute}[name].floats
+        values[0] += 0.05
+        with pytest.raises(ExportNotEqual):
+            check_export(tampered, forest, spec.matrix(training.facts))
+        values[0] = float("nan")
+        with pytest.raises(ExportNotEqual):
+            check_export(tampered, forest, spec.matrix(training.facts))
+    assert attributes["n_targets"].i == 2
+    assert check_export(exported, forest, spec.matrix(held_out.facts)) <= 1e-5
+
+
+def test_a_file_that_is_no_model_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="not a model"):
+        open_session(b"neither here nor there")

@@ -1,0 +1,88 @@
+"""Training runs: their states, and what becomes of one whose trainer died."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from bookwheel_contracts import Book
+from bookwheel_contracts.problems import Unavailable
+from bookwheel_ml.settings import MlSettings
+from bookwheel_ml.trainer import create_celery, run_training, send_training
+from bookwheel_ml.training_runs import MOST_ATTEMPTS, TrainingRuns, TrainingState
+from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.servers import free_port
+
+FillRecords = Callable[[Path, list[Book]], str]
+MakeBooks = Callable[..., list[Book]]
+_TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+
+
+def _runs(url: str, sent: list[str] | None = None) -> TrainingRuns:
+    return TrainingRuns(connect_redis(url, timeout=1), (sent if sent is not None else []).append)
+
+
+def test_a_run_goes_from_queued_to_complete_and_is_not_started_again(redis_url: str) -> None:
+    sent: list[str] = []
+    runs = _runs(redis_url, sent)
+    asked = runs.request(requested_by="tester", traceparent=_TRACEPARENT)
+    assert sent == [asked.id]
+    queued = runs.get(asked.id)
+    assert queued is not None
+    assert queued.model_dump_json() == asked.model_dump_json()
+    started = runs.start(asked.id)
+    assert started is not None
+    assert (started.state, started.attempts) == (TrainingState.RUNNING, 1)
+    runs.complete(started, version="4", alias="champion", verdict="learned")
+    found = runs.get(asked.id)
+    assert found is not None
+    assert (found.state, found.version, found.reason) == (TrainingState.COMPLETE, "4", None)
+    assert runs.start(asked.id) is None
+
+
+def test_a_run_whose_trainer_died_is_tried_again_but_not_for_ever(redis_url: str) -> None:
+    runs = _runs(redis_url)
+    run_id = runs.request(requested_by="tester", traceparent=_TRACEPARENT).id
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        started = runs.start(run_id)
+        assert started is not None
+        assert started.attempts == attempt
+    assert runs.start(run_id) is None
+    found = runs.get(run_id)
+    assert found is not None
+    assert found.state is TrainingState.FAILED
+    assert found.reason == f"The trainer died with this run {MOST_ATTEMPTS} times."
+
+
+def test_an_unknown_run_is_none_and_is_not_trained(redis_url: str) -> None:
+    assert _runs(redis_url).get("nowhere") is None
+    assert _runs(redis_url).start("nowhere") is None
+    run_training("nowhere", MlSettings(redis_url=redis_url))
+
+
+def test_without_redis_a_run_is_refused_as_unavailable() -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    with pytest.raises(Unavailable):
+        _runs(url).request(requested_by="tester", traceparent=_TRACEPARENT)
+    with pytest.raises(Unavailable):
+        _runs(url).get("any")
+
+
+def test_a_queue_that_is_away_is_unavailable_too(redis_url: str) -> None:
+    celery = create_celery(f"redis://127.0.0.1:{free_port()}/0")
+    runs = TrainingRuns(connect_redis(redis_url), lambda run_id: send_training(celery, run_id))
+    with pytest.raises(Unavailable):
+        runs.request(requested_by="tester", traceparent=_TRACEPARENT)
+
+
+def test_a_catalogue_with_too_few_ratings_fails_the_run_with_the_reason(
+    redis_url: str, tmp_path: Path, make_books: MakeBooks, fill_records: FillRecords
+) -> None:
+    url = fill_records(tmp_path, make_books(12))
+    runs = _runs(redis_url)
+    run_id = runs.request(requested_by="tester", traceparent=_TRACEPARENT).id
+    run_training(run_id, MlSettings(redis_url=redis_url, database_url=url, state_dir=tmp_path))
+    found = runs.get(run_id)
+    assert found is not None
+    assert found.state is TrainingState.FAILED
+    assert found.reason is not None
+    assert "rated books to train on" in found.reason
