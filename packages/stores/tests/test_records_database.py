@@ -1,0 +1,97 @@
+"""The database: its tables, its transactions, several processes at once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from bookwheel_stores.records import connect_database, is_current, reading, upgrade_database
+from bookwheel_stores.records.database import VERSION_TABLE
+from bookwheel_stores.records.tables import metadata, observation, projection
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.exc import IntegrityError
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'some' / 'folder' / 'bookwheel.sqlite'}"
+
+
+@pytest.fixture
+def engine(url: str) -> Engine:
+    engine = connect_database(url)
+    upgrade_database(engine)
+    return engine
+
+
+def test_the_migrations_make_the_tables_that_the_code_expects(engine: Engine) -> None:
+    with engine.connect() as connection:
+        options = {"version_table": VERSION_TABLE, "compare_type": False}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    engine.dispose()
+
+
+def test_an_upgrade_again_changes_nothing(url: str) -> None:
+    engine = connect_database(url)
+    assert not is_current(engine)
+    upgrade_database(engine)
+    upgrade_database(engine)
+    assert is_current(engine)
+    engine.dispose()
+
+
+def test_several_processes_may_upgrade_at_once(url: str) -> None:
+    engines = [connect_database(url) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(upgrade_database, engines))
+    assert is_current(engines[0])
+    for engine in engines:
+        engine.dispose()
+
+
+def test_writers_queue_up_even_when_they_read_first(engine: Engine) -> None:
+    """With deferred transactions one of them would fail: its snapshot is old when it comes to write."""
+
+    def increment(_: int) -> None:
+        with engine.begin() as connection:
+            found = connection.scalar(select(projection.c.sequence).where(projection.c.name == "n"))
+            connection.execute(projection.update().values(sequence=(found or 0) + 1))
+
+    with engine.begin() as connection:
+        connection.execute(insert(projection), {"name": "n", "sequence": 0})
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(increment, range(40)))
+    with reading(engine) as connection:
+        assert connection.scalar(select(projection.c.sequence)) == 40
+    engine.dispose()
+
+
+def test_a_reader_neither_waits_for_a_writer_nor_sees_half_of_its_work(engine: Engine) -> None:
+    written, read = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with engine.begin() as connection:
+            connection.execute(insert(projection), {"name": "n", "sequence": 1})
+            written.set()
+            read.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        assert written.wait(10)
+        with reading(engine) as connection:
+            assert connection.execute(select(projection)).all() == []
+            read.set()
+            writing.result(10)
+            assert connection.execute(select(projection)).all() == [], "one snapshot"
+    with reading(engine) as connection:
+        assert len(connection.execute(select(projection)).all()) == 1
+    engine.dispose()
+
+
+def test_foreign_keys_hold(engine: Engine) -> None:
+    row = {"offer_number": 99, "observed_at": 1, "in_stock": True}
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(insert(observation), row)
+    engine.dispose()

@@ -1,0 +1,236 @@
+"""What the records show of books, changes, prices, runs and predictions."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import CrawlRequest, PredictionRecord, RunFinished, RunState, Verdict
+from bookwheel_stores.records import (
+    BookReader,
+    ChangeFeed,
+    PredictionStore,
+    RunStore,
+    connect_database,
+    upgrade_database,
+)
+from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.values import to_millis
+from sqlalchemy import Engine
+
+START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = connect_database(f"sqlite:///{tmp_path / 'bookwheel.sqlite'}")
+    upgrade_database(engine)
+    yield engine
+    engine.dispose()
+
+
+def add_book(
+    engine: Engine, name: str, *, price: int | None = 100_000, currency: str | None = "GBP", day: int = 0
+) -> int:
+    """A book with one offer; `price` in ten-thousandths."""
+    seen = to_millis(START + timedelta(days=day))
+    offered: dict[str, Any] = {"price": price, "currency": currency, "stock": 3, "in_stock": True}
+    nothing = dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url"))
+    book = {"book_id": f"shop:{name}", "title": name, "authors": '["Ada"]', **nothing, **offered}
+    book |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
+    with engine.begin() as connection:
+        writer = CatalogueWriter(connection)
+        number = writer.add_books([book])[f"shop:{name}"]
+        offer = {"source": "shop", "source_key": name, "book_number": number, "url": "http://shop.example/", **offered}
+        offer |= {
+            "content": "{}",
+            "fingerprint": "",
+            "first_seen": seen,
+            "last_seen": seen,
+            "last_run": "r",
+            "last_item": 1,
+        }
+        offer_number = writer.add_offers([offer])["shop", name]
+        writer.observe([{"offer_number": offer_number, "observed_at": seen, **offered}], superseding=())
+        change = {
+            "book_number": number,
+            "revision": 1,
+            "kind": "added",
+            "fields": "[]",
+            "changed_at": seen,
+            "run_id": "r",
+        }
+        writer.add_changes([change])
+    return number
+
+
+def reprice(engine: Engine, name: str, price: int, *, day: int) -> None:
+    with engine.begin() as connection:
+        writer = CatalogueWriter(connection)
+        number = writer.offers([("shop", name)])["shop", name]["number"]
+        observed = {"offer_number": number, "observed_at": to_millis(START + timedelta(days=day))}
+        observed |= {"price": price, "currency": "GBP", "stock": 1, "in_stock": True}
+        writer.observe([observed], superseding={number})
+
+
+def test_books_are_read_by_id_by_number_and_all_through(engine: Engine) -> None:
+    numbers = [add_book(engine, f"book-{n}") for n in range(5)]
+    reader = BookReader(engine)
+    book = reader.get("shop:book-0")
+    assert book is not None
+    assert (book.authors, book.price and book.price.amount, book.offers[0].source_key) == (
+        ("Ada",),
+        Decimal(10),
+        "book-0",
+    )
+    assert reader.get("shop:none") is None
+    assert list(reader.get_many(["shop:book-3", "shop:none"])) == ["shop:book-3"]
+    assert [book.number for book in reader.page(after_number=numbers[1], limit=2)] == numbers[2:4]
+    assert reader.page(after_number=numbers[-1], limit=2) == []
+    assert reader.count() == 5
+
+
+def test_more_ids_than_a_statement_takes_are_no_matter(engine: Engine) -> None:
+    add_book(engine, "book")
+    assert list(BookReader(engine).get_many([f"shop:{n}" for n in range(40_000)] + ["shop:book"])) == ["shop:book"]
+
+
+def test_the_fingerprint_changes_with_every_change(engine: Engine) -> None:
+    reader = BookReader(engine)
+    seen = {reader.fingerprint()}
+    for name in "abc":
+        add_book(engine, name)
+        seen.add(reader.fingerprint())
+    assert len(seen) == 4
+
+
+def test_history_is_paged_from_the_newest(engine: Engine) -> None:
+    add_book(engine, "book")
+    reprice(engine, "book", 120_000, day=1)
+    reprice(engine, "book", 90_000, day=2)
+    reader = BookReader(engine)
+    newest = reader.observations("shop:book", limit=2)
+    assert [str(one.price.amount) for one in newest if one.price] == ["9.00", "12.00"]
+    older = reader.observations("shop:book", limit=2, before=newest[-1].observed_at)
+    assert [str(one.price.amount) for one in older if one.price] == ["10.00"]
+    change = reader.changes("shop:book", limit=9)[0]
+    assert reader.changes("shop:book", limit=9, before_sequence=change.sequence) == []
+
+
+def test_the_price_trend_is_of_the_prices_in_force(engine: Engine) -> None:
+    first = add_book(engine, "first")
+    add_book(engine, "second", price=200_000, day=1)
+    add_book(engine, "yen", price=5_000_000, currency="JPY", day=1)
+    add_book(engine, "priceless", price=None, currency=None)
+    reprice(engine, "first", 50_000, day=2)
+    reader = BookReader(engine)
+    end = START + timedelta(days=2, hours=1)
+    trend = reader.price_trend(book_numbers=None, interval="day", start=START, end=end)
+    shown = [(p.time.day, p.currency, p.count, str(p.min.amount), str(p.max.amount), str(p.avg.amount)) for p in trend]
+    assert shown == [
+        (30, "GBP", 1, "10.00", "10.00", "10.00"),
+        (31, "GBP", 2, "10.00", "20.00", "15.00"),
+        (31, "JPY", 1, "500", "500", "500.00"),
+        (1, "GBP", 2, "5.00", "20.00", "12.50"),
+        (1, "JPY", 1, "500", "500", "500.00"),
+    ]
+    of_one = reader.price_trend(book_numbers=[first], interval="month", start=START, end=end)
+    assert [(p.time.month, str(p.avg.amount)) for p in of_one] == [(1, "10.00"), (2, "5.00")]
+    assert reader.price_trend(book_numbers=[], interval="week", start=START, end=end) == []
+    with pytest.raises(ValueError, match="intervals"):
+        reader.price_trend(book_numbers=None, interval="day", start=START - timedelta(days=500), end=end)
+
+
+def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
+    feed = ChangeFeed(engine)
+    assert (feed.head(), feed.cursor("search")) == (0, 0)
+    for name in "abc":
+        add_book(engine, name)
+    assert [change.book_id for change in feed.read(after=1, limit=1)] == ["shop:b"]
+    feed.advance("search", 3)
+    feed.advance("search", 2)
+    assert (feed.head(), feed.cursor("search"), feed.cursor("lake")) == (3, 3, 0)
+
+
+def test_a_run_is_queued_once_and_its_latest_come_first(engine: Engine) -> None:
+    runs = RunStore(engine)
+    for number in range(3):
+        request = CrawlRequest(
+            run_id=f"run-{number}",
+            source="shop" if number else "rival",
+            start_url=None,
+            requested_at=START,
+            requested_by="me",
+            traceparent=TRACEPARENT,
+        )
+        runs.queue(request)
+        runs.queue(request)
+    assert [run.id for run in runs.latest(limit=2)] == ["run-2", "run-1"]
+    assert [run.id for run in runs.latest(source="rival", limit=2)] == ["run-0"]
+    run = runs.get("run-1")
+    assert run is not None
+    assert (run.state, run.requested_at, run.searchable) == (RunState.QUEUED, START, False)
+    assert runs.get("run-9") is None
+
+
+def test_a_run_whose_items_are_lost_is_closed_as_partial(engine: Engine) -> None:
+    end = RunFinished(
+        run_id="run-1",
+        source="shop",
+        finished_at=START,
+        state=RunState.COMPLETE,
+        reason=None,
+        scraped=10,
+        pages=1,
+        errors=0,
+        traceparent=TRACEPARENT,
+    )
+    now = to_millis(START)
+    with engine.begin() as connection:
+        ledger = RunLedger(connection)
+        number = ledger.open({"run-1": "shop"}, now=now)["run-1"]
+        ledger.sign(number, [1, 2])
+        ledger.account(number, {Verdict.ADDED: 2}, last_change=0, now=now)
+        ledger.finish(end)
+        ledger.settle([number])
+        assert ledger.close_lost(before=now) == 0
+        assert ledger.close_lost(before=now + 1) == ledger.close_lost(before=now + 1) + 1
+        assert ledger.unseen(number, [1, 2, 3]) == {3}
+        assert ledger.forget_receipts(before=now) == 0
+        assert ledger.forget_receipts(before=now + 1) == 2
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.state, run.counts.scraped, run.reason) == (
+        RunState.PARTIAL,
+        2,
+        "8 items were lost on their way to the processor",
+    )
+
+
+def test_a_prediction_is_kept_once(engine: Engine) -> None:
+    store = PredictionStore(engine)
+    records = [
+        PredictionRecord(
+            prediction_id=f"p-{number}",
+            book_id="shop:a" if number else None,
+            predicted_at=START,
+            model_name="rating",
+            model_version="1",
+            rating=3.5,
+            low=3.0,
+            high=4.0,
+            features=(1.0, 0.25),
+            subject="me",
+            traceparent=TRACEPARENT,
+        )
+        for number in range(3)
+    ]
+    store.write(records)
+    store.write([*records, records[0]])
+    store.write([])
+    assert store.recent(9) == records[::-1]
+    assert store.for_book("shop:a", 1) == [records[2]]
