@@ -6,10 +6,12 @@ import time
 
 import pytest
 from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState
+from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_runtime.traces import trace_id_of
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.sites import Exchange, Page, Site, list_page, product_page
+from redis import Redis
 
 
 def failing(times: int, then: bytes, *, status: int = 500, **headers: str) -> Page:
@@ -157,20 +159,11 @@ def test_a_source_may_be_declared_private_but_a_request_cannot_lead_it_elsewhere
     assert [end.state for end in messages.finished if end.run_id == led.run_id] == [RunState.FAILED]
 
 
-@pytest.mark.parametrize(
-    ("source", "start_url", "reason"),
-    [
-        ("nowhere", None, "there is no source 'nowhere'"),
-        ("schema_org", None, "the source 'schema_org' needs a start_url"),
-        ("shop", "file:///etc/passwd", "start_url must be an http or https address"),
-    ],
-)
-def test_a_request_that_cannot_be_met_is_a_failed_run_with_its_reason(
-    crawls: Crawls, source: str, start_url: str | None, reason: str
-) -> None:
-    messages = crawls.run(crawl_request(source, start_url))
+def test_a_request_that_cannot_be_met_is_a_failed_run_with_its_reason(crawls: Crawls) -> None:
+    messages = crawls.run(crawl_request("schema_org"))
     assert len(messages.started) == 1
-    assert (messages.end.state, messages.end.reason, messages.end.scraped) == (RunState.FAILED, reason, 0)
+    assert (messages.end.state, messages.end.scraped) == (RunState.FAILED, 0)
+    assert messages.end.reason == "the source 'schema_org' needs a start_url"
 
 
 def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, site: Site) -> None:
@@ -187,11 +180,25 @@ def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, 
 
 
 def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, site: Site) -> None:
-    site.fill(900)
-    server = crawls.start(crawl_request("shop"), BOOKWHEEL_SCRAPER_STREAM_LIMIT="100")
-    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 100, seconds=30, what="a full stream")
+    site.fill(300)
+    server = crawls.start(crawl_request("shop"), BOOKWHEEL_SCRAPER_STREAM_LIMIT="20")
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 20, seconds=30, what="a full stream")
     before = len(read_messages(crawls.redis_url).items)
     time.sleep(1.5)
     assert len(read_messages(crawls.redis_url).items) == before
     assert server.process.poll() is None
-    server.stop()
+    # the processor reads on: so does the crawl
+    client = Redis.from_url(crawls.redis_url)
+    seen: set[int] = set()
+
+    def read_on() -> bool:
+        messages = read_messages(crawls.redis_url)
+        seen.update(item.item_number for item in messages.items)
+        if not messages.finished:
+            client.delete(RAW_STREAM)
+        return bool(messages.finished)
+
+    wait_until(read_on, seconds=30, what="the end of the crawl")
+    client.close()
+    assert seen == set(range(1, 301))
+    assert server.process.wait(10) == 0

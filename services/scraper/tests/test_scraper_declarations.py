@@ -1,0 +1,116 @@
+"""Sources, their schedules, and what a request makes of them."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bookwheel_scraper.crawl_run import BadRequest, plan
+from bookwheel_scraper.crawl_settings import scrapy_settings
+from bookwheel_scraper.declarations import BadDeclaration, declared_sources, read_declaration
+from bookwheel_scraper.schedules import parse_schedule
+from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.source_list import SOURCES_KEY, publish_sources
+from bookwheel_testing.crawls import crawl_request
+from redis import Redis
+
+
+def read(text: str) -> object:
+    return read_declaration(text, file="x.toml", places={})
+
+
+def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> None:
+    sources = declared_sources(ScraperSettings(demo_shop_url="http://127.0.0.1:9999"))
+    assert sorted(sources) == ["demo", "demo-schema", "schema_org", "toscrape"]
+    assert sources["demo"].start_urls == ("http://127.0.0.1:9999/",)
+    assert sources["demo-schema"].start_urls == ("http://127.0.0.1:9999/schema/",)
+    assert sources["toscrape"].start_urls == ("https://books.toscrape.com/",)
+    assert sources["schema_org"].requires_start_url
+
+
+def test_only_our_own_shop_is_crawled_without_restraint() -> None:
+    settings = ScraperSettings()
+    for source in declared_sources(settings).values():
+        made = scrapy_settings(source, settings)
+        assert made["ROBOTSTXT_OBEY"]
+        assert made["HTTPCACHE_ENABLED"] is False
+        assert made["AUTOTHROTTLE_ENABLED"] is not source.name.startswith("demo")
+        assert source.private_addresses is source.name.startswith("demo")
+
+
+def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('name = "mine"\ntitle = "Mine"\nspider = "schema_org"')
+    (tmp_path / "demo.toml").write_text('name = "demo"\ntitle = "Another demo"\nspider = "toscrape"')
+    sources = declared_sources(ScraperSettings(scraper_sources_dir=tmp_path))
+    assert sources["mine"].requires_start_url
+    assert sources["demo"].title == "Another demo"
+    with pytest.raises(BadDeclaration, match="is not a folder"):
+        declared_sources(ScraperSettings(scraper_sources_dir=tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("name = ", "Invalid value"),
+        ('name = "a"\ntitle = "A"\nspider = "other"', "spider"),
+        ('name = "A b"\ntitle = "A"\nspider = "toscrape"', "name"),
+        ('name = "a"\ntitle = "A"\nspider = "toscrape"\nstart_urls = ["ftp://x/"]', "start_urls"),
+        ('name = "a"\ntitle = "A"\nspider = "toscrape"\nspeed = 3', "speed"),
+        ('name = "a"\ntitle = "A"\nspider = "toscrape"\nschedule = "often"', "schedule"),
+        ('name = "a"\ntitle = "${unknown}"\nspider = "toscrape"', "unknown"),
+    ],
+)
+def test_a_wrong_declaration_is_named_with_its_fault(text: str, fault: str) -> None:
+    with pytest.raises(BadDeclaration, match=rf"x\.toml: .*{fault}"):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "now", "due"),
+    [
+        ("every 6h", "2026-03-01T07:30:00", "2026-03-01T06:00:00"),
+        ("every 6h", "2026-03-01T06:00:00", "2026-03-01T06:00:00"),
+        ("every 90 m", "2026-03-01T01:29:59", "2026-03-01T00:00:00"),
+        ("every 30s", "2026-03-01T00:00:59.9", "2026-03-01T00:00:30"),
+        ("0 3 * * *", "2026-03-01T02:59:59", "2026-02-28T03:00:00"),
+        ("0 3 * * *", "2026-03-01T03:00:00", "2026-03-01T03:00:00"),
+        ("*/5 * * * *", "2026-03-01T03:04:59", "2026-03-01T03:00:00"),
+        ("30 4 29 2 *", "2026-03-01T00:00:00", "2024-02-29T04:30:00"),
+    ],
+)
+def test_a_schedule_knows_when_it_was_last_due(schedule: str, now: str, due: str) -> None:
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    assert parse_schedule(schedule)(moment) == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "every", "every 0h", "every -1h", "every 5 weeks", "61 * * * *", "* * *", "daily"]
+)
+def test_a_schedule_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"neither|interval"):
+        parse_schedule(text)
+
+
+def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
+    sources = declared_sources(ScraperSettings())
+    assert plan(crawl_request("toscrape", "http://other.example/x"), sources)[1] == ("http://other.example/x",)
+    assert plan(crawl_request("demo"), sources)[1] == ("http://127.0.0.1:8085/",)
+    for source, url in (
+        ("nowhere", None),
+        ("schema_org", None),
+        ("toscrape", "file:///etc/passwd"),
+        ("toscrape", "http://"),
+        ("toscrape", "http:// x/"),
+        ("toscrape", "javascript:alert(1)"),
+        ("toscrape", "http://x/" + "a" * 3000),
+    ):
+        with pytest.raises(BadRequest):
+            plan(crawl_request(source, url), sources)
+
+
+def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:
+    client = Redis.from_url(redis_url)
+    sources = declared_sources(ScraperSettings())
+    publish_sources(client, sources)
+    publish_sources(client, {"demo": sources["demo"]})
+    assert client.hkeys(SOURCES_KEY) == [b"demo"]
+    client.close()

@@ -1,0 +1,91 @@
+"""The rules by which pages are fetched, one at a time."""
+
+from datetime import UTC, datetime
+
+import pytest
+from bookwheel_contracts import RunState
+from bookwheel_scraper.downloading.addresses import is_public
+from bookwheel_scraper.downloading.charsets import true_encoding
+from bookwheel_scraper.downloading.retries import backoff_seconds, retry_after_seconds
+from bookwheel_scraper.outcomes import outcome_of
+
+NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_addresses_of_the_internet_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+        ),
+        *("224.0.0.1", "240.0.0.1", "255.255.255.255", "198.18.0.1", "192.0.2.1"),
+        *("::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1", "2001:db8::1"),
+        *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "2002:7f00:1::", "", "example.com"),
+    ],
+)
+def test_all_other_addresses_are_not(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (b"3", 3.0),
+        (b" 120 ", 120.0),
+        (b"0", 0.0),
+        (b"Fri, 01 May 2026 12:00:30 GMT", 30.0),
+        (b"Fri, 01 May 2026 11:00:00 GMT", 0.0),
+        (b"99999999999999999999", 999999999.0),
+        (b"-5", None),
+        (b"soon", None),
+        (b"\xb2", None),
+        (b"", None),
+        (None, None),
+    ],
+)
+def test_a_shop_says_when_to_come_back_in_seconds_or_as_a_date(header: bytes | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, NOW) == seconds
+
+
+def test_waits_grow_to_a_bound() -> None:
+    assert 0.25 <= backoff_seconds(1) <= 0.75
+    assert 15 <= backoff_seconds(50) <= 45
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "encoding"),
+    [
+        (b"plain", "iso-8859-1", "iso-8859-1"),
+        ("Café £".encode(), "iso-8859-1", "utf-8"),
+        ("Café £".encode(), "utf-8", "utf-8"),
+        ("Café £".encode("cp1252"), "utf-8", "cp1252"),
+        ("Café £".encode("cp1252"), "cp1252", "cp1252"),
+        ("本".encode("shift_jis"), "shift_jis", "shift_jis"),
+        (b"", "utf-8", "utf-8"),
+    ],
+)
+def test_the_charset_is_what_the_bytes_say(body: bytes, declared: str, encoding: str) -> None:
+    assert true_encoding(body, declared) == encoding
+
+
+def test_a_run_is_complete_only_without_a_stop_and_without_errors() -> None:
+    def state(stop: str | None, published: int, errors: int) -> RunState:
+        return outcome_of(stop_reason=stop, published=published, errors=errors, first_error="e").state
+
+    assert state(None, 5, 0) is RunState.COMPLETE
+    assert state(None, 0, 0) is RunState.COMPLETE
+    assert state(None, 5, 1) is RunState.PARTIAL
+    assert state(None, 0, 1) is RunState.FAILED
+    assert state("stopped", 0, 0) is RunState.PARTIAL
