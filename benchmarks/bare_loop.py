@@ -1,0 +1,78 @@
+"""The floor of ingest: rows and documents that are ready, written by one loop that does nothing else."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tantivy
+from bookwheel_stores.records import BookReader, connect_database, upgrade_database
+from bookwheel_stores.search.tantivy_schema import build_document, build_schema, index_folder, register_tokenizer
+
+TABLES = ("book", "offer", "observation", "change", "receipt")
+PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536", "wal_autocheckpoint=4000")
+"""Those of the records: the same durability."""
+HEAP_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a processor wrote: each table's rows and the index's documents, in the order of the items."""
+
+    runs: list[tuple[object, ...]]
+    rows: dict[str, list[tuple[object, ...]]]
+    documents: Sequence[tantivy.Document]
+
+
+def written_by(records: Path) -> Written:
+    """Where each item is one new book of one offer, each table has a row for each item."""
+    engine = connect_database(f"sqlite:///{records}")
+    books = BookReader(engine).page(after_number=0, limit=1_000_000)
+    engine.dispose()
+    with sqlite3.connect(records) as connection:
+        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+        runs = connection.execute("SELECT * FROM crawl_run").fetchall()
+    if {len(found) for found in rows.values()} != {len(books)}:
+        raise ValueError("the tables differ in length")
+    return Written(runs, rows, [build_document(book) for book in books])
+
+
+def written_again(written: Written, folder: Path, *, transaction: int, commit: int) -> float:
+    """Items per second into new records and a new index; `transaction` rows at a time, `commit` documents at a time."""
+    records = folder / "bookwheel.sqlite"
+    engine = connect_database(f"sqlite:///{records}")
+    upgrade_database(engine)
+    engine.dispose()
+    connection = sqlite3.connect(records, isolation_level=None)
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    index_path = index_folder(folder / "index")
+    index_path.mkdir(parents=True)
+    index = tantivy.Index(build_schema(), path=str(index_path))
+    register_tokenizer(index)
+    writer = index.writer(HEAP_BYTES, 1)
+    insert = {table: f"INSERT INTO {table} VALUES ({_places(rows)})" for table, rows in written.rows.items()}
+
+    documents = written.documents
+    began = time.perf_counter()
+    connection.executemany(f"INSERT INTO crawl_run VALUES ({_places(written.runs)})", written.runs)
+    for start in range(0, len(documents), transaction):
+        end = start + transaction
+        connection.execute("BEGIN IMMEDIATE")
+        for table, rows in written.rows.items():
+            connection.executemany(insert[table], rows[start:end])
+        connection.execute("COMMIT")
+        for document in documents[start:end]:
+            writer.add_document(document)
+        if end % commit == 0 or end >= len(documents):
+            writer.commit()
+    seconds = time.perf_counter() - began
+
+    writer.wait_merging_threads()
+    connection.close()
+    return len(documents) / seconds
+
+
+def _places(rows: Sequence[Sequence[object]]) -> str:
+    return ", ".join("?" * len(rows[0]))

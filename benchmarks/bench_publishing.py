@@ -1,0 +1,118 @@
+"""Publishing: a crawl with it beside the same crawl without, and the publisher beside one RPUSH per item."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bookwheel_contracts.crawls import RunStarted
+from bookwheel_runtime.traces import new_traceparent
+from bookwheel_scraper.envelopes import Envelope, ScrapedBook, fingerprint_of
+from bookwheel_scraper.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.run_ledger import RunLedger
+from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.suite import another_shop
+
+from benchmarks.harness import Result, compare, save
+from benchmarks.processing import redis_server
+from benchmarks.scraped import SEED, scraped_books
+
+SHOP_BOOKS = 1000
+ITEMS = 15_000  # fewer than the stream may hold before publishing waits for a processor
+
+
+def crawling(redis_url: str, shop_url: str, folder: Path) -> Result:
+    environment = os.environ | {
+        "BOOKWHEEL_REDIS_URL": redis_url,
+        "BOOKWHEEL_DEMO_SHOP_URL": shop_url,
+        "BOOKWHEEL_STATE_DIR": str(folder),
+    }
+
+    def pages_per_second(*options: str) -> float:
+        connect_redis(redis_url).flushall()
+        command = [sys.executable, "-m", "benchmarks.crawl_once", *options]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return float(done.stdout.splitlines()[-1])
+
+    return compare(
+        "crawl, with publishing or without",
+        ours=lambda: pages_per_second("--publish"),
+        floor=pages_per_second,
+        bound=0.95,
+        unit="pages/s",
+        rounds=5,
+    )
+
+
+def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
+    """From scraped books to Redis' confirmation of the last of them, by a run's own publisher."""
+    redis = connect_redis(redis_url)
+    redis.flushall()
+    traceparent = new_traceparent()
+    ledger = RunLedger(redis, "run")
+    started = RunStarted(
+        run_id="run", source="demo", start_url="", started_at=datetime.now(UTC), traceparent=traceparent
+    )
+    envelope = Envelope(run_id="run", source="demo", traceparent=traceparent)
+    publisher = Publisher(ledger, envelope, ledger.begin(started), PublishingLimits())
+
+    async def put_all() -> None:
+        for book in books:
+            await publisher.put(book)
+
+    began = time.perf_counter()
+    publisher.start()
+    asyncio.run(put_all())
+    publisher.close()
+    return len(books) / (time.perf_counter() - began)
+
+
+def pushed_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
+    """The same facts in a dictionary as JSON, one RPUSH each: a pipeline written in a minute."""
+    redis = connect_redis(redis_url)
+    redis.flushall()
+    traceparent = new_traceparent()
+    began = time.perf_counter()
+    for number, book in enumerate(books, 1):
+        item = {
+            "kind": "item",
+            "schema_version": 1,
+            "run_id": "run",
+            "item_number": number,
+            "source": "demo",
+            "url": book.url,
+            "scraped_at": datetime.now(UTC).isoformat(),
+            "payload": book.payload,
+            "fingerprint": fingerprint_of(book.payload),
+            "traceparent": traceparent,
+        }
+        redis.rpush("items", json.dumps(item))
+    return len(books) / (time.perf_counter() - began)
+
+
+def publishing(redis_url: str) -> Result:
+    books = scraped_books(0, ITEMS)
+    return compare(
+        "publisher, or one RPUSH per item",
+        ours=lambda: published_per_second(redis_url, books),
+        floor=lambda: pushed_per_second(redis_url, books[: ITEMS // 5]),
+        bound=5,
+        unit="items/s",
+    )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
+        folder = Path(name)
+        with redis_server(folder) as redis_url, another_shop(folder, books=SHOP_BOOKS, seed=SEED) as shop_url:
+            save([crawling(redis_url, shop_url, folder), publishing(redis_url)])
+
+
+if __name__ == "__main__":
+    main()

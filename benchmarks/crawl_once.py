@@ -1,0 +1,86 @@
+"""One crawl of the demo shop in a process of its own, with or without publishing; prints its pages per second.
+
+Both are the real spider under the source's real settings; without publishing, the item pipeline is all that is missing.
+"""
+
+import argparse
+import asyncio
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from types import ModuleType
+
+import bookwheel_scraper.crawl_engine
+from bookwheel_contracts.crawls import CrawlRequest
+from bookwheel_runtime.logs import configure_logs
+from bookwheel_runtime.settings import load_settings
+from bookwheel_runtime.traces import traced
+from bookwheel_scraper.crawl_context import CrawlContext, Stop
+from bookwheel_scraper.crawl_engine import crawl
+from bookwheel_scraper.crawl_run import CrawlRun, plan
+from bookwheel_scraper.crawl_settings import scrapy_settings
+from bookwheel_scraper.declarations import declared_sources
+from bookwheel_scraper.envelopes import Envelope
+from bookwheel_scraper.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.run_ledger import RunLedger, RunProgress
+from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_stores.streams import connect_redis
+from scrapy.utils.reactor import install_reactor
+
+
+def crawl_request(traceparent: str) -> CrawlRequest:
+    return CrawlRequest(
+        run_id=uuid.uuid4().hex,
+        source="demo",
+        start_url=None,
+        requested_at=datetime.now(UTC),
+        requested_by="benchmark",
+        traceparent=traceparent,
+    )
+
+
+async def publishing(request: CrawlRequest, settings: ScraperSettings) -> int:
+    """The whole of a run as the service makes it, from its start event to its end event; the pages."""
+    await CrawlRun(request, settings, Stop(), request.traceparent).run()
+    return RunLedger(connect_redis(settings.redis_url), request.run_id).progress().pages
+
+
+async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int:
+    def without_pipeline(*known: object) -> dict[str, object]:
+        return scrapy_settings(*known) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
+
+    setattr(bookwheel_scraper.crawl_engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
+    source, start_urls = plan(request, declared_sources(settings))
+    ledger = RunLedger(connect_redis(settings.redis_url), request.run_id)
+    envelope = Envelope(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
+    publisher = Publisher(ledger, envelope, RunProgress(), PublishingLimits())  # never started: it counts pages
+    await crawl(CrawlContext(source, start_urls, publisher, True, Stop()), settings)
+    return publisher.progress().pages
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--publish", action="store_true")
+    work = publishing if parser.parse_args().publish else scraping_only
+    settings = load_settings(ScraperSettings)
+    configure_logs("scraper", settings.log_level)
+    install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
+    from twisted.internet import reactor as installed  # noqa: PLC0415 - importing it would install another reactor
+
+    reactor: ModuleType = installed
+
+    async def measure() -> None:
+        with traced(None) as traceparent:
+            started = time.perf_counter()
+            pages = await work(crawl_request(traceparent), settings)
+            print(pages / (time.perf_counter() - started), flush=True)
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: asyncio.ensure_future(measure()))
+    reactor.run(installSignalHandlers=False)
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)

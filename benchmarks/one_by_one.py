@@ -1,0 +1,104 @@
+"""What ingest is compared with: a Celery task per item, which cleans it, writes one book and indexes one document."""
+
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import tantivy
+from bookwheel_contracts import RawItem
+from bookwheel_processor.cleaning.item import clean_item
+from bookwheel_scraper.envelopes import Envelope, ScrapedBook
+from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.servers import running, wait_until
+from celery import Celery
+
+FIELDS = ("title", "category", "description")
+QUEUE, PREPARED = "celery", "prepared_tasks"
+app = Celery("one-by-one", broker=os.environ.get("BOOKWHEEL_REDIS_URL"))
+app.conf.task_ignore_result = True
+
+
+class Stores(NamedTuple):
+    records: sqlite3.Connection
+    documents: tantivy.IndexWriter
+
+
+@cache
+def stores() -> Stores:
+    """Opened once a worker: opening them for each item would be slower still."""
+    folder = Path(os.environ["BOOKWHEEL_STATE_DIR"])
+    records = sqlite3.connect(folder / "books.sqlite")
+    records.execute("PRAGMA journal_mode=WAL")
+    records.execute(
+        "CREATE TABLE IF NOT EXISTS book (id TEXT PRIMARY KEY, title TEXT, category TEXT, description TEXT, price TEXT)"
+    )
+    schema = tantivy.SchemaBuilder()
+    schema.add_text_field("id", stored=True, tokenizer_name="raw")
+    for field in FIELDS:
+        schema.add_text_field(field, stored=True)
+    index_folder = folder / "index"
+    index_folder.mkdir(exist_ok=True)
+    return Stores(records, tantivy.Index(schema.build(), path=str(index_folder)).writer(64_000_000, 1))
+
+
+def take_in(body: str) -> None:
+    records, documents = stores()
+    offer = clean_item(RawItem.model_validate_json(body))
+    facts = offer.facts
+    book = {"id": offer.book_id, "title": facts.title, "category": facts.category, "description": facts.description}
+    price = str(offer.price.amount) if offer.price else None
+    with records:
+        records.execute("INSERT OR REPLACE INTO book VALUES (?, ?, ?, ?, ?)", (*book.values(), price))
+    document = tantivy.Document()
+    for field, value in book.items():
+        document.add_text(field, value or "")
+    documents.delete_documents_by_term("id", offer.book_id)
+    documents.add_document(document)
+    documents.commit()
+
+
+task = app.task(take_in, name="take_in")
+
+
+@dataclass(frozen=True, slots=True)
+class OneByOne:
+    """One worker process, for Tantivy takes one writer. `folder` holds its stores."""
+
+    folder: Path
+    redis_url: str
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        self.folder.mkdir()
+        environment = os.environ | {"BOOKWHEEL_REDIS_URL": self.redis_url, "BOOKWHEEL_STATE_DIR": str(self.folder)}
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.one_by_one", "worker", "--concurrency=1"]
+        log = self.folder / "worker.log"
+        with running(command, log=log, ready=lambda: "ready." in log.read_text(), environment=environment):
+            yield
+
+    def take_in(self, books: Sequence[ScrapedBook]) -> float:
+        """Items per second, of books it does not have yet; all tasks wait in Redis before the clock starts."""
+        envelope = Envelope(run_id="run", source="demo", traceparent="")
+        with app.connection_for_write(self.redis_url) as connection:
+            for number, book in enumerate(books, 1):
+                body = envelope.wrap(book, number=number).decode()
+                task.apply_async((body,), queue=PREPARED, connection=connection)
+        expected = self._count() + len(books)
+        began = time.perf_counter()
+        connect_redis(self.redis_url).rename(PREPARED, QUEUE)
+        wait_until(lambda: self._count() == expected, seconds=120, what=f"{len(books)} items taken in one by one")
+        return len(books) / (time.perf_counter() - began)
+
+    def _count(self) -> int:
+        records = self.folder / "books.sqlite"
+        if not records.exists():
+            return 0
+        with closing(sqlite3.connect(records)) as connection:
+            return int(connection.execute("SELECT count(*) FROM book").fetchone()[0])

@@ -1,0 +1,114 @@
+"""A processor of its own: Redis, records and index in a folder, and the worker and scheduler as a suite runs them."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bookwheel_contracts import RunFinished, RunState
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_processor.progress import PROGRESS_KEY
+from bookwheel_processor.rounds import GROUP
+from bookwheel_runtime.traces import new_traceparent
+from bookwheel_scraper.envelopes import Envelope, ScrapedBook
+from bookwheel_stores.records import RunStore, connect_database, upgrade_database
+from bookwheel_stores.streams import StreamWriter, connect_redis
+from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
+
+PREPARED = "prepared"
+PROCESSOR = Path(sys.prefix) / "bin" / "bookwheel-processor"
+
+
+@contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+    folder.mkdir(parents=True, exist_ok=True)
+    with running(redis_command(port, folder), log=folder / "redis.log", ready=lambda: redis_answers(url)):
+        yield url
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """`folder` holds the records and the index; `redis_url` is this processor's alone."""
+
+    folder: Path
+    redis_url: str
+
+    @property
+    def records_url(self) -> str:
+        return f"sqlite:///{self.folder}/bookwheel.sqlite"
+
+    @property
+    def search_url(self) -> str:
+        return f"tantivy://{self.folder}/index"
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Worker and scheduler, from the moment they take in items."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        engine = connect_database(self.records_url)
+        upgrade_database(engine)
+        engine.dispose()
+        environment = os.environ | {
+            "BOOKWHEEL_DATABASE_URL": self.records_url,
+            "BOOKWHEEL_SEARCH_URL": self.search_url,
+            "BOOKWHEEL_REDIS_URL": self.redis_url,
+            "BOOKWHEEL_STATE_DIR": str(self.folder),
+        }
+        redis = connect_redis(self.redis_url)
+        redis.delete(PROGRESS_KEY)
+
+        def takes_in() -> bool:
+            return bool(redis.exists(PROGRESS_KEY))
+
+        beat = running([PROCESSOR, "beat"], log=self.folder / "beat.log", ready=lambda: True, environment=environment)
+        worker = running(
+            [PROCESSOR, "worker"], log=self.folder / "worker.log", ready=takes_in, seconds=90, environment=environment
+        )
+        with beat, worker:
+            yield
+
+    def take_in(self, run_id: str, books: Sequence[ScrapedBook]) -> float:
+        """Items per second from a full stream to an empty one and an index that holds every book of the run."""
+        self._prepare(run_id, books)
+        redis = connect_redis(self.redis_url)
+        engine = connect_database(self.records_url)
+        runs = RunStore(engine)
+
+        def searchable() -> bool:
+            run = runs.get(run_id)
+            return run is not None and run.searchable and not redis.xlen(RAW_STREAM)
+
+        began = time.perf_counter()
+        redis.rename(PREPARED, RAW_STREAM)
+        wait_until(searchable, seconds=300, what=f"{len(books)} items searchable")
+        seconds = time.perf_counter() - began
+        engine.dispose()
+        return len(books) / seconds
+
+    def _prepare(self, run_id: str, books: Sequence[ScrapedBook]) -> None:
+        """Fills a stream aside with a run's items and its end, so that all of them come at one moment."""
+        redis = connect_redis(self.redis_url)
+        redis.xgroup_create(PREPARED, GROUP, id="0", mkstream=True)
+        writer, traceparent = StreamWriter(redis, PREPARED), new_traceparent()
+        envelope = Envelope(run_id=run_id, source="demo", traceparent=traceparent)
+        for start in range(0, len(books), 1000):
+            batch = enumerate(books[start : start + 1000], start + 1)
+            writer.publish([envelope.wrap(book, number=number) for number, book in batch])
+        finished = RunFinished(
+            run_id=run_id,
+            source="demo",
+            finished_at=datetime.now(UTC),
+            state=RunState.COMPLETE,
+            reason=None,
+            scraped=len(books),
+            pages=len(books),
+            errors=0,
+            traceparent=traceparent,
+        )
+        writer.publish([finished.model_dump_json()])

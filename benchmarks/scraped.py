@@ -1,0 +1,44 @@
+"""Books as the spider yields them, made from the demo shop's catalogue without its pages."""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+from bookwheel_demo_shop.catalogue import Catalogue, Listing
+from bookwheel_demo_shop.pages import STAR_WORDS, availability
+from bookwheel_scraper.envelopes import Payload, ScrapedBook
+
+SEED = 1588
+SHOP = "http://127.0.0.1:8085"
+_SHOP_BOOKS = 5_000
+
+
+def scraped_books(first: int, count: int) -> list[ScrapedBook]:
+    """Books number `first` (from 0) and on: about 1 KB each as an item. After 5,000, further volumes of the same."""
+    catalogue = Catalogue(size=_SHOP_BOOKS, seed=SEED)
+    places = sorted({number % _SHOP_BOOKS for number in range(first, first + min(count, _SHOP_BOOKS))})
+    payloads = {place: _payload(catalogue.listings(0, place, 1)[0]) for place in places}
+    return list(_volumes(payloads, range(first, first + count)))
+
+
+def _volumes(payloads: dict[int, Payload], numbers: range) -> Iterator[ScrapedBook]:
+    for number in numbers:
+        volume, place = divmod(number, _SHOP_BOOKS)
+        payload = payloads[place]
+        key = blake2b(str(number).encode(), digest_size=8).hexdigest()
+        title = f"{payload['title']}, volume {volume}" if volume else payload["title"]
+        yield ScrapedBook(f"{SHOP}/catalogue/book_{number}/index.html", {**payload, "key": key, "title": title})
+
+
+def _payload(listing: Listing) -> Payload:
+    book = listing.book
+    found = {
+        "title": book.title,
+        "category": book.category.name,
+        "description": book.description,
+        "price": f"£{listing.price}",
+        "availability": availability(listing),
+        "rating": STAR_WORDS[listing.rating],
+        "rating_count": str(book.review_count),
+        "image_url": f"{SHOP}/media/{book.number}.svg",
+    }
+    return {name: text for name, text in found.items() if text is not None}
