@@ -84,7 +84,11 @@ async def reject_unknown_query(request: Request) -> None:
     """A dependency of every route: a query parameter that the route does not declare is an error that names it."""
     if not request.scope["query_string"]:
         return
-    known = _query_parameters(request)
+    check_query_names(request, _query_parameters(request))
+
+
+def check_query_names(request: Request, known: frozenset[str]) -> None:
+    """Raises InvalidParameter for query parameters beyond the known ones, for a route that reads its own query."""
     unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
     if unknown:
         errors = tuple(

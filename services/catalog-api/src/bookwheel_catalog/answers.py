@@ -6,6 +6,8 @@ from typing import Any
 
 import orjson
 from bookwheel_contracts import Book
+from bookwheel_contracts.model import format_time
+from bookwheel_stores.records import PricePoint
 from bookwheel_stores.search.queries import (
     Facet,
     MoneyStatistics,
@@ -88,6 +90,25 @@ def category_list(counts: Iterable[TermCount]) -> bytes:
 
 def suggestion_list(found: Iterable[Suggestion]) -> bytes:
     return dump({"items": [{"text": each.text, "type": each.kind, "count": each.count} for each in found]})
+
+
+def price_trend(interval: str, points: Iterable[PricePoint]) -> bytes:
+    return dump(
+        {
+            "interval": interval,
+            "points": [
+                {
+                    "time": format_time(point.time),
+                    "currency": point.currency,
+                    "count": point.count,
+                    "min": point.min.amount,
+                    "max": point.max.amount,
+                    "avg": point.avg.amount,
+                }
+                for point in points
+            ],
+        }
+    )
 
 
 def dump(content: Mapping[str, Any]) -> bytes:

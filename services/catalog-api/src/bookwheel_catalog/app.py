@@ -58,6 +58,6 @@ def build_app(settings: CatalogSettings) -> FastAPI:
         readiness={"records": records_are_current, "redis": redis_answers},
         lifespan=lifespan,
     )
-    for router in (books.router, statistics.router, crawls.router):
+    for router in (books.lists, books.router, statistics.router, crawls.router):
         app.include_router(router, prefix="/api/v1")
     return app

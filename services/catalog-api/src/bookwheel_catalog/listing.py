@@ -5,19 +5,19 @@ from bookwheel_stores.search.queries import SearchPage, SearchQuery, Selection, 
 
 from bookwheel_catalog import answers
 from bookwheel_catalog.cursors import decode_position, encode_position
-from bookwheel_catalog.dependencies import Paging
 from bookwheel_catalog.pages import Page
 from bookwheel_catalog.parameters import read_facets, read_fields
+from bookwheel_catalog.requests import ListQuery
 
 
 class Listing:
     """A request for a page, checked when it is made: raises InvalidParameter or InvalidCursor."""
 
-    def __init__(self, selection: Selection, sort: Sort | None, paging: Paging) -> None:
-        self._fields = read_fields(paging.fields, answers.LISTED_FIELDS)
+    def __init__(self, selection: Selection, sort: Sort | None, wanted: ListQuery) -> None:
+        self._fields = read_fields(wanted.fields, answers.LISTED_FIELDS)
         sort = sort or (Sort.NEWEST if selection.text is None else Sort.RELEVANCE)
-        after = decode_position(paging.cursor, selection, sort)
-        self._query = SearchQuery(selection, sort, paging.limit, after, read_facets(paging.facets))
+        after = decode_position(wanted.cursor, selection, sort)
+        self._query = SearchQuery(selection, sort, wanted.limit, after, read_facets(wanted.facets))
 
     def page(self, index: IndexReader) -> Page:
         found, following = self._search(index)

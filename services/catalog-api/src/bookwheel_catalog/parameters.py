@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from bookwheel_contracts.problems import FieldError, InvalidParameter
-from bookwheel_stores.search.queries import FACETS, FIELDS, FieldKind, Filter, Range, Selection, TextQuery
+from bookwheel_stores.search.queries import FACETS, FIELDS, FieldKind, Filter, Range, TextQuery
 from bookwheel_stores.search.text import parse_text
 
 MAX_TEXT_LENGTH = 500
@@ -30,10 +30,6 @@ def read_text(text: str | None, *, parameter: str = "q", name: str | None = None
     if sum(len(clause.words) for clause in (*query.required, *query.excluded)) > MAX_WORDS:
         reject(parameter, f"has more than {MAX_WORDS} words")
     return query
-
-
-def read_selection(q: str | None, filters: Sequence[str]) -> Selection:
-    return Selection(read_text(q), read_filters(filters))
 
 
 def read_filters(filters: Iterable[str]) -> tuple[Filter, ...]:

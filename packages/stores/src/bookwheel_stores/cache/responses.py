@@ -64,7 +64,8 @@ class ResponseCache:
         self._waiting: list[tuple[str, asyncio.Future[Found]]] = []
         self._looking: asyncio.Task[None] | None = None
         self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
-        self._keeping: set[asyncio.Task[None]] = set()
+        self._made: list[tuple[str, int, bytes | None]] = []
+        self._keeping: asyncio.Task[None] | None = None
         self._away_until = 0.0
 
     async def generation(self) -> int | None:
@@ -95,7 +96,8 @@ class ResponseCache:
         return await make(found.generation), None
 
     async def close(self) -> None:
-        await asyncio.gather(*self._keeping)
+        if self._keeping is not None:
+            await self._keeping
         await self._redis.aclose()
 
     async def _make(self, key: str, generation: int, make: Make) -> bytes:
@@ -106,20 +108,24 @@ class ResponseCache:
             return body
         finally:
             del self._making[key, generation]
-            keeping = asyncio.create_task(self._keep(key, generation, body))
-            self._keeping.add(keeping)
-            keeping.add_done_callback(self._keeping.discard)
+            self._made.append((_PREFIX + key, generation, body))
+            if self._keeping is None:
+                self._keeping = asyncio.create_task(self._keep_made())
 
-    async def _keep(self, key: str, generation: int, body: bytes | None) -> None:
-        name = _PREFIX + key
-        try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                if body is not None:
-                    pipe.set(name, b"%d\n%b" % (generation, body), ex=_CACHE_SECONDS)
-                pipe.delete(f"{name}:{generation}")
-                await pipe.execute()
-        except (RedisError, OSError) as error:
-            self._note_absence(error)
+    async def _keep_made(self) -> None:
+        """One round trip after the other, each for all answers made by its start; those that failed free their key."""
+        while self._made:
+            batch, self._made = self._made, []
+            try:
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for name, generation, body in batch:
+                        if body is not None:
+                            pipe.set(name, b"%d\n%b" % (generation, body), ex=_CACHE_SECONDS)
+                    pipe.delete(*(f"{name}:{generation}" for name, generation, _ in batch))
+                    await pipe.execute()
+            except (RedisError, OSError) as error:
+                self._note_absence(error)
+        self._keeping = None
 
     async def _look_up(self, key: str) -> Found:
         if time.monotonic() < self._away_until:

@@ -4,71 +4,60 @@ import asyncio
 from typing import Annotated
 
 from bookwheel_contracts.problems import NotFound
-from bookwheel_stores.search.queries import Selection, Sort
-from fastapi import APIRouter, Depends, Path, Request, Response
+from bookwheel_stores.search.queries import Sort
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import answers
-from bookwheel_catalog.dependencies import Cursor, Fields, Limit, Order, Paged, PartsOf, Reader, Selected
+from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
+from bookwheel_catalog.dependencies import PartsOf, Reader, parts_of
 from bookwheel_catalog.history import read_history
 from bookwheel_catalog.listing import Listing
 from bookwheel_catalog.models import BookHistory, BookList, DetailedBook, PriceRange
 from bookwheel_catalog.pages import matches_etag
 from bookwheel_catalog.parameters import read_fields
-from bookwheel_catalog.selections import named_selection, priced_selection, rated_selection
+from bookwheel_catalog.query_route import query_router
+from bookwheel_catalog.requests import FieldSearchQuery, PriceRangeQuery, SearchQueryModel, TopRatedQuery
 
 router = APIRouter(prefix="/books", tags=["books"])
+lists = query_router("books")
 BookId = Annotated[str, Path(min_length=1, max_length=512, description="`isbn:<isbn13>` or `<source>:<key>`.")]
+Fields = Annotated[str | None, Query(max_length=500, description="Only these fields, separated by commas.")]
+Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR_LENGTH, description="`next` of the page before.")]
 DETAILED_FIELDS = (*answers.LISTED_FIELDS, "last_seen")
 
 
-@router.get("", response_class=Response, responses={200: {"model": BookList}})
-async def search(
-    request: Request, parts: PartsOf, _: Reader, selection: Selected, paging: Paged, sort: Order = None
-) -> Response:
+@lists.get("/books", response_class=Response, responses={200: {"model": BookList}})
+async def search(request: Request, wanted: Annotated[SearchQueryModel, Query()]) -> Response:
     """Books that match a text and filters, with counts by facets."""
-    return await parts.catalogue.answer(request, Listing(selection, sort, paging).page)
+    listing = Listing(wanted.selection(), wanted.sort, wanted)
+    return await parts_of(request).catalogue.answer(request, listing.page)
 
 
-@router.get("/search", response_class=Response, responses={200: {"model": BookList}})
-async def search_by_fields(
-    request: Request,
-    parts: PartsOf,
-    _: Reader,
-    selection: Annotated[Selection, Depends(named_selection)],
-    paging: Paged,
-    sort: Order = None,
-) -> Response:
+@lists.get("/books/search", response_class=Response, responses={200: {"model": BookList}})
+async def search_by_fields(request: Request, wanted: Annotated[FieldSearchQuery, Query()]) -> Response:
     """The same search with a parameter for each field."""
-    return await parts.catalogue.answer(request, Listing(selection, sort, paging).page)
+    listing = Listing(wanted.selection(), wanted.sort, wanted)
+    return await parts_of(request).catalogue.answer(request, listing.page)
 
 
-@router.get("/top-rated", response_class=Response, responses={200: {"model": BookList}})
-async def top_rated(
-    request: Request,
-    parts: PartsOf,
-    _: Reader,
-    selection: Annotated[Selection, Depends(rated_selection)],
-    paging: Paged,
-) -> Response:
+@lists.get("/books/top-rated", response_class=Response, responses={200: {"model": BookList}})
+async def top_rated(request: Request, wanted: Annotated[TopRatedQuery, Query()]) -> Response:
     """Rated books, best first."""
-    return await parts.catalogue.answer(request, Listing(selection, Sort.RATING_DESCENDING, paging).page)
+    listing = Listing(wanted.selection(), Sort.RATING_DESCENDING, wanted)
+    return await parts_of(request).catalogue.answer(request, listing.page)
 
 
-@router.get("/price-range", response_class=Response, responses={200: {"model": PriceRange}})
-async def price_range(
-    request: Request,
-    parts: PartsOf,
-    _: Reader,
-    selection: Annotated[Selection, Depends(priced_selection)],
-    paging: Paged,
-    sort: Order = Sort.PRICE,
-) -> Response:
+@lists.get("/books/price-range", response_class=Response, responses={200: {"model": PriceRange}})
+async def price_range(request: Request, wanted: Annotated[PriceRangeQuery, Query()]) -> Response:
     """Books with a price within limits, cheapest first, and the range of the prices by currency."""
-    return await parts.catalogue.answer(request, Listing(selection, sort, paging).page_with_prices)
+    listing = Listing(wanted.selection(), wanted.sort, wanted)
+    return await parts_of(request).catalogue.answer(request, listing.page_with_prices)
 
 
 @router.get("/{book_id:path}/history")
-async def history(parts: PartsOf, _: Reader, book_id: BookId, cursor: Cursor = None, limit: Limit = 20) -> BookHistory:
+async def history(
+    parts: PartsOf, _: Reader, book_id: BookId, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=100)] = 20
+) -> BookHistory:
     """Prices and stocks as they were observed, and what changed when."""
     return await asyncio.to_thread(read_history, parts.books, book_id, cursor=cursor, limit=limit)
 
