@@ -159,10 +159,12 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(
     assert ledger.progress().published == 3000
 
 
-def test_a_full_buffer_makes_the_crawl_wait() -> None:
-    ledger = RunLedger(connect_redis("redis://127.0.0.1:1/0"), "run")
+def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
+    durable_redis: tuple[str, list[Server]], tmp_path: Path
+) -> None:
+    url, servers = durable_redis
     limits = PublishingLimits(buffer_items=10, pause_seconds=0.01)
-    publisher = Publisher(ledger, ENVELOPE, RunProgress(), limits)
+    publisher = Publisher(ledger_of(url), ENVELOPE, RunProgress(), limits)
     publisher.start()
 
     async def overfill() -> int:
@@ -177,6 +179,9 @@ def test_a_full_buffer_makes_the_crawl_wait() -> None:
 
     assert asyncio.run(overfill()) == 10
     assert not publisher.close(seconds=0.1)
+    revive(url, servers, tmp_path)
+    assert publisher.close(seconds=10)
+    assert len(read_messages(url).items) == 10
 
 
 def test_batches_are_bounded_in_bytes(redis_url: str) -> None:

@@ -87,12 +87,17 @@ class Publisher:
     async def put(self, book: ScrapedBook) -> None:
         """Takes one item; waits while the buffer is full. Raises RunTakenOver."""
         while not self._offer(book):
-            room = asyncio.Event()
+            waiter = (asyncio.get_running_loop(), asyncio.Event())
             with self._changed:
-                self._waiting.append((asyncio.get_running_loop(), room))
+                self._waiting.append(waiter)
                 if self._has_room() or self.failure is not None:
-                    room.set()
-            await room.wait()
+                    waiter[1].set()
+            try:
+                await waiter[1].wait()
+            finally:
+                with self._changed:
+                    if waiter in self._waiting:
+                        self._waiting.remove(waiter)
 
     def close(self, *, seconds: float | None = None) -> bool:
         """Waits until everything is published, at most `seconds`. Whether it is."""
@@ -189,5 +194,5 @@ class Publisher:
     def _wake_putters(self) -> None:
         with self._changed:
             waiting, self._waiting = self._waiting, []
-        for loop, room in waiting:
-            loop.call_soon_threadsafe(room.set)
+            for loop, room in waiting:
+                loop.call_soon_threadsafe(room.set)

@@ -1,0 +1,195 @@
+"""The service: requests become runs, each exactly one, whoever dies."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import CrawlRequest, RunState
+from bookwheel_contracts.crawls import CRAWL_STREAM
+from bookwheel_scraper.declarations import Source
+from bookwheel_scraper.run_ledger import RunLedger, RunProgress
+from bookwheel_scraper.run_messages import RunMessages
+from bookwheel_scraper.scheduler import Scheduler
+from bookwheel_scraper.source_list import SOURCES_KEY
+from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
+from bookwheel_testing.servers import Server, wait_until
+from bookwheel_testing.sites import Site
+from redis import Redis
+
+MOMENT = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
+IMPATIENT = {"BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "1.5"}
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator["Redis"]:
+    made = Redis.from_url(redis_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def services(crawls: Crawls) -> Iterator[list[Server]]:
+    """Started services, stopped at the end."""
+    started: list[Server] = []
+    yield started
+    for server in started:
+        server.stop(seconds=15)
+
+
+def ended(crawls: Crawls, runs: int = 1) -> bool:
+    return len(read_messages(crawls.redis_url).finished) >= runs
+
+
+def test_requests_become_runs_and_are_acknowledged_after_their_end(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(30)
+    site.delay = 0.1
+    requests = [crawl_request("shop") for _ in range(3)]
+    client.xadd(CRAWL_STREAM, {b"body": b"no request"})
+    client.xadd(CRAWL_STREAM, {b"other": b"field"})
+    for request in requests:
+        request_crawl(crawls.redis_url, request)
+    services.append(crawls.serve(**IMPATIENT, BOOKWHEEL_SCRAPER_CRAWLS="2"))
+    # Longer than the time after which entries may be claimed: a crawl at work keeps its own.
+    wait_until(lambda: ended(crawls, 3), seconds=60, what="three runs")
+    wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=10, what="acknowledgement")
+    messages = read_messages(crawls.redis_url)
+    assert sorted(end.run_id for end in messages.finished) == sorted(request.run_id for request in requests)
+    assert [end.state for end in messages.finished] == [RunState.COMPLETE] * 3
+    assert len(messages.started) == 3
+    assert b"shop" in client.hkeys(SOURCES_KEY)
+
+
+def test_a_killed_scraper_is_replaced_and_the_run_adds_up(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(120)
+    site.delay = 0.02
+    request = crawl_request("shop")
+    request_crawl(crawls.redis_url, request)
+    for published in (20, 60):
+        services.append(crawls.serve(**IMPATIENT))
+        wait_until(
+            lambda published=published: len(read_messages(crawls.redis_url).items) >= published,  # type: ignore[misc]
+            seconds=60,
+            what=f"{published} items",
+        )
+        services[-1].kill()
+    assert not ended(crawls)
+    services.append(crawls.serve(**IMPATIENT))
+    wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
+    messages = read_messages(crawls.redis_url)
+    assert {started.run_id for started in messages.started} == {request.run_id}
+    assert len(messages.started) == 3
+    assert [item.item_number for item in messages.items] == list(range(1, len(messages.items) + 1))
+    assert messages.end.scraped == len(messages.items) > 120
+    assert set(messages.keys) == {f"u{number}" for number in range(1, 121)}
+    wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=10, what="acknowledgement")
+
+
+def test_a_crawl_that_dies_alone_is_tried_again_by_its_service(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(40)
+    site.delay = 0.05
+    request = crawl_request("shop")
+    request_crawl(crawls.redis_url, request)
+    services.append(crawls.serve())
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 0, seconds=30, what="items")
+    (child,) = children(services[-1].process.pid)
+    os.kill(child, signal.SIGKILL)
+    wait_until(lambda: ended(crawls), seconds=30, what="the end of the run")
+    messages = read_messages(crawls.redis_url)
+    assert len(messages.started) == 2
+    assert messages.end.scraped == len(messages.items)
+    assert messages.end.state is RunState.COMPLETE
+
+
+def test_a_service_that_stops_ends_its_runs_as_partial(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(400)
+    site.delay = 0.05
+    request_crawl(crawls.redis_url, crawl_request("shop"))
+    services.append(crawls.serve())
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 0, seconds=30, what="items")
+    services[-1].process.terminate()
+    assert services[-1].process.wait(15) == 0
+    messages = read_messages(crawls.redis_url)
+    assert (messages.end.state, messages.end.reason) == (RunState.PARTIAL, "the scraper was stopped")
+    assert messages.end.scraped == len(messages.items)
+    assert client.xlen(CRAWL_STREAM) == 0
+
+
+def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_crawled_again(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(3)
+    done, hopeless = crawl_request("shop"), crawl_request("shop")
+    ledger = RunLedger(client, done.run_id)
+    messages = RunMessages(done, done.traceparent)
+    before = ledger.begin(messages.started(site.url))
+    ledger.finish(messages.broken(before, "earlier"))
+    dead = RunLedger(client, hopeless.run_id)
+    for _ in range(3):
+        dead.begin(RunMessages(hopeless, hopeless.traceparent).started(site.url))
+    dead.publish([], RunProgress(published=7))
+    for request in (done, hopeless):
+        request_crawl(crawls.redis_url, request)
+    services.append(crawls.serve(BOOKWHEEL_SCRAPER_ATTEMPTS="3"))
+    wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=20, what="acknowledgement")
+    ends = {end.run_id: end for end in read_messages(crawls.redis_url).finished}
+    assert ends[done.run_id].reason == "earlier"
+    given_up = ends[hopeless.run_id]
+    assert (given_up.state, given_up.scraped) == (RunState.PARTIAL, 7)
+    assert given_up.reason == "the crawl's process died 3 times"
+    assert not site.hits
+
+
+def test_a_schedule_makes_one_request_a_time_for_all_scrapers(client: "Redis") -> None:
+    source = Source(name="shop", title="Shop", spider="toscrape", start_urls=("http://x/",), schedule="every 1h")
+    unscheduled = Source(name="idle", title="Idle", spider="toscrape", start_urls=("http://x/",))
+    schedulers = [Scheduler(client, {"shop": source, "idle": unscheduled}) for _ in range(4)]
+
+    def ask_all(now: datetime) -> int:
+        asked: list[str] = []
+        threads = [
+            threading.Thread(target=lambda each=each: asked.extend(each.ask_for_due(now))) for each in schedulers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(asked)
+
+    assert ask_all(MOMENT) == 0  # a new source waits for its first time
+    assert ask_all(MOMENT + timedelta(minutes=59)) == 0
+    assert ask_all(MOMENT + timedelta(minutes=60)) == 1
+    assert ask_all(MOMENT + timedelta(minutes=61)) == 0
+    assert ask_all(MOMENT + timedelta(minutes=121)) == 0  # the last one is still under way
+    entries: Any = client.xrange(CRAWL_STREAM)
+    ((entry_id, fields),) = entries
+    request = CrawlRequest.model_validate_json(fields[b"body"])
+    assert (request.source, request.requested_by) == ("shop", "schedule")
+    client.xdel(CRAWL_STREAM, entry_id)
+    assert ask_all(MOMENT + timedelta(days=3)) == 1  # once for all the times that passed
+    assert ask_all(MOMENT + timedelta(days=3, minutes=1)) == 0
+
+
+def test_a_due_source_is_crawled(crawls: Crawls, site: Site, services: list[Server]) -> None:
+    site.fill(2)
+    crawls.declare([site.url], top='schedule = "every 2s"', rest=FULL_SPEED)
+    services.append(crawls.serve())
+    wait_until(lambda: ended(crawls), seconds=30, what="a scheduled run")
+    services[-1].process.terminate()
+    assert read_messages(crawls.redis_url).finished[0].scraped == 2
+
+
+def children(pid: int) -> list[int]:
+    return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
