@@ -1,0 +1,204 @@
+"""The rounds of a worker over a real Redis, SQLite and search index."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import PredictionRecord, RunState
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_processor import draining
+from bookwheel_processor.app import create_parts
+from bookwheel_processor.progress import Watchdog
+from bookwheel_processor.rounds import Parts, ingest_round, predictions_round, project_round, sweep_round
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.slots import slot
+from bookwheel_stores.records import BookReader, ChangeFeed, PredictionStore, RunStore, upgrade_database
+from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.streams import StreamWriter
+from bookwheel_testing.servers import wait_until
+from celery import Celery
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+
+
+@pytest.fixture
+def nudges() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def parts(tmp_path: Path, redis_url: str, nudges: list[str]) -> Iterator[Parts]:
+    settings = ProcessorSettings(
+        database_url=f"sqlite:///{tmp_path / 'bookwheel.sqlite'}",
+        search_url=f"tantivy://{tmp_path / 'index'}",
+        redis_url=redis_url,
+        state_dir=tmp_path,
+        ingest_batch=50,
+        projection_batch=40,
+    )
+    made = create_parts(settings, Celery(broker=redis_url))
+    upgrade_database(made.engine)
+    yield replace(made, nudge_ingest=lambda: nudges.append("ingest"), nudge_project=lambda: nudges.append("project"))
+    made.engine.dispose()
+    made.redis.close()
+
+
+@pytest.fixture
+def publish(parts: Parts) -> Callable[..., None]:
+    def publish(*messages: Any) -> None:
+        StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+
+    return publish
+
+
+def indexed(parts: Parts) -> int:
+    with parts.open_index() as index:
+        return index.count()
+
+
+def test_what_is_published_becomes_searchable(
+    parts: Parts, publish: Callable[..., None], scraped: Any, nudges: list[str]
+) -> None:
+    publish(scraped.started(), *(scraped.item(n) for n in range(1, 121)), scraped.finished(scraped=120))
+    assert ingest_round(parts) == 122
+    assert parts.reader(RAW_STREAM).backlog() == 0
+    assert set(nudges) == {"project"}
+    assert parts.progress.age() is not None
+    generation = parts.projection.generation.current()
+    assert project_round(parts) == 120
+    assert indexed(parts) == 120
+    assert parts.projection.generation.current() > generation
+    run = RunStore(parts.engine).get("run-1")
+    assert run is not None
+    assert run.searchable
+    assert project_round(parts) == 0
+
+
+def test_a_book_that_moved_leaves_the_index(parts: Parts, publish: Callable[..., None], scraped: Any) -> None:
+    publish(scraped.item(1), scraped.item(2))
+    ingest_round(parts)
+    project_round(parts)
+    publish(scraped.item(1, run="run-2", minute=1, isbn="0306406152"), scraped.item(2, run="run-2", isbn="0306406152"))
+    ingest_round(parts)
+    project_round(parts)
+    assert BookReader(parts.engine).count() == indexed(parts) == 1
+
+
+def test_only_one_of_a_machine_s_workers_takes_a_round(
+    parts: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    publish(scraped.item(1))
+    with slot(parts.slots, "ingest") as is_mine:
+        assert is_mine
+        assert ingest_round(parts) == 0
+    assert ingest_round(parts) == 1
+    with slot(parts.slots, "project") as is_mine:
+        assert is_mine
+        assert project_round(parts) == 0
+    assert project_round(parts) == 1
+
+
+def test_an_index_in_use_is_left_to_its_holder(parts: Parts, publish: Callable[..., None], scraped: Any) -> None:
+    publish(scraped.item(1))
+    ingest_round(parts)
+    with parts.open_index():
+        assert project_round(parts) == 0
+        sweep_round(parts)
+    assert project_round(parts) == 1
+
+
+def test_a_database_that_refuses_costs_nothing_but_time(
+    parts: Parts, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(draining, "_FIRST_PAUSE", 0.001)
+    publish(scraped.item(1), scraped.finished(scraped=1))
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("INSERT INTO book"):
+            raise OperationalError(statement, {}, Exception("database or disk is full"))
+
+    event.listen(parts.engine, "before_cursor_execute", refuse)
+    for _ in range(8):  # more often than poison is handed out
+        with pytest.raises(OperationalError):
+            ingest_round(parts)
+    event.remove(parts.engine, "before_cursor_execute", refuse)
+    assert ingest_round(parts) == 2
+    assert QuarantineStore(parts.engine).count() == 0
+    run = RunStore(parts.engine).get("run-1")
+    assert run is not None
+    assert run.state is RunState.COMPLETE
+
+
+def test_a_projection_that_died_before_its_cursor_moved_is_repeated(
+    parts: Parts, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(*(scraped.item(n) for n in range(1, 31)))
+    ingest_round(parts)
+
+    def die(*_: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChangeFeed, "advance", die)
+        with pytest.raises(ConnectionError):
+            project_round(parts)
+    assert ChangeFeed(parts.engine).cursor("search") == 0
+    assert project_round(parts) == 30
+    assert indexed(parts) == 30
+
+
+def test_a_lost_index_is_built_anew(parts: Parts, publish: Callable[..., None], scraped: Any) -> None:
+    publish(*(scraped.item(n) for n in range(1, 91)))
+    ingest_round(parts)
+    project_round(parts)
+    with parts.open_index() as index:
+        index.clear()
+    assert project_round(parts) == 0
+    sweep_round(parts)
+    assert indexed(parts) == 90
+
+
+def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(parts: Parts, scraped: Any) -> None:
+    record = PredictionRecord(
+        prediction_id="p-1",
+        book_id=None,
+        predicted_at=scraped.item(1).scraped_at,
+        model_name="rating",
+        model_version="1",
+        rating=3.0,
+        low=2.0,
+        high=4.0,
+        features=(1.0,),
+        subject="me",
+        traceparent="",
+    )
+    StreamWriter(parts.redis, PREDICTION_STREAM).publish([record.model_dump_json()] * 2 + ["?"])
+    assert predictions_round(parts) == 3
+    assert PredictionStore(parts.engine).recent(9) == [record]
+    [kept] = QuarantineStore(parts.engine).open(limit=9)
+    assert kept.reasons[0].code == "invalid_prediction"
+
+
+def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: Parts) -> None:
+    asked: list[str] = []
+
+    def note_progress() -> None:
+        asked.append("nudge")
+        parts.progress.note()
+
+    def dog(nudge: Callable[[], None]) -> Watchdog:
+        return Watchdog(parts.progress, stalled_after=0.4, nudge=nudge, restart=lambda: asked.append("restart"))
+
+    lively = dog(note_progress)
+    lively.start()
+    wait_until(lambda: asked.count("nudge") >= 3, seconds=10, what="three nudges")
+    lively.stop()
+    lively.join(5)
+    assert "restart" not in asked
+    stalled = dog(lambda: None)
+    stalled.start()
+    wait_until(lambda: "restart" in asked, seconds=10, what="a restart")
+    stalled.join(5)

@@ -1,0 +1,133 @@
+"""A real Celery worker and scheduler: from the stream to the index, and through SIGKILLs."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import CrawlRun, RunState
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_processor.progress import Progress
+from bookwheel_stores.records import BookReader, RunStore, connect_database
+from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.search import open_index_writer
+from bookwheel_stores.streams import StreamWriter, connect_redis
+from bookwheel_testing.servers import Server, running, start, wait_until
+from sqlalchemy import Engine
+
+PROGRAM = "bookwheel-processor"
+
+
+class Suite:
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.folder = folder
+        self.environment = {
+            "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder / 'bookwheel.sqlite'}",
+            "BOOKWHEEL_SEARCH_URL": f"tantivy://{folder / 'index'}",
+            "BOOKWHEEL_REDIS_URL": redis_url,
+            "BOOKWHEEL_STATE_DIR": str(folder),
+            "BOOKWHEEL_INGEST_BATCH": "100",
+            "BOOKWHEEL_PROJECTION_BATCH": "300",
+        }
+        self.redis = connect_redis(redis_url)
+        self.engine: Engine = connect_database(self.environment["BOOKWHEEL_DATABASE_URL"])
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        log = self.folder / f"{arguments[0]}.log"
+        log.unlink(missing_ok=True)
+        server = start([PROGRAM, *arguments], log=log, environment=self.environment)
+        return server.process.wait(60), log.read_text()
+
+    def worker(self) -> Server:
+        return start([PROGRAM, "worker"], log=self.folder / "worker.log", environment=self.environment)
+
+    def crawl(self, run_id: str) -> CrawlRun | None:
+        return RunStore(self.engine).get(run_id)
+
+    def is_searchable(self, run_id: str) -> bool:
+        run = self.crawl(run_id)
+        return run is not None and run.searchable
+
+    def publish(self, *messages: Any) -> None:
+        StreamWriter(self.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+
+
+@pytest.fixture
+def suite(tmp_path: Path, redis_url: str) -> Iterator[Suite]:
+    suite = Suite(tmp_path, redis_url)
+    assert suite.run("migrate")[0] == 0
+    beat = [PROGRAM, "beat"]
+    with running(beat, log=tmp_path / "beat.log", ready=lambda: True, environment=suite.environment):
+        yield suite
+    suite.engine.dispose()
+    suite.redis.close()
+
+
+def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, scraped: Any) -> None:
+    worker = suite.worker()
+    try:
+        wait_until(lambda: Progress(suite.redis).age() is not None, seconds=60, what="the worker's first round")
+        suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, 501)), scraped.finished(scraped=500))
+        wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="everything searchable")
+        assert suite.run("health")[0] == 0
+        suite.publish(scraped.item(1, run="run-2", title=None), scraped.finished("run-2", scraped=1))
+        wait_until(lambda: QuarantineStore(suite.engine).count() == 1, seconds=30, what="the quarantine")
+    finally:
+        worker.stop()
+    log = (suite.folder / "worker.log").read_text()
+    assert '"trace_id": "0af7651916cd43dd8448eb211c80319c"' in log
+    assert "Traceback" not in log
+    status, listed = suite.run("quarantine")
+    assert status == 0
+    assert "title: is missing (missing)" in listed
+    assert "1 still rejected" in suite.run("replay", "--all")[1]
+    assert "500 books indexed" in suite.run("reindex")[1]
+
+
+def test_kills_lose_nothing_and_count_nothing_twice(suite: Suite, scraped: Any) -> None:
+    chance = random.Random(os.environ.get("BOOKWHEEL_TEST_SEED", "7"))
+    items = 4000
+    suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, items + 1)), scraped.finished(scraped=items))
+    for _ in range(3):
+        before = len(BookReader(suite.engine).page(after_number=0, limit=items))
+        worker = suite.worker()
+        goal = min(items, before + chance.randrange(1, 1000))
+        try:
+            wait_until(lambda goal=goal: BookReader(suite.engine).count() >= goal, seconds=60, what="some books")
+        finally:
+            worker.kill()
+    worker = suite.worker()
+    try:
+        wait_until(lambda: suite.is_searchable("run-1"), seconds=90, what="everything searchable")
+    finally:
+        worker.stop()
+    run = suite.crawl("run-1")
+    assert run is not None
+    assert run.state is RunState.COMPLETE
+    assert (run.counts.scraped, run.counts.added, run.counts.quarantined) == (items, items, 0)
+    assert BookReader(suite.engine).count() == items
+    with open_index_writer(suite.environment["BOOKWHEEL_SEARCH_URL"]) as index:
+        assert index.count() == items
+
+
+def test_a_worker_refuses_a_database_that_was_not_migrated(tmp_path: Path, redis_url: str) -> None:
+    suite = Suite(tmp_path, redis_url)
+    status, said = suite.run("worker")
+    assert status == 3
+    assert "bookwheel-processor migrate" in said
+    status, said = suite.run("health")
+    assert (status, said.strip()) == (1, "no progress")
+    suite.engine.dispose()
+    suite.redis.close()
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path, redis_url: str) -> None:
+    suite = Suite(tmp_path, redis_url)
+    suite.environment["BOOKWHEEL_INGEST_BATCH"] = "0"
+    status, said = suite.run("worker")
+    assert status == 2
+    assert "BOOKWHEEL_INGEST_BATCH" in said
+    suite.engine.dispose()
+    suite.redis.close()
