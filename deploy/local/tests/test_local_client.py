@@ -15,7 +15,7 @@ from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import CrawlStalled, LocalError, NotRunning, RequestFailed
 from bookwheel_local.progress import Progress
-from bookwheel_local.training import has_model, train, wait_until_served
+from bookwheel_local.training import registered, train, wait_until_served
 from bookwheel_testing.servers import free_port
 
 Answer = tuple[int, Any]
@@ -204,20 +204,12 @@ def test_a_model_that_is_never_served_is_an_error(
         wait_until_served(client, progress(), sleep=lambda _: None)
 
 
-@pytest.mark.parametrize(
-    ("answers", "there"),
-    [
-        ([(200, {"predictions": []})], True),
-        ([(503, {}), (200, {"items": [{"aliases": ["champion"]}]})], True),
-        ([(503, {}), (200, {"items": [{"aliases": []}]})], False),
-        ([(503, {}), (200, {"items": []})], False),
-    ],
-)
-def test_a_model_is_there_when_it_answers_or_is_registered(
-    gateway: Gateway, client: SuiteClient, answers: list[Answer], there: bool
+@pytest.mark.parametrize(("aliases", "there"), [(["champion"], True), (["challenger"], False), ([], False)])
+def test_a_model_to_serve_is_the_champion(
+    gateway: Gateway, client: SuiteClient, aliases: list[str], there: bool
 ) -> None:
-    gateway.answers.extend(answers)
-    assert has_model(client) is there
+    gateway.answers.append((200, {"items": [{"aliases": aliases}]}))
+    assert registered(client) is there
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ from bookwheel_local.client import DEMO_USER, SuiteClient
 from bookwheel_local.crawling import accounting, follow, request_crawl, settled
 from bookwheel_local.errors import LocalError
 from bookwheel_local.progress import Progress
-from bookwheel_local.training import has_model, train, wait_until_served
+from bookwheel_local.training import predicted, registered, train, wait_until_served
 
 DEMO_SOURCE = "demo"
 
@@ -16,13 +16,14 @@ DEMO_SOURCE = "demo"
 def fill(client: SuiteClient, progress: Progress) -> None:
     """Crawls the demo shop and trains a model, each only where that has not been done yet."""
     runs = [CrawlRun.model_validate(run) for run in client.get("/api/v1/crawls", source=DEMO_SOURCE, limit=20)["items"]]
-    if not any(run.state is RunState.COMPLETE and run.searchable for run in runs):
+    new = not any(run.state is RunState.COMPLETE and run.searchable for run in runs)
+    if new:
         unsettled = [run for run in runs if not settled(run)]
         run = follow(client, unsettled[0] if unsettled else request_crawl(client, DEMO_SOURCE, None), progress)
         progress.done(accounting(run))
         if run.state is not RunState.COMPLETE:
             raise LocalError("the crawl of the demo shop did not complete; see: make logs SERVICE=scraper")
-    if not has_model(client):
+    if not predicted(client) and (new or not registered(client)):
         trained = train(client, progress)
         progress.done(f"trained a first model: {trained['verdict']}")
     wait_until_served(client, progress)

@@ -13,15 +13,13 @@ _TRAINING_SECONDS = 600.0
 _SWAP_SECONDS = 60.0
 
 
-def has_model(client: SuiteClient) -> bool:
-    """Whether a model is served, or registered and about to be."""
-    if _predicted(client):
-        return True
+def registered(client: SuiteClient) -> bool:
+    """Whether there is a model to serve. The first question takes long: the service loads MLflow for it."""
     models: list[dict[str, Any]] = client.get("/api/v1/ml/models")["items"]
     return any("champion" in model["aliases"] for model in models)
 
 
-def _predicted(client: SuiteClient) -> bool:
+def predicted(client: SuiteClient) -> bool:
     """Whether the rating of a made-up book is predicted."""
     book = {"title": "A first question", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
     try:
@@ -53,7 +51,7 @@ def train(client: SuiteClient, progress: Progress, *, sleep: Callable[[float], N
 def wait_until_served(client: SuiteClient, progress: Progress, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Returns once the service has picked a model up. Raises LocalError after a minute without one."""
     deadline = time.monotonic() + _SWAP_SECONDS
-    while not _predicted(client):
+    while not predicted(client):
         if time.monotonic() > deadline:
             raise LocalError("there is a model, but no prediction is answered; see: make logs SERVICE=ml-serving")
         progress.update("waiting until the model is served")

@@ -1,0 +1,108 @@
+"""A whole suite from nothing: `up`, what README shows of it, `down`, and `up` again."""
+
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bookwheel_local.development.documentation import faults
+from bookwheel_local.processes import suite_processes
+from bookwheel_testing.suite import COMMAND, Suite, free_port_base
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.xdist_group("local-suite")
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    suite = Suite(state=tmp_path_factory.mktemp("local") / "state", port_base=free_port_base(), books=1000)
+    try:
+        suite.up()
+        yield suite
+    finally:
+        suite.down()
+
+
+def local(suite: Suite, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={**suite.environment, **settings},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_the_closing_words_hold_commands_that_work_as_printed(suite: Suite) -> None:
+    commands = [line.strip() for line in suite.up_output.splitlines() if line.strip().startswith("curl ")]
+    assert len(commands) == 3
+    for command in commands:
+        checked = command.replace("curl -s", "curl -sS --fail", 1)
+        done = subprocess.run(
+            ["/bin/bash", "-c", checked], cwd=ROOT, env=suite.environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert done.stdout.startswith("{")
+
+
+def test_the_readme_shows_what_is(suite: Suite) -> None:
+    replacements = {"127.0.0.1:8080": f"127.0.0.1:{suite.port_base}"}
+    assert faults(ROOT / "README.md", folder=ROOT, environment=suite.environment, replacements=replacements) == []
+
+
+def test_a_suite_of_another_checkout_names_the_port_that_is_taken(suite: Suite, tmp_path: Path) -> None:
+    done = local(suite, "up", BOOKWHEEL_STATE_DIR=str(tmp_path / "other"))
+    assert done.returncode == 1
+    assert f"port {suite.port_base} (for gateway) is in use" in done.stderr
+    assert "BOOKWHEEL_PORT_BASE" in done.stderr
+    assert suite_processes(tmp_path / "other") == []
+
+
+def test_any_of_the_ports_is_looked_at_before_a_start(suite: Suite, tmp_path: Path) -> None:
+    base = free_port_base()
+    with socket.create_server(("127.0.0.1", base + 6)):
+        done = local(suite, "up", BOOKWHEEL_STATE_DIR=str(tmp_path / "other"), BOOKWHEEL_PORT_BASE=str(base))
+    assert done.returncode == 1
+    assert f"port {base + 6} " in done.stderr
+
+
+def test_verbs_that_need_a_suite_say_that_there_is_none(suite: Suite, tmp_path: Path) -> None:
+    nowhere = {"BOOKWHEEL_STATE_DIR": str(tmp_path / "none"), "BOOKWHEEL_PORT_BASE": str(free_port_base())}
+    for verb in ("token", "crawl"):
+        done = local(suite, verb, **nowhere)
+        assert done.returncode == 1
+        assert "make up" in done.stderr
+    assert local(suite, "status", **nowhere).returncode == 3
+    assert local(suite, "down", **nowhere).returncode == 0
+
+
+def test_a_crawl_that_is_refused_fails_with_the_reason(suite: Suite) -> None:
+    done = local(suite, "crawl", "--source", "no-such-shop")
+    assert done.returncode == 1
+    assert "no-such-shop" in done.stderr
+
+
+def test_logs_are_printed_for_one_program_and_unknown_ones_are_named(suite: Suite) -> None:
+    done = local(suite, "logs", "--no-follow", "processor")
+    assert done.returncode == 0
+    assert "processor-worker.log" in done.stdout
+    assert "no program is called nothing" in local(suite, "logs", "nothing").stderr
+
+
+def test_up_again_changes_nothing_and_down_and_up_lose_nothing(suite: Suite) -> None:
+    before = suite_processes(suite.state)
+    books = suite.get("/api/v1/books", params={"limit": "1"})["total"]
+    runs = len(suite.get("/api/v1/crawls")["items"])
+    suite.up()
+    assert suite_processes(suite.state) == before
+
+    suite.down()
+    assert suite_processes(suite.state) == []
+    suite.up()
+    assert suite.get("/api/v1/books", params={"limit": "1"})["total"] == books
+    assert len(suite.get("/api/v1/crawls")["items"]) == runs
+    prediction = suite.post("/api/v1/ml/predictions", {"books": [{"title": "Any"}]})
+    assert prediction["model"]["version"] == "1"
