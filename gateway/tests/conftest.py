@@ -20,7 +20,7 @@ ACCOUNTS_COMMAND = Path(sys.executable).with_name("bookwheel-accounts")
 ECHOING = ("catalog", "ml")
 CACHE_SECONDS = 3
 RAW_SILENCE = 2.5
-START_SECONDS = 90  # of a Python service on a busy machine
+START_SECONDS = 150  # of a Python service on a busy machine
 PASSWORD = "a wheel of open books"
 NGINX_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 

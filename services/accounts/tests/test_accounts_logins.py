@@ -9,7 +9,7 @@ import pytest
 from bookwheel_accounts.sign_in import normalize_email
 from bookwheel_accounts.tables import account, login_session, refresh_token
 from bookwheel_contracts.problems import Forbidden, InvalidParameter
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 PASSWORD = "a wheel of open books"
 
@@ -92,6 +92,31 @@ async def test_a_lone_surrogate_is_a_bad_request(accounts: Any) -> None:
     for route in ("register", "login"):
         answer = await accounts.http.post(f"/api/v1/auth/{route}", content=body, headers=headers)
         assert answer.status_code == 400, answer.text
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"{", b"[" * 16_000, b'{"email": ' + b"9" * 15_000 + b"}", b"\xff\xfe"]
+)
+async def test_a_body_that_is_no_registration_is_a_bad_request(accounts: Any, body: bytes) -> None:
+    for route in ("register", "login", "refresh"):
+        headers = {"Content-Type": "application/json"}
+        answer = await accounts.http.post(f"/api/v1/auth/{route}", content=body, headers=headers)
+        assert answer.status_code == 400
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_database_that_is_away_is_503(accounts: Any) -> None:
+    tokens = await accounts.registered()
+    with accounts.engine.begin() as connection:
+        connection.execute(text("DROP TABLE refresh_token"))
+    for route, body in (
+        ("login", {"email": "reader@example.com", "password": PASSWORD}),
+        ("refresh", {"refresh_token": tokens["refresh_token"]}),
+    ):
+        answer = await accounts.http.post(f"/api/v1/auth/{route}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert "SELECT" not in answer.text
 
 
 async def test_wrong_password_unknown_address_and_disabled_user_look_the_same(accounts: Any) -> None:

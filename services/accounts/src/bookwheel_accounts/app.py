@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-from bookwheel_runtime.http import create_app
+from bookwheel_contracts.problems import Unavailable
+from bookwheel_runtime.http import create_app, problem_response
+from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import connect_database
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from pwdlib import PasswordHash
+from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.api_keys import ApiKeyStore
@@ -25,6 +28,8 @@ from bookwheel_accounts.tokens import TokenIssuer
 from bookwheel_accounts.users import UserStore
 
 _SUITE_TIMEOUT = 3.0
+
+logger = get_logger(__name__)
 
 
 def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -> FastAPI:
@@ -72,6 +77,12 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
         readiness={"database": database},
         lifespan=lifespan,
     )
+
+    @app.exception_handler(OperationalError)
+    async def database_away(request: Request, error: OperationalError) -> Response:
+        logger.error("the database does not answer", exc_info=error)
+        return problem_response(request, Unavailable("The accounts can't be reached right now.", retry_after=1))
+
     for module in (logins, keys, oauth, discovery, documentation):
         app.include_router(module.router)
     return app
