@@ -1,6 +1,7 @@
 """Nothing that was scraped is lost or counted twice, whatever happens to Redis or to the process."""
 
 import asyncio
+import hashlib
 import json
 import threading
 import time
@@ -9,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_contracts import RunStarted, RunState
-from bookwheel_scraper.envelopes import Envelope, ScrapedBook, fingerprint_of
+from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_message
+from bookwheel_scraper.envelopes import Envelope, Payload, ScrapedBook
 from bookwheel_scraper.outcomes import Outcome
 from bookwheel_scraper.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOver
@@ -42,15 +43,32 @@ async def publish(publisher: Publisher, numbers: range) -> None:
         await publisher.put(book(number))
 
 
-def test_the_fingerprint_depends_on_content_not_on_order() -> None:
-    assert fingerprint_of({"a": "1", "b": ["x"]}) == fingerprint_of({"b": ["x"], "a": "1"})
-    assert fingerprint_of({"a": "1"}) != fingerprint_of({"a": "2"})
-    assert len(fingerprint_of({})) == 64
+def wrapped(payload: Payload) -> RawItem:
+    message = parse_stream_message(ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), number=7))
+    assert isinstance(message, RawItem)
+    return message
+
+
+def test_an_envelope_is_a_raw_item_with_all_its_fields() -> None:
+    payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
+    body = ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), number=7)
+    item = wrapped(payload)
+    assert set(json.loads(body)) == set(RawItem.model_fields)
+    assert (item.run_id, item.item_number, item.source) == (REQUEST.run_id, 7, "test")
+    assert (item.url, item.payload, item.traceparent) == ("http://shop.example/1", payload, REQUEST.traceparent)
+    assert abs((datetime.now(UTC) - item.scraped_at).total_seconds()) < 60
+
+
+def test_the_fingerprint_is_of_the_canonical_json() -> None:
+    first = wrapped({"title": "é", "authors": ["x"]})
+    assert first.fingerprint == wrapped({"authors": ["x"], "title": "é"}).fingerprint
+    assert first.fingerprint != wrapped({"title": "é", "authors": ["y"]}).fingerprint
+    assert first.fingerprint == hashlib.sha256('{"authors":["x"],"title":"é"}'.encode()).hexdigest()
 
 
 def test_text_that_utf8_cannot_hold_is_replaced() -> None:
-    wrapped = ENVELOPE.wrap(ScrapedBook("http://x/", {"title": "a\ud800b", "authors": ["\udfff", "é"]}), number=1)
-    assert json.loads(wrapped)["payload"] == {"title": "a\ufffdb", "authors": ["\ufffd", "é"]}
+    item = wrapped({"title": "a\ud800b", "authors": ["\udfff", "é"]})
+    assert item.payload == {"title": "a\ufffdb", "authors": ["\ufffd", "é"]}
 
 
 def test_items_are_numbered_on_and_counted_with_their_batch(redis_url: str) -> None:

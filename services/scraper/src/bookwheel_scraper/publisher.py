@@ -115,9 +115,10 @@ class Publisher:
                 return False
             body = self._envelope.wrap(book, number=self._numbered + 1)
             self._numbered += 1
+            was_full = self._batch_is_full()
             self._buffer.append(body)
             self._buffer_bytes += len(body)
-            if len(self._buffer) == 1 or self._batch_is_full():
+            if len(self._buffer) == 1 or (not was_full and self._batch_is_full()):
                 self._changed.notify_all()
             return True
 
