@@ -26,7 +26,7 @@ class Catalogue:
 
     async def answer(self, request: Request, make: Callable[[IndexReader], Page]) -> Response:
         """The cached or newly made answer to a GET, with its ETag, or 304 where the client has it already."""
-        path, query = request.url.path, request.scope["query_string"]
+        path, query = request.scope["path"], request.scope["query_string"]
         key = blake2b(b"%b?%b" % (path.encode(), query), digest_size=16).hexdigest()
         frame, generation = await self._cache.answer(key, lambda current: self._make(current, make))
         page = Page.unframed(frame)

@@ -1,7 +1,7 @@
 """An answer as it is cached, and the headers that go with it."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class Page:
 
 def next_link(path: str, query: str, following: str) -> str:
     """The `Link` header's value: the same request from the cursor on."""
-    kept = [(name, value) for name, value in parse_qsl(query, keep_blank_values=True) if name != "cursor"]
-    return f'<{path}?{urlencode([*kept, ("cursor", following)])}>; rel="next"'
+    kept = [part for part in query.split("&") if part and not part.startswith("cursor=")]
+    return f'<{quote(path)}?{"&".join([*kept, f"cursor={following}"])}>; rel="next"'
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:

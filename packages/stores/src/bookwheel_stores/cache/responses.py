@@ -17,21 +17,28 @@ _MAKING_MS = 1000  # how long another process may take to make an answer before 
 _POLL_SECONDS = 0.005
 _RETRY_SECONDS = 1.0  # a Redis that is away is left alone for so long
 _CACHE_SECONDS = 600
+_WRITE_SECONDS = 0.002  # what was made waits so long for a look-up that takes it along
 _MINE, _OTHERS = b"mine", b"others"
 
 # The entries' keys share a hash tag with the generation's, so that a Redis Cluster runs this on one node.
 _PREFIX = "{" + GENERATION_KEY + "}:"
-_LOOK_UP = """
+_EXCHANGE = """
+local made = tonumber(ARGV[3])
+for i = 1, made do
+    local name, generation, entry = KEYS[1 + i], ARGV[2 + 2 * i], ARGV[3 + 2 * i]
+    if entry ~= '' then redis.call('SET', name, entry, 'EX', ARGV[2]) end
+    redis.call('DEL', name .. ':' .. generation)
+end
 local generation = redis.call('GET', KEYS[1]) or '0'
 local answers = {generation}
-for i = 2, #KEYS do
+for i = 2 + made, #KEYS do
     local entry = redis.call('GET', KEYS[i])
     if entry and string.sub(entry, 1, #generation + 1) == generation .. '\\n' then
-        answers[i] = entry
-    elseif redis.call('SET', KEYS[i] .. ':' .. generation, '', 'NX', 'PX', ARGV[1]) then
-        answers[i] = 'mine'
+        answers[#answers + 1] = entry
+    elseif generation == '0' or redis.call('SET', KEYS[i] .. ':' .. generation, '', 'NX', 'PX', ARGV[1]) then
+        answers[#answers + 1] = 'mine'
     else
-        answers[i] = 'others'
+        answers[#answers + 1] = 'others'
     end
 end
 return answers
@@ -54,18 +61,17 @@ Make = Callable[[int | None], Awaitable[bytes]]
 class ResponseCache:
     """Looks up, makes and keeps answers under the generation of the index, so that none is ever stale.
 
-    One round trip a look-up, shared by all requests that wait at the time. Concurrent misses of a key make its answer
-    once: in this process by joining, in others by waiting up to a second. Without Redis every answer is made anew.
+    One round trip at a time, shared by all requests that wait then; answers made meanwhile go along. Concurrent misses
+    of a key make its answer once: in this process by joining, in others by waiting up to a second. Without Redis every
+    answer is made anew.
     """
 
-    def __init__(self, redis: "Redis") -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._script = redis.register_script(_LOOK_UP)
         self._waiting: list[tuple[str, asyncio.Future[Found]]] = []
-        self._looking: asyncio.Task[None] | None = None
-        self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
         self._made: list[tuple[str, int, bytes | None]] = []
-        self._keeping: asyncio.Task[None] | None = None
+        self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
+        self._exchanging: asyncio.Task[None] | None = None
         self._away_until = 0.0
 
     async def generation(self) -> int | None:
@@ -96,8 +102,11 @@ class ResponseCache:
         return await make(found.generation), None
 
     async def close(self) -> None:
-        if self._keeping is not None:
-            await self._keeping
+        """Stores what was made, and disconnects."""
+        if self._made:
+            self._exchange_soon()
+        if self._exchanging is not None:
+            await self._exchanging
         await self._redis.aclose()
 
     async def _make(self, key: str, generation: int, make: Make) -> bytes:
@@ -109,51 +118,44 @@ class ResponseCache:
         finally:
             del self._making[key, generation]
             self._made.append((_PREFIX + key, generation, body))
-            if self._keeping is None:
-                self._keeping = asyncio.create_task(self._keep_made())
-
-    async def _keep_made(self) -> None:
-        """One round trip after the other, each for all answers made by its start; those that failed free their key."""
-        while self._made:
-            batch, self._made = self._made, []
-            try:
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for name, generation, body in batch:
-                        if body is not None:
-                            pipe.set(name, b"%d\n%b" % (generation, body), ex=_CACHE_SECONDS)
-                    pipe.delete(*(f"{name}:{generation}" for name, generation, _ in batch))
-                    await pipe.execute()
-            except (RedisError, OSError) as error:
-                self._note_absence(error)
-        self._keeping = None
+            asyncio.get_running_loop().call_later(_WRITE_SECONDS, self._exchange_soon)
 
     async def _look_up(self, key: str) -> Found:
         if time.monotonic() < self._away_until:
             return Found(None)
         waiting: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
         self._waiting.append((key, waiting))
-        if self._looking is None:
-            self._looking = asyncio.create_task(self._look_up_waiting())
+        self._exchange_soon()
         return await waiting
 
-    async def _look_up_waiting(self) -> None:
-        """One round trip after the other, each for all keys that wait at its start."""
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            keys = list(dict.fromkeys(key for key, _ in batch))
-            try:
-                answer = await self._script(keys=[GENERATION_KEY, *(_PREFIX + key for key in keys)], args=[_MAKING_MS])
-                found = _read(keys, answer)
-            except (RedisError, OSError) as error:
-                self._note_absence(error)
-                found = dict.fromkeys(keys, Found(None))
-            for key, waiting in batch:
-                if not waiting.done():
-                    waiting.set_result(found[key])
+    def _exchange_soon(self) -> None:
+        if self._exchanging is None and (self._waiting or self._made):
+            self._exchanging = asyncio.create_task(self._exchange())
+
+    async def _exchange(self) -> None:
+        """One round trip after the other, each for all that waits at its start."""
+        while self._waiting or self._made:
+            waiting, self._waiting = self._waiting, []
+            made, self._made = self._made, []
+            found = await self._ask(list(dict.fromkeys(key for key, _ in waiting)), made)
+            for key, request in waiting:
+                if not request.done():
+                    request.set_result(found[key])
                     # of several requests with one key, only the first is to make the answer
                     if found[key].body is None and found[key].generation:
                         found[key] = Found(found[key].generation, None, mine_to_make=False)
-        self._looking = None
+        self._exchanging = None
+
+    async def _ask(self, keys: list[str], made: list[tuple[str, int, bytes | None]]) -> dict[str, Found]:
+        names = [GENERATION_KEY, *(name for name, _, _ in made), *(_PREFIX + key for key in keys)]
+        values: list[bytes | int] = [_MAKING_MS, _CACHE_SECONDS, len(made)]
+        for _, generation, body in made:
+            values += [generation, b"" if body is None else b"%d\n%b" % (generation, body)]
+        try:
+            return _read(keys, await self._redis.eval(_EXCHANGE, len(names), *names, *values))
+        except (RedisError, OSError) as error:
+            self._note_absence(error)
+            return dict.fromkeys(keys, Found(None))
 
     def _note_absence(self, error: Exception) -> None:
         if time.monotonic() > self._away_until + _RETRY_SECONDS:
