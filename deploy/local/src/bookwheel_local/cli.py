@@ -14,7 +14,6 @@ from bookwheel_local.first_steps import fill, first_steps
 from bookwheel_local.layout import Layout
 from bookwheel_local.preparation import suite_environment
 from bookwheel_local.progress import Progress
-from bookwheel_local.readiness import prove
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.status import backlog, crawl_table, program_table
 from bookwheel_local.suite import Suite, recorded_port_base
@@ -66,7 +65,7 @@ def _down(suite: Suite, progress: Progress) -> int:
 
 def _status(suite: Suite) -> int:
     environment = suite_environment(suite.layout, suite.settings, suite.secrets)
-    healths = [prove(health, environment) for health in suite.healths()]
+    healths = suite.proven_healths(environment)
     if not healths:
         print("the suite does not run; start it with: make up")
         return _NOT_RUNNING

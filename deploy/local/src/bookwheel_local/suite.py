@@ -3,7 +3,7 @@
 import fcntl
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from bookwheel_local.preparation import (
 from bookwheel_local.processes import end, port_is_free, suite_processes
 from bookwheel_local.programs import Program, programs
 from bookwheel_local.progress import Progress
-from bookwheel_local.readiness import Health, probe_all, waiting_for
+from bookwheel_local.readiness import Health, probe_all, prove, waiting_for
 from bookwheel_local.secrets import write_private
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.supervision import STOP_SECONDS, Supervisor, configuration
@@ -69,7 +69,7 @@ class Suite:
             progress.update("preparing the records")
             prepare_records(self.layout, environment)
             self.supervisor.start_programs(self.programs)
-            self._wait_until_ready(progress)
+            self._wait_until_ready(progress, environment)
 
     def stop(self, progress: Progress) -> bool:
         """Stops everything; False when nothing ran. Raises LocalError where a process can't be ended."""
@@ -115,9 +115,15 @@ class Suite:
                 if not port_is_free(port):
                     raise PortBusy(port, program.name)
 
-    def _wait_until_ready(self, progress: Progress) -> None:
+    def proven_healths(self, environment: Mapping[str, str]) -> list[Health]:
+        """As `healths`, and each program that runs has shown that it gets on with its work."""
+        return [prove(health, environment) for health in self.healths()]
+
+    def _wait_until_ready(self, progress: Progress, environment: Mapping[str, str]) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
-        while waiting := waiting_for(healths := self.healths()):
+        while waiting := waiting_for(healths := self.healths()) or waiting_for(
+            healths := self.proven_healths(environment)
+        ):
             for health in healths:
                 if health.failed:
                     raise ProgramFailed(health.program.name, "does not start", self.log_end(health.program))

@@ -23,6 +23,7 @@ from bookwheel_local.secrets import write_private
 
 STOP_SECONDS = 20
 """How long a program has for its orderly end. The scraper publishes the end of its runs in it."""
+_STEADY_SECONDS = 4  # a worker that no port tells about counts as running once it has not ended for so long
 _PRIORITY = {Stage.BASE: 100, Stage.SERVICES: 200, Stage.EDGE: 300}
 
 
@@ -38,7 +39,7 @@ command={_literal(shlex.join(program.command))}
 environment={environment}
 autostart=false
 autorestart=true
-startsecs=1
+startsecs={1 if program.ports else _STEADY_SECONDS}
 startretries=10
 stopsignal={program.stop_signal}
 stopwaitsecs={STOP_SECONDS}
