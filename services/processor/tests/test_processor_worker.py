@@ -2,6 +2,7 @@
 
 import os
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bookwheel_stores.streams import StreamWriter, connect_redis
 from bookwheel_testing.servers import Server, running, start, wait_until
 from sqlalchemy import Engine
 
-PROGRAM = "bookwheel-processor"
+PROGRAM = Path(sys.executable).with_name("bookwheel-processor")
 
 
 class Suite:
@@ -37,11 +38,11 @@ class Suite:
     def run(self, *arguments: str) -> tuple[int, str]:
         log = self.folder / f"{arguments[0]}.log"
         log.unlink(missing_ok=True)
-        server = start([PROGRAM, *arguments], log=log, environment=self.environment)
+        server = start([str(PROGRAM), *arguments], log=log, environment=self.environment)
         return server.process.wait(60), log.read_text()
 
     def worker(self) -> Server:
-        return start([PROGRAM, "worker"], log=self.folder / "worker.log", environment=self.environment)
+        return start([str(PROGRAM), "worker"], log=self.folder / "worker.log", environment=self.environment)
 
     def crawl(self, run_id: str) -> CrawlRun | None:
         return RunStore(self.engine).get(run_id)
@@ -58,7 +59,7 @@ class Suite:
 def suite(tmp_path: Path, redis_url: str) -> Iterator[Suite]:
     suite = Suite(tmp_path, redis_url)
     assert suite.run("migrate")[0] == 0
-    beat = [PROGRAM, "beat"]
+    beat = [str(PROGRAM), "beat"]
     with running(beat, log=tmp_path / "beat.log", ready=lambda: True, environment=suite.environment):
         yield suite
     suite.engine.dispose()
@@ -74,9 +75,9 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
         assert suite.run("health")[0] == 0
         suite.publish(scraped.item(1, run="run-2", title=None), scraped.finished("run-2", scraped=1))
         wait_until(lambda: QuarantineStore(suite.engine).count() == 1, seconds=30, what="the quarantine")
+        log = (suite.folder / "worker.log").read_text()
     finally:
         worker.stop()
-    log = (suite.folder / "worker.log").read_text()
     assert '"trace_id": "0af7651916cd43dd8448eb211c80319c"' in log
     assert "Traceback" not in log
     status, listed = suite.run("quarantine")
