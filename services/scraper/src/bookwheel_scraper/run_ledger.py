@@ -1,22 +1,32 @@
-"""What a run has published, kept in Redis beside the stream and written in the same transactions.
+"""What a run has published, kept in Redis beside the stream and written in the same steps.
 
 The hash `bookwheel:run:<run_id>` holds `attempt`, `published`, `pages`, `errors` and, after the end, `finished`. Since
-a batch and the count of it are one transaction, `published` is exact whenever the scraper or Redis is killed: the next
+a batch and the count of it are one atomic step, `published` is exact whenever the scraper or Redis is killed: the next
 attempt of the run numbers its items from there.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted
 from bookwheel_stores.streams import StreamWriter
+from bookwheel_stores.streams.writer import BODY
 from redis import Redis
-from redis.client import Pipeline
-from redis.exceptions import WatchError
 
 KEPT_SECONDS = 7 * 86400
 """How long the counts of a finished run stay readable."""
+
+
+_APPEND_AS_CURRENT_ATTEMPT = f"""
+local attempt = redis.call('HGET', KEYS[2], 'attempt')
+if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
+for position = 7, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY.decode()}', ARGV[position]) end
+redis.call('HSET', KEYS[2], 'published', ARGV[3], 'pages', ARGV[4], 'errors', ARGV[5], 'finished', ARGV[6])
+if ARGV[6] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end
+return redis.call('XLEN', KEYS[1])
+"""
+"""One script instead of a watched transaction: one round trip a batch, and a seventh of the client's work an item."""
 
 
 def run_key(run_id: str) -> str:
@@ -53,6 +63,7 @@ class RunLedger:
         self._redis = redis
         self._key = run_key(run_id)
         self._writer = StreamWriter(redis, RAW_STREAM)
+        self._script: Any = redis.register_script(_APPEND_AS_CURRENT_ATTEMPT)
         self._attempt = 0
 
     def progress(self) -> RunProgress:
@@ -73,42 +84,16 @@ class RunLedger:
 
         Raises RunTakenOver where a later attempt has begun.
         """
-        counts: dict[Any, Any] = {"published": progress.published, "pages": progress.pages, "errors": progress.errors}
-
-        def write(pipe: Pipeline) -> None:
-            self._writer.append_to(pipe, bodies)
-            pipe.hset(self._key, mapping=counts)
-            pipe.xlen(RAW_STREAM)
-
-        return int(self._as_current_attempt(write)[-1])
+        return self._append(bodies, progress)
 
     def finish(self, finished: RunFinished) -> None:
         """Appends the end of the run. Raises RunTakenOver."""
-        counts: dict[Any, Any] = {
-            "published": finished.scraped,
-            "pages": finished.pages,
-            "errors": finished.errors,
-            "finished": 1,
-        }
+        progress = RunProgress(published=finished.scraped, pages=finished.pages, errors=finished.errors, finished=True)
+        self._append([finished.model_dump_json()], progress)
 
-        def write(pipe: Pipeline) -> None:
-            self._writer.append_to(pipe, [finished.model_dump_json()])
-            pipe.hset(self._key, mapping=counts)
-            pipe.expire(self._key, KEPT_SECONDS)
-
-        self._as_current_attempt(write)
-
-    def _as_current_attempt(self, write: Callable[[Pipeline], None]) -> list[Any]:
-        """Runs `write` as one transaction that fails when a later attempt begins before its end."""
-        with self._redis.pipeline(transaction=True) as pipe:
-            while True:
-                pipe.watch(self._key)  # type: ignore[no-untyped-call]  # untyped in redis-py
-                current = pipe.hget(self._key, "attempt")
-                if current is not None and int(current) != self._attempt:
-                    raise RunTakenOver(f"attempt {int(current)} has replaced attempt {self._attempt}")
-                pipe.multi()
-                write(pipe)
-                try:
-                    return list(pipe.execute())
-                except WatchError:
-                    continue
+    def _append(self, bodies: Sequence[str | bytes], progress: RunProgress) -> int:
+        counts = (progress.published, progress.pages, progress.errors, int(progress.finished))
+        answer = int(self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, KEPT_SECONDS, *counts, *bodies]))
+        if answer < 0:
+            raise RunTakenOver(f"attempt {-answer} has replaced attempt {self._attempt}")
+        return answer
