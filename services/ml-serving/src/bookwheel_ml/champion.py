@@ -16,6 +16,8 @@ from bookwheel_ml.registry_process import RegistryProcess
 logger = get_logger(__name__)
 
 _POINTER = "champion.json"
+_SETTLE_SECONDS = 10.0
+"""After a start from the cache, before MLflow is loaded: the whole suite may be starting on the same two cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class ChampionWatch:
 
     async def watch(self) -> None:
         """Looks for a new champion until cancelled."""
+        if self._champion is not None:
+            await asyncio.sleep(_SETTLE_SECONDS)
         failing = False
         while True:
             try:

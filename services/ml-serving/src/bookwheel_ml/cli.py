@@ -36,6 +36,8 @@ def _worker(settings: MlSettings) -> None:
 def _train(settings: MlSettings) -> None:
     from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
 
+    from bookwheel_ml.evaluate import TooFewRatings  # noqa: PLC0415 - see above
+    from bookwheel_ml.export import ExportNotEqual  # noqa: PLC0415 - see above
     from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
     from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
 
@@ -45,6 +47,8 @@ def _train(settings: MlSettings) -> None:
         version = train_and_register(
             BookReader(engine), MlflowRegistry(settings.registry_uri), trees=settings.forest_trees
         )
+    except (TooFewRatings, ExportNotEqual) as error:
+        raise SystemExit(f"No model was registered. {error}") from None
     finally:
         engine.dispose()
     print(version.model_dump_json(indent=2))

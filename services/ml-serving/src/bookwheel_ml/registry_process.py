@@ -6,7 +6,6 @@ as long.
 
 import asyncio
 import multiprocessing
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -87,8 +86,7 @@ class _Failure:
 
 
 def _answer_questions(connection: Connection, uri: str) -> None:
-    """The child's whole life. It gives way to those who answer requests, and ends with its parent."""
-    os.nice(5)
+    """The child's whole life, which ends with its parent's."""
     registry: Registry | None = None
     while True:
         try:
