@@ -69,7 +69,7 @@ def page_syntaxes(response: HtmlResponse) -> Iterator[list[Node]]:
     if b"itemscope" in response.body:
         yield _linked(_microdata(response))
     if b"typeof" in response.body:
-        yield _linked(_rdfa(response))
+        yield _in_steady_order(_linked(_rdfa(response)))
 
 
 def _json_ld(response: HtmlResponse) -> list[Node]:
@@ -91,15 +91,22 @@ def _rdfa(response: HtmlResponse) -> list[Node]:
 
     build = _Builder()
     build.add(_attempt(response, lambda: RDFaExtractor().extract(response.text, base_url=response.url)))
-    for node in build.roots:
-        # A graph has no order, and pyRdfa's changes from process to process: an unchanged page must read the same.
+    return build.roots
+
+
+def _in_steady_order(roots: list[Node]) -> list[Node]:
+    """Sorts values and things by what they say. RDFa makes a graph, which has no order, and pyRdfa's changes from process
+    to process; an unchanged page must read the same each time."""
+    for node in _walk(roots):
         for values in node.properties.values():
-            values.sort(key=_sort_key)
-    return sorted(build.roots, key=_sort_key)
+            values.sort(key=_content)
+    return sorted(roots, key=_content)
 
 
-def _sort_key(value: Node | str) -> str:
-    return value if isinstance(value, str) else value.text("name", "value", "url") or value.id or ""
+def _content(value: Node | str) -> str:
+    if isinstance(value, str):
+        return value
+    return " ".join(f"{name}={text}" for name in sorted(value.properties) for text in sorted(value.texts(name)))
 
 
 def _attempt(response: HtmlResponse, read: Callable[[], Any]) -> Any:
