@@ -9,11 +9,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 from bookwheel_contracts.crawls import RunStarted
 from bookwheel_runtime.traces import new_traceparent
-from bookwheel_scraper.envelopes import Envelope, ScrapedBook, fingerprint_of
+from bookwheel_scraper.envelopes import Envelope, ScrapedBook
 from bookwheel_scraper.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.run_ledger import RunLedger
 from bookwheel_stores.streams import connect_redis
@@ -89,7 +90,7 @@ def pushed_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
             "url": book.url,
             "scraped_at": datetime.now(UTC).isoformat(),
             "payload": book.payload,
-            "fingerprint": fingerprint_of(book.payload),
+            "fingerprint": sha256(json.dumps(book.payload, sort_keys=True).encode()).hexdigest(),
             "traceparent": traceparent,
         }
         redis.rpush("items", json.dumps(item))

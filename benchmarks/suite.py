@@ -1,7 +1,7 @@
 """The running suite that the HTTP benchmarks share, and the tokens that they need."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,11 @@ UNLIMITED = {
 
 
 @contextmanager
-def running_suite(*, books: int = 1000) -> Iterator[Suite]:
-    """A suite with the demo shop crawled and a model trained; its limits never bite."""
+def running_suite(*, books: int = 1000, settings: Mapping[str, str] | None = None) -> Iterator[Suite]:
+    """A suite with the demo shop crawled and a model trained; its limits never bite. `settings`: its environment."""
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as folder:
-        suite = Suite(state=Path(folder) / "state", port_base=free_port_base(), books=books, settings=UNLIMITED)
+        environment = {**UNLIMITED, **(settings or {})}
+        suite = Suite(state=Path(folder) / "state", port_base=free_port_base(), books=books, settings=environment)
         try:
             suite.up()
             yield suite
