@@ -1,0 +1,364 @@
+"""Lists, facets and statistics of the index, held against a naive model in Python."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from bookwheel_contracts import Book, Money, Offer
+from bookwheel_stores.search import IndexReader, IndexWriter, open_index_reader, open_index_writer
+from bookwheel_stores.search.queries import (
+    Filter,
+    NumericFacet,
+    Position,
+    Range,
+    SearchQuery,
+    Selection,
+    Sort,
+    TermFacet,
+)
+from bookwheel_stores.search.text import parse_text
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+amounts = st.sampled_from(["0", "0.0001", "9.99", "10", "10.00", "10.5", "19.99", "9999999999.9999"]).map(Decimal)
+prices = st.none() | st.builds(Money, amount=amounts, currency=st.sampled_from(["GBP", "EUR"]))
+
+
+@st.composite
+def books(draw: st.DrawFn, number: int) -> Book:
+    seen = START + timedelta(milliseconds=draw(st.sampled_from([0, 100, 5_000, 86_400_000])))
+    stock = draw(st.none() | st.integers(0, 3))
+    return Book(
+        id=f"demo:{number}",
+        number=number,
+        title=draw(
+            st.sampled_from(["The Moon", "the moon", "The Moon over the very long river", "Été", "", "猫", "A"])
+        ),
+        authors=tuple(draw(st.lists(st.sampled_from(["Ann Lee", "Bo", "Zoë"]), max_size=2))),
+        category=draw(st.none() | st.sampled_from(["Poetry", "Travel", "Sci Fi"])),
+        price=draw(prices),
+        rating=draw(st.none() | st.sampled_from([0.0, 0.6, 3.0, 3.6666667, 5.0])),
+        rating_count=draw(st.none() | st.integers(0, 3)),
+        stock=stock,
+        in_stock=bool(stock),
+        offers=tuple(_offer(source, number) for source in draw(st.sets(st.sampled_from(["demo", "other"])))),
+        first_seen=seen,
+        last_seen=seen,
+        last_changed=seen,
+        revision=1,
+    )
+
+
+def _offer(source: str, number: int) -> Offer:
+    return Offer(
+        source=source,
+        source_key=str(number),
+        url=f"http://shop/{number}",
+        price=None,
+        stock=None,
+        in_stock=False,
+        first_seen=START,
+        last_seen=START,
+    )
+
+
+@st.composite
+def shelves(draw: st.DrawFn) -> list[Book]:
+    return [draw(books(number)) for number in range(1, draw(st.integers(0, 25)) + 1)]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"tantivy://{tmp_path_factory.mktemp('index')}"
+
+
+@pytest.fixture(scope="module")
+def writer(url: str) -> Iterator[IndexWriter]:
+    with open_index_writer(url) as writer:
+        yield writer
+
+
+@pytest.fixture(scope="module")
+def index(url: str, writer: IndexWriter) -> IndexReader:
+    return open_index_reader(url)
+
+
+def fill(writer: IndexWriter, index: IndexReader, shelf: Sequence[Book]) -> None:
+    writer.clear()
+    half = len(shelf) // 2  # two commits, so two segments
+    if half:
+        writer.apply(shelf[:half], [])
+    if shelf:
+        writer.apply(shelf[half:], [])
+    index.reload()
+
+
+def walk(index: IndexReader, selection: Selection, sort: Sort, limit: int) -> Iterator[list[dict[str, Any]]]:
+    after: Position | None = None
+    while True:
+        page = index.search(SearchQuery(selection, sort, limit, after))
+        yield [orjson.loads(item) for item in page.items]
+        if page.next is None:
+            return
+        after = page.next
+
+
+def ids(pages: Iterator[list[dict[str, Any]]]) -> list[str]:
+    return [item["id"] for page in pages for item in page]
+
+
+def _last(value: Any, *, descending: bool = False) -> tuple[bool, Any]:
+    return (value is None, 0 if value is None else -value if descending else value)
+
+
+def expected_order(shelf: Sequence[Book], sort: Sort) -> list[str]:
+    """By what the public field says; price in cents, as the index documents."""
+
+    def key(book: Book) -> Any:
+        price = None if book.price is None else min(int(book.price.amount * 100), (1 << 38) - 2)
+        values = {
+            Sort.PRICE: _last(price),
+            Sort.PRICE_DESCENDING: _last(price, descending=True),
+            Sort.RATING: _last(book.rating),
+            Sort.RATING_DESCENDING: _last(book.rating, descending=True),
+            Sort.STOCK: _last(book.stock),
+            Sort.STOCK_DESCENDING: _last(book.stock, descending=True),
+            Sort.NEWEST: _last(book.first_seen.timestamp(), descending=True),
+            Sort.RELEVANCE: _last(book.first_seen.timestamp(), descending=True),
+            Sort.LAST_CHANGED: _last(book.last_changed.timestamp()),
+            Sort.LAST_CHANGED_DESCENDING: _last(book.last_changed.timestamp(), descending=True),
+            Sort.TITLE: {"Été": "ete"}.get(book.title, book.title.lower())[:32],
+        }
+        return values[sort], book.number
+
+    return [book.id for book in sorted(shelf, key=key)]
+
+
+@SLOW
+@given(shelf=shelves(), sort=st.sampled_from(Sort), limit=st.integers(1, 30))
+def test_a_walk_by_cursors_is_the_whole_list_in_its_order(
+    writer: IndexWriter, index: IndexReader, shelf: list[Book], sort: Sort, limit: int
+) -> None:
+    fill(writer, index, shelf)
+    assert ids(walk(index, Selection(), sort, limit)) == expected_order(shelf, sort)
+
+
+@SLOW
+@given(shelf=shelves(), limit=st.integers(1, 7))
+def test_a_walk_by_relevance_has_every_match_once_in_the_order_of_one_page(
+    writer: IndexWriter, index: IndexReader, shelf: list[Book], limit: int
+) -> None:
+    fill(writer, index, shelf)
+    moons = Selection(parse_text("moon"))
+    walked = ids(walk(index, moons, Sort.RELEVANCE, limit))
+    assert walked == ids(walk(index, moons, Sort.RELEVANCE, 100))
+    assert sorted(walked) == sorted(book.id for book in shelf if "moon" in book.title.lower())
+
+
+@SLOW
+@given(shelf=shelves(), added=st.lists(st.integers(26, 40), unique=True), sort=st.sampled_from(Sort), data=st.data())
+def test_books_that_stay_are_met_exactly_once_though_others_come_and_go(
+    writer: IndexWriter, index: IndexReader, shelf: list[Book], added: list[int], sort: Sort, data: st.DataObject
+) -> None:
+    fill(writer, index, shelf)
+    gone = set(data.draw(st.lists(st.sampled_from(shelf).map(lambda book: book.id)))) if shelf else set()
+    text = parse_text("moon") if sort is Sort.RELEVANCE else None
+    met: list[str] = []
+    for number, page in enumerate(walk(index, Selection(text), sort, 3)):
+        met += [item["id"] for item in page]
+        if number == 0:
+            writer.apply([data.draw(books(each)) for each in added], sorted(gone))
+            index.reload()
+    staying = [book.id for book in shelf if book.id not in gone and (text is None or "moon" in book.title.lower())]
+    assert Counter(each for each in met if each in staying) == Counter(staying)
+
+
+def test_a_cursor_goes_beyond_ten_thousand_books(writer: IndexWriter, index: IndexReader) -> None:
+    """Many ties by score, more matches than are kept by number, and ranks far down."""
+    shelf = [
+        Book(
+            id=f"demo:{number}",
+            number=number,
+            title="The Moon" if number % 3 else f"Moon {number}",
+            price=Money(amount=Decimal(number % 50), currency="GBP"),
+            first_seen=START,
+            last_seen=START,
+            last_changed=START,
+            revision=1,
+        )
+        for number in range(1, 12_001)
+    ]
+    fill(writer, index, shelf)
+    for sort in (Sort.RELEVANCE, Sort.TITLE, Sort.PRICE_DESCENDING):
+        walked = ids(walk(index, Selection(parse_text("moon")), sort, 1000))
+        assert len(walked) == len(set(walked)) == 12_000
+    page = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5))
+    assert page.next is not None
+    for wrong in (0, 7, 11_999, 12_000, 1 << 60):
+        stale = replace(page.next, rank=wrong)
+        following = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5, stale))
+        assert following == index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5, page.next))
+
+
+bounds = st.none() | st.sampled_from([Decimal(text) for text in ("-1", "0", "0.6", "3", "3.6666667", "10", "10.00001")])
+ranges = st.builds(Range, bounds, bounds).filter(lambda each: each != Range(None, None))
+filters = st.one_of(
+    st.builds(
+        Filter, st.just("category"), st.lists(st.sampled_from(["Poetry", "Travel", "None"]), min_size=1).map(tuple)
+    ),
+    st.builds(Filter, st.just("author"), st.lists(st.sampled_from(["Ann Lee", "Bo"]), min_size=1).map(tuple)),
+    st.builds(Filter, st.just("source"), st.just(("other",))),
+    st.builds(Filter, st.just("currency"), st.just(("GBP",))),
+    st.builds(Filter, st.just("in_stock"), st.lists(st.sampled_from(["true", "false"]), min_size=1).map(tuple)),
+    st.builds(
+        Filter,
+        st.sampled_from(["price", "rating", "stock", "rating_count"]),
+        st.just(()),
+        st.lists(ranges, min_size=1, max_size=2).map(tuple),
+    ),
+)
+
+
+def values_of(book: Book, name: str) -> list[Any]:
+    if name == "author":
+        return list(dict.fromkeys(book.authors))
+    if name == "source":
+        return [offer.source for offer in book.offers]
+    if name == "currency":
+        return [book.price.currency] if book.price else []
+    if name == "in_stock":
+        return ["true" if book.in_stock else "false"]
+    value = getattr(book, name)
+    if value is None:
+        return []
+    return [value.amount if name == "price" else value]
+
+
+def matches(book: Book, wanted: Filter) -> bool:
+    values = values_of(book, wanted.name)
+    if wanted.values:
+        return any(value in wanted.values for value in values)
+    return any(
+        (each.low is None or Decimal(str(value)) >= each.low)
+        and (each.high is None or Decimal(str(value)) <= each.high)
+        for value in values
+        for each in wanted.ranges
+    )
+
+
+def one_filter_a_field(found: list[Filter]) -> tuple[Filter, ...]:
+    return tuple({each.name: each for each in found}.values())
+
+
+@SLOW
+@given(shelf=shelves(), wanted=st.lists(filters, max_size=3).map(one_filter_a_field))
+def test_filters_and_disjunctive_facets_count_what_a_naive_search_counts(
+    writer: IndexWriter, index: IndexReader, shelf: list[Book], wanted: tuple[Filter, ...]
+) -> None:
+    fill(writer, index, shelf)
+    names = ("category", "author", "source", "in_stock", "price", "rating", "stock")
+    page = index.search(SearchQuery(Selection(None, wanted), Sort.NEWEST, 100, facets=names))
+    expected = {book.id for book in shelf if all(matches(book, each) for each in wanted)}
+    assert {orjson.loads(item)["id"] for item in page.items} == expected
+    assert page.total == len(expected)
+    for name in names:
+        others = [book for book in shelf if all(matches(book, each) for each in wanted if each.name != name)]
+        check_facet(page.facets[name], name, others, next((each for each in wanted if each.name == name), None))
+
+
+def check_facet(facet: Any, name: str, shelf: list[Book], own: Filter | None) -> None:
+    if isinstance(facet, TermFacet):
+        counts = Counter(value for book in shelf for value in values_of(book, name))
+        assert {each.value: each.count for each in facet.values if each.count} == counts
+        assert {each.value for each in facet.values if each.selected} == set(own.values if own else ())
+        return
+    assert isinstance(facet, NumericFacet)
+    if name == "price":
+        shelf = [book for book in shelf if book.price and book.price.currency == facet.currency]
+    values = [Decimal(str(value)) for book in shelf for value in values_of(book, name)]
+    assert facet.count == len(values) == sum(bucket.count for bucket in facet.histogram)
+    if values:
+        assert facet.low is not None
+        assert facet.high is not None
+        assert Decimal(str(facet.low)) == pytest.approx(min(values), abs=Decimal("0.000001"))
+        assert Decimal(str(facet.high)) == pytest.approx(max(values), abs=Decimal("0.000001"))
+        assert 1 <= len(facet.histogram) <= 12
+        for bucket in facet.histogram:
+            inside = [value for value in values if Decimal(str(bucket.low)) <= value < Decimal(str(bucket.high))]
+            assert len(inside) == bucket.count
+
+
+@SLOW
+@given(shelf=shelves())
+def test_statistics_are_those_of_the_books(writer: IndexWriter, index: IndexReader, shelf: list[Book]) -> None:
+    fill(writer, index, shelf)
+    found = index.statistics(Selection())
+    assert found.books == len(shelf)
+    assert found.in_stock == sum(book.in_stock for book in shelf)
+    ratings = [book.rating for book in shelf if book.rating is not None]
+    assert found.rated == len(ratings)
+    assert found.rating_average == (pytest.approx(statistics.fmean(ratings), abs=1e-6) if ratings else None)
+    by_currency: dict[str, list[Decimal]] = {}
+    for book in shelf:
+        if book.price is not None:
+            by_currency.setdefault(book.price.currency, []).append(book.price.amount)
+    assert {each.currency: (each.count, each.low, each.high) for each in found.prices} == {
+        currency: (len(amounts), min(amounts), max(amounts)) for currency, amounts in by_currency.items()
+    }
+    grouped = {each.category: each.books for each in index.statistics_by_category(Selection())}
+    assert grouped == Counter(book.category for book in shelf if book.category)
+
+
+def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexReader) -> None:
+    amounts = ["1.00", "2.00", "4.01", "100.00"]
+    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
+    fill(
+        writer,
+        index,
+        [
+            template.model_copy(
+                update={"id": f"x:{n}", "number": n, "price": Money(amount=Decimal(amount), currency="GBP")}
+            )
+            for n, amount in enumerate(amounts, start=1)
+        ],
+    )
+    (found,) = index.statistics(Selection()).prices
+    assert (found.median, found.average) == (Decimal("3.00"), Decimal("26.75"))
+    assert index.numbers(Selection(), limit=10) == [1, 2, 3, 4]
+    assert index.numbers(Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),)), limit=10) == [3, 4]
+
+
+def test_an_index_that_does_not_exist_is_empty_until_it_does(tmp_path: Path) -> None:
+    url = f"tantivy://{tmp_path}/later"
+    index = open_index_reader(url)
+    query = SearchQuery(Selection(), Sort.NEWEST, 10, facets=("category", "price"))
+    assert (index.search(query).total, index.count(Selection())) == (0, 0)
+    assert index.statistics(Selection()).books == 0
+    assert not (tmp_path / "later").exists()
+    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
+    with open_index_writer(url) as writer:
+        writer.apply([template], [])
+    assert index.count(Selection()) == 0
+    index.reload()
+    assert index.count(Selection()) == 1
+
+
+def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index: IndexReader) -> None:
+    old = Book(id="x", number=1, title="old", first_seen=START, last_seen=START, last_changed=START, revision=1)
+    new = old.model_copy(update={"title": "new", "revision": 2})
+    for batch in ([old, new], [new, old], [old], [new]):
+        writer.apply(batch, [])
+        index.reload()
+        (item,) = index.search(SearchQuery(Selection(None, ()), Sort.NEWEST, 10)).items[-1:]
+        assert orjson.loads(item)["revision"] == 2
+    fill(writer, index, [])

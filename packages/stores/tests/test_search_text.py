@@ -1,0 +1,157 @@
+"""What a person types, and what the index makes of it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from bookwheel_contracts import Book
+from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
+from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_words
+from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
+from bookwheel_stores.search.text import parse_text
+from hypothesis import given
+from hypothesis import strategies as st
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TITLES = {
+    1: ("The Moon", "Ann Lee", "Science", "A quiet book."),
+    2: ("The Moon over Łódź", "Émile Zola", "Fiction", "Nothing rises here."),
+    3: ("Harry Potter and the Moon", "J. K. Rowling", "Fantasy", "Magic."),
+    4: ("Tides", "Ann Moon", "Science", "How water moves."),
+    5: ("Stars", "Ole Sørensen", "Science", "The moon and other lights."),
+    6: ("Sci-Fi Tales: Don't Panic", "Ann Lee", "Science Fiction", "Short stories."),
+    7: ("吾輩は猫である", "夏目漱石", "Fiction", "A cat speaks."),
+    8: ("Ελληνική ιστορία", "Ann Lee", "History", ""),
+    9: ("The Moon", "Zoë Quinn", "History", "Again."),
+}
+
+
+def book(number: int) -> Book:
+    title, author, category, description = TITLES[number]
+    return Book(
+        id=f"demo:{number}",
+        number=number,
+        title=title,
+        authors=(author,),
+        category=category,
+        description=description or None,
+        first_seen=NOW,
+        last_seen=NOW,
+        last_changed=NOW,
+        revision=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> IndexReader:
+    path: Path = tmp_path_factory.mktemp("index")
+    with open_index_writer(f"tantivy://{path}") as writer:
+        writer.apply([book(number) for number in TITLES], [])
+    return open_index_reader(f"tantivy://{path}")
+
+
+def hits(index: IndexReader, text: str, *, name: str | None = None) -> list[int]:
+    query = SearchQuery(Selection(parse_text(text, name=name)), Sort.RELEVANCE, 50)
+    return [int(item.split(b'"')[3].partition(b":")[2]) for item in index.search(query).items]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Don't STOP, Łódź!", ["dont", "stop", "lodz"]),
+        ("Straße Æther œuvre", ["strasse", "aether", "oeuvre"]),
+        ("Ελληνική Ιστορία", ["ελληνικη", "ιστορια"]),
+        ("吾輩は猫", ["吾", "輩", "は", "猫"]),
+        ("한국어 책", ["한국어", "책"]),
+        ("\ufb01ne \uff12\uff10", ["fine", "20"]),
+        ("_a_b\0c\n", ["a", "b", "c"]),
+        ("!?… — 🌙", []),
+        ("x" * 500, ["x" * MAX_WORD_LENGTH]),
+    ],
+)
+def test_folding_leaves_plain_words(text: str, words: list[str]) -> None:
+    assert folded_words(text) == words
+
+
+@given(st.text())
+def test_folding_what_is_folded_changes_nothing(text: str) -> None:
+    words = folded_words(text)
+    assert folded_words(" ".join(words)) == words
+
+
+@given(st.text(max_size=60))
+def test_any_text_can_be_searched_for(index: IndexReader, text: str) -> None:
+    hits(index, text)
+    index.suggest(folded_words(text), list(SuggestionKind), limit=3)
+
+
+def test_words_phrases_and_exclusions_are_told_apart() -> None:
+    query = parse_text('moon "Harry Potter" -tides -"the end" sci-fi "" - "open')
+    assert query.required == (
+        Clause(("moon",)),
+        Clause(("harry", "potter"), exact=True),
+        Clause(("sci", "fi")),
+        Clause(("open",), exact=True),
+    )
+    assert query.excluded == (Clause(("tides",), exact=True), Clause(("the", "end"), exact=True))
+
+
+def test_what_is_called_exactly_so_comes_first_then_what_starts_so(index: IndexReader) -> None:
+    assert hits(index, "the moon")[:3] in ([1, 9, 2], [9, 1, 2])
+    assert hits(index, "moon")[-1] == 5  # only its description has the word
+    assert hits(index, "moon").index(4) > hits(index, "moon").index(3)  # an author counts less than a title
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("lodz", {2}),
+        ("ŁÓDŹ", {2}),
+        ("emile zola", {2}),
+        ("sorensen", {5}),
+        ("hary poter", {3}),
+        ("rolwing", {3}),
+        ("dont panic", {6}),
+        ("sci-fi", {6}),
+        ('"harry potter"', {3}),
+        ('"potter harry"', set()),
+        ('"hary potter"', set()),
+        ("moon -harry", {1, 2, 4, 5, 9}),
+        ("-moon", {6, 7, 8}),
+        ("猫", {7}),
+        ("ελληνικη", {8}),
+        ("moon tides", {4}),
+        ("moo", set()),
+        ("???", set()),
+    ],
+)
+def test_typos_case_and_diacritics_are_forgiven_and_every_word_counts(
+    index: IndexReader, text: str, numbers: set[int]
+) -> None:
+    assert set(hits(index, text)) == numbers
+
+
+def test_a_text_can_be_sought_in_one_field(index: IndexReader) -> None:
+    assert set(hits(index, "moon", name="author")) == {4}
+    assert set(hits(index, "moon", name="description")) == {5}
+    assert set(hits(index, "fiktion", name="category")) == {2, 6, 7}
+
+
+def suggested(index: IndexReader, prefix: str, *kinds: SuggestionKind) -> list[tuple[str, int]]:
+    found = index.suggest(folded_words(prefix), kinds or list(SuggestionKind), limit=10)
+    return [(each.text, each.count) for each in found]
+
+
+def test_names_are_completed_from_any_word_with_typos(index: IndexReader) -> None:
+    assert suggested(index, "ann") == [("Ann Lee", 3), ("Ann Moon", 1)]
+    assert suggested(index, "sore") == [("Ole Sørensen", 1)]
+    assert suggested(index, "sciennce fic", SuggestionKind.CATEGORY) == [("Science Fiction", 1)]
+    assert suggested(index, "the mo", SuggestionKind.TITLE) == [
+        ("The Moon", 2),
+        ("The Moon over Łódź", 1),
+        ("Harry Potter and the Moon", 1),
+    ]
+    assert suggested(index, "harr pot") == [("Harry Potter and the Moon", 1)]
+    assert suggested(index, "") == []
+    assert suggested(index, "zzzzz") == []
+    assert index.suggest(["a"], list(SuggestionKind), limit=1)[0].text == "Ann Lee"
