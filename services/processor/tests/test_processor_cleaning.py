@@ -1,6 +1,7 @@
 """What cleaning makes of the values that pages hold."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -279,7 +280,15 @@ _json = st.recursive(
 @given(st.dictionaries(st.sampled_from(sorted(RAW_FIELDS)), _json), st.text(max_size=60), st.text(max_size=20))
 def test_whatever_a_page_says_is_cleaned_or_rejected(payload: dict[str, Any], url: str, source: str) -> None:
     item = RawItem.model_construct(
-        schema_version=1, run_id="r", item_number=1, source=source, url=url, payload=payload, traceparent=""
+        schema_version=1,
+        run_id="r",
+        item_number=1,
+        source=source,
+        url=url,
+        scraped_at=datetime(2026, 1, 31, tzinfo=UTC),
+        payload=payload,
+        fingerprint="",
+        traceparent="",
     )
     with suppress(Rejected):
         offer = clean_item(item)

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import Money, RunState, Verdict
+from bookwheel_contracts import Money, RunState, Verdict, parse_stream_message
 from bookwheel_processor import deliveries
 from bookwheel_processor.cleaning import item as cleaning
 from bookwheel_processor.ingest import Ingest
@@ -54,11 +54,10 @@ def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
 ) -> None:
     whole = scraped.item(1).model_dump_json().encode()
     shifted = b" " * 5000 + whole  # its beginning, where run and number are looked for, is blank
-    parse = deliveries.parse_stream_message
-    monkeypatch.setattr(deliveries, "parse_stream_message", lambda _body: parse(b"?"))
+    monkeypatch.setattr(deliveries, "parse_stream_message", lambda _body: parse_stream_message(b"?"))
     Ingest(engine).take(scraped.entries(shifted))
     assert RunStore(engine).get("run-1") is None
-    monkeypatch.setattr(deliveries, "parse_stream_message", parse)
+    monkeypatch.setattr(deliveries, "parse_stream_message", parse_stream_message)
     assert Replay(engine).all().verdicts == {Verdict.ADDED: 1}
     run = RunStore(engine).get("run-1")
     assert run is not None
