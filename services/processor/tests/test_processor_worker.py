@@ -39,7 +39,7 @@ class Suite:
         log = self.folder / f"{arguments[0]}.log"
         log.unlink(missing_ok=True)
         server = start([str(PROGRAM), *arguments], log=log, environment=self.environment)
-        return server.process.wait(60), log.read_text()
+        return server.process.wait(120), log.read_text()
 
     def worker(self) -> Server:
         return start([str(PROGRAM), "worker"], log=self.folder / "worker.log", environment=self.environment)
@@ -72,7 +72,7 @@ def suite(tmp_path: Path, redis_url: str) -> Iterator[Suite]:
 def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, scraped: Any) -> None:
     worker = suite.worker()
     try:
-        wait_until(lambda: Progress(suite.redis).age() is not None, seconds=60, what="the worker's first round")
+        wait_until(lambda: Progress(suite.redis).age() is not None, seconds=120, what="the worker's first round")
         suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, 501)), scraped.finished(scraped=500))
         wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="everything searchable")
         assert suite.run("health")[0] == 0
@@ -99,12 +99,12 @@ def test_kills_lose_nothing_and_count_nothing_twice(suite: Suite, scraped: Any) 
         worker = suite.worker()
         goal = min(items, before + chance.randrange(1, 1000))
         try:
-            wait_until(partial(suite.holds, goal), seconds=60, what="some books")
+            wait_until(partial(suite.holds, goal), seconds=120, what="some books")
         finally:
             worker.kill()
     worker = suite.worker()
     try:
-        wait_until(lambda: suite.is_searchable("run-1"), seconds=90, what="everything searchable")
+        wait_until(lambda: suite.is_searchable("run-1"), seconds=120, what="everything searchable")
     finally:
         worker.stop()
     run = suite.crawl("run-1")
