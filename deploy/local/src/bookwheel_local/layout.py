@@ -110,6 +110,7 @@ class Layout:
                 raise PermissionError(f"{folder} belongs to another user")
             folder.chmod(0o700)
         self.logs.mkdir(mode=0o750, exist_ok=True)
+        self.logs.chmod(0o750)
 
 
 def environment(layout: Layout, settings: LocalSettings, *, redis_password: str) -> dict[str, str]:

@@ -4,8 +4,8 @@ import os
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-import httpx
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
 
 from bookwheel_local.programs import Program
 from bookwheel_local.supervision import ProgramState
@@ -33,11 +33,17 @@ class Health:
 
 
 def _refusal(url: str) -> str | None:
+    """Why the program does not serve; None where it does. Plain HTTP: a client made for TLS takes 20 ms to make."""
+    address = urlsplit(url)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=_PROBE_SECONDS)
     try:
-        answer = httpx.get(url, timeout=_PROBE_SECONDS)
-    except httpx.HTTPError as error:
+        connection.request("GET", address.path)
+        status = connection.getresponse().status
+    except (OSError, HTTPException) as error:
         return f"does not answer ({type(error).__name__})"
-    return None if answer.is_success else f"answers {answer.status_code}"
+    finally:
+        connection.close()
+    return None if 200 <= status < 300 else f"answers {status}"
 
 
 def probe(program: Program, state: ProgramState) -> Health:

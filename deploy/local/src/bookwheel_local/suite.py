@@ -27,7 +27,7 @@ from bookwheel_local.secrets import write_private
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.supervision import STOP_SECONDS, Supervisor, configuration
 
-_POLL_SECONDS = 0.2
+_POLL_SECONDS = 0.4
 _LOG_LINES = 15
 
 
@@ -66,8 +66,10 @@ class Suite:
                 write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
             # The slowest to start needs no tables, so it starts while they are made.
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
-            progress.update("preparing the records")
-            prepare_records(self.layout, environment)
+            states = self.supervisor.states()
+            if any(program.needs_tables and states[program.name].state != "RUNNING" for program in self.programs):
+                progress.update("preparing the records")
+                prepare_records(self.layout, environment)
             self.supervisor.start_programs(self.programs)
             self._wait_until_ready(progress, environment)
 
