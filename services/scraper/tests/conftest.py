@@ -41,7 +41,7 @@ def site() -> Iterator[Site]:
 
 
 @pytest.fixture
-def crawls(tmp_path: Path, redis_url: str, site: Site) -> Crawls:
+def crawls(tmp_path: Path, redis_url: str, site: Site) -> Iterator[Crawls]:
     made = Crawls(
         tmp_path,
         redis_url,
@@ -53,4 +53,5 @@ def crawls(tmp_path: Path, redis_url: str, site: Site) -> Crawls:
         },
     )
     made.declare([site.url])
-    return made
+    yield made
+    made.stop()

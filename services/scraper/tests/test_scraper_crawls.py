@@ -3,9 +3,10 @@
 import gzip
 import json
 import time
+from typing import Any
 
 import pytest
-from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState
+from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState, parse_stream_message
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_runtime.traces import trace_id_of
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages
@@ -170,11 +171,11 @@ def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, 
     site.fill(60)
     site.pages["/page-2.html"] = lambda _exchange, _hits: time.sleep(20)
     server = crawls.start(crawl_request("shop"))
-    wait_until(lambda: site.hits["/page-2.html"] > 0, seconds=30, what="the page that hangs")
-    wait_until(lambda: len(read_messages(crawls.redis_url).items) == 20, seconds=10, what="the first list")
+    wait_until(lambda: site.hits["/page-2.html"] > 0, seconds=60, what="the page that hangs")
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) == 20, seconds=60, what="the first list")
     server.process.terminate()
     server.process.terminate()  # a supervisor's signal to the whole group comes twice
-    assert server.process.wait(10) == 0
+    assert server.process.wait(30) == 0
     end = read_messages(crawls.redis_url).end
     assert (end.state, end.reason, end.scraped) == (RunState.PARTIAL, "the scraper was stopped", 20)
 
@@ -182,7 +183,7 @@ def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, 
 def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, site: Site) -> None:
     site.fill(300)
     server = crawls.start(crawl_request("shop"), BOOKWHEEL_SCRAPER_STREAM_LIMIT="20")
-    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 20, seconds=30, what="a full stream")
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 20, seconds=60, what="a full stream")
     before = len(read_messages(crawls.redis_url).items)
     time.sleep(1.5)
     assert len(read_messages(crawls.redis_url).items) == before
@@ -192,13 +193,17 @@ def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, sit
     seen: set[int] = set()
 
     def read_on() -> bool:
-        messages = read_messages(crawls.redis_url)
-        seen.update(item.item_number for item in messages.items)
-        if not messages.finished:
-            client.delete(RAW_STREAM)
-        return bool(messages.finished)
+        has_ended = False
+        entries: Any = client.xrange(RAW_STREAM)
+        for entry_id, fields in entries:
+            message = parse_stream_message(fields[b"body"])
+            if isinstance(message, RawItem):
+                seen.add(message.item_number)
+            has_ended = has_ended or isinstance(message, RunFinished)
+            client.xdel(RAW_STREAM, entry_id)
+        return has_ended
 
-    wait_until(read_on, seconds=30, what="the end of the crawl")
+    wait_until(read_on, seconds=60, what="the end of the crawl")
     client.close()
     assert seen == set(range(1, 301))
-    assert server.process.wait(10) == 0
+    assert server.process.wait(30) == 0

@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class Crawls:
     folder: Path
     redis_url: str
     environment: dict[str, str]
+    servers: list[Server] = field(default_factory=list)
 
     def declare(self, start_urls: list[str], *, rest: str = FULL_SPEED, top: str = "") -> None:
         urls = ", ".join(f'"{url}"' for url in start_urls)
@@ -79,11 +80,13 @@ class Crawls:
     def start(self, request: CrawlRequest, **settings: str) -> Server:
         module = "bookwheel_scraper.run_crawl"
         command = [sys.executable, "-m", module, "--request", request.model_dump_json()]
-        return start(command, log=self.log, environment=self.environment | settings)
+        self.servers.append(start(command, log=self.log, environment=self.environment | settings))
+        return self.servers[-1]
 
     def serve(self, **settings: str) -> Server:
         command: list[str | Path] = [Path(sys.executable).parent / "bookwheel-scraper", "serve"]
-        return start(command, log=self.log, environment=self.environment | settings)
+        self.servers.append(start(command, log=self.log, environment=self.environment | settings))
+        return self.servers[-1]
 
     def run(self, request: CrawlRequest | None = None, **settings: str) -> Messages:
         """Crawls to the end."""
@@ -94,6 +97,11 @@ class Crawls:
             server.stop()
         assert status == 0, self.log.read_text()
         return read_messages(self.redis_url)
+
+    def stop(self) -> None:
+        """Stops all that were started and still run."""
+        for server in self.servers:
+            server.stop(seconds=15)
 
     @property
     def log(self) -> Path:

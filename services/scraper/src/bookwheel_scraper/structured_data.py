@@ -95,8 +95,8 @@ def _rdfa(response: HtmlResponse) -> list[Node]:
 
 
 def _in_steady_order(roots: list[Node]) -> list[Node]:
-    """Sorts values and things by what they say. RDFa makes a graph, which has no order, and pyRdfa's changes from process
-    to process; an unchanged page must read the same each time."""
+    """Sorts values and things by what they say. RDFa makes a graph, which has no order, and pyRdfa's changes from
+    process to process; an unchanged page must read the same each time."""
     for node in _walk(roots):
         for values in node.properties.values():
             values.sort(key=_content)
