@@ -13,8 +13,8 @@ from bookwheel_stores.search.text import parse_text
 MAX_TEXT_LENGTH = 500
 MAX_WORDS = 32
 MAX_VALUES = 100
-_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,9})?")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _LAST_MILLISECOND = timedelta(days=1) - timedelta(milliseconds=1)
 
 

@@ -1,0 +1,183 @@
+"""A small catalogue in real records, a real index and a real Redis, and the API on top of it."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from bookwheel_catalog.app import build_app
+from bookwheel_catalog.settings import CatalogSettings
+from bookwheel_contracts.accounts import INTERNAL_AUDIENCE
+from bookwheel_stores.cache import Generation
+from bookwheel_stores.records import BookReader, connect_database, upgrade_database
+from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.search import open_index_writer
+from bookwheel_stores.streams import connect_redis
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Engine
+
+START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
+ISSUER = "bookwheel"
+_KEY = ec.generate_private_key(ec.SECP256R1())
+
+MakeToken = Callable[..., str]
+
+BOOKS: list[dict[str, Any]] = [
+    {"key": "1", "title": "The Moon", "category": "Science", "price": 105_000, "rating": 4.0, "stock": 3},
+    {"key": "2", "title": "The Moon over Łódź", "category": "Fiction", "price": 200_000, "rating": 5.0, "stock": 0},
+    {"key": "3", "title": "Tides & <Stars>", "category": "Science", "price": 199_900, "rating": None, "stock": None},
+    {"key": "4", "title": "猫", "category": None, "price": None, "rating": 1.5, "stock": 7},
+    {"key": "a/b c?d#e", "title": "Slashes", "category": "Science", "price": 50_000, "currency": "EUR", "stock": 1},
+]
+
+
+class _Keys(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        public = jwt.algorithms.ECAlgorithm.to_jwk(_KEY.public_key(), as_dict=True)
+        body = json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+        """Quiet."""
+
+
+@pytest.fixture(scope="session")
+def jwks_url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Keys)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def make_token() -> MakeToken:
+    def make(scope: str = "catalog:read") -> str:
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": INTERNAL_AUDIENCE, "sub": "user:1", "iat": now, "exp": now + 600}
+        return jwt.encode({**claims, "scope": scope}, _KEY, "ES256", {"kid": "one"})
+
+    return make
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The stores behind an API, with the means to fill them as the processor would."""
+
+    environment: Mapping[str, str]
+    engine: Engine
+
+    def add(self, *, key: str, observed: int = 1, **facts: Any) -> None:
+        """A book with one offer, `observed` times with rising prices, a day apart."""
+        seen = to_millis(START)
+        price = facts.get("price")
+        offered = {
+            "price": price,
+            "currency": facts.get("currency", "GBP") if price is not None else None,
+            "stock": facts.get("stock"),
+            "in_stock": bool(facts.get("stock")),
+        }
+        book = {
+            **dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url")),
+            **{name: value for name, value in facts.items() if name not in {"price", "currency", "stock"}},
+            **offered,
+            "book_id": f"demo:{key}",
+            "authors": json.dumps(facts.get("authors", ["Ann Lee"])),
+            "first_seen": seen,
+            "last_changed": seen,
+            "revision": 1,
+            "removed_at": None,
+        }
+        offer = {
+            **offered,
+            "source": "demo",
+            "source_key": key,
+            "url": f"http://shop.example/{key}",
+            "content": "{}",
+            "fingerprint": "",
+            "first_seen": seen,
+            "last_seen": seen,
+            "last_run": "run",
+            "last_item": 1,
+        }
+        with self.engine.begin() as connection:
+            writer = CatalogueWriter(connection)
+            number = writer.add_books([book])[f"demo:{key}"]
+            offer_number = writer.add_offers([{**offer, "book_number": number}])["demo", key]
+            for day in range(observed):
+                moment = to_millis(START + timedelta(days=day))
+                seen_then = {**offered, "price": None if price is None else price + day * 10_000}
+                writer.observe(
+                    [{"offer_number": offer_number, "observed_at": moment, **seen_then}],
+                    superseding={offer_number} if day else (),
+                )
+            change = {"book_number": number, "revision": 1, "kind": "added", "fields": "[]"}
+            writer.add_changes([{**change, "changed_at": seen, "run_id": "run"}])
+
+    def project(self) -> int:
+        """Brings the index to where the records are. Returns the generation."""
+        with open_index_writer(self.environment["BOOKWHEEL_SEARCH_URL"]) as writer:
+            writer.apply(BookReader(self.engine).page(after_number=0, limit=1000), [])
+        with connect_redis(self.environment["BOOKWHEEL_REDIS_URL"]) as redis:
+            return Generation(redis).advance()
+
+
+@pytest.fixture(scope="session")
+def empty_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records without a row, to copy: making their tables takes longer than most tests."""
+    path = tmp_path_factory.mktemp("records") / "bookwheel.sqlite"
+    engine = connect_database(f"sqlite:///{path}")
+    upgrade_database(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def suite(tmp_path: Path, redis_url: str, jwks_url: str, empty_records: Path) -> Iterator[Suite]:
+    shutil.copy(empty_records, tmp_path / "bookwheel.sqlite")
+    environment = {
+        "BOOKWHEEL_DATABASE_URL": f"sqlite:///{tmp_path}/bookwheel.sqlite",
+        "BOOKWHEEL_SEARCH_URL": f"tantivy://{tmp_path}/index",
+        "BOOKWHEEL_REDIS_URL": redis_url,
+        "BOOKWHEEL_JWKS_URL": jwks_url,
+        "BOOKWHEEL_ISSUER": ISSUER,
+    }
+    engine = connect_database(environment["BOOKWHEEL_DATABASE_URL"])
+    yield Suite(environment, engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def filled(suite: Suite) -> Suite:
+    for facts in BOOKS:
+        suite.add(**facts)
+    suite.project()
+    return suite
+
+
+@pytest.fixture
+async def client(suite: Suite, make_token: MakeToken) -> AsyncIterator[httpx.AsyncClient]:
+    """The API in this process, asked with a reader's token. Ask for `filled` before it to have books in it."""
+    names = {name.removeprefix("BOOKWHEEL_").lower(): value for name, value in suite.environment.items()}
+    app = build_app(CatalogSettings(**names))  # type: ignore[arg-type]  # strings, as from the environment
+    headers = {"Authorization": f"Bearer {make_token()}"}
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1", headers=headers) as client,
+    ):
+        yield client

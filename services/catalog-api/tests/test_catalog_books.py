@@ -1,0 +1,295 @@
+"""Books over HTTP: lists, facets, cursors, detail, history, and the conventions that hold for all of them."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx
+import pytest
+from bookwheel_catalog.models import (
+    BookHistory,
+    BookList,
+    CategoryList,
+    CategoryStatisticsList,
+    DetailedBook,
+    Overview,
+    PriceRange,
+    PriceTrend,
+    SuggestionList,
+)
+from pydantic import BaseModel
+
+MakeToken = Callable[..., str]
+
+
+class Suite(Protocol):
+    """The stores behind the API; see conftest.py."""
+
+    def add(self, *, key: str, observed: int = 1, **facts: Any) -> None: ...
+
+    def project(self) -> int: ...
+
+
+async def get(client: httpx.AsyncClient, path: str, status: int = 200, **options: Any) -> Any:
+    answer = await client.get(path, **options)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def problem(client: httpx.AsyncClient, path: str, status: int = 400) -> Any:
+    answer = await client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    body = answer.json()
+    assert body["trace_id"] in answer.headers["traceparent"]
+    return body
+
+
+def keys(found: Any) -> list[str]:
+    return [item["id"].partition(":")[2] for item in found["items"]]
+
+
+async def test_text_filters_and_order_select_books(filled: Suite, client: httpx.AsyncClient) -> None:
+    assert keys(await get(client, "/books?q=moon")) == ["1", "2"]
+    assert keys(await get(client, "/books?q=MOON lodz")) == ["2"]
+    assert set(keys(await get(client, "/books?filter=category:Science&filter=category:Fiction"))) == {
+        "1",
+        "2",
+        "3",
+        "a/b c?d#e",
+    }
+    assert keys(await get(client, "/books?filter=category:Science&filter=price:10..20")) == ["1", "3"]
+    assert keys(await get(client, "/books?sort=price")) == ["a/b c?d#e", "1", "3", "2", "4"]
+    assert keys(await get(client, "/books?sort=-rating")) == ["2", "1", "4", "3", "a/b c?d#e"]
+    assert keys(await get(client, "/books?filter=in_stock:false&sort=title")) == ["2", "3"]
+    assert keys(await get(client, "/books?filter=source:other")) == []
+    assert keys(await get(client, "/books?q=%20")) == ["1", "2", "3", "4", "a/b c?d#e"]
+
+
+async def test_a_list_shows_money_as_strings_and_times_in_utc(filled: Suite, client: httpx.AsyncClient) -> None:
+    (item,) = (await get(client, "/books?q=tides"))["items"]
+    assert item["price"] == {"amount": "19.99", "currency": "GBP"}
+    assert item["first_seen"] == "2026-01-30T12:00:00.000Z"
+    assert item["title"] == "Tides & <Stars>"
+    assert "number" not in item
+    assert "last_seen" not in item
+
+
+async def test_facets_are_disjunctive_and_say_what_is_selected(filled: Suite, client: httpx.AsyncClient) -> None:
+    path = "/books?facet=category&facet=price&facet=in_stock&filter=category:Science&filter=price:..15"
+    facets = (await get(client, path))["facets"]
+    assert list(facets) == ["category", "price", "in_stock"]
+    assert facets["category"] == [{"value": "Science", "count": 2, "selected": True}]
+    price = facets["price"]
+    assert (price["currency"], price["count"], price["min"], price["max"], price["avg"]) == (
+        "GBP",
+        2,
+        "10.50",
+        "19.99",
+        "15.24",
+    )
+    assert sum(bucket["count"] for bucket in price["histogram"]) == 2
+    assert price["selected"] == [{"from": None, "to": "15"}]
+    assert facets["in_stock"] == [{"value": "true", "count": 2, "selected": False}]
+
+
+@pytest.mark.parametrize(
+    "path", ["/books", "/books?q=the&sort=relevance", "/books?sort=title", "/books/top-rated", "/books/price-range"]
+)
+async def test_pages_follow_one_another_by_next_and_by_link(
+    filled: Suite, client: httpx.AsyncClient, path: str
+) -> None:
+    whole = keys(await get(client, path))
+    walked: list[str] = []
+    url = f"{path}{'&' if '?' in path else '?'}limit=1"
+    while True:
+        answer = await client.get(url)
+        body = answer.json()
+        walked += keys(body)
+        assert body["total"] == {"value": len(whole), "relation": "eq"}
+        if body["next"] is None:
+            assert "link" not in answer.headers
+            break
+        url = answer.links["next"]["url"].removeprefix("/api/v1")
+        assert f"cursor={body['next']}" in url
+    assert walked == whole
+
+
+async def test_a_cursor_of_another_list_is_refused(filled: Suite, client: httpx.AsyncClient) -> None:
+    cursor = (await get(client, "/books?limit=1"))["next"]
+    for path in ("/books?sort=price", "/books?q=moon", "/books?filter=category:Science"):
+        assert (await problem(client, f"{path}&cursor={cursor}"))["code"] == "invalid_cursor"
+
+
+async def test_fields_choose_what_is_shown(filled: Suite, client: httpx.AsyncClient) -> None:
+    (item,) = (await get(client, "/books?q=tides&fields=title,id"))["items"]
+    assert item == {"title": "Tides & <Stars>", "id": "demo:3"}
+    assert await get(client, "/books/demo:3?fields=last_seen") == {"last_seen": "2026-01-30T12:00:00.000Z"}
+
+
+async def test_each_field_has_a_parameter_of_its_own(filled: Suite, client: httpx.AsyncClient) -> None:
+    search = "/books/search"
+    assert keys(await get(client, f"{search}?title=the moon")) == ["1", "2"]
+    assert keys(await get(client, f"{search}?title=moon&category=fiction")) == ["2"]
+    assert len(keys(await get(client, f"{search}?author=lee"))) == 5
+    assert keys(await get(client, f"{search}?author=lee&title=...")) == []
+    assert keys(await get(client, f"{search}?min_price=5&max_price=10.5&sort=price")) == ["a/b c?d#e", "1"]
+    assert keys(await get(client, f"{search}?min_rating=4.5&in_stock=false&source=demo")) == ["2"]
+    assert (await problem(client, f"{search}?min_price=2&max_price=1"))["errors"][0]["field"] == "min_price"
+    assert (await problem(client, f"{search}?in_stock=maybe"))["errors"][0]["field"] == "in_stock"
+
+
+async def test_top_rated_and_price_range(filled: Suite, client: httpx.AsyncClient) -> None:
+    assert keys(await get(client, "/books/top-rated")) == ["2", "1", "4"]
+    assert keys(await get(client, "/books/top-rated?category=Science&min_rating=3")) == ["1"]
+    found = await get(client, "/books/price-range?min=10&max=20&currency=GBP")
+    assert keys(found) == ["1", "3", "2"]
+    assert found["prices"] == [
+        {"currency": "GBP", "count": 3, "min": "10.50", "max": "20.00", "avg": "16.83", "median": "19.99"}
+    ]
+    assert [each["currency"] for each in (await get(client, "/books/price-range"))["prices"]] == ["EUR", "GBP"]
+
+
+async def test_a_book_is_found_by_its_id_whatever_is_in_it(filled: Suite, client: httpx.AsyncClient) -> None:
+    book = await get(client, f"/books/{quote('demo:a/b c?d#e', safe='')}")
+    assert (book["title"], book["price"]) == ("Slashes", {"amount": "5.00", "currency": "EUR"})
+    assert book["offers"][0]["last_seen"] == "2026-01-30T12:00:00.000Z"
+    assert (await problem(client, "/books/demo:none", 404))["code"] == "not_found"
+    assert (await problem(client, "/books/demo:none/history", 404))["code"] == "not_found"
+
+
+async def test_history_is_paged_from_the_newest_on(suite: Suite, client: httpx.AsyncClient) -> None:
+    suite.add(key="old", title="Old", price=100_000, observed=5)
+    amounts: list[str] = []
+    changes: list[int] = []
+    path = "/books/demo:old/history?limit=2"
+    while True:
+        page = await get(client, path)
+        BookHistory.model_validate(page)
+        amounts += [each["price"]["amount"] for each in page["observations"]]
+        changes += [each["sequence"] for each in page["changes"]]
+        if page["next"] is None:
+            break
+        path = f"/books/demo:old/history?limit=2&cursor={page['next']}"
+    assert amounts == ["14.00", "13.00", "12.00", "11.00", "10.00"]
+    assert len(changes) == 1
+    assert (await problem(client, "/books/demo:x/history?cursor=WyJhIiwxLDFd"))["code"] == "invalid_cursor"
+
+
+async def test_statistics_hold_under_the_filters_of_a_search(filled: Suite, client: httpx.AsyncClient) -> None:
+    overview = await get(client, "/stats/overview")
+    assert (overview["books"], overview["in_stock"], overview["categories"], overview["authors"]) == (5, 3, 2, 1)
+    assert overview["rating"] == {"count": 3, "average": 3.5}
+    assert overview["sources"] == [{"value": "demo", "count": 5}]
+    assert (await get(client, "/stats/overview?q=moon&filter=rating:4.5.."))["books"] == 1
+    categories = (await get(client, "/stats/categories?filter=currency:GBP"))["items"]
+    assert [(each["category"], each["books"]) for each in categories] == [("Fiction", 1), ("Science", 2)]
+    assert (await get(client, "/categories"))["items"] == [
+        {"name": "Fiction", "count": 1},
+        {"name": "Science", "count": 3},
+    ]
+
+
+async def test_prices_over_time(suite: Suite, client: httpx.AsyncClient) -> None:
+    suite.add(key="one", title="One", category="A", price=100_000, observed=3)
+    suite.add(key="two", title="Two", category="B", price=500_000)
+    suite.project()
+    trend = await get(client, "/stats/prices?from=2026-01-30&to=2026-02-01&filter=category:A")
+    assert [(each["time"][:10], each["count"], each["max"]) for each in trend["points"]] == [
+        ("2026-01-30", 1, "10.00"),
+        ("2026-01-31", 1, "11.00"),
+        ("2026-02-01", 1, "12.00"),
+    ]
+    both = await get(client, "/stats/prices?from=2026-01-30&to=2026-02-01&interval=month")
+    assert both["points"][0]["count"] == 2
+    for query in ("from=x", "to=2026-99-01", "from=2026-02-02&to=2026-02-01", "interval=year", "from=1990-01-01"):
+        assert (await problem(client, f"/stats/prices?{query}"))["code"] == "invalid_parameter"
+
+
+async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
+    found = (await get(client, "/suggest?q=scie&type=category"))["items"]
+    assert found == [{"text": "Science", "type": "category", "count": 3}]
+    assert (await get(client, "/suggest?q=annn&limit=1"))["items"][0]["text"] == "Ann Lee"
+    for query in ("", "q=", "q=a&type=isbn", "q=a&limit=51"):
+        await problem(client, f"/suggest?{query}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/books?foo=1", "/books/demo:1?foo=1", "/categories?foo=1", "/stats/prices?foo=1", "/crawls?foo=1"),
+        *("/books?limit=0", "/books?limit=101", "/books?limit=x", "/books?sort=size", "/books?facet=title"),
+        *("/books?filter=size:1", "/books?fields=size", "/books?cursor=%00", f"/books?q={'a' * 501}"),
+        *("/books/search?min_price=-1", "/books/search?min_price=NaN", "/books/price-range?currency=gbp"),
+    ],
+)
+async def test_what_is_unknown_or_out_of_range_is_named(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
+    body = await problem(client, path)
+    parameter = path.partition("?")[2].partition("=")[0]
+    assert parameter in body["detail"] or body["code"] == "invalid_cursor"
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/books?facet=category&facet=price&facet=rating&filter=price:1..", BookList),
+        ("/books/search", BookList),
+        ("/books/top-rated", BookList),
+        ("/books/price-range", PriceRange),
+        ("/books/demo:1", DetailedBook),
+        ("/books/demo:1/history", BookHistory),
+        ("/categories", CategoryList),
+        ("/suggest?q=a", SuggestionList),
+        ("/stats/overview", Overview),
+        ("/stats/categories", CategoryStatisticsList),
+        ("/stats/prices", PriceTrend),
+    ],
+)
+async def test_answers_have_the_shapes_that_the_description_promises(
+    filled: Suite, client: httpx.AsyncClient, path: str, shape: type[BaseModel]
+) -> None:
+    shape.model_validate(await get(client, path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/books", "/books/search", "/books/demo:1", "/books/demo:1/history", "/categories", "/stats/prices", "/sources"],
+)
+async def test_every_route_needs_a_reader(
+    filled: Suite, client: httpx.AsyncClient, make_token: MakeToken, path: str
+) -> None:
+    assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
+    assert (await client.get(path, headers={"Authorization": "Bearer nonsense"})).status_code == 401
+    forbidden = await client.get(path, headers={"Authorization": f"Bearer {make_token('ml:predict')}"})
+    assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("path", ["/books?q=moon", "/books/demo:1", "/stats/overview"])
+async def test_what_the_client_has_is_not_sent_again(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
+    first = await client.get(path)
+    again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert (await client.get(path, headers={"If-None-Match": '"other"'})).content == first.content
+
+
+async def test_a_change_is_seen_at_once_by_lists_that_were_cached(filled: Suite, client: httpx.AsyncClient) -> None:
+    for number in range(5):
+        before = await client.get("/books?q=new")
+        assert (await client.get("/books?q=new")).content == before.content
+        assert before.json()["total"]["value"] == number
+        filled.add(key=f"new{number}", title="New")
+        filled.project()
+        after = await client.get("/books?q=new", headers={"If-None-Match": before.headers["etag"]})
+        assert after.json()["total"]["value"] == number + 1
+
+
+async def test_many_at_once_get_the_same_answer(filled: Suite, client: httpx.AsyncClient) -> None:
+    answers = await asyncio.gather(*(client.get("/books?q=moon&facet=category") for _ in range(50)))
+    assert len({answer.content for answer in answers}) == 1
+
+
+async def test_the_description_names_every_parameter(client: httpx.AsyncClient) -> None:
+    paths = (await client.get("http://catalog/openapi.json")).json()["paths"]
+    described = {each["name"] for each in paths["/api/v1/books"]["get"]["parameters"]}
+    assert described == {"q", "filter", "facet", "sort", "fields", "cursor", "limit"}
+    assert paths["/api/v1/books"]["get"]["security"]
