@@ -30,6 +30,10 @@ MakeToken = Callable[[str], str]
 
 _BOOKS = 300
 _PATH = "/api/v1/ml"
+pytestmark = [
+    pytest.mark.timeout(600),  # MLflow is imported twice, beside whatever else is tested on the same cores
+    pytest.mark.xdist_group("ml-service"),  # one suite for all of them
+]
 
 
 @dataclass
@@ -75,7 +79,7 @@ class Suite:
                 run.update(admin.get(path).json())
                 return run["state"] in {"complete", "failed"}
 
-            wait_until(ended, seconds=120, what="end of the training run")
+            wait_until(ended, seconds=240, what="end of the training run")
         return run
 
     def served_version(self) -> str:
@@ -105,7 +109,7 @@ def suite(
             ["bookwheel-ml", "serve"],
             log=folder / "service.log",
             ready=lambda: answers(f"{suite.base_url}/livez"),
-            seconds=60,
+            seconds=180,
             environment=suite.environment(port),
         ),
         running(
@@ -128,7 +132,7 @@ def _is_alive_but_has_no_model(client: httpx.Client) -> None:
 def served(suite: Suite) -> Suite:
     run = suite.train()
     assert run["state"] == "complete", run
-    wait_until(lambda: suite.served_version() == run["version"], seconds=60, what="first champion served")
+    wait_until(lambda: suite.served_version() == run["version"], seconds=180, what="first champion served")
     wait_until(lambda: answers(f"{suite.base_url}/readyz"), seconds=10, what="readiness")
     return suite
 
@@ -315,7 +319,7 @@ def test_a_requested_training_run_ends_in_a_new_champion_that_is_served_without_
     run = served.train()
     assert (run["alias"], run["verdict"], run["attempts"]) == ("champion", "learned", 1)
     assert run["version"] != before
-    wait_until(lambda: served.served_version() == run["version"], seconds=20, what="new champion served")
+    wait_until(lambda: served.served_version() == run["version"], seconds=60, what="new champion served")
     trace_id = run["traceparent"].split("-")[1]
     log = (served.folder / "trainer.log").read_text().splitlines()
     assert any(trace_id in line and "model registered" in line for line in log)
@@ -331,7 +335,7 @@ def test_a_restarted_service_answers_at_once_even_without_its_registry(served: S
         ["bookwheel-ml", "serve"],
         log=served.folder / "restarted.log",
         ready=lambda: answers(f"{url}/readyz"),
-        seconds=60,
+        seconds=180,
         environment=environment,
     ) as server:
         headers = {"Authorization": f"Bearer {served.token('ml:predict')}"}

@@ -43,7 +43,8 @@ class RegistryProcess:
         """Calls a method of `Registry` in the child. Raises Unavailable while the registry is away."""
         async with self._lock:
             try:
-                found = await asyncio.to_thread(self._exchange, (question.__name__, arguments, named))
+                child = self._running()  # here, not in the thread: a question given up must find it to end it
+                found = await asyncio.to_thread(_exchange, child, (question.__name__, arguments, named))
             except (EOFError, OSError) as error:
                 self.close()
                 raise Unavailable("The model registry's process ended; it is started again.", retry_after=5) from error
@@ -62,11 +63,6 @@ class RegistryProcess:
             child.process.kill()
             child.process.join()
 
-    def _exchange(self, question: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
-        connection = self._running().connection
-        connection.send(question)
-        return connection.recv()
-
     def _running(self) -> _Child:
         if self._child is None:
             context = multiprocessing.get_context("spawn")
@@ -76,6 +72,11 @@ class RegistryProcess:
             theirs.close()  # so that a dead child is the end of the pipe, as a dead parent is for the child
             self._child = _Child(process, ours)
         return self._child
+
+
+def _exchange(child: _Child, question: tuple[str, tuple[Any, ...], dict[str, Any]]) -> Any:
+    child.connection.send(question)
+    return child.connection.recv()
 
 
 @dataclass(frozen=True, slots=True)
