@@ -24,19 +24,22 @@ _PLAIN = str.maketrans(
 _APOSTROPHE = re.compile(r"(?<=\w)['\u2019\u02bc](?=\w)")
 # Chinese characters and hiragana are written without spaces: each is a word, as in Lucene's standard analyzer.
 _IDEOGRAPHS = "\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W_{_IDEOGRAPHS}]+")
-_ASCII_WORD = re.compile(r"[a-z0-9]+")
+_WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W_{_IDEOGRAPHS}]{{1,{MAX_WORD_LENGTH}}}")
+_ASCII_WORD = re.compile(f"[a-z0-9]{{1,{MAX_WORD_LENGTH}}}")
 
 
 def folded_words(text: str) -> list[str]:
-    """Words without case, diacritics and punctuation: `"Don't stop, Łódź!"` gives `["dont", "stop", "lodz"]`."""
+    """Words without case, diacritics and punctuation: `"Don't stop, Łódź!"` gives `["dont", "stop", "lodz"]`.
+
+    What is longer than `MAX_WORD_LENGTH` is cut into several words.
+    """
     if text.isascii():
         plain = text.lower()
-        return [word[:MAX_WORD_LENGTH] for word in _ASCII_WORD.findall(_APOSTROPHE.sub("", plain))]
+        return _ASCII_WORD.findall(_APOSTROPHE.sub("", plain) if "'" in plain else plain)
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(character for character in decomposed if unicodedata.category(character) != "Mn")
     plain = unicodedata.normalize("NFC", bare).translate(_PLAIN)
-    return [word[:MAX_WORD_LENGTH] for word in _WORD.findall(_APOSTROPHE.sub("", plain))]
+    return _WORD.findall(_APOSTROPHE.sub("", plain))
 
 
 def folded(text: str) -> str:
