@@ -64,7 +64,9 @@ wrk.headers["Content-Type"] = "application/json"
         headers = {"Authorization": f"Bearer {internal_token(suite)}"}
         return requests_per_second(f"{url}/api/v1/ml/predictions", headers=headers, script=script)
 
-    with running(command, log=log, ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"), environment=environment):
+    with running(
+        command, log=log, ready=lambda: answers(f"http://127.0.0.1:{port}/readyz"), seconds=90, environment=environment
+    ):
         return compare(
             "one prediction over HTTP",
             ours=lambda: rate(f"http://127.0.0.1:{suite.port_base + 2}"),

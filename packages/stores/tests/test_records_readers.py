@@ -151,6 +151,8 @@ def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
     for name in "abc":
         add_book(engine, name)
     assert [change.book_id for change in feed.read(after=1, limit=1)] == ["shop:b"]
+    assert feed.changed_books(after=1, limit=9) == (["shop:b", "shop:c"], 2, 3)
+    assert feed.changed_books(after=3, limit=9) == ([], 0, 3)
     feed.advance("search", 3)
     feed.advance("search", 2)
     assert (feed.head(), feed.cursor("search"), feed.cursor("lake")) == (3, 3, 0)

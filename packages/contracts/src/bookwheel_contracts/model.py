@@ -1,6 +1,7 @@
 """The base of every model that crosses a boundary."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, PlainSerializer
@@ -14,6 +15,7 @@ class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+@lru_cache(maxsize=4096)
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-01-31T08:15:00.000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

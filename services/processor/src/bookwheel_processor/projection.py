@@ -35,15 +35,14 @@ class Projection:
         The index, the generation and the cursor follow one another in this order: whoever dies in between leaves a
         batch that is repeated, never a change that is missed nor an old answer that is taken for a new one.
         """
-        changes = self.feed.read(after=self.feed.cursor(SEARCH_PROJECTION), limit=self.batch)
-        if not changes:
+        changed = self.feed.changed_books(after=self.feed.cursor(SEARCH_PROJECTION), limit=self.batch)
+        if not changed.changes:
             return 0
-        book_ids = list(dict.fromkeys(change.book_id for change in changes))
-        found = self.books.get_many(book_ids)
-        index.apply(list(found.values()), [book_id for book_id in book_ids if book_id not in found])
+        found = self.books.get_many(changed.book_ids)
+        index.apply(list(found.values()), [book_id for book_id in changed.book_ids if book_id not in found])
         self.generation.advance()
-        self.feed.advance(SEARCH_PROJECTION, changes[-1].sequence)
-        return len(changes)
+        self.feed.advance(SEARCH_PROJECTION, changed.last)
+        return changed.changes
 
     def rebuild(self, index: IndexWriter) -> int:
         """Fills the index anew from the records; returns the number of books.

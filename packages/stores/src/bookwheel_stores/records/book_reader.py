@@ -1,12 +1,12 @@
 """Reads books, their history and their prices."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
-from bookwheel_contracts import Book, Change, Observation, Offer
+from bookwheel_contracts import Book, Change, Observation
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
 
@@ -103,8 +103,8 @@ def _read(connection: Connection, condition: ColumnElement[bool]) -> list[Book]:
     return _books.validate_python([_book(row, offers[row.number]) for row in rows])
 
 
-def _offers(connection: Connection, book_numbers: Sequence[int]) -> dict[int, list[Offer]]:
-    found: dict[int, list[Offer]] = defaultdict(list)
+def _offers(connection: Connection, book_numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for start in range(0, len(book_numbers), _CHUNK):
         query = _select_offers.where(offer.c.book_number.in_(book_numbers[start : start + _CHUNK]))
         for row in connection.execute(query):
@@ -118,21 +118,20 @@ _select_offers = select(
 ).order_by(offer.c.source, offer.c.source_key)
 
 
-def _offer(row: Row[Any]) -> Offer:
-    return Offer.model_construct(
-        source=row.source,
-        source_key=row.source_key,
-        url=row.url,
-        price=money(row.price, row.currency),
-        stock=row.stock,
-        in_stock=row.in_stock,
-        first_seen=from_millis(row.first_seen),
-        last_seen=from_millis(row.last_seen),
-    )
+def _offer(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "source": row.source,
+        "source_key": row.source_key,
+        "url": row.url,
+        "price": money(row.price, row.currency),
+        "stock": row.stock,
+        "in_stock": row.in_stock,
+        "first_seen": from_millis(row.first_seen),
+        "last_seen": from_millis(row.last_seen),
+    }
 
 
-def _book(row: Row[Any], offers: Iterable[Offer]) -> dict[str, Any]:
-    offers = tuple(offers)
+def _book(row: Row[Any], offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "id": row.book_id,
         "number": row.number,
@@ -150,7 +149,7 @@ def _book(row: Row[Any], offers: Iterable[Offer]) -> dict[str, Any]:
         "image_url": row.image_url,
         "offers": offers,
         "first_seen": from_millis(row.first_seen),
-        "last_seen": max((one.last_seen for one in offers), default=from_millis(row.last_changed)),
+        "last_seen": max((one["last_seen"] for one in offers), default=from_millis(row.last_changed)),
         "last_changed": from_millis(row.last_changed),
         "revision": row.revision,
     }

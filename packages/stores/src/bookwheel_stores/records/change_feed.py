@@ -1,6 +1,6 @@
 """The feed of all changes of books, and how far each of its readers has come."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from bookwheel_contracts import Change, ChangeKind
@@ -16,6 +16,14 @@ SEARCH_PROJECTION = "search"
 """The projection that a run waits for before it counts as searchable."""
 
 
+class ChangedBooks(NamedTuple):
+    """The books of a number of `changes`, each once, in the order of their first; `last` is the last one's sequence."""
+
+    book_ids: list[str]
+    changes: int
+    last: int
+
+
 class ChangeFeed:
     """Changes in the order in which they were committed; `sequence` only ever grows."""
 
@@ -27,6 +35,20 @@ class ChangeFeed:
         query = select_changes().where(change.c.sequence > after).order_by(change.c.sequence).limit(limit)
         with reading(self._engine) as connection:
             return [change_of(row) for row in connection.execute(query)]
+
+    def changed_books(self, *, after: int, limit: int) -> ChangedBooks:
+        """Which books up to `limit` changes behind the sequence `after` are of: all that a projection needs of them."""
+        query = (
+            select(change.c.sequence, book.c.book_id)
+            .join(book, book.c.number == change.c.book_number)
+            .where(change.c.sequence > after)
+            .order_by(change.c.sequence)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        book_ids = list(dict.fromkeys(row.book_id for row in rows))
+        return ChangedBooks(book_ids, len(rows), rows[-1].sequence if rows else after)
 
     def head(self) -> int:
         """The last change's sequence, 0 before the first."""

@@ -19,6 +19,7 @@ def to_millis(moment: datetime) -> int:
     return (moment - _EPOCH) // _MILLISECOND
 
 
+@lru_cache(maxsize=4096)
 def from_millis(millis: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=millis)
 
