@@ -26,7 +26,6 @@ FillRecords = Callable[[Path, list[Book]], str]
 _TREES = 20
 pytestmark = [
     pytest.mark.timeout(600),  # MLflow's import takes minutes while everything else is tested beside it
-    pytest.mark.xdist_group("ml-registry"),  # one registry for all of them
 ]
 
 
@@ -174,13 +173,13 @@ async def test_a_question_that_was_given_up_never_answers_the_next_one(registry_
     process = RegistryProcess(registry_uri)
     asked = asyncio.create_task(process.ask(Registry.versions, limit=1, below=None))
     await asyncio.sleep(0.05)
-    assert process._child is not None
-    child = process._child.process
+    child = process._running().process
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    assert process._child is None
     assert not child.is_alive()
+    assert process._running().process is not child
+    process.close()
 
 
 def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:

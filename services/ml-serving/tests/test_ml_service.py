@@ -32,7 +32,6 @@ _BOOKS = 300
 _PATH = "/api/v1/ml"
 pytestmark = [
     pytest.mark.timeout(600),  # MLflow is imported twice, beside whatever else is tested on the same cores
-    pytest.mark.xdist_group("ml-service"),  # one suite for all of them
 ]
 
 
