@@ -52,7 +52,7 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m bookwheel_local.development.gateway
 
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
-	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadgroup $(PARTS) $(ARGS)
+	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
 
 bench: install ## Run the benchmarks, print their table, write benchmarks/results.json
 	@$(BIN)/python -m benchmarks

@@ -13,8 +13,6 @@ import pytest
 from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.suite import Suite, another_shop, shop_facts
 
-pytestmark = pytest.mark.xdist_group("suite")
-
 
 def as_read(text: str) -> str:
     """A title of the shop without the entities that its editors left in, as the catalogue has it."""

@@ -28,7 +28,6 @@ VICTIMS = {
     "scraper": "bookwheel-scraper",
     "crawl": "run_crawl",
 }
-pytestmark = pytest.mark.xdist_group("kills")
 
 
 @pytest.fixture(scope="module")

@@ -129,7 +129,8 @@ install_python_environment() {
     logged "$UV" venv --clear --python "$PYTHON" "$VENV"
   fi
   say "installing the locked Python packages into .venv"
-  logged "$UV" pip sync --python "$VENV/bin/python" --require-hashes requirements.lock
+  # Compiled once here rather than at every start, where Python may not write beside its packages.
+  logged "$UV" pip sync --python "$VENV/bin/python" --require-hashes --compile-bytecode requirements.lock
   while read -r project; do
     editables+=(--editable "$(dirname "$project")")
   done < <(our_projects)

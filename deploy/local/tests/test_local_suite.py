@@ -11,7 +11,6 @@ from bookwheel_local.processes import suite_processes
 from bookwheel_testing.suite import COMMAND, Suite, free_port_base
 
 ROOT = Path(__file__).resolve().parents[3]
-pytestmark = [pytest.mark.xdist_group("local-suite"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from bookwheel_stores.records import connect_database, is_current, reading, upgrade_database
-from bookwheel_stores.records.database import VERSION_TABLE
+from bookwheel_stores.records.schema import RECORDS
 from bookwheel_stores.records.tables import metadata, observation, projection
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -28,9 +30,16 @@ def engine(url: str) -> Engine:
 
 def test_the_migrations_make_the_tables_that_the_code_expects(engine: Engine) -> None:
     with engine.connect() as connection:
-        options = {"version_table": VERSION_TABLE, "compare_type": False}
+        options = {"version_table": RECORDS.version_table, "compare_type": False}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     engine.dispose()
+
+
+def test_the_newest_revision_is_the_one_that_the_code_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", RECORDS.migrations)
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == RECORDS.head
 
 
 def test_an_upgrade_again_changes_nothing(url: str) -> None:

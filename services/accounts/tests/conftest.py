@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 from bookwheel_accounts.app import build_app
-from bookwheel_accounts.database import upgrade_database
+from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.keys import make_key_file
 from bookwheel_accounts.services import Services
 from bookwheel_accounts.settings import AccountsSettings
@@ -80,7 +80,7 @@ def argon2() -> PasswordHash:
 @pytest.fixture
 async def accounts(settings: AccountsSettings, argon2: PasswordHash) -> AsyncIterator[Accounts]:
     engine = connect_database(settings.database_url)
-    upgrade_database(engine)
+    ACCOUNTS.upgrade(engine)
     app = build_app(settings, argon2)
     transport = httpx.ASGITransport(app=app)
     async with (

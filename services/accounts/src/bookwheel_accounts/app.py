@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.api_keys import ApiKeyStore
 from bookwheel_accounts.credentials import CredentialCheck
-from bookwheel_accounts.database import is_current
+from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.keys import load_key_ring
 from bookwheel_accounts.passwords import PasswordHasher
 from bookwheel_accounts.routes import discovery, documentation, keys, logins, oauth
@@ -67,7 +67,7 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
         engine.dispose()
 
     async def database() -> None:
-        if not await run_in_threadpool(is_current, engine):
+        if not await run_in_threadpool(ACCOUNTS.is_current, engine):
             raise RuntimeError("the tables are not current; run: bookwheel-accounts migrate")
 
     app = create_app(

@@ -10,7 +10,7 @@ from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import connect_database
 
-from bookwheel_accounts.database import upgrade_database
+from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.identity import parse_scopes
 from bookwheel_accounts.keys import KeyFileError, make_key_file
 from bookwheel_accounts.passwords import PasswordHasher, check_policy
@@ -73,7 +73,7 @@ def main() -> None:
             case "serve":
                 _serve(settings)
             case "migrate":
-                upgrade_database(connect_database(settings.database_url))
+                ACCOUNTS.upgrade(connect_database(settings.database_url))
             case "keygen":
                 print(make_key_file(arguments.path))
             case "create-user":

@@ -2,10 +2,11 @@
 
 from bookwheel_stores.records.book_reader import BookReader
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION, ChangeFeed
-from bookwheel_stores.records.database import connect_database, is_current, read_only, reading, upgrade_database
+from bookwheel_stores.records.database import connect_database, read_only, reading
 from bookwheel_stores.records.prediction_store import PredictionStore
 from bookwheel_stores.records.price_trend import Interval, PricePoint
 from bookwheel_stores.records.run_store import RunStore
+from bookwheel_stores.records.schema import Schema, is_current, upgrade_database
 
 __all__ = [
     "SEARCH_PROJECTION",
@@ -15,6 +16,7 @@ __all__ = [
     "PredictionStore",
     "PricePoint",
     "RunStore",
+    "Schema",
     "connect_database",
     "is_current",
     "read_only",

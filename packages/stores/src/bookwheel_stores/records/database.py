@@ -1,4 +1,4 @@
-"""Connects to the records' database and brings its tables to their current form."""
+"""Connects to the records' database."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,13 +6,8 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
-VERSION_TABLE = "records_version"
 _READ_ONLY = "bookwheel_read_only"
 
 # FULL: what is committed is acknowledged in Redis right after it, so it must outlive a power cut.
@@ -54,30 +49,6 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection with one consistent snapshot of the records."""
     with read_only(engine).connect() as connection:
         yield connection
-
-
-def upgrade_database(engine: Engine) -> None:
-    """Applies the revisions that are missing. Idempotent, and safe when two processes start at once."""
-    if is_current(engine):
-        return
-    config = _alembic()
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
-def is_current(engine: Engine) -> bool:
-    """Whether the tables have the form that this code expects."""
-    with reading(engine) as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision() == ScriptDirectory.from_config(_alembic()).get_current_head()
-
-
-def _alembic() -> Config:
-    config = Config()
-    config.set_main_option("script_location", "bookwheel_stores.records:migrations")
-    config.set_main_option("path_separator", "os")
-    return config
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:

@@ -6,7 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 import tantivy
 from tantivy import FieldType, Occur, Query
 
-from bookwheel_stores.search.queries import FIELDS, Clause, FieldKind, Filter, Range, TextQuery
+from bookwheel_stores.search.queries import FIELDS, Clause, FieldKind, Filter, Range, Selection, TextQuery
 from bookwheel_stores.search.tantivy_schema import SCALES, TITLE_START, TYPOS_FIELD
 
 # Scores are sums of these, all multiples of 1/8: exact in the 32-bit floats of Tantivy whatever the order of adding.
@@ -27,6 +27,10 @@ def count_of(found: tantivy.SearchResult) -> int:
     return int(found.count or 0)  # type: ignore[attr-defined]  # the package's stubs forget it
 
 
+def numbers_of(searcher: tantivy.Searcher, addresses: list[tantivy.DocAddress]) -> list[int]:
+    return [int(number or 0) for number in searcher.fast_field_values("number", addresses)]
+
+
 def allowed_typos(word: str) -> int:
     """As Elasticsearch's `AUTO:4,8`."""
     return 0 if len(word) < 4 else 1 if len(word) < 8 else 2
@@ -38,15 +42,17 @@ class QueryCompiler:
     def __init__(self, schema: tantivy.Schema) -> None:
         self._schema = schema
 
-    def text(self, text: TextQuery) -> Query:
-        return Query.boolean_query(list(self._text(text)))
+    def selection(self, selection: Selection) -> Query:
+        parts = [(Occur.Must, Query.const_score_query(self._filter(each), 0.0)) for each in selection.filters]
+        if selection.text is not None:
+            parts.extend(self._text(selection.text))
+        return Query.boolean_query(parts) if parts else Query.all_query()
 
     def numbered(self, numbers: Sequence[int]) -> Query:
+        """The books with these numbers; of none, no book."""
+        if not numbers:
+            return Query.empty_query()
         return _any([Query.term_query(self._schema, "number", number) for number in numbers])
-
-    def filter(self, wanted: Filter) -> Query:
-        """Adds nothing to a book's score."""
-        return Query.const_score_query(self._filter(wanted), 0.0)
 
     def _filter(self, wanted: Filter) -> Query:
         kind = FIELDS[wanted.name]

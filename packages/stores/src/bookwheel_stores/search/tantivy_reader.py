@@ -14,16 +14,10 @@ from bookwheel_stores.search.queries import (
     SuggestionKind,
     TermCount,
 )
-from bookwheel_stores.search.tantivy_facets import (
-    MAX_TERMS,
-    FacetCounter,
-    StatisticsCounter,
-    ordered_counts,
-    terms_request,
-)
-from bookwheel_stores.search.tantivy_matches import Matches
-from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of
+from bookwheel_stores.search.tantivy_facets import MAX_TERMS, FacetCounter, fine_widths, ordered_counts, terms_request
+from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of, numbers_of
 from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
+from bookwheel_stores.search.tantivy_statistics import StatisticsCounter
 from bookwheel_stores.search.tantivy_suggest import Completer
 from bookwheel_stores.search.tantivy_walk import Walker
 
@@ -46,41 +40,40 @@ class TantivyIndexReader:
             self._opened = True
             register_tokenizer(self._index)
         self._index.reload()
+        self._widths = fine_widths(self._index.searcher())
 
     def search(self, query: SearchQuery) -> SearchPage:
-        matches = self._matches(query.selection)
-        found = Walker(matches).page(query)
-        items = [bytes(matches.searcher.doc(address).get_first("body") or b"") for address in found.addresses]
-        facets = FacetCounter(matches, query.selection).facets(query.facets)
+        searcher = self._index.searcher()
+        found = Walker(searcher, self._compiler).page(query)
+        items = [bytes(searcher.doc(address).get_first("body") or b"") for address in found.addresses]
+        facets = {}
+        if query.facets:
+            counter = FacetCounter(searcher, self._compiler, self._widths, query.selection)
+            facets = counter.facets(query.facets, known=found.numbers)
         return SearchPage(items, found.total, facets, found.next)
 
     def count(self, selection: Selection) -> int:
-        matches = self._matches(selection)
-        return count_of(matches.searcher.search(matches.query(selection), 1))
+        return count_of(self._index.searcher().search(self._compiler.selection(selection), 1))
 
     def numbers(self, selection: Selection, *, limit: int) -> list[int]:
-        matches = self._matches(selection)
-        hits = matches.searcher.search(matches.query(selection), limit, count=False).hits
-        return matches.numbers([address for _, address in hits])
+        searcher = self._index.searcher()
+        hits = searcher.search(self._compiler.selection(selection), limit, count=False).hits
+        return numbers_of(searcher, [address for _, address in hits])
 
     def terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
-        matches = self._matches(selection)
         request = {"terms": terms_request(name, size=MAX_TERMS)}
-        return ordered_counts(name, matches.searcher.aggregate(matches.query(selection), request)["terms"])[:limit]
+        answer = self._index.searcher().aggregate(self._compiler.selection(selection), request)
+        return ordered_counts(name, answer["terms"])[:limit]
 
     def distinct(self, selection: Selection, name: str) -> int:
-        matches = self._matches(selection)
-        estimate = matches.searcher.cardinality(matches.query(selection), name)
+        estimate = self._index.searcher().cardinality(self._compiler.selection(selection), name)
         return len(self.terms(selection, name, limit=MAX_TERMS)) if estimate < MAX_TERMS / 2 else round(estimate)
 
     def statistics(self, selection: Selection) -> Statistics:
-        return StatisticsCounter(self._matches(selection), selection).overall()
+        return StatisticsCounter(self._index.searcher(), self._compiler, selection).overall()
 
     def statistics_by_category(self, selection: Selection) -> list[Statistics]:
-        return StatisticsCounter(self._matches(selection), selection).by_category()
+        return StatisticsCounter(self._index.searcher(), self._compiler, selection).by_category()
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._index.searcher(), self._compiler).complete(prefix, kinds, limit=limit)
-
-    def _matches(self, selection: Selection) -> Matches:
-        return Matches(self._index.searcher(), self._compiler, selection.text)

@@ -5,15 +5,13 @@ is not unique, so ties are fetched and ordered here. Scores have no field to fil
 its score starts, which is verified against the index as it is now, and found by bisection where the index has changed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tantivy
 from tantivy import Order, Query
 
 from bookwheel_stores.search.queries import Position, SearchQuery, Sort
-from bookwheel_stores.search.tantivy_matches import Matches
-from bookwheel_stores.search.tantivy_queries import count_of
+from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of, numbers_of
 from bookwheel_stores.search.tantivy_schema import NUMBER_MASK, SORT_FIELDS, TITLE_KEYS
 
 _TIES = 16  # books fetched beyond a page, so that ties at its end are whole: more than a page's end has in practice
@@ -21,11 +19,15 @@ _TIES = 16  # books fetched beyond a page, so that ties at its end are whole: mo
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One page: where its books are, how many books the whole order has, and where the next page starts."""
+    """One page: where its books are, how many books the whole order has, and where the next page starts.
+
+    `numbers` are those of all books of the order, where the page has found so many.
+    """
 
     addresses: list[tantivy.DocAddress]
     total: int
     next: Position | None
+    numbers: list[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,18 @@ def _behind(rows: list[_Row], after: Position | None) -> list[_Row]:
 
 
 class Walker:
-    def __init__(self, matches: Matches) -> None:
-        self._matches = matches
-        self._searcher = matches.searcher
-        self._compiler = matches.compiler
+    """Walks one commit of the index."""
+
+    def __init__(self, searcher: tantivy.Searcher, compiler: QueryCompiler) -> None:
+        self._searcher = searcher
+        self._compiler = compiler
 
     def page(self, query: SearchQuery) -> Walk:
-        selected = self._matches.query(query.selection)
+        selected = self._compiler.selection(query.selection)
         sort, after = query.sort, query.after
         if sort is Sort.TITLE:
             return self._by_title(selected, query.limit, after)
         if sort is Sort.RELEVANCE and query.selection.text is not None:
-            if self._matches.scores is not None:
-                return self._by_known_scores(selected, self._matches.scores, query.limit, after)
             return self._by_score(selected, query.limit, after)
         return self._by_key(selected, SORT_FIELDS[Sort.NEWEST if sort is Sort.RELEVANCE else sort], query.limit, after)
 
@@ -77,80 +78,97 @@ class Walker:
         return Walk([address for _, address in hits], total, end)
 
     def _by_title(self, selected: Query, limit: int, after: Position | None) -> Walk:
-        wanted = selected
-        if after is not None:
-            wanted = self._compiler.from_key(selected, TITLE_KEYS[0], int(after.value[0]))
-        total = count_of(self._searcher.search(selected, 1))
-        rows, end = self._whole_ties(wanted, 0, limit, after, by_title=True)
-        return Walk([row.address for row in rows], total, end)
-
-    def _by_known_scores(
-        self, selected: Query, scores: Mapping[int, float], limit: int, after: Position | None
-    ) -> Walk:
-        addresses = [address for _, address in self._searcher.search(selected, len(scores) or 1, count=False).hits]
-        numbers = self._matches.numbers(addresses)
-        rows = [_Row((-scores[number],), number, at) for number, at in zip(numbers, addresses, strict=True)]
-        following = _behind(sorted(rows, key=_Row.place), after)
-        shown = following[:limit]
-        end = None
-        if len(following) > limit:
-            rank = sum(row.primary < shown[-1].primary for row in rows)
-            end = Position(shown[-1].value, shown[-1].number, rank)
-        return Walk([row.address for row in shown], len(rows), end)
+        if after is None:
+            view = _View(self._searcher, selected, by_title=True)
+            rows, end = _page(view, 0, limit, None)
+            return Walk([row.address for row in rows], view.total, end)
+        later = self._compiler.from_key(selected, TITLE_KEYS[0], int(after.value[0]))
+        rows, end = _page(_View(self._searcher, later, by_title=True), 0, limit, after)
+        return Walk([row.address for row in rows], count_of(self._searcher.search(selected, 1)), end)
 
     def _by_score(self, selected: Query, limit: int, after: Position | None) -> Walk:
-        total = count_of(self._searcher.search(selected, 1))
-        start = 0 if after is None else self._rank_of(selected, after, total)
-        rows, end = self._whole_ties(selected, start, limit, after, by_title=False)
-        return Walk([row.address for row in rows], total, end)
+        view = _View(self._searcher, selected, by_title=False)
+        start = 0 if after is None else _rank_of(view, after, limit + 1 + _TIES)
+        rows, end = _page(view, start, limit, after)
+        numbers = [row.number for row in view.rows(0, view.total)] if view.has(0, view.total) else None
+        return Walk([row.address for row in rows], view.total, end, numbers)
 
-    def _whole_ties(
-        self, wanted: Query, start: int, limit: int, after: Position | None, *, by_title: bool
-    ) -> tuple[list[_Row], Position | None]:
-        """Up to `limit` rows behind `after` among those from rank `start` on, where its ties start."""
-        fetched = limit + 1 + _TIES
-        while True:
-            window = self._window(wanted, start, fetched, by_title=by_title)
-            ended = len(window) < fetched
-            rows = window if ended else [row for row in window if row.primary != window[-1].primary]
-            rows = _behind(sorted(rows, key=_Row.place), after)
-            if ended or len(rows) > limit:
-                break
-            fetched *= 4
-        if len(rows) <= limit:
-            return rows, None
-        end = rows[limit - 1]
-        rank = start + next(place for place, row in enumerate(window) if row.primary == end.primary)
-        return rows[:limit], Position(end.value, end.number, rank)
 
-    def _window(self, wanted: Query, offset: int, count: int, *, by_title: bool) -> list[_Row]:
-        field, weight = (TITLE_KEYS[0], None) if by_title else (None, "weight")
-        order = Order.Asc if by_title else Order.Desc
+class _View:
+    """The rows of one query in Tantivy's order, of which a window is kept: those asked for last."""
+
+    def __init__(self, searcher: tantivy.Searcher, selected: Query, *, by_title: bool) -> None:
+        self._searcher = searcher
+        self._selected = selected
+        self._by_title = by_title
+        self._offset = 0
+        self._rows: list[_Row] = []
+        self._asked = 0
+        self.size = searcher.num_docs
+        self.total = 0
+
+    def has(self, offset: int, count: int) -> bool:
+        """Whether all rows from `offset` to `offset + count` that there are lie in the window."""
+        end = self._offset + len(self._rows)
+        is_last = len(self._rows) < self._asked
+        return self._asked > 0 and self._offset <= offset and (offset + count <= end or is_last)
+
+    def rows(self, offset: int, count: int, *, ahead: int = 0) -> list[_Row]:
+        """Up to `count` rows from the rank `offset` on; fetches `ahead` more with them, where it has to fetch."""
+        if not self.has(offset, count):
+            self._fetch(offset, count + ahead)
+        start = offset - self._offset
+        return self._rows[start : start + count]
+
+    def _fetch(self, offset: int, count: int) -> None:
+        field, weight = (TITLE_KEYS[0], None) if self._by_title else (None, "weight")
+        order = Order.Asc if self._by_title else Order.Desc
         found = self._searcher.search(
-            wanted, count, count=False, order_by_field=field, offset=offset, order=order, weight_by_field=weight
+            self._selected, count, order_by_field=field, offset=offset, order=order, weight_by_field=weight
         )
         addresses = [address for _, address in found.hits]
-        numbers = self._matches.numbers(addresses)
+        numbers = numbers_of(self._searcher, addresses)
         values: list[tuple[float, ...]] = [(-score,) for score, _ in found.hits]
-        if by_title:
+        if self._by_title:
             keys = [self._searcher.fast_field_values(key, addresses) for key in TITLE_KEYS]
             values = [tuple(int(part or 0) for part in parts) for parts in zip(*keys, strict=True)]
-        return [_Row(*row) for row in zip(values, numbers, addresses, strict=True)]
+        self._offset, self._asked, self.total = offset, count, count_of(found)
+        self._rows = [_Row(*row) for row in zip(values, numbers, addresses, strict=True)]
 
-    def _rank_of(self, selected: Query, after: Position, total: int) -> int:
-        """How many books score better than the cursor's book."""
 
-        def better(rank: int) -> bool:
-            return self._window(selected, rank, 1, by_title=False)[0].primary < after.value[0]
+def _page(view: _View, start: int, limit: int, after: Position | None) -> tuple[list[_Row], Position | None]:
+    """Up to `limit` rows behind `after` among those from the rank `start` on, where its ties start."""
+    wanted = limit + 1 + _TIES
+    while True:
+        window = view.rows(start, wanted)
+        ended = len(window) < wanted
+        whole = window if ended else [row for row in window if row.primary != window[-1].primary]
+        rows = _behind(sorted(whole, key=_Row.place), after)
+        if ended or len(rows) > limit:
+            break
+        wanted *= 4
+    if len(rows) <= limit:
+        return rows, None
+    end = rows[limit - 1]
+    rank = start + next(place for place, row in enumerate(window) if row.primary == end.primary)
+    return rows[:limit], Position(end.value, end.number, rank)
 
-        hint = after.rank
-        if 0 <= hint <= total and (hint == 0 or better(hint - 1)) and (hint == total or not better(hint)):
-            return hint
-        low, high = 0, total
-        while low < high:
-            middle = (low + high) // 2
-            if better(middle):
-                low = middle + 1
-            else:
-                high = middle
-        return low
+
+def _rank_of(view: _View, after: Position, ahead: int) -> int:
+    """How many rows stand before the first one whose primary value is not before the cursor's."""
+
+    def is_before(rank: int, *, ahead: int = 0) -> bool:
+        row = view.rows(rank, 1, ahead=ahead)
+        return bool(row) and row[0].primary < after.value[0]
+
+    hint = min(after.rank, view.size)  # Tantivy allocates as many places as it skips
+    if (hint == 0 or is_before(hint - 1, ahead=ahead + 1)) and not is_before(hint, ahead=ahead):
+        return hint
+    low, high = 0, view.total
+    while low < high:
+        middle = (low + high) // 2
+        if is_before(middle):
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -2,13 +2,13 @@
 
 from alembic import context
 
-from bookwheel_stores.records.database import VERSION_TABLE
+from bookwheel_stores.records.schema import RECORDS
 from bookwheel_stores.records.tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    version_table=VERSION_TABLE,
+    version_table=RECORDS.version_table,
 )
 with context.begin_transaction():
     context.run_migrations()

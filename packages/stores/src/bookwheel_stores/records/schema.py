@@ -1,0 +1,53 @@
+"""Tables that Alembic migrates, and whether a database has them in the form that the code expects."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, column, inspect, select, table
+
+from bookwheel_stores.records.database import reading
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """`migrations` is where the revisions are, as `package:folder`; `head` the newest of them.
+
+    Alembic is imported when an upgrade is due, not before: it would be a third of a service's start.
+    """
+
+    migrations: str
+    version_table: str
+    head: str
+
+    def upgrade(self, engine: Engine) -> None:
+        """Applies the revisions that are missing. Idempotent, and safe when two processes start at once."""
+        if self.is_current(engine):
+            return
+        from alembic import command  # noqa: PLC0415 - see above
+        from alembic.config import Config  # noqa: PLC0415 - see above
+
+        config = Config()
+        config.set_main_option("script_location", self.migrations)
+        config.set_main_option("path_separator", "os")
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, self.head)
+
+    def is_current(self, engine: Engine) -> bool:
+        version = table(self.version_table, column("version_num"))
+        with reading(engine) as connection:
+            if not inspect(connection).has_table(self.version_table):
+                return False
+            return connection.scalars(select(version.c.version_num)).all() == [self.head]
+
+
+RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0001")
+
+
+def upgrade_database(engine: Engine) -> None:
+    """Brings the records' tables to their current form."""
+    RECORDS.upgrade(engine)
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the records' tables have the form that this code expects."""
+    return RECORDS.is_current(engine)

@@ -1,0 +1,84 @@
+"""Figures of a selection of books, by Tantivy's aggregations."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+import tantivy
+from tantivy import Order, Query
+
+from bookwheel_stores.search.queries import MoneyStatistics, Selection, Statistics
+from bookwheel_stores.search.tantivy_facets import (
+    COUNTED_TERMS,
+    MAX_TERMS,
+    Answer,
+    Request,
+    average,
+    both,
+    money,
+    terms_request,
+)
+from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of
+from bookwheel_stores.search.tantivy_schema import NUMBER_BITS, SCALES, SORT_FIELDS
+
+_STATISTICS: Request = {
+    "in_stock": {"terms": {"field": "in_stock"}},
+    "rating": {"stats": {"field": "rating"}},
+    "prices": terms_request("currency", size=COUNTED_TERMS) | {"aggs": {"amounts": {"stats": {"field": "price"}}}},
+}
+
+
+class StatisticsCounter:
+    def __init__(self, searcher: tantivy.Searcher, compiler: QueryCompiler, selection: Selection) -> None:
+        self._searcher = searcher
+        self._compiler = compiler
+        self._selected = compiler.selection(selection)
+
+    def overall(self) -> Statistics:
+        books = count_of(self._searcher.search(self._selected, 1))
+        return self._statistics(self._searcher.aggregate(self._selected, _STATISTICS), books, self._selected, None)
+
+    def by_category(self) -> list[Statistics]:
+        grouped = terms_request("category", size=MAX_TERMS) | {"aggs": _STATISTICS}
+        answer = self._searcher.aggregate(self._selected, {"categories": grouped})["categories"]
+        return [
+            self._statistics(
+                bucket,
+                int(bucket["doc_count"]),
+                both(self._selected, self._compiler.term("category", bucket["key"])),
+                str(bucket["key"]),
+            )
+            for bucket in sorted(answer["buckets"], key=lambda each: str(each["key"]))
+        ]
+
+    def _statistics(self, answer: Answer, books: int, query: Query, category: str | None) -> Statistics:
+        in_stock = sum(int(each["doc_count"]) for each in answer["in_stock"]["buckets"] if each["key"])
+        rated = int(answer["rating"]["count"])
+        rating = float(average("rating", answer["rating"])) if rated else None
+        prices = tuple(self._prices(query, answer["prices"]["buckets"]))
+        return Statistics(books, in_stock, rated, rating, prices, category)
+
+    def _prices(self, query: Query, buckets: Iterable[Answer]) -> Iterable[MoneyStatistics]:
+        for bucket in sorted(buckets, key=lambda each: str(each["key"])):
+            amounts, currency = bucket["amounts"], str(bucket["key"])
+            count = int(amounts["count"])
+            yield MoneyStatistics(
+                currency=currency,
+                count=count,
+                low=money(Decimal(int(amounts["min"])) / SCALES["price"]),
+                high=money(Decimal(int(amounts["max"])) / SCALES["price"]),
+                average=Decimal(str(average("price", amounts))),
+                median=self._median(both(query, self._compiler.term("currency", currency)), count),
+            )
+
+    def _median(self, query: Query, count: int) -> Decimal:
+        """Of all prices, in whole cents: Tantivy's percentiles are estimates, its order by price is not."""
+        middle = self._searcher.search(
+            query,
+            2 - count % 2,
+            count=False,
+            offset=(count - 1) // 2,
+            order_by_field=SORT_FIELDS["price"],
+            order=Order.Asc,
+        )
+        cents = [int(key) >> NUMBER_BITS for key, _ in middle.hits]
+        return (Decimal(sum(cents)) / len(cents) / 100).quantize(Decimal("0.01"))

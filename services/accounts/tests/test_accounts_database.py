@@ -1,0 +1,12 @@
+"""The tables of accounts follow their revisions."""
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from bookwheel_accounts.database import ACCOUNTS
+
+
+def test_the_newest_revision_is_the_one_that_the_code_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", ACCOUNTS.migrations)
+    config.set_main_option("path_separator", "os")
+    assert ScriptDirectory.from_config(config).get_current_head() == ACCOUNTS.head
