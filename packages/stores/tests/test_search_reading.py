@@ -334,8 +334,9 @@ def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexR
     )
     (found,) = index.statistics(Selection()).prices
     assert (found.median, found.average) == (Decimal("3.00"), Decimal("26.75"))
-    assert index.numbers(Selection(), limit=10) == [1, 2, 3, 4]
-    assert index.numbers(Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),)), limit=10) == [3, 4]
+    assert sorted(index.numbers(Selection(), limit=10)) == [1, 2, 3, 4]
+    costly = Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
+    assert sorted(index.numbers(costly, limit=10)) == [3, 4]
 
 
 def test_an_index_that_does_not_exist_is_empty_until_it_does(tmp_path: Path) -> None:
@@ -356,9 +357,9 @@ def test_an_index_that_does_not_exist_is_empty_until_it_does(tmp_path: Path) -> 
 def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index: IndexReader) -> None:
     old = Book(id="x", number=1, title="old", first_seen=START, last_seen=START, last_changed=START, revision=1)
     new = old.model_copy(update={"title": "new", "revision": 2})
+    fill(writer, index, [])
     for batch in ([old, new], [new, old], [old], [new]):
         writer.apply(batch, [])
         index.reload()
-        (item,) = index.search(SearchQuery(Selection(None, ()), Sort.NEWEST, 10)).items[-1:]
+        (item,) = index.search(SearchQuery(Selection(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2
-    fill(writer, index, [])

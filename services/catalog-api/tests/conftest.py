@@ -177,7 +177,7 @@ async def client(suite: Suite, make_token: MakeToken) -> AsyncIterator[httpx.Asy
     headers = {"Authorization": f"Bearer {make_token()}"}
     transport = httpx.ASGITransport(app)
     async with (
-        app.router.lifespan_context(app),
+        app.app.router.lifespan_context(app.app),
         httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1", headers=headers) as client,
     ):
         yield client

@@ -16,13 +16,15 @@ from redis.asyncio import Redis as AsyncRedis
 from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
+from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.routers import books, crawls, statistics
 from bookwheel_catalog.settings import CatalogSettings
 
+PREFIX = "/api/v1"
 _CACHE_TIMEOUT = 1.0  # seconds: a cache that takes longer than a search is none
 
 
-def build_app(settings: CatalogSettings) -> FastAPI:
+def build_app(settings: CatalogSettings) -> ShortWay:
     """The service's ASGI app. Connects to nothing before it is started or asked."""
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
@@ -59,5 +61,5 @@ def build_app(settings: CatalogSettings) -> FastAPI:
         lifespan=lifespan,
     )
     for router in (books.lists, books.router, statistics.router, crawls.router):
-        app.include_router(router, prefix="/api/v1")
-    return app
+        app.include_router(router, prefix=PREFIX)
+    return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)
