@@ -1,6 +1,5 @@
 """From a page of a shop to a search hit and a prediction, through the one gateway."""
 
-import html
 import json
 import secrets
 import sqlite3
@@ -11,12 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_testing.servers import answers, wait_until
-from bookwheel_testing.suite import Suite, another_shop, shop_facts
-
-
-def as_read(text: str) -> str:
-    """A title of the shop without the entities that its editors left in, as the catalogue has it."""
-    return " ".join(html.unescape(text).split())
+from bookwheel_testing.suite import Suite, another_shop, as_read, shop_facts
 
 
 def accounted(run: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """A whole suite of its own for tests and benchmarks: started as `make up` starts it, on free ports."""
 
+import html
 import json
 import os
 import socket
@@ -155,3 +156,8 @@ def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
 
 def shop_facts(url: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in httpx.get(f"{url.rstrip('/')}/_shop/facts", timeout=30).text.splitlines()]
+
+
+def as_read(text: str) -> str:
+    """A title of the shop without the entities that its editors left in, as the catalogue has it."""
+    return " ".join(html.unescape(text).split())
