@@ -75,6 +75,7 @@ def ingest_round(parts: Parts) -> int:
 def project_round(parts: Parts) -> int:
     """Brings the index up to the feed's head; returns the number of changes. Another holder of the index does it too:
     it looks at the feed's head once more after it has let the index go."""
+    raw = parts.reader(RAW_STREAM)
     total = 0
     while parts.projection.is_behind():
         with slot(parts.slots, "project") as is_mine:
@@ -82,7 +83,7 @@ def project_round(parts: Parts) -> int:
                 return total
             try:
                 with parts.open_index() as index:
-                    total += parts.projection.catch_up(index)
+                    total += parts.projection.catch_up(index, more_is_coming=lambda: raw.backlog() > 0)
             except IndexBusy:
                 return total
     return total

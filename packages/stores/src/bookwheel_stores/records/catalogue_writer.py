@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, select, update
+from sqlalchemy import Column, Connection, Table, bindparam, func, select, update
 
 from bookwheel_stores.records.bulk import insert_rows
 from bookwheel_stores.records.change_feed import feed_head
@@ -60,12 +60,8 @@ class CatalogueWriter:
 
     def add_books(self, rows: Sequence[Row]) -> dict[str, int]:
         """Inserts books without a number; returns the numbers they got, by id."""
-        insert_rows(self._connection, book, rows)
-        numbers: dict[str, int] = {}
-        for chunk in _chunks([row["book_id"] for row in rows]):
-            query = select(book.c.book_id, book.c.number).where(book.c.book_id.in_(chunk))
-            numbers.update((row.book_id, row.number) for row in self._connection.execute(query))
-        return numbers
+        added = self._insert_numbered(book, rows, book.c.book_id)
+        return {row[0]: row[1] for row in added}
 
     def update_books(self, rows: Sequence[Row]) -> None:
         """Each row has the book's `number` and every column to set; all rows the same columns."""
@@ -73,18 +69,8 @@ class CatalogueWriter:
 
     def add_offers(self, rows: Sequence[Row]) -> dict[OfferKey, int]:
         """Inserts offers without a number; returns the numbers they got."""
-        insert_rows(self._connection, offer, rows)
-        numbers: dict[OfferKey, int] = {}
-        by_source: dict[str, list[str]] = defaultdict(list)
-        for row in rows:
-            by_source[row["source"]].append(row["source_key"])
-        for source, source_keys in by_source.items():
-            for chunk in _chunks(source_keys):
-                query = select(offer.c.source_key, offer.c.number).where(
-                    offer.c.source == source, offer.c.source_key.in_(chunk)
-                )
-                numbers.update(((source, row.source_key), row.number) for row in self._connection.execute(query))
-        return numbers
+        added = self._insert_numbered(offer, rows, offer.c.source, offer.c.source_key)
+        return {(source, source_key): number for source, source_key, number in added}
 
     def update_offers(self, rows: Sequence[Row]) -> None:
         """Each row has the offer's `number` and every column to set; all rows the same columns."""
@@ -105,6 +91,15 @@ class CatalogueWriter:
         """Appends to the change feed; returns a sequence that none of them exceeds."""
         insert_rows(self._connection, change, rows)
         return feed_head(self._connection)
+
+    def _insert_numbered(self, table: Table, rows: Sequence[Row], *key: Column[str]) -> list[tuple[Any, ...]]:
+        """The keys and numbers of what is inserted, among those of others: numbers only ever grow."""
+        if not rows:
+            return []
+        last = self._connection.scalar(select(func.max(table.c.number))) or 0
+        insert_rows(self._connection, table, rows)
+        added = select(*key, table.c.number).where(table.c.number > last)
+        return [tuple(row) for row in self._connection.execute(added)]
 
     def _update(self, table: Table, rows: Sequence[Row]) -> None:
         if not rows:
