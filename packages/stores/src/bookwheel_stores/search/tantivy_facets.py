@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import tantivy
@@ -169,6 +170,7 @@ def bucket_width(name: str, low: int, high: int) -> int:
     return next((step * magnitude for step in (1, 2, 5) if step * magnitude >= least), 10 * magnitude)
 
 
+@lru_cache(maxsize=8192)  # bounds of buckets come again and again
 def public(name: str, units: int) -> Decimal | float:
     """From index units to the public value."""
     if FIELDS[name] is FieldKind.MONEY:

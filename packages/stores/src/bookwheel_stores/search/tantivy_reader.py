@@ -19,7 +19,28 @@ from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of, num
 from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
 from bookwheel_stores.search.tantivy_statistics import StatisticsCounter
 from bookwheel_stores.search.tantivy_suggest import Completer
-from bookwheel_stores.search.tantivy_walk import Walker
+from bookwheel_stores.search.tantivy_walk import Place, Walker
+
+_KEPT_BODIES = 4096
+
+
+class _Commit:
+    """One commit of the index, and what has been found out about it. A search keeps to the one it began with."""
+
+    def __init__(self, searcher: tantivy.Searcher) -> None:
+        self.searcher = searcher
+        self.widths = fine_widths(searcher)
+        self._bodies: dict[int, bytes] = {}
+
+    def body(self, place: Place) -> bytes:
+        """A book's JSON. Popular books are met again, and reading a page of them takes a third of a search."""
+        body = self._bodies.get(place.number)
+        if body is None:
+            body = bytes(self.searcher.doc(place.address).get_first("body") or b"")
+            if len(self._bodies) >= _KEPT_BODIES:
+                self._bodies.clear()
+            self._bodies[place.number] = body
+        return body
 
 
 class TantivyIndexReader:
@@ -31,6 +52,7 @@ class TantivyIndexReader:
         self._compiler = QueryCompiler(self._schema)
         self._index = tantivy.Index(self._schema)
         self._opened = False
+        self._commit = _Commit(self._index.searcher())
         self.reload()
 
     def reload(self) -> None:
@@ -40,40 +62,40 @@ class TantivyIndexReader:
             self._opened = True
             register_tokenizer(self._index)
         self._index.reload()
-        self._widths = fine_widths(self._index.searcher())
+        self._commit = _Commit(self._index.searcher())
 
     def search(self, query: SearchQuery) -> SearchPage:
-        searcher = self._index.searcher()
-        found = Walker(searcher, self._compiler).page(query)
-        items = [bytes(searcher.doc(address).get_first("body") or b"") for address in found.addresses]
+        commit = self._commit
+        found = Walker(commit.searcher, self._compiler).page(query)
+        items = [commit.body(place) for place in found.books]
         facets = {}
         if query.facets:
-            counter = FacetCounter(searcher, self._compiler, self._widths, query.selection)
-            facets = counter.facets(query.facets, known=found.numbers)
+            counter = FacetCounter(commit.searcher, self._compiler, commit.widths, query.selection)
+            facets = counter.facets(query.facets, known=found.known)
         return SearchPage(items, found.total, facets, found.next)
 
     def count(self, selection: Selection) -> int:
-        return count_of(self._index.searcher().search(self._compiler.selection(selection), 1))
+        return count_of(self._commit.searcher.search(self._compiler.selection(selection), 1))
 
     def numbers(self, selection: Selection, *, limit: int) -> list[int]:
-        searcher = self._index.searcher()
+        searcher = self._commit.searcher
         hits = searcher.search(self._compiler.selection(selection), limit, count=False).hits
         return numbers_of(searcher, [address for _, address in hits])
 
     def terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
         request = {"terms": terms_request(name, size=MAX_TERMS)}
-        answer = self._index.searcher().aggregate(self._compiler.selection(selection), request)
+        answer = self._commit.searcher.aggregate(self._compiler.selection(selection), request)
         return ordered_counts(name, answer["terms"])[:limit]
 
     def distinct(self, selection: Selection, name: str) -> int:
-        estimate = self._index.searcher().cardinality(self._compiler.selection(selection), name)
+        estimate = self._commit.searcher.cardinality(self._compiler.selection(selection), name)
         return len(self.terms(selection, name, limit=MAX_TERMS)) if estimate < MAX_TERMS / 2 else round(estimate)
 
     def statistics(self, selection: Selection) -> Statistics:
-        return StatisticsCounter(self._index.searcher(), self._compiler, selection).overall()
+        return StatisticsCounter(self._commit.searcher, self._compiler, selection).overall()
 
     def statistics_by_category(self, selection: Selection) -> list[Statistics]:
-        return StatisticsCounter(self._index.searcher(), self._compiler, selection).by_category()
+        return StatisticsCounter(self._commit.searcher, self._compiler, selection).by_category()
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
-        return Completer(self._index.searcher(), self._compiler).complete(prefix, kinds, limit=limit)
+        return Completer(self._commit.searcher, self._compiler).complete(prefix, kinds, limit=limit)

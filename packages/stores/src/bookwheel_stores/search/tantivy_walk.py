@@ -6,6 +6,7 @@ its score starts, which is verified against the index as it is now, and found by
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import tantivy
 from tantivy import Order, Query
@@ -17,21 +18,27 @@ from bookwheel_stores.search.tantivy_schema import NUMBER_MASK, SORT_FIELDS, TIT
 _TIES = 16  # books fetched beyond a page, so that ties at its end are whole: more than a page's end has in practice
 
 
+class Place(NamedTuple):
+    """Where a book is in this commit of the index."""
+
+    number: int
+    address: tantivy.DocAddress
+
+
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One page: where its books are, how many books the whole order has, and where the next page starts.
+    """One page: its books, how many books the whole order has, and where the next page starts.
 
-    `numbers` are those of all books of the order, where the page has found so many.
+    `known` are the numbers of all books of the order, where the page has found so many.
     """
 
-    addresses: list[tantivy.DocAddress]
+    books: list[Place]
     total: int
     next: Position | None
-    numbers: list[int] | None = None
+    known: list[int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A book in an order by `value` and then by `number`; `primary` is the part of the value that Tantivy orders by."""
 
     value: tuple[float, ...]
@@ -44,6 +51,10 @@ class _Row:
 
     def place(self) -> tuple[tuple[float, ...], int]:
         return self.value, self.number
+
+
+def _places(rows: list[_Row]) -> list[Place]:
+    return [Place(row.number, row.address) for row in rows]
 
 
 def _behind(rows: list[_Row], after: Position | None) -> list[_Row]:
@@ -75,23 +86,23 @@ class Walker:
         if len(found.hits) > limit:
             key = int(hits[-1][0])
             end = Position((key,), key & NUMBER_MASK, 0)
-        return Walk([address for _, address in hits], total, end)
+        return Walk([Place(int(key) & NUMBER_MASK, address) for key, address in hits], total, end)
 
     def _by_title(self, selected: Query, limit: int, after: Position | None) -> Walk:
         if after is None:
             view = _View(self._searcher, selected, by_title=True)
             rows, end = _page(view, 0, limit, None)
-            return Walk([row.address for row in rows], view.total, end)
+            return Walk(_places(rows), view.total, end)
         later = self._compiler.from_key(selected, TITLE_KEYS[0], int(after.value[0]))
         rows, end = _page(_View(self._searcher, later, by_title=True), 0, limit, after)
-        return Walk([row.address for row in rows], count_of(self._searcher.search(selected, 1)), end)
+        return Walk(_places(rows), count_of(self._searcher.search(selected, 1)), end)
 
     def _by_score(self, selected: Query, limit: int, after: Position | None) -> Walk:
         view = _View(self._searcher, selected, by_title=False)
         start = 0 if after is None else _rank_of(view, after, limit + 1 + _TIES)
         rows, end = _page(view, start, limit, after)
         numbers = [row.number for row in view.rows(0, view.total)] if view.has(0, view.total) else None
-        return Walk([row.address for row in rows], view.total, end, numbers)
+        return Walk(_places(rows), view.total, end, numbers)
 
 
 class _View:
