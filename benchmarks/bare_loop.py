@@ -1,4 +1,4 @@
-"""The floor of ingest: rows and documents that are ready, written by one loop that does nothing else."""
+"""The floor of ingest: rows and documents whose values are ready, written by one loop that does nothing else."""
 
 import sqlite3
 import time
@@ -18,11 +18,11 @@ HEAP_BYTES = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a processor wrote: each table's rows and the index's documents, in the order of the items."""
+    """What a processor wrote, as plain values in the order of the items: rows by table, and fields by document."""
 
     runs: list[tuple[object, ...]]
     rows: dict[str, list[tuple[object, ...]]]
-    documents: Sequence[tantivy.Document]
+    documents: list[dict[str, list[object]]]
 
 
 def written_by(records: Path) -> Written:
@@ -35,7 +35,7 @@ def written_by(records: Path) -> Written:
         runs = connection.execute("SELECT * FROM crawl_run").fetchall()
     if {len(found) for found in rows.values()} != {len(books)}:
         raise ValueError("the tables differ in length")
-    return Written(runs, rows, [build_document(book) for book in books])
+    return Written(runs, rows, [build_document(book).to_dict() for book in books])
 
 
 def written_again(written: Written, folder: Path, *, transaction: int, commit: int) -> float:
@@ -49,7 +49,8 @@ def written_again(written: Written, folder: Path, *, transaction: int, commit: i
         connection.execute(f"PRAGMA {pragma}")
     index_path = index_folder(folder / "index")
     index_path.mkdir(parents=True)
-    index = tantivy.Index(build_schema(), path=str(index_path))
+    schema = build_schema()
+    index = tantivy.Index(schema, path=str(index_path))
     register_tokenizer(index)
     writer = index.writer(HEAP_BYTES, 1)
     insert = {table: f"INSERT INTO {table} VALUES ({_places(rows)})" for table, rows in written.rows.items()}
@@ -63,8 +64,8 @@ def written_again(written: Written, folder: Path, *, transaction: int, commit: i
         for table, rows in written.rows.items():
             connection.executemany(insert[table], rows[start:end])
         connection.execute("COMMIT")
-        for document in documents[start:end]:
-            writer.add_document(document)
+        for fields in documents[start:end]:
+            writer.add_document(tantivy.Document.from_dict(fields, schema))
         if end % commit == 0 or end >= len(documents):
             writer.commit()
     seconds = time.perf_counter() - began
