@@ -54,8 +54,9 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
 	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
 
-bench: install ## Run the benchmarks, print their table, write benchmarks/results.json
-	@$(BIN)/python -m benchmarks
+bench: ## Run the benchmarks, print their table (ARGS=search for some), write benchmarks/results.json
+	@deploy/local/bootstrap.sh wrk=wrk
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
 	@deploy/local/lock.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings a bare Debian or Ubuntu machine to the point where Python takes over: system programs, uv and the locked
 # Python environment. Quiet and quick when nothing is missing. `make install` runs it; see the README beside it.
+# Arguments PROGRAM=PACKAGE name further programs, such as wrk=wrk for `make bench`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -141,7 +142,7 @@ install_python_environment() {
 mkdir -p "$STATE/logs"
 exec 9>"$STATE/install.lock"
 flock 9 # two at once would write the same environment
-need redis-server=redis-server nginx=nginx curl=curl
+need redis-server=redis-server nginx=nginx curl=curl "$@"
 if [ "$(cat "$STAMP" 2>/dev/null)" != "$(wanted)" ]; then
   install_python_environment
 fi
