@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -30,8 +31,6 @@ COUNTED_TERMS = 1_000  # enough that ties at the end of what is shown are ordere
 _SHOWN_TERMS = 100
 _BUCKETS = 10
 _FINE_BUCKETS = 200
-_KNOWN_BOOKS = 48
-"""Up to so many books are looked for by number, 2 µs each, where building a word's automaton again takes up to 300."""
 _LEAST_PARTS = {"price": 100, "rating": 10}  # a cent, a tenth; one of anything else
 
 Request = dict[str, Any]
@@ -43,14 +42,23 @@ def terms_request(name: str, *, size: int) -> Request:
     return {"terms": {"field": name, "size": size, "segment_size": MAX_TERMS}}
 
 
-def fine_widths(searcher: tantivy.Searcher) -> dict[str, int]:
-    """For each numeric facet a bucket width, in index units, of which any sensible selection's width is a multiple.
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What a commit's facets are asked for by: its currencies, and for each numeric facet a fine width of buckets.
 
-    With it statistics and histogram come from one pass: buckets are asked for this fine, and joined once the lowest and
-    highest value of the selection are known.
+    With those widths, in index units, statistics and histogram come from one pass: buckets are asked for this fine, and
+    joined once the lowest and highest value of the selection are known.
     """
+
+    currencies: tuple[str, ...]
+    widths: Mapping[str, int]
+
+
+def spread_of(searcher: tantivy.Searcher) -> Spread:
     names = [name for name in FACETS if name in SCALES]
-    answer = searcher.aggregate(Query.all_query(), {name: {"stats": {"field": name}} for name in names})
+    requests = {name: {"stats": {"field": name}} for name in names}
+    requests |= {"currency": terms_request("currency", size=COUNTED_TERMS)}
+    answer = searcher.aggregate(Query.all_query(), requests)
     widths = {}
     for name in names:
         reach = int(answer[name]["max"] - answer[name]["min"]) if answer[name]["count"] else 0
@@ -58,32 +66,29 @@ def fine_widths(searcher: tantivy.Searcher) -> dict[str, int]:
         while reach / width > _FINE_BUCKETS:
             width *= 10
         widths[name] = width
-    return widths
+    return Spread(tuple(str(each["key"]) for each in answer["currency"]["buckets"]), widths)
 
 
 class FacetCounter:
     """Counts a page's facets. The filters of a field do not narrow the facet of the same field."""
 
     def __init__(
-        self, searcher: tantivy.Searcher, compiler: QueryCompiler, widths: Mapping[str, int], selection: Selection
+        self, searcher: tantivy.Searcher, compiler: QueryCompiler, spread: Spread, selection: Selection
     ) -> None:
         self._searcher = searcher
         self._compiler = compiler
-        self._widths = widths
+        self._spread = spread
         self._selection = selection
 
-    def facets(self, names: Sequence[str], *, known: Sequence[int] | None) -> dict[str, Facet]:
-        """In the order of `names`. `known` are the numbers of all selected books, where those have been found already.
-
-        Facets that share a selection are counted in one pass.
-        """
+    def facets(self, names: Sequence[str]) -> dict[str, Facet]:
+        """In the order of `names`. Facets that share a selection are counted in one pass."""
         passes: dict[Selection, list[str]] = {}
         for name in names:
             own = self._selection.without(name) if self._selection.filters_by(name) else self._selection
             passes.setdefault(own, []).append(name)
         counted: dict[str, Facet] = {}
         for selection, together in passes.items():
-            query = self._query(selection, known)
+            query = self._compiler.selection(selection)
             requests: Request = {}
             for name in together:
                 requests |= self._requests(name)
@@ -92,19 +97,17 @@ class FacetCounter:
                 counted[name] = self._numeric(query, name, answer) if name in SCALES else self._terms(name, answer)
         return {name: counted[name] for name in names}
 
-    def _query(self, selection: Selection, known: Sequence[int] | None) -> Query:
-        if known is None or len(known) > _KNOWN_BOOKS or selection != self._selection:
-            return self._compiler.selection(selection)
-        return self._compiler.numbered(known)
-
     def _requests(self, name: str) -> Request:
         if name not in SCALES:
             return {name: terms_request(name, size=COUNTED_TERMS)}
         figures: Request = {
             name: {"stats": {"field": name}},
-            f"{name}_buckets": {"histogram": {"field": name, "interval": self._widths[name], "min_doc_count": 1}},
+            f"{name}_buckets": {
+                "histogram": {"field": name, "interval": self._spread.widths[name], "min_doc_count": 1}
+            },
         }
-        if FIELDS[name] is FieldKind.MONEY:
+        # aggregations inside others take Tantivy three times as long: most catalogues have one currency
+        if FIELDS[name] is FieldKind.MONEY and len(self._spread.currencies) > 1:
             return {name: terms_request("currency", size=COUNTED_TERMS) | {"aggs": figures}}
         return figures
 
@@ -122,8 +125,8 @@ class FacetCounter:
 
     def _numeric(self, query: Query, name: str, answer: Answer) -> NumericFacet:
         selected = self._selected(name).ranges
-        currency = None
-        if FIELDS[name] is FieldKind.MONEY:
+        currency = self._spread.currencies[0] if FIELDS[name] is FieldKind.MONEY and self._spread.currencies else None
+        if currency is not None and len(self._spread.currencies) > 1:
             by_currency = sorted(answer[name]["buckets"], key=lambda each: (-each["doc_count"], each["key"]))
             if not by_currency:
                 return NumericFacet(0, None, None, None, (), selected)
@@ -137,7 +140,7 @@ class FacetCounter:
         low, high = int(figures["min"]), int(figures["max"])
         width = bucket_width(name, low, high)
         fine = answer[f"{name}_buckets"]["buckets"]
-        if width % self._widths[name]:  # the selection is of a small part of the whole catalogue's range
+        if width % self._spread.widths[name]:  # the selection is of a small part of the whole catalogue's range
             request = {"histogram": {"histogram": {"field": name, "interval": width, "min_doc_count": 1}}}
             fine = self._searcher.aggregate(query, request)["histogram"]["buckets"]
         counts = Counter[int]()

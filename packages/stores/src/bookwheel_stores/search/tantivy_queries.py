@@ -1,6 +1,6 @@
 """Compiles engine-neutral queries to Tantivy's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 import tantivy
@@ -8,6 +8,7 @@ from tantivy import FieldType, Occur, Query
 
 from bookwheel_stores.search.queries import FIELDS, Clause, FieldKind, Filter, Range, Selection, TextQuery
 from bookwheel_stores.search.tantivy_schema import SCALES, TITLE_START, TYPOS_FIELD
+from bookwheel_stores.search.tantivy_vocabulary import Vocabulary
 
 # Scores are sums of these, all multiples of 1/8: exact in the 32-bit floats of Tantivy whatever the order of adding.
 # So a score depends on the book and the query alone: a cursor by score outlives merges and changes of other books.
@@ -37,22 +38,20 @@ def allowed_typos(word: str) -> int:
 
 
 class QueryCompiler:
-    """Pure: the same selection gives the same query."""
+    """Compiles for one commit of the index, whose words tell what a word with typos may mean."""
 
-    def __init__(self, schema: tantivy.Schema) -> None:
+    def __init__(self, schema: tantivy.Schema, vocabulary: Vocabulary) -> None:
         self._schema = schema
+        self._vocabulary = vocabulary
 
-    def selection(self, selection: Selection) -> Query:
+    def selection(self, selection: Selection, *, scored: bool = False) -> Query:
+        """Which books; their scores mean something only if `scored`, which takes longer."""
         parts = [(Occur.Must, Query.const_score_query(self._filter(each), 0.0)) for each in selection.filters]
         if selection.text is not None:
-            parts.extend(self._text(selection.text))
+            parts.extend(self._text(selection.text, self._best if scored else self._any))
+            if scored and selection.text.whole:
+                parts.extend(self._title_bonus(selection.text.whole))
         return Query.boolean_query(parts) if parts else Query.all_query()
-
-    def numbered(self, numbers: Sequence[int]) -> Query:
-        """The books with these numbers; of none, no book."""
-        if not numbers:
-            return Query.empty_query()
-        return _any([Query.term_query(self._schema, "number", number) for number in numbers])
 
     def _filter(self, wanted: Filter) -> Query:
         kind = FIELDS[wanted.name]
@@ -79,25 +78,33 @@ class QueryCompiler:
         high = _units(name, wanted.high, rounding=ROUND_FLOOR)
         return Query.range_query(self._schema, name, FieldType.Integer, lower_bound=low, upper_bound=high)
 
-    def _text(self, text: TextQuery) -> Iterator[tuple[Occur, Query]]:
+    def _text(self, text: TextQuery, either: Callable[[Clause], Query]) -> Iterator[tuple[Occur, Query]]:
         if not text.required:
             yield Occur.Must, Query.all_query() if text.excluded else Query.empty_query()
         for clause in text.required:
-            yield Occur.Must, _best(list(self._clause(clause)))
+            yield Occur.Must, either(clause)
         for clause in text.excluded:
-            yield Occur.MustNot, _best(list(self._clause(clause)))
-        if text.whole:
-            yield from self._title_bonus(text.whole)
+            yield Occur.MustNot, self._any(clause)
 
-    def _clause(self, clause: Clause) -> Iterator[Query]:
+    def _any(self, clause: Clause) -> Query:
+        return _any([query for query, _ in self._clause(clause)])
+
+    def _best(self, clause: Clause) -> Query:
+        scored = [Query.const_score_query(query, score) for query, score in self._clause(clause)]
+        return scored[0] if len(scored) == 1 else Query.disjunction_max_query(scored)
+
+    def _clause(self, clause: Clause) -> Iterator[tuple[Query, float]]:
+        """Each way in which the clause may match, with what it is worth."""
         fields = _BOOSTS.values() if clause.name is None else [_BOOSTS[clause.name]]
         for field, boost in fields:
-            yield Query.const_score_query(self._words(field, clause.words), boost)
+            yield self._words(field, clause.words), boost
         typos = 0 if clause.exact or len(clause.words) > 1 else allowed_typos(clause.words[0])
         if typos:
             field = TYPOS_FIELD if clause.name is None else _BOOSTS[clause.name][0]
-            near = Query.fuzzy_term_query(self._schema, field, clause.words[0], distance=typos)
-            yield Query.const_score_query(near, _WITH_TYPOS)
+            # not Tantivy's fuzzy query: each use of one builds an automaton, 70 µs for one typo and 300 for two
+            near = self._vocabulary.near(field, clause.words[0], typos)
+            if near:
+                yield self.term(field, *near), _WITH_TYPOS
 
     def _words(self, field: str, words: Sequence[str]) -> Query:
         if len(words) == 1:
@@ -112,10 +119,6 @@ class QueryCompiler:
         yield Occur.Should, Query.const_score_query(starts, _START_OF_TITLE)
         if len(words) > 1:
             yield Occur.Should, Query.const_score_query(self._words("title", words), _TITLE_PHRASE)
-
-
-def _best(queries: list[Query]) -> Query:
-    return queries[0] if len(queries) == 1 else Query.disjunction_max_query(queries)
 
 
 def _any(queries: list[Query]) -> Query:

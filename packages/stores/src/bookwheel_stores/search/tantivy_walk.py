@@ -27,15 +27,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """One page: its books, how many books the whole order has, and where the next page starts.
-
-    `known` are the numbers of all books of the order, where the page has found so many.
-    """
+    """One page: its books, how many books the whole order has, and where the next page starts."""
 
     books: list[Place]
     total: int
     next: Position | None
-    known: list[int] | None = None
 
 
 class _Row(NamedTuple):
@@ -69,11 +65,12 @@ class Walker:
         self._compiler = compiler
 
     def page(self, query: SearchQuery) -> Walk:
-        selected = self._compiler.selection(query.selection)
         sort, after = query.sort, query.after
+        is_scored = sort is Sort.RELEVANCE and query.selection.text is not None
+        selected = self._compiler.selection(query.selection, scored=is_scored)
         if sort is Sort.TITLE:
             return self._by_title(selected, query.limit, after)
-        if sort is Sort.RELEVANCE and query.selection.text is not None:
+        if is_scored:
             return self._by_score(selected, query.limit, after)
         return self._by_key(selected, SORT_FIELDS[Sort.NEWEST if sort is Sort.RELEVANCE else sort], query.limit, after)
 
@@ -101,8 +98,7 @@ class Walker:
         view = _View(self._searcher, selected, by_title=False)
         start = 0 if after is None else _rank_of(view, after, limit + 1 + _TIES)
         rows, end = _page(view, start, limit, after)
-        numbers = [row.number for row in view.rows(0, view.total)] if view.has(0, view.total) else None
-        return Walk(_places(rows), view.total, end, numbers)
+        return Walk(_places(rows), view.total, end)
 
 
 class _View:
