@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_testing.servers import answers, wait_until
+from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite import Suite, another_shop, as_read, shop_facts
 
 
@@ -144,11 +144,3 @@ def test_status_shows_every_program_and_nothing_waiting(suite: Suite) -> None:
     printed = suite.local("status")
     for program in ("gateway", "accounts", "catalog-api", "ml-serving", "scraper", "redis", "demo-shop"):
         assert program in printed
-
-
-def test_down_and_up_again_keeps_the_data(suite: Suite) -> None:
-    before = suite.get("/api/v1/books", params={"limit": "1"})["total"]
-    suite.down()
-    assert not answers(suite.url + "/livez")
-    suite.up()
-    assert suite.get("/api/v1/books", params={"limit": "1"})["total"] == before

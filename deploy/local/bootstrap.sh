@@ -131,7 +131,7 @@ install_python_environment() {
   fi
   say "installing the locked Python packages into .venv"
   # Compiled once here rather than at every start, where Python may not write beside its packages.
-  logged "$UV" pip sync --python "$VENV/bin/python" --require-hashes --compile-bytecode requirements.lock
+  logged "$UV" pip sync --python "$VENV/bin/python" --compile-bytecode --require-hashes requirements.lock
   while read -r project; do
     editables+=(--editable "$(dirname "$project")")
   done < <(our_projects)

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ MakeBooks = Callable[..., list[Book]]
 FillRecords = Callable[[Path, list[Book]], str]
 MakeToken = Callable[[str], str]
 
+COMMAND = Path(sys.executable).with_name("bookwheel-ml")
 _BOOKS = 300
 _PATH = "/api/v1/ml"
 pytestmark = [
@@ -105,15 +107,13 @@ def suite(
     with (
         running(redis_command(redis_port, folder), log=folder / "redis.log", ready=lambda: redis_answers(redis_url)),
         running(
-            ["bookwheel-ml", "serve"],
+            [COMMAND, "serve"],
             log=folder / "service.log",
             ready=lambda: answers(f"{suite.base_url}/livez"),
             seconds=180,
             environment=suite.environment(port),
         ),
-        running(
-            ["bookwheel-ml", "worker"], log=folder / "trainer.log", ready=lambda: True, environment=suite.environment(0)
-        ),
+        running([COMMAND, "worker"], log=folder / "trainer.log", ready=lambda: True, environment=suite.environment(0)),
     ):
         with suite.client() as client:
             _is_alive_but_has_no_model(client)
@@ -331,7 +331,7 @@ def test_a_restarted_service_answers_at_once_even_without_its_registry(served: S
     environment = {**served.environment(port), "MLFLOW_TRACKING_URI": "sqlite:////proc/nowhere/mlflow.sqlite"}
     url = f"http://127.0.0.1:{port}"
     with running(
-        ["bookwheel-ml", "serve"],
+        [COMMAND, "serve"],
         log=served.folder / "restarted.log",
         ready=lambda: answers(f"{url}/readyz"),
         seconds=180,
@@ -347,6 +347,6 @@ def test_a_restarted_service_answers_at_once_even_without_its_registry(served: S
 
 def test_wrong_settings_end_the_start_with_their_names(tmp_path: Path) -> None:
     environment = {"BOOKWHEEL_STATE_DIR": str(tmp_path), "BOOKWHEEL_PORT": "http", "BOOKWHEEL_FOREST_TREES": "0"}
-    server = start(["bookwheel-ml", "serve"], log=tmp_path / "log", environment=environment)
+    server = start([COMMAND, "serve"], log=tmp_path / "log", environment=environment)
     assert server.process.wait(timeout=60) == 2
     assert {"BOOKWHEEL_PORT", "BOOKWHEEL_FOREST_TREES"} <= {word.strip(":") for word in server.log.read_text().split()}
