@@ -89,7 +89,7 @@ def configure_logs(service: str, level: str = "INFO") -> None:
             foreign_pre_chain=[*theirs, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                lambda _logger, _method, event: _json(event).decode(),
+                structlog.processors.JSONRenderer(),
             ],
         )
     )
