@@ -78,7 +78,7 @@ class OneByOne:
     def at_work(self) -> Iterator[None]:
         self.folder.mkdir()
         environment = os.environ | {"BOOKWHEEL_REDIS_URL": self.redis_url, "BOOKWHEEL_STATE_DIR": str(self.folder)}
-        command = [sys.executable, "-m", "celery", "-A", "benchmarks.one_by_one", "worker", "--concurrency=1"]
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.one_by_one", "worker", "--concurrency=1", "-lINFO"]
         log = self.folder / "worker.log"
         with running(command, log=log, ready=lambda: "ready." in log.read_text(), environment=environment):
             yield
