@@ -1,8 +1,7 @@
 """What every HTTP service of the suite does alike: problems, traces, access logs, health, strict parameters."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from bookwheel_contracts.problems import (
@@ -22,7 +21,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
@@ -149,9 +148,7 @@ def create_app(
     description: str,
     token_verifier: TokenVerifier | None,
     readiness: Mapping[str, ReadinessCheck],
-    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
-    | Callable[[FastAPI], AsyncIterator[None]]
-    | None = None,
+    lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """A FastAPI app with the conventions of the suite; the service adds its routers.
 
@@ -162,7 +159,7 @@ def create_app(
         title=title,
         description=description,
         version="0.1.0",
-        lifespan=lifespan,  # type: ignore[arg-type]
+        lifespan=lifespan,
         dependencies=[Depends(reject_unknown_query)],
         docs_url=None,
         redoc_url=None,
