@@ -52,6 +52,7 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m bookwheel_local.development.gateway
 
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
+	@deploy/local/engines.sh || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
 	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
 
 bench: ## Run the benchmarks, print their table (ARGS=search for some), write benchmarks/results.json

@@ -35,7 +35,8 @@ class Machine:
         self.give("uv", UV)
         for name in ("packages/one", "services", "demo-shop", "deploy/local"):
             (self.checkout / name).mkdir(parents=True)
-        shutil.copy(BOOTSTRAP, self.checkout / "deploy/local/bootstrap.sh")
+        for script in (BOOTSTRAP, BOOTSTRAP.with_name("distribution.sh")):
+            shutil.copy(script, self.checkout / "deploy/local")
         (self.checkout / "packages/one/pyproject.toml").write_text("[project]\n")
         (self.checkout / "requirements.lock").write_text("")
 

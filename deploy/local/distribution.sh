@@ -1,0 +1,70 @@
+# Installs the distribution's packages. Sourced by bootstrap.sh and engines.sh, which set LOG, where a step's output goes, and VERB, for messages.
+# shellcheck shell=bash
+
+say() { printf '%s\n' "$*" >&2; } # standard output belongs to the verb, such as `make token`
+
+fail() {
+  printf '%s: %s\n' "$VERB" "$*" >&2
+  exit 1
+}
+
+# A step's output goes to the log; on failure its end is shown.
+logged() {
+  printf '\n$ %s\n' "$*" >>"$LOG"
+  if ! "$@" >>"$LOG" 2>&1; then
+    tail -n 25 "$LOG" >&2
+    fail "'$1' failed; the whole output is in $LOG"
+  fi
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+can_be_root() {
+  [ "$(id -u)" = 0 ] || { command -v sudo >/dev/null && sudo -n true 2>/dev/null; }
+}
+
+# Debian starts a service as soon as its package is installed, unless policy-rc.d forbids it (exit status 101). Bookwheel
+# runs its own Redis and nginx, so the packages' services stay off now and after the next boot.
+apt_install() {
+  local policy=/usr/sbin/policy-rc.d saved='' unit
+  if [ -e "$policy" ]; then
+    saved=$(mktemp -u "$policy.bookwheel.XXXXXX")
+    as_root mv "$policy" "$saved"
+  fi
+  printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+  as_root chmod 755 "$policy"
+  # shellcheck disable=SC2064 # the names are meant to be those of now
+  trap "restore_policy '$policy' '$saved'" EXIT
+  logged as_root apt-get update
+  logged as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  trap - EXIT
+  restore_policy "$policy" "$saved"
+  if [ -d /run/systemd/system ]; then
+    for unit in redis-server nginx postgresql; do
+      case " $* " in *" $unit "*) logged as_root systemctl disable --now "$unit" ;; esac
+    done
+  fi
+}
+
+restore_policy() {
+  if [ -n "$2" ]; then as_root mv "$2" "$1"; else as_root rm -f "$1"; fi
+}
+
+# need PROGRAM=PACKAGE…: installs the packages of the programs that are missing.
+need() {
+  local pair missing=()
+  for pair in "$@"; do
+    command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if ! command -v apt-get >/dev/null; then
+    fail "missing: ${missing[*]}. Install them with your system's package manager, then run this again."
+  fi
+  if ! can_be_root; then
+    fail "missing: ${missing[*]}. Run: sudo apt-get install ${missing[*]}"
+  fi
+  say "installing ${missing[*]} from the distribution"
+  apt_install "${missing[@]}"
+}

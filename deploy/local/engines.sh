@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Brings the servers of the cluster engines to one machine without containers: PostgreSQL from the distribution,
+# Elasticsearch's core through Maven, MinIO through Go. Quiet and quick when nothing is missing. `make up ENGINES=cluster`
+# and `make test` run it. Arguments: which of postgres elasticsearch s3; all of them by default.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+STATE=${BOOKWHEEL_STATE_DIR:-$PWD/.bookwheel}
+ENGINES=$PWD/.venv/engines
+LOG=$STATE/logs/engines.log
+VERB='cluster engines'
+ELASTICSEARCH=9.5.0
+MINIO=v0.0.0-20260212201848-7aac2a2c5b7c
+PATH=$PATH:/usr/sbin:/sbin
+
+. deploy/local/distribution.sh
+
+# PostgreSQL and Elasticsearch refuse to run as root: then they run as this user of the system.
+server_user() {
+  [ "$(id -u)" = 0 ] || return 0
+  id bookwheel >/dev/null 2>&1 || logged useradd --system --no-create-home --shell /usr/sbin/nologin bookwheel
+}
+
+bring_postgres() {
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || need initdb=postgresql
+}
+
+find_jdk() {
+  local home
+  for home in "${ES_JAVA_HOME:-}" "${JAVA_HOME:-}" /usr/lib/jvm/*; do
+    if [ -x "$home/bin/java" ] && [ "$("$home/bin/java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p')" -ge 21 ]; then
+      echo "$home"
+      return
+    fi
+  done
+  return 1
+}
+
+bring_jdk() {
+  local version
+  find_jdk >/dev/null && return
+  for version in 25 21; do
+    if apt-cache show "openjdk-$version-jre-headless" >/dev/null 2>&1; then
+      need "java-$version=openjdk-$version-jre-headless"
+      find_jdk >/dev/null && return
+    fi
+  done
+  fail 'Elasticsearch needs a JDK of 21 or newer: install one and set ES_JAVA_HOME to its folder'
+}
+
+bring_elasticsearch() {
+  local folder=$ENGINES/elasticsearch aside
+  bring_jdk
+  if [ "$(cat "$folder/.version" 2>/dev/null)" != "$ELASTICSEARCH" ]; then
+    need mvn=maven unzip=unzip
+    say "fetching Elasticsearch $ELASTICSEARCH"
+    aside=$(mktemp -d "$ENGINES/.elasticsearch.XXXXXX")
+    logged mvn --batch-mode dependency:copy -DoutputDirectory="$aside" \
+      -Dartifact="org.elasticsearch.distribution.integ-test-zip:elasticsearch:$ELASTICSEARCH:zip"
+    logged unzip -q "$aside/elasticsearch-$ELASTICSEARCH.zip" -d "$aside"
+    echo "$ELASTICSEARCH" >"$aside/elasticsearch-$ELASTICSEARCH/.version"
+    chmod -R u+rwX,go+rX "$aside/elasticsearch-$ELASTICSEARCH"
+    chmod a+x "$aside/elasticsearch-$ELASTICSEARCH"/bin/*
+    rm -rf "$folder"
+    mv "$aside/elasticsearch-$ELASTICSEARCH" "$folder"
+    rm -rf "$aside"
+  fi
+  ln -sfn "$(find_jdk)" "$ENGINES/jdk"
+}
+
+# Without Go, the tests use moto's server, and a suite needs the address of a store of its own.
+bring_s3() {
+  local folder=$ENGINES/minio
+  [ "$(cat "$folder/.version" 2>/dev/null)" != "$MINIO" ] || return 0
+  if ! command -v go >/dev/null; then
+    say 'no Go here, so no MinIO: S3 is tested against a simpler server'
+    return
+  fi
+  say 'building MinIO (two minutes, once)'
+  logged env GOBIN="$folder" go install "github.com/minio/minio@$MINIO"
+  echo "$MINIO" >"$folder/.version"
+}
+
+mkdir -p "$STATE/logs" "$ENGINES"
+exec 9>"$STATE/install.lock"
+flock 9
+server_user
+[ $# -gt 0 ] || set -- postgres elasticsearch s3
+for engine in "$@"; do
+  case $engine in
+    postgres | elasticsearch | s3) "bring_$engine" ;;
+    *) fail "$engine: there is no such engine; postgres, elasticsearch or s3" ;;
+  esac
+done

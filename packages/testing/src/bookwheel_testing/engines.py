@@ -1,0 +1,204 @@
+"""Real PostgreSQL, Elasticsearch and S3 servers for tests, each with a place of its own for every test."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+from bookwheel_local import engines
+from pyarrow.fs import S3FileSystem
+
+from bookwheel_testing.servers import Server, answers, free_port, running
+
+_PASSWORD = "for-tests"
+_START_SECONDS = 90
+
+
+def or_skip(missing: engines.EngineMissing) -> None:
+    """Where a server can't be had, its tests are skipped, loudly; under `CI=true` they fail."""
+    if os.environ.get("CI") == "true":
+        raise missing
+    pytest.skip(f"NOT TESTED: {missing}")
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """A folder that a server running as another user can reach, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="bookwheel-server-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """`port` on loopback, the superuser's name and password from `url`."""
+
+    port: int
+    server: Server
+
+    def url(self, database: str = "postgres") -> str:
+        return _postgres_url(self.port, database)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a new, empty database, dropped at the end with all who are connected to it."""
+        name = f"test_{uuid4().hex[:12]}"
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield self.url(name)
+        finally:
+            with psycopg.connect(self.url(), autocommit=True) as connection:
+                connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def running_postgres(*, data: Path | None = None, port: int | None = None, durable: bool = False) -> Iterator[Postgres]:
+    """A PostgreSQL in `data` (by default a new one, removed at the end). Raises EngineMissing."""
+    port = port or free_port()
+    with server_folder() as folder:
+        data = data or folder / "data"
+        engines.create_postgres(data, password=_PASSWORD)
+        command = engines.postgres_command(data, port, durable=durable)
+        url = _postgres_url(port, "postgres")
+        log = folder / "postgres.log"
+        with running(command, log=log, ready=lambda: postgres_answers(url), seconds=_START_SECONDS) as server:
+            yield Postgres(port, server)
+
+
+def _postgres_url(port: int, database: str) -> str:
+    return f"postgresql://{engines.POSTGRES_USER}:{_PASSWORD}@127.0.0.1:{port}/{database}"
+
+
+def postgres_answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+@contextmanager
+def running_elasticsearch(*, folder: Path | None = None, port: int | None = None) -> Iterator[tuple[str, Server]]:
+    """An Elasticsearch in `folder` (by default a new one, removed at the end); its URL. Raises EngineMissing."""
+    port = port or free_port()
+    url = f"http://127.0.0.1:{port}"
+    with server_folder() as own:
+        folder = folder or own / "elasticsearch"
+        engines.create_elasticsearch(folder, port)
+        with running(
+            engines.elasticsearch_command(),
+            log=own / "elasticsearch.log",
+            ready=lambda: answers(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s"),
+            seconds=_START_SECONDS,
+            environment=engines.elasticsearch_environment(folder),
+        ) as server:
+            yield url, server
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """A bucket of a real S3 server on loopback."""
+
+    endpoint: str
+    bucket: str
+    access_key: str
+    secret_key: str
+
+    def filesystem(self) -> S3FileSystem:
+        return S3FileSystem(
+            endpoint_override=self.endpoint,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            region="us-east-1",
+            allow_bucket_creation=True,
+            allow_bucket_deletion=True,
+        )
+
+
+@contextmanager
+def running_s3() -> Iterator[S3Store]:
+    """MinIO, or moto's server where it could not be built; `bucket` is empty: make one."""
+    port, key, secret = free_port(), "bookwheel", uuid4().hex
+    endpoint = f"http://127.0.0.1:{port}"
+    with server_folder() as folder:
+        minio = engines.find_minio()
+        if minio is None:
+            command, health = (
+                [shutil.which("moto_server") or "moto_server", "-H", "127.0.0.1", "-p", str(port)],
+                "/moto-api/",
+            )
+        else:
+            command, health = engines.minio_command(folder / "data", port), "/minio/health/live"
+        environment = {"MINIO_ROOT_USER": key, "MINIO_ROOT_PASSWORD": secret, "HOME": str(folder)}
+        with running(
+            command,
+            log=folder / "s3.log",
+            ready=lambda: answers(endpoint + health),
+            seconds=_START_SECONDS,
+            environment=environment,
+        ):
+            yield S3Store(endpoint, "", key, secret)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The PostgreSQL of this test session."""
+    try:
+        with running_postgres() as server:
+            yield server
+    except engines.EngineMissing as missing:
+        or_skip(missing)
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """A new, empty database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_server() -> Iterator[str]:
+    """The URL of the Elasticsearch of this test session."""
+    try:
+        with running_elasticsearch() as (url, _):
+            yield url
+    except engines.EngineMissing as missing:
+        or_skip(missing)
+
+
+@pytest.fixture
+def elasticsearch_prefix(elasticsearch_server: str) -> Iterator[str]:
+    """A prefix for the names of this test's indices, which are deleted at the end."""
+    prefix = f"t{uuid4().hex[:12]}-"
+    yield prefix
+    names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index&expand_wildcards=all", timeout=30)
+    for name in names.text.split():
+        httpx.delete(f"{elasticsearch_server}/{name}", timeout=30).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[S3Store]:
+    with running_s3() as store:
+        yield store
+
+
+@pytest.fixture
+def s3(_s3_server: S3Store) -> Iterator[S3Store]:
+    """A new, empty bucket."""
+    store = S3Store(_s3_server.endpoint, f"test-{uuid4().hex[:12]}", _s3_server.access_key, _s3_server.secret_key)
+    filesystem = store.filesystem()
+    filesystem.create_dir(store.bucket)
+    yield store
+    filesystem.delete_dir(store.bucket)

@@ -1,0 +1,26 @@
+"""The servers that other tests rest on are real, and apart from test to test."""
+
+import httpx
+import psycopg
+from bookwheel_testing.engines import S3Store
+
+
+def test_a_database_is_empty_and_in_the_c_collation(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+        ordered = connection.execute("SELECT 'Z' < 'a'").fetchone()
+    assert (tables, ordered) == ((0,), (True,))
+
+
+def test_elasticsearch_finds_what_it_was_given(elasticsearch_server: str, elasticsearch_prefix: str) -> None:
+    index = f"{elasticsearch_server}/{elasticsearch_prefix}books"
+    httpx.put(f"{index}/_doc/1?refresh=true", json={"title": "sea"}).raise_for_status()
+    assert httpx.get(f"{index}/_count?q=title:sea").json()["count"] == 1
+
+
+def test_a_bucket_keeps_what_is_written_to_it(s3: S3Store) -> None:
+    filesystem = s3.filesystem()
+    with filesystem.open_output_stream(f"{s3.bucket}/a/b") as stream:
+        stream.write(b"sea")
+    with filesystem.open_input_stream(f"{s3.bucket}/a/b") as stream:
+        assert stream.read() == b"sea"
