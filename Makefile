@@ -1,12 +1,20 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token check test bench lock docs
+.PHONY: help install up down status logs crawl token run check test bench lock docs
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
 SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/))
+
+# ENGINES=cluster: PostgreSQL and Elasticsearch in place of SQLite and Tantivy; LAKE=s3: MinIO in place of a folder.
+ifdef ENGINES
+export BOOKWHEEL_ENGINES := $(ENGINES)
+endif
+ifdef LAKE
+export BOOKWHEEL_LAKE := $(LAKE)
+endif
 
 # SERVICE=processor or SERVICE=catalog names one folder of services/, packages/, deploy/ or the root.
 ifdef SERVICE
@@ -19,6 +27,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  SERVICE=processor narrows check, test and logs to one part."
+	@echo "  ENGINES=cluster (PostgreSQL, Elasticsearch) and LAKE=s3 (MinIO) for the first up; later verbs remember."
 
 install: ## Install what is missing: uv, the Python environment, Redis and nginx
 	@deploy/local/bootstrap.sh
@@ -40,6 +49,9 @@ crawl: install ## Crawl a source and follow it (SOURCE=toscrape START_URL=https:
 
 token: install ## Print an access token of the demo user
 	@$(LOCAL) token
+
+run: install ## Run a command with the suite's addresses (COMMAND='bookwheel-processor quarantine')
+	@$(LOCAL) run $(COMMAND)
 
 check: install ## Lint, format, types, import rules, licences, locks, the gateway's configuration
 	@$(BIN)/ruff check $(if $(SERVICE),$(PARTS),.)

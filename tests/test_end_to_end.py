@@ -2,8 +2,6 @@
 
 import json
 import secrets
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +99,10 @@ def test_one_trace_id_is_in_every_services_log(suite: Suite, tmp_path: Path) -> 
 def test_predictions_are_kept_in_the_records(suite: Suite) -> None:
     book_id = suite.get("/api/v1/books", params={"limit": "1"})["items"][0]["id"]
     prediction = suite.post("/api/v1/ml/predictions", {"books": [{"book_id": book_id}]})["predictions"][0]
-    query = "SELECT rating FROM prediction WHERE prediction_id = ?"
+    query = "SELECT rating FROM prediction WHERE prediction_id = :prediction"
 
     def stored() -> list[tuple[float]]:
-        with closing(sqlite3.connect(suite.state / "data" / "bookwheel.sqlite")) as database:
-            return database.execute(query, [prediction["prediction_id"]]).fetchall()
+        return suite.rows(query, prediction=prediction["prediction_id"])
 
     wait_until(lambda: bool(stored()), seconds=15, what="the prediction stored")
     assert stored()[0][0] == pytest.approx(prediction["rating"])

@@ -3,10 +3,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from bookwheel_local.choice import Choice
 from bookwheel_local.layout import Layout, Ports
-from bookwheel_local.preparation import Secrets
 from bookwheel_local.programs import programs, redis_config
-from bookwheel_local.secrets import password, write_private
+from bookwheel_local.secrets import Secrets, password, write_private
 from bookwheel_local.settings import LocalSettings
 from pydantic import ValidationError
 
@@ -16,10 +16,11 @@ def mode(path: Path) -> int:
 
 
 def test_secrets_are_their_owners_alone_and_stay_the_same(layout: Layout) -> None:
-    first = Secrets.of(layout)
-    assert Secrets.of(layout) == first
-    assert len(first.redis_password) >= 32
-    assert first.redis_password != first.demo_password
+    secrets = Secrets(layout.secrets)
+    first = secrets.redis_password
+    assert Secrets(layout.secrets).redis_password == first
+    assert len(first) >= 32
+    assert first != secrets.demo_password
     assert mode(layout.secrets) == 0o700
     assert {mode(path) for path in layout.secrets.iterdir()} == {0o600}
 
@@ -65,7 +66,8 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_every_port_of_a_suite_is_its_own_and_follows_the_base(tmp_path: Path) -> None:
     settings = LocalSettings(state_dir=tmp_path, port_base=9100)
-    found = [port for program in programs(Layout.of(settings), settings, nginx="nginx") for port in program.ports]
+    listed = programs(Layout.of(settings), settings, Choice(), nginx="nginx")
+    found = [port for program in listed for port in program.ports]
     assert sorted(found) == [9100, 9101, 9102, 9103, 9104, 9105, 9106]
 
 

@@ -7,7 +7,7 @@ import pytest
 from bookwheel_local.errors import ProgramFailed
 from bookwheel_local.layout import MARKER, Layout
 from bookwheel_local.processes import alive, end, port_is_free, suite_processes
-from bookwheel_local.programs import Program, Stage
+from bookwheel_local.program import Program, Stage
 from bookwheel_local.readiness import probe_all, prove, waiting_for
 from bookwheel_local.supervision import Supervisor, configuration
 from bookwheel_testing.servers import free_port, wait_until

@@ -4,6 +4,8 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from bookwheel_contracts.crawls import CrawlRun, RunState
 from bookwheel_runtime.settings import load_settings
@@ -12,7 +14,6 @@ from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
 from bookwheel_local.first_steps import fill, first_steps
 from bookwheel_local.layout import Layout
-from bookwheel_local.preparation import suite_environment
 from bookwheel_local.progress import Progress
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.status import backlog, crawl_table, program_table
@@ -34,6 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     crawl.add_argument("--source", default="demo")
     crawl.add_argument("--start-url")
     verbs.add_parser("token", help="print an access token of the demo user")
+    command = verbs.add_parser("run", help="run a command with the environment of the suite's programs")
+    command.add_argument("command", nargs=argparse.REMAINDER, help="such as: bookwheel-processor quarantine")
     return parser
 
 
@@ -64,13 +67,12 @@ def _down(suite: Suite, progress: Progress) -> int:
 
 
 def _status(suite: Suite) -> int:
-    environment = suite_environment(suite.layout, suite.settings, suite.secrets)
-    healths = suite.proven_healths(environment)
+    healths = suite.proven_healths()
     if not healths:
         print("the suite does not run; start it with: make up")
         return _NOT_RUNNING
     print(program_table(healths))
-    print(f"\n{suite.layout.gateway_url}   {backlog(environment['BOOKWHEEL_REDIS_URL'])}\n")
+    print(f"\n{suite.layout.gateway_url}   {backlog(suite.environment['BOOKWHEEL_REDIS_URL'])}\n")
     try:
         with suite.client() as client:
             found = client.get("/api/v1/crawls", limit=5)["items"]
@@ -105,21 +107,30 @@ def _token(suite: Suite) -> int:
     return 0
 
 
+def _run(suite: Suite, command: list[str]) -> int:
+    """Becomes the command; the suite's own programs are found without a path."""
+    if not command:
+        raise LocalError("which command? As in: bookwheel-local run bookwheel-processor quarantine")
+    environment = {**os.environ, **suite.environment}
+    environment["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    try:
+        os.execvpe(command[0], command, environment)  # noqa: S606 - the user's own command
+    except OSError as error:
+        raise LocalError(f"{command[0]} can't be run: {error.strerror}") from error
+
+
 def run(arguments: argparse.Namespace, progress: Progress) -> int:
     suite = Suite(_settings())
-    match arguments.verb:
-        case "up":
-            return _up(suite, progress)
-        case "down":
-            return _down(suite, progress)
-        case "status":
-            return _status(suite)
-        case "logs":
-            return _logs(suite, arguments.program, follow=not arguments.no_follow)
-        case "crawl":
-            return _crawl(suite, arguments.source, arguments.start_url, progress)
-        case _:
-            return _token(suite)
+    verbs: dict[str, Callable[[], int]] = {
+        "up": lambda: _up(suite, progress),
+        "down": lambda: _down(suite, progress),
+        "status": lambda: _status(suite),
+        "logs": lambda: _logs(suite, arguments.program, follow=not arguments.no_follow),
+        "crawl": lambda: _crawl(suite, arguments.source, arguments.start_url, progress),
+        "token": lambda: _token(suite),
+        "run": lambda: _run(suite, arguments.command),
+    }
+    return verbs[arguments.verb]()
 
 
 def main() -> None:

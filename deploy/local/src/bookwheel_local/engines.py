@@ -1,7 +1,7 @@
 """The servers of the cluster engines, as `engines.sh` brings them: where they are and how each is started.
 
-PostgreSQL and Elasticsearch refuse to run as root. Started by root, they run as the system's user `bookwheel`, who must
-be able to reach their programs and own their data: `give_to_servers` hands a folder over.
+PostgreSQL and Elasticsearch refuse to run as root. Started by root, they run as the system's user `bookwheel`, who owns
+their data (`give_to_servers` hands a folder over) and may pass through folders that are closed to others.
 """
 
 import os
@@ -19,6 +19,7 @@ POSTGRES_USER = "bookwheel"
 ENGINES = Path(sys.prefix) / "engines"
 HOST = "127.0.0.1"
 _INITDB_SECONDS = 120
+_CAP_DAC_READ_SEARCH = 2
 
 
 class EngineMissing(LocalError):
@@ -57,7 +58,17 @@ def as_server_user() -> list[str]:
         pwd.getpwnam(SERVER_USER)
     except KeyError as error:
         raise LocalError(f"there is no user {SERVER_USER}; run: deploy/local/engines.sh") from error
-    return ["setpriv", f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups", "--"]
+    user = [f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups", "--no-new-privs"]
+    # The suite's data, and perhaps the checkout, are in folders of root's own. The servers can read their way there,
+    # and write nowhere but in what is theirs. (access(2), which Java asks, counts capabilities only without the fixup.)
+    way = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
+    return ["setpriv", *user, *(way if _may_read_all() else []), "--"]
+
+
+def _may_read_all() -> bool:
+    """Whether this root has the capability at all; in a container it need not."""
+    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
+    return bool(int(held.split()[1], 16) & 1 << _CAP_DAC_READ_SEARCH)
 
 
 def give_to_servers(folder: Path) -> None:
@@ -70,41 +81,44 @@ def give_to_servers(folder: Path) -> None:
             os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
-def create_postgres(data: Path, *, password: str) -> None:
-    """A new database cluster in UTF-8 and the C collation, with the superuser `bookwheel`; an existing one stays."""
+def create_postgres(data: Path, *, password: str, user: str = POSTGRES_USER, sql: str = "") -> None:
+    """A new database cluster in UTF-8 and the C collation, with a superuser; an existing one stays.
+
+    `sql` is run in it once, a statement a line. It is made aside and renamed, so a killed creation is repeated.
+    """
     if (data / "PG_VERSION").exists():
         return
-    give_to_servers(data)
+    aside = data.with_name(f"{data.name}.new")
+    shutil.rmtree(aside, ignore_errors=True)
+    give_to_servers(aside)
     with tempfile.TemporaryDirectory(prefix="bookwheel-") as name:
         password_file = Path(name) / "password"
         password_file.touch(0o600)
         password_file.write_text(password)
         give_to_servers(Path(name))
-        command = [
-            *as_server_user(),
-            *(
-                find_postgres("initdb"),
-                "--pgdata",
-                str(data),
-                "--username",
-                POSTGRES_USER,
-                "--pwfile",
-                str(password_file),
-            ),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-instructions"),
-        ]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_INITDB_SECONDS,
-            check=False,
-            cwd="/",  # the server's user need not be able to enter ours
-        )
-    if done.returncode != 0:
-        raise LocalError(f"initdb failed: {done.stdout[-2000:]}")
+        methods = ("--auth-host=scram-sha-256", "--auth-local=reject")
+        options = ("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions", *methods)
+        _run_postgres("initdb", "-D", str(aside), f"--username={user}", f"--pwfile={password_file}", *options)
+    if sql:
+        _run_postgres("postgres", "--single", "-D", str(aside), "postgres", given=sql)
+    if data.exists():
+        data.rmdir()
+    aside.rename(data)
+
+
+def _run_postgres(program: str, *arguments: str, given: str = "") -> None:
+    done = subprocess.run(
+        [*as_server_user(), find_postgres(program), *arguments],
+        input=given,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_INITDB_SECONDS,
+        check=False,
+        cwd="/",  # the server's user need not be able to enter ours
+    )
+    if done.returncode != 0 or "ERROR:" in done.stdout:  # its single-user mode ends with 0 after an error, too
+        raise LocalError(f"{program} failed: {done.stdout[-2000:]}")
 
 
 def postgres_command(data: Path, port: int, *, durable: bool = True) -> list[str]:
@@ -130,8 +144,11 @@ def create_elasticsearch(folder: Path, port: int) -> None:
         "path.data": folder / "data",
         "path.logs": folder / "logs",
         "action.destructive_requires_name": "true",
+        # Else the indices of a machine whose disk is 95 % full are made read-only.
+        "cluster.routing.allocation.disk.threshold_enabled": "false",
     }
     (config / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
+    (folder / "tmp").mkdir(exist_ok=True)
     give_to_servers(folder)
 
 
@@ -144,6 +161,7 @@ def elasticsearch_environment(folder: Path, *, heap: str = "512m") -> dict[str, 
         "ES_JAVA_HOME": str((ENGINES / "jdk").resolve()),
         "ES_PATH_CONF": str(folder / "config"),
         "ES_JAVA_OPTS": f"-Xms{heap} -Xmx{heap}",
+        "ES_TMPDIR": str(folder / "tmp"),
         "HOME": str(folder),
     }
 

@@ -47,6 +47,18 @@ class Ports:
         """The gateway's second tier, which only its first one talks to."""
         return self.base + 6
 
+    @property
+    def postgres(self) -> int:
+        return self.base + 7
+
+    @property
+    def elasticsearch(self) -> int:
+        return self.base + 8
+
+    @property
+    def s3(self) -> int:
+        return self.base + 9
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -111,31 +123,3 @@ class Layout:
             folder.chmod(0o700)
         self.logs.mkdir(mode=0o750, exist_ok=True)
         self.logs.chmod(0o750)
-
-
-def environment(layout: Layout, settings: LocalSettings, *, redis_password: str) -> dict[str, str]:
-    """What every program of the suite is told."""
-    ports = layout.ports
-    return {
-        MARKER: str(layout.state),
-        "BOOKWHEEL_STATE_DIR": str(layout.state),
-        "BOOKWHEEL_LOG_LEVEL": settings.log_level,
-        "BOOKWHEEL_HOST": HOST,
-        "BOOKWHEEL_PORT_BASE": str(ports.base),
-        "BOOKWHEEL_DATABASE_URL": f"sqlite:///{layout.data}/bookwheel.sqlite",
-        "BOOKWHEEL_SEARCH_URL": f"tantivy://{layout.data}/index",
-        "BOOKWHEEL_REDIS_URL": f"redis://:{redis_password}@{HOST}:{ports.redis}/0",
-        "BOOKWHEEL_SIGNING_KEY_FILE": str(layout.signing_keys),
-        "BOOKWHEEL_ISSUER": "bookwheel",
-        "BOOKWHEEL_JWKS_URL": f"http://{HOST}:{ports.accounts}/.well-known/jwks.json",
-        "BOOKWHEEL_CATALOG_URL": f"http://{HOST}:{ports.catalog_api}",
-        "BOOKWHEEL_ML_URL": f"http://{HOST}:{ports.ml_serving}",
-        "BOOKWHEEL_DEMO_SHOP_URL": f"http://{HOST}:{ports.demo_shop}/",
-        "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",  # the demo shop is on loopback
-        "MLFLOW_TRACKING_URI": f"sqlite:///{layout.data}/mlflow.sqlite",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "BENTOML_HOME": str(layout.data / "bentoml"),
-        "BENTOML_DO_NOT_TRACK": "true",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "",  # a restarted program starts twice as fast
-    }

@@ -4,31 +4,19 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
 
 from bookwheel_local.client import DEMO_USER
 from bookwheel_local.errors import LocalError, ProgramFailed
 from bookwheel_local.gateway import render_gateway
-from bookwheel_local.layout import Layout, environment
-from bookwheel_local.programs import redis_config, script
-from bookwheel_local.secrets import password, write_private
-from bookwheel_local.settings import LocalSettings
+from bookwheel_local.layout import Layout
+from bookwheel_local.program import script
+from bookwheel_local.programs import redis_config
+from bookwheel_local.secrets import Secrets, write_private
 
 _STEP_SECONDS = 120
 _LOG_END = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    redis_password: str
-    demo_password: str
-
-    @classmethod
-    def of(cls, layout: Layout) -> "Secrets":
-        """Reads them, and makes those that do not exist yet."""
-        return cls(password(layout.secrets / "redis-password"), password(layout.secrets / "demo-password"))
 
 
 def find_nginx() -> str:
@@ -59,12 +47,6 @@ def run_step(name: str, command: list[str], environment: Mapping[str, str], *, g
 def write_configuration(layout: Layout, secrets: Secrets, gateway: Mapping[str, str]) -> None:
     write_private(layout.run / "redis.conf", redis_config(layout, password=secrets.redis_password))
     render_gateway(layout.run, gateway)
-
-
-def suite_environment(layout: Layout, settings: LocalSettings, secrets: Secrets) -> dict[str, str]:
-    """What the programs are told: the caller's settings of them, and over these the addresses of this suite."""
-    chosen = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
-    return {**chosen, **environment(layout, settings, redis_password=secrets.redis_password)}
 
 
 def prepare_records(layout: Layout, environment: Mapping[str, str]) -> None:

@@ -1,48 +1,10 @@
-"""The programs of a one-machine suite: what is run, in which stage, and how each shows that it is ready."""
+"""The programs of a one-machine suite."""
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from pathlib import Path
-
+from bookwheel_local.choice import Choice
 from bookwheel_local.layout import HOST, Layout
+from bookwheel_local.program import Program, Stage, script
+from bookwheel_local.servers import server_programs
 from bookwheel_local.settings import LocalSettings
-
-
-class Stage(StrEnum):
-    """Programs of a stage start and stop together; a later stage stops before an earlier one."""
-
-    BASE = "base"
-    SERVICES = "services"
-    EDGE = "edge"
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """`health` is a URL that answers 2xx once the program serves; None: running is being ready. The first of `ports` is
-    the one that others ask. `needs_tables`: it can't start before the migrations have run. `proof` is a command that
-    fails when the program runs but does not get on with its work.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    stage: Stage = Stage.SERVICES
-    ports: tuple[int, ...] = ()
-    health: str | None = None
-    stop_signal: str = "TERM"
-    needs_tables: bool = False
-    proof: tuple[str, ...] | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def supervised_name(self) -> str:
-        return f"{self.stage}:{self.name}"
-
-
-def script(name: str) -> str:
-    """A console script of the environment that runs this."""
-    return str(Path(sys.prefix) / "bin" / name)
 
 
 def _service(name: str, port: int, command: str, *, health: str = "/readyz", needs_tables: bool = True) -> Program:
@@ -56,8 +18,8 @@ def _service(name: str, port: int, command: str, *, health: str = "/readyz", nee
     )
 
 
-def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Program, ...]:
-    """In the order in which they are shown. `nginx` is the program's path."""
+def programs(layout: Layout, settings: LocalSettings, choice: Choice, *, nginx: str) -> tuple[Program, ...]:
+    """In the order in which they are shown. `nginx` is the program's path. Raises LocalError for a missing server."""
     ports = layout.ports
     processor = script("bookwheel-processor")
     nginx_command = (nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf"))
@@ -88,6 +50,7 @@ def programs(layout: Layout, settings: LocalSettings, *, nginx: str) -> tuple[Pr
             f"http://{HOST}:{ports.demo_shop}/",
         ),
         Program("redis", ("redis-server", str(layout.run / "redis.conf")), Stage.BASE, (ports.redis,)),
+        *server_programs(layout, settings, choice),
     )
 
 

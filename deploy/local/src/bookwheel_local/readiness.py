@@ -1,17 +1,19 @@
 """Whether the suite's programs are ready to serve."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPException
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from bookwheel_local.programs import Program
+from bookwheel_local.program import Program
 from bookwheel_local.supervision import ProgramState
 
 _PROBE_SECONDS = 3.0
 _PROOF_SECONDS = 30.0
+_POSTGRES_PROTOCOL = (3 << 16).to_bytes(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +35,38 @@ class Health:
 
 
 def _refusal(url: str) -> str | None:
-    """Why the program does not serve; None where it does. Plain HTTP: a client made for TLS takes 20 ms to make."""
+    """Why the program does not serve; None where it does: an HTTP address with 2xx, `postgresql://host:port/database`
+    by asking for a password."""
     address = urlsplit(url)
+    if address.scheme == "postgresql":
+        return _postgres_refusal(address)
+    # Plain HTTP: a client made for TLS takes 20 ms to make.
     connection = HTTPConnection(str(address.hostname), address.port, timeout=_PROBE_SECONDS)
     try:
-        connection.request("GET", address.path)
+        connection.request("GET", urlunsplit(("", "", address.path, address.query, "")))
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
         return f"does not answer ({type(error).__name__})"
     finally:
         connection.close()
     return None if 200 <= status < 300 else f"answers {status}"
+
+
+def _postgres_refusal(address: SplitResult) -> str | None:
+    """A server that still recovers from a crash listens, and answers a connection's first message with an error."""
+    parameters = f"user\0probe\0database\0{address.path.lstrip('/')}\0\0".encode()
+    try:
+        with socket.create_connection(
+            (address.hostname or "", address.port or 0), timeout=_PROBE_SECONDS
+        ) as connection:
+            connection.sendall((8 + len(parameters)).to_bytes(4) + _POSTGRES_PROTOCOL + parameters)
+            kind, text = connection.recv(1), connection.recv(500)
+    except OSError as error:
+        return f"does not answer ({type(error).__name__})"
+    if kind == b"R":
+        return None
+    fields = {field[:1]: field[1:] for field in text[4:].split(b"\0")}
+    return f"answers {fields.get(b'M', b'nothing').decode(errors='replace')}"
 
 
 def probe(program: Program, state: ProgramState) -> Health:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -21,3 +22,32 @@ def password(path: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_urlsafe(24) + "\n")
     return path.read_text().strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The passwords in a folder; each is made when it is first asked for."""
+
+    folder: Path
+
+    @property
+    def redis_password(self) -> str:
+        return password(self.folder / "redis-password")
+
+    @property
+    def demo_password(self) -> str:
+        return password(self.folder / "demo-password")
+
+    @property
+    def postgres_password(self) -> str:
+        """Of the role that the suite connects as."""
+        return password(self.folder / "postgres-password")
+
+    @property
+    def postgres_administrator_password(self) -> str:
+        """Of the superuser `postgres`, which no program of the suite uses."""
+        return password(self.folder / "postgres-administrator-password")
+
+    @property
+    def s3_password(self) -> str:
+        return password(self.folder / "s3-password")

@@ -1,9 +1,22 @@
 """Settings of the one-machine suite. What each program is told follows from them (see `layout.py`)."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from bookwheel_runtime.settings import Settings
 from pydantic import Field, field_validator
+
+
+class EngineSet(StrEnum):
+    """What keeps records and search index: SQLite and Tantivy, or PostgreSQL and Elasticsearch."""
+
+    EMBEDDED = "embedded"
+    CLUSTER = "cluster"
+
+
+class LakeStore(StrEnum):
+    FOLDER = "folder"
+    S3 = "s3"
 
 
 class LocalSettings(Settings):
@@ -19,6 +32,19 @@ class LocalSettings(Settings):
     demo_seed: int = Field(default=1588, ge=0, description="Seed of the demo shop: the same seed is the same shop.")
     start_seconds: float = Field(
         default=120, gt=0, description="How long `make up` waits for all programs to be ready before it gives up."
+    )
+
+    engines: EngineSet = Field(
+        default=EngineSet.EMBEDDED,
+        description="`embedded`: SQLite and Tantivy. `cluster`: PostgreSQL and Elasticsearch. "
+        "Chosen at a state folder's first start and remembered in it.",
+    )
+    lake: LakeStore = Field(
+        default=LakeStore.FOLDER,
+        description="`folder`, or `s3`: a MinIO of the suite's own. Remembered like the engines.",
+    )
+    elasticsearch_heap: str = Field(
+        default="512m", pattern=r"^[1-9]\d*[mg]$", description="Memory of Elasticsearch's heap, such as `512m` or `2g`."
     )
 
     @field_validator("state_dir")

@@ -3,27 +3,30 @@
 import fcntl
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
+from bookwheel_local.choice import check_choice, chosen, install_servers, remember
 from bookwheel_local.client import SuiteClient
+from bookwheel_local.environment import suite_environment
 from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed, RequestFailed
 from bookwheel_local.gateway import gateway_values
 from bookwheel_local.layout import Layout
 from bookwheel_local.preparation import (
-    Secrets,
     create_demo_user,
     find_nginx,
     prepare_records,
-    suite_environment,
     write_configuration,
 )
 from bookwheel_local.processes import end, port_is_free, suite_processes
-from bookwheel_local.programs import Program, programs
+from bookwheel_local.program import Program
+from bookwheel_local.programs import programs
 from bookwheel_local.progress import Progress
 from bookwheel_local.readiness import Health, probe_all, prove, waiting_for
-from bookwheel_local.secrets import write_private
+from bookwheel_local.secrets import Secrets, write_private
+from bookwheel_local.servers import prepare_servers
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.supervision import STOP_SECONDS, Supervisor, configuration
 
@@ -48,19 +51,33 @@ class Suite:
         self.settings = settings
         self.layout = Layout.of(settings)
         self.layout.create_folders()
-        self.secrets = Secrets.of(self.layout)
+        self.secrets = Secrets(self.layout.secrets)
         self.supervisor = Supervisor(self.layout)
-        self.programs = programs(self.layout, settings, nginx=find_nginx())
+        self.choice = chosen(settings)
+
+    @cached_property
+    def programs(self) -> tuple[Program, ...]:
+        """Raises LocalError where one of them is not installed."""
+        return programs(self.layout, self.settings, self.choice, nginx=find_nginx())
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What every program of the suite is told."""
+        return suite_environment(self.layout, self.settings, self.choice, self.secrets)
 
     def start(self, progress: Progress) -> None:
-        """Starts what does not run yet and waits until all of it is ready. Idempotent."""
-        environment = suite_environment(self.layout, self.settings, self.secrets)
+        """Starts what does not run yet and waits until all of it is ready. Idempotent. Raises LocalError."""
+        check_choice(self.settings, self.choice)
+        install_servers(self.choice)
+        environment = self.environment
         gateway = gateway_values(self.layout)
         config = configuration(self.layout, self.programs, {**environment, **gateway})
         with self._alone():
             if not self.supervisor.is_running_with(config):
                 self._stop_all(progress, why="its settings have changed")
                 self._check_ports()
+                prepare_servers(self.layout, self.secrets, self.choice)
+                remember(self.layout, self.choice)
                 write_configuration(self.layout, self.secrets, gateway)
                 self.supervisor.start(config, environment)
                 write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
@@ -68,10 +85,11 @@ class Suite:
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             states = self.supervisor.states()
             if any(program.needs_tables and states[program.name].state != "RUNNING" for program in self.programs):
+                self._wait_until_ready(progress, [program for program in self.programs if program.holds_tables])
                 progress.update("preparing the records")
                 prepare_records(self.layout, environment)
             self.supervisor.start_programs(self.programs)
-            self._wait_until_ready(progress, environment)
+            self._wait_until_ready(progress, self.programs)
 
     def stop(self, progress: Progress) -> bool:
         """Stops everything; False when nothing ran. Raises LocalError where a process can't be ended."""
@@ -88,13 +106,13 @@ class Suite:
             try:
                 client.token()
             except RequestFailed:
-                environment = suite_environment(self.layout, self.settings, self.secrets)
-                create_demo_user(environment, password=self.secrets.demo_password)
+                create_demo_user(self.environment, password=self.secrets.demo_password)
                 client.token()
 
-    def healths(self) -> list[Health]:
-        """Of every program; empty when the suite does not run."""
-        return probe_all(self.programs, self.supervisor.states()) if self.supervisor.pid() else []
+    def healths(self, programs: Sequence[Program] | None = None) -> list[Health]:
+        """Of these programs, or of all; empty when the suite does not run."""
+        asked = self.programs if programs is None else programs
+        return probe_all(asked, self.supervisor.states()) if self.supervisor.pid() else []
 
     def _stop_all(self, progress: Progress, *, why: str | None) -> bool:
         ran = self.supervisor.pid() is not None
@@ -117,14 +135,14 @@ class Suite:
                 if not port_is_free(port):
                     raise PortBusy(port, program.name)
 
-    def proven_healths(self, environment: Mapping[str, str]) -> list[Health]:
+    def proven_healths(self, programs: Sequence[Program] | None = None) -> list[Health]:
         """As `healths`, and each program that runs has shown that it gets on with its work."""
-        return [prove(health, environment) for health in self.healths()]
+        return [prove(health, self.environment) for health in self.healths(programs)]
 
-    def _wait_until_ready(self, progress: Progress, environment: Mapping[str, str]) -> None:
+    def _wait_until_ready(self, progress: Progress, programs: Sequence[Program]) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
-        while waiting := waiting_for(healths := self.healths()) or waiting_for(
-            healths := self.proven_healths(environment)
+        while waiting := waiting_for(healths := self.healths(programs)) or waiting_for(
+            healths := self.proven_healths(programs)
         ):
             for health in healths:
                 if health.failed:

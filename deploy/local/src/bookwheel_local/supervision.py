@@ -18,7 +18,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from bookwheel_local.errors import ProgramFailed
 from bookwheel_local.layout import Layout
 from bookwheel_local.processes import alive, wait_for_end
-from bookwheel_local.programs import Program, Stage, script
+from bookwheel_local.program import Program, Stage, script
 from bookwheel_local.secrets import write_private
 
 STOP_SECONDS = 20

@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from bookwheel_local.choice import chosen
+from bookwheel_local.environment import suite_environment
+from bookwheel_local.layout import Layout
+from bookwheel_local.secrets import Secrets
+from bookwheel_local.settings import LocalSettings
+from bookwheel_stores.records import connect_database, reading
+from sqlalchemy import text
 
 from bookwheel_testing.servers import answers, free_port, running, wait_until
 
@@ -47,6 +54,8 @@ class Suite:
     port_base: int
     books: int
     settings: Mapping[str, str] = field(default_factory=dict)
+    engines: str = "embedded"
+    lake: str = "folder"
     up_output: str = ""
     _token: str = ""
     _token_until: float = 0.0
@@ -66,8 +75,27 @@ class Suite:
             "BOOKWHEEL_STATE_DIR": str(self.state),
             "BOOKWHEEL_PORT_BASE": str(self.port_base),
             "BOOKWHEEL_DEMO_BOOKS": str(self.books),
+            "BOOKWHEEL_ENGINES": self.engines,
+            "BOOKWHEEL_LAKE": self.lake,
             **self.settings,
         }
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the suite's programs are told: the addresses of its records, its index, its Redis."""
+        folders = {"state_dir": self.state, "port_base": self.port_base}
+        settings = LocalSettings.model_validate(folders | {"engines": self.engines, "lake": self.lake})
+        layout = Layout.of(settings)
+        return suite_environment(layout, settings, chosen(settings), Secrets(layout.secrets))
+
+    def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        """What the suite's records answer to a query with `:named` parameters."""
+        engine = connect_database(self.told["BOOKWHEEL_DATABASE_URL"])
+        try:
+            with reading(engine) as connection:
+                return [tuple(row) for row in connection.execute(text(query), parameters)]
+        finally:
+            engine.dispose()
 
     def local(self, *arguments: str, seconds: float = 280) -> str:
         """Runs `bookwheel-local` and returns what it printed; AssertionError with the text where it failed."""

@@ -1,0 +1,159 @@
+"""The servers of the cluster engines under a real supervisord: theirs alone, on loopback, and back after a kill."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import psycopg
+import pytest
+from bookwheel_local.choice import Choice
+from bookwheel_local.engines import EngineMissing
+from bookwheel_local.layout import MARKER, Layout, Ports
+from bookwheel_local.processes import end, suite_processes
+from bookwheel_local.program import Program
+from bookwheel_local.readiness import probe, probe_all, waiting_for
+from bookwheel_local.secrets import Secrets
+from bookwheel_local.servers import prepare_servers, server_environment, server_programs
+from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
+from bookwheel_local.supervision import ProgramState, Supervisor, configuration
+from bookwheel_testing.engines import or_skip
+from bookwheel_testing.servers import wait_until
+from bookwheel_testing.suite import free_port_base
+
+CHOICE = Choice(EngineSet.CLUSTER, LakeStore.FOLDER)
+
+
+@dataclass
+class Servers:
+    layout: Layout
+    secrets: Secrets
+    supervisor: Supervisor
+    programs: tuple[Program, ...]
+
+    def start(self) -> None:
+        prepare_servers(self.layout, self.secrets, CHOICE)
+        variables = {MARKER: str(self.layout.state), **server_environment(self.layout, self.secrets, CHOICE)}
+        self.supervisor.start(configuration(self.layout, self.programs, variables), variables)
+        self.supervisor.start_programs(self.programs)
+        self.wait()
+
+    def wait(self) -> None:
+        def ready() -> bool:
+            return waiting_for(probe_all(self.programs, self.supervisor.states())) == []
+
+        wait_until(ready, seconds=90, what="the servers ready")
+
+    def kill(self, name: str) -> None:
+        pid = self.supervisor.states()[name].pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self.supervisor.states()[name].pid != pid, seconds=20, what=f"{name} started again")
+        self.wait()
+
+    @property
+    def database_url(self) -> str:
+        url = server_environment(self.layout, self.secrets, CHOICE)["BOOKWHEEL_DATABASE_URL"]
+        return url.replace("postgresql+psycopg", "postgresql")
+
+    @property
+    def search_url(self) -> str:
+        return f"http://127.0.0.1:{self.layout.ports.elasticsearch}"
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """In a folder that nobody but this user can enter."""
+    layout = Layout(tmp_path_factory.mktemp("servers") / "state", Ports(free_port_base()))
+    layout.create_folders()
+    try:
+        programs = server_programs(layout, LocalSettings(state_dir=layout.state), CHOICE)
+    except EngineMissing as missing:
+        or_skip(missing)
+        raise
+    servers = Servers(layout, Secrets(layout.secrets), Supervisor(layout), programs)
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.supervisor.stop()
+        assert end(suite_processes(layout.state), seconds=5) == []
+
+
+def test_the_suite_has_a_database_of_its_own_and_no_rights_beyond_it(servers: Servers) -> None:
+    with psycopg.connect(servers.database_url) as connection:
+        found = connection.execute(
+            "SELECT current_user, current_database(), rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles"
+            " WHERE rolname = current_user"
+        ).fetchone()
+        connection.execute("CREATE TABLE own (number int)")
+    assert found == ("bookwheel", "bookwheel", False)
+
+
+def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
+    wrong = servers.database_url.replace(servers.secrets.postgres_password, "wrong")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(wrong)
+
+
+def test_the_servers_listen_on_loopback_alone(servers: Servers) -> None:
+    ours = {f"{port:04X}" for port in (servers.layout.ports.postgres, servers.layout.ports.elasticsearch)}
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            address, port = line.split()[1].split(":")
+            if line.split()[3] == "0A" and port in ours:
+                listening.append(address)
+    assert listening
+    assert set(listening) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+
+
+def test_no_server_runs_as_root_or_is_told_a_password(servers: Servers) -> None:
+    states = servers.supervisor.states()
+    for program in servers.programs:
+        status = Path(f"/proc/{states[program.name].pid}/status").read_text()
+        assert "\nUid:\t0\t" not in status
+        told = Path(f"/proc/{states[program.name].pid}/environ").read_bytes()
+        assert servers.secrets.postgres_password.encode() not in told
+        assert str(servers.layout.state).encode() in told
+
+
+def test_what_was_committed_is_there_after_a_kill(servers: Servers) -> None:
+    with psycopg.connect(servers.database_url) as connection:
+        connection.execute("CREATE TABLE kept (number int)")
+        connection.execute("INSERT INTO kept VALUES (1588)")
+    document = f"{servers.search_url}/kept/_doc/1"
+    httpx.put(document, params={"refresh": "true"}, json={"title": "sea"}, timeout=30).raise_for_status()
+    for program in servers.programs:
+        servers.kill(program.name)
+    with psycopg.connect(servers.database_url) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchall() == [(1588,)]
+    assert httpx.get(document, timeout=30).json()["_source"] == {"title": "sea"}
+
+
+def test_preparing_again_leaves_the_data_alone(servers: Servers) -> None:
+    marker = servers.layout.data / "postgres" / "PG_VERSION"
+    before = marker.stat().st_mtime_ns
+    prepare_servers(servers.layout, servers.secrets, CHOICE)
+    assert marker.stat().st_mtime_ns == before
+
+
+def test_a_database_that_still_recovers_is_not_ready() -> None:
+    """Its port takes connections from the first second, and answers them with why they must wait."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def answer() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(200)
+                connection.sendall(b"E\0\0\0\x30SFATAL\0C57P03\0Mthe database system is starting up\0\0")
+
+        answering = Thread(target=answer)
+        answering.start()
+        program = Program("postgres", (), ports=(port,), health=f"postgresql://127.0.0.1:{port}/bookwheel")
+        health = probe(program, ProgramState("RUNNING", 1, 0, ""))
+        answering.join()
+    assert health.reason == "answers the database system is starting up"
