@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tantivy
-from bookwheel_stores.records import BookReader, connect_database, upgrade_database
+from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
 from bookwheel_stores.search.tantivy_schema import build_document, build_schema, index_folder, register_tokenizer
 
 TABLES = ("book", "offer", "observation", "change", "receipt")
@@ -28,7 +28,7 @@ class Written:
 def written_by(records: Path) -> Written:
     """Where each item is one new book of one offer, each table has a row for each item."""
     engine = connect_database(f"sqlite:///{records}")
-    books = BookReader(engine).page(after_number=0, limit=1_000_000)
+    books = ChangeFeed(engine).living_books(after_number=0, limit=1_000_000)
     engine.dispose()
     with sqlite3.connect(records) as connection:
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}

@@ -19,6 +19,7 @@ from bookwheel_stores.records import (
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
+from bookwheel_testing.books import state_of
 from sqlalchemy import Engine
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
@@ -151,11 +152,45 @@ def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
     for name in "abc":
         add_book(engine, name)
     assert [change.book_id for change in feed.read(after=1, limit=1)] == ["shop:b"]
-    assert feed.changed_books(after=1, limit=9) == (["shop:b", "shop:c"], 2, 3)
-    assert feed.changed_books(after=3, limit=9) == ([], 0, 3)
     feed.advance("search", 3)
     feed.advance("search", 2)
     assert (feed.head(), feed.cursor("search"), feed.cursor("lake")) == (3, 3, 0)
+
+
+def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
+    feed = ChangeFeed(engine)
+    numbers = {name: add_book(engine, name) for name in "abc"}
+    for revision, kind in ((2, "modified"), (3, "removed")):
+        change = {"book_number": numbers["b"], "revision": revision, "kind": kind, "fields": "[]", "changed_at": 1}
+        with engine.begin() as connection:
+            writer = CatalogueWriter(connection)
+            writer.add_changes([{**change, "run_id": "r", "content": f'{{"revision":{revision}}}'}])
+            removed_at = 1 if kind == "removed" else None
+            writer.update_books([{"number": numbers["b"], "revision": revision, "removed_at": removed_at}])
+    changed = feed.changed_books(after=1, limit=9)
+    assert (changed.changes, changed.last) == (4, 5)
+    told = {book.book_id: book for book in changed.books}
+    assert told["shop:b"] == (numbers["b"], "shop:b", 3, True, b'{"revision":3}')
+    assert sorted(told) == ["shop:b", "shop:c"], "each once"
+    assert b'{"revision":2}' in [book.content for book in feed.changed_books(after=1, limit=3).books], (
+        "the last of them"
+    )
+    assert feed.changed_books(after=5, limit=9) == ([], 0, 5)
+    living = feed.living_books(after_number=0, limit=9)
+    assert [book.book_id for book in living] == ["shop:a", "shop:c"]
+    assert feed.living_books(after_number=numbers["a"], limit=1) == [told["shop:c"]]
+
+
+def test_where_a_change_carries_no_content_the_tables_tell_it_of_the_latest(engine: Engine) -> None:
+    feed = ChangeFeed(engine)
+    number = add_book(engine, "a")
+    [book] = feed.changed_books(after=0, limit=9).books
+    read = BookReader(engine).get("shop:a")
+    assert read is not None
+    assert book == state_of(read)
+    with engine.begin() as connection:
+        CatalogueWriter(connection).update_books([{"number": number, "revision": 2}])
+    assert feed.changed_books(after=0, limit=9) == ([], 1, 1), "what it was then is not known, and revision 2 comes"
 
 
 def test_a_run_is_queued_once_and_its_latest_come_first(engine: Engine) -> None:

@@ -24,6 +24,7 @@ from bookwheel_stores.search.queries import (
     TermFacet,
 )
 from bookwheel_stores.search.text import parse_text
+from bookwheel_testing.books import state_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -97,9 +98,9 @@ def fill(writer: IndexWriter, index: IndexReader, shelf: Sequence[Book]) -> None
     writer.clear()
     half = len(shelf) // 2  # two commits, so two segments
     if half:
-        writer.apply(shelf[:half], [])
+        writer.apply([state_of(each) for each in shelf[:half]])
     if shelf:
-        writer.apply(shelf[half:], [])
+        writer.apply([state_of(each) for each in shelf[half:]])
     index.reload()
 
 
@@ -177,7 +178,8 @@ def test_books_that_stay_are_met_exactly_once_though_others_come_and_go(
     for number, page in enumerate(walk(index, Selection(text), sort, 3)):
         met += [item["id"] for item in page]
         if number == 0:
-            writer.apply([data.draw(books(each)) for each in added], sorted(gone))
+            come = [state_of(data.draw(books(each))) for each in added]
+            writer.apply(come + [state_of(book, removed=True) for book in shelf if book.id in gone])
             index.reload()
     staying = [book.id for book in shelf if book.id not in gone and (text is None or "moon" in book.title.lower())]
     assert Counter(each for each in met if each in staying) == Counter(staying)
@@ -348,7 +350,7 @@ def test_an_index_that_does_not_exist_is_empty_until_it_does(tmp_path: Path) -> 
     assert not (tmp_path / "later").exists()
     template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(url) as writer:
-        writer.apply([template], [])
+        writer.apply([state_of(template)])
     assert index.count(Selection()) == 0
     index.reload()
     assert index.count(Selection()) == 1
@@ -359,7 +361,7 @@ def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index
     new = old.model_copy(update={"title": "new", "revision": 2})
     fill(writer, index, [])
     for batch in ([old, new], [new, old], [old], [new]):
-        writer.apply(batch, [])
+        writer.apply([state_of(each) for each in batch])
         index.reload()
         (item,) = index.search(SearchQuery(Selection(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2

@@ -9,6 +9,7 @@ from bookwheel_stores.search import IndexReader, open_index_reader, open_index_w
 from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_words
 from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
+from bookwheel_testing.books import state_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,7 @@ def book(number: int) -> Book:
 def index(tmp_path_factory: pytest.TempPathFactory) -> IndexReader:
     path: Path = tmp_path_factory.mktemp("index")
     with open_index_writer(f"tantivy://{path}") as writer:
-        writer.apply([book(number) for number in TITLES], [])
+        writer.apply([state_of(book(number)) for number in TITLES])
     return open_index_reader(f"tantivy://{path}")
 
 

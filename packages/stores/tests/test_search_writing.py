@@ -5,22 +5,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_contracts import Book
+from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import IndexBusy, IndexWriter, open_index_writer
+from bookwheel_testing.books import state_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def book(number: int, *, title: str = "The Moon", revision: int = 1) -> Book:
-    return Book(
+def book(number: int, *, revision: int = 1, removed: bool = False) -> BookState:
+    book = Book(
         id=f"demo:{number}",
         number=number,
-        title=title,
+        title="The Moon",
         revision=revision,
         first_seen=NOW,
         last_seen=NOW,
         last_changed=NOW,
     )
+    return state_of(book, removed=removed)
 
 
 @pytest.fixture
@@ -35,16 +37,25 @@ def writer(url: str) -> Iterator[IndexWriter]:
 
 
 def test_books_put_twice_are_there_once(writer: IndexWriter) -> None:
-    writer.apply([book(1), book(2)], [])
-    writer.apply([book(1), book(2)], [])
-    writer.apply([book(2), book(2)], [])
+    writer.apply([book(1), book(2)])
+    writer.apply([book(1), book(2)])
+    writer.apply([book(2), book(2)])
     assert writer.count() == 2
 
 
 def test_removed_books_are_gone_and_unknown_ones_do_not_matter(writer: IndexWriter) -> None:
-    writer.apply([book(1), book(2)], [])
-    writer.apply([], ["demo:1", "demo:7"])
+    writer.apply([book(1), book(2)])
+    writer.apply([book(1, revision=2, removed=True), book(7, removed=True)])
     assert writer.count() == 1
+
+
+def test_of_several_states_of_a_book_the_newest_counts(writer: IndexWriter) -> None:
+    writer.apply([book(1), book(1, revision=2, removed=True), book(2, removed=True), book(2, revision=2)])
+    assert writer.count() == 1
+    writer.apply([book(2, removed=True)])
+    assert writer.count() == 1, "an older removal does not undo what is newer"
+    writer.apply([book(2, revision=3, removed=True)])
+    assert writer.count() == 0
 
 
 def test_there_is_one_writer_at_a_time(url: str, writer: IndexWriter) -> None:
@@ -53,19 +64,19 @@ def test_there_is_one_writer_at_a_time(url: str, writer: IndexWriter) -> None:
     writer.close()
     open_index_writer(url).close()
     with pytest.raises(ValueError, match="closed"):
-        writer.apply([book(1)], [])
+        writer.apply([book(1)])
 
 
 def test_a_cleared_index_is_empty(writer: IndexWriter) -> None:
-    writer.apply([book(1)], [])
+    writer.apply([book(1)])
     writer.clear()
     assert writer.count() == 0
 
 
 def test_a_batch_that_fails_leaves_nothing_behind(writer: IndexWriter) -> None:
     with pytest.raises(ValueError, match="beyond"):
-        writer.apply([book(1), book(1 << 40)], [])
-    writer.apply([book(2)], [])
+        writer.apply([book(1), book(1 << 40)])
+    writer.apply([book(2)])
     assert writer.count() == 1
 
 

@@ -18,7 +18,7 @@ from bookwheel_catalog.app import build_app
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.records import BookReader, connect_database, upgrade_database
+from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import open_index_writer
@@ -131,7 +131,7 @@ class Suite:
     def project(self) -> int:
         """Brings the index to where the records are. Returns the generation."""
         with open_index_writer(self.environment["BOOKWHEEL_SEARCH_URL"]) as writer:
-            writer.apply(BookReader(self.engine).page(after_number=0, limit=1000), [])
+            writer.apply(ChangeFeed(self.engine).living_books(after_number=0, limit=1000))
         with connect_redis(self.environment["BOOKWHEEL_REDIS_URL"]) as redis:
             return Generation(redis).advance()
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from bookwheel_contracts import RawItem, RunState, Verdict
 from bookwheel_processor.ingest import Ingest
-from bookwheel_stores.records import BookReader, RunStore
+from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.tables import change, observation, quarantine, receipt
 from bookwheel_stores.streams import StreamEntry
+from bookwheel_testing.books import state_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
@@ -93,7 +94,11 @@ def _check_consistent(engine: Engine) -> None:
     assert all(book.offers for book in books), "a living book has an offer"
     offers = [(offer.source, offer.source_key) for book in books for offer in book.offers]
     assert len(offers) == len(set(offers)), "an offer is of one book"
+    told = {state.book_id: state for state in ChangeFeed(engine).changed_books(after=0, limit=999).books}
+    assert [told[book.id] for book in books] == [state_of(book) for book in books], "the feed tells every book"
+    assert sum(not state.removed for state in told.values()) == len(books)
     with engine.connect() as connection:
+        assert None not in connection.scalars(select(change.c.content)).all()
         in_force = select(observation.c.offer_number).where(observation.c.superseded_at.is_(None))
         assert sorted(connection.scalars(in_force)) == sorted(range(1, len(offers) + 1))
         revisions = select(func.count() == func.max(change.c.revision)).group_by(change.c.book_number)

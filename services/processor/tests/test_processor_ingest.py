@@ -2,15 +2,18 @@
 
 from collections import Counter
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
+from bookwheel_contracts import BookContent, ChangeKind, CrawlRun, RunState, Verdict
 from bookwheel_processor.ingest import Ingest, IngestResult
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.tables import change
 from bookwheel_stores.streams import StreamEntry
-from sqlalchemy import Engine, event
+from bookwheel_testing.books import state_of
+from sqlalchemy import Engine, event, select
 from sqlalchemy.exc import OperationalError
 
 
@@ -170,6 +173,34 @@ def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: E
     assert reader.changes("shop:upc-1", limit=1)[0].kind is ChangeKind.RESTORED
     assert restored.revision == 3
     assert reader.count() == 1
+
+
+def test_each_change_carries_the_book_as_it_then_was(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    shown = {"description": "A «long» one", "authors": ["Ann", "Bo"], "rating": "4,5", "rating_count": "7"}
+    ingest.take(scraped.entries(scraped.item(1, **shown), scraped.item(2, price=None, availability=None)))
+    ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=1, price="£7.5", **shown)))
+    rival = scraped.item(1, run="run-3", minute=2, source="rival", key="r", isbn="0306406152", price="€5")
+    ingest.take(scraped.entries(rival, scraped.item(2, run="run-3", minute=2, isbn="0306406152")))
+    contents = _contents(engine)
+    prices = {
+        revision: content.price and content.price.amount
+        for (book_id, revision), content in contents.items()
+        if book_id == "shop:upc-1"
+    }
+    assert prices == {1: Decimal("10.00"), 2: Decimal("7.50")}
+    gone = contents["shop:upc-2", 2]
+    assert [offer.source for offer in gone.offers] == ["shop"], "a removed book is told as it last was"
+    reader = BookReader(engine)
+    for book in reader.page(after_number=0, limit=9):
+        assert state_of(book).content == contents[book.id, book.revision].model_dump_json().encode()
+    assert [offer.source for offer in contents["isbn:9780306406157", 1].offers] == ["rival", "shop"]
+
+
+def _contents(engine: Engine) -> dict[tuple[str, int], BookContent]:
+    with engine.connect() as connection:
+        found = [BookContent.model_validate_json(content) for content in connection.scalars(select(change.c.content))]
+    return {(content.id, content.revision): content for content in found}
 
 
 def test_the_end_of_a_run_may_arrive_before_its_items(engine: Engine, scraped: Any) -> None:

@@ -1,7 +1,17 @@
 """What crosses a boundary between Bookwheel's services: models, events and errors. No I/O."""
 
 from bookwheel_contracts.accounts import Claims, Scope
-from bookwheel_contracts.books import Book, Change, ChangeKind, Money, Observation, Offer
+from bookwheel_contracts.books import (
+    Book,
+    BookContent,
+    BookState,
+    Change,
+    ChangeKind,
+    Money,
+    Observation,
+    Offer,
+    OfferContent,
+)
 from bookwheel_contracts.crawls import (
     CrawlCounts,
     CrawlRequest,
@@ -19,6 +29,8 @@ from bookwheel_contracts.problems import BookwheelError, FieldError, Problem
 
 __all__ = [
     "Book",
+    "BookContent",
+    "BookState",
     "BookwheelError",
     "Change",
     "ChangeKind",
@@ -30,6 +42,7 @@ __all__ = [
     "Money",
     "Observation",
     "Offer",
+    "OfferContent",
     "PredictionRecord",
     "Problem",
     "RawItem",

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -15,28 +16,32 @@ class Money(Contract):
     currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
-class Offer(Contract):
-    """What one page of one source says of a book. `source` and `source_key` identify it."""
+class OfferContent(Contract):
+    """What one page of one source says of a book, as lists and the change feed show it."""
 
     source: str
-    source_key: str = Field(max_length=MAX_KEY_LENGTH)
     url: str
     price: Money | None
     stock: int | None = Field(ge=0)
     in_stock: bool
     first_seen: Timestamp
+
+
+class Offer(OfferContent):
+    """`source` and `source_key` identify it."""
+
+    source_key: str = Field(max_length=MAX_KEY_LENGTH)
     last_seen: Timestamp
 
 
-class Book(Contract):
-    """One book. `id` is `isbn:<isbn13>` where a valid ISBN is known, else `<source>:<source_key>`.
+class BookContent(Contract):
+    """A book as it is at one revision: what the change feed carries, the index lists and the lake keeps.
 
-    `number` is the book's unique integer in the records: it breaks ties in every sort order and is not part of the
-    public API. `rating` is 0 to 5, `stock` in copies over all offers.
+    `id` is `isbn:<isbn13>` where a valid ISBN is known, else `<source>:<source_key>` of its first offer. `rating` is
+    0 to 5, `stock` in copies over all offers. `last_seen` is not part of it: that moves while nothing changes.
     """
 
     id: str = Field(max_length=MAX_KEY_LENGTH)
-    number: int
     title: str
     authors: tuple[str, ...] = ()
     isbn13: str | None = None
@@ -49,11 +54,32 @@ class Book(Contract):
     stock: int | None = Field(default=None, ge=0)
     in_stock: bool = False
     image_url: str | None = None
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[OfferContent, ...] = ()
     first_seen: Timestamp
-    last_seen: Timestamp
     last_changed: Timestamp
     revision: int = Field(ge=1)
+
+
+class Book(BookContent):
+    """A book as it is now. `number` is its unique integer in the records: it breaks ties in every sort order and is not
+    part of the public API.
+    """
+
+    number: int
+    offers: tuple[Offer, ...] = ()
+    last_seen: Timestamp
+
+
+class BookState(NamedTuple):
+    """A book at one revision on its way into the index or the lake. `content` is the JSON of a `BookContent`, in UTF-8;
+    of a removed book, as it last was.
+    """
+
+    number: int
+    book_id: str
+    revision: int
+    removed: bool
+    content: bytes
 
 
 class Observation(Contract):

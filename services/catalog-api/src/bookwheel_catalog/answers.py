@@ -44,7 +44,7 @@ def book_list(
 
 def book_detail(book: Book) -> bytes:
     """A book as its own page shows it: with when it and its offers were seen last."""
-    hidden_in_offers = {"__all__": {"source_key": True, "first_seen": True}}
+    hidden_in_offers = {"__all__": {"source_key": True}}
     return book.model_dump_json(exclude={"number": True, "offers": hidden_in_offers}).encode()
 
 

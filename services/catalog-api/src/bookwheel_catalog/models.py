@@ -19,6 +19,7 @@ class ListedOffer(Contract):
     price: Money | None
     stock: int | None
     in_stock: bool
+    first_seen: Timestamp
 
 
 class ListedBook(Contract):

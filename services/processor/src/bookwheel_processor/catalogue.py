@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import orjson
 from bookwheel_contracts import ChangeKind, Verdict
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter, OfferKey, Row
+from bookwheel_stores.records.content import book_content
 
 from bookwheel_processor import rows
 from bookwheel_processor.deliveries import Accepted
@@ -24,6 +25,12 @@ class _Taken:
     @property
     def key(self) -> OfferKey:
         return self.accepted.offer.source, self.accepted.offer.source_key
+
+    @property
+    def shown(self) -> Row:
+        """The offer as its book's content shows it."""
+        first_seen = self.known["first_seen"] if self.known else self.accepted.sighting.seen_at
+        return rows.shown_offer(self.accepted.offer, self.accepted.columns, first_seen)
 
     @property
     def sighting_columns(self) -> Row:
@@ -122,31 +129,43 @@ def _updates(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[_BookUpda
 def _revise(update: _BookUpdate, others: Sequence[Row]) -> tuple[Row | None, Row | None]:
     """The book's row and its change; (None, None) where nothing that a book shows is different."""
     replaced = {one.key for one in update.takes + update.loses}
-    offers = [one.accepted.offer for one in update.takes]
-    offers += [
-        rows.offer_of(row, update.book_id) for row in others if (row["source"], row["source_key"]) not in replaced
-    ]
-    columns = rows.book_columns(merge(offers)) if offers else None
+    kept = [row for row in others if (row["source"], row["source_key"]) not in replaced]
+    offers = [one.accepted.offer for one in update.takes] + [rows.offer_of(row, update.book_id) for row in kept]
+    if not offers:
+        return _remove(update, others)
+    columns = rows.book_columns(merge(offers))
+    shown = [one.shown for one in update.takes] + kept
     if update.known is not None:
-        return _revise_known(update, update.known, columns)
+        return _revise_known(update, update.known, columns, shown)
     moment = _latest(update).seen_at
     book = {"book_id": update.book_id, "first_seen": moment, "last_changed": moment, "revision": 1, "removed_at": None}
-    return book | (columns or {}), _change(update, book, ChangeKind.ADDED, ())
+    book |= columns
+    return book, _change(update, ChangeKind.ADDED, (), book, shown)
 
 
-def _revise_known(update: _BookUpdate, known: Row, columns: Row | None) -> tuple[Row | None, Row | None]:
+def _remove(update: _BookUpdate, offers: Sequence[Row]) -> tuple[Row | None, Row | None]:
+    """`offers` are those that it had until now: its content is the book as it last was."""
+    if update.known is None:
+        return None, None
+    book = _next_revision(update, update.known) | {name: update.known[name] for name in rows.BOOK_COLUMNS}
+    book["removed_at"] = book["last_changed"]
+    return book, _change(update, ChangeKind.REMOVED, (), update.known | book, offers)
+
+
+def _next_revision(update: _BookUpdate, known: Row) -> Row:
     moment = max(_latest(update).seen_at, known["last_changed"])
-    book = {"number": known["number"], "last_changed": moment, "revision": known["revision"] + 1, "removed_at": None}
-    if columns is None:
-        book |= {name: known[name] for name in rows.BOOK_COLUMNS} | {"removed_at": moment}
-        return book, _change(update, book, ChangeKind.REMOVED, ())
+    return {"number": known["number"], "last_changed": moment, "revision": known["revision"] + 1, "removed_at": None}
+
+
+def _revise_known(update: _BookUpdate, known: Row, columns: Row, shown: Sequence[Row]) -> tuple[Row | None, Row | None]:
     fields = rows.changed_fields(known, columns)
     if update.loses or any(_shows_otherwise(one, known["number"]) for one in update.takes):
         fields.add("offers")
     if not fields:
         return None, None
     kind = ChangeKind.MODIFIED if known["removed_at"] is None else ChangeKind.RESTORED
-    return book | columns, _change(update, book, kind, fields)
+    book = _next_revision(update, known) | columns
+    return book, _change(update, kind, fields, known | book, shown)
 
 
 def _shows_otherwise(taken: _Taken, book_number: int) -> bool:
@@ -159,7 +178,8 @@ def _latest(update: _BookUpdate) -> Sighting:
     return max(one.accepted.sighting for one in update.takes + update.loses)
 
 
-def _change(update: _BookUpdate, book: Row, kind: ChangeKind, fields: Iterable[str]) -> Row:
+def _change(update: _BookUpdate, kind: ChangeKind, fields: Iterable[str], book: Row, offers: Sequence[Row]) -> Row:
+    """`book` and `offers` are all that its content is made of."""
     return {
         "book_id": update.book_id,
         "revision": book["revision"],
@@ -167,6 +187,7 @@ def _change(update: _BookUpdate, book: Row, kind: ChangeKind, fields: Iterable[s
         "fields": orjson.dumps(sorted(fields)).decode(),
         "changed_at": book["last_changed"],
         "run_id": _latest(update).run_id,
+        "content": book_content(book, offers),
     }
 
 

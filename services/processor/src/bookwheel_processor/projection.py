@@ -55,8 +55,7 @@ class Projection:
         changed = self.feed.changed_books(after=self.feed.cursor(SEARCH_PROJECTION), limit=self.batch)
         if not changed.changes:
             return 0
-        found = self.books.get_many(changed.book_ids)
-        index.apply(list(found.values()), [book_id for book_id in changed.book_ids if book_id not in found])
+        index.apply(changed.books)
         self.generation.advance()
         self.feed.advance(SEARCH_PROJECTION, changed.last)
         return changed.changes
@@ -69,8 +68,8 @@ class Projection:
         head = self.feed.head()
         index.clear()
         number = total = 0
-        while page := self.books.page(after_number=number, limit=self.batch):
-            index.apply(page, [])
+        while page := self.feed.living_books(after_number=number, limit=self.batch):
+            index.apply(page)
             number, total = page[-1].number, total + len(page)
         self.generation.advance()
         self.feed.advance(SEARCH_PROJECTION, head)

@@ -49,6 +49,12 @@ def offer_of(row: Mapping[str, Any], book_id: str) -> CleanOffer:
     )
 
 
+def shown_offer(offer: CleanOffer, columns: Mapping[str, Any], first_seen: int) -> dict[str, Any]:
+    """The columns of an offer's row that its book shows."""
+    shown = {name: columns[name] for name in _OFFER_VISIBLE}
+    return {"source": offer.source, "source_key": offer.source_key, "first_seen": first_seen} | shown
+
+
 def book_columns(merged: MergedBook) -> dict[str, Any]:
     price, currency = _price_columns(merged.price)
     return {

@@ -1,11 +1,13 @@
 """The feed of all changes of books, and how far each of its readers has come."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
-from bookwheel_contracts import Change, ChangeKind
+from bookwheel_contracts import BookState, Change, ChangeKind
 from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 
+from bookwheel_stores.records.content import contents_now
 from bookwheel_stores.records.database import reading
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.records.tables import projection as cursors
@@ -17,9 +19,9 @@ SEARCH_PROJECTION = "search"
 
 
 class ChangedBooks(NamedTuple):
-    """The books of a number of `changes`, each once, in the order of their first; `last` is the last one's sequence."""
+    """The books of a number of `changes`, each once, as of its last one; `last` is the last one's sequence."""
 
-    book_ids: list[str]
+    books: list[BookState]
     changes: int
     last: int
 
@@ -37,18 +39,24 @@ class ChangeFeed:
             return [change_of(row) for row in connection.execute(query)]
 
     def changed_books(self, *, after: int, limit: int) -> ChangedBooks:
-        """Which books up to `limit` changes behind the sequence `after` are of: all that a projection needs of them."""
+        """What up to `limit` changes behind the sequence `after` come to: all that a copy of the catalogue needs."""
+        query = _select_states.where(change.c.sequence > after).order_by(change.c.sequence).limit(limit)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+            latest = {row[0]: row for row in rows}
+            books = _states(connection, list(latest.values()))
+        return ChangedBooks(books, len(rows), rows[-1][6] if rows else after)
+
+    def living_books(self, *, after_number: int, limit: int) -> list[BookState]:
+        """Books by number, ascending, as of their latest change: for a copy that is built anew."""
         query = (
-            select(change.c.sequence, book.c.book_id)
-            .join(book, book.c.number == change.c.book_number)
-            .where(change.c.sequence > after)
-            .order_by(change.c.sequence)
+            _select_states.where(change.c.revision == book.c.revision, book.c.removed_at.is_(None))
+            .where(book.c.number > after_number)
+            .order_by(book.c.number)
             .limit(limit)
         )
         with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        book_ids = list(dict.fromkeys(row.book_id for row in rows))
-        return ChangedBooks(book_ids, len(rows), rows[-1].sequence if rows else after)
+            return _states(connection, connection.execute(query).all())
 
     def head(self) -> int:
         """The last change's sequence, 0 before the first."""
@@ -78,8 +86,35 @@ def feed_head(connection: Connection) -> int:
     return connection.scalar(select(func.max(change.c.sequence))) or 0
 
 
+# Content comes with it only where it is asked for: it is most of a change's size.
+_told = [column for column in change.c if column.name != "content"]
+_select_states = select(
+    change.c.book_number,
+    book.c.book_id,
+    change.c.revision,
+    change.c.kind == ChangeKind.REMOVED.value,
+    change.c.content,
+    book.c.revision == change.c.revision,
+    change.c.sequence,
+).join(book, book.c.number == change.c.book_number)
+
+
+def _states(connection: Connection, rows: Sequence[Any]) -> list[BookState]:
+    """From rows of `_select_states`. Where older versions wrote no content, that of the latest revision is made anew.
+
+    An earlier one is left out: a later change of the same book is still to come.
+    """
+    bare = [row[0] for row in rows if row[4] is None and row[5]]
+    made = contents_now(connection, bare) if bare else {}
+    return [
+        BookState(number, book_id, revision, bool(removed), (content or made[number]).encode())
+        for number, book_id, revision, removed, content, is_latest, _ in rows
+        if content is not None or is_latest
+    ]
+
+
 def select_changes() -> Select[Any]:
-    return select(change, book.c.book_id).join(book, book.c.number == change.c.book_number)
+    return select(*_told, book.c.book_id).join(book, book.c.number == change.c.book_number)
 
 
 def change_of(row: Row[Any]) -> Change:

@@ -40,7 +40,7 @@ class Schema:
             return connection.scalars(select(version.c.version_num)).all() == [self.head]
 
 
-RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0001")
+RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0002")
 
 
 def upgrade_database(engine: Engine) -> None:

@@ -101,6 +101,7 @@ change = Table(
     Column("fields", Text, nullable=False),  # a JSON list of strings
     Column("changed_at", BigInteger, nullable=False),
     Column("run_id", String(512)),
+    Column("content", Text),  # JSON of the book as of this revision; null in what older versions wrote
     Index("ix_change_book", "book_number", "sequence"),
     sqlite_autoincrement=True,
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from bookwheel_contracts import Book
+from bookwheel_contracts import BookState
 
 
 class SearchError(Exception):
@@ -18,10 +18,11 @@ class IndexBusy(SearchError):
 class IndexWriter(Protocol):
     """One writer at a time, over all processes. Also a context manager that closes it."""
 
-    def apply(self, books: Sequence[Book], removed: Sequence[str]) -> None:
-        """Puts books in place and deletes those with the ids `removed`, in one commit.
+    def apply(self, books: Sequence[BookState]) -> None:
+        """Puts books in place and deletes those that are removed, in one commit.
 
-        Readers see it from their next reload on. Idempotent; a book whose indexed revision is newer stays as it is.
+        Readers see it from their next reload on. Idempotent; a book whose indexed revision is newer stays as it is. Of
+        several states of one book the newest counts.
         """
         ...
 

@@ -183,7 +183,7 @@ Facet = TermFacet | NumericFacet
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """`items` are the ready JSON of books (see `documents.list_item`); `total` is exact."""
+    """`items` are the ready JSON of books (a `BookContent`); `total` is exact."""
 
     items: list[bytes]
     total: int

@@ -4,16 +4,20 @@ Change a field's meaning and `MAPPING` must count up: an index of another mappin
 """
 
 import struct
+from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
+import orjson
 import tantivy
-from bookwheel_contracts import Book
+from bookwheel_contracts import BookState
 
-from bookwheel_stores.search.documents import list_item
 from bookwheel_stores.search.folding import folded, folded_words
 
-MAPPING = "books-v1"
+MAPPING = "books-v2"
 WORDS = "bookwheel_words"
 """Tokenizer of text that is folded already: splits at spaces."""
 TITLE_START = "^"
@@ -46,11 +50,6 @@ TITLE_KEYS = ("by_title", "by_title_2", "by_title_3", "by_title_4")
 
 Tantivy orders by a text field too, but looks up the text of each match for it: 46 ms a page at 1,000 books.
 """
-
-SCALES = {"price": 10_000, "rating": 1_000_000, "rating_count": 1, "stock": 1, "first_seen": 1, "last_changed": 1}
-"""Numbers are indexed as integers, so that bounds, sums and buckets are exact: units per one of the public value."""
-SORTS = ("price", "-price", "rating", "-rating", "stock", "-stock", "newest", "last_changed", "-last_changed")
-"""Orders that have a key field: an unsigned number of the quantised value above the book's number, ascending."""
 
 NUMBER_BITS = 26
 NUMBER_MASK = MAX_NUMBER = (1 << NUMBER_BITS) - 1
@@ -89,47 +88,49 @@ def register_tokenizer(index: tantivy.Index) -> None:
     index.register_tokenizer(WORDS, tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build())
 
 
-def milliseconds(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def milliseconds(moment: str) -> int:
+    """From RFC 3339."""
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
-def build_document(book: Book) -> tantivy.Document:
+def build_document(book: BookState) -> tantivy.Document:
     """Raises ValueError for a number beyond `MAX_NUMBER`: sort keys have no room for it."""
     if book.number > MAX_NUMBER:
         raise ValueError(f"book number {book.number} is beyond {MAX_NUMBER}: this catalogue needs the cluster engine")
     document = tantivy.Document()
     document.add_unsigned("number", book.number)
     document.add_unsigned("revision", book.revision)
-    document.add_text("id", book.id)
-    document.add_bytes("body", list_item(book))
-    _add_text(document, book)
-    _add_facts(document, book)
-    _add_numbers(document, book)
+    document.add_text("id", book.book_id)
+    document.add_bytes("body", book.content)
+    content = orjson.loads(book.content)
+    _add_text(document, book.number, content)
+    _add_facts(document, content)
+    _add_numbers(document, book.number, content)
     return document
 
 
-def _add_text(document: tantivy.Document, book: Book) -> None:
-    title = folded_words(book.title)
+def _add_text(document: tantivy.Document, number: int, content: Mapping[str, Any]) -> None:
+    title = folded_words(content["title"])
     joined = " ".join(title)
     document.add_text("title", f"{TITLE_START} {joined}")
     document.add_text("title_exact", joined)
     for field, key in zip(TITLE_KEYS, title_keys(joined), strict=True):
         document.add_unsigned(field, key)
-    document.add_float("weight", _weight(len(title), book.number))
+    document.add_float("weight", _weight(len(title), number))
     _add_suggestions(document, "suggest_title", title)
     document.add_text(TYPOS_FIELD, joined)
-    for author in book.authors:
+    for author in content["authors"]:
         words = folded_words(author)
         document.add_text("authors", " ".join(words))
         document.add_text(TYPOS_FIELD, " ".join(words))
         _add_suggestions(document, "suggest_author", words)
-    if book.category is not None:
-        words = folded_words(book.category)
+    if content["category"] is not None:
+        words = folded_words(content["category"])
         document.add_text("category_text", " ".join(words))
         document.add_text(TYPOS_FIELD, " ".join(words))
         _add_suggestions(document, "suggest_category", words)
-    if book.description is not None:
-        document.add_text("description", folded(book.description))
+    if content["description"] is not None:
+        document.add_text("description", folded(content["description"]))
 
 
 def title_keys(folded_title: str) -> tuple[int, ...]:
@@ -153,29 +154,34 @@ def _add_suggestions(document: tantivy.Document, field: str, words: list[str]) -
         document.add_text(field, " ".join(words[start : start + _SUGGESTED_WORDS]))
 
 
-def _add_facts(document: tantivy.Document, book: Book) -> None:
-    for field, value in (("category", book.category), ("language", book.language), ("isbn13", book.isbn13)):
-        if value is not None:
-            document.add_text(field, value)
-    for author in dict.fromkeys(book.authors):
+def _add_facts(document: tantivy.Document, content: Mapping[str, Any]) -> None:
+    for field in ("category", "language", "isbn13"):
+        if content[field] is not None:
+            document.add_text(field, content[field])
+    for author in dict.fromkeys(content["authors"]):
         document.add_text("author", author)
-    for source in dict.fromkeys(offer.source for offer in book.offers):
+    for source in dict.fromkeys(offer["source"] for offer in content["offers"]):
         document.add_text("source", source)
-    if book.price is not None:
-        document.add_text("currency", book.price.currency)
-    document.add_boolean("in_stock", book.in_stock)
+    if content["price"] is not None:
+        document.add_text("currency", content["price"]["currency"])
+    document.add_boolean("in_stock", content["in_stock"])
 
 
-def _add_numbers(document: tantivy.Document, book: Book) -> None:
+@lru_cache(maxsize=65536)
+def _price_units(amount: str) -> int:
+    return int(Decimal(amount) * SCALES["price"])
+
+
+def _add_numbers(document: tantivy.Document, number: int, content: Mapping[str, Any]) -> None:
     """The filterable integers, and each order's key."""
-    price = None if book.price is None else int(book.price.amount * SCALES["price"])
-    rating = None if book.rating is None else round(book.rating * SCALES["rating"])
-    seen, changed = milliseconds(book.first_seen), milliseconds(book.last_changed)
+    price = None if content["price"] is None else _price_units(content["price"]["amount"])
+    rating = None if content["rating"] is None else round(content["rating"] * SCALES["rating"])
+    seen, changed = milliseconds(content["first_seen"]), milliseconds(content["last_changed"])
     for field, units in (
         ("price", price),
         ("rating", rating),
-        ("rating_count", book.rating_count),
-        ("stock", book.stock),
+        ("rating_count", content["rating_count"]),
+        ("stock", content["stock"]),
         ("first_seen", seen),
         ("last_changed", changed),
     ):
@@ -183,10 +189,15 @@ def _add_numbers(document: tantivy.Document, book: Book) -> None:
             document.add_integer(field, units)
     # keys have 38 bits for the value: cents up to 2.7 billion, and tenths of a second
     cents = None if price is None else price // 100
-    for field, value in (("price", cents), ("rating", rating), ("stock", book.stock), ("last_changed", changed // 100)):
-        document.add_unsigned(SORT_FIELDS[field], _key(value, book.number))
-        document.add_unsigned(SORT_FIELDS[f"-{field}"], _descending_key(value, book.number))
-    document.add_unsigned(SORT_FIELDS["newest"], _descending_key(seen // 100, book.number))
+    for field, value in (
+        ("price", cents),
+        ("rating", rating),
+        ("stock", content["stock"]),
+        ("last_changed", changed // 100),
+    ):
+        document.add_unsigned(SORT_FIELDS[field], _key(value, number))
+        document.add_unsigned(SORT_FIELDS[f"-{field}"], _descending_key(value, number))
+    document.add_unsigned(SORT_FIELDS["newest"], _descending_key(seen // 100, number))
 
 
 def _key(value: int | None, number: int) -> int:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 import tantivy
-from bookwheel_contracts import Book
+from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.index_writer import IndexBusy
 from bookwheel_stores.search.tantivy_schema import build_document, build_schema, index_folder, register_tokenizer
@@ -34,20 +34,21 @@ class TantivyIndexWriter:
         index.reload()
         self._index = index
 
-    def apply(self, books: Sequence[Book], removed: Sequence[str]) -> None:
+    def apply(self, books: Sequence[BookState]) -> None:
         writer = self._open_writer()
         indexed = self._indexed_revisions([book.number for book in books])
-        latest: dict[int, Book] = {}
+        latest: dict[int, BookState] = {}
         for book in books:
-            if book.revision >= max(indexed.get(book.number, 0), _revision_of(latest.get(book.number))):
-                latest[book.number] = book
+            if book.revision >= indexed.get(book.number, 0):
+                known = latest.setdefault(book.number, book)
+                if book.revision > known.revision:
+                    latest[book.number] = book
         try:
-            for book_id in removed:
-                writer.delete_documents_by_term("id", book_id)
             for book in latest.values():
-                document = build_document(book)
-                writer.delete_documents_by_term("id", book.id)
-                writer.add_document(document)
+                if book.removed or book.number in indexed:
+                    writer.delete_documents_by_term("id", book.book_id)
+                if not book.removed:
+                    writer.add_document(build_document(book))
         except BaseException:
             writer.rollback()
             raise
@@ -94,7 +95,3 @@ class TantivyIndexWriter:
             int(number or 0): int(revision or 0)
             for number, revision in zip(searcher.fast_field_values("number", found), revisions, strict=True)
         }
-
-
-def _revision_of(book: Book | None) -> int:
-    return 0 if book is None else book.revision

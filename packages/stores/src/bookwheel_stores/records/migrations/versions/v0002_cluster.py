@@ -1,0 +1,31 @@
+"""The change feed carries what it tells of."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from bookwheel_stores.records.content import contents_now
+
+revision = "0002"
+down_revision = "0001"
+
+_BOOKS = 1000
+"""Books in one step: SQLite takes 32,766 parameters in a statement."""
+
+
+def upgrade() -> None:
+    op.add_column("change", sa.Column("content", sa.Text(), nullable=True))
+    _fill_contents(op.get_bind())
+
+
+def _fill_contents(connection: sa.Connection) -> None:
+    """Each book's latest change gets the book as it is now: what it was before is not known any more."""
+    latest = sa.text(
+        "SELECT book_number, max(sequence) AS sequence FROM change WHERE book_number > :after"
+        " GROUP BY book_number ORDER BY book_number LIMIT :books"
+    )
+    fill = sa.text("UPDATE change SET content = :content WHERE sequence = :sequence")
+    after = 0
+    while found := connection.execute(latest, {"after": after, "books": _BOOKS}).all():
+        contents = contents_now(connection, [row.book_number for row in found])
+        connection.execute(fill, [{"content": contents[row.book_number], "sequence": row.sequence} for row in found])
+        after = found[-1].book_number

@@ -1,0 +1,87 @@
+"""Records of an earlier form, with data in them, are brought to the current one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import BookContent
+from bookwheel_stores.records import ChangeFeed, connect_database, is_current, upgrade_database
+from bookwheel_stores.records.schema import RECORDS
+from sqlalchemy import Connection, Engine, text
+
+SEEN = 1_770_000_000_000
+
+
+def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
+    places = ", ".join(f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})"), row)
+
+
+def add_book(connection: Connection, number: int, *, revisions: int, offers: int) -> None:
+    offered = {"price": 120_000, "currency": "GBP", "stock": 2, "in_stock": True}
+    book = {"number": number, "book_id": f"shop:{number}", "title": f"Über “{number}”", "authors": '["Zoë"]', **offered}
+    removed_at = None if offers else SEEN + revisions
+    book |= {"first_seen": SEEN, "last_changed": SEEN + revisions, "revision": revisions, "removed_at": removed_at}
+    insert(connection, "book", book)
+    for at in range(offers):
+        offer = {"source": f"shop-{9 - at}", "source_key": "k" * number, "book_number": number, "url": "http://x/"}
+        offer |= {**offered, "content": "{}", "fingerprint": "", "first_seen": SEEN, "last_seen": SEEN}
+        insert(connection, "offer", offer | {"last_run": "run", "last_item": 1})
+    for revision in range(1, revisions + 1):
+        kind = "added" if revision == 1 else "modified" if offers or revision < revisions else "removed"
+        change = {"book_number": number, "revision": revision, "kind": kind, "fields": "[]"}
+        insert(connection, "change", change | {"changed_at": SEEN + revision, "run_id": "run"})
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Engine]:
+    """Records of the first form: 2,500 books, some with several revisions or offers, one of them removed."""
+    engine = connect_database(f"sqlite:///{tmp_path / 'bookwheel.sqlite'}")
+    replace(RECORDS, head="0001").upgrade(engine)
+    with engine.begin() as connection:
+        for number in range(1, 2501):
+            add_book(connection, number, revisions=1 + number % 3, offers=0 if number == 7 else 1 + number % 2)
+    yield engine
+    engine.dispose()
+
+
+def test_each_book_s_latest_change_gets_its_content(old: Engine) -> None:
+    assert not is_current(old)
+    upgrade_database(old)
+    assert is_current(old)
+    with old.begin() as connection:
+        bare, filled = connection.execute(
+            text(
+                "SELECT sum(content IS NULL AND revision < (SELECT revision FROM book WHERE number = book_number)),"
+                " sum(content IS NOT NULL AND revision = (SELECT revision FROM book WHERE number = book_number))"
+                " FROM change"
+            )
+        ).one()
+        changes = connection.scalar(text("SELECT count(*) FROM change"))
+    assert (filled, bare) == (2500, changes - 2500)
+
+
+def test_the_feed_of_an_upgraded_database_tells_every_book(old: Engine) -> None:
+    upgrade_database(old)
+    feed = ChangeFeed(old)
+    books = feed.changed_books(after=0, limit=100_000).books
+    assert len(books) == 2500
+    assert [book.number for book in books if book.removed] == [7]
+    assert len(feed.living_books(after_number=0, limit=100_000)) == 2499
+    [book] = [book for book in books if book.number == 5]
+    content = BookContent.model_validate_json(book.content)
+    assert (content.id, content.title, content.authors, content.revision) == ("shop:5", "Über “5”", ("Zoë",), 3)
+    assert [(offer.source, str(offer.price.amount)) for offer in content.offers if offer.price] == [
+        ("shop-8", "12.00"),
+        ("shop-9", "12.00"),
+    ]
+
+
+def test_an_upgrade_that_fails_half_way_leaves_the_old_form(old: Engine) -> None:
+    with old.begin() as connection:
+        connection.execute(text("UPDATE book SET currency = 'none' WHERE number = 2000"))
+    with pytest.raises(ValueError, match="currency"):
+        upgrade_database(old)
+    assert not is_current(old)
