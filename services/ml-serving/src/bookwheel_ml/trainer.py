@@ -6,12 +6,13 @@ from bookwheel_runtime.logs import configure_logs, get_logger
 from bookwheel_runtime.traces import traced
 from bookwheel_stores.records import BookReader, connect_database
 from bookwheel_stores.streams import connect_redis
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import setup_logging
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisAway
 
 from bookwheel_ml.settings import MlSettings
+from bookwheel_ml.training_lease import training_lease
 from bookwheel_ml.training_runs import TrainingRuns
 
 logger = get_logger(__name__)
@@ -19,6 +20,9 @@ logger = get_logger(__name__)
 QUEUE = "training"
 TASK = "bookwheel.train"
 _TIME_LIMIT = 30 * 60
+_HANDED_OUT_AGAIN = 60
+"""Seconds until a run that was not finished is handed out again, whether its trainer died or is still at it: the lease
+tells which."""
 
 
 def create_celery(redis_url: str) -> Celery:
@@ -36,7 +40,7 @@ def create_celery(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "global_keyprefix": "bookwheel-trainer:",
-            "visibility_timeout": _TIME_LIMIT + 60,
+            "visibility_timeout": _HANDED_OUT_AGAIN,
             "socket_timeout": 10,
         },
     )
@@ -59,9 +63,12 @@ def create_trainer(settings: MlSettings) -> Celery:
     def own_logs(**_signal: Any) -> None:
         configure_logs("trainer", settings.log_level)
 
-    @celery.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery has no types
-    def train(run_id: str) -> None:
-        run_training(run_id, settings)
+    @celery.task(name=TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]  # Celery has no types
+    def train(task: Task, run_id: str) -> None:
+        with training_lease(connect_redis(settings.redis_url), run_id) as is_mine:
+            if not is_mine:
+                raise task.retry(countdown=_HANDED_OUT_AGAIN / 2)
+            run_training(run_id, settings)
 
     return celery
 
