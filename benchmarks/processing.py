@@ -16,7 +16,7 @@ from bookwheel_processor.rounds import GROUP
 from bookwheel_runtime.traces import new_traceparent
 from bookwheel_scraper.envelopes import Envelope, ScrapedBook
 from bookwheel_stores.records import RunStore, connect_database, upgrade_database
-from bookwheel_stores.streams import StreamWriter, connect_redis
+from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
 
 PREPARED = "prepared"
@@ -77,12 +77,13 @@ class Processor:
         """Items per second from a full stream to an empty one and an index that holds every book of the run."""
         self._prepare(run_id, books)
         redis = connect_redis(self.redis_url)
+        raw = StreamReader(redis, RAW_STREAM, group=GROUP, consumer="benchmark")
         engine = connect_database(self.records_url)
         runs = RunStore(engine)
 
         def searchable() -> bool:
             run = runs.get(run_id)
-            return run is not None and run.searchable and not redis.xlen(RAW_STREAM)
+            return run is not None and run.searchable and not raw.has_backlog()
 
         began = time.perf_counter()
         redis.rename(PREPARED, RAW_STREAM)

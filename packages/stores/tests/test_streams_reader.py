@@ -1,6 +1,8 @@
 """Nothing in a stream is lost, and no entry takes others down with it."""
 
+import random
 import time
+from collections.abc import Sequence
 
 import pytest
 from bookwheel_stores.streams import StreamEntry, StreamReader, StreamWriter, connect_redis
@@ -14,8 +16,10 @@ def redis(redis_url: str) -> Redis:
     return connect_redis(redis_url)
 
 
-def reader_of(redis: Redis, consumer: str = "one", *, claim_after: float = 30) -> StreamReader:
-    return StreamReader(redis, STREAM, group="readers", consumer=consumer, claim_after=claim_after)
+def reader_of(
+    redis: Redis, consumer: str = "one", *, claim_after: float = 30, group: str = "readers", beside: Sequence[str] = ()
+) -> StreamReader:
+    return StreamReader(redis, STREAM, group=group, consumer=consumer, claim_after=claim_after, beside=beside)
 
 
 def publish(redis: Redis, count: int) -> None:
@@ -102,3 +106,92 @@ def test_a_poisonous_entry_is_singled_out(redis: Redis, way: str) -> None:
     assert reader.backlog() == 0
     assert worst.pop(b"7") == 6
     assert max(worst.values()) <= 4
+
+
+def ids(entries: Sequence[StreamEntry]) -> list[str]:
+    return [entry.id for entry in entries]
+
+
+def test_an_entry_stays_until_every_group_has_acknowledged_it(redis: Redis) -> None:
+    publish(redis, 6)
+    one, two = reader_of(redis, group="one"), reader_of(redis, group="two")
+    two.ensure_group()
+    entries = one.read(6)
+    one.acknowledge(ids(entries))
+    assert redis.xlen(STREAM) == 6
+    assert (one.backlog(), two.backlog()) == (0, 6)
+    assert not one.has_backlog()
+    assert two.has_backlog()
+    late = two.read(4)
+    two.acknowledge([late[0].id, late[1].id, late[3].id])
+    assert redis.xlen(STREAM) == 4  # the third is pending, and the fourth behind it
+    assert two.backlog() == 3
+    assert bodies(two.resume(10)) == [b"2"]
+    two.acknowledge([late[2].id])
+    assert redis.xlen(STREAM) == 2
+    assert bodies(two.read(10)) == [b"4", b"5"]
+    two.acknowledge(ids(entries))
+    assert redis.xlen(STREAM) == one.backlog() == two.backlog() == 0
+
+
+def test_a_group_that_is_named_but_never_read_yet_loses_nothing(redis: Redis) -> None:
+    publish(redis, 3)
+    one = reader_of(redis, group="one", beside=("one", "two"))
+    one.acknowledge(ids(one.read(10)))
+    publish(redis, 1)
+    one.acknowledge(ids(one.read(10)))
+    two = reader_of(redis, group="two", beside=("one", "two"))
+    assert two.backlog() == 4
+    assert bodies(two.read(10)) == [b"0", b"1", b"2", b"0"]
+
+
+def test_a_group_that_nobody_names_does_not_hold_the_stream_up(redis: Redis) -> None:
+    publish(redis, 3)
+    one = reader_of(redis, group="one")
+    one.acknowledge(ids(one.read(10)))
+    assert redis.xlen(STREAM) == 0
+
+
+def test_acknowledging_after_redis_was_emptied_is_no_error(redis: Redis) -> None:
+    publish(redis, 2)
+    one = reader_of(redis, group="one", beside=("two",))
+    entries = one.read(10)
+    redis.flushall()
+    one.acknowledge(ids(entries))
+    assert not one.has_backlog()
+    publish(redis, 1)
+    assert one.backlog() == reader_of(redis, group="two").backlog() == 1
+
+
+def test_groups_at_any_pace_see_every_entry_and_leave_none(redis: Redis) -> None:
+    dice = random.Random(7)
+    names = ("one", "two", "three")
+    readers = {name: reader_of(redis, group=name, beside=names) for name in names}
+    seen: dict[str, list[bytes]] = {name: [] for name in names}
+    held: dict[str, list[StreamEntry]] = {name: [] for name in names}
+    published = 0
+    for _ in range(400):
+        name = dice.choice(names)
+        if dice.random() < 0.3:
+            StreamWriter(redis, STREAM).publish([str(published)])
+            published += 1
+        held[name] += readers[name].read(dice.randint(1, 3))
+        dice.shuffle(held[name])
+        done = [held[name].pop() for _ in range(dice.randint(0, len(held[name])))]
+        readers[name].acknowledge(ids(done))
+        seen[name] += bodies(done)
+    for name, reader in readers.items():
+        rest = held[name] + reader.read(10_000)
+        reader.acknowledge(ids(rest))
+        assert sorted(seen[name] + bodies(rest), key=int) == [b"%d" % number for number in range(published)]
+    assert redis.xlen(STREAM) == 0
+
+
+def test_more_entries_than_a_script_takes_are_acknowledged(redis: Redis) -> None:
+    publish(redis, 10_000)
+    one, two = reader_of(redis, group="one"), reader_of(redis, group="two")
+    two.ensure_group()
+    one.acknowledge(ids(one.read(10_000)))
+    assert one.backlog() == 0
+    two.acknowledge(ids(two.read(10_000)))
+    assert redis.xlen(STREAM) == 0

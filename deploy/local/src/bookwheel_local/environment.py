@@ -27,6 +27,7 @@ def _parts(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Sec
         "BOOKWHEEL_LAKE": choice.lake,
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{layout.data}/bookwheel.sqlite",
         "BOOKWHEEL_SEARCH_URL": f"tantivy://{layout.data}/index",
+        "BOOKWHEEL_LAKE_URL": (layout.data / "lake").as_uri(),
         "BOOKWHEEL_REDIS_URL": f"redis://:{secrets.redis_password}@{HOST}:{ports.redis}/0",
         "BOOKWHEEL_SIGNING_KEY_FILE": str(layout.signing_keys),
         "BOOKWHEEL_ISSUER": "bookwheel",

@@ -2,9 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -21,6 +21,34 @@ class Settings(BaseSettings):
     @property
     def data_dir(self) -> Path:
         return self.state_dir / "data"
+
+
+class LakeSettings(Settings):
+    """Where the lake is, for the services that write or read it."""
+
+    lake_url: str | None = Field(
+        default=None,
+        description="The lake: `file:///folder` or `s3://bucket/prefix`. By default `data/lake` in the state folder.",
+    )
+    lake_endpoint: str | None = Field(
+        default=None, description="URL of the S3-compatible store, where it is not Amazon's."
+    )
+    lake_region: str = Field(default="us-east-1", description="The bucket's region.")
+    lake_access_key: SecretStr | None = Field(
+        default=None,
+        description="Access key for the lake's bucket; by default that of the machine.",
+    )
+    lake_secret_key: SecretStr | None = Field(default=None, description="The secret that belongs to the access key.")
+
+    def lake_options(self) -> dict[str, Any]:
+        """The arguments of `bookwheel_stores.lake.LakeAddress`."""
+        return {
+            "url": self.lake_url or (self.data_dir / "lake").absolute().as_uri(),
+            "endpoint": self.lake_endpoint,
+            "region": self.lake_region,
+            "access_key": self.lake_access_key.get_secret_value() if self.lake_access_key else None,
+            "secret_key": self.lake_secret_key.get_secret_value() if self.lake_secret_key else None,
+        }
 
 
 SettingsType = TypeVar("SettingsType", bound=Settings)

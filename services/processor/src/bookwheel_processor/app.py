@@ -10,6 +10,7 @@ from typing import Any
 
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_stores.cache import Generation
+from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import BookReader, ChangeFeed, connect_database
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import connect_redis
@@ -67,6 +68,7 @@ def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
         projection=Projection(ChangeFeed(engine), BookReader(engine), Generation(redis), settings.projection_batch),
         progress=Progress(redis),
         open_index=lambda: open_index_writer(settings.search_url),
+        lake=Lake(LakeAddress(**settings.lake_options())),
         consumer=socket.gethostname(),
         nudge_ingest=lambda: nudge(app, INGEST),
         nudge_project=lambda: nudge(app, PROJECT),

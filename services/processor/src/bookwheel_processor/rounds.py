@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.crawls import RAW_GROUPS, RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
+from bookwheel_stores.lake import Lake
 from bookwheel_stores.records import PredictionStore
 from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.values import to_millis
@@ -39,6 +40,7 @@ class Parts:
     projection: Projection
     progress: Progress
     open_index: Callable[[], IndexWriter]
+    lake: Lake
     consumer: str
     nudge_ingest: Callable[[], None]
     nudge_project: Callable[[], None]
@@ -47,9 +49,15 @@ class Parts:
     def slots(self) -> Path:
         return self.settings.state_dir / "run"
 
-    def reader(self, stream: str) -> StreamReader:
-        claim_after = self.settings.claim_after
-        return StreamReader(self.redis, stream, group=GROUP, consumer=self.consumer, claim_after=claim_after)
+    def reader(self, stream: str, *, group: str = GROUP) -> StreamReader:
+        return StreamReader(
+            self.redis,
+            stream,
+            group=group,
+            consumer=self.consumer,
+            claim_after=self.settings.claim_after,
+            beside=RAW_GROUPS if stream == RAW_STREAM else (),
+        )
 
 
 def ingest_round(parts: Parts) -> int:
@@ -67,7 +75,7 @@ def ingest_round(parts: Parts) -> int:
 
         taken = drain_items(Drain(reader, parts.settings.ingest_batch), Ingest(parts.engine), on_batch=on_batch)
         parts.progress.note()
-    if reader.backlog():
+    if reader.has_backlog():
         parts.nudge_ingest()
     return taken
 
@@ -83,7 +91,7 @@ def project_round(parts: Parts) -> int:
                 return total
             try:
                 with parts.open_index() as index:
-                    total += parts.projection.catch_up(index, more_is_coming=lambda: raw.backlog() > 0)
+                    total += parts.projection.catch_up(index, more_is_coming=raw.has_backlog)
             except IndexBusy:
                 return total
     return total
@@ -111,7 +119,7 @@ def sweep_round(parts: Parts) -> None:
         now=utc_now(),
         settle_after=settings.settle_after,
         receipt_days=settings.receipt_days,
-        idle=parts.reader(RAW_STREAM).backlog() == 0,
+        idle=not parts.reader(RAW_STREAM).has_backlog(),
     )
     if swept.settled or swept.receipts:
         _log.info("swept", settled=swept.settled, receipts=swept.receipts)

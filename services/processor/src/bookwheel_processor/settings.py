@@ -1,10 +1,10 @@
 """What the processor is told by its environment."""
 
-from bookwheel_runtime.settings import Settings
+from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
 
-class ProcessorSettings(Settings):
+class ProcessorSettings(LakeSettings):
     database_url: str = Field(
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="Where the records are kept."
     )

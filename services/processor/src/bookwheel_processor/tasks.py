@@ -10,15 +10,16 @@ from celery import Celery
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bookwheel_processor import rounds
+from bookwheel_processor import lake_rounds, rounds
 from bookwheel_processor.rounds import Parts
 
 INGEST, PROJECT = "bookwheel.processor.ingest", "bookwheel.processor.project"
 PREDICTIONS, SWEEP = "bookwheel.processor.predictions", "bookwheel.processor.sweep"
+BRONZE = "bookwheel.processor.bronze"
 QUEUES = MappingProxyType(
-    {INGEST: "ingest", PROJECT: "project", PREDICTIONS: "maintenance", SWEEP: "maintenance"},
+    {INGEST: "ingest", PROJECT: "project", PREDICTIONS: "maintenance", SWEEP: "maintenance", BRONZE: "lake"},
 )
-PERIODS = MappingProxyType({INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0})
+PERIODS = MappingProxyType({INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0, BRONZE: 2.0})
 """Seconds between the scheduler's nudges. A nudge expires when the next one is due."""
 _log = get_logger(__name__)
 
@@ -29,6 +30,7 @@ def register_tasks(app: Celery, parts: Callable[[], Parts]) -> None:
     _register(app, PROJECT, lambda: rounds.project_round(parts()))
     _register(app, PREDICTIONS, lambda: rounds.predictions_round(parts()))
     _register(app, SWEEP, lambda: rounds.sweep_round(parts()))
+    _register(app, BRONZE, lambda: lake_rounds.bronze_round(parts()))
 
 
 def _register(app: Celery, name: str, work: Callable[[], object]) -> None:

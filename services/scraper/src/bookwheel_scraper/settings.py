@@ -28,7 +28,7 @@ class ScraperSettings(Settings):
         default=10, ge=1, description="How often a crawl whose process dies is started before the run is given up."
     )
     scraper_stream_limit: int = Field(
-        default=20_000, ge=1, description="Unprocessed stream entries above which crawls wait for the processor."
+        default=20_000, ge=1, description="Stream entries above which crawls wait for the processor and the lake."
     )
     scraper_claim_seconds: float = Field(
         default=15.0, gt=0, description="Silence after which a crawl of a dead scraper is taken over by another."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis import Redis
@@ -11,6 +12,50 @@ from bookwheel_stores.streams.writer import BODY
 
 _CAUTION = 20
 _MANY = 100_000
+
+# Acknowledges, and drops what no group needs any more: one step, for a group that begins in between must find all.
+# What every group is through with ends before each one's oldest pending entry, or with the last one handed out to it.
+# The only group of a stream knows more: just the entries that it names are done, whatever is pending before them.
+_ACKNOWLEDGE = """
+local stream, group = KEYS[1], ARGV[1]
+local beside = tonumber(ARGV[2])
+local ids = {}
+for at = 3 + beside, #ARGV do ids[#ids + 1] = ARGV[at] end
+redis.call('XACK', stream, group, unpack(ids))
+local found, others = {}, 0
+for _, fields in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local told = {}
+  for at = 1, #fields, 2 do told[fields[at]] = fields[at + 1] end
+  found[told['name']] = told['last-delivered-id']
+  if told['name'] ~= group then others = others + 1 end
+end
+for at = 3, 2 + beside do
+  if not found[ARGV[at]] then
+    redis.call('XGROUP', 'CREATE', stream, ARGV[at], '0')
+    return 0
+  end
+end
+if others == 0 then return redis.call('XDEL', stream, unpack(ids)) end
+local function before(a, b)
+  local am, as = string.match(a, '(%d+)-(%d+)')
+  local bm, bs = string.match(b, '(%d+)-(%d+)')
+  if #am ~= #bm then return #am < #bm end
+  if am ~= bm then return am < bm end
+  if #as ~= #bs then return #as < #bs end
+  return as < bs
+end
+local keep, inclusive
+for name, delivered in pairs(found) do
+  local oldest = redis.call('XPENDING', stream, name)[2]
+  local from, has_pending = oldest or delivered, oldest and true or false
+  if not keep or before(from, keep) or (from == keep and has_pending) then keep, inclusive = from, has_pending end
+end
+local trimmed = redis.call('XTRIM', stream, 'MINID', '=', keep)
+if not inclusive then trimmed = trimmed + redis.call('XDEL', stream, keep) end
+return trimmed
+"""
+_ACKNOWLEDGED_AT_ONCE = 1000
+"""Lua's `unpack` takes some 8,000 values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +69,23 @@ class StreamEntry:
 
 class StreamReader:
     """At-least-once delivery: an entry stays pending until `acknowledge`, and is claimed from a reader that has been
-    silent for `claim_after` seconds. Acknowledged entries are deleted, so the stream's length is the work left.
+    silent for `claim_after` seconds. What every group has acknowledged is dropped, so the stream's length is the work
+    left. `beside` names the other groups that read this stream: nothing is dropped before each of them exists.
     """
 
-    def __init__(self, redis: Redis, stream: str, *, group: str, consumer: str, claim_after: float = 30.0) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        stream: str,
+        *,
+        group: str,
+        consumer: str,
+        claim_after: float = 30.0,
+        beside: Sequence[str] = (),
+    ) -> None:
         self._redis = redis
+        self._acknowledge = redis.register_script(_ACKNOWLEDGE)
+        self._beside = [name for name in beside if name != group]
         self._stream = stream
         self._group = group
         self._consumer = consumer
@@ -103,12 +160,11 @@ class StreamReader:
             )
 
     def acknowledge(self, entry_ids: Sequence[str]) -> None:
-        """Marks entries as done and deletes them."""
-        if entry_ids:
-            with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xack(self._stream, self._group, *entry_ids)
-                pipe.xdel(self._stream, *entry_ids)
-                pipe.execute()
+        """Marks entries as done, and drops from the stream what every group is through with."""
+        for start in range(0, len(entry_ids), _ACKNOWLEDGED_AT_ONCE):
+            chunk = entry_ids[start : start + _ACKNOWLEDGED_AT_ONCE]
+            arguments = [self._group, str(len(self._beside)), *self._beside, *chunk]
+            self._with_group(partial(self._acknowledge, keys=[self._stream], args=arguments))
 
     def touch(self, entry_ids: Sequence[str]) -> None:
         """Restarts the time after which these entries may be claimed, for work that outlasts `claim_after`.
@@ -124,9 +180,22 @@ class StreamReader:
                     self._stream, self._group, self._consumer, min_idle_time=0, message_ids=[entry_id], justid=True
                 )
 
-    def backlog(self) -> int:
-        """Entries in the stream that are not acknowledged yet."""
-        return int(self._redis.xlen(self._stream))
+    def has_backlog(self) -> bool:
+        """Whether entries are left that this group has not acknowledged."""
+        return self.backlog(at_most=1) > 0
+
+    def backlog(self, *, at_most: int = _MANY) -> int:
+        """Entries that this group has not acknowledged, of those not yet handed out `at_most`.
+
+        They are counted: the lag that `XINFO GROUPS` tells is null or wrong after a trim (before Redis 7.4).
+        """
+        groups: Any = self._with_group(lambda: self._redis.xinfo_groups(self._stream))
+        mine = next((group for group in groups if group["name"] == self._group.encode()), None)
+        if mine is None:
+            return min(at_most, int(self._redis.xlen(self._stream)))
+        delivered = mine["last-delivered-id"].decode()
+        unread: Any = self._redis.xrange(self._stream, min=f"({delivered}", count=at_most)
+        return int(mine["pending"]) + len(unread)
 
     def _pending(self, count: int, first: Any = "-", last: Any = "+") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._with_group(
@@ -140,8 +209,8 @@ class StreamReader:
         try:
             return call()
         except ResponseError as error:
-            if "NOGROUP" not in str(error):  # Redis was emptied, or this is the first reader
-                raise
+            if "NOGROUP" not in str(error) and "no such key" not in str(error):
+                raise  # else Redis was emptied, or this is the first reader
             self.ensure_group()
             return call()
 

@@ -12,7 +12,7 @@ BODY = b"body"
 class StreamWriter:
     """Appends messages with pipelined `XADD`; a batch is accepted once `publish` returns.
 
-    The stream is never trimmed here: entries are deleted by the reader once acknowledged.
+    The stream is never trimmed here: readers drop the entries that all of their groups have acknowledged.
     """
 
     def __init__(self, redis: Redis, stream: str) -> None:
@@ -31,5 +31,5 @@ class StreamWriter:
             pipe.xadd(self._stream, {BODY: body})
 
     def length(self) -> int:
-        """Entries that are not yet acknowledged by the reader."""
+        """Entries that not every group has acknowledged, and those that came after the oldest of them."""
         return int(self._redis.xlen(self._stream))

@@ -1,0 +1,7 @@
+"""The lake: files for people and programs that read the whole catalogue, in a folder or an S3-compatible bucket."""
+
+from bookwheel_stores.lake.address import LakeAddress
+from bookwheel_stores.lake.bronze import Bronze
+from bookwheel_stores.lake.files import Lake, LakeError, LakeFile, NotInLake
+
+__all__ = ["Bronze", "Lake", "LakeAddress", "LakeError", "LakeFile", "NotInLake"]

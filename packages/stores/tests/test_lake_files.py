@@ -1,0 +1,225 @@
+"""One contract for a lake in a folder and one in a real S3 server."""
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from bookwheel_local import engines
+from bookwheel_stores.lake import Lake, LakeAddress, LakeError, NotInLake
+from bookwheel_testing.engines import S3Store
+from bookwheel_testing.servers import free_port
+
+LARGE = os.urandom(1 << 20) * 17
+
+
+def s3_lake(store: S3Store, endpoint: str | None = None) -> Lake:
+    return Lake(
+        LakeAddress(
+            f"s3://{store.bucket}/books",
+            endpoint=endpoint or store.endpoint,
+            access_key=store.access_key,
+            secret_key=store.secret_key,
+        )
+    )
+
+
+@pytest.fixture(params=["folder", "s3"])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    if request.param == "folder":
+        return Lake(LakeAddress((tmp_path / "the lake").as_uri()))
+    return s3_lake(request.getfixturevalue("s3"))
+
+
+def paths(lake: Lake, folder: str) -> list[str]:
+    return [file.path for file in lake.list(folder)]
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", LARGE], ids=["empty", "small", "large"])
+def test_what_is_written_is_read(lake: Lake, content: bytes) -> None:
+    lake.check()
+    lake.write("a/b=%2Fc/d.bin", content)
+    assert lake.read("a/b=%2Fc/d.bin") == content
+    assert lake.size("a/b=%2Fc/d.bin") == len(content)
+    assert [(file.path, file.size) for file in lake.list("a")] == [("a/b=%2Fc/d.bin", len(content))]
+    if content:
+        with lake.open("a/b=%2Fc/d.bin") as file:
+            file.seek(1)
+            assert file.read(2) == content[1:3]
+
+
+def test_writing_again_replaces(lake: Lake) -> None:
+    lake.write("a/b", b"old" * 1000)
+    with lake.open("a/b") as reader:
+        lake.write("a/b", b"new")
+        assert lake.address.folder is None or reader.read() == b"old" * 1000
+    assert lake.read("a/b") == b"new"
+    assert paths(lake, "a") == ["a/b"]
+
+
+def test_a_writer_that_fails_leaves_nothing(lake: Lake) -> None:
+    lake.write("a/b", b"old")
+
+    def fail() -> None:
+        with lake.writing("a/b") as file:
+            file.write(LARGE)
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail()
+    assert lake.read("a/b") == b"old"
+    assert lake.sweep(before=datetime.now(UTC) + timedelta(days=1)) == 0
+
+
+def test_what_is_not_there(lake: Lake) -> None:
+    assert lake.list("a") == []
+    assert lake.size("a") is None
+    lake.delete(["a"])
+    with pytest.raises(NotInLake):
+        lake.read("a")
+    lake.write("a/b", b"")
+    assert lake.size("a") is None
+
+
+def test_deleted_files_are_gone(lake: Lake) -> None:
+    for name in ("a/1", "a/2", "b/1"):
+        lake.write(name, b"x")
+    lake.delete(["a/1", "a/3"])
+    assert paths(lake, "a") == ["a/2"]
+    assert paths(lake, "b") == ["b/1"]
+
+
+@pytest.mark.parametrize("path", ["", "/etc/passwd", "a/../../b", "a//b", "./a", "a/", ".aside/x", "a/\0"])
+def test_paths_stay_in_the_lake(lake: Lake, path: str) -> None:
+    with pytest.raises(ValueError, match="not a path"):
+        lake.write(path, b"")
+    with pytest.raises(ValueError, match="not a path"):
+        lake.open(path)
+
+
+def test_what_a_killed_writer_left_aside_is_swept_but_not_a_living_one_s(tmp_path: Path) -> None:
+    lake = Lake(LakeAddress(tmp_path.as_uri()))
+    lake.write("a/b", b"x")
+    (tmp_path / ".aside" / "left").write_bytes(b"half")
+    assert lake.sweep(before=datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert lake.sweep(before=datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert list((tmp_path / ".aside").iterdir()) == []
+    assert lake.read("a/b") == b"x"
+
+
+class CuttingProxy:
+    """Passes bytes on to a server, and ends every connection once `allowed` bytes have gone there."""
+
+    def __init__(self, upstream_port: int, allowed: int) -> None:
+        self.allowed = allowed
+        self.port = free_port()
+        self._upstream_port = upstream_port
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                upstream = socket.create_connection(("127.0.0.1", self._upstream_port))
+            except OSError:
+                return
+            self._sockets += [client, upstream]
+            for source, target, counts in ((client, upstream, True), (upstream, client, False)):
+                thread = threading.Thread(target=self._pass, args=(source, target, counts), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+        try:
+            while self.allowed > 0 and (piece := source.recv(65536)):
+                target.sendall(piece)
+                if counts:
+                    self.allowed -= len(piece)
+        except OSError:
+            pass
+        finally:
+            for one in (source, target):
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.allowed = 0
+        for one in self._sockets:
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.fixture
+def cut_after(s3: S3Store) -> Iterator[Callable[[int], Lake]]:
+    proxies: list[CuttingProxy] = []
+
+    def make(allowed: int) -> Lake:
+        proxy = CuttingProxy(int(s3.endpoint.rpartition(":")[2]), allowed)
+        proxies.append(proxy)
+        return s3_lake(s3, f"http://127.0.0.1:{proxy.port}")
+
+    yield make
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.mark.parametrize("allowed", [1, 100_000, 6_000_000, 12_000_000, 17_700_000])
+def test_an_s3_that_fails_half_way_shows_nothing_half(
+    s3: S3Store, cut_after: Callable[[int], Lake], allowed: int
+) -> None:
+    sound = s3_lake(s3)
+    sound.write("a/b", b"old")
+    with pytest.raises(LakeError):
+        cut_after(allowed).write("a/b", LARGE)
+    assert sound.read("a/b") == b"old"
+    assert paths(sound, "a") == ["a/b"]
+    sound.write("a/b", LARGE)
+    assert sound.read("a/b") == LARGE
+    sound.sweep(before=datetime.now(UTC) + timedelta(days=1))
+    assert paths(sound, "a") == ["a/b"]
+
+
+def test_a_bucket_that_is_not_there_is_told(s3: S3Store) -> None:
+    missing = Lake(LakeAddress("s3://no-such-bucket/x", s3.endpoint, "us-east-1", s3.access_key, s3.secret_key))
+    with pytest.raises(LakeError):
+        missing.write("a", b"x")
+
+
+@pytest.mark.skipif(engines.find_minio() is None, reason="NOT TESTED: moto's server checks no credentials")
+def test_wrong_credentials_are_told_without_the_secret(s3: S3Store) -> None:
+    address = LakeAddress(f"s3://{s3.bucket}/x", s3.endpoint, "us-east-1", s3.access_key, "wrong-secret")
+    with pytest.raises(LakeError) as told:
+        Lake(address).write("a", b"x")
+    assert "wrong-secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"url": "/data/lake"}, "file:///"),
+        ({"url": "file://data/lake"}, "three slashes"),
+        ({"url": "file:///"}, "three slashes"),
+        ({"url": "s3:///x"}, "bucket"),
+        ({"url": "s3://key:very-secret@bucket/x"}, "address only"),
+        ({"url": "s3://bucket/x?secret=very-secret"}, "address only"),
+        ({"url": "s3://bucket", "endpoint": "127.0.0.1:9000"}, "endpoint"),
+        ({"url": "s3://bucket", "access_key": "a"}, "belong together"),
+    ],
+)
+def test_a_wrong_address_is_told_without_its_secrets(settings: dict[str, str], told: str) -> None:
+    with pytest.raises(ValueError, match=told) as error:
+        LakeAddress(**settings)
+    assert "very-secret" not in str(error.value)
+    assert "s" * 3 not in repr(LakeAddress("s3://bucket", access_key="sss", secret_key="sss"))
