@@ -136,6 +136,11 @@ async def test_an_unknown_query_parameter_is_named(client: httpx.AsyncClient) ->
     assert (await client.get("/things?filter=a&filter=b&limit=3")).json() == {"limit": 3, "filter": ["a", "b"]}
 
 
+async def test_a_parameter_of_one_value_that_is_given_twice_is_named(client: httpx.AsyncClient) -> None:
+    body = await problem(client, "/things?limit=1&limit=2", 400)
+    assert [(error["field"], error["code"]) for error in body["errors"]] == [("limit", "repeated_parameter")]
+
+
 async def test_a_wrong_field_is_named_by_its_path(client: httpx.AsyncClient) -> None:
     body = await problem(client, "/orders", 400, method="POST", json=[{"quantity": 1}, {"quantity": "many"}])
     assert body["errors"][0]["field"] == "[1].quantity"

@@ -221,6 +221,7 @@ async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
         *("/books?limit=0", "/books?limit=101", "/books?limit=x", "/books?sort=size", "/books?facet=title"),
         *("/books?filter=size:1", "/books?fields=size", "/books?cursor=%00", f"/books?q={'a' * 501}"),
         *("/books/search?min_price=-1", "/books/search?min_price=NaN", "/books/price-range?currency=gbp"),
+        *("/books?q=a&q=b", "/books/search?title=a&title=a", "/crawls?limit=1&limit=1"),
     ],
 )
 async def test_what_is_unknown_or_out_of_range_is_named(filled: Suite, client: httpx.AsyncClient, path: str) -> None:

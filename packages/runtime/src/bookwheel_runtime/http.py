@@ -1,8 +1,8 @@
 """What every HTTP service of the suite does alike: problems, traces, access logs, health, strict parameters."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, get_args, get_origin
 
 from bookwheel_contracts.problems import (
     PROBLEM_TYPE,
@@ -68,14 +68,16 @@ def invalid_parameter(error: RequestValidationError) -> InvalidParameter:
     return InvalidParameter("; ".join(f"{fault.field}: {fault.message}" for fault in errors[:5]), errors=errors)
 
 
-def _query_parameters(request: Request) -> frozenset[str]:
-    """The names that the request's route declares; found once a route and kept with its app."""
+def _query_parameters(request: Request) -> dict[str, bool]:
+    """The names that the request's route declares, and whether each may repeat; found once a route and kept."""
     route = request.scope["route"]
-    known: dict[int, frozenset[str]] = request.app.state.query_parameters
+    known: dict[int, dict[str, bool]] = request.app.state.query_parameters
     if id(route) not in known:
-        known[id(route)] = frozenset(
-            field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, params.Query)
-        )
+        known[id(route)] = {
+            field.alias: may_repeat(field.field_info.annotation)
+            for field in get_flat_params(route.dependant)
+            if isinstance(field.field_info, params.Query)
+        }
     return known[id(route)]
 
 
@@ -86,18 +88,35 @@ async def reject_unknown_query(request: Request) -> None:
     check_query_names(request, _query_parameters(request))
 
 
-def check_query_names(request: Request, known: frozenset[str]) -> None:
-    """Raises InvalidParameter for query parameters beyond the known ones, for a route that reads its own query."""
-    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+def check_query_names(request: Request, known: Mapping[str, bool]) -> None:
+    """Raises InvalidParameter for query parameters beyond the known ones, and for those given twice that may not be.
+
+    `known` tells of each name whether it may repeat. For a route that reads its own query.
+    """
+    given = [name for name, _ in request.query_params.multi_items()]
+    unknown = [name for name in dict.fromkeys(given) if name not in known]
     if unknown:
-        errors = tuple(
-            FieldError(field=name, code="unknown_parameter", message="there is no such query parameter")
-            for name in unknown
-        )
         raise InvalidParameter(
             f"Unknown query parameter: {', '.join(unknown)}. Known here: {', '.join(sorted(known)) or 'none'}.",
-            errors=errors,
+            errors=_each(unknown, "unknown_parameter", "there is no such query parameter"),
         )
+    if len(given) == len(set(given)):
+        return
+    repeated = [name for name in dict.fromkeys(given) if not known[name] and given.count(name) > 1]
+    if repeated:
+        raise InvalidParameter(
+            f"Given more than once: {', '.join(repeated)}.",
+            errors=_each(repeated, "repeated_parameter", "this query parameter has one value"),
+        )
+
+
+def may_repeat(annotation: Any) -> bool:
+    """Whether a parameter of this type takes several values: a list, or one that may be left out."""
+    return get_origin(annotation) is list or any(get_origin(each) is list for each in get_args(annotation))
+
+
+def _each(names: Sequence[str], code: str, message: str) -> tuple[FieldError, ...]:
+    return tuple(FieldError(field=name, code=code, message=message) for name in names)
 
 
 class TraceAndLog:

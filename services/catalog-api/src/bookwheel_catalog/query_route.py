@@ -2,11 +2,11 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, get_origin
+from typing import Any
 
 from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import BookwheelError
-from bookwheel_runtime.http import TraceAndLog, check_query_names, invalid_parameter, problem_response
+from bookwheel_runtime.http import TraceAndLog, check_query_names, invalid_parameter, may_repeat, problem_response
 from bookwheel_runtime.tokens import require
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -30,14 +30,11 @@ class QueryRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         endpoint: Callable[[Request, QueryModel], Awaitable[Response]] = self.endpoint
         model: type[QueryModel] = inspect.signature(endpoint, eval_str=True).parameters["wanted"].annotation.__origin__
-        names = {
-            field.alias or name: get_origin(field.annotation) is list for name, field in model.model_fields.items()
-        }
-        known = frozenset(names)
+        names = {field.alias or name: may_repeat(field.annotation) for name, field in model.model_fields.items()}
 
         async def handle(request: Request) -> Response:
             await _authorize(request)
-            check_query_names(request, known)
+            check_query_names(request, names)
             query = request.query_params
             given = {name: query.getlist(name) if names[name] else query[name] for name in query}
             try:
