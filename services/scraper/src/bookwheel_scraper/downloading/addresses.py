@@ -4,31 +4,13 @@ Every connection of the crawl, to a name, a literal address or a redirect's targ
 resolver has handed out: the address checked is the address connected to, whatever the name resolves to a moment later.
 """
 
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
+from bookwheel_runtime.addresses import is_public
 from scrapy.resolver import CachingHostnameResolver
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer  # type: ignore[import-untyped]  # zope ships no types
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet at large: not loopback, private, link-local, multicast, reserved,
-    nor an IPv6 form of an IPv4 address that is."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast
 
 
 @implementer(IResolutionReceiver)
