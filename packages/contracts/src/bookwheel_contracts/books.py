@@ -110,3 +110,12 @@ class Change(Contract):
     fields: tuple[str, ...]
     changed_at: Timestamp
     run_id: str | None
+
+
+class CarriedChange(Change):
+    """A change with what it carries: `book` as of its revision, of a removed one as it last was.
+
+    null in changes that were written before the feed carried anything.
+    """
+
+    book: BookContent | None

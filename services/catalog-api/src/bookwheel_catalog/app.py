@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 from bookwheel_runtime.http import create_app
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
-from bookwheel_stores.records import BookReader, RunStore, connect_database, is_current
+from bookwheel_stores.records import BookReader, FeedReader, RunStore, connect_database, is_current
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI
 from redis.asyncio import Redis as AsyncRedis
 
 from bookwheel_catalog.catalogue import Catalogue
+from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
 from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.routers import books, crawls, statistics
+from bookwheel_catalog.routers import books, changes, crawls, statistics
 from bookwheel_catalog.settings import CatalogSettings
 
 PREFIX = "/api/v1"
@@ -31,7 +32,9 @@ def build_app(settings: CatalogSettings) -> ShortWay:
     cache = ResponseCache(
         AsyncRedis.from_url(settings.redis_url, socket_timeout=_CACHE_TIMEOUT, socket_connect_timeout=_CACHE_TIMEOUT)
     )
+    announcements = AsyncRedis.from_url(settings.redis_url, socket_connect_timeout=_CACHE_TIMEOUT)
     sources = Sources(redis)
+    feed = FeedReader(engine)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -40,8 +43,17 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             books=BookReader(engine),
             sources=sources,
             orders=CrawlOrders(redis, RunStore(engine), sources),
+            feed=feed,
+            tail=ChangeTail(
+                feed,
+                announcements,
+                listeners=settings.stream_listeners,
+                listeners_of_subject=settings.stream_listeners_subject,
+            ),
+            stream_seconds=settings.stream_seconds,
         )
         yield
+        await announcements.aclose()
         await cache.close()
         redis.close()
         engine.dispose()
@@ -60,6 +72,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         readiness={"records": records_are_current, "redis": redis_answers},
         lifespan=lifespan,
     )
-    for router in (books.lists, books.router, statistics.router, crawls.router):
+    for router in (books.lists, books.router, statistics.router, changes.router, crawls.router):
         app.include_router(router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

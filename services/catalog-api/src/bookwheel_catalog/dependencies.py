@@ -5,10 +5,11 @@ from typing import Annotated
 
 from bookwheel_contracts import Claims, Scope
 from bookwheel_runtime.tokens import require
-from bookwheel_stores.records import BookReader
+from bookwheel_stores.records import BookReader, FeedReader
 from fastapi import Depends, Request
 
 from bookwheel_catalog.catalogue import Catalogue
+from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 
 
@@ -18,6 +19,9 @@ class Parts:
     books: BookReader
     sources: Sources
     orders: CrawlOrders
+    feed: FeedReader
+    tail: ChangeTail
+    stream_seconds: float
 
 
 def parts_of(request: Request) -> Parts:

@@ -6,7 +6,7 @@ Lists are sent as bytes made from the index (see `answers`): tests hold them to 
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from bookwheel_contracts import Change, CrawlRun, Money, Observation
+from bookwheel_contracts import CarriedChange, Change, CrawlRun, Money, Observation
 from bookwheel_contracts.model import Contract, Timestamp
 from pydantic import AnyHttpUrl, Field
 
@@ -172,6 +172,14 @@ class SuggestionAnswer(Contract):
 
 class SuggestionList(Contract):
     items: tuple[SuggestionAnswer, ...]
+
+
+class ChangeList(Contract):
+    """`next` is always there, to ask for what is `after` it; `more` tells whether there is something already."""
+
+    items: tuple[CarriedChange, ...]
+    next: str
+    more: bool
 
 
 class BookHistory(Contract):

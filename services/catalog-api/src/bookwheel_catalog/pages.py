@@ -20,10 +20,10 @@ class Page:
         return Page(content, following.decode() or None)
 
 
-def next_link(path: str, query: str, following: str) -> str:
+def next_link(path: str, query: str, following: str, parameter: str = "cursor") -> str:
     """The `Link` header's value: the same request from the cursor on."""
-    kept = [part for part in query.split("&") if part and not part.startswith("cursor=")]
-    return f'<{quote(path)}?{"&".join([*kept, f"cursor={following}"])}>; rel="next"'
+    kept = [part for part in query.split("&") if part and not part.startswith(f"{parameter}=")]
+    return f'<{quote(path)}?{"&".join([*kept, f"{parameter}={following}"])}>; rel="next"'
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:

@@ -14,3 +14,10 @@ class CatalogSettings(Settings):
     issuer: str = Field(default="bookwheel", description="Who must have issued an internal token.")
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(default=8081, ge=1, le=65535, description="The port that the service listens on.")
+    stream_seconds: float = Field(
+        default=300.0, gt=0, description="Seconds after which a change stream ends, so that its credential is checked."
+    )
+    stream_listeners: int = Field(default=1000, ge=1, description="Listeners to changes that one process takes.")
+    stream_listeners_subject: int = Field(
+        default=20, ge=1, description="Listeners to changes that one process takes of one user."
+    )

@@ -13,7 +13,7 @@ from bookwheel_stores.records import PredictionStore
 from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexBusy, IndexWriter
-from bookwheel_stores.streams import StreamReader
+from bookwheel_stores.streams import StreamReader, announce_changes
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -70,6 +70,7 @@ def ingest_round(parts: Parts) -> int:
         def on_batch(result: IngestResult) -> None:
             parts.progress.note()
             if result.last_change:
+                announce_changes(parts.redis, result.last_change)
                 parts.nudge_project()
             _report(result)
 

@@ -3,6 +3,7 @@
 from bookwheel_stores.records.book_reader import BookReader
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION, ChangeFeed
 from bookwheel_stores.records.database import connect_database, read_only, reading
+from bookwheel_stores.records.feed_entries import FeedEntry, FeedReader
 from bookwheel_stores.records.prediction_store import PredictionStore
 from bookwheel_stores.records.price_trend import Interval, PricePoint
 from bookwheel_stores.records.run_store import RunStore
@@ -12,6 +13,8 @@ __all__ = [
     "SEARCH_PROJECTION",
     "BookReader",
     "ChangeFeed",
+    "FeedEntry",
+    "FeedReader",
     "Interval",
     "PredictionStore",
     "PricePoint",

@@ -1,0 +1,271 @@
+"""The live change feed from a real server: order, resuming, heartbeats, limits, slow clients, shutdown."""
+
+import asyncio
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from bookwheel_catalog import change_tail
+from bookwheel_catalog.change_tail import ChangeTail
+from bookwheel_stores.records import FeedEntry, FeedReader
+from bookwheel_stores.streams import announce_changes, connect_redis
+from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.listening import Listener, read_events, wait_for
+from bookwheel_testing.servers import Server, answers, free_port, running
+from redis.asyncio import Redis as AsyncRedis
+from sqlalchemy import Engine
+
+MakeToken = Callable[..., str]
+CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
+# the same, with heartbeats and patience of a test's length
+_IN_HASTE = "from bookwheel_catalog import change_stream as s; s.HEARTBEAT_SECONDS = 0.3; s._SEND_SECONDS = 1.0"
+HASTY = [sys.executable, "-c", f"{_IN_HASTE}; from bookwheel_catalog.cli import main; main()", "serve"]
+
+
+class Suite(Protocol):
+    """The stores behind the API; see conftest.py."""
+
+    environment: Mapping[str, str]
+    engine: Engine
+
+
+class Served:
+    def __init__(self, url: str, headers: dict[str, str], server: Server) -> None:
+        self.url = f"{url}/api/v1/changes/stream"
+        self.headers = headers
+        self.server = server
+
+    def listener(self, query: str = "", last_id: str = "") -> Listener:
+        return Listener(f"{self.url}{query}", self.headers, last_id=last_id)
+
+    def log(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.server.log.read_text().splitlines()]
+
+
+@pytest.fixture
+def serve(suite: Suite, make_token: MakeToken, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    def serve(command: list[str] = CATALOG, **settings: str) -> Any:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        environment = {**suite.environment, "BOOKWHEEL_PORT": str(port), **settings}
+        server = running(
+            command,
+            log=tmp_path / f"{port}.log",
+            ready=lambda: answers(f"{url}/readyz"),
+            environment=environment,
+            seconds=90,
+        )
+        started = server.__enter__()
+        stopping.append(server)
+        return Served(url, {"Authorization": f"Bearer {make_token()}"}, started)
+
+    stopping: list[Any] = []
+    yield serve
+    for server in stopping:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture
+def feed(suite: Suite) -> FeedWriter:
+    return FeedWriter(suite.engine)
+
+
+def test_listeners_hear_every_change_once_and_in_order(
+    suite: Suite, serve: Callable[..., Served], feed: FeedWriter
+) -> None:
+    feed.add("before")
+    served = serve()
+    with (
+        served.listener() as latest,
+        served.listener("?after=0") as whole,
+        served.listener("?after=0&filter=source:other&filter=kind:added") as chosen,
+    ):
+        # a listener without a place begins at the latest change when it comes
+        wait_for(whole, 1)
+        while not (latest.last_id and chosen.last_id):
+            time.sleep(0.02)
+        for number in range(30):
+            feed.add(f"{number}-a", f"{number}-b", source="demo" if number % 3 else "other")
+        head = feed.modify("demo:1-a", price=1)
+        for listener in (latest, whole):
+            wait_for(listener, head)
+        assert whole.sequences == list(range(1, head + 1))
+        assert latest.sequences == list(range(2, head + 1))
+        wait_for(chosen, 57)
+        assert [change["book_id"].partition(":")[0] for change in chosen.heard] == ["other"] * 20
+    modified = whole.heard[-1]
+    assert (modified["kind"], modified["fields"], modified["book"]["price"]["amount"]) == (
+        "modified",
+        ["price"],
+        "0.0001",
+    )
+
+
+def test_a_change_that_is_announced_arrives_at_once(
+    suite: Suite, serve: Callable[..., Served], feed: FeedWriter
+) -> None:
+    served = serve()
+    with served.listener("?after=0") as listener, connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"]) as redis:
+        delays = []
+        for number in range(8):
+            head = feed.add(str(number))
+            announced_at = time.monotonic()
+            announce_changes(redis, head)
+            wait_for(listener, head)
+            delays.append(time.monotonic() - announced_at)
+    # unannounced, they take up to a second, half of one on average
+    assert sorted(delays)[3] < 0.3, delays
+
+
+def test_a_listener_resumes_behind_the_last_event_that_it_has(serve: Callable[..., Served], feed: FeedWriter) -> None:
+    feed.add(*(str(number) for number in range(40)))
+    served = serve()
+    with served.listener("?after=latest", last_id="25") as listener:
+        wait_for(listener, 40)
+    assert listener.sequences == list(range(26, 41))
+    refused = httpx.get(served.url, headers={**served.headers, "Last-Event-ID": "41"})
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")
+    refused = httpx.get(served.url, headers={**served.headers, "Last-Event-ID": "x"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "last-event-id")
+
+
+def test_a_stream_ends_after_its_time_and_is_resumed(serve: Callable[..., Served], feed: FeedWriter) -> None:
+    served = serve(BOOKWHEEL_STREAM_SECONDS="0.5")
+    with served.listener("?after=0") as listener:
+        for number in range(40):
+            head = feed.add(str(number))
+            time.sleep(0.05)
+        wait_for(listener, head)
+    assert listener.sequences == list(range(1, 41))
+    assert listener.connections > 2
+    assert set(listener.failures) == {"ended"}
+
+
+def test_heartbeats_tell_how_far_the_feed_was_looked_through(serve: Callable[..., Served], feed: FeedWriter) -> None:
+    feed.add("1", "2", "3")
+    served = serve(HASTY)
+    with httpx.stream("GET", f"{served.url}?after=0&filter=kind:removed", headers=served.headers, timeout=20) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        events = read_events(answer.iter_lines())
+        first, beat = next(events), next(events)
+    assert (first.id, first.data) == ("0", None)
+    assert (beat.id, beat.data, beat.comment) == ("3", None, True)
+
+
+def test_too_many_listeners_are_told_so_and_those_who_leave_make_room(
+    serve: Callable[..., Served], make_token: MakeToken
+) -> None:
+    served = serve(BOOKWHEEL_STREAM_LISTENERS_SUBJECT="2")
+
+    def refused() -> httpx.Response | None:
+        with httpx.stream("GET", served.url, headers=served.headers, timeout=20) as answer:
+            if answer.status_code == 200:
+                return None
+            answer.read()
+            return answer
+
+    with served.listener() as one, served.listener() as two:
+        while not (one.last_id and two.last_id):
+            time.sleep(0.02)
+        answer = refused()
+        assert answer is not None
+        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+        assert int(answer.headers["retry-after"]) > 0
+    deadline = time.monotonic() + 20
+    while refused() is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_a_client_that_takes_nothing_is_disconnected_while_others_listen(
+    serve: Callable[..., Served], feed: FeedWriter
+) -> None:
+    served = serve(HASTY)
+    host, port = served.url.split("/")[2].split(":")
+    token = served.headers["Authorization"]
+    request = f"GET /api/v1/changes/stream?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
+    with served.listener("?after=0") as listener, socket.socket() as stuck:
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stuck.connect((host, int(port)))
+        stuck.sendall(request.encode())
+        for number in range(60):
+            head = feed.add(*(f"{number}-{more}" for more in range(10)), description="x" * 20_000)
+        wait_for(listener, head)
+        assert listener.sequences == list(range(1, head + 1))
+        deadline = time.monotonic() + 20
+        while not any(line["event"] == "a listener took nothing any more" for line in served.log()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+class CountingFeed(FeedReader):
+    reads = 0
+
+    def read(self, *, after: int, limit: int) -> list[FeedEntry]:
+        self.reads += 1
+        return super().read(after=after, limit=limit)
+
+
+async def test_many_listeners_cost_one_reader_of_the_feed(suite: Suite, feed: FeedWriter) -> None:
+    counting = CountingFeed(suite.engine)
+    redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
+    tail = ChangeTail(counting, redis, listeners=200, listeners_of_subject=200)
+
+    async def listen() -> list[int]:
+        heard: list[int] = []
+        async with tail.listening("user:1"):
+            while len(heard) < 5:
+                heard += [entry.sequence for entry in await tail.after(heard[-1] if heard else 0, seconds=20)]
+        return heard
+
+    tasks = [asyncio.create_task(listen()) for _ in range(100)]
+    started = time.monotonic()
+    await asyncio.sleep(0.2)
+    for number in range(5):
+        await asyncio.to_thread(feed.add, str(number))
+        await asyncio.sleep(0.3)
+    assert await asyncio.gather(*tasks) == [[1, 2, 3, 4, 5]] * 100
+    await redis.aclose()
+    # one a second, one for each announcement, and none for a listener
+    assert 0 < counting.reads <= 2 * (time.monotonic() - started) + 2
+
+
+async def test_a_listener_behind_what_is_kept_reads_the_records(
+    suite: Suite, feed: FeedWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_tail, "_KEPT_ENTRIES", 3)
+    monkeypatch.setattr(change_tail, "PAGE", 4)
+    monkeypatch.setattr(change_tail, "POLL_SECONDS", 0.05)
+    redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
+    tail = ChangeTail(FeedReader(suite.engine), redis, listeners=9, listeners_of_subject=9)
+    feed.add(*(str(number) for number in range(10)))
+    async with tail.listening("quick"), tail.listening("slow"):
+        place = 10
+        for number in range(20):
+            head = await asyncio.to_thread(feed.add, f"new-{number}")
+            found = await tail.after(place, seconds=20)
+            assert [entry.sequence for entry in found] == [head]
+            place = head
+        slow: list[int] = []
+        while len(slow) < 30:
+            slow += [entry.sequence for entry in await tail.after(slow[-1] if slow else 0, seconds=20)]
+        assert slow == list(range(1, 31))
+    await redis.aclose()
+
+
+def test_a_server_that_is_stopped_lets_its_listeners_go(serve: Callable[..., Served], feed: FeedWriter) -> None:
+    served = serve()
+    with served.listener("?after=0") as listener:
+        wait_for(listener, feed.add("1"))
+        started = time.monotonic()
+        served.server.stop(seconds=20)
+        assert time.monotonic() - started < 8
+    assert listener.failures[0] == "ended"
+    assert not [line for line in served.log() if line.get("level") in {"error", "critical"}]

@@ -1,0 +1,190 @@
+"""The live change feed through the real gateway, with parts killed under it: each change arrives once and in order."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+from bookwheel_stores.records import connect_database, upgrade_database
+from bookwheel_stores.streams import announce_changes, connect_redis
+from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.listening import Listener, read_events, wait_for
+from bookwheel_testing.servers import Server, answers, free_port, redis_answers, redis_command, start, wait_until
+from redis.exceptions import RedisError
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = Path(sys.executable).parent
+PASSWORD = "a wheel of open books"
+
+
+@dataclass
+class Live:
+    """Accounts, catalogue API, Redis and gateway, each of which can be killed and started again."""
+
+    folder: Path
+    ports: dict[str, int]
+    environment: dict[str, str]
+    servers: dict[str, Server] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['gateway']}"
+
+    @property
+    def redis_url(self) -> str:
+        return f"redis://127.0.0.1:{self.ports['redis']}/0"
+
+    def start(self, name: str) -> None:
+        command, ready = self._program(name)
+        environment = {**self.environment, "BOOKWHEEL_PORT": str(self.ports.get(name, 0))}
+        self.servers[name] = start(command, log=self.folder / f"{name}.log", environment=environment)
+        wait_until(ready, seconds=120, what=f"{name} ready (see {self.folder / name}.log)")
+
+    def _program(self, name: str) -> tuple[list[str], Callable[[], bool]]:
+        url = f"http://127.0.0.1:{self.ports[name]}"
+        if name == "redis":
+            return [*redis_command(self.ports["redis"], self.folder)], lambda: redis_answers(self.redis_url)
+        if name == "gateway":
+            command = ["nginx", "-e", "stderr", "-c", str(self.folder / "nginx" / "nginx.conf")]
+            return command, lambda: answers(f"{url}/livez")
+        return [str(SCRIPTS / f"bookwheel-{name}"), "serve"], lambda: answers(f"{url}/livez")
+
+    def kill(self, name: str) -> None:
+        self.servers.pop(name).kill()
+
+    def login(self) -> dict[str, str]:
+        body = {"email": "reader@example.com", "password": PASSWORD}
+        httpx.post(f"{self.url}/api/v1/auth/register", json=body, timeout=30)
+        answer = httpx.post(f"{self.url}/api/v1/auth/login", json=body, timeout=30)
+        return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+
+    def announce(self, sequence: int) -> None:
+        try:
+            with connect_redis(self.redis_url, timeout=1) as redis:
+                announce_changes(redis, sequence)
+        except RedisError:
+            pass  # what is announced to nobody is found a second later
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    folder = tmp_path_factory.mktemp("live")
+    ports = {name: free_port() for name in ("redis", "accounts", "catalog", "gateway", "routes")}
+    environment = {
+        "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin",
+        "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder}/bookwheel.sqlite",
+        "BOOKWHEEL_SEARCH_URL": f"tantivy://{folder}/index",
+        "BOOKWHEEL_REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
+        "BOOKWHEEL_JWKS_URL": f"http://127.0.0.1:{ports['accounts']}/.well-known/jwks.json",
+        "BOOKWHEEL_SIGNING_KEY_FILE": str(folder / "keys" / "signing.pem"),
+        "BOOKWHEEL_CATALOG_URL": f"http://127.0.0.1:{ports['catalog']}",
+        "BOOKWHEEL_VERIFY_CACHE_SECONDS": "1",
+        "BOOKWHEEL_STREAM_SECONDS": "4",
+    }
+    for arguments in (["keygen", environment["BOOKWHEEL_SIGNING_KEY_FILE"]], ["migrate"]):
+        command = [str(SCRIPTS / "bookwheel-accounts"), *arguments]
+        subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True)
+    values = {
+        "ROUTES_LISTEN": f"127.0.0.1:{ports['routes']}",
+        "ACCOUNTS_ADDRESS": f"127.0.0.1:{ports['accounts']}",
+        "CATALOG_ADDRESS": f"127.0.0.1:{ports['catalog']}",
+        "GATEWAY_ACCESS_LOG": str(folder / "access.log"),
+        "GATEWAY_WORKERS": "1",
+        "SERVICE_TIMEOUT": "3",
+    }
+    render = [sys.executable, str(ROOT / "gateway" / "render.py"), str(folder / "nginx")]
+    render += [
+        "--port-base",
+        str(ports["gateway"]),
+        "--run-dir",
+        str(folder),
+        *(f"BOOKWHEEL_{name}={value}" for name, value in values.items()),
+    ]
+    subprocess.run(render, check=True, capture_output=True)
+    engine = connect_database(environment["BOOKWHEEL_DATABASE_URL"])
+    upgrade_database(engine)
+    engine.dispose()
+    live = Live(folder, ports, environment)
+    try:
+        for name in ("redis", "accounts", "catalog", "gateway"):
+            live.start(name)
+        yield live
+    finally:
+        for server in live.servers.values():
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def feed(live: Live) -> Iterator[FeedWriter]:
+    engine = connect_database(live.environment["BOOKWHEEL_DATABASE_URL"])
+    yield FeedWriter(engine)
+    engine.dispose()
+
+
+def head_of(live: Live, headers: dict[str, str]) -> int:
+    answer = httpx.get(f"{live.url}/api/v1/changes?after=latest", headers=headers, timeout=30)
+    return int(answer.raise_for_status().json()["next"])
+
+
+def test_events_pass_the_gateway_as_they_come(live: Live, feed: FeedWriter) -> None:
+    """Longer than the gateway lets another request take, and without being held back in its buffers."""
+    headers = live.login()
+    place = head_of(live, headers)
+    url = f"{live.url}/api/v1/changes/stream?after={place}"
+    with httpx.stream("GET", url, headers=headers, timeout=20) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        events = read_events(answer.iter_lines())
+        assert next(events).id == str(place)
+        for number in range(3):
+            written_at = time.monotonic()
+            live.announce(feed.add(f"passing-{number}"))
+            assert next(events).id == str(place + number + 1)
+            assert time.monotonic() - written_at < 3
+            time.sleep(0.4)
+
+
+@pytest.mark.parametrize("victim", ["catalog", "redis", "gateway", "accounts"])
+def test_kills_in_mid_stream_lose_and_double_nothing(victim: str, live: Live, feed: FeedWriter) -> None:
+    chance = random.Random(victim)
+    headers = live.login()
+    start_at = head_of(live, headers)
+    head = start_at
+    with Listener(f"{live.url}/api/v1/changes/stream?after={start_at}", headers) as listener:
+        for kill in range(2):
+            for number in range(chance.randrange(5, 15)):
+                head = feed.add(*(f"{victim}-{kill}-{number}-{more}" for more in range(chance.randrange(1, 8))))
+                live.announce(head)
+                time.sleep(chance.uniform(0, 0.05))
+            live.kill(victim)
+            for number in range(5):
+                head = feed.add(f"{victim}-{kill}-away-{number}")
+                live.announce(head)
+                time.sleep(0.05)
+            live.start(victim)
+        head = feed.add(f"{victim}-last")
+        live.announce(head)
+        wait_for(listener, head, seconds=90)
+    assert listener.sequences == list(range(start_at + 1, head + 1))
+    if victim in {"catalog", "gateway"}:
+        assert listener.connections >= 3
+
+
+def test_a_stream_ends_soon_after_its_login(live: Live, feed: FeedWriter) -> None:
+    """Its time is up after 4 s here; who comes again without a living login is refused."""
+    headers = live.login()
+    with Listener(f"{live.url}/api/v1/changes/stream?after=latest", headers) as listener:
+        wait_until(lambda: listener.connections > 0, seconds=30, what="the stream")
+        assert httpx.post(f"{live.url}/api/v1/auth/logout", headers=headers, timeout=30).is_success
+        wait_until(lambda: "HTTPStatusError" in listener.failures, seconds=30, what="the refusal")
+        heard = len(listener.heard)
+        live.announce(feed.add("after-the-logout"))
+        time.sleep(2.5)
+        assert len(listener.heard) == heard
