@@ -1,6 +1,10 @@
-"""Ingest and projection: beside one task per item, beside a bare loop, and as the catalogue grows."""
+"""Ingest and projection: beside one task per item, beside a bare loop, and as the catalogue grows.
+
+`python -m benchmarks.bench_ingest` measures all three, with `tasks`, `bare` or `growth` behind it some.
+"""
 
 import shutil
+import sys
 import tempfile
 from contextlib import ExitStack
 from itertools import count
@@ -33,7 +37,25 @@ class Growing:
         return rate
 
 
-def beside_others(folder: Path) -> list[Result]:
+def beside_tasks(folder: Path) -> Result:
+    rounds = count()
+    with ExitStack() as stack:
+        processor = Processor(folder / "ours", stack.enter_context(redis_server(folder / "redis")))
+        stack.enter_context(processor.at_work())
+        ours = Growing(processor)
+        one_by_one = OneByOne(folder / "one-by-one", stack.enter_context(redis_server(folder / "redis-one-by-one")))
+        stack.enter_context(one_by_one.at_work())
+        return compare(
+            "ingest and projection, or a task per item",
+            ours=lambda: ours.add(ITEMS),
+            floor=lambda: one_by_one.take_in(scraped_books(next(rounds) * ITEMS_ONE_BY_ONE, ITEMS_ONE_BY_ONE)),
+            bound=20,
+            unit="items/s",
+            rounds=3,
+        )
+
+
+def beside_bare_loop(folder: Path) -> Result:
     settings = ProcessorSettings()
     rounds = count()
     with ExitStack() as stack:
@@ -43,8 +65,6 @@ def beside_others(folder: Path) -> list[Result]:
             ours.add(ITEMS)
         written = written_by(processor.folder / "bookwheel.sqlite")
         stack.enter_context(processor.at_work())
-        one_by_one = OneByOne(folder / "one-by-one", stack.enter_context(redis_server(folder / "redis-one-by-one")))
-        stack.enter_context(one_by_one.at_work())
 
         def in_bare_loop() -> float:
             again = folder / f"bare-{next(rounds)}"
@@ -55,25 +75,13 @@ def beside_others(folder: Path) -> list[Result]:
             finally:
                 shutil.rmtree(again)
 
-        def added_one_by_one() -> float:
-            return one_by_one.take_in(scraped_books(next(rounds) * ITEMS_ONE_BY_ONE, ITEMS_ONE_BY_ONE))
-
-        bare = compare(
+        return compare(
             "ingest and projection, or a bare loop",
             ours=lambda: ours.add(ITEMS),
             floor=in_bare_loop,
             bound=0.5,
             unit="items/s",
         )
-        tasks = compare(
-            "ingest and projection, or a task per item",
-            ours=lambda: ours.add(ITEMS),
-            floor=added_one_by_one,
-            bound=20,
-            unit="items/s",
-            rounds=3,
-        )
-        return [tasks, bare]
 
 
 def growth(folder: Path) -> Result:
@@ -108,6 +116,9 @@ def growth(folder: Path) -> Result:
         )
 
 
+CLAIMS = {"tasks": beside_tasks, "bare": beside_bare_loop, "growth": growth}
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
-        save([*beside_others(Path(name)), growth(Path(name))])
+    for wanted in sys.argv[1:] or CLAIMS:
+        with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
+            save([CLAIMS[wanted](Path(name))])
