@@ -8,7 +8,8 @@ from pathlib import Path
 
 import tantivy
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
-from bookwheel_stores.search.tantivy_schema import build_document, build_schema, index_folder, register_tokenizer
+from bookwheel_stores.search.tantivy_documents import document_fields
+from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
 
 TABLES = ("book", "offer", "observation", "change", "receipt")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536", "wal_autocheckpoint=4000")
@@ -22,7 +23,7 @@ class Written:
 
     runs: list[tuple[object, ...]]
     rows: dict[str, list[tuple[object, ...]]]
-    documents: list[dict[str, list[object]]]
+    documents: list[dict[str, object]]
 
 
 def written_by(records: Path) -> Written:
@@ -35,7 +36,7 @@ def written_by(records: Path) -> Written:
         runs = connection.execute("SELECT * FROM crawl_run").fetchall()
     if {len(found) for found in rows.values()} != {len(books)}:
         raise ValueError("the tables differ in length")
-    return Written(runs, rows, [build_document(book).to_dict() for book in books])
+    return Written(runs, rows, [{**document_fields(book), "body": book.content} for book in books])
 
 
 def written_again(written: Written, folder: Path, *, transaction: int, commit: int) -> float:

@@ -1,16 +1,17 @@
 """What a person types, and what the index makes of it."""
 
+import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from bookwheel_contracts import Book
 from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
-from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_words
+from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_text, folded_words
 from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.books import state_of
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -78,6 +79,26 @@ def test_folding_leaves_plain_words(text: str, words: list[str]) -> None:
 def test_folding_what_is_folded_changes_nothing(text: str) -> None:
     words = folded_words(text)
     assert folded_words(" ".join(words)) == words
+
+
+_pieces = st.sampled_from(["don't", "'", "_", "x" * MAX_WORD_LENGTH, "\u2019s", "É", "\u0301", "\ufb01", "가", "-"])
+_texts = st.lists(_pieces | st.text(st.characters(max_codepoint=0x2FFF), max_size=3)).map("".join)
+
+
+@given(_texts)
+def test_folding_keeps_all_letters_and_digits_without_their_case_and_marks(text: str) -> None:
+    """Held against the definition, character by character; letters that only we make plain are left out."""
+    assume(not set("øłđħŧæœþð\u0131ĸ") & set(unicodedata.normalize("NFKD", text).casefold()))
+    bare = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(character for character in bare if unicodedata.category(character) != "Mn")
+    kept = [character for character in unicodedata.normalize("NFC", bare) if character.isalnum()]
+    assert "".join(folded_words(text)) == "".join(kept)
+    assert all(0 < len(word) <= MAX_WORD_LENGTH for word in folded_words(text))
+
+
+@given(_texts | st.text(st.characters(codec="ascii")))
+def test_a_text_folded_for_the_index_has_the_same_words(text: str) -> None:
+    assert [word for word in folded_text(text).split(" ") if word] == folded_words(text)
 
 
 @given(st.text(max_size=60))

@@ -9,7 +9,8 @@ import tantivy
 from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.index_writer import IndexBusy
-from bookwheel_stores.search.tantivy_schema import build_document, build_schema, index_folder, register_tokenizer
+from bookwheel_stores.search.tantivy_documents import document_json
+from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
 
 _HEAP_BYTES = 64_000_000
 
@@ -48,7 +49,7 @@ class TantivyIndexWriter:
                 if book.removed or book.number in indexed:
                     writer.delete_documents_by_term("id", book.book_id)
                 if not book.removed:
-                    writer.add_document(build_document(book))
+                    writer.add_json(document_json(book))
         except BaseException:
             writer.rollback()
             raise
