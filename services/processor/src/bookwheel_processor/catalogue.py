@@ -1,7 +1,7 @@
 """Takes offers into the catalogue: what they change of offers, books, observations and the feed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -128,13 +128,15 @@ def _updates(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[_BookUpda
 
 def _revise(update: _BookUpdate, others: Sequence[Row]) -> tuple[Row | None, Row | None]:
     """The book's row and its change; (None, None) where nothing that a book shows is different."""
-    replaced = {one.key for one in update.takes + update.loses}
-    kept = [row for row in others if (row["source"], row["source_key"]) not in replaced]
+    kept: Sequence[Row] = others
+    if others:
+        replaced = {one.key for one in update.takes + update.loses}
+        kept = [row for row in others if (row["source"], row["source_key"]) not in replaced]
     offers = [one.accepted.offer for one in update.takes] + [rows.offer_of(row, update.book_id) for row in kept]
     if not offers:
         return _remove(update, others)
     columns = rows.book_columns(merge(offers))
-    shown = [one.shown for one in update.takes] + kept
+    shown = [*(one.shown for one in update.takes), *kept]
     if update.known is not None:
         return _revise_known(update, update.known, columns, shown)
     moment = _latest(update).seen_at
@@ -175,16 +177,18 @@ def _shows_otherwise(taken: _Taken, book_number: int) -> bool:
 
 
 def _latest(update: _BookUpdate) -> Sighting:
+    if len(update.takes) == 1 and not update.loses:
+        return update.takes[0].accepted.sighting
     return max(one.accepted.sighting for one in update.takes + update.loses)
 
 
-def _change(update: _BookUpdate, kind: ChangeKind, fields: Iterable[str], book: Row, offers: Sequence[Row]) -> Row:
+def _change(update: _BookUpdate, kind: ChangeKind, fields: Collection[str], book: Row, offers: Sequence[Row]) -> Row:
     """`book` and `offers` are all that its content is made of."""
     return {
         "book_id": update.book_id,
         "revision": book["revision"],
         "kind": kind.value,
-        "fields": orjson.dumps(sorted(fields)).decode(),
+        "fields": orjson.dumps(sorted(fields)).decode() if fields else "[]",
         "changed_at": book["last_changed"],
         "run_id": _latest(update).run_id,
         "content": book_content(book, offers),

@@ -2,15 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bookwheel_contracts import Money
 
 from bookwheel_processor.offers import CleanOffer
 
 
-@dataclass(frozen=True, slots=True)
-class MergedBook:
+class MergedBook(NamedTuple):
     """A book's content, as `bookwheel_contracts.Book` describes it."""
 
     title: str

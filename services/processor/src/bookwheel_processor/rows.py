@@ -1,6 +1,5 @@
 """Between cleaned offers, merged books and the rows of the records."""
 
-import dataclasses
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
@@ -15,7 +14,7 @@ from bookwheel_processor.offers import BookFacts, CleanOffer
 _OFFER_VISIBLE = ("url", "price", "currency", "stock", "in_stock")
 """What a book shows of its offers."""
 _OBSERVED = ("price", "currency", "stock", "in_stock")
-BOOK_COLUMNS = (*(one.name for one in dataclasses.fields(MergedBook)), "currency")
+BOOK_COLUMNS = (*MergedBook._fields, "currency")
 """A book's content, without its identity and history."""
 _FIELDS = {"currency": "price"}  # columns that are no field of a book by themselves
 
@@ -50,9 +49,8 @@ def offer_of(row: Mapping[str, Any], book_id: str) -> CleanOffer:
 
 
 def shown_offer(offer: CleanOffer, columns: Mapping[str, Any], first_seen: int) -> dict[str, Any]:
-    """The columns of an offer's row that its book shows."""
-    shown = {name: columns[name] for name in _OFFER_VISIBLE}
-    return {"source": offer.source, "source_key": offer.source_key, "first_seen": first_seen} | shown
+    """The columns of an offer's row that its book shows, among others."""
+    return {**columns, "source": offer.source, "source_key": offer.source_key, "first_seen": first_seen}
 
 
 def book_columns(merged: MergedBook) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from bookwheel_contracts import Money
 
 PRICE_DIGITS = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 # ISO 4217: currencies whose smallest unit is not a hundredth.
 _MINOR_DIGITS = dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX"), 0)
 _MINOR_DIGITS |= dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0)
@@ -16,7 +15,8 @@ _MINOR_DIGITS |= dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 
 
 def to_millis(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MILLISECOND
+    since = moment - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 @lru_cache(maxsize=4096)
@@ -24,6 +24,7 @@ def from_millis(millis: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=millis)
 
 
+@lru_cache(maxsize=4096)
 def to_units(amount: Decimal) -> int:
     """Ten-thousandths. Exact: Money has at most four decimal places."""
     return int(amount.scaleb(PRICE_DIGITS))

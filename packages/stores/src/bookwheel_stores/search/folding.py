@@ -37,9 +37,9 @@ def folded_words(text: str) -> list[str]:
         return _WORD.findall(plain) if _has_long_word(plain) else plain.split()
     bare = unicodedata.normalize("NFKD", text).casefold()
     for character in set(bare):  # a few dozen: fewer than there are places in the text
-        plain = "" if unicodedata.category(character) == "Mn" else _PLAIN.get(character)
-        if plain is not None:
-            bare = bare.replace(character, plain)
+        letters = "" if unicodedata.category(character) == "Mn" else _PLAIN.get(character)
+        if letters is not None:
+            bare = bare.replace(character, letters)
     return _WORD.findall(_APOSTROPHE.sub("", unicodedata.normalize("NFC", bare)))
 
 

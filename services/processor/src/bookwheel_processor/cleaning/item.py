@@ -13,7 +13,7 @@ from bookwheel_processor.cleaning.isbn import clean_isbn
 from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
 from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
 from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
-from bookwheel_processor.offers import BookFacts, CleanOffer
+from bookwheel_processor.offers import CleanOffer
 
 T = TypeVar("T")
 
@@ -55,15 +55,17 @@ def clean_item(item: RawItem) -> CleanOffer:
     facts = _facts(payload, item.url, faults)
     faults.raise_any()
     try:
-        return CleanOffer(
-            source=item.source,
-            source_key=key,
-            book_id=identity.book_id(item.source, key or "", facts["isbn13"]),
-            url=url,
-            price=price,
-            stock=stock[0] if stock else None,
-            in_stock=bool(stock and stock[1]),
-            facts=BookFacts(**facts),
+        return CleanOffer.model_validate(
+            {
+                "source": item.source,
+                "source_key": key,
+                "book_id": identity.book_id(item.source, key or "", facts["isbn13"]),
+                "url": url,
+                "price": price,
+                "stock": stock[0] if stock else None,
+                "in_stock": bool(stock and stock[1]),
+                "facts": facts,
+            }
         )
     except ValidationError as error:
         raise Rejected(tuple(map(_reason, error.errors(include_url=False, include_context=False)))) from None

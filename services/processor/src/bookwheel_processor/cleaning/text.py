@@ -12,6 +12,7 @@ from bookwheel_processor.cleaning.faults import Unclean, shown
 # C0 and C1 controls that are no white space, lone surrogates, and what reverses or hides text: PostgreSQL refuses the
 # first, UTF-8 the second, and the third lets a title show as something else than it is.
 _UNFIT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,2000}>|<!--.{0,10000}?-->", re.DOTALL)
 
 
@@ -42,6 +43,8 @@ def _one_line(text: str) -> str:
         text = html.unescape(text)
     if not text.isascii():
         text = unicodedata.normalize("NFC", _UNFIT.sub("", text))
-    elif not text.isprintable():
+    elif text.encode().translate(None, _PRINTABLE):
         text = _UNFIT.sub("", text)
+    elif "  " not in text:  # most are: nothing to do but at the ends
+        return text.strip()
     return " ".join(text.split())
