@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,18 +13,6 @@ from bookwheel_stores.records.schema import RECORDS
 from bookwheel_stores.records.tables import metadata, observation, projection
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'some' / 'folder' / 'bookwheel.sqlite'}"
-
-
-@pytest.fixture
-def engine(url: str) -> Engine:
-    engine = connect_database(url)
-    upgrade_database(engine)
-    return engine
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(engine: Engine) -> None:
@@ -42,8 +29,8 @@ def test_the_newest_revision_is_the_one_that_the_code_expects() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == RECORDS.head
 
 
-def test_an_upgrade_again_changes_nothing(url: str) -> None:
-    engine = connect_database(url)
+def test_an_upgrade_again_changes_nothing(records_url: str) -> None:
+    engine = connect_database(records_url)
     assert not is_current(engine)
     upgrade_database(engine)
     upgrade_database(engine)
@@ -51,8 +38,8 @@ def test_an_upgrade_again_changes_nothing(url: str) -> None:
     engine.dispose()
 
 
-def test_several_processes_may_upgrade_at_once(url: str) -> None:
-    engines = [connect_database(url) for _ in range(3)]
+def test_several_processes_may_upgrade_at_once(records_url: str) -> None:
+    engines = [connect_database(records_url) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade_database, engines))
     assert is_current(engines[0])
@@ -61,11 +48,11 @@ def test_several_processes_may_upgrade_at_once(url: str) -> None:
 
 
 def test_writers_queue_up_even_when_they_read_first(engine: Engine) -> None:
-    """With deferred transactions one of them would fail: its snapshot is old when it comes to write."""
+    """With deferred transactions one of SQLite's would fail: its snapshot is old when it comes to write."""
 
     def increment(_: int) -> None:
         with engine.begin() as connection:
-            found = connection.scalar(select(projection.c.sequence).where(projection.c.name == "n"))
+            found = connection.scalar(select(projection.c.sequence).where(projection.c.name == "n").with_for_update())
             connection.execute(projection.update().values(sequence=(found or 0) + 1))
 
     with engine.begin() as connection:

@@ -1,9 +1,7 @@
 """What the records show of books, changes, prices, runs and predictions."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,6 @@ from bookwheel_stores.records import (
     ChangeFeed,
     PredictionStore,
     RunStore,
-    connect_database,
-    upgrade_database,
 )
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.run_ledger import RunLedger
@@ -24,14 +20,6 @@ from sqlalchemy import Engine
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = connect_database(f"sqlite:///{tmp_path / 'bookwheel.sqlite'}")
-    upgrade_database(engine)
-    yield engine
-    engine.dispose()
 
 
 def add_book(

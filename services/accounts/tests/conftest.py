@@ -61,9 +61,9 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, signing_key: Path) -> AccountsSettings:
+def settings(records_url: str, signing_key: Path) -> AccountsSettings:
     return AccountsSettings(
-        database_url=f"sqlite:///{tmp_path}/bookwheel.sqlite",
+        database_url=records_url,
         signing_key_file=signing_key,
         catalog_url="http://127.0.0.1:9",
         ml_url="http://127.0.0.1:9",

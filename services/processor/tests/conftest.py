@@ -1,17 +1,12 @@
 """Items as a scraper would publish them, and records to take them into."""
 
-import shutil
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState
-from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import StreamEntry
-from sqlalchemy import Engine
 
 START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -75,31 +70,3 @@ class Scraped:
 @pytest.fixture
 def scraped() -> Scraped:
     return Scraped()
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = connect_database(f"sqlite:///{tmp_path / 'data' / 'bookwheel.sqlite'}")
-    upgrade_database(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="session")
-def new_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Engine]]:
-    """Makes any number of empty records, for tests that need one per example."""
-    folder = tmp_path_factory.mktemp("records")
-    template = connect_database(f"sqlite:///{folder / 'template.sqlite'}")
-    upgrade_database(template)
-    template.dispose()
-    made: list[Engine] = []
-
-    def make() -> Engine:
-        path = folder / f"{len(made)}.sqlite"
-        shutil.copy(folder / "template.sqlite", path)
-        made.append(connect_database(f"sqlite:///{path}"))
-        return made[-1]
-
-    yield make
-    for engine in made:
-        engine.dispose()

@@ -13,7 +13,8 @@ from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.records.tables import change
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.books import state_of
-from sqlalchemy import Engine, event, select
+from bookwheel_testing.records import refusing
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
 
@@ -277,15 +278,9 @@ def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped
 
 
 def test_a_batch_that_the_database_refuses_leaves_nothing_behind(engine: Engine, scraped: Any) -> None:
-    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("INSERT INTO change"):
-            raise OperationalError(statement, {}, Exception("disk full"))
-
     entries = scraped.entries(scraped.started(), scraped.item(1), scraped.item(2, title=None))
-    event.listen(engine, "before_cursor_execute", refuse)
-    with pytest.raises(OperationalError):
+    with refusing(engine, "change"), pytest.raises(OperationalError):
         Ingest(engine).take(entries)
-    event.remove(engine, "before_cursor_execute", refuse)
     assert RunStore(engine).get("run-1") is None
     assert QuarantineStore(engine).count() == 0
     assert counted(Ingest(engine).take(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}

@@ -18,9 +18,9 @@ from bookwheel_processor.slots import slot
 from bookwheel_stores.records import BookReader, ChangeFeed, PredictionStore, RunStore, upgrade_database
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.streams import StreamWriter
+from bookwheel_testing.records import refusing
 from bookwheel_testing.servers import wait_until
 from celery import Celery
-from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 
@@ -30,9 +30,9 @@ def nudges() -> list[str]:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, redis_url: str, nudges: list[str]) -> Iterator[Parts]:
+def parts(tmp_path: Path, records_url: str, redis_url: str, nudges: list[str]) -> Iterator[Parts]:
     settings = ProcessorSettings(
-        database_url=f"sqlite:///{tmp_path / 'bookwheel.sqlite'}",
+        database_url=records_url,
         search_url=f"tantivy://{tmp_path / 'index'}",
         redis_url=redis_url,
         state_dir=tmp_path,
@@ -115,16 +115,10 @@ def test_a_database_that_refuses_costs_nothing_but_time(
 ) -> None:
     monkeypatch.setattr(draining, "_FIRST_PAUSE", 0.001)
     publish(scraped.item(1), scraped.finished(scraped=1))
-
-    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith("INSERT INTO book"):
-            raise OperationalError(statement, {}, Exception("database or disk is full"))
-
-    event.listen(parts.engine, "before_cursor_execute", refuse)
-    for _ in range(8):  # more often than poison is handed out
-        with pytest.raises(OperationalError):
-            ingest_round(parts)
-    event.remove(parts.engine, "before_cursor_execute", refuse)
+    with refusing(parts.engine, "book"):
+        for _ in range(8):  # more often than poison is handed out
+            with pytest.raises(OperationalError):
+                ingest_round(parts)
     assert ingest_round(parts) == 2
     assert QuarantineStore(parts.engine).count() == 0
     run = RunStore(parts.engine).get("run-1")

@@ -50,11 +50,14 @@ class Postgres:
         return _postgres_url(self.port, database)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a new, empty database, dropped at the end with all who are connected to it."""
+    def database(self, *, template: str = "template1", options: str = "") -> Iterator[str]:
+        """The URL of a new database, dropped at the end with all who are connected to it.
+
+        Empty, or a copy of `template`; `options` are further words of CREATE DATABASE.
+        """
         name = f"test_{uuid4().hex[:12]}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {options}')
         try:
             yield self.url(name)
         finally:

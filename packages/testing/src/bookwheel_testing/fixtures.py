@@ -7,6 +7,8 @@ from redis import Redis
 
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
 
+pytest_plugins = ("bookwheel_testing.records",)
+
 
 @pytest.fixture(scope="session")
 def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

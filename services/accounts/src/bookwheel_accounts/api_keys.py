@@ -33,6 +33,8 @@ class ApiKeyStore:
         key = ApiKey(new_identifier("key"), name, scopes, int(time.time()), expires_at)
         secret = new_secret(API_KEY_PREFIX)
         with self._engine.begin() as connection:
+            # One after another, or two requests at once would both find room for the last one.
+            connection.execute(select(account.c.user_id).where(account.c.user_id == user_id).with_for_update())
             held = connection.execute(
                 select(func.count())
                 .select_from(api_key)

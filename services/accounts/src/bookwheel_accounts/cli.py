@@ -8,7 +8,8 @@ from pathlib import Path
 from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import connect_database
+from bookwheel_stores.records import connect_database, wait_for_database
+from sqlalchemy import Engine
 
 from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.identity import parse_scopes
@@ -52,6 +53,12 @@ def _serve(settings: AccountsSettings) -> None:
     )
 
 
+def _database(settings: AccountsSettings) -> Engine:
+    engine = connect_database(settings.database_url)
+    wait_for_database(engine)
+    return engine
+
+
 def _create_user(settings: AccountsSettings, arguments: argparse.Namespace) -> None:
     source: Path | None = arguments.password_file
     password = (source.read_text() if source else sys.stdin.readline()).rstrip("\r\n")
@@ -60,7 +67,7 @@ def _create_user(settings: AccountsSettings, arguments: argparse.Namespace) -> N
     hasher = PasswordHasher(workers=1)
     hashed = asyncio.run(hasher.hash(password))
     hasher.close()
-    user, made = UserStore(connect_database(settings.database_url)).put(email, hashed, arguments.scopes)
+    user, made = UserStore(_database(settings)).put(email, hashed, arguments.scopes)
     print(f"{'created' if made else 'updated'} {user.email} {user.user_id}")
 
 
@@ -79,7 +86,7 @@ def main() -> None:
             case "create-user":
                 _create_user(settings, arguments)
             case "disable-user":
-                if not UserStore(connect_database(settings.database_url)).disable(normalize_email(arguments.email)):
+                if not UserStore(_database(settings)).disable(normalize_email(arguments.email)):
                     raise SystemExit(f"there is no user {arguments.email}")
     except (KeyFileError, BookwheelError, FileExistsError) as error:
         raise SystemExit(f"bookwheel-accounts: {error}") from error

@@ -25,7 +25,10 @@ class SessionStore:
         now = int(time.time())
         identity = Identity(user_id, scopes, session_id=new_identifier("ses"))
         with self._engine.begin() as connection:
-            connection.execute(delete(login_session).where(login_session.c.expires_at < now))
+            # Those that another login sweeps out right now are left to it: two would wait for each other.
+            over = select(login_session.c.session_id).where(login_session.c.expires_at < now)
+            swept = over.with_for_update(skip_locked=True)
+            connection.execute(delete(login_session).where(login_session.c.session_id.in_(swept)))
             connection.execute(
                 insert(login_session).values(
                     session_id=identity.session_id,

@@ -1,7 +1,7 @@
 """Takes offers into the catalogue: what they change of offers, books, observations and the feed."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
@@ -51,8 +51,11 @@ class _BookUpdate:
 def take_in(writer: CatalogueWriter, accepted: Sequence[Accepted]) -> tuple[list[Verdict], int]:
     """The verdict on each item, in their order, and the feed's sequence after them: 0 where no book changed."""
     verdicts: dict[int, Verdict] = {}
-    last_change = 0
-    for wave in _waves(accepted):
+    changes: list[Row] = []
+    waves = _waves(accepted)
+    if waves:
+        writer.enter(alone=len(waves) > 1)
+    for wave in waves:
         keys = {(accepted[at].offer.source, accepted[at].offer.source_key): at for at in wave}
         known = writer.offers(keys)
         taken: dict[Verdict, list[_Taken]] = defaultdict(list)
@@ -62,11 +65,11 @@ def take_in(writer: CatalogueWriter, accepted: Sequence[Accepted]) -> tuple[list
             verdicts[at] = verdict
             taken[verdict].append(_Taken(one, known.get(key)))
         _touch(writer, taken[Verdict.UNCHANGED])
-        last_change = max(last_change, _apply(writer, taken[Verdict.ADDED] + taken[Verdict.MODIFIED]))
-    return [verdicts[at] for at in range(len(accepted))], last_change
+        changes += _apply(writer, taken[Verdict.ADDED] + taken[Verdict.MODIFIED])
+    return [verdicts[at] for at in range(len(accepted))], writer.add_changes(changes)
 
 
-def _waves(accepted: Sequence[Accepted]) -> Iterator[list[int]]:
+def _waves(accepted: Sequence[Accepted]) -> list[list[int]]:
     """Positions, parted so that no offer comes twice in a wave: each wave is then one set of statements."""
     waves: list[list[int]] = []
     seen: dict[OfferKey, int] = defaultdict(int)
@@ -77,16 +80,17 @@ def _waves(accepted: Sequence[Accepted]) -> Iterator[list[int]]:
         if wave == len(waves):
             waves.append([])
         waves[wave].append(at)
-    yield from waves
+    return waves
 
 
 def _touch(writer: CatalogueWriter, unchanged: Sequence[_Taken]) -> None:
     writer.update_offers([{"number": one.known["number"], **one.sighting_columns} for one in unchanged if one.known])
 
 
-def _apply(writer: CatalogueWriter, taken: Sequence[_Taken]) -> int:
+def _apply(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[Row]:
+    """Changes offers and books; returns what the feed is to tell of it."""
     if not taken:
-        return 0
+        return []
     updates = _updates(writer, taken)
     siblings = writer.offers_of([update.known["number"] for update in updates if update.known])
     changes: list[Row] = []
@@ -106,7 +110,7 @@ def _apply(writer: CatalogueWriter, taken: Sequence[_Taken]) -> int:
     _write_offers(writer, taken, numbers)
     for change in changes:
         change["book_number"] = numbers[change.pop("book_id")]
-    return writer.add_changes(changes) if changes else 0
+    return changes
 
 
 def _updates(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[_BookUpdate]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import connect_database, is_current, upgrade_database
+from bookwheel_stores.records import connect_database, is_current, upgrade_database, wait_for_database
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.search import IndexBusy
 from celery import Celery
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "migrate":
         upgrade_database(engine)
         return 0
+    if options.command != "health":
+        wait_for_database(engine)
     if options.command != "health" and not is_current(engine):
         print("the database is not in its current form: run `bookwheel-processor migrate`", file=sys.stderr)
         return 3

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bookwheel_contracts import RunFinished, RunStarted, Verdict
+from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import NewlyQuarantined, QuarantineWriter
 from bookwheel_stores.records.run_ledger import RunLedger
@@ -44,8 +45,8 @@ class Ingest:
     def take(self, entries: Sequence[StreamEntry]) -> IngestResult:
         """Idempotent. Raises SQLAlchemy's errors for whatever the database refuses: then nothing was changed."""
         deliveries = [read_entry(entry) for entry in entries]  # before the transaction: the write lock is held briefly
-        with self._engine.begin() as connection:
-            return _Batch(connection, deliveries, to_millis(self._clock())).apply()
+        now = to_millis(self._clock())
+        return in_transaction(self._engine, lambda connection: _Batch(connection, deliveries, now).apply())
 
 
 class _Batch:
@@ -69,7 +70,8 @@ class _Batch:
         for refusal in refused:
             if refusal.run_id is not None:
                 by_run[refusal.run_id][Verdict.QUARANTINED] += 1
-        for run_id, counts in sorted(by_run.items()):
+        self._ledger.hold(self._runs.values())
+        for run_id, counts in by_run.items():
             self._ledger.account(self._runs[run_id], counts, last_change=last_change, now=self._now)
         self._take_events()
         self._ledger.settle(self._runs.values())
@@ -86,7 +88,7 @@ class _Batch:
         for run_id, number in firsts:
             numbers[run_id].append(number)
         unseen = {run_id: self._ledger.unseen(self._runs[run_id], found) for run_id, found in numbers.items()}
-        for run_id, found in unseen.items():
+        for run_id, found in sorted(unseen.items()):
             self._ledger.sign(self._runs[run_id], sorted(found))
         fresh = {id(one) for (run_id, number), one in firsts.items() if number in unseen[run_id]}
         return [one for one in items if id(one) in fresh or _item_of(one) == (None, None)]

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bookwheel_contracts import Verdict
+from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import Quarantined, QuarantineStore, QuarantineWriter
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.catalogue import take_in
 from bookwheel_processor.deliveries import Accepted, Refused, read_body
@@ -64,10 +65,13 @@ class Replay:
                     QuarantineWriter(connection).still_rejected(item.number, delivery.reasons)
             return None
         now = to_millis(self._clock())
-        with self._engine.begin() as connection:
+
+        def take(connection: Connection) -> Verdict | None:
             if not QuarantineWriter(connection).take(item.number, now=now):
                 return None
             return _take(RunLedger(connection), CatalogueWriter(connection), item, delivery, now)
+
+        return in_transaction(self._engine, take)
 
 
 def _take(ledger: RunLedger, catalogue: CatalogueWriter, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
@@ -82,6 +86,7 @@ def _take(ledger: RunLedger, catalogue: CatalogueWriter, item: Quarantined, acce
         moved[Verdict.QUARANTINED] -= 1
     [verdict], last_change = take_in(catalogue, [accepted])
     moved[verdict] += 1
+    ledger.hold([run])
     ledger.account(run, moved, last_change=last_change, now=now)
     ledger.settle([run])
     return verdict

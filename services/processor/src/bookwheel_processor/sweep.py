@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,12 @@ def sweep_runs(engine: Engine, *, now: datetime, settle_after: float, receipt_da
 
     A Redis that lost its last second in a power cut has lost items that the scraper knows it had published.
     """
-    with engine.begin() as connection:
+
+    def sweep(connection: Connection) -> SweepResult:
         ledger = RunLedger(connection)
         before = to_millis(now - timedelta(seconds=settle_after))
         settled = ledger.close_lost(before=before) if idle else 0
         receipts = ledger.forget_receipts(before=to_millis(now - timedelta(days=receipt_days)))
-    return SweepResult(settled, receipts)
+        return SweepResult(settled, receipts)
+
+    return in_transaction(engine, sweep)

@@ -2,7 +2,14 @@
 
 from bookwheel_stores.records.book_reader import BookReader
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION, ChangeFeed
-from bookwheel_stores.records.database import connect_database, read_only, reading
+from bookwheel_stores.records.database import (
+    connect_database,
+    in_transaction,
+    read_only,
+    reading,
+    takes_many_writers,
+    wait_for_database,
+)
 from bookwheel_stores.records.feed_entries import FeedEntry, FeedReader
 from bookwheel_stores.records.prediction_store import PredictionStore
 from bookwheel_stores.records.price_trend import Interval, PricePoint
@@ -21,8 +28,11 @@ __all__ = [
     "RunStore",
     "Schema",
     "connect_database",
+    "in_transaction",
     "is_current",
     "read_only",
     "reading",
+    "takes_many_writers",
     "upgrade_database",
+    "wait_for_database",
 ]

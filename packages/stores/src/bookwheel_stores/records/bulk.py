@@ -1,28 +1,42 @@
-"""Inserts many rows at the driver's own speed.
+"""Writes whole batches of rows, as the engine takes them fastest: see `engine_ways.EngineWays`."""
 
-SQLAlchemy's executemany spends some 15 µs a row on preparing parameters that are ready as they are: as much as SQLite
-takes to insert them. So the statement is compiled by SQLAlchemy once, and the driver gets the rows directly.
-"""
-
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from operator import itemgetter
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, insert
+from sqlalchemy import Column, ColumnElement, Connection, Table
+
+from bookwheel_stores.records.engine_ways import Row, ways_of
 
 
-def insert_rows(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """All rows have the same columns, with values as the driver takes them; columns' defaults do not apply."""
     if rows:
-        statement, arranged = _compiled(connection.dialect, table, tuple(rows[0]))
-        connection.exec_driver_sql(statement, [arranged(row) for row in rows])
+        ways_of(connection.dialect.name).insert_rows(connection, table, rows)
 
 
-@lru_cache(maxsize=256)
-def _compiled(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> tuple[str, Callable[[dict[str, Any]], Any]]:
-    compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
-    if not dialect.positional:
-        return str(compiled), dict
-    places = list(compiled.positiontup or ())
-    return str(compiled), itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+def insert_numbered(connection: Connection, number: Column[Any], rows: Sequence[Row]) -> list[int]:
+    """Inserts rows without a `number`; returns the numbers that they get, in the rows' order."""
+    if not rows:
+        return []
+    numbers = list(ways_of(connection.dialect.name).reserve(connection, number, len(rows)))
+    numbered = [row | {number.name: given} for row, given in zip(rows, numbers, strict=True)]
+    insert_rows(connection, number.table, numbered)
+    return numbers
+
+
+def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts the rows; one that is already there, by any unique key, stays as it is. The columns' defaults apply.
+
+    Where several rows go in, in the order of a unique key: two transactions that wait for each other's would be in a
+    deadlock.
+    """
+    if rows:
+        ways_of(connection.dialect.name).insert_ignoring(connection, table, rows)
+
+
+def update_rows(
+    connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
+) -> None:
+    """Each row has the column `by` that tells whom it is for, and every column to set; all rows the same columns."""
+    if rows:
+        ways_of(connection.dialect.name).update_rows(connection, rows, by=by, only=only)

@@ -1,7 +1,9 @@
 """What the processor does to books and offers, in statements over whole batches.
 
 Every method works inside the caller's transaction. Rows are plain dictionaries under the columns' names: a batch of
-them goes to the driver as it is.
+them goes to the driver as it is. What is read is locked until the transaction ends, in the order of its keys, and what
+is new is inserted in that order: so any number of writers get by without a deadlock. Two of them that insert the same
+book or offer collide, see `database.in_transaction`.
 """
 
 from collections import defaultdict
@@ -9,10 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Table, bindparam, func, select, update
+from sqlalchemy import Connection, or_, select
 
-from bookwheel_stores.records.bulk import insert_rows
-from bookwheel_stores.records.change_feed import feed_head
+from bookwheel_stores.records.bulk import insert_numbered, insert_rows, update_rows
+from bookwheel_stores.records.change_feed import feed_head, order_changes
+from bookwheel_stores.records.database import enter_catalogue
+from bookwheel_stores.records.engine_ways import ways_of
 from bookwheel_stores.records.tables import book, change, observation, offer
 
 Row = dict[str, Any]
@@ -24,98 +28,87 @@ _known_offer = [column for column in offer.c if column.name != "content"]  # lon
 
 
 class CatalogueWriter:
+    """Call `enter` first, and `add_changes` last: other writers wait for whoever has added to the feed."""
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._among = ways_of(connection.dialect.name).among
+
+    def enter(self, *, alone: bool = False) -> None:
+        """`alone` for a transaction that cannot lock what it changes in one go, in the order of the keys."""
+        enter_catalogue(self._connection, alone=alone)
 
     def offers(self, keys: Collection[OfferKey]) -> dict[OfferKey, Row]:
         """The known ones of these offers, without their content."""
         by_source: dict[str, list[str]] = defaultdict(list)
-        for source, source_key in keys:
+        for source, source_key in sorted(keys):
             by_source[source].append(source_key)
         found: dict[OfferKey, Row] = {}
         for source, source_keys in by_source.items():
             for chunk in _chunks(source_keys):
-                query = select(*_known_offer).where(offer.c.source == source, offer.c.source_key.in_(chunk))
+                wanted = (offer.c.source == source) & self._among(offer.c.source_key, chunk)
+                query = select(*_known_offer).where(wanted).order_by(offer.c.source_key).with_for_update(key_share=True)
                 for row in self._connection.execute(query).mappings():
                     found[source, row["source_key"]] = dict(row)
         return found
 
     def offers_of(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
-        """All offers of these books, with their content."""
+        """All offers of these books, with their content. Without locks: nobody changes what a book shows of an offer
+        who has not locked the book."""
         found: dict[int, list[Row]] = defaultdict(list)
         for chunk in _chunks(book_numbers):
-            for row in self._connection.execute(select(offer).where(offer.c.book_number.in_(chunk))).mappings():
+            query = select(offer).where(self._among(offer.c.book_number, chunk))
+            for row in self._connection.execute(query).mappings():
                 found[row["book_number"]].append(dict(row))
         return found
 
     def books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:
         """The known ones of the books with these ids or these numbers, removed ones included, by id."""
-        conditions = [book.c.book_id.in_(chunk) for chunk in _chunks(book_ids)]
-        conditions += [book.c.number.in_(chunk) for chunk in _chunks(book_numbers)]
-        found: dict[str, Row] = {}
-        for condition in conditions:
-            for row in self._connection.execute(select(book).where(condition)).mappings():
-                found[row["book_id"]] = dict(row)
-        return found
+        wanted = [self._among(book.c.book_id, book_ids)] if book_ids else []
+        wanted += [self._among(book.c.number, book_numbers)] if book_numbers else []
+        if not wanted:
+            return {}
+        query = select(book).where(or_(*wanted)).order_by(book.c.book_id).with_for_update(key_share=True)
+        return {row["book_id"]: dict(row) for row in self._connection.execute(query).mappings()}
 
     def add_books(self, rows: Sequence[Row]) -> dict[str, int]:
-        """Inserts books without a number; returns the numbers they got, by id."""
-        added = self._insert_numbered(book, rows, book.c.book_id)
-        return {row[0]: row[1] for row in added}
+        """Inserts books without a number, in the order of their ids; returns the numbers they got, by id."""
+        ordered = sorted(rows, key=lambda row: row["book_id"])
+        numbers = insert_numbered(self._connection, book.c.number, ordered)
+        return {row["book_id"]: number for row, number in zip(ordered, numbers, strict=True)}
 
     def update_books(self, rows: Sequence[Row]) -> None:
         """Each row has the book's `number` and every column to set; all rows the same columns."""
-        self._update(book, rows)
+        update_rows(self._connection, rows, by=book.c.number)
 
     def add_offers(self, rows: Sequence[Row]) -> dict[OfferKey, int]:
-        """Inserts offers without a number; returns the numbers they got."""
-        added = self._insert_numbered(offer, rows, offer.c.source, offer.c.source_key)
-        return {(source, source_key): number for source, source_key, number in added}
+        """Inserts offers without a number, in the order of their keys; returns the numbers they got."""
+        ordered = sorted(rows, key=lambda row: (row["source"], row["source_key"]))
+        numbers = insert_numbered(self._connection, offer.c.number, ordered)
+        return {(row["source"], row["source_key"]): number for row, number in zip(ordered, numbers, strict=True)}
 
     def update_offers(self, rows: Sequence[Row]) -> None:
         """Each row has the offer's `number` and every column to set; all rows the same columns."""
-        self._update(offer, rows)
+        update_rows(self._connection, rows, by=offer.c.number)
 
     def observe(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
         """Adds observations; for the offers `superseding`, what was in force before ends with them."""
         ended = [
-            {"of_offer": row["offer_number"], "moment": row["observed_at"]}
+            {"offer_number": row["offer_number"], "superseded_at": row["observed_at"]}
             for row in rows
             if row["offer_number"] in superseding
         ]
-        if ended:
-            self._connection.execute(_supersede, ended)
+        in_force = observation.c.superseded_at.is_(None)
+        update_rows(self._connection, ended, by=observation.c.offer_number, only=in_force)
         insert_rows(self._connection, observation, rows)
 
     def add_changes(self, rows: Sequence[Row]) -> int:
-        """Appends to the change feed; returns a sequence that none of them exceeds."""
+        """Appends to the change feed; returns the last one's sequence, 0 for none."""
+        if not rows:
+            return 0
+        order_changes(self._connection)
         insert_rows(self._connection, change, rows)
         return feed_head(self._connection)
-
-    def _insert_numbered(self, table: Table, rows: Sequence[Row], *key: Column[str]) -> list[tuple[Any, ...]]:
-        """The keys and numbers of what is inserted, among those of others: numbers only ever grow."""
-        if not rows:
-            return []
-        last = self._connection.scalar(select(func.max(table.c.number))) or 0
-        insert_rows(self._connection, table, rows)
-        added = select(*key, table.c.number).where(table.c.number > last)
-        return [tuple(row) for row in self._connection.execute(added)]
-
-    def _update(self, table: Table, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        columns: Row = {name: bindparam(name) for name in rows[0] if name != "number"}
-        statement = update(table).where(table.c.number == bindparam("of_number")).values(columns)
-        self._connection.execute(
-            statement, [{"of_number" if name == "number" else name: row[name] for name in row} for row in rows]
-        )
-
-
-_supersede = (
-    update(observation)
-    .where(observation.c.offer_number == bindparam("of_offer"), observation.c.superseded_at.is_(None))
-    .values(superseded_at=bindparam("moment"))
-)
 
 
 def _chunks(values: Iterable[T]) -> Iterator[list[T]]:

@@ -7,11 +7,12 @@ import orjson
 from bookwheel_contracts import BookState, Change, ChangeKind
 from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 
+from bookwheel_stores.records.bulk import insert_ignoring
 from bookwheel_stores.records.content import contents_now
 from bookwheel_stores.records.database import reading
+from bookwheel_stores.records.engine_ways import ways_of
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.records.tables import projection as cursors
-from bookwheel_stores.records.upserts import insert_ignoring
 from bookwheel_stores.records.values import from_millis
 
 SEARCH_PROJECTION = "search"
@@ -80,6 +81,15 @@ class ChangeFeed:
         """Puts a projection's cursor before the first change, for one that is built anew."""
         with self._engine.begin() as connection:
             connection.execute(update(cursors).where(cursors.c.name == projection).values(sequence=0))
+
+
+def order_changes(connection: Connection) -> None:
+    """Before a transaction adds changes: from here until it ends no other one does.
+
+    So sequences become visible in their order, and a reader's cursor steps over none. Without it a transaction could
+    take sequence 7, another 8, and a reader that saw 8 would never look for 7.
+    """
+    ways_of(connection.dialect.name).order_changes(connection)
 
 
 def feed_head(connection: Connection) -> int:

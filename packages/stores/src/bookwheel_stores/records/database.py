@@ -1,47 +1,60 @@
-"""Connects to the records' database."""
+"""Connects to the records' database, and makes its transactions."""
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from sqlite3 import Connection as SqliteConnection
-from typing import Any
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-_READ_ONLY = "bookwheel_read_only"
+from bookwheel_stores.records.engine_ways import ways_of
 
-# FULL: what is committed is acknowledged in Redis right after it, so it must outlive a power cut.
-_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "busy_timeout=30000",
-    "foreign_keys=ON",
-    "cache_size=-65536",
-    "temp_store=MEMORY",
-    "wal_autocheckpoint=4000",
-)
+T = TypeVar("T")
+_ALONE = "bookwheel_alone"
+_ATTEMPTS, _POLITE_ATTEMPTS = 10, 3
+_LONGEST_PAUSE = 0.02
+_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
 
 
 def connect_database(url: str) -> Engine:
-    """An engine for `sqlite:///path` (its folder is made) or any other URL that SQLAlchemy takes.
+    """An engine for `sqlite:///path` (its folder is made) or `postgresql://user:password@host:port/database`.
 
-    On SQLite a transaction takes the write lock when it begins, waiting up to 30 s for it: one that reads first and
-    writes later could otherwise fail half-way, without any waiting. Use `read_only` for those that never write.
+    On PostgreSQL the URL's query may hold libpq's parameters, and `pool_size`, `max_overflow` and `pool_timeout`.
+    Raises ValueError for any other engine. Use `reading` for what never writes, and `in_transaction` for what may
+    collide with other writers.
     """
     address = make_url(url)
-    if address.get_backend_name() != "sqlite":
-        return create_engine(address, pool_pre_ping=True)
-    if address.database and address.database != ":memory:":
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(address)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+    name = address.get_backend_name()
+    return ways_of("postgresql" if name == "postgres" else name).connect(address)
+
+
+def wait_for_database(engine: Engine, *, seconds: float = 60.0) -> None:
+    """Until a server that is still starting answers. Raises OperationalError where it does not in time, or never will:
+    a wrong password is not cured by waiting."""
+    deadline = time.monotonic() + seconds
+    pause = _FIRST_WAIT
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError as error:
+            if time.monotonic() + pause > deadline or ways_of(engine.dialect.name).is_hopeless(error):
+                raise
+            time.sleep(pause)
+            pause = min(_LONGEST_WAIT, pause * 2)
+        else:
+            return
+
+
+def takes_many_writers(engine: Engine) -> bool:
+    """Whether several transactions can write at once."""
+    return ways_of(engine.dialect.name).many_writers
 
 
 def read_only(engine: Engine) -> Engine:
     """The same engine for readers: its transactions see one snapshot and never wait for a writer."""
-    return engine.execution_options(**{_READ_ONLY: True})
+    return ways_of(engine.dialect.name).read_only(engine)
 
 
 @contextmanager
@@ -51,12 +64,29 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def _prepare_sqlite(connection: SqliteConnection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself: `_begin_sqlite` does
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
+def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Does the work in one transaction, and once more from its beginning where another transaction got in its way.
+
+    That is no failure: two workers met a new book at the same moment. After three such meetings the work has the
+    catalogue for itself. Raises SQLAlchemy's errors for all else, with nothing done.
+    """
+    collides = ways_of(engine.dialect.name).is_collision
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return _attempt(engine, work, alone=attempt > _POLITE_ATTEMPTS)
+        except DBAPIError as error:
+            if not collides(error):
+                raise
+        time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret
+    return _attempt(engine, work, alone=True)
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    is_reader = connection.get_execution_options().get(_READ_ONLY, False)
-    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
+def _attempt(engine: Engine, work: Callable[[Connection], T], *, alone: bool) -> T:
+    with engine.execution_options(**{_ALONE: alone}).begin() as connection:
+        return work(connection)
+
+
+def enter_catalogue(connection: Connection, *, alone: bool) -> None:
+    """Before a transaction changes books or offers: see `EngineWays.enter_catalogue`."""
+    wants_alone = alone or connection.get_execution_options().get(_ALONE, False)
+    ways_of(connection.dialect.name).enter_catalogue(connection, alone=wants_alone)

@@ -7,9 +7,9 @@ import orjson
 from bookwheel_contracts import PredictionRecord
 from sqlalchemy import Engine, Row, select
 
-from bookwheel_stores.records.database import reading
+from bookwheel_stores.records.bulk import insert_ignoring
+from bookwheel_stores.records.database import in_transaction, reading
 from bookwheel_stores.records.tables import prediction
-from bookwheel_stores.records.upserts import insert_ignoring
 from bookwheel_stores.records.values import from_millis, to_millis
 
 
@@ -19,8 +19,9 @@ class PredictionStore:
 
     def write(self, records: Sequence[PredictionRecord]) -> None:
         """Stores each prediction once, however often it is written."""
-        with self._engine.begin() as connection:
-            insert_ignoring(connection, prediction, [_row(record) for record in records])
+        rows = [_row(record) for record in records]
+        # In the order in which they came, so two that are given the same ones may meet crosswise.
+        in_transaction(self._engine, lambda connection: insert_ignoring(connection, prediction, rows))
 
     def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
         """Newest first."""

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 import orjson
 from bookwheel_contracts import FieldError
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 
+from bookwheel_stores.records.bulk import insert_ignoring
 from bookwheel_stores.records.database import reading
 from bookwheel_stores.records.tables import quarantine
 from bookwheel_stores.records.values import from_millis
@@ -88,9 +89,6 @@ class QuarantineWriter:
     def add(self, items: Sequence[NewlyQuarantined], *, now: int) -> None:
         """Keeps each entry once, however often it is delivered."""
         new = {item.entry_id: item for item in items}
-        query = select(quarantine.c.entry_id).where(quarantine.c.entry_id.in_(list(new)))
-        for entry_id in list(self._connection.scalars(query)) if new else ():
-            del new[entry_id]
         rows = [
             {
                 "entry_id": item.entry_id,
@@ -102,10 +100,9 @@ class QuarantineWriter:
                 "state": QuarantineState.OPEN.value,
                 "quarantined_at": now,
             }
-            for item in new.values()
+            for _, item in sorted(new.items())
         ]
-        if rows:
-            self._connection.execute(insert(quarantine), rows)
+        insert_ignoring(self._connection, quarantine, rows)
 
     def still_rejected(self, number: int, reasons: Sequence[FieldError]) -> None:
         self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(reasons=_json(reasons)))

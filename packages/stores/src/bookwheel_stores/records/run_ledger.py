@@ -6,12 +6,11 @@ A run's state is the scraper's last word only once as many items have a verdict 
 from collections.abc import Collection, Mapping
 
 from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
-from sqlalchemy import Connection, Text, bindparam, case, cast, delete, func, select, update
+from sqlalchemy import Connection, Text, and_, bindparam, case, cast, delete, func, select, update
 
-from bookwheel_stores.records.bulk import insert_rows
+from bookwheel_stores.records.bulk import insert_ignoring, insert_rows
 from bookwheel_stores.records.run_store import FINAL_STATES
 from bookwheel_stores.records.tables import crawl_run, receipt
-from bookwheel_stores.records.upserts import insert_ignoring
 from bookwheel_stores.records.values import to_millis
 
 _CHUNK = 1000
@@ -29,13 +28,20 @@ class RunLedger:
         rows = [{"run_id": run_id, "source": source, **fresh} for run_id, source in sorted(sources.items())]
         insert_ignoring(self._connection, crawl_run, rows)
         known = select(crawl_run.c.run_id, crawl_run.c.number).where(crawl_run.c.run_id.in_(list(sources)))
-        numbers = {row.run_id: row.number for row in self._connection.execute(known)}
+        return {row.run_id: row.number for row in self._connection.execute(known)}
+
+    def hold(self, run_numbers: Collection[int]) -> None:
+        """Keeps other writers from these runs; those that were queued are running.
+
+        After the catalogue is changed, and before anything else is told of the runs.
+        """
+        held = select(crawl_run.c.number).where(crawl_run.c.number.in_(run_numbers)).order_by(crawl_run.c.number)
+        self._connection.execute(held.with_for_update(key_share=True)).all()
         self._connection.execute(
             update(crawl_run)
-            .where(crawl_run.c.number.in_(numbers.values()), crawl_run.c.state == RunState.QUEUED.value)
+            .where(crawl_run.c.number.in_(run_numbers), crawl_run.c.state == RunState.QUEUED.value)
             .values(state=RunState.RUNNING.value)
         )
-        return numbers
 
     def start(self, event: RunStarted) -> None:
         """A run that goes on after it had ended is running again."""
@@ -114,14 +120,16 @@ class RunLedger:
         What is accounted for then counts as all that was scraped. Returns how many runs that were.
         """
         lost = crawl_run.c.scraped - accounted
+        is_lost = and_(
+            crawl_run.c.finished_state.is_not(None),
+            lost > 0,
+            crawl_run.c.finished_at < before,
+            crawl_run.c.touched_at < before,
+        )
+        held = select(crawl_run.c.number).where(is_lost).order_by(crawl_run.c.number).with_for_update(key_share=True)
         closed = self._connection.execute(
             update(crawl_run)
-            .where(
-                crawl_run.c.finished_state.is_not(None),
-                lost > 0,
-                crawl_run.c.finished_at < before,
-                crawl_run.c.touched_at < before,
-            )
+            .where(crawl_run.c.number.in_(self._connection.scalars(held).all()), is_lost)
             .values(
                 state=RunState.PARTIAL.value,
                 finished_state=RunState.PARTIAL.value,

@@ -5,10 +5,10 @@ from typing import Any
 from bookwheel_contracts import CrawlCounts, CrawlRequest, CrawlRun, RunState, Verdict
 from sqlalchemy import Engine, Row, func, select, update
 
+from bookwheel_stores.records.bulk import insert_ignoring
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION
 from bookwheel_stores.records.database import reading
 from bookwheel_stores.records.tables import crawl_run, projection
-from bookwheel_stores.records.upserts import insert_ignoring
 from bookwheel_stores.records.values import from_millis, to_millis
 
 FINAL_STATES = frozenset({RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED})

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, column, inspect, select, table
 
-from bookwheel_stores.records.database import reading
+from bookwheel_stores.records.database import reading, wait_for_database
+from bookwheel_stores.records.engine_ways import ways_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,11 @@ class Schema:
     head: str
 
     def upgrade(self, engine: Engine) -> None:
-        """Applies the revisions that are missing. Idempotent, and safe when two processes start at once."""
+        """Applies the revisions that are missing, all of them or none. Waits for a server that is still starting.
+
+        Idempotent, and safe when several processes start at once, on several machines too.
+        """
+        wait_for_database(engine)
         if self.is_current(engine):
             return
         from alembic import command  # noqa: PLC0415 - see above
@@ -29,6 +34,7 @@ class Schema:
         config.set_main_option("script_location", self.migrations)
         config.set_main_option("path_separator", "os")
         with engine.begin() as connection:
+            ways_of(connection.dialect.name).hold_migrations(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, self.head)
 

@@ -1,0 +1,120 @@
+"""Empty records for tests, on each of the two engines in turn: what holds for one of them must hold for the other."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_stores.records import connect_database, upgrade_database
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
+
+from bookwheel_testing.engines import Postgres
+
+RECORDS_ENGINES = ("sqlite", "postgresql")
+_KEPT = 4
+"""Databases of `new_engine` that stay connected: a PostgreSQL has not many connections to give."""
+
+
+@pytest.fixture(params=RECORDS_ENGINES)
+def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'data' / 'bookwheel.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def engine(records_url: str) -> Iterator[Engine]:
+    """Empty records."""
+    engine = connect_database(records_url)
+    upgrade_database(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session", params=RECORDS_ENGINES)
+def new_engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Engine]]:
+    """Makes any number of empty records, for tests that need one per example."""
+    folder = tmp_path_factory.mktemp("records")
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            new_url = _sqlite_copies(folder)
+        else:
+            new_url = _postgresql_copies(request.getfixturevalue("postgres"), stack)
+        made: list[Engine] = []
+
+        def make() -> Engine:
+            made.append(connect_database(new_url()))
+            if len(made) > _KEPT:
+                made.pop(0).dispose()
+            return made[-1]
+
+        yield make
+        for engine in made:
+            engine.dispose()
+
+
+@contextmanager
+def refusing(engine: Engine, table: str) -> Iterator[None]:
+    """Whatever is inserted into the table fails, as on a full disk."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "before_cursor_execute", refuse := _refusal(table))
+        try:
+            yield
+        finally:
+            event.remove(engine, "before_cursor_execute", refuse)
+        return
+    with engine.begin() as connection:
+        connection.execute(text(_REFUSE))
+        connection.execute(text(f"CREATE TRIGGER refuse BEFORE INSERT ON {table} EXECUTE FUNCTION refuse()"))
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP FUNCTION refuse CASCADE"))
+
+
+_REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = 'disk_full'; END $$
+"""
+
+
+def _refusal(table: str) -> Callable[..., None]:
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith(f"INSERT INTO {table} "):
+            raise OperationalError(statement, {}, Exception("database or disk is full"))
+
+    return refuse
+
+
+def _sqlite_copies(folder: Path) -> Callable[[], str]:
+    template = folder / "template.sqlite"
+    _prepare(f"sqlite:///{template}")
+    numbers = count()
+
+    def new_url() -> str:
+        path = folder / f"{next(numbers)}.sqlite"
+        shutil.copy(template, path)
+        return f"sqlite:///{path}"
+
+    return new_url
+
+
+def _postgresql_copies(server: Postgres, stack: ExitStack) -> Callable[[], str]:
+    template = stack.enter_context(server.database())
+    _prepare(template)
+    return lambda: stack.enter_context(server.database(template=template.rpartition("/")[2]))
+
+
+def _prepare(url: str) -> None:
+    engine = connect_database(url)
+    upgrade_database(engine)
+    engine.dispose()
