@@ -21,6 +21,7 @@ from bookwheel_stores.search.queries import (
     SearchQuery,
     Selection,
     Sort,
+    SuggestionKind,
     TermFacet,
 )
 from bookwheel_stores.search.text import parse_text
@@ -79,19 +80,14 @@ def shelves(draw: st.DrawFn) -> list[Book]:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"tantivy://{tmp_path_factory.mktemp('index')}"
-
-
-@pytest.fixture(scope="module")
-def writer(url: str) -> Iterator[IndexWriter]:
-    with open_index_writer(url) as writer:
+def writer(search_url: str) -> Iterator[IndexWriter]:
+    with open_index_writer(search_url) as writer:
         yield writer
 
 
 @pytest.fixture(scope="module")
-def index(url: str, writer: IndexWriter) -> IndexReader:
-    return open_index_reader(url)
+def index(search_url: str, writer: IndexWriter) -> IndexReader:
+    return open_index_reader(search_url)
 
 
 def fill(writer: IndexWriter, index: IndexReader, shelf: Sequence[Book]) -> None:
@@ -341,19 +337,29 @@ def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexR
     assert sorted(index.numbers(costly, limit=10)) == [3, 4]
 
 
-def test_an_index_that_does_not_exist_is_empty_until_it_does(tmp_path: Path) -> None:
-    url = f"tantivy://{tmp_path}/later"
-    index = open_index_reader(url)
+def test_an_index_that_does_not_exist_is_empty_until_it_does(new_search_url: str) -> None:
+    index = open_index_reader(new_search_url)
     query = SearchQuery(Selection(), Sort.NEWEST, 10, facets=("category", "price"))
     assert (index.search(query).total, index.count(Selection())) == (0, 0)
     assert index.statistics(Selection()).books == 0
-    assert not (tmp_path / "later").exists()
+    assert (index.statistics_by_category(Selection()), index.numbers(Selection(), limit=9)) == ([], [])
+    assert index.suggest(["moon"], list(SuggestionKind), limit=3) == []
+    assert index.distinct(Selection(), "author") == 0
     template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
-    with open_index_writer(url) as writer:
+    with open_index_writer(new_search_url) as writer:
         writer.apply([state_of(template)])
-    assert index.count(Selection()) == 0
     index.reload()
     assert index.count(Selection()) == 1
+
+
+def test_reading_makes_no_index(tmp_path: Path) -> None:
+    index = open_index_reader(f"tantivy://{tmp_path}/later")
+    assert index.count(Selection()) == 0
+    assert not (tmp_path / "later").exists()
+    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
+    with open_index_writer(f"tantivy://{tmp_path}/later") as writer:
+        writer.apply([state_of(template)])
+    assert index.count(Selection()) == 0, "it sees one commit until it is told to look"
 
 
 def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index: IndexReader) -> None:

@@ -2,7 +2,6 @@
 
 import unicodedata
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from bookwheel_contracts import Book
@@ -11,10 +10,11 @@ from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_text, folded
 from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.books import state_of
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SLOW = settings(max_examples=50, deadline=None)
 TITLES = {
     1: ("The Moon", "Ann Lee", "Science", "A quiet book."),
     2: ("The Moon over Łódź", "Émile Zola", "Fiction", "Nothing rises here."),
@@ -45,11 +45,10 @@ def book(number: int) -> Book:
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> IndexReader:
-    path: Path = tmp_path_factory.mktemp("index")
-    with open_index_writer(f"tantivy://{path}") as writer:
+def index(search_url: str) -> IndexReader:
+    with open_index_writer(search_url) as writer:
         writer.apply([state_of(book(number)) for number in TITLES])
-    return open_index_reader(f"tantivy://{path}")
+    return open_index_reader(search_url)
 
 
 def hits(index: IndexReader, text: str, *, name: str | None = None) -> list[int]:
@@ -101,6 +100,7 @@ def test_a_text_folded_for_the_index_has_the_same_words(text: str) -> None:
     assert [word for word in folded_text(text).split(" ") if word] == folded_words(text)
 
 
+@SLOW
 @given(st.text(max_size=60))
 def test_any_text_can_be_searched_for(index: IndexReader, text: str) -> None:
     hits(index, text)

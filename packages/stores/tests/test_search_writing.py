@@ -26,13 +26,8 @@ def book(number: int, *, revision: int = 1, removed: bool = False) -> BookState:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"tantivy://{tmp_path}/index"
-
-
-@pytest.fixture
-def writer(url: str) -> Iterator[IndexWriter]:
-    with open_index_writer(url) as writer:
+def writer(new_search_url: str) -> Iterator[IndexWriter]:
+    with open_index_writer(new_search_url) as writer:
         yield writer
 
 
@@ -58,11 +53,17 @@ def test_of_several_states_of_a_book_the_newest_counts(writer: IndexWriter) -> N
     assert writer.count() == 0
 
 
-def test_there_is_one_writer_at_a_time(url: str, writer: IndexWriter) -> None:
+def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    url = f"tantivy://{tmp_path}/index"
+    writer = open_index_writer(url)
     with pytest.raises(IndexBusy):
         open_index_writer(url)
     writer.close()
     open_index_writer(url).close()
+
+
+def test_a_closed_writer_writes_no_more(writer: IndexWriter) -> None:
+    writer.close()
     with pytest.raises(ValueError, match="closed"):
         writer.apply([book(1)])
 
@@ -73,11 +74,12 @@ def test_a_cleared_index_is_empty(writer: IndexWriter) -> None:
     assert writer.count() == 0
 
 
-def test_a_batch_that_fails_leaves_nothing_behind(writer: IndexWriter) -> None:
-    with pytest.raises(ValueError, match="beyond"):
-        writer.apply([book(1), book(1 << 40)])
-    writer.apply([book(2)])
-    assert writer.count() == 1
+def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
+        with pytest.raises(ValueError, match="beyond"):
+            writer.apply([book(1), book(1 << 40)])
+        writer.apply([book(2)])
+        assert writer.count() == 1
 
 
 @pytest.mark.parametrize("url", ["tantivy://host/index", "http://localhost:9200", "tantivy:relative", ""])

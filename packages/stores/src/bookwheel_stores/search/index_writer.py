@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from bookwheel_contracts import BookState
 
@@ -15,14 +15,30 @@ class IndexBusy(SearchError):
     """Another writer holds the index: its holder will project what this one would have."""
 
 
-class IndexWriter(Protocol):
-    """One writer at a time, over all processes. Also a context manager that closes it."""
+class IndexAway(SearchError):
+    """The index does not answer or has no time: the same request may succeed later."""
 
-    def apply(self, books: Sequence[BookState]) -> None:
-        """Puts books in place and deletes those that are removed, in one commit.
+
+class IndexRefused(SearchError):
+    """The index refuses all that is asked: an operator has to see to its rights, its disk or its being there."""
+
+
+class Rejected(NamedTuple):
+    """A book that the index can never take as it is."""
+
+    book: BookState
+    reason: str
+
+
+class IndexWriter(Protocol):
+    """One writer at a time over all processes where the engine needs it; a context manager that closes it."""
+
+    def apply(self, books: Sequence[BookState]) -> list[Rejected]:
+        """Puts books in place and deletes those that are removed, in one commit; returns those it can never take.
 
         Readers see it from their next reload on. Idempotent; a book whose indexed revision is newer stays as it is. Of
-        several states of one book the newest counts.
+        several states of one book the newest counts. Raises IndexAway or IndexRefused where not all books are
+        accounted for: then the same may be applied again.
         """
         ...
 

@@ -3,6 +3,9 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from bookwheel_stores.search import elastic_address
+from bookwheel_stores.search.elastic_reader import ElasticIndexReader
+from bookwheel_stores.search.elastic_writer import ElasticIndexWriter
 from bookwheel_stores.search.index_reader import IndexReader
 from bookwheel_stores.search.index_writer import IndexWriter
 from bookwheel_stores.search.tantivy_reader import TantivyIndexReader
@@ -10,17 +13,31 @@ from bookwheel_stores.search.tantivy_writer import TantivyIndexWriter
 
 
 def open_index_writer(url: str) -> IndexWriter:
-    """`tantivy:///absolute/folder`. Raises IndexBusy while another writer is open, ValueError for another URL."""
+    """`tantivy:///absolute/folder`, or `elasticsearch[+https]://[user:password@]host:port[/prefix]`.
+
+    Raises ValueError for another URL. On Tantivy, raises IndexBusy while another writer is open; on Elasticsearch,
+    IndexAway while it does not answer and IndexRefused where it won't.
+    """
+    if is_elastic(url):
+        return ElasticIndexWriter(elastic_address.parse_address(url))
     return TantivyIndexWriter(_tantivy_path(url))
 
 
 def open_index_reader(url: str) -> IndexReader:
-    """`tantivy:///absolute/folder`, which need not exist yet. Raises ValueError for another URL."""
+    """The same URLs. The index need not exist yet, nor the server answer. Raises ValueError for another URL."""
+    if is_elastic(url):
+        return ElasticIndexReader(elastic_address.parse_address(url))
     return TantivyIndexReader(_tantivy_path(url))
+
+
+def is_elastic(url: str) -> bool:
+    return urlsplit(url).scheme in elastic_address.SCHEMES
 
 
 def _tantivy_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "tantivy" or parts.netloc or not parts.path.startswith("/"):
-        raise ValueError(f"not a search URL such as tantivy:///var/lib/bookwheel/index: {url}")
+        raise ValueError(
+            f"not a search URL such as tantivy:///var/lib/bookwheel/index or {elastic_address.EXAMPLE}: {url}"
+        )
     return Path(unquote(parts.path))

@@ -8,7 +8,7 @@ from typing import Self
 import tantivy
 from bookwheel_contracts import BookState
 
-from bookwheel_stores.search.index_writer import IndexBusy
+from bookwheel_stores.search.index_writer import IndexBusy, Rejected
 from bookwheel_stores.search.tantivy_documents import document_json
 from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
 
@@ -35,7 +35,7 @@ class TantivyIndexWriter:
         index.reload()
         self._index = index
 
-    def apply(self, books: Sequence[BookState]) -> None:
+    def apply(self, books: Sequence[BookState]) -> list[Rejected]:
         writer = self._open_writer()
         indexed = self._indexed_revisions([book.number for book in books])
         latest: dict[int, BookState] = {}
@@ -54,6 +54,7 @@ class TantivyIndexWriter:
             writer.rollback()
             raise
         self._commit(writer)
+        return []
 
     def clear(self) -> None:
         writer = self._open_writer()
