@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token run check test bench lock docs
+.PHONY: help install up down status logs crawl token run check test chaos bench lock docs
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
@@ -66,6 +66,11 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
 	@deploy/local/engines.sh || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
 	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
+
+chaos: install ## Crawl with faults in the midst, round after round (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
+	@$(if $(filter cluster,$(ENGINES)),deploy/local/engines.sh)
+	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),500) --engines $(or $(ENGINES),embedded) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST)) $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json "$(JSON)")
 
 bench: ## Run the benchmarks, print their table (ARGS=search for some), write benchmarks/results.json
 	@deploy/local/bootstrap.sh wrk=wrk

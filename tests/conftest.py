@@ -1,19 +1,24 @@
-"""The suite that the end-to-end tests share."""
+"""The suites that the end-to-end tests share: one on each set of engines."""
 
 from collections.abc import Iterator
 
 import pytest
+from bookwheel_local.settings import EngineSet
+from bookwheel_testing.engines import need_cluster
 from bookwheel_testing.suite import Suite, free_port_base
 
 
-@pytest.fixture(scope="session")
-def suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+@pytest.fixture(scope="session", params=[EngineSet.EMBEDDED])
+def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """The suite as `make up` leaves it: the demo shop crawled, a first model trained."""
+    if request.param == EngineSet.CLUSTER:
+        need_cluster()
     suite = Suite(
-        state=tmp_path_factory.mktemp("suite") / "state",
+        state=tmp_path_factory.mktemp(f"suite-{request.param}") / "state",
         port_base=free_port_base(),
         books=1000,
         settings={"BOOKWHEEL_RATE_ADDRESS": "10000", "BOOKWHEEL_RATE_SUBJECT": "10000"},
+        engines=request.param,
     )
     try:
         suite.up()

@@ -1,5 +1,7 @@
 """A whole suite from nothing: `up`, what README shows of it, `down`, and `up` again."""
 
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -7,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from bookwheel_local.development.documentation import faults
-from bookwheel_local.processes import suite_processes
+from bookwheel_local.processes import alive, suite_processes
+from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.suite import COMMAND, Suite, free_port_base
+from bookwheel_testing.victims import processes
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -89,6 +93,13 @@ def test_logs_are_printed_for_one_program_and_unknown_ones_are_named(suite: Suit
     assert done.returncode == 0
     assert "processor-worker.log" in done.stdout
     assert "no program is called nothing" in local(suite, "logs", "nothing").stderr
+
+
+def test_a_gateway_whose_master_was_killed_comes_back_without_the_workers_it_left(suite: Suite) -> None:
+    before = processes(suite, "gateway")
+    os.kill(before[0], signal.SIGKILL)
+    wait_until(lambda: answers(suite.url + "/livez") and not any(map(alive, before)), seconds=20, what="a new gateway")
+    assert set(processes(suite, "gateway")).isdisjoint(before)
 
 
 def test_up_again_changes_nothing_and_down_and_up_lose_nothing(suite: Suite) -> None:

@@ -225,6 +225,14 @@ def test_a_run_that_goes_on_after_its_end_ends_again(engine: Engine, scraped: An
     assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 2)
 
 
+def test_a_run_ends_whose_clock_went_back_while_it_lasted(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    end = scraped.finished(scraped=1, minute=-60)
+    ingest.take(scraped.entries(scraped.started(), scraped.item(1, minute=-60), end))
+    ingest.take(scraped.entries(scraped.started(), end))  # both again
+    assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 1)
+
+
 def test_a_run_is_searchable_once_the_index_has_its_last_change(engine: Engine, scraped: Any) -> None:
     Ingest(engine).take(scraped.entries(scraped.item(1), scraped.finished(scraped=1)))
     assert not run_of(engine).searchable

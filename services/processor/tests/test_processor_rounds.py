@@ -1,5 +1,6 @@
 """The rounds of a worker over a real Redis, SQLite and search index."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_processor import draining
 from bookwheel_processor.app import create_parts
-from bookwheel_processor.progress import Watchdog
+from bookwheel_processor.progress import PROGRESS_KEY, Watchdog
 from bookwheel_processor.rounds import Parts, ingest_round, predictions_round, project_round, sweep_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.slots import slot
@@ -174,6 +175,18 @@ def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(parts: Parts
     assert PredictionStore(parts.engine).recent(9) == [record]
     [kept] = QuarantineStore(parts.engine).open(limit=9)
     assert kept.reasons[0].code == "invalid_prediction"
+
+
+def test_progress_at_a_time_to_come_is_no_proof_of_work(parts: Parts) -> None:
+    parts.redis.set(PROGRESS_KEY, f"{time.time() + 3600:.3f}")
+    age = parts.progress.age()
+    assert age is not None
+    assert age > 3000
+    asked: list[str] = []
+    watchdog = Watchdog(parts.progress, stalled_after=0.4, nudge=lambda: None, restart=lambda: asked.append("restart"))
+    watchdog.start()
+    wait_until(lambda: "restart" in asked, seconds=10, what="a restart")
+    watchdog.join(5)
 
 
 def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: Parts) -> None:

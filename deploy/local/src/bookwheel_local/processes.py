@@ -10,6 +10,8 @@ from pathlib import Path
 
 from bookwheel_local.layout import HOST, MARKER
 
+_TITLED = frozenset({"nginx", "redis-server"})
+
 
 def alive(pid: int) -> bool:
     """Whether the process runs; one that ended and waits for its parent (a zombie) does not."""
@@ -21,14 +23,20 @@ def alive(pid: int) -> bool:
 
 
 def suite_processes(state: Path) -> list[int]:
-    """Ids of the processes that carry the suite's marker, whoever their parent is now."""
+    """Ids of the processes that carry the suite's marker, whoever their parent is now.
+
+    nginx and Redis write their title over their environment: they are known by their name and by where they stand.
+    """
     marker = f"{MARKER}={state}".encode()
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):  # it ended meanwhile, or belongs to another user
-            if marker in (entry / "environ").read_bytes().split(b"\0") and alive(int(entry.name)):
+            ours = marker in (entry / "environ").read_bytes().split(b"\0") or (
+                (entry / "comm").read_text().strip() in _TITLED and (entry / "cwd").readlink().is_relative_to(state)
+            )
+            if ours and alive(int(entry.name)):
                 found.append(int(entry.name))
     return sorted(found)
 

@@ -1,5 +1,7 @@
 """The programs of a one-machine suite."""
 
+import sys
+
 from bookwheel_local.choice import Choice
 from bookwheel_local.layout import HOST, Layout
 from bookwheel_local.program import Program, Stage, script
@@ -22,7 +24,8 @@ def programs(layout: Layout, settings: LocalSettings, choice: Choice, *, nginx: 
     """In the order in which they are shown. `nginx` is the program's path. Raises LocalError for a missing server."""
     ports = layout.ports
     processor = script("bookwheel-processor")
-    nginx_command = (nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf"))
+    heir = (sys.executable, "-m", "bookwheel_local.heir", str(layout.state))
+    nginx_command = (*heir, nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf"))
     shop_command = (script("bookwheel-demo-shop"), "--port", str(ports.demo_shop))
     shop_books = ("--books", str(settings.demo_books), "--seed", str(settings.demo_seed))
     return (

@@ -28,6 +28,15 @@ def or_skip(missing: engines.EngineMissing) -> None:
     pytest.skip(f"NOT TESTED: {missing}")
 
 
+def need_cluster() -> None:
+    """For a test of a whole suite on the cluster engines: as `or_skip` where one of their servers is missing."""
+    try:
+        engines.find_postgres("postgres")
+        engines.find_elasticsearch()
+    except engines.EngineMissing as missing:
+        or_skip(missing)
+
+
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """A folder that a server running as another user can reach, unlike pytest's own."""

@@ -82,11 +82,11 @@ def list_page(links: list[str], following: str | None = None) -> bytes:
     return f"<html><body>{products}{pager}</body></html>".encode()
 
 
-def product_page(number: int | str, *, title: str | None = None) -> bytes:
+def product_page(number: int | str, *, title: str | None = None, price: str = "9.99", stock: int = 3) -> bytes:
     return (
-        f'<html><body><div class="product_main"><h1>{title or f"Book {number}"}</h1><p class="price_color">£9.99</p>'
+        f'<html><body><div class="product_main"><h1>{title or f"Book {number}"}</h1><p class="price_color">£{price}</p>'
         f'<p class="star-rating Four"></p></div><table class="table table-striped"><tr><th>UPC</th><td>u{number}</td>'
-        "</tr><tr><th>Availability</th><td>In stock (3 available)</td></tr></table></body></html>"
+        f"</tr><tr><th>Availability</th><td>In stock ({stock} available)</td></tr></table></body></html>"
     ).encode()
 
 

@@ -10,17 +10,19 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 from bookwheel_local.choice import chosen
 from bookwheel_local.environment import suite_environment
-from bookwheel_local.layout import Layout
+from bookwheel_local.layout import Layout, Ports
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import LocalSettings
+from bookwheel_local.supervision import Supervisor
 from bookwheel_stores.records import connect_database, reading
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from bookwheel_testing.servers import answers, free_port, running, wait_until
 
@@ -59,6 +61,7 @@ class Suite:
     up_output: str = ""
     _token: str = ""
     _token_until: float = 0.0
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))  # 20 ms to make
 
     @property
     def url(self) -> str:
@@ -80,22 +83,29 @@ class Suite:
             **self.settings,
         }
 
-    @property
+    @cached_property
     def told(self) -> dict[str, str]:
         """What the suite's programs are told: the addresses of its records, its index, its Redis."""
         folders = {"state_dir": self.state, "port_base": self.port_base}
         settings = LocalSettings.model_validate(folders | {"engines": self.engines, "lake": self.lake})
-        layout = Layout.of(settings)
-        return suite_environment(layout, settings, chosen(settings), Secrets(layout.secrets))
+        return suite_environment(self.layout, settings, chosen(settings), Secrets(self.layout.secrets))
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.state, Ports(self.port_base))
+
+    @property
+    def supervisor(self) -> Supervisor:
+        return Supervisor(self.layout)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         """What the suite's records answer to a query with `:named` parameters."""
-        engine = connect_database(self.told["BOOKWHEEL_DATABASE_URL"])
-        try:
-            with reading(engine) as connection:
-                return [tuple(row) for row in connection.execute(text(query), parameters)]
-        finally:
-            engine.dispose()
+        with reading(self._records) as connection:
+            return [tuple(row) for row in connection.execute(text(query), parameters)]
+
+    @cached_property
+    def _records(self) -> Engine:
+        return connect_database(self.told["BOOKWHEEL_DATABASE_URL"])
 
     def local(self, *arguments: str, seconds: float = 280) -> str:
         """Runs `bookwheel-local` and returns what it printed; AssertionError with the text where it failed."""
@@ -115,6 +125,11 @@ class Suite:
         self.up_output = self.local("up")
 
     def down(self) -> None:
+        if "_records" in vars(self):
+            self._records.dispose()
+            del self._records
+        self._http.close()
+        self._http = httpx.Client(timeout=30)
         self.local("down")
 
     def token(self) -> str:
@@ -125,7 +140,7 @@ class Suite:
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token()}", **options.pop("headers", {})}
-        return httpx.request(method, self.url + path, headers=headers, timeout=30, **options)
+        return self._http.request(method, self.url + path, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> Any:
         answer = self.request("GET", path, **options)
@@ -152,7 +167,7 @@ class Suite:
                 return False
             return found["state"] in SETTLED and found["searchable"]
 
-        wait_until(settled, seconds=seconds, what=f"crawl {run_id} settled, last seen as {found}")
+        wait_until(settled, seconds=seconds, what=f"crawl {run_id} settled")
         return found
 
     def crawl(self, source: str = "demo", start_url: str | None = None) -> dict[str, Any]:

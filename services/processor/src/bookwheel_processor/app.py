@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from functools import cache
 from typing import Any
 
@@ -17,20 +18,24 @@ from bookwheel_stores.streams import connect_redis
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
+from bookwheel_processor.beat import Beat
 from bookwheel_processor.progress import Progress, Watchdog
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.rounds import Parts
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.tasks import INGEST, PROJECT, nudge, register_tasks, schedule
+from bookwheel_processor.tasks import INGEST, PERIODS, PROJECT, nudge, register_tasks
 
-_CHATTY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")  # lines for every nudge, twice a second
+_CHATTY = ("celery.worker.strategy", "celery.app.trace")  # lines for every nudge, twice a second
 
 
 def create_app(settings: ProcessorSettings) -> Celery:
     """The Celery application. No I/O until a worker or a scheduler runs it."""
     app = Celery("bookwheel-processor", broker=settings.redis_url)
     app.conf.update(
-        broker_transport_options={"global_keyprefix": "bookwheel:processor:celery:"},
+        broker_transport_options={
+            "global_keyprefix": "bookwheel:processor:celery:",
+            "health_check_interval": 5,  # a connection that is dead without an end is noticed in 11 s instead of 51
+        },
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         task_ignore_result=True,
@@ -38,8 +43,6 @@ def create_app(settings: ProcessorSettings) -> Celery:
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         task_default_queue="maintenance",
-        beat_schedule=schedule(),
-        beat_max_loop_interval=1,
     )
 
     @cache
@@ -102,9 +105,12 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
 
 
 def run_beat(settings: ProcessorSettings) -> None:
-    """Blocks until the scheduler is stopped. Its schedule is fixed, so it keeps no file of it."""
-    _log_as(settings)
-    create_app(settings).start(["beat", "--scheduler=celery.beat:Scheduler", "--pidfile="])
+    """Blocks until SIGTERM or SIGINT."""
+    configure_logs("processor", settings.log_level)
+    app, stop = create_app(settings), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    Beat(lambda name: nudge(app, name), PERIODS).run(stop)
 
 
 def _log_as(settings: ProcessorSettings) -> None:

@@ -21,9 +21,17 @@ class Progress:
         self._redis.set(PROGRESS_KEY, f"{time.time():.3f}")
 
     def age(self) -> float | None:
-        """Seconds since the last sign of progress, None where there was none. Raises RedisError."""
-        found = self._redis.get(PROGRESS_KEY)
-        return None if found is None else max(0.0, time.time() - float(found))
+        """Seconds since the last sign of progress, None where there was none. Raises RedisError.
+
+        Positive also for one at a time that is yet to come: the clock was set back since, and a worker that gets on
+        leaves a new sign within a second.
+        """
+        found = self.sign()
+        return None if found is None else abs(time.time() - float(found))
+
+    def sign(self) -> bytes | str | None:
+        """Another one after each progress. Raises RedisError."""
+        return self._redis.get(PROGRESS_KEY)
 
 
 class Watchdog(threading.Thread):
@@ -46,16 +54,17 @@ class Watchdog(threading.Thread):
         self._stop_asked.set()
 
     def run(self) -> None:
-        watched_since = time.monotonic()
+        sign, since = None, time.monotonic()
         while not self._stop_asked.wait(self._stalled_after / 8):
             try:
-                age = self._progress.age()
-                watched = time.monotonic() - watched_since
-                silent_for = watched if age is None else min(age, watched)
+                found = self._progress.sign()
+                if found != sign:
+                    sign, since = found, time.monotonic()
+                silent_for = time.monotonic() - since
                 if silent_for > self._stalled_after / 2:
                     self._nudge()
             except (RedisError, OSError):
-                watched_since = time.monotonic()  # no worker makes progress without Redis
+                since = time.monotonic()  # no worker makes progress without Redis
                 continue
             if silent_for > self._stalled_after:
                 _log.critical("no progress: restarting", silent_for=round(silent_for))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
 
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.search import SearchError
@@ -46,10 +45,3 @@ def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
 
 def nudge(app: Celery, name: str) -> None:
     app.send_task(name, queue=QUEUES[name], expires=max(1.0, PERIODS[name]), retry=False)
-
-
-def schedule() -> dict[str, dict[str, Any]]:
-    return {
-        name: {"task": name, "schedule": period, "options": {"queue": QUEUES[name], "expires": max(1.0, period)}}
-        for name, period in PERIODS.items()
-    }

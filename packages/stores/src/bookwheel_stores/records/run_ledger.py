@@ -46,7 +46,7 @@ class RunLedger:
     def start(self, event: RunStarted) -> None:
         """A run that goes on after it had ended is running again."""
         started = to_millis(event.started_at)
-        resumes = crawl_run.c.finished_at.is_not(None) & (crawl_run.c.finished_at < started)
+        resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
         self._connection.execute(
             update(crawl_run)
             .where(crawl_run.c.run_id == event.run_id)
@@ -62,14 +62,16 @@ class RunLedger:
         )
 
     def finish(self, event: RunFinished) -> None:
-        """Keeps the scraper's last word. Of several, the latest counts, in whatever order they arrive."""
+        """Keeps the scraper's last word. Of several, in whatever order they arrive, that which counts most items is the
+        latest: a clock may go back while a run lasts, its count may not."""
         finished = to_millis(event.finished_at)
         self._connection.execute(
             update(crawl_run)
             .where(
                 crawl_run.c.run_id == event.run_id,
-                crawl_run.c.finished_at.is_(None) | (crawl_run.c.finished_at <= finished),
-                crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at <= finished),
+                crawl_run.c.scraped.is_(None)
+                | (crawl_run.c.scraped < event.scraped)
+                | (crawl_run.c.scraped == event.scraped) & (crawl_run.c.finished_at <= finished),
             )
             .values(
                 finished_at=finished,

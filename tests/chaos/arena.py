@@ -1,0 +1,136 @@
+"""One suite for all rounds, on a disk and with a clock of our own, beside a site that serves the rounds' shops."""
+
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from bookwheel_local.settings import EngineSet
+from bookwheel_stores.lake import Lake, LakeAddress
+from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.engines import running_s3
+from bookwheel_testing.sites import Site, serving_site
+from bookwheel_testing.suite import Suite, free_port_base
+from redis import Redis
+
+from tests.chaos.clock import Clock
+from tests.chaos.disk import Disk
+from tests.chaos.s3_proxy import Mode, S3Proxy, s3_proxy
+from tests.chaos.shop import Shop, declaration
+
+_MEGABYTES = 4096  # of a tmpfs, which takes only what is written
+_BUCKET = "bookwheel"
+_NEEDED = ("gateway", "accounts", "catalog-api", "scraper", "processor-worker", "processor-beat", "redis")
+_SETTINGS = {
+    "BOOKWHEEL_RATE_ADDRESS": "10000",
+    "BOOKWHEEL_RATE_SUBJECT": "10000",
+    "BOOKWHEEL_CLAIM_AFTER": "2",
+    "BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "2",
+    "BOOKWHEEL_SETTLE_AFTER": "3",
+    "BOOKWHEEL_ACCESS_TOKEN_SECONDS": "86400",
+    "BOOKWHEEL_LOG_LEVEL": "WARNING",
+}
+
+
+def source_name(number: int) -> str:
+    return f"c{number:04d}"
+
+
+@dataclass
+class Arena:
+    suite: Suite
+    site: Site
+    disk: Disk
+    clock: Clock
+    lake_address: LakeAddress
+    s3: S3Proxy | None = None
+    shops: dict[str, Shop] = field(default_factory=dict)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """Not through the proxy: what is looked at is what the server holds."""
+        return Lake(self.lake_address)
+
+    @cached_property
+    def redis(self) -> Redis:
+        return connect_redis(self.suite.told["BOOKWHEEL_REDIS_URL"])
+
+    def shop(self, number: int, seed: int) -> Shop:
+        """The shop of a round that finds a new one."""
+        name = source_name(number)
+        self.shops[name] = Shop(name, random.Random(f"shop {seed}/{number}"))
+        return self.shops[name]
+
+    def stop(self) -> None:
+        self.clock.set(0)
+        self.disk.empty()
+        if self.s3 is not None:
+            self.s3.set(Mode.PASS)
+        if "redis" in vars(self):
+            self.redis.close()
+        self.suite.down()
+
+    def wait_until_whole(self, *, seconds: float = 90) -> None:
+        """Returns once every program that a round needs runs again. Raises TimeoutError."""
+        wanted = {*_NEEDED, *(("postgres", "elasticsearch") if self.suite.engines == EngineSet.CLUSTER else ())}
+        deadline = time.monotonic() + seconds
+        while True:
+            states = self.suite.supervisor.states()
+            away = sorted(name for name in wanted if states[name].state != "RUNNING")
+            if not away:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{', '.join(away)} did not come back")
+            time.sleep(0.1)
+
+
+@contextmanager
+def arena(engines: str, rounds: range) -> Iterator[Arena]:
+    """The cluster engines have their lake in S3, behind a proxy. Everything is removed at the end, but not after an
+    error.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bookwheel-chaos-"))
+    with ExitStack() as stack:
+        site = stack.enter_context(serving_site())
+        sources = folder / "sources"
+        sources.mkdir()
+        for number in rounds:
+            (sources / f"{source_name(number)}.toml").write_text(declaration(source_name(number), site))
+        state = folder / "state"
+        disk = Disk(state / "data", megabytes=_MEGABYTES)
+        stack.callback(disk.unmount)
+        clock = Clock(folder)
+        address, proxy = LakeAddress((state / "data" / "lake").as_uri()), None
+        if engines == EngineSet.CLUSTER:
+            address, proxy = stack.enter_context(_lake_in_s3())
+        settings = _SETTINGS | clock.environment | _lake_settings(address, proxy)
+        settings["BOOKWHEEL_SCRAPER_SOURCES_DIR"] = str(sources)
+        suite = Suite(state=state, port_base=free_port_base(), books=100, settings=settings, engines=engines)
+        found = Arena(suite, site, disk, clock, address, proxy)
+        stack.callback(found.stop)
+        suite.up()
+        yield found
+    shutil.rmtree(folder)
+
+
+@contextmanager
+def _lake_in_s3() -> Iterator[tuple[LakeAddress, S3Proxy]]:
+    with running_s3() as store, s3_proxy(store.endpoint) as proxy:
+        store.filesystem().create_dir(_BUCKET)
+        yield LakeAddress(f"s3://{_BUCKET}", store.endpoint, "us-east-1", store.access_key, store.secret_key), proxy
+
+
+def _lake_settings(address: LakeAddress, proxy: S3Proxy | None) -> dict[str, str]:
+    if proxy is None:
+        return {}
+    return {
+        "BOOKWHEEL_LAKE_URL": address.url,
+        "BOOKWHEEL_LAKE_ENDPOINT": proxy.url,
+        "BOOKWHEEL_LAKE_ACCESS_KEY": address.access_key or "",
+        "BOOKWHEEL_LAKE_SECRET_KEY": address.secret_key or "",
+    }

@@ -1,0 +1,48 @@
+"""The outcomes as a table for people and as JSON for machines."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from tests.chaos.rounds import Outcome
+
+_KINDS = ("lost", "doubled", "accounting", "index", "lake")
+_HEAD = ("fault", "rounds", "books", *_KINDS, "not clean", "median s", "longest s")
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Markdown, a line for each fault and one for all; `seconds` are until the crawl was settled."""
+    names = sorted({outcome.fault for outcome in outcomes})
+    rows = [_row(name, [one for one in outcomes if one.fault == name]) for name in names]
+    rows.append(_row("all", outcomes))
+    lines = [_HEAD, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    texts = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    texts.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(texts)
+
+
+def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    found = [outcome.findings for outcome in outcomes]
+    sums = [sum(getattr(one, kind) for one in found) for kind in _KINDS]
+    seconds = [outcome.seconds for outcome in outcomes]
+    return (
+        name,
+        str(len(outcomes)),
+        str(sum(outcome.books for outcome in outcomes)),
+        *(str(count) for count in sums),
+        str(sum(not one.clean for one in found)),
+        f"{median(seconds):.1f}",
+        f"{max(seconds):.1f}",
+    )
+
+
+def write_json(path: Path, outcomes: Sequence[Outcome], *, engines: str, seed: int) -> None:
+    rounds = [asdict(outcome) for outcome in outcomes]
+    path.write_text(
+        json.dumps({"engines": engines, "seed": seed, "rounds": rounds}, indent=1, ensure_ascii=False) + "\n"
+    )

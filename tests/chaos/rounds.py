@@ -1,0 +1,98 @@
+"""One round: a crawl, a fault in its midst, and the question whether anything was lost, doubled or differs."""
+
+import random
+import time
+from dataclasses import dataclass, field
+
+import httpx
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_testing.servers import wait_until
+from bookwheel_testing.victims import CRAWL, processes
+
+from tests.chaos.arena import Arena
+from tests.chaos.checks import Findings, check_bronze, check_changes, check_index, check_records, check_run
+from tests.chaos.faults import Fault
+from tests.chaos.shop import Day, Shop
+
+_LATEST_STRIKE = 1.2  # seconds after the crawl's start; most crawls take one to two
+_LATEST_STRIKE_AT_CRAWL = 0.6
+_PAGE_SECONDS = (0.0, 0.03, 0.1)
+_SETTLE_SECONDS = 120.0
+_REVISITS = 0.3
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`seconds` from the request of the crawl until it was settled."""
+
+    number: int
+    fault: str
+    books: int
+    seconds: float = 0.0
+    findings: Findings = field(default_factory=Findings)
+
+
+def deck(faults: list[Fault], number: int, seed: int) -> Fault:
+    """Each fault once before any comes again, in another order each time."""
+    turn, place = divmod(number, len(faults))
+    cards = list(faults)
+    random.Random(f"deck {seed}/{turn}").shuffle(cards)
+    return cards[place]
+
+
+def play(arena: Arena, fault: Fault, number: int, seed: int) -> Outcome:
+    chance = random.Random(f"round {seed}/{number}")
+    shop, day = _open_shop(arena, fault, number, seed, chance)
+    arena.site.delay = _PAGE_SECONDS[-1] if fault.slow_shop else chance.choice(_PAGE_SECONDS)
+    outcome = Outcome(number, fault.name, len(shop.listed))
+    begun = time.monotonic()
+    try:
+        runs = [_ask(arena, shop)]
+        wait_until(lambda: bool(processes(arena.suite, CRAWL)), seconds=30, what="the crawl's start")
+        time.sleep(chance.uniform(0.0, _LATEST_STRIKE_AT_CRAWL if fault.slow_shop else _LATEST_STRIKE))
+        fault.strike(arena, chance)
+        if fault.loses_redis:
+            wait_until(lambda: not processes(arena.suite, CRAWL), seconds=60, what="the crawl's end")
+            runs.append(_ask(arena, shop))
+        run = arena.suite.finished_crawl(runs[-1], seconds=_SETTLE_SECONDS)
+        outcome.seconds = time.monotonic() - begun
+        check_run(outcome.findings, run)
+        check_changes(outcome.findings, arena.suite, shop, runs, day)
+        check_records(outcome.findings, arena.suite, shop)
+        check_index(outcome.findings, arena.suite, shop)
+        wait_until(lambda: arena.redis.xlen(RAW_STREAM) == 0, seconds=60, what="the lake up to date")
+        check_bronze(outcome.findings, arena.lake, shop, run)
+        arena.wait_until_whole()
+    except (TimeoutError, AssertionError, httpx.HTTPError) as error:
+        outcome.seconds = outcome.seconds or time.monotonic() - begun
+        outcome.findings.notes.append(f"{type(error).__name__}: {str(error)[:500]}")
+    if fault.own_shop or not outcome.findings.clean:
+        del arena.shops[shop.source]
+    return outcome
+
+
+def _open_shop(arena: Arena, fault: Fault, number: int, seed: int, chance: random.Random) -> tuple[Shop, Day]:
+    """A new shop, or one that was crawled before and has had another day since."""
+    if arena.shops and not fault.own_shop and chance.random() < _REVISITS:
+        shop = arena.shops[chance.choice(sorted(arena.shops))]
+        day = shop.next_day(chance.randint(5, 40))
+    else:
+        shop = arena.shop(number, seed)
+        day = shop.next_day(chance.randint(60, 150))
+    shop.serve(arena.site)
+    return shop, day
+
+
+def _ask(arena: Arena, shop: Shop) -> str:
+    """The id of the requested crawl; a Redis that has forgotten the sources is told them again within half a minute."""
+    asked: list[str] = []
+
+    def accepted() -> bool:
+        try:
+            asked.append(arena.suite.start_crawl(shop.source))
+        except (AssertionError, httpx.HTTPError):
+            return False
+        return True
+
+    wait_until(accepted, seconds=60, what="the crawl accepted")
+    return asked[0]
