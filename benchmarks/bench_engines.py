@@ -1,0 +1,134 @@
+"""The embedded engines and the cluster's side by side, as the catalogue grows. No bound: it tells which to choose when.
+
+`python -m benchmarks.bench_engines 1000000` takes a size of its own, `… embedded 1000000` one set of engines alone.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from bookwheel_stores.search import open_index_reader
+from bookwheel_stores.search.queries import Filter, Range, SearchQuery, Selection, Sort
+from bookwheel_stores.search.text import parse_text
+from bookwheel_testing.engines import running_elasticsearch, running_postgres
+
+from benchmarks.harness import Result, result, save
+from benchmarks.processing import Processor, redis_server
+from benchmarks.scraped import scraped_books
+
+SIZES = (1_000, 10_000, 100_000)
+FACETS = ("category", "rating", "price")
+STREAM_ITEMS = 20_000
+SEARCHES = 300
+EMBEDDED, CLUSTER = "embedded", "cluster"
+
+
+@dataclass(frozen=True)
+class ClusterProcessor(Processor):
+    """The same processor on PostgreSQL and Elasticsearch."""
+
+    database: str
+    index: str
+
+    @property
+    def records_url(self) -> str:
+        return self.database
+
+    @property
+    def search_url(self) -> str:
+        return self.index
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """`ingest` in items/s from the stream into the index; `searches` in searches/s of one reader, and its p50 in ms."""
+
+    ingest: float
+    searches: float
+    p50: float
+
+
+def measured(processor: Processor, size: int) -> Figures:
+    """A new catalogue of `size` books, filled and then searched."""
+    books = 0.0
+    with processor.at_work():
+        for start in range(0, size, STREAM_ITEMS):
+            items = min(STREAM_ITEMS, size - start)
+            books += items / processor.take_in(f"run-{start}", scraped_books(start, items))
+    reader = open_index_reader(processor.search_url)
+    reader.reload()
+    found = reader.count(Selection())
+    if found != size:
+        raise RuntimeError(f"{found} books in an index of {size}")
+    words = sorted({word for book in scraped_books(0, 200) for word in str(book.payload["title"]).split()})
+    numbers = count()
+    times = []
+    for _ in range(SEARCHES):
+        number = next(numbers)
+        never_twice = Filter("stock", ranges=(Range(0, number + 100),))
+        selection = Selection(parse_text(words[number % len(words)]), (never_twice,))
+        began = time.perf_counter()
+        reader.search(SearchQuery(selection, Sort.RELEVANCE, 20, facets=FACETS))
+        times.append(time.perf_counter() - began)
+    return Figures(size / books, len(times) / sum(times), statistics.median(times) * 1000)
+
+
+@contextmanager
+def embedded(folder: Path) -> Iterator[Processor]:
+    with redis_server(folder / "redis") as redis:
+        yield Processor(folder, redis)
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Processor]:
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(folder / "redis"))
+        postgres = stack.enter_context(running_postgres(durable=True))
+        database = stack.enter_context(postgres.database())
+        url, _ = stack.enter_context(running_elasticsearch())
+        yield ClusterProcessor(folder, redis, database, url.replace("http://", "elasticsearch://"))
+
+
+ENGINES = {EMBEDDED: embedded, CLUSTER: cluster}
+
+
+def side_by_side(folder: Path, size: int, engines: list[str]) -> list[Result]:
+    figures = {}
+    for name in engines:
+        with ENGINES[name](folder / f"{name}-{size}") as processor:
+            found = figures[name] = measured(processor, size)
+        print(
+            f"{name:<10} {size:>9,} books: {found.ingest:>8,.0f} items/s in, {found.searches:>7,.0f} searches/s,"
+            f" p50 {found.p50:.2f} ms",
+            flush=True,
+        )
+    if len(figures) < len(ENGINES):
+        return []
+    ours, floor = figures[CLUSTER], figures[EMBEDDED]
+    return [
+        result(f"ingest, cluster or embedded, {size:,}", [ours.ingest], [floor.ingest], bound=0, unit="items/s"),
+        result(
+            f"faceted search, cluster or embedded, {size:,}",
+            [ours.searches],
+            [floor.searches],
+            bound=0,
+            unit="searches/s",
+        ),
+    ]
+
+
+def main(arguments: list[str]) -> None:
+    engines = [name for name in ENGINES if name in arguments] or list(ENGINES)
+    sizes = [int(argument) for argument in arguments if argument.isdigit()] or list(SIZES)
+    with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
+        save([each for size in sizes for each in side_by_side(Path(name), size, engines)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
