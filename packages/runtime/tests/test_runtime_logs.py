@@ -1,0 +1,71 @@
+"""Lines of the log."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from bookwheel_runtime.logs import configure_logs, get_logger
+from bookwheel_runtime.traces import trace_id_of, traced
+
+logger = get_logger("bookwheel.part")
+
+
+@pytest.fixture(autouse=True)
+def _configured() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure_logs("shop", "INFO")
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_line_has_its_service_its_trace_and_whose_it_is(capfd: pytest.CaptureFixture[str]) -> None:
+    with traced(None) as traceparent:
+        logger.info("sold", copies=2, by={"who": "é"})
+        logger.debug("not shown")
+        logging.getLogger("theirs").warning("left %s", 3, extra={"shelf": "b"})
+    ours, theirs = map(json.loads, capfd.readouterr().err.splitlines())
+    assert {name: ours[name] for name in ("event", "level", "logger", "service", "copies", "by")} == {
+        "event": "sold",
+        "level": "info",
+        "logger": "bookwheel.part",
+        "service": "shop",
+        "copies": 2,
+        "by": {"who": "é"},
+    }
+    assert (theirs["event"], theirs["logger"], theirs["shelf"], theirs["service"]) == ("left 3", "theirs", "b", "shop")
+    assert ours["trace_id"] == theirs["trace_id"] == trace_id_of(traceparent)
+    assert ours["time"] <= theirs["time"]
+
+
+def test_an_exception_is_logged_with_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise KeyError("gone")
+    except KeyError:
+        logger.exception("failed")
+    line = json.loads(capfd.readouterr().err)
+    assert line["level"] == "error"
+    assert "KeyError: 'gone'" in line["exception"]
+
+
+@pytest.mark.parametrize("value", ["\ud800", 2**70, {(1, 2): 3}, {"deep": {5: object}}, b"\xff"])
+def test_no_value_is_too_strange_to_be_logged(value: object, capfd: pytest.CaptureFixture[str]) -> None:
+    logger.warning("strange", value=value)
+    assert json.loads(capfd.readouterr().err)["event"] == "strange"
+
+
+def test_a_line_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with io.TextIOWrapper(Path("/dev/full").open("wb", buffering=0)) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with pytest.raises(OSError, match="space"):
+            full.buffer.write(b"x")
+        logger.warning("lost")
+        monkeypatch.undo()
