@@ -70,8 +70,16 @@ class Gateway:
                 pass
         return received
 
-    def log(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+    def log(self, *, until: Callable[[dict[str, object]], bool]) -> list[dict[str, object]]:
+        """The log up to the first line that `until` holds for; nginx writes lines together, a little late."""
+        lines: list[dict[str, object]] = []
+
+        def written() -> bool:
+            lines[:] = [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+            return any(map(until, lines))
+
+        wait_until(written, seconds=5, what="the line written to the log")
+        return lines[: next(place for place, line in enumerate(lines) if until(line)) + 1]
 
 
 GatewayFactory = Callable[..., Gateway]
