@@ -19,7 +19,6 @@ from bookwheel_contracts.problems import (
 from fastapi import Depends, FastAPI, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
@@ -39,6 +38,7 @@ _HTTP_ERRORS: Mapping[int, type[BookwheelError]] = {
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
 }
+_TRACEPARENT = TRACEPARENT_HEADER.encode()
 _HEALTH_PATHS = frozenset({"/livez", "/readyz"})
 
 
@@ -132,14 +132,16 @@ class TraceAndLog:
         started = time.perf_counter()
         status = 500
         started_answer = False
-        with traced(Headers(scope=scope).get(TRACEPARENT_HEADER)) as traceparent:
+        inbound = next((value.decode("latin-1") for name, value in scope["headers"] if name == _TRACEPARENT), None)
+        with traced(inbound) as traceparent:
 
             async def send_with_trace(message: Message) -> None:
                 nonlocal status, started_answer
                 if message["type"] == "http.response.start":
                     started_answer = True
                     status = message["status"]
-                    MutableHeaders(scope=message)[TRACEPARENT_HEADER] = traceparent
+                    others = [header for header in message.get("headers", ()) if header[0] != _TRACEPARENT]
+                    message["headers"] = [*others, (_TRACEPARENT, traceparent.encode())]
                 await send(message)
 
             try:

@@ -115,13 +115,7 @@ class FacetCounter:
         return next((each for each in self._selection.filters if each.name == name), Filter(name))
 
     def _terms(self, name: str, answer: Answer) -> TermFacet:
-        selected = self._selected(name).values
-        counts = ordered_counts(name, answer[name])
-        shown = [TermCount(each.value, each.count, each.value in selected) for each in counts]
-        found = {each.value for each in counts}
-        absent = [TermCount(value, 0, selected=True) for value in dict.fromkeys(selected) if value not in found]
-        kept = shown[:_SHOWN_TERMS] + [each for each in shown[_SHOWN_TERMS:] if each.selected]
-        return TermFacet((*kept, *absent))
+        return term_facet(ordered_counts(name, answer[name]), self._selected(name).values)
 
     def _numeric(self, query: Query, name: str, answer: Answer) -> NumericFacet:
         selected = self._selected(name).ranges
@@ -146,12 +140,28 @@ class FacetCounter:
         counts = Counter[int]()
         for bucket in fine:
             counts[int(bucket["key"]) // width] += int(bucket["doc_count"])
-        buckets = tuple(
-            Bucket(public(name, place * width), public(name, (place + 1) * width), counts[place])
-            for place in range(low // width, high // width + 1)
-        )
+        buckets = histogram(name, low, high, width, counts)
         mean = average(name, figures)
         return NumericFacet(count, public(name, low), public(name, high), mean, buckets, selected, currency)
+
+
+def term_facet(counts: Sequence[TermCount], selected: Sequence[str]) -> TermFacet:
+    """Of counts in their order: the first ones, and all that are selected."""
+    shown = list(counts[:_SHOWN_TERMS])
+    if selected:
+        marked = [TermCount(each.value, each.count, each.value in selected) for each in counts]
+        found = {each.value for each in counts}
+        absent = [TermCount(value, 0, selected=True) for value in dict.fromkeys(selected) if value not in found]
+        shown = [*marked[:_SHOWN_TERMS], *(each for each in marked[_SHOWN_TERMS:] if each.selected), *absent]
+    return TermFacet(tuple(shown))
+
+
+def histogram(name: str, low: int, high: int, width: int, counts: Mapping[int, int]) -> tuple[Bucket, ...]:
+    """Every bucket from that of the lowest to that of the highest value. `counts` is by value // width."""
+    return tuple(
+        Bucket(public(name, place * width), public(name, (place + 1) * width), counts.get(place, 0))
+        for place in range(low // width, high // width + 1)
+    )
 
 
 def ordered_counts(name: str, answer: Answer) -> list[TermCount]:

@@ -74,13 +74,15 @@ class QueryCompiler:
         return _any([Query.term_query(self._schema, field, value, index_option="basic") for value in values])
 
     def _range(self, name: str, wanted: Range) -> Query:
-        low = _units(name, wanted.low, rounding=ROUND_CEILING)
-        high = _units(name, wanted.high, rounding=ROUND_FLOOR)
+        low = units_of(name, wanted.low, rounding=ROUND_CEILING)
+        high = units_of(name, wanted.high, rounding=ROUND_FLOOR)
         return Query.range_query(self._schema, name, FieldType.Integer, lower_bound=low, upper_bound=high)
 
     def _text(self, text: TextQuery, either: Callable[[Clause], Query]) -> Iterator[tuple[Occur, Query]]:
         if not text.required:
-            yield Occur.Must, Query.all_query() if text.excluded else Query.empty_query()
+            # its own score is 1, or 0 beside filters
+            every = Query.const_score_query(Query.all_query(), 0.0)
+            yield Occur.Must, every if text.excluded else Query.empty_query()
         for clause in text.required:
             yield Occur.Must, either(clause)
         for clause in text.excluded:
@@ -126,7 +128,7 @@ def _any(queries: list[Query]) -> Query:
     return queries[0] if len(queries) == 1 else Query.boolean_query([(Occur.Should, each) for each in queries])
 
 
-def _units(name: str, bound: Decimal | float | None, *, rounding: str) -> int | None:
+def units_of(name: str, bound: Decimal | float | None, *, rounding: str) -> int | None:
     if bound is None:
         return None
     exact = Decimal(str(bound)) * SCALES[name]

@@ -1,6 +1,7 @@
 """Searches a Tantivy folder."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import tantivy
@@ -9,12 +10,15 @@ from bookwheel_stores.search.queries import (
     SearchPage,
     SearchQuery,
     Selection,
+    Sort,
     Statistics,
     Suggestion,
     SuggestionKind,
     TermCount,
+    TextQuery,
 )
 from bookwheel_stores.search.tantivy_facets import MAX_TERMS, FacetCounter, ordered_counts, spread_of, terms_request
+from bookwheel_stores.search.tantivy_matches import MOST_MATCHES, Matches
 from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of, numbers_of
 from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
 from bookwheel_stores.search.tantivy_statistics import StatisticsCounter
@@ -23,16 +27,27 @@ from bookwheel_stores.search.tantivy_vocabulary import Vocabulary
 from bookwheel_stores.search.tantivy_walk import Place, Walker
 
 _KEPT_BODIES = 4096
+_KEPT_TEXTS = 256
 
 
 class _Commit:
     """One commit of the index, and what has been found out about it. A search keeps to the one it began with."""
 
-    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema) -> None:
+    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema, *, most_matches: int) -> None:
         self.searcher = searcher
+        self._most_matches = most_matches
         self.compiler = QueryCompiler(schema, Vocabulary(searcher))
         self.spread = spread_of(searcher)
         self._bodies: dict[int, bytes] = {}
+        self.matches = lru_cache(maxsize=_KEPT_TEXTS)(self._matches)
+
+    def _matches(self, text: TextQuery) -> Matches | None:
+        """None where more books match than are looked at one by one."""
+        selected = self.compiler.selection(Selection(text), scored=True)
+        found = self.searcher.search(selected, max(self._most_matches, 1), weight_by_field="weight")
+        if count_of(found) > self._most_matches:
+            return None
+        return Matches(self.searcher, found.hits, self.body)
 
     def body(self, place: Place) -> bytes:
         """A book's JSON. Popular books are met again, and reading a page of them takes a third of a search."""
@@ -46,14 +61,18 @@ class _Commit:
 
 
 class TantivyIndexReader:
-    """See `IndexReader`. Never writes: until a writer has made the folder, it reads an empty index in memory."""
+    """See `IndexReader`. Never writes: until a writer has made the folder, it reads an empty index in memory.
 
-    def __init__(self, path: Path) -> None:
+    Texts that at most `most_matches` books match are answered from `Matches`.
+    """
+
+    def __init__(self, path: Path, *, most_matches: int = MOST_MATCHES) -> None:
+        self._most_matches = most_matches
         self._folder = index_folder(path)
         self._schema = build_schema()
         self._index = tantivy.Index(self._schema)
         self._opened = False
-        self._commit = _Commit(self._index.searcher(), self._schema)
+        self._commit = _Commit(self._index.searcher(), self._schema, most_matches=self._most_matches)
         self.reload()
 
     def reload(self) -> None:
@@ -63,14 +82,21 @@ class TantivyIndexReader:
             self._opened = True
             register_tokenizer(self._index)
         self._index.reload()
-        self._commit = _Commit(self._index.searcher(), self._schema)
+        self._commit = _Commit(self._index.searcher(), self._schema, most_matches=self._most_matches)
 
     def search(self, query: SearchQuery) -> SearchPage:
         commit = self._commit
-        found = Walker(commit.searcher, commit.compiler).page(query)
+        text = query.selection.text
+        matches = None if text is None else commit.matches(text)
+        if matches is not None and query.sort is Sort.RELEVANCE:
+            found = matches.page(query)
+        else:
+            found = Walker(commit.searcher, commit.compiler).page(query)
         items = [commit.body(place) for place in found.books]
         facets = {}
-        if query.facets:
+        if query.facets and matches is not None:
+            facets = matches.facets(query.selection.filters, query.facets)
+        elif query.facets:
             counter = FacetCounter(commit.searcher, commit.compiler, commit.spread, query.selection)
             facets = counter.facets(query.facets)
         return SearchPage(items, found.total, facets, found.next)

@@ -1,0 +1,115 @@
+"""What is worked out from the matches of a text is what Tantivy's own passes find."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+
+import pytest
+from bookwheel_contracts import Book, Money, Offer
+from bookwheel_stores.search import open_index_writer
+from bookwheel_stores.search.queries import FACETS, Filter, Range, SearchPage, SearchQuery, Selection, Sort
+from bookwheel_stores.search.tantivy_reader import TantivyIndexReader
+from bookwheel_stores.search.text import parse_text
+from bookwheel_testing.books import state_of
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TEXTS = ("moon", "mon", "moon -river", '"the moon"', "the", "river moon", "nothing", "-moon", "title", "!!")
+FILTERS: tuple[tuple[Filter, ...], ...] = (
+    (),
+    (Filter("stock", ranges=(Range(0, 2),)),),
+    (Filter("price", ranges=(Range(Decimal("9.995"), None), Range(None, Decimal(5)))), Filter("in_stock", ("true",))),
+    (Filter("category", ("Poetry", "Nowhere")), Filter("author", ("Ann Lee", "Zoë"))),
+    (Filter("source", ("other",)), Filter("rating", ranges=(Range(0.6, 3.7),))),
+    (Filter("currency", ("EUR",)), Filter("language", ("en",))),
+    (Filter("isbn13", ("9780306406157",)),),
+    (Filter("first_seen", ranges=(Range(int(START.timestamp() * 1000), None),)), Filter("in_stock", ("true", "false"))),
+)
+
+
+def shelf(currencies: tuple[str, ...]) -> Iterator[Book]:
+    """200 books of which no two have much in common, always the same."""
+    chance = random.Random(7)
+    for number in range(1, 201):
+        seen = START + timedelta(milliseconds=chance.choice([-86_400_000, 0, 100]))
+        stock = chance.choice([None, 0, 1, 2, 3])
+        price = Money(amount=Decimal(chance.choice(["0", "4.5", "9.99", "10.005"])), currency=chance.choice(currencies))
+        offers = tuple(_offer(source, number) for source in chance.sample(["demo", "other"], chance.randint(0, 2)))
+        yield Book(
+            id=f"demo:{number}",
+            number=number,
+            title=chance.choice(["The Moon", "the moon", "The Moon over the river", "Title", "Moor", "River"]),
+            authors=tuple(chance.choices(["Ann Lee", "Bo", "Zoë"], k=chance.randint(0, 2))),
+            isbn13=chance.choice([None, "9780306406157"]),
+            language=chance.choice([None, "en", "pl"]),
+            category=chance.choice([None, "Poetry", "Travel", "Sci Fi"]),
+            price=chance.choice([None, price]),
+            rating=chance.choice([None, 0.0, 0.6, 3.6666667, 5.0]),
+            rating_count=chance.choice([None, 0, 17]),
+            stock=stock,
+            in_stock=bool(stock),
+            offers=offers,
+            first_seen=seen,
+            last_seen=seen,
+            last_changed=seen,
+            revision=1,
+        )
+
+
+def _offer(source: str, number: int) -> Offer:
+    return Offer(
+        source=source,
+        source_key=str(number),
+        url=f"http://shop/{number}",
+        price=None,
+        stock=None,
+        in_stock=False,
+        first_seen=START,
+        last_seen=START,
+    )
+
+
+@pytest.mark.parametrize("currencies", [("GBP",), ("GBP", "EUR")])
+def test_pages_facets_and_cursors_are_the_same_whichever_way_they_are_made(
+    tmp_path: Path, currencies: tuple[str, ...]
+) -> None:
+    with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
+        books = [state_of(book) for book in shelf(currencies)]
+        writer.apply(books[:120])
+        writer.apply(books[120:])
+    kept, passing = (TantivyIndexReader(tmp_path / "index", most_matches=most) for most in (256, -1))
+    pages = 0
+    for text, filters, limit in product(TEXTS, FILTERS, (1, 20, 100)):
+        for sort in (Sort.RELEVANCE, Sort.PRICE):
+            query = SearchQuery(Selection(parse_text(text), filters), sort, limit, None, FACETS)
+            for _ in range(4):
+                page = kept.search(query)
+                assert page == passing.search(query), query
+                pages += 1
+                if page.next is None:
+                    break
+                query = replace(query, after=page.next)
+    assert pages > len(TEXTS) * len(FILTERS) * 6
+
+
+def test_a_cursor_of_a_book_that_is_gone_goes_on_behind_its_place(tmp_path: Path) -> None:
+    books = [state_of(book) for book in shelf(("GBP",))]
+    query = SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 7)
+    with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
+        writer.apply(books)
+        kept, passing = (TantivyIndexReader(tmp_path / "index", most_matches=most) for most in (256, -1))
+        first: SearchPage = kept.search(query)
+        assert first.next is not None
+        whole = [
+            item for page in (first, kept.search(replace(query, limit=100, after=first.next))) for item in page.items
+        ]
+        writer.apply([book._replace(removed=True, revision=2) for book in books if book.number == first.next.number])
+    kept.reload()
+    passing.reload()
+    rest = kept.search(replace(query, limit=100, after=first.next))
+    assert rest == passing.search(replace(query, limit=100, after=first.next))
+    assert [*first.items, *rest.items] == whole
+    assert rest.total == first.total - 1
