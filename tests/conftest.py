@@ -8,7 +8,7 @@ from bookwheel_testing.engines import need_cluster
 from bookwheel_testing.suite import Suite, free_port_base
 
 
-@pytest.fixture(scope="session", params=[EngineSet.EMBEDDED])
+@pytest.fixture(scope="session", params=list(EngineSet))
 def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """The suite as `make up` leaves it: the demo shop crawled, a first model trained."""
     if request.param == EngineSet.CLUSTER:

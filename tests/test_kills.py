@@ -28,7 +28,7 @@ ROUNDS = {
 }
 
 
-@pytest.fixture(scope="module", params=[EngineSet.EMBEDDED])
+@pytest.fixture(scope="module", params=list(EngineSet))
 def killed(request: pytest.FixtureRequest) -> Iterator[Arena]:
     if request.param == EngineSet.CLUSTER:
         need_cluster()

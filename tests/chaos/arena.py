@@ -32,6 +32,8 @@ _SETTINGS = {
     "BOOKWHEEL_CLAIM_AFTER": "2",
     "BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "2",
     "BOOKWHEEL_SETTLE_AFTER": "3",
+    # While a disk is slow to flush, `everysec` holds writes back, and a kill then loses what was confirmed.
+    "BOOKWHEEL_REDIS_APPENDFSYNC": "always",
     "BOOKWHEEL_ACCESS_TOKEN_SECONDS": "86400",
     "BOOKWHEEL_LOG_LEVEL": "WARNING",
 }
@@ -50,6 +52,7 @@ class Arena:
     lake_address: LakeAddress
     s3: S3Proxy | None = None
     shops: dict[str, Shop] = field(default_factory=dict)
+    keep_logs: bool = False
 
     @cached_property
     def lake(self) -> Lake:
@@ -91,8 +94,8 @@ class Arena:
 
 @contextmanager
 def arena(engines: str, rounds: range) -> Iterator[Arena]:
-    """The cluster engines have their lake in S3, behind a proxy. Everything is removed at the end, but not after an
-    error.
+    """The cluster engines have their lake in S3, behind a proxy. At the end everything is removed but for the logs,
+    where they are to be kept.
     """
     folder = Path(tempfile.mkdtemp(prefix="bookwheel-chaos-"))
     with ExitStack() as stack:
@@ -115,7 +118,10 @@ def arena(engines: str, rounds: range) -> Iterator[Arena]:
         stack.callback(found.stop)
         suite.up()
         yield found
-    shutil.rmtree(folder)
+    if found.keep_logs:
+        print(f"logs: {state / 'logs'}", flush=True)
+    else:
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -66,6 +66,7 @@ def play(arena: Arena, fault: Fault, number: int, seed: int) -> Outcome:
     except (TimeoutError, AssertionError, httpx.HTTPError) as error:
         outcome.seconds = outcome.seconds or time.monotonic() - begun
         outcome.findings.notes.append(f"{type(error).__name__}: {str(error)[:500]}")
+    arena.keep_logs |= not outcome.findings.clean
     if fault.own_shop or not outcome.findings.clean:
         del arena.shops[shop.source]
     return outcome

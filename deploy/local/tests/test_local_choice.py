@@ -82,3 +82,14 @@ def test_what_the_caller_has_set_for_the_engines_is_not_what_programs_are_told(
     monkeypatch.setenv("BOOKWHEEL_ENGINES", "cluster")
     monkeypatch.setenv("BOOKWHEEL_LAKE", "s3")
     assert suite_environment(layout, settings(layout), CLUSTER, secrets) == plain
+
+
+def test_a_bucket_of_the_callers_own_is_the_lake_where_the_suite_has_none(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets, folder = Secrets(layout.secrets), Choice(EngineSet.CLUSTER)
+    told = suite_environment(layout, settings(layout), folder, secrets)
+    assert told["BOOKWHEEL_LAKE_URL"] == (layout.data / "lake").as_uri()
+    monkeypatch.setenv("BOOKWHEEL_LAKE_URL", "s3://elsewhere/books")
+    assert suite_environment(layout, settings(layout), folder, secrets)["BOOKWHEEL_LAKE_URL"] == "s3://elsewhere/books"
+    assert suite_environment(layout, settings(layout), CLUSTER, secrets)["BOOKWHEEL_LAKE_URL"] == "s3://bookwheel"

@@ -56,6 +56,27 @@ def test_the_readme_shows_what_is(suite: Suite) -> None:
     assert faults(ROOT / "README.md", folder=ROOT, environment=suite.environment, replacements=replacements) == []
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda page: page.stem)
+def test_the_runbooks_show_what_is(suite: Suite, page: Path) -> None:
+    assert faults(page, folder=ROOT, environment=suite.environment) == []
+
+
+def test_any_command_can_be_run_with_the_suites_addresses(suite: Suite) -> None:
+    printed = suite.local("run", "env")
+    assert f"\nBOOKWHEEL_DATABASE_URL={suite.told['BOOKWHEEL_DATABASE_URL']}\n" in printed
+    assert "in quarantine" in suite.local("run", "bookwheel-processor", "quarantine", "--limit", "1")
+    assert "no-such-program can't be run" in local(suite, "run", "no-such-program").stderr
+    assert "which command?" in local(suite, "run").stderr
+
+
+def test_other_engines_for_the_same_data_are_refused_before_anything_is_stopped(suite: Suite) -> None:
+    before = suite_processes(suite.state)
+    done = local(suite, "up", BOOKWHEEL_ENGINES="cluster")
+    assert done.returncode == 1
+    assert "kept by ENGINES=embedded" in done.stderr
+    assert suite_processes(suite.state) == before
+
+
 def test_a_suite_of_another_checkout_names_the_port_that_is_taken(suite: Suite, tmp_path: Path) -> None:
     done = local(suite, "up", BOOKWHEEL_STATE_DIR=str(tmp_path / "other"))
     assert done.returncode == 1

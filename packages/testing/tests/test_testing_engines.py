@@ -14,7 +14,7 @@ def test_a_database_is_empty_and_in_the_c_collation(postgres_url: str) -> None:
 
 def test_elasticsearch_finds_what_it_was_given(elasticsearch_server: str, elasticsearch_prefix: str) -> None:
     index = f"{elasticsearch_server}/{elasticsearch_prefix}books"
-    httpx.put(f"{index}/_doc/1?refresh=true", json={"title": "sea"}).raise_for_status()
+    httpx.put(f"{index}/_doc/1?refresh=true", json={"title": "sea"}, timeout=30).raise_for_status()
     assert httpx.get(f"{index}/_count?q=title:sea").json()["count"] == 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -101,3 +102,13 @@ async def test_sources_are_listed_with_their_books(declared: None, filled: objec
 
 async def test_an_unknown_crawl_is_not_found(client: httpx.AsyncClient) -> None:
     assert (await client.get("/crawls/none")).status_code == 404
+
+
+async def test_records_that_do_not_answer_are_a_problem_that_says_when_to_come_again(
+    suite: Any, client: httpx.AsyncClient
+) -> None:
+    with suite.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE crawl_run RENAME TO gone")
+    answer = await client.get("/crawls")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json()["code"] == "unavailable"

@@ -10,8 +10,12 @@ from bookwheel_local.settings import LocalSettings
 
 
 def suite_environment(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Secrets) -> dict[str, str]:
-    """The caller's settings of the programs, and over these the addresses and folders of this suite."""
+    """The caller's settings of the programs, and over these the addresses and folders of this suite.
+
+    A lake of the caller's own, such as a bucket elsewhere, takes the place of the suite's folder.
+    """
     chosen = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
+    chosen.setdefault("BOOKWHEEL_LAKE_URL", (layout.data / "lake").as_uri())
     return {**chosen, **_parts(layout, settings, choice, secrets), **server_environment(layout, secrets, choice)}
 
 
@@ -27,7 +31,6 @@ def _parts(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Sec
         "BOOKWHEEL_LAKE": choice.lake,
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{layout.data}/bookwheel.sqlite",
         "BOOKWHEEL_SEARCH_URL": f"tantivy://{layout.data}/index",
-        "BOOKWHEEL_LAKE_URL": (layout.data / "lake").as_uri(),
         "BOOKWHEEL_REDIS_URL": f"redis://:{secrets.redis_password}@{HOST}:{ports.redis}/0",
         "BOOKWHEEL_SIGNING_KEY_FILE": str(layout.signing_keys),
         "BOOKWHEEL_ISSUER": "bookwheel",

@@ -14,6 +14,7 @@ from bookwheel_local.layout import Layout
 from bookwheel_local.program import script
 from bookwheel_local.programs import redis_config
 from bookwheel_local.secrets import Secrets, write_private
+from bookwheel_local.settings import LocalSettings
 
 _STEP_SECONDS = 120
 _LOG_END = 2000
@@ -44,8 +45,9 @@ def run_step(name: str, command: list[str], environment: Mapping[str, str], *, g
         raise ProgramFailed(name, f"failed ({' '.join(command[1:])})", done.stdout[-_LOG_END:])
 
 
-def write_configuration(layout: Layout, secrets: Secrets, gateway: Mapping[str, str]) -> None:
-    write_private(layout.run / "redis.conf", redis_config(layout, password=secrets.redis_password))
+def write_configuration(layout: Layout, settings: LocalSettings, secrets: Secrets, gateway: Mapping[str, str]) -> None:
+    redis = redis_config(layout, password=secrets.redis_password, appendfsync=settings.redis_appendfsync)
+    write_private(layout.run / "redis.conf", redis)
     render_gateway(layout.run, gateway)
 
 

@@ -57,8 +57,8 @@ def programs(layout: Layout, settings: LocalSettings, choice: Choice, *, nginx: 
     )
 
 
-def redis_config(layout: Layout, *, password: str) -> str:
-    """Appends every write to a file, flushed each second: Redis holds streams, not only a cache."""
+def redis_config(layout: Layout, *, password: str, appendfsync: str = "everysec") -> str:
+    """Appends every write to a file: Redis holds streams, not only a cache."""
     return "\n".join(
         (
             f"bind {HOST}",
@@ -66,7 +66,7 @@ def redis_config(layout: Layout, *, password: str) -> str:
             f"requirepass {password}",
             f'dir "{layout.data / "redis"}"',
             "appendonly yes",
-            "appendfsync everysec",
+            f"appendfsync {appendfsync}",
             'save ""',
             "maxmemory-policy noeviction",
             "",

@@ -30,8 +30,8 @@ class Health:
 
     @property
     def failed(self) -> bool:
-        """It will not become ready by waiting: it ended too often to be started again."""
-        return self.state.state in {"FATAL", "STOPPED", "EXITED"}
+        """It will not become ready by waiting: it ended too often. (One that has just `EXITED` is started again.)"""
+        return self.state.state in {"FATAL", "STOPPED"}
 
 
 def _refusal(url: str) -> str | None:

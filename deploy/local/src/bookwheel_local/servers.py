@@ -28,7 +28,7 @@ def server_programs(layout: Layout, settings: LocalSettings, choice: Choice) -> 
             (ports.postgres,),
             f"postgresql://{HOST}:{ports.postgres}/{DATABASE}",
             stop_signal="INT",  # fast: TERM would wait until every client has gone
-            holds_tables=True,
+            is_store=True,
         ),
         Server.ELASTICSEARCH: lambda: Program(
             "elasticsearch",
@@ -40,6 +40,7 @@ def server_programs(layout: Layout, settings: LocalSettings, choice: Choice) -> 
             Stage.BASE,
             (ports.elasticsearch,),
             f"http://{HOST}:{ports.elasticsearch}/_cluster/health?wait_for_status=yellow&timeout=1s",
+            is_store=True,
         ),
         Server.S3: lambda: Program(
             "s3",
@@ -47,6 +48,7 @@ def server_programs(layout: Layout, settings: LocalSettings, choice: Choice) -> 
             Stage.BASE,
             (ports.s3,),
             f"http://{HOST}:{ports.s3}/minio/health/ready",
+            is_store=True,
         ),
     }
     return tuple(programs[server]() for server in choice.servers)

@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from bookwheel_runtime.settings import Settings
 from pydantic import Field, field_validator
@@ -45,6 +46,11 @@ class LocalSettings(Settings):
     )
     elasticsearch_heap: str = Field(
         default="512m", pattern=r"^[1-9]\d*[mg]$", description="Memory of Elasticsearch's heap, such as `512m` or `2g`."
+    )
+
+    redis_appendfsync: Literal["always", "everysec", "no"] = Field(
+        default="everysec",
+        description="When Redis' file reaches the disk; docs/runbooks/redis-durability.md says what each can lose.",
     )
 
     @field_validator("state_dir")

@@ -32,6 +32,7 @@ from bookwheel_local.supervision import STOP_SECONDS, Supervisor, configuration
 
 _POLL_SECONDS = 0.4
 _LOG_LINES = 15
+_LINE_LENGTH = 500  # a traceback is one line of JSON
 
 
 def recorded_port_base(layout: Layout) -> int | None:
@@ -78,14 +79,14 @@ class Suite:
                 self._check_ports()
                 prepare_servers(self.layout, self.secrets, self.choice)
                 remember(self.layout, self.choice)
-                write_configuration(self.layout, self.secrets, gateway)
+                write_configuration(self.layout, self.settings, self.secrets, gateway)
                 self.supervisor.start(config, environment)
                 write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
             # The slowest to start needs no tables, so it starts while they are made.
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             states = self.supervisor.states()
             if any(program.needs_tables and states[program.name].state != "RUNNING" for program in self.programs):
-                self._wait_until_ready(progress, [program for program in self.programs if program.holds_tables])
+                self._wait_until_ready(progress, [program for program in self.programs if program.is_store])
                 progress.update("preparing the records")
                 prepare_records(self.layout, environment)
             self.supervisor.start_programs(self.programs)
@@ -159,7 +160,7 @@ class Suite:
     def log_end(self, program: Program) -> str:
         path = self.layout.logs / f"{program.name}.log"
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        return "\n".join(lines[-_LOG_LINES:])
+        return "\n".join(line[:_LINE_LENGTH] for line in lines[-_LOG_LINES:])
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -4,26 +4,27 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bookwheel_runtime.http import create_app
+from bookwheel_contracts.problems import Unavailable
+from bookwheel_runtime.http import create_app, problem_response
+from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
-from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import BookReader, FeedReader, RunStore, connect_database, is_current
-from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from redis.asyncio import Redis as AsyncRedis
+from sqlalchemy.exc import OperationalError
 
 from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
-from bookwheel_catalog.exports import ExportShelf
 from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.routers import books, changes, crawls, exports, statistics
+from bookwheel_catalog.routers import books, changes, crawls, statistics
 from bookwheel_catalog.settings import CatalogSettings
 
+logger = get_logger(__name__)
 PREFIX = "/api/v1"
 _CACHE_TIMEOUT = 1.0  # seconds: a cache that takes longer than a search is none
 
@@ -38,7 +39,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
     announcements = AsyncRedis.from_url(settings.redis_url, socket_connect_timeout=_CACHE_TIMEOUT)
     sources = Sources(redis)
     feed = FeedReader(engine)
-    lake = Lake(LakeAddress(**settings.lake_options()))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,7 +55,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
                 listeners_of_subject=settings.stream_listeners_subject,
             ),
             stream_seconds=settings.stream_seconds,
-            exports=ExportShelf(lake, FeedStates(engine), redis),
         )
         yield
         await announcements.aclose()
@@ -77,6 +76,12 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         readiness={"records": records_are_current, "redis": redis_answers},
         lifespan=lifespan,
     )
-    for router in (books.lists, books.router, statistics.router, changes.router, crawls.router, exports.router):
+
+    @app.exception_handler(OperationalError)
+    async def records_away(request: Request, error: OperationalError) -> Response:
+        logger.error("the records do not answer", error=str(error.orig)[:500])
+        return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
+
+    for router in (books.lists, books.router, statistics.router, changes.router, crawls.router):
         app.include_router(router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

@@ -11,7 +11,6 @@ from fastapi import Depends, Request
 from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
-from bookwheel_catalog.exports import ExportShelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,6 @@ class Parts:
     feed: FeedReader
     tail: ChangeTail
     stream_seconds: float
-    exports: ExportShelf
 
 
 def parts_of(request: Request) -> Parts:
@@ -38,5 +36,4 @@ async def _parts(request: Request) -> Parts:
 
 PartsOf = Annotated[Parts, Depends(_parts)]
 Reader = Annotated[Claims, Depends(require(Scope.CATALOG_READ))]
-Operator = Annotated[Claims, Depends(require(Scope.ADMIN))]
 Crawler = Annotated[Claims, Depends(require(Scope.CRAWL_WRITE))]

@@ -29,11 +29,10 @@ class NotInLake(LakeError):
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """`path` is relative to the lake's root, with slashes; `size` in bytes; `modified` when it was published."""
+    """`path` is relative to the lake's root, with slashes; `size` in bytes."""
 
     path: str
     size: int
-    modified: datetime
 
 
 class Lake:
@@ -95,9 +94,7 @@ class Lake:
             found = self._filesystem.get_file_info(
                 FileSelector(self._full(folder), allow_not_found=True, recursive=True)
             )
-        files = [
-            LakeFile(info.path[start:], int(info.size), info.mtime) for info in found if info.type == FileType.File
-        ]
+        files = [LakeFile(info.path[start:], int(info.size)) for info in found if info.type == FileType.File]
         return sorted(files, key=lambda file: file.path)
 
     def delete(self, paths: Sequence[str]) -> None:
