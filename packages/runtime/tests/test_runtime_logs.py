@@ -1,8 +1,10 @@
 """Lines of the log."""
 
+import asyncio
 import io
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,3 +71,33 @@ def test_a_line_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPa
             full.buffer.write(b"x")
         logger.warning("lost")
         monkeypatch.undo()
+
+
+async def test_a_loops_lines_are_written_at_the_end_of_its_turn_in_their_order(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logger.info("one")
+    logger.info("two")
+    assert capfd.readouterr().err == ""
+    await asyncio.sleep(0)
+    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["one", "two"]
+    logger.info("three")
+    logger.warning("four")
+    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["three", "four"]
+
+
+def test_what_a_loop_logged_last_is_written_before_the_process_ends() -> None:
+    program = """
+import asyncio
+from bookwheel_runtime.logs import configure_logs, get_logger
+
+async def main():
+    get_logger("x").info("last words")
+    raise SystemExit(3)
+
+configure_logs("shop")
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert json.loads(done.stderr)["event"] == "last words"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_stores.cache import Generation, ResponseCache
+from bookwheel_stores.cache.remembered import RememberedAnswers
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
 from redis.asyncio import Redis
@@ -59,14 +60,57 @@ async def test_an_answer_is_made_once_a_generation(redis_url: str, open_cache: O
     assert make.made == [first, first, second]
 
 
-async def test_another_process_finds_what_this_one_made(redis_url: str, open_cache: Open) -> None:
-    advance(redis_url)
+async def test_other_processes_find_what_was_asked_for_twice(redis_url: str, open_cache: Open) -> None:
+    generation = advance(redis_url)
     make = Maker()
-    one = ResponseCache(Redis.from_url(redis_url))
-    answer = await one.answer("key", make)
-    await one.close()
-    assert await open_cache(redis_url).answer("key", make) == answer
-    assert len(make.made) == 1
+    for _ in range(2):
+        first = ResponseCache(Redis.from_url(redis_url))
+        await first.answer("key", make)
+        await first.close()
+    assert len(make.made) == 2
+    for _ in range(2):
+        assert await open_cache(redis_url).answer("key", make) == (b"answer 2\n\0", generation)
+    assert len(make.made) == 2
+
+
+async def test_what_is_asked_for_once_takes_no_room_in_redis(redis_url: str, open_cache: Open) -> None:
+    advance(redis_url)
+
+    async def make(_generation: int | None) -> bytes:
+        return b"x" * 30_000
+
+    cache = ResponseCache(Redis.from_url(redis_url))
+    assert await cache.answer("once", make) == await cache.answer("once", make)
+    await cache.close()
+    with connect_redis(redis_url) as redis:
+        keys = [*redis.scan_iter("{bookwheel:generation}:once*")]
+        assert [(redis.get(key), redis.ttl(key) > 0) for key in keys] == [(b"met", True)]
+    assert (await open_cache(redis_url).answer("once", make))[0] == b"x" * 30_000
+
+
+async def test_an_answer_of_an_older_generation_is_not_remembered(redis_url: str, open_cache: Open) -> None:
+    one, other, make = open_cache(redis_url), open_cache(redis_url), Maker()
+    advance(redis_url)
+    assert (await one.answer("key", make))[0] == b"answer 1\n\0"
+    second = advance(redis_url)
+    assert await other.answer("key", make) == (b"answer 2\n\0", second)
+    await asyncio.sleep(0.05)
+    assert (await one.answer("key", make))[1] == second
+    assert await one.answer("key", make) == await one.answer("key", make)
+    assert make.made[1:] == [second] * (len(make.made) - 1)
+
+
+def test_remembered_answers_are_bounded_by_their_bytes() -> None:
+    answers = RememberedAnswers(limit=100)
+    for number in range(10):
+        answers.add(f"key {number}", 1, b"x" * 30)
+        assert answers.get("key 0", 1) or number > 2 or number == 0
+    assert [number for number in range(10) if f"key {number}" in answers] == [0, 8, 9]
+    answers.add("key 9", 2, b"y" * 90)
+    assert (answers.get("key 9", 1), answers.get("key 9", 2), answers.get("key 0", 1)) == (None, b"y" * 90, None)
+    answers.add("huge", 2, b"z" * (2 << 20))
+    assert "huge" not in answers
+    assert answers.get("key 9", 2) == b"y" * 90
 
 
 async def test_concurrent_misses_make_one_answer_in_all_processes(redis_url: str, open_cache: Open) -> None:

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -169,15 +170,30 @@ def filled(suite: Suite) -> Suite:
     return suite
 
 
+MakeClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
 @pytest.fixture
-async def client(suite: Suite, make_token: MakeToken) -> AsyncIterator[httpx.AsyncClient]:
-    """The API in this process, asked with a reader's token. Ask for `filled` before it to have books in it."""
-    names = {name.removeprefix("BOOKWHEEL_").lower(): value for name, value in suite.environment.items()}
-    app = build_app(CatalogSettings(**names))  # type: ignore[arg-type]  # strings, as from the environment
-    headers = {"Authorization": f"Bearer {make_token()}"}
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.app.router.lifespan_context(app.app),
-        httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1", headers=headers) as client,
-    ):
+def make_client(make_token: MakeToken) -> MakeClient:
+    """Makes the API in this process, with these settings, asked with a reader's token."""
+
+    @asynccontextmanager
+    async def make(suite: Suite, **settings: str) -> AsyncIterator[httpx.AsyncClient]:
+        names = {name.removeprefix("BOOKWHEEL_").lower(): value for name, value in suite.environment.items()}
+        app = build_app(CatalogSettings(**names | settings))  # type: ignore[arg-type]  # as from the environment
+        headers = {"Authorization": f"Bearer {make_token()}"}
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.app.router.lifespan_context(app.app),
+            httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1", headers=headers) as client,
+        ):
+            yield client
+
+    return make
+
+
+@pytest.fixture
+async def client(suite: Suite, make_client: MakeClient) -> AsyncIterator[httpx.AsyncClient]:
+    """Ask for `filled` before it to have books in it."""
+    async with make_client(suite) as client:
         yield client

@@ -96,6 +96,10 @@ class UnsupportedMediaType(BookwheelError):
     status, code, title = 415, "unsupported_media_type", "The body's media type is not supported"
 
 
+class RangeNotSatisfiable(BookwheelError):
+    status, code, title = 416, "range_not_satisfiable", "The file has no such range"
+
+
 class RateLimited(BookwheelError):
     status, code, title = 429, "rate_limited", "Too many requests"
 

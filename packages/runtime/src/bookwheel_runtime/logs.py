@@ -1,5 +1,7 @@
 """Logs are JSON lines on standard error, each with its service and trace id."""
 
+import asyncio
+import atexit
 import json
 import logging
 import sys
@@ -34,15 +36,50 @@ def _json(event: EventDict, **_: Any) -> bytes:
         return json.dumps(event, default=str, skipkeys=True).encode()
 
 
+class _Lines:
+    """Lines on their way to standard error. A full disk or a closed pipe costs a line, never what is logged.
+
+    What an event loop logs in one turn is written at its end, together: the write is dearer than the line.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        atexit.register(self.write)
+
+    def add(self, line: bytes) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.write(line)
+            return
+        self._waiting.append(line)
+        if len(self._waiting) == 1:
+            loop.call_soon(self.write)
+
+    def write(self, *lines: bytes) -> None:
+        """At once, behind those that wait."""
+        waiting, self._waiting = self._waiting, []
+        text = b"".join(line + b"\n" for line in (*waiting, *lines))
+        if text:
+            with suppress(OSError, ValueError):
+                sys.stderr.buffer.write(text)
+                sys.stderr.buffer.flush()
+
+
+_lines = _Lines()
+
+
 class _StandardError:
-    """Writes lines. A full disk or a closed pipe costs the line, never the request that is logged."""
+    """Where structlog's loggers write. Warnings and worse are written at once: a crash may follow."""
 
     def msg(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):
-            sys.stderr.buffer.write(line + b"\n")
-            sys.stderr.buffer.flush()
+        _lines.add(line)
 
-    debug = info = warning = error = critical = msg
+    def urgent(self, line: bytes) -> None:
+        _lines.write(line)
+
+    debug = info = msg
+    warning = error = critical = urgent
 
 
 class _Theirs(logging.Handler):
@@ -50,7 +87,7 @@ class _Theirs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            _StandardError().msg(self.format(record).encode("utf-8", "backslashreplace"))
+            _lines.write(self.format(record).encode("utf-8", "backslashreplace"))
         except Exception:  # noqa: BLE001 - what every handler does with a record that cannot be formatted
             self.handleError(record)
 

@@ -9,7 +9,9 @@ from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
+from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import BookReader, FeedReader, RunStore, connect_database, is_current
+from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
@@ -20,8 +22,9 @@ from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
+from bookwheel_catalog.exports import ExportShelf
 from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.routers import books, changes, crawls, statistics
+from bookwheel_catalog.routers import books, changes, crawls, exports, statistics
 from bookwheel_catalog.settings import CatalogSettings
 
 logger = get_logger(__name__)
@@ -39,6 +42,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
     announcements = AsyncRedis.from_url(settings.redis_url, socket_connect_timeout=_CACHE_TIMEOUT)
     sources = Sources(redis)
     feed = FeedReader(engine)
+    lake = Lake(LakeAddress(**settings.lake_options()))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +59,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
                 listeners_of_subject=settings.stream_listeners_subject,
             ),
             stream_seconds=settings.stream_seconds,
+            exports=ExportShelf(lake, FeedStates(engine), redis),
         )
         yield
         await announcements.aclose()
@@ -82,6 +87,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         logger.error("the records do not answer", error=str(error.orig)[:500])
         return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
 
-    for router in (books.lists, books.router, statistics.router, changes.router, crawls.router):
+    for router in (books.lists, books.router, statistics.router, changes.router, crawls.router, exports.router):
         app.include_router(router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
+from bookwheel_catalog.exports import ExportShelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Parts:
     feed: FeedReader
     tail: ChangeTail
     stream_seconds: float
+    exports: ExportShelf
 
 
 def parts_of(request: Request) -> Parts:
@@ -36,4 +38,5 @@ async def _parts(request: Request) -> Parts:
 
 PartsOf = Annotated[Parts, Depends(_parts)]
 Reader = Annotated[Claims, Depends(require(Scope.CATALOG_READ))]
+Operator = Annotated[Claims, Depends(require(Scope.ADMIN))]
 Crawler = Annotated[Claims, Depends(require(Scope.CRAWL_WRITE))]

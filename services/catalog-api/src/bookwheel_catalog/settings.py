@@ -1,10 +1,10 @@
 """What the catalogue service reads from its environment."""
 
-from bookwheel_runtime.settings import Settings
+from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
 
-class CatalogSettings(Settings):
+class CatalogSettings(LakeSettings):
     database_url: str = Field(description="The records, as an SQLAlchemy URL.")
     search_url: str = Field(description="The search index: `tantivy:///folder`.")
     redis_url: str = Field(description="Redis: cached answers, the index generation, crawl requests.")

@@ -11,8 +11,9 @@ from typing import Any
 
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.lake import Lake, LakeAddress
+from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import BookReader, ChangeFeed, connect_database
+from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import connect_redis
 from celery import Celery
@@ -23,6 +24,7 @@ from bookwheel_processor.progress import Progress, Watchdog
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.rounds import Parts
 from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.silver_projection import SilverProjection
 from bookwheel_processor.tasks import INGEST, PERIODS, PROJECT, nudge, register_tasks
 
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")  # lines for every nudge, twice a second
@@ -64,6 +66,7 @@ def _collect_garbage_rarely() -> None:
 def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
+    lake = Lake(LakeAddress(**settings.lake_options()))
     return Parts(
         settings=settings,
         engine=engine,
@@ -71,7 +74,8 @@ def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
         projection=Projection(ChangeFeed(engine), BookReader(engine), Generation(redis), settings.projection_batch),
         progress=Progress(redis),
         open_index=lambda: open_index_writer(settings.search_url),
-        lake=Lake(LakeAddress(**settings.lake_options())),
+        lake=lake,
+        silver=SilverProjection(ChangeFeed(engine), FeedStates(engine), Silver(lake)),
         consumer=socket.gethostname(),
         nudge_ingest=lambda: nudge(app, INGEST),
         nudge_project=lambda: nudge(app, PROJECT),

@@ -1,15 +1,25 @@
 """The rounds that fill the lake: plain functions over the parts, each safe to call at any time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
 from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.exports import EXPORT_STREAM
 from bookwheel_stores.lake import Bronze
+from bookwheel_stores.records.leases import lease
 from bookwheel_stores.streams import StreamEntry
 
 from bookwheel_processor.draining import Drain
+from bookwheel_processor.exports import Exports
 from bookwheel_processor.rounds import Parts
 from bookwheel_processor.slots import slot
 
 LAKE_GROUP = "lake"
 _BATCH = 2000
+_REFRESH_SECONDS = 120.0
+"""While items keep coming, current books are written no more often than this: each time, whole files of them."""
+_LEFT_ASIDE = timedelta(hours=1)
 
 
 def bronze_round(parts: Parts) -> int:
@@ -24,3 +34,50 @@ def bronze_round(parts: Parts) -> int:
 
         reader = parts.reader(RAW_STREAM, group=LAKE_GROUP)
         return Drain(reader, _BATCH, linger_ms=1).run(take)
+
+
+def silver_round(parts: Parts) -> int:
+    """Brings silver up to the feed's head; returns the number of changes."""
+    with _alone(parts) as is_mine:
+        if not is_mine:
+            return 0
+        observed = parts.silver.observe()
+        is_idle = not parts.reader(RAW_STREAM).has_backlog()
+        if is_idle or parts.silver.seconds_since_refresh() > _REFRESH_SECONDS:
+            parts.silver.refresh_books()
+        if observed:
+            parts.silver.compact()
+        return observed
+
+
+def export_round(parts: Parts) -> int:
+    """Makes the versions that are asked for or due; returns the number of requests."""
+    with _alone(parts) as is_mine:
+        if not is_mine:
+            return 0
+        settings = parts.settings
+        exports = Exports(
+            parts.lake, parts.engine, parts.silver, interval=settings.export_interval, kept=settings.exports_kept
+        )
+        fulfilled = Drain(parts.reader(EXPORT_STREAM), _BATCH, linger_ms=1).run(exports.fulfil)
+        exports.make_if_due()
+        return fulfilled
+
+
+def lake_sweep_round(parts: Parts) -> None:
+    """Removes what killed writers left aside, and small files that merged ones have replaced."""
+    with _alone(parts) as is_mine:
+        if is_mine:
+            parts.lake.sweep(before=datetime.now(UTC) - _LEFT_ASIDE)
+            parts.silver.compact()
+
+
+@contextmanager
+def _alone(parts: Parts) -> Iterator[bool]:
+    """Silver and the exports made of it have one writer at a time, on all machines."""
+    with slot(parts.slots, "lake") as is_ours:
+        if not is_ours:
+            yield False
+            return
+        with lease(parts.engine, "lake") as is_mine:
+            yield is_mine

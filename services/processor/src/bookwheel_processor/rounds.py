@@ -23,6 +23,7 @@ from bookwheel_processor.ingest import Ingest, IngestResult, quarantined, utc_no
 from bookwheel_processor.progress import Progress
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.silver_projection import SilverProjection
 from bookwheel_processor.slots import slot
 from bookwheel_processor.sweep import sweep_runs
 
@@ -41,6 +42,7 @@ class Parts:
     progress: Progress
     open_index: Callable[[], IndexWriter]
     lake: Lake
+    silver: SilverProjection
     consumer: str
     nudge_ingest: Callable[[], None]
     nudge_project: Callable[[], None]

@@ -27,6 +27,12 @@ class ProcessorSettings(LakeSettings):
         gt=0,
         description="Seconds after which an ended run, of which items are missing and none are waiting, is closed.",
     )
+    export_interval: float = Field(
+        default=600.0,
+        ge=0,
+        description="Least seconds between the versions for download that complete crawls bring about; 0 for none.",
+    )
+    exports_kept: int = Field(default=100, ge=1, description="Versions for download that are kept; older ones go.")
     stalled_after: float = Field(
         default=120.0, gt=0, description="Seconds without progress after which the worker is restarted or unhealthy."
     )

@@ -1,15 +1,18 @@
-"""Answers kept in Redis for as long as the index stays as it is."""
+"""Answers kept for as long as the index stays as it is."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import chain
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bookwheel_stores.cache.generation import GENERATION_KEY
+from bookwheel_stores.cache.remembered import RememberedAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -17,28 +20,47 @@ _MAKING_MS = 1000  # how long another process may take to make an answer before 
 _POLL_SECONDS = 0.005
 _RETRY_SECONDS = 1.0  # a Redis that is away is left alone for so long
 _CACHE_SECONDS = 600
+_MET_SECONDS = 60  # a key that is asked for again within so long is worth a place in Redis
 _WRITE_SECONDS = 0.002  # what was made waits so long for a look-up that takes it along
-_MINE, _OTHERS = b"mine", b"others"
+_MINE, _AGAIN, _OTHERS = b"mine", b"again", b"others"
 
 # The entries' keys share a hash tag with the generation's, so that a Redis Cluster runs this on one node.
+# Beside an entry's key stands its state under a generation: empty while it is made for the first time, `wanted` if
+# others wait for that, `met` once it was made, `again` while it is made to be kept.
 _PREFIX = "{" + GENERATION_KEY + "}:"
 _EXCHANGE = """
-local made = tonumber(ARGV[3])
+local made = tonumber(ARGV[4])
+local answers = {redis.call('GET', KEYS[1]) or '0'}
 for i = 1, made do
-    local name, generation, entry = KEYS[1 + i], ARGV[2 + 2 * i], ARGV[3 + 2 * i]
-    if entry ~= '' then redis.call('SET', name, entry, 'EX', ARGV[2]) end
-    redis.call('DEL', name .. ':' .. generation)
+    local name, outcome, entry = KEYS[1 + i], ARGV[3 + 2 * i], ARGV[4 + 2 * i]
+    local state = name .. ':' .. string.match(entry, '^%d+')
+    local wanted = 0
+    if outcome == 'failed' then
+        redis.call('DEL', state)
+    elseif outcome == 'kept' then
+        redis.call('SET', name, entry, 'EX', ARGV[2])
+        redis.call('DEL', state)
+    elseif redis.call('GET', state) == 'wanted' then
+        wanted = 1
+    else
+        redis.call('SET', state, 'met', 'EX', ARGV[3])
+    end
+    answers[1 + i] = wanted
 end
-local generation = redis.call('GET', KEYS[1]) or '0'
-local answers = {generation}
+local generation = answers[1]
 for i = 2 + made, #KEYS do
+    local state = KEYS[i] .. ':' .. generation
     local entry = redis.call('GET', KEYS[i])
     if entry and string.sub(entry, 1, #generation + 1) == generation .. '\\n' then
-        answers[#answers + 1] = entry
-    elseif generation == '0' or redis.call('SET', KEYS[i] .. ':' .. generation, '', 'NX', 'PX', ARGV[1]) then
-        answers[#answers + 1] = 'mine'
+        answers[i] = entry
+    elseif generation == '0' or redis.call('SET', state, '', 'NX', 'PX', ARGV[1]) then
+        answers[i] = 'mine'
+    elseif redis.call('GET', state) == 'met' then
+        redis.call('SET', state, 'again', 'PX', ARGV[1])
+        answers[i] = 'again'
     else
-        answers[#answers + 1] = 'others'
+        if redis.call('GET', state) == '' then redis.call('SET', state, 'wanted', 'KEEPTTL') end
+        answers[i] = 'others'
     end
 end
 return answers
@@ -51,7 +73,26 @@ class Found:
 
     generation: int | None
     body: bytes | None = None
-    mine_to_make: bool = True
+    state: bytes = _MINE
+
+
+class Outcome(StrEnum):
+    FAILED = "failed"
+    MET = "met"  # nobody else asked for it yet
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An answer that this process made. Its body goes to Redis only where `outcome` is `KEPT`."""
+
+    key: str
+    generation: int
+    outcome: Outcome
+    body: bytes = b""
+
+    def values(self) -> tuple[str, bytes]:
+        return self.outcome, b"%d\n%b" % (self.generation, self.body if self.outcome is Outcome.KEPT else b"")
 
 
 Make = Callable[[int | None], Awaitable[bytes]]
@@ -63,41 +104,44 @@ class ResponseCache:
 
     One round trip at a time, shared by all requests that wait then; answers made meanwhile go along. Concurrent misses
     of a key make its answer once: in this process by joining, in others by waiting up to a second. Without Redis every
-    answer is made anew.
+    answer is made anew. Most searches are asked for once: this process remembers their answers, and only those that are
+    asked for again elsewhere, or are waited for, go to Redis.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._waiting: list[tuple[str, asyncio.Future[Found]]] = []
-        self._made: list[tuple[str, int, bytes | None]] = []
+        self._script = redis.register_script(_EXCHANGE)
+        self._waiting: list[tuple[str | None, asyncio.Future[Found]]] = []
+        self._made: list[Made] = []
         self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
+        self._remembered = RememberedAnswers()
         self._exchanging: asyncio.Task[None] | None = None
         self._away_until = 0.0
 
     async def generation(self) -> int | None:
         """0 where nothing was projected, None while Redis is away."""
-        if time.monotonic() < self._away_until:
-            return None
-        try:
-            found = await self._redis.get(GENERATION_KEY)
-        except (RedisError, OSError) as error:
-            self._note_absence(error)
-            return None
-        return int(found or 0)
+        return (await self._look_up(None)).generation
 
     async def answer(self, key: str, make: Make) -> tuple[bytes, int | None]:
         """The answer of a key, and the generation that it is current for (None where that can't be told)."""
+        if key in self._remembered:
+            generation = await self.generation()
+            remembered = self._remembered.get(key, generation)
+            if remembered is not None:
+                return remembered, generation
         found = await self._look_up(key)
         deadline = time.monotonic() + _MAKING_MS / 1000
         while found.body is None and found.generation:
             flight = (key, found.generation)
-            if flight not in self._making and (found.mine_to_make or time.monotonic() > deadline):
-                self._making[flight] = asyncio.create_task(self._make(key, found.generation, make))
+            if flight not in self._making and (found.state != _OTHERS or time.monotonic() > deadline):
+                made = Made(key, found.generation, Outcome.KEPT if found.state == _AGAIN else Outcome.MET)
+                self._making[flight] = asyncio.create_task(self._make(made, make))
             if flight in self._making:
                 return await asyncio.shield(self._making[flight]), found.generation
             await asyncio.sleep(_POLL_SECONDS)
             found = await self._look_up(key)
-        if found.body is not None:
+        if found.body is not None and found.generation:
+            self._remembered.add(key, found.generation, found.body)
             return found.body, found.generation
         return await make(found.generation), None
 
@@ -109,18 +153,21 @@ class ResponseCache:
             await self._exchanging
         await self._redis.aclose()
 
-    async def _make(self, key: str, generation: int, make: Make) -> bytes:
+    async def _make(self, planned: Made, make: Make) -> bytes:
         """A task of its own: a request that is given up takes no other one with it."""
-        body: bytes | None = None
+        made = replace(planned, outcome=Outcome.FAILED)
         try:
-            body = await make(generation)
+            body = await make(planned.generation)
+            made = replace(planned, body=body)
+            self._remembered.add(planned.key, planned.generation, body)
             return body
         finally:
-            del self._making[key, generation]
-            self._made.append((_PREFIX + key, generation, body))
+            del self._making[planned.key, planned.generation]
+            self._made.append(made)
             asyncio.get_running_loop().call_later(_WRITE_SECONDS, self._exchange_soon)
 
-    async def _look_up(self, key: str) -> Found:
+    async def _look_up(self, key: str | None) -> Found:
+        """Without a key, the generation alone."""
         if time.monotonic() < self._away_until:
             return Found(None)
         waiting: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -137,25 +184,30 @@ class ResponseCache:
         while self._waiting or self._made:
             waiting, self._waiting = self._waiting, []
             made, self._made = self._made, []
-            found = await self._ask(list(dict.fromkeys(key for key, _ in waiting)), made)
+            found = await self._ask(list(dict.fromkeys(key for key, _ in waiting if key is not None)), made)
             for key, request in waiting:
                 if not request.done():
                     request.set_result(found[key])
                     # of several requests with one key, only the first is to make the answer
-                    if found[key].body is None and found[key].generation:
-                        found[key] = Found(found[key].generation, None, mine_to_make=False)
+                    if key is not None and found[key].body is None and found[key].generation:
+                        found[key] = Found(found[key].generation, None, _OTHERS)
         self._exchanging = None
 
-    async def _ask(self, keys: list[str], made: list[tuple[str, int, bytes | None]]) -> dict[str, Found]:
-        names = [GENERATION_KEY, *(name for name, _, _ in made), *(_PREFIX + key for key in keys)]
-        values: list[bytes | int] = [_MAKING_MS, _CACHE_SECONDS, len(made)]
-        for _, generation, body in made:
-            values += [generation, b"" if body is None else b"%d\n%b" % (generation, body)]
+    async def _ask(self, keys: list[str], made: list[Made]) -> dict[str | None, Found]:
         try:
-            return _read(keys, await self._redis.eval(_EXCHANGE, len(names), *names, *values))
+            if not keys and not made:
+                return {None: Found(int(await self._redis.get(GENERATION_KEY) or 0))}
+            names = [GENERATION_KEY, *(_PREFIX + each.key for each in made), *(_PREFIX + key for key in keys)]
+            values: list[int | str | bytes] = [_MAKING_MS, _CACHE_SECONDS, _MET_SECONDS, len(made)]
+            values += chain.from_iterable(each.values() for each in made)
+            answer = await self._script(names, values)
         except (RedisError, OSError) as error:
             self._note_absence(error)
-            return dict.fromkeys(keys, Found(None))
+            return dict.fromkeys([*keys, None], Found(None))
+        for wanted, each in zip(answer[1:], made, strict=False):
+            if wanted:
+                self._made.append(replace(each, outcome=Outcome.KEPT))
+        return _read(keys, answer[0], answer[1 + len(made) :])
 
     def _note_absence(self, error: Exception) -> None:
         if time.monotonic() > self._away_until + _RETRY_SECONDS:
@@ -163,12 +215,12 @@ class ResponseCache:
         self._away_until = time.monotonic() + _RETRY_SECONDS
 
 
-def _read(keys: list[str], answer: list[bytes]) -> dict[str, Found]:
-    generation = int(answer[0])
-    found = {}
-    for key, entry in zip(keys, answer[1:], strict=True):
-        if entry in {_MINE, _OTHERS}:
-            found[key] = Found(generation, None, mine_to_make=entry == _MINE)
+def _read(keys: list[str], current: bytes, answer: list[bytes]) -> dict[str | None, Found]:
+    generation = int(current)
+    found: dict[str | None, Found] = {None: Found(generation)}
+    for key, entry in zip(keys, answer, strict=True):
+        if entry in {_MINE, _AGAIN, _OTHERS}:
+            found[key] = Found(generation, None, entry)
         else:
             found[key] = Found(generation, entry.partition(b"\n")[2])
     return found

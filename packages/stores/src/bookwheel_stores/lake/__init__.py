@@ -2,6 +2,8 @@
 
 from bookwheel_stores.lake.address import LakeAddress
 from bookwheel_stores.lake.bronze import Bronze
+from bookwheel_stores.lake.compaction import Compaction
 from bookwheel_stores.lake.files import Lake, LakeError, LakeFile, NotInLake
+from bookwheel_stores.lake.silver import Silver
 
-__all__ = ["Bronze", "Lake", "LakeAddress", "LakeError", "LakeFile", "NotInLake"]
+__all__ = ["Bronze", "Compaction", "Lake", "LakeAddress", "LakeError", "LakeFile", "NotInLake", "Silver"]

@@ -29,10 +29,11 @@ class NotInLake(LakeError):
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """`path` is relative to the lake's root, with slashes; `size` in bytes."""
+    """`path` is relative to the lake's root, with slashes; `size` in bytes; `modified` when it was published."""
 
     path: str
     size: int
+    modified: datetime
 
 
 class Lake:
@@ -94,7 +95,9 @@ class Lake:
             found = self._filesystem.get_file_info(
                 FileSelector(self._full(folder), allow_not_found=True, recursive=True)
             )
-        files = [LakeFile(info.path[start:], int(info.size)) for info in found if info.type == FileType.File]
+        files = [
+            LakeFile(info.path[start:], int(info.size), info.mtime) for info in found if info.type == FileType.File
+        ]
         return sorted(files, key=lambda file: file.path)
 
     def delete(self, paths: Sequence[str]) -> None:

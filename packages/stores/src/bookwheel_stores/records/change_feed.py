@@ -77,6 +77,19 @@ class ChangeFeed:
             insert_ignoring(connection, cursors, [{"name": projection, "sequence": 0}])
             connection.execute(forward.values(sequence=sequence))
 
+    def move(self, projection: str, *, expected: int, to: int) -> bool:
+        """Moves a cursor on from where it is expected; False, and no move, where another was faster."""
+        moved = update(cursors).where(cursors.c.name == projection, cursors.c.sequence == expected)
+        with self._engine.begin() as connection:
+            insert_ignoring(connection, cursors, [{"name": projection, "sequence": 0}])
+            return connection.execute(moved.values(sequence=to)).rowcount == 1
+
+    def put_back(self, projection: str, sequence: int) -> None:
+        """Moves a cursor back, for a projection that has to write again what follows the sequence."""
+        back = update(cursors).where(cursors.c.name == projection, cursors.c.sequence > sequence)
+        with self._engine.begin() as connection:
+            connection.execute(back.values(sequence=sequence))
+
     def restart(self, projection: str) -> None:
         """Puts a projection's cursor before the first change, for one that is built anew."""
         with self._engine.begin() as connection:

@@ -1,0 +1,210 @@
+"""From books' contents, as the change feed carries them, to tables as data scientists expect them. All columnar."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+_BLOCK = 4 << 20
+_MOMENT = pa.timestamp("ms", "UTC")
+_AMOUNT = pa.decimal128(14, 4)
+_LABEL = pa.dictionary(pa.int32(), pa.string())
+_PRICE = pa.struct([("amount", pa.string()), ("currency", pa.string())])
+_OFFER = pa.struct(
+    [
+        ("source", pa.string()),
+        ("url", pa.string()),
+        ("price", _PRICE),
+        ("stock", pa.int64()),
+        ("in_stock", pa.bool_()),
+        ("first_seen", _MOMENT),
+    ]
+)
+_CONTENT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("title", pa.string()),
+        ("authors", pa.list_(pa.string())),
+        ("isbn13", pa.string()),
+        ("category", pa.string()),
+        ("description", pa.string()),
+        ("language", pa.string()),
+        ("price", _PRICE),
+        ("rating", pa.float64()),
+        ("rating_count", pa.int64()),
+        ("stock", pa.int64()),
+        ("in_stock", pa.bool_()),
+        ("image_url", pa.string()),
+        ("offers", pa.list_(_OFFER)),
+        ("first_seen", _MOMENT),
+        ("last_changed", _MOMENT),
+        ("revision", pa.int64()),
+    ]
+)
+
+BOOKS = pa.schema(
+    [
+        pa.field("book_id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("authors", pa.list_(pa.string()), nullable=False),
+        ("isbn13", pa.string()),
+        ("category", _LABEL),
+        ("description", pa.string()),
+        ("language", _LABEL),
+        ("price_amount", _AMOUNT),
+        ("price_currency", _LABEL),
+        ("rating", pa.float64()),
+        ("rating_count", pa.int64()),
+        ("stock", pa.int64()),
+        pa.field("in_stock", pa.bool_(), nullable=False),
+        ("image_url", pa.string()),
+        pa.field("sources", pa.list_(pa.string()), nullable=False),
+        pa.field("first_seen", _MOMENT, nullable=False),
+        pa.field("last_changed", _MOMENT, nullable=False),
+        pa.field("revision", pa.int64(), nullable=False),
+    ]
+)
+"""The unified table: a row for each book."""
+CODE = pa.field("category_code", pa.int32(), nullable=False)
+"""Beside the category, in the tables of an export."""
+
+OFFERS = pa.schema(
+    [
+        pa.field("source", _LABEL, nullable=False),
+        pa.field("book_id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("authors", pa.list_(pa.string()), nullable=False),
+        ("isbn13", pa.string()),
+        ("category", _LABEL),
+        ("description", pa.string()),
+        ("language", _LABEL),
+        pa.field("url", pa.string(), nullable=False),
+        ("price_amount", _AMOUNT),
+        ("price_currency", _LABEL),
+        ("rating", pa.float64()),
+        ("rating_count", pa.int64()),
+        ("stock", pa.int64()),
+        pa.field("in_stock", pa.bool_(), nullable=False),
+        pa.field("first_seen", _MOMENT, nullable=False),
+        pa.field("revision", pa.int64(), nullable=False),
+    ]
+)
+"""A row for each book and page of a source that offers it. Price, stock and first_seen are that page's."""
+
+
+def parse_contents(contents: Sequence[bytes]) -> pa.Table:
+    """A row for each content, with the fields as nested as they are there. `{}` is a row of nulls."""
+    if not contents:
+        return _CONTENT.empty_table()
+    longest = max(map(len, contents))
+    found = pj.read_json(
+        pa.BufferReader(b"\n".join(contents)),
+        read_options=pj.ReadOptions(block_size=max(_BLOCK, 2 * longest)),
+        parse_options=pj.ParseOptions(explicit_schema=_CONTENT, unexpected_field_behavior="ignore"),
+    )
+    return found.combine_chunks()
+
+
+def books_table(parsed: pa.Table) -> pa.Table:
+    """In the form of `BOOKS`."""
+    price = parsed["price"]
+    columns = {
+        **{name: parsed[name] for name in BOOKS.names if name in parsed.column_names},
+        "book_id": parsed["id"],
+        "price_amount": amounts(pc.struct_field(price, "amount")),
+        "price_currency": pc.struct_field(price, "currency"),
+        "sources": pa.ListArray.from_arrays(*_list_parts(parsed["offers"], "source")),
+    }
+    return _shaped(columns, BOOKS)
+
+
+def offers_table(parsed: pa.Table) -> pa.Table:
+    """In the form of `OFFERS`, by book."""
+    rows = pc.list_parent_indices(parsed["offers"])
+    offer = pc.list_flatten(parsed["offers"])
+    price = pc.struct_field(offer, "price")
+    book = parsed.drop_columns(["offers", "price", "stock", "in_stock", "first_seen"]).take(rows)
+    columns = {
+        **{name: book[name] for name in OFFERS.names if name in book.column_names},
+        **{name: pc.struct_field(offer, name) for name in ("source", "url", "stock", "in_stock", "first_seen")},
+        "book_id": book["id"],
+        "price_amount": amounts(pc.struct_field(price, "amount")),
+        "price_currency": pc.struct_field(price, "currency"),
+    }
+    return _shaped(columns, OFFERS)
+
+
+def coded(schema: pa.Schema) -> pa.Schema:
+    """With `category_code` behind the category."""
+    return schema.insert(schema.get_field_index("category") + 1, CODE)
+
+
+class CategoryCodes:
+    """A whole number for each category of a version, in the order of the first book that has it.
+
+    So a code is known as soon as a book is read, whatever follows, and a category keeps its code for as long as the
+    books before it stay.
+    """
+
+    def __init__(self) -> None:
+        self.categories: dict[str, int] = {}
+
+    def add_to(self, table: pa.Table) -> pa.Table:
+        """The table with `category_code`; -1 where there is no category."""
+        at = table.schema.get_field_index("category")
+        encoded = _whole(table["category"])
+        known = self.categories
+        used = encoded.dictionary.take(pc.drop_null(encoded.indices.unique()))
+        for name in used.to_pylist():
+            known.setdefault(name, len(known))
+        codes = pa.array([known.get(name, -1) for name in encoded.dictionary.to_pylist()], pa.int32())
+        return table.add_column(at + 1, CODE, pc.fill_null(codes.take(encoded.indices), -1))
+
+
+def amounts(text: Any) -> Any:
+    """Exact decimals, from decimal strings."""
+    return pc.cast(text, _AMOUNT)
+
+
+def for_csv(table: pa.Table) -> pa.Table:
+    """The same as text that CSV can hold: lists as JSON, times as RFC 3339, decimals without needless zeros."""
+    columns = {}
+    for field in table.schema:
+        column = table[field.name]
+        if pa.types.is_list(field.type):
+            column = pa.array([None if row is None else orjson.dumps(row).decode() for row in column.to_pylist()])
+        elif pa.types.is_timestamp(field.type):
+            column = pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+        elif pa.types.is_decimal(field.type):
+            text = pc.cast(column, pa.string())
+            column = pc.replace_substring_regex(text, pattern=r"(\.\d\d)0{1,2}$", replacement=r"\1")
+        elif pa.types.is_dictionary(field.type):
+            column = pc.cast(column, pa.string())
+        columns[field.name] = column.cast(pa.string()) if column.type == pa.null() else column
+    return pa.table(columns)
+
+
+def _list_parts(lists: pa.ChunkedArray, name: str) -> tuple[pa.Array, pa.Array]:
+    """Offsets, and one field of the structs in the lists."""
+    array = _whole(lists)
+    return array.offsets, pc.struct_field(array.values, name)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    """As one array; where it is of dictionaries, with one dictionary."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
+    array = column.combine_chunks()
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _shaped(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for field in schema:
+        column = columns[field.name]
+        column = _whole(column) if isinstance(column, pa.ChunkedArray) else column
+        arrays.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)
+    return pa.Table.from_arrays(arrays, schema=schema)

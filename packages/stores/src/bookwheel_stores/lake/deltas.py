@@ -1,0 +1,104 @@
+"""What became of the books between two points of the feed, as JSON, CSV or Parquet; all as streams."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import orjson
+import pyarrow as pa
+
+from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, parse_contents
+from bookwheel_stores.lake.export_writer import WRITERS, Outbox
+from bookwheel_stores.lake.prefetch import prefetched
+from bookwheel_stores.records.feed_states import Difference
+
+_UNTOLD = frozenset({"revision", "last_changed"})
+"""Fields that differ though a book came back to what it was: by themselves they are no difference."""
+_BOOK = [field.with_nullable(True) for field in BOOKS if field.name != "book_id"]
+DELTA = pa.schema(
+    [
+        pa.field("change", pa.string(), nullable=False),
+        pa.field("book_id", pa.string(), nullable=False),
+        pa.field("fields", pa.list_(pa.string()), nullable=False),
+        *_BOOK,
+        *(field.with_name(f"before_{field.name}") for field in _BOOK),
+    ]
+)
+"""A row for each book that differs: as it is after, and under `before_` as it was before."""
+
+
+class DeltaRow(NamedTuple):
+    """`fields` are those that differ, of a modified book; `before` and `after` its contents, None where absent."""
+
+    change: Literal["added", "modified", "removed"]
+    book_id: str
+    fields: list[str]
+    before: bytes | None
+    after: bytes | None
+
+
+def delta_rows(differences: Iterable[Sequence[Difference]]) -> Iterator[list[DeltaRow]]:
+    """Page by page, without the books that are the same at both points."""
+    for page in differences:
+        rows = [row for difference in page if (row := _row(difference)) is not None]
+        if rows:
+            yield rows
+
+
+def _row(difference: Difference) -> DeltaRow | None:
+    before = None if difference.before is None else orjson.loads(difference.before)
+    after = None if difference.after is None else orjson.loads(difference.after)
+    if before is None:
+        return None if after is None else DeltaRow("added", after["id"], [], None, difference.after)
+    if after is None:
+        return DeltaRow("removed", before["id"], [], difference.before, None)
+    fields = sorted(name for name in after.keys() - _UNTOLD if after[name] != before.get(name))
+    return DeltaRow("modified", after["id"], fields, difference.before, difference.after) if fields else None
+
+
+def delta_json(rows: Iterable[list[DeltaRow]], *, earlier: int, later: int) -> Iterator[bytes]:
+    """`{"from", "to", "items": [{"change", "book_id", "fields", "before", "after"}]}`."""
+    comma = b""
+    yield b'{"from":%d,"to":%d,"items":[' % (earlier, later)
+    for page in rows:
+        items = [
+            orjson.dumps(
+                {
+                    "change": row.change,
+                    "book_id": row.book_id,
+                    "fields": row.fields,
+                    "before": row.before and orjson.Fragment(row.before),
+                    "after": row.after and orjson.Fragment(row.after),
+                }
+            )
+            for row in page
+        ]
+        yield comma + b",".join(items)
+        comma = b","
+    yield b"]}"
+
+
+def delta_tables(rows: Iterable[list[DeltaRow]], kind: Literal["csv", "parquet"]) -> Iterator[bytes]:
+    """In the form of `DELTA`."""
+    outbox = Outbox()
+    with WRITERS[kind](outbox, DELTA) as writer:
+        for table in prefetched(_table(page) for page in rows):
+            writer.write_table(for_csv(table) if kind == "csv" else table)
+            yield outbox.take()
+    yield outbox.take()
+
+
+def _table(rows: Sequence[DeltaRow]) -> pa.Table:
+    after = books_table(parse_contents([row.after or b"{}" for row in rows]))
+    before = books_table(parse_contents([row.before or b"{}" for row in rows]))
+    columns: list[Any] = [
+        pa.array([row.change for row in rows], pa.string()),
+        pa.array([row.book_id for row in rows], pa.string()),
+        pa.array([row.fields for row in rows], pa.list_(pa.string())),
+        *(after[field.name] for field in _BOOK),
+        *(before[field.name] for field in _BOOK),
+    ]
+    return pa.Table.from_arrays([_whole(column) for column in columns], schema=DELTA)
+
+
+def _whole(column: Any) -> Any:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

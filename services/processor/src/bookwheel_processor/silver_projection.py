@@ -1,0 +1,66 @@
+"""Carries the change feed into the lake's silver."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.lake import Compaction, Silver
+from bookwheel_stores.lake.silver import BUCKET
+from bookwheel_stores.records import ChangeFeed
+from bookwheel_stores.records.feed_states import Cut, FeedStates
+
+OBSERVATIONS, BOOKS = "lake", "lake-books"
+"""The projections of observations and of current books."""
+_log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class SilverProjection:
+    """The feed's reader that fills silver. Files are written first and the cursor is moved after them, so whoever dies
+    in between has them written once more. Who finds that the cursor is not where it was had another at work beside it,
+    whose newer files it may have replaced: it puts the cursor back, for the next round to write them again.
+    """
+
+    feed: ChangeFeed
+    states: FeedStates
+    silver: Silver
+    _refreshed: float = field(default=0.0)
+
+    def observe(self) -> int:
+        """Brings the observations up to the feed's head; returns the number of changes."""
+        began = cursor = self.feed.cursor(OBSERVATIONS)
+        head = self.states.head()
+        while cursor < head:
+            bucket = cursor // BUCKET
+            end = min(head, (bucket + 1) * BUCKET)
+            self.silver.write_observations(bucket, self.states.changes(after=bucket * BUCKET, up_to=end))
+            if not self._move(OBSERVATIONS, cursor, end):
+                break
+            cursor = end
+        return cursor - began
+
+    def seconds_since_refresh(self) -> float:
+        return time.monotonic() - self._refreshed
+
+    def refresh_books(self) -> int:
+        """Brings the current books up to the feed's head; returns the sequence that they are as of."""
+        cursor, head = self.feed.cursor(BOOKS), self.states.head()
+        if cursor < head:
+            for bucket in self.states.buckets_changed(after=cursor, up_to=head, bucket=BUCKET):
+                first, last = bucket * BUCKET, (bucket + 1) * BUCKET
+                pages = self.states.pages(Cut(sequence=head), after_number=first, up_to=last)
+                self.silver.write_books(bucket, pages)
+            self._move(BOOKS, cursor, head)
+        self._refreshed = time.monotonic()
+        return self.feed.cursor(BOOKS)
+
+    def compact(self) -> int:
+        return Compaction(self.silver.lake).run(up_to=self.feed.cursor(OBSERVATIONS), now=datetime.now(UTC))
+
+    def _move(self, projection: str, expected: int, to: int) -> bool:
+        if self.feed.move(projection, expected=expected, to=to):
+            return True
+        _log.warning("another wrote to the lake at the same time: it is written again", projection=projection)
+        self.feed.put_back(projection, expected)
+        return False

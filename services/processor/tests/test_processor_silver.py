@@ -1,0 +1,291 @@
+"""Silver and the versions made of it follow the records, whoever dies or is slow."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
+from bookwheel_processor import silver_projection
+from bookwheel_processor.app import create_parts
+from bookwheel_processor.lake_rounds import export_round, lake_sweep_round, silver_round
+from bookwheel_processor.rounds import Parts, ingest_round
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.slots import slot
+from bookwheel_stores.lake import Lake, LakeError, silver
+from bookwheel_stores.lake.export_writer import export_versions, read_export
+from bookwheel_stores.lake.silver import OBSERVATIONS
+from bookwheel_stores.records import BookReader, ChangeFeed, upgrade_database
+from bookwheel_stores.records.leases import lease
+from bookwheel_stores.streams import StreamWriter
+from celery import Celery
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url")).replace("postgresql://", "postgresql+psycopg://")
+    return f"sqlite:///{tmp_path / 'bookwheel.sqlite'}"
+
+
+@pytest.fixture
+def parts(tmp_path: Path, redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+    for module in (silver, silver_projection):
+        monkeypatch.setattr(module, "BUCKET", 8)
+    monkeypatch.setattr(silver.range_name, "__kwdefaults__", {"size": 8})
+    settings = ProcessorSettings(
+        database_url=database_url,
+        search_url=f"tantivy://{tmp_path / 'index'}",
+        redis_url=redis_url,
+        state_dir=tmp_path,
+    )
+    made = create_parts(settings, Celery(broker=redis_url))
+    upgrade_database(made.engine)
+    yield replace(made, nudge_ingest=lambda: None, nudge_project=lambda: None)
+    made.engine.dispose()
+    made.redis.close()
+
+
+@pytest.fixture
+def take_in(parts: Parts) -> Callable[..., None]:
+    def take_in(*messages: Any) -> None:
+        StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+        ingest_round(parts)
+
+    return take_in
+
+
+def rows(lake: Lake, folder: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for file in lake.list(folder):
+        if file.path.endswith(".parquet"):
+            with lake.open(file.path) as opened:
+                source = next((part for part in file.path.split("/") if part.startswith("source=")), "")
+                found += [{**row, "source": source[7:]} for row in pq.read_table(opened).to_pylist()]
+    return found
+
+
+def check_books(parts: Parts) -> None:
+    expected = {one.id: one for one in BookReader(parts.engine).page(after_number=0, limit=1000)}
+    found = [row for table in parts.silver.silver.catalogue() for row in table.to_pylist()]
+    assert [row["book_id"] for row in found] == list(expected)
+    for row in found:
+        one = expected[row["book_id"]]
+        assert (row["title"], row["revision"], row["stock"]) == (one.title, one.revision, one.stock)
+        assert row["price_amount"] == (one.price.amount if one.price else None)
+        assert row["sources"] == [offer.source for offer in one.offers]
+    by_source = sorted((row["book_id"], row["source"], row["url"]) for row in rows(parts.lake, "silver/books"))
+    assert by_source == sorted((one.id, offer.source, offer.url) for one in expected.values() for offer in one.offers)
+
+
+def check_observations(parts: Parts) -> None:
+    """Each price in force is one that was observed, and none is there twice."""
+    found = rows(parts.lake, OBSERVATIONS)
+    keys = [(row["sequence"], row["source"], row["url"]) for row in found]
+    assert len(set(keys)) == len(keys)
+    latest = {(row["source"], row["url"]): row for row in sorted(found, key=lambda row: int(row["sequence"]))}
+    for one in BookReader(parts.engine).page(after_number=0, limit=1000):
+        for offer in one.offers:
+            assert latest[offer.source, offer.url]["price_amount"] == (offer.price.amount if offer.price else None)
+            assert latest[offer.source, offer.url]["stock"] == offer.stock
+
+
+def test_silver_follows_the_records(parts: Parts, take_in: Callable[..., None], scraped: Any) -> None:
+    take_in(*(scraped.item(n) for n in range(1, 21)))
+    assert silver_round(parts) == 20
+    check_books(parts)
+    check_observations(parts)
+    assert silver_round(parts) == 0
+    take_in(
+        scraped.item(1, run="run-2", minute=1, price="£11.00"),
+        scraped.item(2, run="run-2", minute=1, isbn="0306406152"),
+        scraped.item(3, run="run-2", minute=1, isbn="0306406152"),
+        scraped.item(4, run="run-2", minute=1, title="Renamed"),
+        scraped.item(30, run="run-2", minute=1, source="other", isbn="0306406152"),
+    )
+    silver_round(parts)
+    check_books(parts)
+    check_observations(parts)
+    assert len(rows(parts.lake, OBSERVATIONS)) == 20 + 4
+
+
+class Dead(BaseException):
+    """Where the process was killed."""
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_silver_is_right_after_any_kills(
+    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    dice = random.Random(seed)
+    for minute in range(8):
+        items = dice.sample(range(1, 40), 9)
+        take_in(
+            *(
+                scraped.item(
+                    number,
+                    run=f"run-{minute}",
+                    minute=minute * 300,
+                    price=f"£{dice.randint(1, 3)}.00",
+                    isbn=dice.choice([None, None, "0306406152", "9780306406157", "080442957X"]),
+                    source=dice.choice(["shop", "other"]),
+                )
+                for number in items
+            )
+        )
+        patch = pytest.MonkeyPatch()
+        left = dice.randint(0, 6)
+
+        def die(self: Lake, path: str, _original: Any = Lake.writing) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Dead
+            return _original(self, path)
+
+        patch.setattr(Lake, "writing", die)
+        try:
+            silver_round(parts)
+        except Dead:
+            pass
+        finally:
+            patch.undo()
+    silver_round(parts)
+    check_books(parts)
+    check_observations(parts)
+
+
+def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
+    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in(scraped.item(1), scraped.item(2))
+    projection = parts.silver
+    write = silver.Silver.write_observations
+    is_first = True
+
+    def slow(self: Any, bucket: int, changes: Any) -> None:
+        nonlocal is_first
+        held = list(changes)
+        if is_first:  # another machine's round takes place between this one's reading and writing
+            is_first = False
+            take_in(scraped.item(3), scraped.item(4))
+            projection.observe()
+        write(self, bucket, held)
+
+    monkeypatch.setattr(silver.Silver, "write_observations", slow)
+    projection.observe()
+    assert len(rows(parts.lake, OBSERVATIONS)) == 2
+    assert silver_round(parts) == 4
+    check_observations(parts)
+
+
+def test_only_one_process_writes_silver(parts: Parts, take_in: Callable[..., None], scraped: Any) -> None:
+    take_in(scraped.item(1))
+    with slot(parts.slots, "lake") as is_mine:
+        assert is_mine
+        assert silver_round(parts) == export_round(parts) == 0
+    another = replace(parts, settings=parts.settings.model_copy(update={"state_dir": parts.settings.state_dir / "two"}))
+    if parts.engine.dialect.name == "postgresql":
+        with lease(parts.engine, "lake") as is_mine:
+            assert is_mine
+            assert silver_round(another) == 0
+    assert silver_round(another) == 1
+
+
+def request(version: int) -> str:
+    told = {"version": version, "requested_by": "test", "requested_at": "2026-01-31T08:00:00Z", "traceparent": ""}
+    return ExportRequest.model_validate(told).model_dump_json()
+
+
+def test_a_version_is_made_when_asked_for_and_only_then(
+    parts: Parts, take_in: Callable[..., None], scraped: Any
+) -> None:
+    take_in(*(scraped.item(n) for n in range(1, 6)))
+    assert export_round(parts) == 0
+    assert export_versions(parts.lake) == []
+    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(5), "not a request", request(4)])
+    assert export_round(parts) == 3
+    assert export_versions(parts.lake) == [5]
+    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(3)])
+    export_round(parts)
+    assert export_versions(parts.lake) == [5]
+    export = read_export(parts.lake, 5)
+    assert export is not None
+    assert (export.books, export.offers) == (5, 5)
+
+
+def test_complete_crawls_bring_about_versions_no_more_often_than_set_and_old_ones_go(
+    parts: Parts, take_in: Callable[..., None], scraped: Any
+) -> None:
+    often = replace(parts, settings=parts.settings.model_copy(update={"export_interval": 0.001, "exports_kept": 2}))
+    take_in(scraped.started(), scraped.item(1))
+    export_round(often)
+    assert export_versions(parts.lake) == []  # it is running
+    take_in(scraped.finished(scraped=1))
+    export_round(parts)
+    assert export_versions(parts.lake) == [1]
+    take_in(scraped.item(2, run="run-2"), scraped.finished("run-2", scraped=1))
+    export_round(parts)
+    assert export_versions(parts.lake) == [1]
+    export_round(often)
+    assert export_versions(parts.lake) == [2, 1]
+    export_round(often)
+    take_in(scraped.item(3, run="run-3"), scraped.finished("run-3", scraped=1))
+    export_round(often)
+    assert export_versions(parts.lake) == [3, 2]
+    assert {file.path.split("/")[2] for file in parts.lake.list("exports/csv")} == {"2", "3"}
+    never = replace(parts, settings=parts.settings.model_copy(update={"export_interval": 0}))
+    take_in(scraped.item(4, run="run-4"), scraped.finished("run-4", scraped=1))
+    export_round(never)
+    assert export_versions(parts.lake) == [3, 2]
+
+
+@pytest.mark.parametrize("step", range(0, 12, 2))
+def test_a_version_whose_making_was_killed_is_made_again(
+    parts: Parts, take_in: Callable[..., None], scraped: Any, step: int
+) -> None:
+    take_in(scraped.item(1), scraped.item(2, source="other"))
+    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(2)])
+    left = step
+    patch = pytest.MonkeyPatch()
+
+    def die(self: Lake, path: str, _original: Any = Lake.writing) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Dead
+        return _original(self, path)
+
+    patch.setattr(Lake, "writing", die)
+    try:
+        export_round(parts)
+    except Dead:
+        assert export_versions(parts.lake) == []
+    patch.undo()
+    export_round(parts)
+    assert export_versions(parts.lake) == [2]
+    export = read_export(parts.lake, 2)
+    assert export is not None
+    for file in export.files:
+        assert parts.lake.size(file.path) == file.size
+
+
+def test_a_full_lake_is_told_and_nothing_is_half_there(
+    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in(scraped.item(1))
+
+    def refuse(*_: Any) -> None:
+        raise LakeError("no space left on device")
+
+    monkeypatch.setattr("bookwheel_stores.lake.files._rename", refuse)
+    with pytest.raises(LakeError):
+        silver_round(parts)
+    monkeypatch.undo()
+    assert rows(parts.lake, "silver") == []
+    assert ChangeFeed(parts.engine).cursor("lake") == 0
+    lake_sweep_round(parts)
