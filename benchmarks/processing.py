@@ -49,7 +49,7 @@ class Processor:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Worker and scheduler, from the moment they take in items."""
+        """Worker and scheduler, from the moment they take in items. The lake's rounds are left to another worker."""
         self.folder.mkdir(parents=True, exist_ok=True)
         engine = connect_database(self.records_url)
         upgrade_database(engine)
@@ -68,7 +68,11 @@ class Processor:
 
         beat = running([PROCESSOR, "beat"], log=self.folder / "beat.log", ready=lambda: True, environment=environment)
         worker = running(
-            [PROCESSOR, "worker"], log=self.folder / "worker.log", ready=takes_in, seconds=90, environment=environment
+            [PROCESSOR, "worker", "--queues=ingest,project,maintenance"],
+            log=self.folder / "worker.log",
+            ready=takes_in,
+            seconds=90,
+            environment=environment,
         )
         with beat, worker:
             yield

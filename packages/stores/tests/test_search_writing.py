@@ -53,6 +53,26 @@ def test_of_several_states_of_a_book_the_newest_counts(writer: IndexWriter) -> N
     assert writer.count() == 0
 
 
+def test_what_waits_for_its_commit_is_put_in_place_once(writer: IndexWriter) -> None:
+    writer.apply([book(1), book(2)], commit=False)
+    writer.apply([book(1, revision=2), book(2, revision=2, removed=True)], commit=False)
+    writer.apply([book(1), book(2)], commit=False)
+    writer.apply([])
+    assert writer.count() == 1
+
+
+def test_what_waits_for_its_commit_is_gone_with_what_failed(tmp_path: Path) -> None:
+    with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
+        writer.apply([book(1)], commit=False)
+        with pytest.raises(ValueError, match="beyond"):
+            writer.apply([book(1 << 40)], commit=False)
+        writer.apply([book(2)])
+        assert writer.count() == 1
+        writer.apply([book(3)], commit=False)
+    with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
+        assert writer.count() == 1
+
+
 def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
     url = f"tantivy://{tmp_path}/index"
     writer = open_index_writer(url)

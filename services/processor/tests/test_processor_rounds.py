@@ -145,6 +145,39 @@ def test_a_projection_that_died_before_its_cursor_moved_is_repeated(
     assert indexed(parts) == 30
 
 
+def test_while_more_is_coming_one_commit_takes_what_comes(
+    parts: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    publish(*(scraped.item(n) for n in range(1, 6)))
+    ingest_round(parts)
+    asked: list[int] = []
+
+    def more_is_coming() -> bool:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            publish(*(scraped.item(n) for n in range(6, 31)), scraped.item(1, run="run-2", minute=1, price="£2"))
+            ingest_round(parts)
+        return len(asked) < 4
+
+    with parts.open_index() as index:
+        assert parts.projection.step(index, more_is_coming=more_is_coming) == 31
+        assert index.count() == 30
+        assert parts.projection.step(index, more_is_coming=lambda: True) == 0, "nothing is waited for"
+    assert ChangeFeed(parts.engine).cursor("search") == 31
+
+
+def test_full_batches_nudge_the_projection_now_and_then(
+    parts: Parts, publish: Callable[..., None], scraped: Any, nudges: list[str]
+) -> None:
+    publish(*(scraped.item(n) for n in range(1, 1001)))
+    assert ingest_round(parts) == 1000
+    assert 2 <= nudges.count("project") < 20, "at the first batch and at the end"
+    before = nudges.count("project")
+    publish(scraped.item(1001))
+    ingest_round(parts)
+    assert nudges.count("project") == before + 1
+
+
 def test_a_lost_index_is_built_anew(parts: Parts, publish: Callable[..., None], scraped: Any) -> None:
     publish(*(scraped.item(n) for n in range(1, 91)))
     ingest_round(parts)

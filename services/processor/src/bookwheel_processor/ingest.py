@@ -30,6 +30,11 @@ class IngestResult:
     last_change: int
     traces: Mapping[str, str]
 
+    @property
+    def items(self) -> int:
+        """New ones, those that no run is known of left out."""
+        return sum(counts.total() for counts in self.verdicts.values())
+
 
 def utc_now() -> datetime:
     return datetime.now(UTC)

@@ -10,7 +10,7 @@ from bookwheel_stores.records import SEARCH_PROJECTION, BookReader, ChangeFeed
 from bookwheel_stores.search import IndexWriter
 
 _GATHER_SECONDS = 1.0
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.03
 _log = get_logger(__name__)
 
 
@@ -27,38 +27,37 @@ class Projection:
         return self.feed.cursor(SEARCH_PROJECTION) < self.feed.head()
 
     def catch_up(self, index: IndexWriter, *, more_is_coming: Callable[[], bool] = lambda: False) -> int:
-        """Projects until the feed's end; returns how many changes that were.
-
-        While more is coming it waits, for a second at most, until a batch is full: a commit for each batch of the
-        ingest costs half as much again, and leaves segments that are merged over and over.
-        """
+        """Projects until the feed's end; returns how many changes that were."""
         total = 0
-        while True:
-            self._gather(more_is_coming)
-            step = self.step(index)
-            if not step:
-                return total
+        while step := self.step(index, more_is_coming=more_is_coming):
             total += step
+        return total
 
-    def _gather(self, more_is_coming: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _GATHER_SECONDS
-        cursor = self.feed.cursor(SEARCH_PROJECTION)
-        while 0 < self.feed.head() - cursor < self.batch and more_is_coming() and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+    def step(self, index: IndexWriter, *, more_is_coming: Callable[[], bool] = lambda: False) -> int:
+        """Projects one batch of changes in one commit, and returns its size, 0 at the feed's end.
 
-    def step(self, index: IndexWriter) -> int:
-        """Projects one batch of changes and returns its size, 0 at the feed's end.
+        While more is coming it waits, for a second at most, until the batch is full, and prepares what is there: a
+        commit for each batch of the ingest costs half as much again, and leaves segments that are merged over and over.
 
         The index, the generation and the cursor follow one another in this order: whoever dies in between leaves a
         batch that is repeated, never a change that is missed nor an old answer that is taken for a new one.
         """
-        changed = self.feed.changed_books(after=self.feed.cursor(SEARCH_PROJECTION), limit=self.batch)
-        if not changed.changes:
-            return 0
-        index.apply(changed.books)
+        deadline = time.monotonic() + _GATHER_SECONDS
+        reached, changes = self.feed.cursor(SEARCH_PROJECTION), 0
+        while True:
+            goes_on = time.monotonic() < deadline and more_is_coming()  # before the feed is read: what came is in it
+            changed = self.feed.changed_books(after=reached, limit=self.batch - changes)
+            index.apply(changed.books, commit=False)
+            reached, changes = changed.last, changes + changed.changes
+            if not changes:
+                return 0
+            if not goes_on or changes == self.batch:
+                break
+            time.sleep(_POLL_SECONDS)
+        index.apply([])
         self.generation.advance()
-        self.feed.advance(SEARCH_PROJECTION, changed.last)
-        return changed.changes
+        self.feed.advance(SEARCH_PROJECTION, reached)
+        return changes
 
     def rebuild(self, index: IndexWriter) -> int:
         """Fills the index anew from the records; returns the number of books.

@@ -1,5 +1,6 @@
 """What the tasks do: plain functions over the parts, each safe to call at any time and as often as one likes."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from bookwheel_processor.slots import slot
 from bookwheel_processor.sweep import sweep_runs
 
 GROUP = "processor"
+_NUDGE_PAUSE = 0.25
 _log = get_logger(__name__)
 
 
@@ -62,21 +64,47 @@ class Parts:
         )
 
 
+class _Nudge:
+    """Asks for a projection, at once or, while full batches follow one another, four times a second.
+
+    Each nudge costs the worker a task that only finds the projection at work.
+    """
+
+    def __init__(self, nudge: Callable[[], None]) -> None:
+        self._nudge = nudge
+        self._nudged = 0.0
+        self._owed = False
+
+    def ask(self, *, soon: bool) -> None:
+        """`soon` where another batch is likely to follow."""
+        self._owed = soon and time.monotonic() - self._nudged < _NUDGE_PAUSE
+        if not self._owed:
+            self._nudged = time.monotonic()
+            self._nudge()
+
+    def settle(self) -> None:
+        """At the end: what was put off."""
+        if self._owed:
+            self.ask(soon=False)
+
+
 def ingest_round(parts: Parts) -> int:
     """Takes in what the raw stream holds, for some seconds at most; returns the number of entries."""
     with slot(parts.slots, "ingest") as is_mine:
         if not is_mine:
             return 0
         reader = parts.reader(RAW_STREAM)
+        nudge = _Nudge(parts.nudge_project)
 
         def on_batch(result: IngestResult) -> None:
             parts.progress.note()
             if result.last_change:
                 announce_changes(parts.redis, result.last_change)
-                parts.nudge_project()
+                nudge.ask(soon=result.items == parts.settings.ingest_batch)
             _report(result)
 
         taken = drain_items(Drain(reader, parts.settings.ingest_batch), Ingest(parts.engine), on_batch=on_batch)
+        nudge.settle()
         parts.progress.note()
     if reader.has_backlog():
         parts.nudge_ingest()

@@ -29,9 +29,11 @@ class ElasticIndexWriter:
         with translated(address.server):
             self._indices.ensure()
 
-    def apply(self, books: Sequence[BookState]) -> list[Rejected]:
+    def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
         self._check_open()
         rejected = self._sender.send(latest_of(books))
+        if not commit:
+            return rejected
         with translated(self._address.server):
             self._client.indices.refresh(index=self._address.alias)
         return rejected

@@ -33,8 +33,10 @@ class Rejected(NamedTuple):
 class IndexWriter(Protocol):
     """One writer at a time over all processes where the engine needs it; a context manager that closes it."""
 
-    def apply(self, books: Sequence[BookState]) -> list[Rejected]:
+    def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
         """Puts books in place and deletes those that are removed, in one commit; returns those it can never take.
+
+        Without `commit` readers may see it only with the next commit; until then it is lost if this writer ends.
 
         Readers see it from their next reload on. Idempotent; a book whose indexed revision is newer stays as it is. Of
         several states of one book the newest counts. Raises IndexAway or IndexRefused where not all books are

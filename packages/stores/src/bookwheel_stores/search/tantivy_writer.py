@@ -34,10 +34,12 @@ class TantivyIndexWriter:
             raise IndexBusy(f"another writer holds {folder}") from error
         index.reload()
         self._index = index
+        self._waiting: dict[int, int] = {}  # the revisions of what is not committed yet
 
-    def apply(self, books: Sequence[BookState]) -> list[Rejected]:
+    def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
         writer = self._open_writer()
         indexed = self._indexed_revisions([book.number for book in books])
+        indexed |= {book.number: self._waiting[book.number] for book in books if book.number in self._waiting}
         latest: dict[int, BookState] = {}
         for book in books:
             if book.revision >= indexed.get(book.number, 0):
@@ -50,10 +52,13 @@ class TantivyIndexWriter:
                     writer.delete_documents_by_term("id", book.book_id)
                 if not book.removed:
                     writer.add_json(document_json(book))
+                self._waiting[book.number] = book.revision
         except BaseException:
             writer.rollback()
+            self._waiting.clear()
             raise
-        self._commit(writer)
+        if commit:
+            self._commit(writer)
         return []
 
     def clear(self) -> None:
@@ -84,6 +89,7 @@ class TantivyIndexWriter:
 
     def _commit(self, writer: tantivy.IndexWriter) -> None:
         writer.commit()
+        self._waiting.clear()
         self._index.reload()
 
     def _indexed_revisions(self, numbers: Sequence[int]) -> dict[int, int]:
