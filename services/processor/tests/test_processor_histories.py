@@ -5,13 +5,12 @@ from typing import Any
 
 from bookwheel_contracts import RawItem, RunState, Verdict
 from bookwheel_processor.ingest import Ingest
-from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
-from bookwheel_stores.records.tables import change, observation, quarantine, receipt
+from bookwheel_stores.records import RunStore
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.books import state_of
+from bookwheel_testing.consistency import catalogue_contents, check_consistent
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 
 ISBN = "0306406152"
 _quickly = settings(
@@ -64,7 +63,7 @@ def test_the_accounting_adds_up(
         assert run is not None
         assert run.state is RunState.COMPLETE
         assert run.counts.scraped == total == sum(getattr(run.counts, verdict.value) for verdict in Verdict)
-    _check_consistent(engine)
+    check_consistent(engine)
 
 
 @_quickly
@@ -78,31 +77,4 @@ def test_batches_of_any_size_come_to_the_same_books(
     size = data.draw(st.integers(1, 5))
     for at in range(0, len(entries), size):
         Ingest(parted).take(entries[at : at + size])
-    assert _contents(whole) == _contents(parted)
-
-
-def _contents(engine: Engine) -> list[dict[str, Any]]:
-    volatile = {"number", "revision", "last_changed", "first_seen"}
-    books = BookReader(engine).page(after_number=0, limit=99)
-    return sorted((book.model_dump(mode="json", exclude=volatile) for book in books), key=lambda book: book["id"])
-
-
-def _check_consistent(engine: Engine) -> None:
-    reader = BookReader(engine)
-    books = reader.page(after_number=0, limit=99)
-    assert len(books) == reader.count()
-    assert all(book.offers for book in books), "a living book has an offer"
-    offers = [(offer.source, offer.source_key) for book in books for offer in book.offers]
-    assert len(offers) == len(set(offers)), "an offer is of one book"
-    told = {state.book_id: state for state in ChangeFeed(engine).changed_books(after=0, limit=999).books}
-    assert [told[book.id] for book in books] == [state_of(book) for book in books], "the feed tells every book"
-    assert sum(not state.removed for state in told.values()) == len(books)
-    with engine.connect() as connection:
-        assert None not in connection.scalars(select(change.c.content)).all()
-        in_force = select(observation.c.offer_number).where(observation.c.superseded_at.is_(None))
-        assert sorted(connection.scalars(in_force)) == sorted(range(1, len(offers) + 1))
-        revisions = select(func.count() == func.max(change.c.revision)).group_by(change.c.book_number)
-        assert all(connection.scalars(revisions)), "each revision is one change"
-        quarantined = connection.scalar(select(func.count()).select_from(quarantine)) or 0
-        receipts = connection.scalar(select(func.count()).select_from(receipt)) or 0
-        assert receipts >= quarantined
+    assert catalogue_contents(whole) == catalogue_contents(parted)

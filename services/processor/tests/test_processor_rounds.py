@@ -13,10 +13,18 @@ from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_processor import draining
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.progress import PROGRESS_KEY, Watchdog
+from bookwheel_processor.replay import Replay
 from bookwheel_processor.rounds import Parts, ingest_round, predictions_round, project_round, sweep_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.slots import slot
-from bookwheel_stores.records import BookReader, ChangeFeed, PredictionStore, RunStore, upgrade_database
+from bookwheel_stores.records import (
+    BookReader,
+    ChangeFeed,
+    PredictionStore,
+    RunStore,
+    takes_many_writers,
+    upgrade_database,
+)
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.streams import StreamWriter
 from bookwheel_testing.records import refusing
@@ -92,6 +100,7 @@ def test_only_one_of_a_machine_s_workers_takes_a_round(
     parts: Parts, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.item(1))
+    parts = replace(parts, settings=parts.settings.model_copy(update={"ingest_workers": 1}))
     with slot(parts.slots, "ingest") as is_mine:
         assert is_mine
         assert ingest_round(parts) == 0
@@ -242,3 +251,34 @@ def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: Pa
     stalled.start()
     wait_until(lambda: "restart" in asked, seconds=10, what="a restart")
     stalled.join(5)
+
+
+def test_as_many_ingests_run_on_a_machine_as_the_database_takes_writers(
+    parts: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    publish(scraped.item(1))
+    with slot(parts.slots, "ingest"):  # another process is at it, with an entry that it has not finished
+        [taken] = parts.reader(RAW_STREAM).read(1)
+        publish(scraped.item(2))
+        beside = takes_many_writers(parts.engine)
+        assert ingest_round(parts) == int(beside), "and leaves the other one's entry alone"
+        with slot(parts.slots, "ingest-1"):
+            assert ingest_round(parts) == 0
+    assert ingest_round(parts) == 2 - int(beside)
+    assert taken.deliveries == 1
+    assert BookReader(parts.engine).count() == 2
+
+
+def test_an_entry_whose_content_the_database_refuses_is_quarantined_without_its_neighbours(
+    parts: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    publish(scraped.started(), *(scraped.item(n) for n in range(1, 41)), scraped.finished(scraped=40))
+    with refusing(parts.engine, "book", title="Book 13"):
+        assert ingest_round(parts) == 42
+    [kept] = QuarantineStore(parts.engine).open(limit=9)
+    assert (kept.run_id, kept.reasons[0].code) == ("run-1", "refused_by_database")
+    run = RunStore(parts.engine).get("run-1")
+    assert run is not None
+    assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 39, 1)
+    Replay(parts.engine).all()
+    assert BookReader(parts.engine).count() == 40

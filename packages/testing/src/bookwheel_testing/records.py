@@ -62,29 +62,36 @@ def new_engine(
 
 
 @contextmanager
-def refusing(engine: Engine, table: str) -> Iterator[None]:
-    """Whatever is inserted into the table fails, as on a full disk."""
-    if engine.dialect.name == "sqlite":
+def refusing(engine: Engine, table: str, *, title: str | None = None) -> Iterator[None]:
+    """Whatever is inserted into the table fails, as on a full disk; or only the row with that title, by its content."""
+    is_sqlite = engine.dialect.name == "sqlite"
+    if title is None and is_sqlite:  # no trigger of SQLite's can pose as a full disk
         event.listen(engine, "before_cursor_execute", refuse := _refusal(table))
         try:
             yield
         finally:
             event.remove(engine, "before_cursor_execute", refuse)
         return
+    make, drop = (_SQLITE_TRIGGER, "DROP TRIGGER refuse") if is_sqlite else (_POSTGRESQL_TRIGGER, _DROP_FUNCTION)
+    when = "" if title is None else f"WHEN (NEW.title = '{title}')"
+    code = "disk_full" if title is None else "check_violation"
     with engine.begin() as connection:
-        connection.execute(text(_REFUSE))
-        connection.execute(text(f"CREATE TRIGGER refuse BEFORE INSERT ON {table} EXECUTE FUNCTION refuse()"))
+        for statement in make:
+            connection.execute(text(statement.format(table=table, when=when, code=code)))
     try:
         yield
     finally:
         with engine.begin() as connection:
-            connection.execute(text("DROP FUNCTION refuse CASCADE"))
+            connection.execute(text(drop))
 
 
-_REFUSE = """
-CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-$$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = 'disk_full'; END $$
-"""
+_SQLITE_TRIGGER = ("CREATE TRIGGER refuse BEFORE INSERT ON {table} {when} BEGIN SELECT RAISE(ABORT, 'refused'); END",)
+_RAISE = "BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END"
+_POSTGRESQL_TRIGGER = (
+    f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {_RAISE} $$",
+    "CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW {when} EXECUTE FUNCTION refuse()",
+)
+_DROP_FUNCTION = "DROP FUNCTION refuse CASCADE"
 
 
 def _refusal(table: str) -> Callable[..., None]:

@@ -6,7 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import connect_database, is_current, upgrade_database, wait_for_database
+from bookwheel_stores.records import (
+    connect_database,
+    is_current,
+    takes_many_writers,
+    upgrade_database,
+    wait_for_database,
+)
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.search import IndexBusy
 from celery import Celery
@@ -39,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
     engine.dispose()
     if options.command == "worker":
-        run_worker(settings, concurrency=options.concurrency, queues=options.queues)
+        ingest_workers = settings.ingest_workers if takes_many_writers(engine) else 1
+        run_worker(settings, concurrency=options.concurrency or 3 + ingest_workers, queues=options.queues)
         return 0
     command: Callable[[Parts, argparse.Namespace], int] = options.run
     return command(create_parts(settings, Celery(broker=settings.redis_url)), options)
@@ -49,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-processor", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     worker = commands.add_parser("worker", help="take in what is scraped, and keep the index current")
-    worker.add_argument("--concurrency", type=int, default=4, help="child processes (default: %(default)s)")
+    worker.add_argument("--concurrency", type=int, help="child processes (default: 3 beside those that take in)")
     worker.add_argument("--queues", default="ingest,project,maintenance,lake", help="default: %(default)s")
     commands.add_parser("beat", help="nudge the workers; one of these for all of them")
     commands.add_parser("migrate", help="bring the records' tables to their current form")

@@ -52,10 +52,14 @@ Delivery = Accepted | Refused | RunStarted | RunFinished
 
 
 def read_entry(entry: StreamEntry) -> Delivery:
-    entry_id = f"{RAW_STREAM}/{entry.id}"
     if entry.deliveries > MAX_DELIVERIES:
-        return _unread(entry_id, entry.body, "poison", f"was handed out {entry.deliveries} times and never finished")
-    return read_body(entry_id, entry.body)
+        return refuse_entry(entry, "poison", f"was handed out {entry.deliveries} times and never finished")
+    return read_body(f"{RAW_STREAM}/{entry.id}", entry.body)
+
+
+def refuse_entry(entry: StreamEntry, code: str, message: str) -> Refused:
+    """For the quarantine without being looked at."""
+    return _unread(f"{RAW_STREAM}/{entry.id}", entry.body, code, message)
 
 
 def read_body(entry_id: str, body: bytes) -> Delivery:

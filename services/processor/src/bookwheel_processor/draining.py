@@ -12,7 +12,7 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import PredictionStore
 from bookwheel_stores.streams import StreamEntry, StreamReader
 from pydantic import ValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
 from bookwheel_processor.deliveries import Refused
 from bookwheel_processor.ingest import Ingest, IngestResult
@@ -20,6 +20,8 @@ from bookwheel_processor.ingest import Ingest, IngestResult
 T = TypeVar("T")
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
+_CONTENT_REFUSED = (DataError, IntegrityError, UnicodeEncodeError, OverflowError)
+"""What no waiting cures: a text or number that the engine does not take, though the rules let it pass."""
 _log = get_logger(__name__)
 
 
@@ -58,11 +60,21 @@ class Drain:
 def drain_items(drain: Drain, ingest: Ingest, *, on_batch: Callable[[IngestResult], None]) -> int:
     """Takes in what the stream holds; returns the number of entries. `on_batch` is told of each committed batch.
 
-    Raises SQLAlchemy's OperationalError when the database refuses to the end: the entries stay pending.
+    Raises SQLAlchemy's OperationalError when the database refuses to the end: the entries stay pending. An entry whose
+    content the database refuses goes to quarantine, and the others are taken in without it.
     """
 
     def take(entries: list[StreamEntry]) -> None:
-        on_batch(_insist(partial(ingest.take, entries)))
+        try:
+            on_batch(_insist(partial(ingest.take, entries)))
+        except _CONTENT_REFUSED as error:
+            if len(entries) > 1:
+                half = len(entries) // 2
+                take(entries[:half])
+                take(entries[half:])
+            else:
+                _log.exception("the database refused an entry", entry=entries[0].id)
+                on_batch(_insist(partial(ingest.refuse, entries[0], type(error).__name__)))
 
     return drain.run(take)
 

@@ -15,7 +15,7 @@ from bookwheel_stores.streams import StreamEntry
 from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.catalogue import take_in
-from bookwheel_processor.deliveries import Accepted, Delivery, Refused, read_entry
+from bookwheel_processor.deliveries import Accepted, Delivery, Refused, read_entry, refuse_entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,13 @@ class Ingest:
 
     def take(self, entries: Sequence[StreamEntry]) -> IngestResult:
         """Idempotent. Raises SQLAlchemy's errors for whatever the database refuses: then nothing was changed."""
-        deliveries = [read_entry(entry) for entry in entries]  # before the transaction: the write lock is held briefly
+        return self._take([read_entry(entry) for entry in entries])  # before the transaction: it holds locks
+
+    def refuse(self, entry: StreamEntry, fault: str) -> IngestResult:
+        """Puts an entry into quarantine that the database does not take."""
+        return self._take([refuse_entry(entry, "refused_by_database", f"the database refused it: {fault}")])
+
+    def _take(self, deliveries: Sequence[Delivery]) -> IngestResult:
         now = to_millis(self._clock())
         return in_transaction(self._engine, lambda connection: _Batch(connection, deliveries, now).apply())
 

@@ -10,7 +10,7 @@ from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
 from bookwheel_stores.lake import Lake
-from bookwheel_stores.records import PredictionStore
+from bookwheel_stores.records import PredictionStore, takes_many_writers
 from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexBusy, IndexWriter
@@ -25,7 +25,7 @@ from bookwheel_processor.progress import Progress
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.silver_projection import SilverProjection
-from bookwheel_processor.slots import slot
+from bookwheel_processor.slots import numbered_slot, slot
 from bookwheel_processor.sweep import sweep_runs
 
 GROUP = "processor"
@@ -53,12 +53,18 @@ class Parts:
     def slots(self) -> Path:
         return self.settings.state_dir / "run"
 
-    def reader(self, stream: str, *, group: str = GROUP) -> StreamReader:
+    @property
+    def ingest_workers(self) -> int:
+        """How many ingest rounds may run at once on this machine."""
+        return self.settings.ingest_workers if takes_many_writers(self.engine) else 1
+
+    def reader(self, stream: str, *, group: str = GROUP, number: int = 0) -> StreamReader:
+        """`number` tells the processes apart that read the same stream for the same group on one machine."""
         return StreamReader(
             self.redis,
             stream,
             group=group,
-            consumer=self.consumer,
+            consumer=f"{self.consumer}-{number}" if number else self.consumer,
             claim_after=self.settings.claim_after,
             beside=RAW_GROUPS if stream == RAW_STREAM else (),
         )
@@ -90,10 +96,10 @@ class _Nudge:
 
 def ingest_round(parts: Parts) -> int:
     """Takes in what the raw stream holds, for some seconds at most; returns the number of entries."""
-    with slot(parts.slots, "ingest") as is_mine:
-        if not is_mine:
+    with numbered_slot(parts.slots, "ingest", parts.ingest_workers) as number:
+        if number is None:
             return 0
-        reader = parts.reader(RAW_STREAM)
+        reader = parts.reader(RAW_STREAM, number=number)
         nudge = _Nudge(parts.nudge_project)
 
         def on_batch(result: IngestResult) -> None:

@@ -15,6 +15,12 @@ class ProcessorSettings(LakeSettings):
         default="redis://127.0.0.1:8084/0", description="The Redis of the streams, the cache and Celery's messages."
     )
     ingest_batch: int = Field(default=500, ge=1, le=10_000, description="Stream entries in one transaction.")
+    ingest_workers: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Ingests at once on this machine; on SQLite, with its one writer, always 1.",
+    )
     projection_batch: int = Field(default=5000, ge=1, le=50_000, description="Changes in one commit of the index.")
     claim_after: float = Field(
         default=30.0, gt=0, description="Seconds after which another worker's unfinished entries are taken over."

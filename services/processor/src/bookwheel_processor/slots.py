@@ -1,8 +1,8 @@
-"""One holder of a task at a time on a machine."""
+"""One holder of a task at a time on a machine, or so many of them."""
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 
@@ -17,3 +17,14 @@ def slot(folder: Path, name: str) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+@contextmanager
+def numbered_slot(folder: Path, name: str, count: int) -> Iterator[int | None]:
+    """The number of the first of `count` slots that was free, from 0; None where none was."""
+    with ExitStack() as stack:
+        for number in range(count):
+            if stack.enter_context(slot(folder, f"{name}-{number}" if number else name)):
+                yield number
+                return
+        yield None

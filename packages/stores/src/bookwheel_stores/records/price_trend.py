@@ -16,6 +16,7 @@ from bookwheel_stores.records.values import PRICE_DIGITS, from_units, to_millis
 Interval = Literal["day", "week", "month"]
 MAX_INTERVALS = 400
 _CHUNK = 5000
+_MILLION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class _Summary:
         self.count += row.count_
         self.lowest = min(self.lowest, row.lowest)
         self.highest = max(self.highest, row.highest)
-        self.total += int(row.total)
+        self.total += _total(row)
 
 
 def price_trend(
@@ -62,7 +63,9 @@ def _summaries(connection: Connection, book_numbers: Sequence[int] | None, momen
             func.count().label("count_"),
             func.min(observation.c.price).label("lowest"),
             func.max(observation.c.price).label("highest"),
-            func.sum(observation.c.price).label("total"),
+            # In two parts: a sum beyond 64 bits is an error in SQLite.
+            func.sum(observation.c.price // _MILLION).label("millions"),
+            func.sum(observation.c.price % _MILLION).label("units"),
         )
         .where(
             observation.c.price.is_not(None),
@@ -82,15 +85,20 @@ def _summaries(connection: Connection, book_numbers: Sequence[int] | None, momen
             if row.currency in found:
                 found[row.currency].add(row)
             else:
-                found[row.currency] = _Summary(row.count_, row.lowest, row.highest, int(row.total))
+                found[row.currency] = _Summary(row.count_, row.lowest, row.highest, _total(row))
     return found
+
+
+def _total(row: Row[Any]) -> int:
+    return int(row.millions) * _MILLION + int(row.units)
 
 
 def _point(time: datetime, currency: str, summary: _Summary) -> PricePoint:
     lowest, highest = from_units(summary.lowest, currency), from_units(summary.highest, currency)
     average = Decimal(summary.total) / summary.count
     hundredths = average.scaleb(-PRICE_DIGITS).quantize(Decimal("0.01"))
-    return PricePoint(time, currency, summary.count, lowest, highest, Money(amount=hundredths, currency=currency))
+    shown = Money(amount=min(hundredths, highest.amount), currency=currency)  # rounding must not leave the range
+    return PricePoint(time, currency, summary.count, lowest, highest, shown)
 
 
 def _bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime]:

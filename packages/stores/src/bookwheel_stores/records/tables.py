@@ -28,6 +28,10 @@ metadata = MetaData(
     }
 )
 
+# Ordered by code point, as SQLite does it, whatever the database's own collation is.
+Key = String(512).with_variant(String(512, collation="C"), "postgresql")
+ShortKey = String(64).with_variant(String(64, collation="C"), "postgresql")
+
 # SQLite makes only a column of type INTEGER the row's own number.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -35,7 +39,7 @@ book = Table(
     "book",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("book_id", String(512), nullable=False, unique=True),
+    Column("book_id", Key, nullable=False, unique=True),
     Column("title", Text, nullable=False),
     Column("authors", Text, nullable=False),  # a JSON list of strings
     Column("isbn13", String(13)),
@@ -59,8 +63,8 @@ offer = Table(
     "offer",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("source", String(512), nullable=False),
-    Column("source_key", String(512), nullable=False),
+    Column("source", Key, nullable=False),
+    Column("source_key", Key, nullable=False),
     Column("book_number", ForeignKey("book.number"), nullable=False, index=True),
     Column("url", Text, nullable=False),
     Column("price", BigInteger),
@@ -100,7 +104,7 @@ change = Table(
     Column("kind", String(16), nullable=False),
     Column("fields", Text, nullable=False),  # a JSON list of strings
     Column("changed_at", BigInteger, nullable=False),
-    Column("run_id", String(512)),
+    Column("run_id", Key),
     Column("content", Text),  # JSON of the book as of this revision; null in what older versions wrote
     Index("ix_change_book", "book_number", "sequence"),
     sqlite_autoincrement=True,
@@ -110,8 +114,8 @@ crawl_run = Table(
     "crawl_run",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("run_id", String(512), nullable=False, unique=True),
-    Column("source", String(512), nullable=False),
+    Column("run_id", Key, nullable=False, unique=True),
+    Column("source", Key, nullable=False),
     Column("start_url", Text),
     Column("state", String(16), nullable=False),
     Column("requested_at", BigInteger),
@@ -147,9 +151,9 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("entry_id", String(64), nullable=False, unique=True),  # of the stream's entry
-    Column("run_id", String(512)),  # null where the entry cannot be read
-    Column("source", String(512)),
+    Column("entry_id", ShortKey, nullable=False, unique=True),  # of the stream's entry
+    Column("run_id", Key),  # null where the entry cannot be read
+    Column("source", Key),
     Column("url", Text),
     Column("body", Text, nullable=False),
     Column("reasons", Text, nullable=False),  # a JSON list of {field, code, message}
@@ -162,7 +166,7 @@ quarantine = Table(
 projection = Table(
     "projection",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", ShortKey, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
 )
 
@@ -170,8 +174,8 @@ prediction = Table(
     "prediction",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("prediction_id", String(512), nullable=False, unique=True),
-    Column("book_id", String(512)),
+    Column("prediction_id", Key, nullable=False, unique=True),
+    Column("book_id", Key),
     Column("predicted_at", BigInteger, nullable=False),
     Column("model_name", Text, nullable=False),
     Column("model_version", Text, nullable=False),

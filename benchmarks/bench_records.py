@@ -1,0 +1,140 @@
+"""Items into PostgreSQL: beside a raw COPY of the same rows, and with two workers beside one.
+
+`python -m benchmarks.bench_records copy` measures the first alone, `workers` the second.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from bookwheel_contracts import CrawlRun, RunState
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_stores.records import connect_database, upgrade_database
+from bookwheel_testing.engines import Postgres, running_postgres
+
+from benchmarks.bare_loop import TABLES
+from benchmarks.harness import Result, compare, save
+from benchmarks.processing import Processor, redis_server
+from benchmarks.scraped import scraped_books
+
+ITEMS = 20_000
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+@dataclass(frozen=True)
+class Intake(Processor):
+    """A worker that takes items into PostgreSQL and does nothing else: no index, no lake."""
+
+    database: str
+    workers: int
+
+    @property
+    def records_url(self) -> str:
+        return self.database
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"BOOKWHEEL_INGEST_WORKERS": str(self.workers)}
+
+    @property
+    def worker_options(self) -> list[str]:
+        return ["--queues", "ingest", "--concurrency", str(self.workers + 1)]
+
+    def is_done(self, run: CrawlRun) -> bool:
+        return run.state is RunState.COMPLETE
+
+
+class Taking:
+    """A worker at work on a database of its own, whose catalogue each call adds books to that it does not have yet."""
+
+    def __init__(self, folder: Path, server: Postgres, stack: ExitStack, *, workers: int) -> None:
+        redis = stack.enter_context(redis_server(folder / "redis"))
+        self.url = stack.enter_context(server.database())
+        self._intake = Intake(folder, redis, self.url, workers)
+        stack.enter_context(self._intake.at_work())
+        self._holds = 0
+
+    def add(self) -> float:
+        """Items per second."""
+        rate = self._intake.take_in(f"run-{self._holds}", scraped_books(self._holds, ITEMS))
+        self._holds += ITEMS
+        return rate
+
+
+def rows_of(url: str) -> Rows:
+    """What the worker wrote, as plain values in the order of the items."""
+    order = {"change": "sequence", "receipt": "item_number"}
+    with psycopg.connect(url) as connection:
+        rows = {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY {order.get(table, 'number')}").fetchall()
+            for table in TABLES
+        }
+        runs = connection.execute("SELECT * FROM crawl_run").fetchall()
+    return {"crawl_run": runs, **rows}
+
+
+@contextmanager
+def empty_records(server: Postgres) -> Iterator[str]:
+    with server.database() as url:
+        engine = connect_database(url)
+        upgrade_database(engine)
+        engine.dispose()
+        yield url
+
+
+def copied(server: Postgres, rows: Rows, *, transaction: int) -> float:
+    """Items per second by one process that copies them into new tables of the same kind, so many in a transaction."""
+    with empty_records(server) as url, psycopg.connect(url) as connection:
+        began = time.perf_counter()
+        _copy(connection, "crawl_run", rows["crawl_run"])
+        for start in range(0, ITEMS, transaction):
+            for table in TABLES:
+                _copy(connection, table, rows[table][start : start + transaction])
+            connection.commit()
+        return ITEMS / (time.perf_counter() - began)
+
+
+def _copy(connection: psycopg.Connection, table: str, rows: list[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def beside_copy(folder: Path, server: Postgres) -> Result:
+    with ExitStack() as stack:
+        taking = Taking(folder, server, stack, workers=2)
+        taking.add()
+        rows = rows_of(taking.url)
+        return compare(
+            "ingest into PostgreSQL, or COPY of the rows",
+            ours=taking.add,
+            floor=lambda: copied(server, rows, transaction=ProcessorSettings().ingest_batch),
+            bound=0.5,
+            unit="items/s",
+        )
+
+
+def two_beside_one(folder: Path, server: Postgres) -> Result:
+    with ExitStack() as stack:
+        two = Taking(folder / "two", server, stack, workers=2)
+        one = Taking(folder / "one", server, stack, workers=1)
+        return compare(
+            "ingest into PostgreSQL, two workers or one",
+            ours=two.add,
+            floor=one.add,
+            bound=1.5,
+            unit="items/s",
+        )
+
+
+CLAIMS = {"copy": beside_copy, "workers": two_beside_one}
+
+if __name__ == "__main__":
+    for wanted in sys.argv[1:] or CLAIMS:
+        with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name, running_postgres(durable=True) as postgres:
+            save([CLAIMS[wanted](Path(name), postgres)])

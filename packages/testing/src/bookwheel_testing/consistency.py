@@ -1,0 +1,56 @@
+"""What holds of the records whatever has happened to them."""
+
+from typing import Any
+
+from bookwheel_stores.records import BookReader, ChangeFeed
+from bookwheel_stores.records.tables import book, change, observation, offer, quarantine, receipt
+from sqlalchemy import Engine, func, select
+
+from bookwheel_testing.books import state_of
+
+_VOLATILE = {"number", "revision", "last_changed", "first_seen"}
+"""What depends on the order in which items came."""
+_MOST = 100_000
+
+
+def catalogue_contents(engine: Engine) -> list[dict[str, Any]]:
+    """What the living books say, in the order of their ids, without what depends on the order of the items."""
+    books = BookReader(engine).page(after_number=0, limit=_MOST)
+    found = [one.model_dump(mode="json", exclude=_VOLATILE) for one in books]
+    for shown in found:
+        for one in shown["offers"]:
+            del one["first_seen"]
+    return sorted(found, key=lambda one: str(one["id"]))
+
+
+def check_consistent(engine: Engine) -> None:
+    """AssertionError where books, offers, observations, changes and receipts do not fit together."""
+    reader = BookReader(engine)
+    books = reader.page(after_number=0, limit=_MOST)
+    assert len(books) == reader.count()
+    assert all(one.offers for one in books), "a living book has an offer"
+    offers = [(one.source, one.source_key) for each in books for one in each.offers]
+    assert len(offers) == len(set(offers)), "an offer is of one book"
+    told = {state.book_id: state for state in ChangeFeed(engine).changed_books(after=0, limit=_MOST).books}
+    assert [told[one.id] for one in books] == [state_of(one) for one in books], "the feed tells every book"
+    assert sum(not state.removed for state in told.values()) == len(books)
+    with engine.connect() as connection:
+        assert None not in connection.scalars(select(change.c.content)).all()
+        numbers = connection.scalars(select(offer.c.number).order_by(offer.c.number)).all()
+        assert len(numbers) == len(offers)
+        rows = connection.execute(select(observation).order_by(observation.c.number)).all()
+        in_force = sorted(row.offer_number for row in rows if row.superseded_at is None)
+        assert in_force == list(numbers), "of each offer one observation is in force"
+        spans: dict[int, list[tuple[int, int | None]]] = {}
+        for row in rows:
+            spans.setdefault(row.offer_number, []).append((row.observed_at, row.superseded_at))
+        for each in spans.values():
+            assert [begins for begins, _ in each[1:]] == [ends for _, ends in each[:-1]], "one follows another"
+        revisions: dict[int, list[int]] = {}
+        for row in connection.execute(select(change.c.book_number, change.c.revision).order_by(change.c.sequence)):
+            revisions.setdefault(row.book_number, []).append(row.revision)
+        known = {row.number: list(range(1, row.revision + 1)) for row in connection.execute(select(book))}
+        assert revisions == known, "each revision is one change"
+        quarantined = connection.scalar(select(func.count()).select_from(quarantine)) or 0
+        receipts = connection.scalar(select(func.count()).select_from(receipt)) or 0
+        assert receipts >= quarantined
