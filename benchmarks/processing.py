@@ -1,6 +1,5 @@
 """A processor of its own: Redis, records and index in a folder, and the worker and scheduler as a suite runs them."""
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bookwheel_contracts import RunFinished, RunState
+from bookwheel_contracts import CrawlRun, RunFinished, RunState
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_processor.progress import PROGRESS_KEY
 from bookwheel_processor.rounds import GROUP
@@ -47,6 +46,23 @@ class Processor:
     def search_url(self) -> str:
         return f"tantivy://{self.folder}/index"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "BOOKWHEEL_DATABASE_URL": self.records_url,
+            "BOOKWHEEL_SEARCH_URL": self.search_url,
+            "BOOKWHEEL_REDIS_URL": self.redis_url,
+            "BOOKWHEEL_STATE_DIR": str(self.folder),
+        }
+
+    @property
+    def worker_options(self) -> list[str]:
+        return ["--queues=ingest,project,maintenance"]
+
+    def is_done(self, run: CrawlRun) -> bool:
+        """Whether an item of the run is where it is to be."""
+        return run.searchable
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Worker and scheduler, from the moment they take in items. The lake's rounds are left to another worker."""
@@ -54,21 +70,16 @@ class Processor:
         engine = connect_database(self.records_url)
         upgrade_database(engine)
         engine.dispose()
-        environment = os.environ | {
-            "BOOKWHEEL_DATABASE_URL": self.records_url,
-            "BOOKWHEEL_SEARCH_URL": self.search_url,
-            "BOOKWHEEL_REDIS_URL": self.redis_url,
-            "BOOKWHEEL_STATE_DIR": str(self.folder),
-        }
         redis = connect_redis(self.redis_url)
         redis.delete(PROGRESS_KEY)
 
         def takes_in() -> bool:
             return bool(redis.exists(PROGRESS_KEY))
 
+        environment = self.environment
         beat = running([PROCESSOR, "beat"], log=self.folder / "beat.log", ready=lambda: True, environment=environment)
         worker = running(
-            [PROCESSOR, "worker", "--queues=ingest,project,maintenance"],
+            [PROCESSOR, "worker", *self.worker_options],
             log=self.folder / "worker.log",
             ready=takes_in,
             seconds=90,
@@ -78,20 +89,20 @@ class Processor:
             yield
 
     def take_in(self, run_id: str, books: Sequence[ScrapedBook]) -> float:
-        """Items per second from a full stream to an empty one and an index that holds every book of the run."""
+        """Items per second from a full stream to an empty one and a run that `is_done`."""
         self._prepare(run_id, books)
         redis = connect_redis(self.redis_url)
         raw = StreamReader(redis, RAW_STREAM, group=GROUP, consumer="benchmark")
         engine = connect_database(self.records_url)
         runs = RunStore(engine)
 
-        def searchable() -> bool:
+        def is_over() -> bool:
             run = runs.get(run_id)
-            return run is not None and run.searchable and not raw.has_backlog()
+            return run is not None and self.is_done(run) and not raw.has_backlog()
 
         began = time.perf_counter()
         redis.rename(PREPARED, RAW_STREAM)
-        wait_until(searchable, seconds=300, what=f"{len(books)} items searchable")
+        wait_until(is_over, seconds=300, what=f"{len(books)} items taken in")
         seconds = time.perf_counter() - began
         engine.dispose()
         return len(books) / seconds

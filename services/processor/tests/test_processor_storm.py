@@ -18,7 +18,7 @@ from bookwheel_testing.consistency import catalogue_contents, check_consistent
 from bookwheel_testing.engines import Postgres
 from sqlalchemy import Connection, Engine, event, text
 
-WORKERS, RUNS, SIGHTINGS, BATCH = 4, 12, 3000, 25
+WORKERS, RUNS, SIGHTINGS, BATCH = 4, 12, 2000, 25
 PRICES = ("£1.00", "£2.00", "£3.50", "nonsense")
 ISBNS = ("0306406152", "9780140449136", "9780141439518", "9780679783268", None, None, None)
 
@@ -47,7 +47,7 @@ class Weather:
     def item(self, page: int) -> Any:
         run = f"run-{self.chance.randrange(RUNS)}"
         self.totals[run] += 1
-        found = {"key": f"k-{page}", "source": f"shop-{page % 3}", "title": f"Title {page % 10}"}
+        found: dict[str, str | None] = {"key": f"k-{page}", "source": f"shop-{page % 3}", "title": f"Title {page % 10}"}
         found |= {"isbn": self.chance.choice(ISBNS), "price": self.chance.choice(PRICES)}
         return self._scraped.item(self.totals[run], run=run, minute=next(self._minutes) / 60, **found)
 

@@ -10,6 +10,7 @@ from bookwheel_contracts import Book, Change, Observation
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
 
+from bookwheel_stores.records.bulk import among
 from bookwheel_stores.records.change_feed import change_of, select_changes
 from bookwheel_stores.records.database import reading
 from bookwheel_stores.records.price_trend import Interval, PricePoint, price_trend
@@ -36,7 +37,7 @@ class BookReader:
         with reading(self._engine) as connection:
             for start in range(0, len(book_ids), _CHUNK):
                 chunk = list(book_ids[start : start + _CHUNK])
-                found.update((one.id, one) for one in _read(connection, book.c.book_id.in_(chunk)))
+                found.update((one.id, one) for one in _read(connection, among(connection, book.c.book_id, chunk)))
         return found
 
     def page(self, *, after_number: int, limit: int) -> list[Book]:
@@ -106,7 +107,7 @@ def _read(connection: Connection, condition: ColumnElement[bool]) -> list[Book]:
 def _offers(connection: Connection, book_numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for start in range(0, len(book_numbers), _CHUNK):
-        query = _select_offers.where(offer.c.book_number.in_(book_numbers[start : start + _CHUNK]))
+        query = _select_offers.where(among(connection, offer.c.book_number, book_numbers[start : start + _CHUNK]))
         for row in connection.execute(query):
             found[row.book_number].append(_offer(row))
     return found

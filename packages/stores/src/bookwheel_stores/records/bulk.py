@@ -1,6 +1,6 @@
 """Writes whole batches of rows, as the engine takes them fastest: see `engine_ways.EngineWays`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Table
@@ -40,3 +40,8 @@ def update_rows(
     """Each row has the column `by` that tells whom it is for, and every column to set; all rows the same columns."""
     if rows:
         ways_of(connection.dialect.name).update_rows(connection, rows, by=by, only=only)
+
+
+def among(connection: Connection, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether the column has one of the values, up to some ten thousand of them."""
+    return ways_of(connection.dialect.name).among(column, values)

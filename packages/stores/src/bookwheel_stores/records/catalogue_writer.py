@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, or_, select
 
-from bookwheel_stores.records.bulk import insert_numbered, insert_rows, update_rows
+from bookwheel_stores.records.bulk import among, insert_numbered, insert_rows, update_rows
 from bookwheel_stores.records.change_feed import feed_head, order_changes
 from bookwheel_stores.records.database import enter_catalogue
-from bookwheel_stores.records.engine_ways import ways_of
 from bookwheel_stores.records.tables import book, change, observation, offer
 
 Row = dict[str, Any]
@@ -32,7 +31,6 @@ class CatalogueWriter:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._among = ways_of(connection.dialect.name).among
 
     def enter(self, *, alone: bool = False) -> None:
         """`alone` for a transaction that cannot lock what it changes in one go, in the order of the keys."""
@@ -46,7 +44,7 @@ class CatalogueWriter:
         found: dict[OfferKey, Row] = {}
         for source, source_keys in by_source.items():
             for chunk in _chunks(source_keys):
-                wanted = (offer.c.source == source) & self._among(offer.c.source_key, chunk)
+                wanted = (offer.c.source == source) & among(self._connection, offer.c.source_key, chunk)
                 query = select(*_known_offer).where(wanted).order_by(offer.c.source_key).with_for_update(key_share=True)
                 for row in self._connection.execute(query).mappings():
                     found[source, row["source_key"]] = dict(row)
@@ -57,15 +55,15 @@ class CatalogueWriter:
         who has not locked the book."""
         found: dict[int, list[Row]] = defaultdict(list)
         for chunk in _chunks(book_numbers):
-            query = select(offer).where(self._among(offer.c.book_number, chunk))
+            query = select(offer).where(among(self._connection, offer.c.book_number, chunk))
             for row in self._connection.execute(query).mappings():
                 found[row["book_number"]].append(dict(row))
         return found
 
     def books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:
         """The known ones of the books with these ids or these numbers, removed ones included, by id."""
-        wanted = [self._among(book.c.book_id, book_ids)] if book_ids else []
-        wanted += [self._among(book.c.number, book_numbers)] if book_numbers else []
+        wanted = [among(self._connection, book.c.book_id, book_ids)] if book_ids else []
+        wanted += [among(self._connection, book.c.number, book_numbers)] if book_numbers else []
         if not wanted:
             return {}
         query = select(book).where(or_(*wanted)).order_by(book.c.book_id).with_for_update(key_share=True)

@@ -9,6 +9,7 @@ import orjson
 from bookwheel_contracts.model import format_time
 from sqlalchemy import Connection, select
 
+from bookwheel_stores.records.bulk import among
 from bookwheel_stores.records.tables import book, offer
 from bookwheel_stores.records.values import from_millis, money
 
@@ -42,9 +43,9 @@ def contents_now(connection: Connection, book_numbers: Collection[int]) -> dict[
     """The content of these books as the tables have them, by number; a removed one has no offers."""
     numbers = list(book_numbers)
     offers: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in connection.execute(select(*_shown).where(offer.c.book_number.in_(numbers))).mappings():
+    for row in connection.execute(select(*_shown).where(among(connection, offer.c.book_number, numbers))).mappings():
         offers[row["book_number"]].append(dict(row))
-    books = connection.execute(select(*_told).where(book.c.number.in_(numbers))).mappings()
+    books = connection.execute(select(*_told).where(among(connection, book.c.number, numbers))).mappings()
     return {row["number"]: book_content(dict(row), offers[row["number"]]) for row in books}
 
 

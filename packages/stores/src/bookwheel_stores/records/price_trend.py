@@ -10,6 +10,7 @@ from typing import Any, Literal
 from bookwheel_contracts import Money
 from sqlalchemy import Connection, Row, func, select
 
+from bookwheel_stores.records.bulk import among
 from bookwheel_stores.records.tables import observation, offer
 from bookwheel_stores.records.values import PRICE_DIGITS, from_units, to_millis
 
@@ -78,7 +79,7 @@ def _summaries(connection: Connection, book_numbers: Sequence[int] | None, momen
     if book_numbers is not None:
         joined = query.join(offer, offer.c.number == observation.c.offer_number)
         chunks = (book_numbers[at : at + _CHUNK] for at in range(0, len(book_numbers), _CHUNK))
-        queries = [joined.where(offer.c.book_number.in_(chunk)) for chunk in chunks]
+        queries = [joined.where(among(connection, offer.c.book_number, chunk)) for chunk in chunks]
     found: dict[str, _Summary] = {}
     for one in queries:
         for row in connection.execute(one):

@@ -8,12 +8,11 @@ from collections.abc import Collection, Mapping
 from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
 from sqlalchemy import Connection, Text, and_, bindparam, case, cast, delete, func, select, update
 
-from bookwheel_stores.records.bulk import insert_ignoring, insert_rows
+from bookwheel_stores.records.bulk import among, insert_ignoring, insert_rows
 from bookwheel_stores.records.run_store import FINAL_STATES
 from bookwheel_stores.records.tables import crawl_run, receipt
 from bookwheel_stores.records.values import to_millis
 
-_CHUNK = 1000
 accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.added * 0)
 """How many of a run's items have a verdict."""
 
@@ -86,12 +85,9 @@ class RunLedger:
     def unseen(self, run_number: int, item_numbers: Collection[int]) -> set[int]:
         """Those of a run's items that have no verdict yet."""
         unseen = set(item_numbers)
-        asked = list(unseen)
-        for start in range(0, len(asked), _CHUNK):
-            query = select(receipt.c.item_number).where(
-                receipt.c.run_number == run_number, receipt.c.item_number.in_(asked[start : start + _CHUNK])
-            )
-            unseen.difference_update(self._connection.scalars(query))
+        asked = among(self._connection, receipt.c.item_number, item_numbers)
+        query = select(receipt.c.item_number).where(receipt.c.run_number == run_number, asked)
+        unseen.difference_update(self._connection.scalars(query))
         return unseen
 
     def sign(self, run_number: int, item_numbers: Collection[int]) -> None:
