@@ -6,6 +6,8 @@ from hashlib import blake2b
 
 from sqlalchemy import Engine, func, select
 
+from bookwheel_stores.records.database import takes_many_writers
+
 
 @contextmanager
 def lease(engine: Engine, name: str) -> Iterator[bool]:
@@ -13,7 +15,7 @@ def lease(engine: Engine, name: str) -> Iterator[bool]:
 
     Records in SQLite are one machine's, whose processes take turns by themselves.
     """
-    if engine.dialect.name == "sqlite":
+    if not takes_many_writers(engine):
         yield True
         return
     number = int.from_bytes(blake2b(f"bookwheel.{name}".encode(), digest_size=8).digest(), signed=True)
