@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from bookwheel_local.development.documentation import faults
 from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import announce_changes, connect_redis
 from bookwheel_testing.feed import FeedWriter
@@ -47,9 +49,11 @@ class Live:
         wait_until(ready, seconds=120, what=f"{name} ready (see {self.folder / name}.log)")
 
     def _program(self, name: str) -> tuple[list[str], Callable[[], bool]]:
-        url = f"http://127.0.0.1:{self.ports[name]}"
+        url = f"http://127.0.0.1:{self.ports.get(name)}"
         if name == "redis":
             return [*redis_command(self.ports["redis"], self.folder)], lambda: redis_answers(self.redis_url)
+        if name in {"worker", "beat"}:
+            return [str(SCRIPTS / "bookwheel-processor"), name], lambda: True
         if name == "gateway":
             command = ["nginx", "-e", "stderr", "-c", str(self.folder / "nginx" / "nginx.conf")]
             return command, lambda: answers(f"{url}/livez")
@@ -86,6 +90,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         "BOOKWHEEL_CATALOG_URL": f"http://127.0.0.1:{ports['catalog']}",
         "BOOKWHEEL_VERIFY_CACHE_SECONDS": "1",
         "BOOKWHEEL_STREAM_SECONDS": "4",
+        "BOOKWHEEL_STATE_DIR": str(folder),
+        "BOOKWHEEL_WEBHOOK_PRIVATE_ADDRESSES": "allow",
     }
     for arguments in (["keygen", environment["BOOKWHEEL_SIGNING_KEY_FILE"]], ["migrate"]):
         command = [str(SCRIPTS / "bookwheel-accounts"), *arguments]
@@ -188,3 +194,29 @@ def test_a_stream_ends_soon_after_its_login(live: Live, feed: FeedWriter) -> Non
         live.announce(feed.add("after-the-logout"))
         time.sleep(2.5)
         assert len(listener.heard) == heard
+
+
+def test_the_how_to_is_true(live: Live, feed: FeedWriter, tmp_path: Path) -> None:
+    """Its programs are written to where its commands run, which ask this suite in place of `make up`'s."""
+    feed.add(*(f"how-to-{number}" for number in range(5)))
+    live.start("worker")
+    live.start("beat")
+    path = ROOT / "docs" / "how-to" / "follow-changes.md"
+    token = live.login()["Authorization"].removeprefix("Bearer ")
+    port = str(free_port())
+    replacements = {
+        "$(make -s token)": token,
+        "127.0.0.1:8080": live.url.removeprefix("http://"),
+        "127.0.0.1:9000": f"127.0.0.1:{port}",
+        '"127.0.0.1", 9000': f'"127.0.0.1", {port}',
+    }
+    document = path.read_text()
+    for old, new in replacements.items():
+        document = document.replace(old, new)
+    for name, code in re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(code)
+    environment = {**os.environ, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
+    assert faults(path, folder=tmp_path, environment=environment, replacements=replacements) == []
+    assert (tmp_path / "receiver.log").exists()
+    for name in ("worker", "beat"):
+        live.servers.pop(name).stop()

@@ -67,9 +67,9 @@ def jwks_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_token() -> MakeToken:
-    def make(scope: str = "catalog:read") -> str:
+    def make(scope: str = "catalog:read", *, subject: str = "user:1") -> str:
         now = int(time.time())
-        claims = {"iss": ISSUER, "aud": INTERNAL_AUDIENCE, "sub": "user:1", "iat": now, "exp": now + 600}
+        claims = {"iss": ISSUER, "aud": INTERNAL_AUDIENCE, "sub": subject, "iat": now, "exp": now + 600}
         return jwt.encode({**claims, "scope": scope}, _KEY, "ES256", {"kid": "one"})
 
     return make

@@ -27,6 +27,14 @@ from bookwheel_contracts.crawls import (
 )
 from bookwheel_contracts.predictions import PredictionRecord
 from bookwheel_contracts.problems import BookwheelError, FieldError, Problem
+from bookwheel_contracts.webhooks import (
+    DeliveryState,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookEventType,
+    WebhookState,
+)
 
 __all__ = [
     "Book",
@@ -40,6 +48,7 @@ __all__ = [
     "CrawlCounts",
     "CrawlRequest",
     "CrawlRun",
+    "DeliveryState",
     "FieldError",
     "Money",
     "Observation",
@@ -54,5 +63,10 @@ __all__ = [
     "Scope",
     "StreamMessage",
     "Verdict",
+    "Webhook",
+    "WebhookDelivery",
+    "WebhookEvent",
+    "WebhookEventType",
+    "WebhookState",
     "parse_stream_message",
 ]

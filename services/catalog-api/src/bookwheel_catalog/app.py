@@ -10,7 +10,7 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
 from bookwheel_stores.lake import Lake, LakeAddress
-from bookwheel_stores.records import BookReader, FeedReader, RunStore, connect_database, is_current
+from bookwheel_stores.records import BookReader, FeedReader, RunStore, WebhookStore, connect_database, is_current
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
@@ -24,8 +24,9 @@ from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
 from bookwheel_catalog.exports import ExportShelf
 from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.routers import books, changes, crawls, exports, statistics
+from bookwheel_catalog.routers import books, changes, crawls, exports, statistics, webhooks
 from bookwheel_catalog.settings import CatalogSettings
+from bookwheel_catalog.webhooks import Webhooks
 
 logger = get_logger(__name__)
 PREFIX = "/api/v1"
@@ -60,6 +61,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             ),
             stream_seconds=settings.stream_seconds,
             exports=ExportShelf(lake, FeedStates(engine), redis),
+            webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
         )
         yield
         await announcements.aclose()
@@ -87,6 +89,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         logger.error("the records do not answer", error=str(error.orig)[:500])
         return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
 
-    for router in (books.lists, books.router, statistics.router, changes.router, crawls.router, exports.router):
-        app.include_router(router, prefix=PREFIX)
+    app.include_router(books.lists, prefix=PREFIX)
+    for area in (books, statistics, changes, crawls, exports, webhooks):
+        app.include_router(area.router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import FeedEntry
+from bookwheel_stores.records import ChangeFilter, FeedEntry
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse
 from sse_starlette.sse import SendTimeoutError
 from starlette import types
 
-from bookwheel_catalog.change_filter import ChangeFilter
 from bookwheel_catalog.change_tail import ChangeTail
 
 HEARTBEAT_SECONDS = 15.0

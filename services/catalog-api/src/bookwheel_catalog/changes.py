@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 
 from bookwheel_contracts.problems import InvalidCursor
-from bookwheel_stores.records import FeedEntry, FeedReader
-
-from bookwheel_catalog.change_filter import ChangeFilter
+from bookwheel_stores.records import ChangeFilter, FeedEntry, FeedReader
 
 LATEST = "latest"
 _PAGE_BYTES = 4 << 20

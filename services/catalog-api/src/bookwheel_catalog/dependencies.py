@@ -12,6 +12,7 @@ from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.exports import ExportShelf
+from bookwheel_catalog.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Parts:
     tail: ChangeTail
     stream_seconds: float
     exports: ExportShelf
+    webhooks: Webhooks
 
 
 def parts_of(request: Request) -> Parts:

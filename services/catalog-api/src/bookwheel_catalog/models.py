@@ -6,7 +6,16 @@ Lists are sent as bytes made from the index (see `answers`): tests hold them to 
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from bookwheel_contracts import CarriedChange, Change, CrawlRun, Money, Observation
+from bookwheel_contracts import (
+    CarriedChange,
+    Change,
+    CrawlRun,
+    Money,
+    Observation,
+    Webhook,
+    WebhookDelivery,
+    WebhookEventType,
+)
 from bookwheel_contracts.model import Contract, Timestamp
 from pydantic import AnyHttpUrl, Field
 
@@ -221,3 +230,42 @@ class CrawlOrder(Contract):
 
 class CrawlList(Contract):
     items: tuple[CrawlRun, ...]
+
+
+class WebhookOrder(Contract):
+    """Which webhook somebody wants."""
+
+    url: str = Field(
+        min_length=1, max_length=2000, description="https, of the internet, port 443, 80 or one from 1024 on."
+    )
+    events: tuple[Literal[WebhookEventType.CATALOG_CHANGED, WebhookEventType.RUN_FINISHED], ...] = Field(
+        default=(WebhookEventType.CATALOG_CHANGED, WebhookEventType.RUN_FINISHED), min_length=1, max_length=10
+    )
+    filters: tuple[Annotated[str, Field(max_length=300)], ...] = Field(
+        default=(), max_length=100, description="Of changes: `name:value` as `filter` of `GET /changes`."
+    )
+    after: int | None = Field(
+        default=None, ge=0, le=1 << 62, description="The sequence behind which changes are told; by default from now."
+    )
+
+
+class CreatedWebhook(Webhook):
+    """`secret` signs the deliveries. It is shown once."""
+
+    secret: str
+
+
+class WebhookList(Contract):
+    items: tuple[Webhook, ...]
+
+
+class DeliveryList(Contract):
+    items: tuple[WebhookDelivery, ...]
+    next: str | None
+
+
+class WebhookStart(Contract):
+    """How a disabled webhook goes on. `deliver`: with what was given up, then with what changed since. `skip_failed`:
+    without that one. `skip_all`: with what changes from now on."""
+
+    missed: Literal["deliver", "skip_failed", "skip_all"] = "deliver"

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import NoReturn
 
 from bookwheel_contracts.problems import FieldError, InvalidParameter
+from bookwheel_stores.records import ChangeFilter
 from bookwheel_stores.search.queries import FACETS, FIELDS, FieldKind, Filter, Range, TextQuery
 from bookwheel_stores.search.text import parse_text
 
@@ -45,6 +46,16 @@ def read_filters(filters: Iterable[str]) -> tuple[Filter, ...]:
     if sum(map(len, wanted.values())) > MAX_VALUES:
         reject("filter", f"more than {MAX_VALUES} values")
     return tuple(_filter(name, list(dict.fromkeys(wanted[name]))) for name in sorted(wanted))
+
+
+def read_change_filter(filters: Sequence[str], parameter: str = "filter") -> ChangeFilter:
+    """`name:value` each, of `kind`, `source`, `category`, `field`."""
+    if len(filters) > MAX_VALUES:
+        reject(parameter, f"more than {MAX_VALUES} values")
+    try:
+        return ChangeFilter.of(filters)
+    except ValueError as error:
+        reject(parameter, str(error))
 
 
 def read_facets(facets: Iterable[str]) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """What the catalogue service reads from its environment."""
 
+from typing import Literal
+
 from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
@@ -20,4 +22,9 @@ class CatalogSettings(LakeSettings):
     stream_listeners: int = Field(default=1000, ge=1, description="Listeners to changes that one process takes.")
     stream_listeners_subject: int = Field(
         default=20, ge=1, description="Listeners to changes that one process takes of one user."
+    )
+    webhook_private_addresses: Literal["allow", "deny"] = Field(
+        default="deny",
+        description="Whether webhooks may be sent to loopback, private and other addresses that are not of the "
+        "internet, and without TLS.",
     )

@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engine.dispose()
     if options.command == "worker":
         ingest_workers = settings.ingest_workers if takes_many_writers(engine) else 1
-        run_worker(settings, concurrency=options.concurrency or 3 + ingest_workers, queues=options.queues)
+        run_worker(settings, concurrency=options.concurrency or 4 + ingest_workers, queues=options.queues)
         return 0
     command: Callable[[Parts, argparse.Namespace], int] = options.run
     return command(create_parts(settings, Celery(broker=settings.redis_url)), options)
@@ -56,8 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-processor", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     worker = commands.add_parser("worker", help="take in what is scraped, and keep the index current")
-    worker.add_argument("--concurrency", type=int, help="child processes (default: 3 beside those that take in)")
-    worker.add_argument("--queues", default="ingest,project,maintenance,lake", help="default: %(default)s")
+    worker.add_argument("--concurrency", type=int, help="child processes (default: 4 beside those that take in)")
+    worker.add_argument("--queues", default="ingest,project,maintenance,lake,webhooks", help="default: %(default)s")
     commands.add_parser("beat", help="nudge the workers; one of these for all of them")
     commands.add_parser("migrate", help="bring the records' tables to their current form")
     commands.add_parser("health", help="succeed if a worker made progress lately").set_defaults(run=_health)

@@ -1,5 +1,7 @@
 """What the processor is told by its environment."""
 
+from typing import Literal
+
 from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
@@ -41,4 +43,16 @@ class ProcessorSettings(LakeSettings):
     exports_kept: int = Field(default=100, ge=1, description="Versions for download that are kept; older ones go.")
     stalled_after: float = Field(
         default=120.0, gt=0, description="Seconds without progress after which the worker is restarted or unhealthy."
+    )
+    webhook_private_addresses: Literal["allow", "deny"] = Field(
+        default="deny",
+        description="Whether webhooks may be sent to loopback, private and other addresses that are not of the "
+        "internet, and without TLS.",
+    )
+    webhook_timeout: float = Field(default=10.0, gt=0, le=60, description="Seconds that a webhook's receiver has.")
+    webhook_first_pause: float = Field(
+        default=5.0, gt=0, description="Seconds before a delivery is tried again; twice as long each time."
+    )
+    webhook_max_age: float = Field(
+        default=86_400.0, gt=0, description="Seconds after which a delivery is given up and its webhook disabled."
     )

@@ -11,18 +11,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bookwheel_processor import lake_rounds, rounds
 from bookwheel_processor.rounds import Parts
+from bookwheel_processor.webhooks.rounds import webhooks_round
 
 INGEST, PROJECT = "bookwheel.processor.ingest", "bookwheel.processor.project"
 PREDICTIONS, SWEEP = "bookwheel.processor.predictions", "bookwheel.processor.sweep"
 BRONZE, SILVER = "bookwheel.processor.bronze", "bookwheel.processor.silver"
 EXPORT, LAKE_SWEEP = "bookwheel.processor.export", "bookwheel.processor.lake_sweep"
+WEBHOOKS = "bookwheel.processor.webhooks"
 QUEUES = MappingProxyType(
-    {INGEST: "ingest", PROJECT: "project", PREDICTIONS: "maintenance", SWEEP: "maintenance"}
+    {INGEST: "ingest", PROJECT: "project", PREDICTIONS: "maintenance", SWEEP: "maintenance", WEBHOOKS: "webhooks"}
     | dict.fromkeys((BRONZE, SILVER, EXPORT, LAKE_SWEEP), "lake"),
 )
 PERIODS = MappingProxyType(
     {INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0, BRONZE: 2.0}
-    | {SILVER: 10.0, EXPORT: 5.0, LAKE_SWEEP: 600.0}
+    | {SILVER: 10.0, EXPORT: 5.0, LAKE_SWEEP: 600.0, WEBHOOKS: 1.0}
 )
 """Seconds between the scheduler's nudges. A nudge expires when the next one is due."""
 _log = get_logger(__name__)
@@ -38,6 +40,7 @@ def register_tasks(app: Celery, parts: Callable[[], Parts]) -> None:
     _register(app, SILVER, lambda: lake_rounds.silver_round(parts()))
     _register(app, EXPORT, lambda: lake_rounds.export_round(parts()))
     _register(app, LAKE_SWEEP, lambda: lake_rounds.lake_sweep_round(parts()))
+    _register(app, WEBHOOKS, lambda: webhooks_round(parts()))
 
 
 def _register(app: Celery, name: str, work: Callable[[], object]) -> None:

@@ -2,6 +2,7 @@
 
 from bookwheel_stores.records.book_reader import BookReader
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION, ChangeFeed
+from bookwheel_stores.records.change_filter import ChangeFilter
 from bookwheel_stores.records.database import (
     connect_database,
     in_transaction,
@@ -15,18 +16,28 @@ from bookwheel_stores.records.prediction_store import PredictionStore
 from bookwheel_stores.records.price_trend import Interval, PricePoint
 from bookwheel_stores.records.run_store import RunStore
 from bookwheel_stores.records.schema import Schema, is_current, upgrade_database
+from bookwheel_stores.records.webhook_queue import Result, WebhookQueue, Work
+from bookwheel_stores.records.webhook_store import Missed, NewWebhook, TooManyWebhooks, WebhookStore
 
 __all__ = [
     "SEARCH_PROJECTION",
     "BookReader",
     "ChangeFeed",
+    "ChangeFilter",
     "FeedEntry",
     "FeedReader",
     "Interval",
+    "Missed",
+    "NewWebhook",
     "PredictionStore",
     "PricePoint",
+    "Result",
     "RunStore",
     "Schema",
+    "TooManyWebhooks",
+    "WebhookQueue",
+    "WebhookStore",
+    "Work",
     "connect_database",
     "in_transaction",
     "is_current",

@@ -41,12 +41,12 @@ class RunStore:
 
     def get(self, run_id: str) -> CrawlRun | None:
         with reading(self._engine) as connection:
-            row = connection.execute(_select_runs.where(crawl_run.c.run_id == run_id)).first()
+            row = connection.execute(select_runs.where(crawl_run.c.run_id == run_id)).first()
         return run_of(row) if row else None
 
     def latest(self, *, source: str | None = None, limit: int) -> list[CrawlRun]:
         """Newest first, of one source or of all."""
-        query = _select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
+        query = select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
         if source is not None:
             query = query.where(crawl_run.c.source == source)
         with reading(self._engine) as connection:
@@ -54,7 +54,7 @@ class RunStore:
 
 
 _indexed = select(projection.c.sequence).where(projection.c.name == SEARCH_PROJECTION).scalar_subquery()
-_select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
+select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
 
 
 def run_of(row: Row[Any]) -> CrawlRun:

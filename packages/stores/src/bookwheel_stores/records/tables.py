@@ -187,3 +187,45 @@ prediction = Table(
     Column("traceparent", String(64), nullable=False),
     Index("ix_prediction_book", "book_id", "number"),
 )
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("webhook_id", String(64), nullable=False, unique=True),
+    Column("owner", String(512), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # signs, so it can't be kept as a hash
+    Column("wants_changes", Boolean, nullable=False),
+    Column("wants_runs", Boolean, nullable=False),
+    Column("filters", Text, nullable=False),  # a JSON list of `name:value`
+    Column("state", String(16), nullable=False),
+    Column("reason", Text),
+    Column("sequence", BigInteger, nullable=False),  # of the last change that a delivery was made of
+    Column("claimed_until", BigInteger, nullable=False),  # one worker at a time delivers to a webhook
+    Column("created_at", BigInteger, nullable=False),
+)
+
+webhook_delivery = Table(
+    "webhook_delivery",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("delivery_id", String(64), nullable=False, unique=True),
+    Column("webhook_number", ForeignKey("webhook.number"), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("after", BigInteger),
+    Column("through", BigInteger),
+    Column("run_id", String(512)),
+    Column("body", Text),  # null for changes, which are read from the feed again for each attempt
+    Column("state", String(16), nullable=False),
+    Column("attempts", BigInteger, nullable=False),
+    Column("status", BigInteger),
+    Column("reason", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("tried_since", BigInteger, nullable=False),  # what its age counts from
+    Column("next_attempt_at", BigInteger),
+    Column("ended_at", BigInteger),
+    UniqueConstraint("webhook_number", "run_id"),  # a run is told once
+    Index("ix_webhook_delivery_webhook", "webhook_number", "number"),
+    Index("ix_webhook_delivery_state", "state", "next_attempt_at"),
+)

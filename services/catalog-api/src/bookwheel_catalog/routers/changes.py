@@ -4,14 +4,15 @@ import asyncio
 from hashlib import blake2b
 from typing import Annotated
 
+from bookwheel_stores.records import ChangeFilter
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from bookwheel_catalog.change_filter import ChangeFilter, read_change_filter
 from bookwheel_catalog.change_stream import ChangeStream, change_events
 from bookwheel_catalog.changes import LATEST, ChangePage, place_in, read_page
 from bookwheel_catalog.dependencies import Parts, PartsOf, Reader
 from bookwheel_catalog.models import ChangeList
 from bookwheel_catalog.pages import matches_etag, next_link
+from bookwheel_catalog.parameters import read_change_filter
 
 router = APIRouter(prefix="/changes", tags=["changes"])
 _PLACE = rf"^(\d{{1,18}}|{LATEST})$"

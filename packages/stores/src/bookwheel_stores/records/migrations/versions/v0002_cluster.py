@@ -26,6 +26,7 @@ def upgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         _order_keys_by_code_point()
     _fill_contents(op.get_bind())
+    _create_webhooks()
 
 
 def _order_keys_by_code_point() -> None:
@@ -47,3 +48,52 @@ def _fill_contents(connection: sa.Connection) -> None:
         contents = contents_now(connection, [row.book_number for row in found])
         connection.execute(fill, [{"content": contents[row.book_number], "sequence": row.sequence} for row in found])
         after = found[-1].book_number
+
+
+def _create_webhooks() -> None:
+    op.create_table(
+        "webhook",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("webhook_id", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=512), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.Column("wants_changes", sa.Boolean(), nullable=False),
+        sa.Column("wants_runs", sa.Boolean(), nullable=False),
+        sa.Column("filters", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("claimed_until", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_webhook")),
+        sa.UniqueConstraint("webhook_id", name=op.f("uq_webhook_webhook_id")),
+    )
+    op.create_index(op.f("ix_webhook_owner"), "webhook", ["owner"])
+    op.create_table(
+        "webhook_delivery",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("delivery_id", sa.String(length=64), nullable=False),
+        sa.Column("webhook_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("type", sa.String(length=32), nullable=False),
+        sa.Column("after", sa.BigInteger(), nullable=True),
+        sa.Column("through", sa.BigInteger(), nullable=True),
+        sa.Column("run_id", sa.String(length=512), nullable=True),
+        sa.Column("body", sa.Text(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("tried_since", sa.BigInteger(), nullable=False),
+        sa.Column("next_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["webhook_number"], ["webhook.number"], name=op.f("fk_webhook_delivery_webhook_number")
+        ),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_webhook_delivery")),
+        sa.UniqueConstraint("delivery_id", name=op.f("uq_webhook_delivery_delivery_id")),
+        sa.UniqueConstraint("webhook_number", "run_id", name=op.f("uq_webhook_delivery_webhook_number_run_id")),
+    )
+    op.create_index("ix_webhook_delivery_webhook", "webhook_delivery", ["webhook_number", "number"])
+    op.create_index("ix_webhook_delivery_state", "webhook_delivery", ["state", "next_attempt_at"])

@@ -1,0 +1,78 @@
+"""Which URLs somebody may be called at."""
+
+import pytest
+from bookwheel_runtime.endpoints import Endpoint, read_endpoint
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://shop.example/hook", Endpoint("https", "shop.example", 443, "/hook")),
+        ("https://shop.example", Endpoint("https", "shop.example", 443, "/")),
+        ("https://Shop.Example:8443/a/b?c=d&e", Endpoint("https", "shop.example", 8443, "/a/b?c=d&e")),
+        ("https://8.8.8.8/x", Endpoint("https", "8.8.8.8", 443, "/x")),
+        ("https://[2606:4700:4700::1111]/x", Endpoint("https", "2606:4700:4700::1111", 443, "/x")),
+        ("https://xn--bcher-kva.example/%20", Endpoint("https", "xn--bcher-kva.example", 443, "/%20")),
+    ],
+)
+def test_an_address_of_the_internet_is_taken_apart(url: str, endpoint: Endpoint) -> None:
+    assert read_endpoint(url) == endpoint
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "shop.example", "//shop.example/", "https://", "https:///x", "ftp://shop.example/", "file:///etc/passwd"),
+        *("http://shop.example/", "gopher://shop.example/", "javascript:alert(1)"),
+        *("https://user@shop.example/", "https://user:secret@shop.example/", "https://8.8.8.8@127.0.0.1/"),
+        *("https://127.0.0.1@8.8.8.8/", "https://shop.example#@127.0.0.1/", "https://shop.example/#x"),
+        *(
+            "https://shop.example\\@127.0.0.1/",
+            "https://shop.example/ x",
+            "https://shop.example/\r\nX: y",
+            "https://a\tb/",
+        ),
+        *("https://bücher.example/", "https://shop.example:0/", "https://shop.example:22/", "https://shop.example:25/"),
+        *(
+            "https://shop.example:99999/",
+            "https://shop.example:x/",
+            "https://-x.example/",
+            "https://a..b/",
+            "https://./",
+        ),
+        *("https://127.0.0.1/", "https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/"),
+        *(
+            "https://0/",
+            "https://0.0.0.0/",
+            "https://10.0.0.1/",
+            "https://192.168.0.1:8443/",
+            "https://169.254.169.254/",
+        ),
+        *("https://localhost/", "https://localhost./", "https://x.localhost/", "https://metadata.google.internal/"),
+        *(
+            "https://printer.local/",
+            "https://[::1]/",
+            "https://[::]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[fe80::1]/",
+        ),
+        *(
+            "https://[::ffff:7f00:1]/",
+            "https://[::127.0.0.1]/",
+            "https://[fd00:ec2::254]/",
+            "https://[64:ff9b::7f00:1]/",
+        ),
+        *("https://[fe80::1%25eth0]/", "https://[::1/", "https://127.0.0.1./", "https://100.64.0.1/"),
+        f"https://shop.example/{'x' * 2000}",
+    ],
+)
+def test_anything_else_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^(is|has|holds|must)"):
+        read_endpoint(url)
+
+
+def test_private_addresses_can_be_allowed() -> None:
+    assert read_endpoint("http://127.0.0.1:9000/x", private=True) == Endpoint("http", "127.0.0.1", 9000, "/x")
+    assert read_endpoint("http://localhost:9000", private=True).host == "localhost"
+    with pytest.raises(ValueError, match="user name"):
+        read_endpoint("http://a@127.0.0.1/", private=True)

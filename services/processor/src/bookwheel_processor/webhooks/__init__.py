@@ -1,0 +1,1 @@
+"""Delivers webhooks: what is due, signed, to addresses of the internet."""

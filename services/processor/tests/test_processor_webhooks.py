@@ -1,0 +1,431 @@
+"""Webhooks delivered to a real receiver: signed, in order, at least once, and to nobody inside."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpcore
+import pytest
+from bookwheel_contracts import (
+    DeliveryState,
+    RunFinished,
+    RunState,
+    Webhook,
+    WebhookDelivery,
+    WebhookEvent,
+    WebhookEventType,
+    WebhookState,
+)
+from bookwheel_processor.webhooks import dispatch
+from bookwheel_processor.webhooks.connections import AddressRefused, PublicBackend
+from bookwheel_processor.webhooks.dispatch import Dispatch
+from bookwheel_processor.webhooks.retries import pause_seconds, retry_after_seconds
+from bookwheel_processor.webhooks.sending import Patience, Sender
+from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, NewWebhook, WebhookQueue, WebhookStore
+from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.receiving import Behaviour, Receiver, is_signed, receiving
+from bookwheel_testing.servers import free_port, wait_until
+from sqlalchemy import Engine
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+ALL = (WebhookEventType.CATALOG_CHANGED, WebhookEventType.RUN_FINISHED)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def feed(engine: Engine) -> FeedWriter:
+    return FeedWriter(engine)
+
+
+class Hooks:
+    """Webhooks of these records, and rounds that deliver to them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.store = WebhookStore(engine)
+        self.queue = WebhookQueue(engine)
+        self.private = True
+        self.patience = Patience(attempt=1.0, first_pause=0.02, whole=60.0)
+
+    def create(self, url: str, *, filters: tuple[str, ...] = (), events: Any = ALL, after: int | None = 0) -> Webhook:
+        new = NewWebhook("user:1", url, SECRET, events, filters, after)
+        return self.store.create(new, most=100, now=time.time_ns() // 1_000_000)
+
+    def round(self) -> int:
+        async def run() -> int:
+            sender = Sender(self.patience, private=self.private, connections=32)
+            return await Dispatch(self.queue, sender, attempt_seconds=self.patience.attempt).run()
+
+        return asyncio.run(run())
+
+    def rounds_until(self, condition: Callable[[], bool], *, seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "not within the time"
+            self.round()
+            time.sleep(0.01)
+
+    def deliveries(self, hook: Webhook) -> list[WebhookDelivery]:
+        return [delivery for _, delivery in self.store.deliveries(hook.id, before=None, limit=100)][::-1]
+
+    def state(self, hook: Webhook) -> WebhookState:
+        found = self.store.get(hook.id)
+        assert found is not None
+        return found.state
+
+
+@pytest.fixture
+def hooks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Hooks:
+    monkeypatch.setattr(dispatch, "BOX_SECONDS", 1.5)
+    monkeypatch.setattr(dispatch, "_LOOK_SECONDS", 0.05)
+    return Hooks(engine)
+
+
+def keys(*numbers: int) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+def test_changes_arrive_in_order_and_signed(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    feed.add("before")
+    hook = hooks.create(f"{receiver.url}/hook?a=b", after=None)
+    feed.add(*keys(*range(250)))
+    hooks.rounds_until(lambda: len(receiver.delivered("/hook?a=b")) == 3)
+    received = receiver.delivered("/hook?a=b")
+    assert all(is_signed(one, SECRET) for one in received)
+    assert not any(is_signed(one, "whsec_" + "A" * 32) for one in received)
+    events = [WebhookEvent.model_validate_json(one.body) for one in received]
+    assert [len(one.event["data"]["changes"]) for one in received] == [100, 100, 50]
+    assert receiver.sequences("/hook?a=b") == list(range(2, 252))
+    assert [(one.event["data"]["after"], one.event["data"]["through"]) for one in received] == [
+        (1, 101),
+        (101, 201),
+        (201, 251),
+    ]
+    assert received[0].event["data"]["changes"][0]["book"]["title"] == "Book 0"
+    assert received[0].headers["content-type"] == "application/json"
+    assert [event.timestamp for event in events] == [delivery.created_at for delivery in hooks.deliveries(hook)]
+    assert [delivery.id for delivery in hooks.deliveries(hook)] == [one.id for one in received]
+    assert {delivery.state for delivery in hooks.deliveries(hook)} == {DeliveryState.DELIVERED}
+    assert hooks.round() == 0
+
+
+def test_filters_and_kinds_of_events_are_heeded(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    hooks.create(f"{receiver.url}/removals", filters=("kind:removed",))
+    hooks.create(f"{receiver.url}/runs", events=(WebhookEventType.RUN_FINISHED,))
+    other = hooks.create(f"{receiver.url}/other", filters=("source:other", "kind:added"))
+    feed.add(*keys(*range(600)))
+    feed.add("x", source="other")
+    feed.remove("demo:3")
+    hooks.rounds_until(lambda: len(receiver.delivered("/removals")) == len(receiver.delivered("/other")) == 1)
+    assert receiver.sequences("/removals") == [602]
+    assert receiver.sequences("/other") == [601]
+    assert receiver.at("/runs") == []
+    feed.add("more")
+    hooks.round()
+    found = hooks.store.get(other.id)
+    assert found is not None
+    assert found.position == 603, "what passes no filter is behind it all the same"
+
+
+def end_run(engine: Engine, run_id: str, *, change: int) -> None:
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        ledger = RunLedger(connection)
+        number = ledger.open({run_id: "demo"}, now=round(now.timestamp() * 1000))[run_id]
+        ledger.account(number, {}, last_change=change, now=round(now.timestamp() * 1000))
+        ledger.finish(
+            RunFinished(
+                run_id=run_id,
+                source="demo",
+                finished_at=now + timedelta(seconds=1),
+                state=RunState.COMPLETE,
+                reason=None,
+                scraped=0,
+                pages=7,
+                errors=0,
+                traceparent="",
+            )
+        )
+        ledger.settle([number])
+
+
+def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(
+    engine: Engine, hooks: Hooks, feed: FeedWriter, receiver: Receiver
+) -> None:
+    end_run(engine, "before", change=0)
+    time.sleep(1.2)  # it ended before there was a webhook, with what it says of its end
+    hooks.create(f"{receiver.url}/hook")
+    hooks.create(f"{receiver.url}/runs", events=(WebhookEventType.RUN_FINISHED,))
+    head = feed.add(*keys(*range(150)))
+    end_run(engine, "run-1", change=head)
+    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 2)
+    assert receiver.at("/runs") == [], "its changes can't be searched for yet"
+    ChangeFeed(engine).advance(SEARCH_PROJECTION, head)
+    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 3 and len(receiver.delivered("/runs")) == 1)
+    assert [one.event["type"] for one in receiver.delivered("/hook")] == [
+        "catalog.changed",
+        "catalog.changed",
+        "run.finished",
+    ]
+    [told] = receiver.delivered("/runs")
+    run = WebhookEvent.model_validate_json(told.body).data.model_dump()["run"]
+    assert (run["id"], run["state"], run["pages"], run["searchable"]) == ("run-1", "complete", 7, True)
+    assert hooks.round() == 0
+
+
+def test_a_failure_is_repeated_with_the_same_id_and_body_and_holds_back_what_follows(
+    hooks: Hooks, feed: FeedWriter, receiver: Receiver
+) -> None:
+    receiver.behaviours["/hook"] = Behaviour(statuses=[500, 404, 503])
+    hook = hooks.create(f"{receiver.url}/hook")
+    feed.add(*keys(*range(100)))
+    hooks.round()
+    feed.add(*keys(*range(100, 150)))
+    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 2)
+    received = receiver.at("/hook")
+    assert [one.answered for one in received] == [500, 404, 503, 200, 200]
+    assert len({one.id for one in received[:4]}) == len({one.body for one in received[:4]}) == 1
+    assert all(is_signed(one, SECRET) for one in received)
+    assert receiver.sequences("/hook") == list(range(1, 151))
+    first, second = hooks.deliveries(hook)
+    assert (first.attempts, first.status, first.reason, second.attempts) == (4, 200, None, 1)
+
+
+def test_a_receiver_says_when_to_come_again(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    receiver.behaviours["/hook"] = Behaviour(statuses=[429], headers={"Retry-After": "1"})
+    hooks.create(f"{receiver.url}/hook")
+    feed.add("1")
+    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 1)
+    refused, taken = receiver.at("/hook")
+    assert taken.at - refused.at >= 0.95
+
+
+def test_receivers_that_hang_or_talk_too_much_hold_up_nobody_else(
+    hooks: Hooks, feed: FeedWriter, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "BOX_SECONDS", 60.0)
+    hooks.patience = Patience(attempt=60.0, first_pause=0.02, whole=60.0)
+    receiver.behaviours["/huge"] = Behaviour(body=200 << 20)
+    receiver.behaviours["/slow"] = Behaviour(seconds=0.5)
+    hanging = []
+    for number in range(20):
+        receiver.behaviours[f"/hang-{number}"] = Behaviour(seconds=60)
+        hanging.append(hooks.create(f"{receiver.url}/hang-{number}"))
+    for name in ("huge", "slow", "quick"):
+        hooks.create(f"{receiver.url}/{name}")
+    feed.add("1")
+    with ThreadPoolExecutor(1) as pool:
+        round_ = pool.submit(hooks.round)
+        for last in (1, 2, 3):
+            for name in ("huge", "slow", "quick"):
+                wait_until(
+                    lambda name=name, last=last: receiver.sequences(f"/{name}")[-1:] == [last],  # type: ignore[misc]
+                    seconds=40,
+                    what=f"{last} at {name}",
+                )
+            feed.add(str(last + 1))
+        reasons = [hooks.deliveries(hook)[0].reason for hook in hanging]
+        receiver.ending.set()
+        round_.result(60)
+    assert reasons == [None] * 20, "all were in their first attempt"
+
+
+def test_a_receiver_that_does_not_answer_in_time_has_failed(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    hooks.patience = Patience(attempt=0.3, first_pause=60.0, whole=600.0)
+    receiver.behaviours["/hook"] = Behaviour(seconds=60)
+    hook = hooks.create(f"{receiver.url}/hook")
+    gone = hooks.create(f"http://127.0.0.1:{free_port()}/hook")
+    unknown = hooks.create("http://nowhere.invalid:9000/hook")
+    feed.add("1")
+    hooks.round()
+    [delivery] = hooks.deliveries(hook)
+    assert (delivery.state, delivery.attempts, delivery.status) == (DeliveryState.PENDING, 1, None)
+    assert delivery.reason == "no answer within 0.3 s"
+    assert str(hooks.deliveries(gone)[0].reason).startswith(("ConnectError", "no answer"))
+    assert str(hooks.deliveries(unknown)[0].reason).startswith(("ConnectError: the host is not found", "no answer"))
+
+
+def test_a_redirect_is_a_failure_and_is_not_followed(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    receiver.behaviours["/hook"] = Behaviour(statuses=[302], headers={"Location": f"{receiver.url}/inside"})
+    hook = hooks.create(f"{receiver.url}/hook")
+    feed.add("1")
+    hooks.patience = Patience(attempt=1.0, first_pause=1.0, whole=60.0)
+    hooks.round()
+    assert str(hooks.deliveries(hook)[0].reason).endswith(": redirects are not followed")
+    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 1)
+    assert receiver.at("/inside") == []
+
+
+def give_up(hooks: Hooks, receiver: Receiver) -> Webhook:
+    """A webhook whose first delivery, of the changes up to then, was given up."""
+    receiver.behaviours["/hook"] = Behaviour(statuses=[500] * 1000)
+    hook = hooks.create(f"{receiver.url}/hook")
+    hooks.patience = Patience(attempt=1.0, first_pause=0.02, whole=0.15)
+    hooks.rounds_until(lambda: hooks.state(hook) is WebhookState.DISABLED)
+    receiver.behaviours["/hook"] = Behaviour()
+    return hook
+
+
+def test_a_delivery_is_given_up_at_its_age_and_the_webhook_disabled(
+    hooks: Hooks, feed: FeedWriter, receiver: Receiver
+) -> None:
+    feed.add("1")
+    hook = give_up(hooks, receiver)
+    [delivery] = hooks.deliveries(hook)
+    assert (delivery.state, delivery.status, delivery.next_attempt_at) == (DeliveryState.DEAD, 500, None)
+    assert delivery.reason is not None
+    assert delivery.reason.startswith("given up after 0 s: answered 500")
+    found = hooks.store.get(hook.id)
+    assert found is not None
+    assert found.reason == delivery.reason
+    assert 2 <= delivery.attempts == len(receiver.at("/hook"))
+    feed.add("2")
+    assert hooks.round() == 0
+
+
+@pytest.mark.parametrize(("missed", "arrived"), [("deliver", [1, 2, 3]), ("skip_failed", [2, 3]), ("skip_all", [3])])
+def test_a_webhook_that_is_enabled_again_goes_on_as_its_owner_says(
+    missed: Any, arrived: list[int], hooks: Hooks, feed: FeedWriter, receiver: Receiver
+) -> None:
+    feed.add("1")
+    hook = give_up(hooks, receiver)
+    given_up = hooks.deliveries(hook)[0].id
+    feed.add("2")
+    hooks.store.enable(hook.id, missed=missed, now=time.time_ns() // 1_000_000)
+    feed.add("3")
+    hooks.rounds_until(lambda: receiver.sequences("/hook")[-1:] == [3])
+    assert receiver.sequences("/hook") == arrived
+    assert (receiver.delivered("/hook")[0].id == given_up) is (missed == "deliver")
+    assert hooks.state(hook) is WebhookState.ACTIVE
+
+
+def test_a_receiver_that_is_gone_is_not_called_again(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    receiver.behaviours["/hook"] = Behaviour(statuses=[410])
+    hook = hooks.create(f"{receiver.url}/hook")
+    feed.add("1")
+    hooks.round()
+    hooks.round()
+    assert hooks.state(hook) is WebhookState.DISABLED
+    assert len(receiver.at("/hook")) == 1
+
+
+def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    feed.add("1")
+    hook = give_up(hooks, receiver)
+    before = len(receiver.at("/hook"))
+    asked = hooks.store.ping(hook.id, now=time.time_ns() // 1_000_000)
+    again = hooks.store.ping(hook.id, now=time.time_ns() // 1_000_000)
+    assert asked is not None
+    assert again is not None
+    assert again.id == asked.id
+    hooks.round()
+    [ping] = receiver.at("/hook")[before:]
+    assert (ping.id, ping.event["type"], ping.event["data"]) == (asked.id, "ping", {"webhook_id": hook.id})
+    assert is_signed(ping, SECRET)
+    receiver.behaviours["/hook"] = Behaviour(statuses=[500])
+    hooks.store.ping(hook.id, now=time.time_ns() // 1_000_000)
+    hooks.round()
+    hooks.round()
+    assert hooks.deliveries(hook)[-1].state is DeliveryState.DEAD
+    assert len(receiver.at("/hook")) == before + 2
+    assert hooks.store.ping("wh_none", now=0) is None
+
+
+def test_a_webhook_that_is_deleted_is_told_nothing_more(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    hook = hooks.create(f"{receiver.url}/hook")
+    feed.add("1")
+    hooks.round()
+    hooks.store.delete(hook.id)
+    feed.add("2")
+    hooks.round()
+    assert receiver.sequences("/hook") == [1]
+    assert hooks.deliveries(hook) == []
+
+
+def test_several_workers_share_the_work_and_send_nothing_twice(
+    hooks: Hooks, feed: FeedWriter, receiver: Receiver
+) -> None:
+    for number in range(6):
+        hooks.create(f"{receiver.url}/{number}")
+    feed.add(*keys(*range(300)))
+
+    async def together() -> None:
+        def one() -> Dispatch:
+            return Dispatch(hooks.queue, Sender(hooks.patience, private=True, connections=32), attempt_seconds=1.0)
+
+        await asyncio.gather(*(one().run() for _ in range(3)))
+
+    for _ in range(4):
+        asyncio.run(together())
+    for number in range(6):
+        assert receiver.sequences(f"/{number}") == list(range(1, 301))
+        assert len(receiver.at(f"/{number}")) == 3
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
+)
+def test_nothing_is_sent_inside(host: str, hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+    """Even for a URL that was taken while private addresses were allowed."""
+    port = receiver.url.rpartition(":")[2]
+    hook = hooks.create(f"http://{host}:{port}/hook")
+    hooks.private = False
+    feed.add("1")
+    hooks.round()
+    [delivery] = hooks.deliveries(hook)
+    assert delivery.reason is not None
+    assert delivery.reason.startswith("refused:")
+    assert (delivery.status, receiver.at("/hook")) == (None, [])
+
+
+async def test_a_name_is_connected_to_at_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that resolves to one address for the check and to another for the connection gains nothing."""
+    answers = [["127.0.0.1", "8.8.8.8", "::ffff:10.0.0.1"], ["127.0.0.1"]]
+    connected: list[str] = []
+
+    async def resolve(_host: object, port: int, **_: object) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in answers.pop(0)]
+
+    async def connect(_self: object, host: str, *_: object) -> None:
+        connected.append(host)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    await PublicBackend(private=False).connect_tcp("rebinding.example", 443)
+    assert connected == ["8.8.8.8"]
+    with pytest.raises(AddressRefused):
+        await PublicBackend(private=False).connect_tcp("rebinding.example", 443)
+    assert connected == ["8.8.8.8"]
+
+
+def test_pauses_double_up_to_an_hour_and_are_spread(engine: Engine) -> None:
+    for attempts, whole in ((1, 5.0), (2, 10.0), (5, 80.0), (11, 3600.0), (10_000, 3600.0)):
+        pauses = [pause_seconds(attempts, first=5.0, retry_after=None) for _ in range(200)]
+        assert whole / 2 <= min(pauses) < max(pauses) <= whole
+        assert max(pauses) - min(pauses) > whole / 4
+    assert pause_seconds(1, first=5.0, retry_after=60.0) == 60.0
+    assert pause_seconds(1, first=5.0, retry_after=1e9) == 3600.0
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("3", 3.0),
+        ("Fri, 01 May 2026 12:00:30 GMT", 30.0),
+        ("Fri, 01 May 2026 11:00:00 GMT", 0.0),
+        ("9" * 40, 999999999.0),
+        *((text, None) for text in ("-5", "soon", "", "²")),
+    ],
+)
+def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)) == seconds
