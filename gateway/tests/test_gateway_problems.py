@@ -173,5 +173,13 @@ def test_long_answers_are_compressed_for_those_who_take_it(gateway: Any, token: 
     assert len(packed.json()["padding"]) == 5000
 
 
+def test_downloads_are_passed_on_as_they_are(gateway: Any, token: str) -> None:
+    answer = gateway.get("/api/v1/exports/csv/1/books.csv?size=5000", token, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in answer.headers
+    assert (answer.json()["service"], answer.json()["path"]) == ("catalog", "/api/v1/exports/csv/1/books.csv")
+    for path in ("/api/v1/exports", "/api/v1/exports/1..2", "/api/v1/exports/1"):
+        assert gateway.get(path, token).json()["path"] == path
+
+
 def test_a_long_answer_arrives_whole(gateway: Any, token: str) -> None:
     assert len(gateway.get("/api/v1/books?size=8000000", token).json()["padding"]) == 8_000_000
