@@ -5,17 +5,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_local.settings import EngineSet
+from bookwheel_processor.app import create_app
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.silver_projection import BOOKS, OBSERVATIONS
+from bookwheel_processor.tasks import SILVER, nudge
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import running_s3
+from bookwheel_testing.servers import wait_until
 from bookwheel_testing.sites import Site, serving_site
 from bookwheel_testing.suite import Suite, free_port_base
+from celery import Celery
+from kombu.exceptions import OperationalError
 from redis import Redis
 
 from tests.chaos.clock import Clock
@@ -63,6 +71,29 @@ class Arena:
     def redis(self) -> Redis:
         return connect_redis(self.suite.told["BOOKWHEEL_REDIS_URL"])
 
+    def bring_lake_up_to_date(self, *, seconds: float = 90) -> None:
+        """Returns once bronze has every entry of the stream, and silver every change. Raises TimeoutError."""
+        wait_until(lambda: self.redis.xlen(RAW_STREAM) == 0, seconds=seconds, what="bronze up to date")
+        deadline = time.monotonic() + seconds
+        while not self._silver_is_current():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"silver was not up to date within {seconds} s")
+            with suppress(OperationalError):
+                nudge(self._processor, SILVER)  # rather than wait for the next one, up to 10 s
+            time.sleep(0.3)
+
+    def _silver_is_current(self) -> bool:
+        asked = (
+            "SELECT (SELECT max(sequence) FROM change),"
+            " (SELECT min(sequence) FROM projection WHERE name IN (:observations, :books))"
+        )
+        [(head, cursor)] = self.suite.rows(asked, observations=OBSERVATIONS, books=BOOKS)
+        return cursor is not None and int(cursor) >= int(head)
+
+    @cached_property
+    def _processor(self) -> Celery:
+        return create_app(ProcessorSettings(redis_url=self.suite.told["BOOKWHEEL_REDIS_URL"]))
+
     def shop(self, number: int, seed: int) -> Shop:
         """The shop of a round that finds a new one."""
         name = source_name(number)
@@ -76,6 +107,8 @@ class Arena:
             self.s3.set(Mode.PASS)
         if "redis" in vars(self):
             self.redis.close()
+        if "_processor" in vars(self):
+            self._processor.close()
         self.suite.down()
 
     def wait_until_whole(self, *, seconds: float = 90) -> None:

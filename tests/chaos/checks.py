@@ -41,6 +41,13 @@ class Findings:
             examples = [*list(want - have)[:2], *list(have - want)[:2]]
             self.notes.append(f"{what}: {lost} lost, {doubled} doubled, such as {examples}")
 
+    def compare_lake(self, what: str, found: Iterable[object], expected: Iterable[object]) -> None:
+        have, want = Counter(found), Counter(expected)
+        differing = (want - have).total() + (have - want).total()
+        self.lake += differing
+        if differing:
+            self.notes.append(f"{what}: {differing} differ, such as {[*(want - have), *(have - want)][:3]}")
+
     def expect(self, kind: str, holds: bool, note: str) -> None:
         if not holds:
             setattr(self, kind, getattr(self, kind) + 1)
@@ -134,6 +141,36 @@ def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]
     findings.lake += len(missing) + twice
     if missing or twice:
         findings.notes.append(f"bronze: {len(missing)} of {run['counts']['scraped']} items missing, {twice} twice")
+
+
+def check_silver(findings: Findings, suite: Suite, lake: Lake, shop: Shop) -> None:
+    """The lake's current offers and its observations of the source are those of the records, each once."""
+    stored = suite.rows(
+        "SELECT book_id, book.title, offer.price, offer.stock, revision FROM offer"
+        " JOIN book ON book.number = book_number WHERE source = :source AND removed_at IS NULL",
+        source=shop.source,
+    )
+    names = ["book_id", "title", "price_amount", "stock", "revision"]
+    findings.compare_lake("silver's books", _silver(lake, f"silver/books/source={shop.source}", names), stored)
+    observed = suite.rows(
+        "SELECT book_id, observation.price, observation.stock FROM observation"
+        " JOIN offer ON offer.number = offer_number JOIN book ON book.number = book_number WHERE source = :source",
+        source=shop.source,
+    )
+    found = _silver(lake, f"silver/observations/source={shop.source}", ["book_id", "price_amount", "stock"])
+    findings.compare_lake("silver's observations", found, observed)
+
+
+def _silver(lake: Lake, folder: str, columns: list[str]) -> list[tuple[object, ...]]:
+    """Rows of all files of a folder, prices as the records have them."""
+    rows: list[tuple[object, ...]] = []
+    for file in lake.list(folder):
+        with lake.open(file.path) as opened:
+            table = pq.read_table(opened, columns=columns)
+        for row in table.to_pylist():
+            row["price_amount"] = int(row["price_amount"] * _PRICE_SCALE)
+            rows.append(tuple(row[column] for column in columns))
+    return rows
 
 
 def check_totals(findings: Findings, suite: Suite) -> None:

@@ -5,12 +5,19 @@ import time
 from dataclasses import dataclass, field
 
 import httpx
-from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.victims import CRAWL, processes
 
 from tests.chaos.arena import Arena
-from tests.chaos.checks import Findings, check_bronze, check_changes, check_index, check_records, check_run
+from tests.chaos.checks import (
+    Findings,
+    check_bronze,
+    check_changes,
+    check_index,
+    check_records,
+    check_run,
+    check_silver,
+)
 from tests.chaos.faults import Fault
 from tests.chaos.shop import Day, Shop
 
@@ -60,9 +67,10 @@ def play(arena: Arena, fault: Fault, number: int, seed: int) -> Outcome:
         check_changes(outcome.findings, arena.suite, shop, runs, day)
         check_records(outcome.findings, arena.suite, shop)
         check_index(outcome.findings, arena.suite, shop)
-        wait_until(lambda: arena.redis.xlen(RAW_STREAM) == 0, seconds=60, what="the lake up to date")
-        check_bronze(outcome.findings, arena.lake, shop, run)
         arena.wait_until_whole()
+        arena.bring_lake_up_to_date()
+        check_bronze(outcome.findings, arena.lake, shop, run)
+        check_silver(outcome.findings, arena.suite, arena.lake, shop)
     except (TimeoutError, AssertionError, httpx.HTTPError) as error:
         outcome.seconds = outcome.seconds or time.monotonic() - begun
         outcome.findings.notes.append(f"{type(error).__name__}: {str(error)[:500]}")
