@@ -18,7 +18,7 @@ from pyarrow.fs import S3FileSystem
 from bookwheel_testing.servers import Server, answers, free_port, running
 
 _PASSWORD = "for-tests"
-_START_SECONDS = 90
+_START_SECONDS = 240
 
 
 def or_skip(missing: engines.EngineMissing) -> None:
