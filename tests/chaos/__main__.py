@@ -8,11 +8,12 @@ import argparse
 import secrets
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.arena import arena
+from tests.chaos.arena import Arena, arena
 from tests.chaos.checks import check_totals
-from tests.chaos.faults import faults_of
+from tests.chaos.faults import Fault, faults_of
 from tests.chaos.report import table, write_json
 from tests.chaos.rounds import Outcome, deck, play
 
@@ -31,18 +32,30 @@ def main() -> int:
         if not faults:
             print(f"no fault is called {options.only}", file=sys.stderr)
             return 2
-        for number in numbers:
-            outcome = play(found, deck(faults, number, seed), number, seed)
-            outcomes.append(outcome)
-            _tell(outcome)
-            if len(outcomes) >= _HOPELESS and not any(one.findings.clean for one in outcomes[-_HOPELESS:]):
-                print(f"{_HOPELESS} rounds in a row are not clean: stopping", flush=True)
-                break
-        check_totals(outcomes[-1].findings, found.suite)
+        try:
+            for outcome in _played(found, faults, numbers, seed):
+                outcomes.append(outcome)
+                if options.json is not None:
+                    write_json(options.json, outcomes, engines=options.engines, seed=seed)
+        except KeyboardInterrupt:
+            print("stopped: what was played so far", flush=True)
+        if outcomes:
+            check_totals(outcomes[-1].findings, found.suite)
     print(f"\n{table(outcomes)}")
-    if options.json is not None:
-        write_json(options.json, outcomes, engines=options.engines, seed=seed)
     return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) == options.rounds else 1
+
+
+def _played(found: Arena, faults: list[Fault], numbers: range, seed: int) -> Iterator[Outcome]:
+    """Ends early when several rounds in a row are not clean."""
+    unclean = 0
+    for number in numbers:
+        outcome = play(found, deck(faults, number, seed), number, seed)
+        _tell(outcome)
+        yield outcome
+        unclean = 0 if outcome.findings.clean else unclean + 1
+        if unclean == _HOPELESS:
+            print(f"{_HOPELESS} rounds in a row are not clean: stopping", flush=True)
+            return
 
 
 def _options() -> argparse.Namespace:

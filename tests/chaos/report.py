@@ -14,6 +14,8 @@ _HEAD = ("fault", "rounds", "books", *_KINDS, "not clean", "median s", "longest 
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Markdown, a line for each fault and one for all; `seconds` are until the crawl was settled."""
+    if not outcomes:
+        return "no round was played"
     names = sorted({outcome.fault for outcome in outcomes})
     rows = [_row(name, [one for one in outcomes if one.fault == name]) for name in names]
     rows.append(_row("all", outcomes))
