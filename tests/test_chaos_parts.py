@@ -92,6 +92,7 @@ def test_a_filled_disk_takes_no_byte_more(tmp_path: Path) -> None:
     if not disk.is_real:
         pytest.skip("this user may not mount a tmpfs")
     try:
+        (tmp_path / "data" / "held").write_bytes(b"x" * 100_000)
         disk.fill()
         with pytest.raises(OSError, match="No space left") as raised:
             (tmp_path / "data" / "more").write_bytes(b"x")

@@ -1,11 +1,8 @@
-"""A disk of our own that can be filled: a small tmpfs over the suite's data folder."""
+"""A disk of our own that can be filled: a tmpfs over the suite's data folder, made as small as what it holds."""
 
 import os
 import subprocess
-from contextlib import suppress
 from pathlib import Path
-
-_BALLAST = "ballast"
 
 
 class Disk:
@@ -13,23 +10,27 @@ class Disk:
 
     def __init__(self, folder: Path, *, megabytes: int) -> None:
         self._folder = folder
+        self._size = f"{megabytes}m"
         folder.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=700", "bookwheel-chaos", str(folder)]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self._size},mode=700", "bookwheel-chaos", str(folder)]
         self.is_real = subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def fill(self) -> None:
-        """From here on, nobody can write a byte more."""
-        with (self._folder / _BALLAST).open("wb") as ballast:
-            free = os.statvfs(self._folder)
-            with suppress(OSError):  # others write, too: whatever is left is taken in small steps
-                os.posix_fallocate(ballast.fileno(), 0, max(1, (free.f_bavail - 1) * free.f_bsize))
-            with suppress(OSError):
-                while True:
-                    os.write(ballast.fileno(), bytes(free.f_bsize))
+        """From here on, nobody can write a byte more than the last page has room for."""
+        for _ in range(100):  # others write at the same time, and what they write can't be cut off
+            held = os.statvfs(self._folder)
+            if self._resize(str((held.f_blocks - held.f_bfree) * held.f_frsize)):
+                return
+        raise OSError(f"{self._folder} could not be filled")
 
     def empty(self) -> None:
-        (self._folder / _BALLAST).unlink(missing_ok=True)
+        if self.is_real and not self._resize(self._size):
+            raise OSError(f"{self._folder} could not be given room again")
 
     def unmount(self) -> None:
         if self.is_real:
             subprocess.run(["umount", str(self._folder)], check=True)
+
+    def _resize(self, size: str) -> bool:
+        command = ["mount", "-o", f"remount,size={size}", str(self._folder)]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
