@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import PredictionRecord
 from bookwheel_stores.records import (
+    DATABASE_AWAY,
     BookReader,
     PredictionStore,
     RunStore,
@@ -302,3 +303,18 @@ def test_an_old_database_may_be_upgraded_by_several_at_once(records_url: str) ->
     assert is_current(engines[0])
     for engine in engines:
         engine.dispose()
+
+
+def test_whatever_keeps_the_database_away_has_a_name(records_url: str) -> None:
+    engine = connect_database(records_url)
+    with pytest.raises(DATABASE_AWAY):  # not migrated
+        BookReader(engine).count()
+    engine.dispose()
+    unreachable = connect_database(f"postgresql://127.0.0.1:{free_port()}/x?connect_timeout=2")
+    with pytest.raises(DATABASE_AWAY):
+        BookReader(unreachable).count()
+    if takes_many_writers(engine):
+        crowded = connect_database(f"{records_url}?pool_size=1&max_overflow=0&pool_timeout=0")
+        with crowded.connect(), pytest.raises(DATABASE_AWAY):
+            BookReader(crowded).count()
+        crowded.dispose()

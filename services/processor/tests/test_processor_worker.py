@@ -22,10 +22,10 @@ PROGRAM = Path(sys.executable).with_name("bookwheel-processor")
 
 
 class Suite:
-    def __init__(self, folder: Path, redis_url: str) -> None:
+    def __init__(self, folder: Path, redis_url: str, records_url: str | None = None) -> None:
         self.folder = folder
         self.environment = {
-            "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder / 'bookwheel.sqlite'}",
+            "BOOKWHEEL_DATABASE_URL": records_url or f"sqlite:///{folder / 'bookwheel.sqlite'}",
             "BOOKWHEEL_SEARCH_URL": f"tantivy://{folder / 'index'}",
             "BOOKWHEEL_REDIS_URL": redis_url,
             "BOOKWHEEL_STATE_DIR": str(folder),
@@ -59,8 +59,8 @@ class Suite:
 
 
 @pytest.fixture
-def suite(tmp_path: Path, redis_url: str) -> Iterator[Suite]:
-    suite = Suite(tmp_path, redis_url)
+def suite(tmp_path: Path, redis_url: str, records_url: str) -> Iterator[Suite]:
+    suite = Suite(tmp_path, redis_url, records_url)
     assert suite.run("migrate")[0] == 0
     beat = [str(PROGRAM), "beat"]
     with running(beat, log=tmp_path / "beat.log", ready=lambda: True, environment=suite.environment):

@@ -7,11 +7,9 @@ import httpx
 from bookwheel_contracts.problems import Unavailable
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import connect_database
+from bookwheel_stores.records import DATABASE_AWAY, connect_database
 from fastapi import FastAPI, Request, Response
 from pwdlib import PasswordHash
-from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.api_keys import ApiKeyStore
@@ -29,8 +27,6 @@ from bookwheel_accounts.tokens import TokenIssuer
 from bookwheel_accounts.users import UserStore
 
 _SUITE_TIMEOUT = 3.0
-_DATABASE_AWAY = (OperationalError, InterfaceError, ProgrammingError, PoolExhausted)
-"""What the two engines raise where a server does not answer, a disk is full or a table is not there (yet)."""
 
 logger = get_logger(__name__)
 
@@ -85,7 +81,7 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
         logger.error("the database does not answer", exc_info=error)
         return problem_response(request, Unavailable("The accounts can't be reached right now.", retry_after=1))
 
-    for kind in _DATABASE_AWAY:
+    for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, database_away)
     for module in (logins, keys, oauth, discovery, documentation):
         app.include_router(module.router)

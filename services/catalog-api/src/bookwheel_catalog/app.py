@@ -10,13 +10,20 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
 from bookwheel_stores.lake import Lake, LakeAddress
-from bookwheel_stores.records import BookReader, FeedReader, RunStore, WebhookStore, connect_database, is_current
+from bookwheel_stores.records import (
+    DATABASE_AWAY,
+    BookReader,
+    FeedReader,
+    RunStore,
+    WebhookStore,
+    connect_database,
+    is_current,
+)
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
 from redis.asyncio import Redis as AsyncRedis
-from sqlalchemy.exc import OperationalError
 
 from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
@@ -84,10 +91,12 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         lifespan=lifespan,
     )
 
-    @app.exception_handler(OperationalError)
-    async def records_away(request: Request, error: OperationalError) -> Response:
-        logger.error("the records do not answer", error=str(error.orig)[:500])
+    async def records_away(request: Request, error: Exception) -> Response:
+        logger.error("the records do not answer", error=str(error)[:500])
         return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
+
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, records_away)
 
     app.include_router(books.lists, prefix=PREFIX)
     for area in (books, statistics, changes, crawls, exports, webhooks):

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from functools import cached_property, partial
 
 from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_runtime.http import create_app
+from bookwheel_contracts.problems import Unavailable
+from bookwheel_runtime.http import create_app, problem_response
+from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
-from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_stores.records import DATABASE_AWAY, BookReader, connect_database
 from bookwheel_stores.streams import StreamWriter, connect_redis
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 
 from bookwheel_ml.champion import ChampionWatch
 from bookwheel_ml.prediction_log import PredictionLog
@@ -21,6 +23,7 @@ from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training_runs import TrainingRuns
 
 PREFIX = "/api/v1/ml"
+logger = get_logger(__name__)
 
 
 def create_ml_app(settings: MlSettings) -> FastAPI:
@@ -31,6 +34,13 @@ def create_ml_app(settings: MlSettings) -> FastAPI:
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
         readiness={},
     )
+
+    async def records_away(request: Request, error: Exception) -> Response:
+        logger.error("the records do not answer", error=str(error)[:500])
+        return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
+
+    for kind in DATABASE_AWAY:
+        app.add_exception_handler(kind, records_away)
     for routes in (predictions, models, training_data, training_runs):
         app.include_router(routes.router, prefix=PREFIX)
     return app

@@ -9,10 +9,10 @@ from typing import TypeVar
 from bookwheel_contracts import FieldError, PredictionRecord
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import PredictionStore
+from bookwheel_stores.records import DATABASE_AWAY, PredictionStore
 from bookwheel_stores.streams import StreamEntry, StreamReader
 from pydantic import ValidationError
-from sqlalchemy.exc import DataError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from bookwheel_processor.deliveries import Refused
 from bookwheel_processor.ingest import Ingest, IngestResult
@@ -104,8 +104,8 @@ def _insist(call: Callable[[], T]) -> T:
     for _ in range(_ATTEMPTS - 1):
         try:
             return call()
-        except OperationalError as error:
-            _log.warning("the database refused a batch", error=str(error.orig), pause=pause)
+        except DATABASE_AWAY as error:
+            _log.warning("the database refused a batch", error=str(error)[:500], pause=pause)
             time.sleep(pause)
             pause *= 2
     return call()

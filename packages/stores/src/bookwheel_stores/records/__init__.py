@@ -4,6 +4,7 @@ from bookwheel_stores.records.book_reader import BookReader
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION, ChangeFeed
 from bookwheel_stores.records.change_filter import ChangeFilter
 from bookwheel_stores.records.database import (
+    DATABASE_AWAY,
     connect_database,
     in_transaction,
     read_only,
@@ -20,6 +21,7 @@ from bookwheel_stores.records.webhook_queue import Result, WebhookQueue, Work
 from bookwheel_stores.records.webhook_store import Missed, NewWebhook, TooManyWebhooks, WebhookStore
 
 __all__ = [
+    "DATABASE_AWAY",
     "SEARCH_PROJECTION",
     "BookReader",
     "ChangeFeed",
