@@ -54,6 +54,70 @@ def test_crawling_an_unchanged_shop_changes_nothing_and_a_new_day_changes_what_t
     assert history["observations"][0]["stock"] == after[upc]["stock"]
 
 
+def day_of(suite: Suite) -> int:
+    return int(httpx.get(f"{suite.shop_url}/_shop/day").json()["day"])
+
+
+def go_to_day(suite: Suite, day: int) -> set[str]:
+    """The UPCs of the books that the shop has on that day."""
+    httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day}).raise_for_status()
+    return {fact["upc"] for fact in shop_facts(suite.shop_url)}
+
+
+def test_a_book_that_vanished_is_removed_after_two_runs_and_comes_back(suite: Suite) -> None:
+    day = day_of(suite)
+    before = go_to_day(suite, day)
+    suite.crawl("demo")
+    vanished = before - go_to_day(suite, day + 1)
+    assert vanished
+    book_id = f"demo:{min(vanished)}"
+    first = suite.crawl("demo")
+    assert (first["state"], first["removed"]) == ("complete", 0)
+    assert first["missed"] >= len(vanished)
+    title = suite.get(f"/api/v1/books/{book_id}")["title"]
+    second = suite.crawl("demo")
+    assert second["removed"] >= len(vanished)
+    gone = suite.request("GET", f"/api/v1/books/{book_id}")
+    assert (gone.status_code, gone.json()["code"]) == (410, "gone")
+    assert suite.get(f"/api/v1/books/{book_id}/history")["changes"][0]["kind"] == "removed"
+    found = suite.get("/api/v1/books", params={"q": f'"{title}"', "filter": "source:demo"})["items"]
+    assert book_id not in [book["id"] for book in found]
+    go_to_day(suite, day)
+    suite.crawl("demo")
+    assert suite.get(f"/api/v1/books/{book_id}/history")["changes"][0]["kind"] == "restored"
+    assert suite.get(f"/api/v1/books/{book_id}")["title"] == title
+
+
+def test_a_shop_s_new_layout_shows_as_a_fall_and_its_run_is_held(suite: Suite) -> None:
+    suite.crawl("demo")
+    book_id = f"demo:{shop_facts(suite.shop_url)[0]['upc']}"
+    before = suite.get(f"/api/v1/books/{book_id}")
+    layout = {"rate": 1, "kinds": ["layout"]}
+    try:
+        httpx.put(f"{suite.shop_url}/_shop/faults", json=layout).raise_for_status()
+        run = suite.crawl("demo")
+    finally:
+        httpx.put(f"{suite.shop_url}/_shop/faults", json={}).raise_for_status()
+    assert (run["state"], run["searchable"]) == ("held", False)
+    assert run["counts"]["staged"] > 0
+    assert run["counts"]["scraped"] == accounted(run) + run["counts"]["staged"]
+    assert run["id"] in [each["id"] for each in suite.get("/api/v1/crawls", params={"state": "held"})["items"]]
+    [report] = suite.get("/api/v1/quality/demo", params={"run": run["id"]})["items"]
+    price = next(field for field in report["fields"] if field["field"] == "price")
+    assert (report["fell"], price["fell"], price["fill_rate"], price["earlier"]) == (True, True, 0.0, 1.0)
+    now = suite.get(f"/api/v1/books/{book_id}")
+    assert (now["price"], now["revision"]) == (before["price"], before["revision"]), "it has not touched the catalogue"
+    suite.post(f"/api/v1/crawls/{run['id']}/discard", {}, 202)
+    wait_until(
+        lambda: suite.get(f"/api/v1/crawls/{run['id']}")["state"] == "cancelled", seconds=60, what="the run discarded"
+    )
+    discarded = suite.get(f"/api/v1/crawls/{run['id']}")
+    assert discarded["counts"]["scraped"] == accounted(discarded)
+    kept = suite.get("/api/v1/quarantine", params={"run": run["id"], "code": "run_discarded", "limit": "1"})
+    assert kept["total"] == run["counts"]["staged"]
+    assert suite.crawl("demo")["counts"]["modified"] == 0
+
+
 @pytest.mark.parametrize(("source", "face"), [("toscrape", ""), ("schema_org", "schema/")])
 def test_another_shop_is_crawled_from_a_start_url(suite: Suite, tmp_path: Path, source: str, face: str) -> None:
     with another_shop(tmp_path, books=60, seed=secrets.randbelow(10**6) + 10) as url:

@@ -61,6 +61,15 @@ async def test_a_malformed_page_breaks_off_and_is_no_utf8(shop: httpx.AsyncClien
         response.content.decode()
 
 
+async def test_another_layout_hides_the_price_on_both_faces(shop: httpx.AsyncClient) -> None:
+    await switch_on(shop, rate=1, kinds=["layout"])
+    page = await shop.get("/")
+    assert page.status_code == 200
+    assert "price_color" not in page.text
+    assert "product_pod" in page.text
+    assert '"price"' not in (await shop.get("/schema/books/1")).text
+
+
 async def test_a_wrong_charset_garbles_the_pound_sign(shop: httpx.AsyncClient) -> None:
     await switch_on(shop, rate=1, kinds=["wrong_charset"])
     response = await shop.get("/")

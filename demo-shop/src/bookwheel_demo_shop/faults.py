@@ -26,6 +26,9 @@ class Fault(StrEnum):
     WRONG_CHARSET = "wrong_charset"
     """UTF-8 that is declared to be ISO-8859-1, so that a pound sign reads as two characters."""
 
+    LAYOUT = "layout"
+    """A whole answer in which the price stands where no spider looks for it, as after a shop's redesign."""
+
 
 TRANSIENT = (Fault.SLOW, Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS)
 
@@ -90,6 +93,8 @@ class Faults:
                 page = Response(malformed(bytes(page.body)), media_type=page.media_type)
             case Fault.REDIRECT_LOOP:
                 page = RedirectResponse(f"{LOOP_PATH}/1", 302)
+            case Fault.LAYOUT:
+                page = Response(redesigned(bytes(page.body)), media_type=page.media_type)
             case Fault.WRONG_CHARSET:
                 page = Response(page.body, media_type=f"{page.media_type}; charset=iso-8859-1")
         return page
@@ -113,3 +118,8 @@ class TruncatedResponse(Response):
 def malformed(html: bytes) -> bytes:
     """Two fifths of a page, then tags left open and bytes that are no UTF-8."""
     return html[: len(html) * 2 // 5] + b'<table class="table"><tr><th>UPC<td>\xff\xfe\x00<p class="price_color>'
+
+
+def redesigned(html: bytes) -> bytes:
+    """The page with other names for its price, on either face of the shop."""
+    return html.replace(b"price_color", b"amount").replace(b'"price"', b'"amount"')

@@ -13,6 +13,7 @@ from bookwheel_stores.records import (
     RunStore,
 )
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.run_gates import RunGates
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
 from bookwheel_testing.books import state_of
@@ -202,7 +203,7 @@ def test_a_run_is_queued_once_and_its_latest_come_first(engine: Engine) -> None:
     assert runs.get("run-9") is None
 
 
-def test_a_run_whose_items_are_lost_is_closed_as_partial(engine: Engine) -> None:
+def test_a_run_whose_items_are_lost_is_due_to_end_as_partial(engine: Engine) -> None:
     end = RunFinished(
         run_id="run-1",
         source="shop",
@@ -221,10 +222,13 @@ def test_a_run_whose_items_are_lost_is_closed_as_partial(engine: Engine) -> None
         ledger.sign(number, [1, 2])
         ledger.account(number, {Verdict.ADDED: 2}, last_change=0, now=now)
         ledger.finish(end)
-        ledger.settle([number])
+        assert RunGates(connection).due([number]) == []
         assert ledger.close_lost(before=now) == 0
         assert ledger.close_lost(before=now + 1) == ledger.close_lost(before=now + 1) + 1
         assert ledger.unseen(number, [1, 2, 3]) == {3}
+        assert RunGates(connection).due(None) == [number]
+        RunGates(connection).set(number, state=RunState.PARTIAL.value)
+        assert RunGates(connection).due(None) == []
         assert ledger.forget_receipts(before=now) == 0
         assert ledger.forget_receipts(before=now + 1) == 2
     run = RunStore(engine).get("run-1")

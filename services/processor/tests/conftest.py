@@ -1,11 +1,12 @@
 """Items as a scraper would publish them, and records to take them into."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
-from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState
+from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState
 from bookwheel_stores.streams import StreamEntry
 
 START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
@@ -34,27 +35,44 @@ class Scraped:
             traceparent=TRACEPARENT,
         )
 
-    def started(self, run: str = "run-1", *, minute: float = 0) -> RunStarted:
+    def started(self, run: str = "run-1", *, minute: float = 0, whole: bool = True, **expect: Any) -> RunStarted:
         return RunStarted(
             run_id=run,
             source="shop",
             start_url="http://shop.example/",
             started_at=START + timedelta(minutes=minute),
+            whole_source=whole,
+            expect=Expectations(**expect),
             traceparent=TRACEPARENT,
         )
 
-    def finished(self, run: str = "run-1", *, scraped: int, minute: float = 1) -> RunFinished:
+    def finished(
+        self, run: str = "run-1", *, scraped: int, minute: float = 1, state: RunState = RunState.COMPLETE
+    ) -> RunFinished:
         return RunFinished(
             run_id=run,
             source="shop",
             finished_at=START + timedelta(minutes=minute),
-            state=RunState.COMPLETE,
+            state=state,
             reason=None,
             scraped=scraped,
             pages=scraped,
             errors=0,
             traceparent=TRACEPARENT,
         )
+
+    def crawl(
+        self, run: str, keys: Iterable[int], *, minute: float = 0, whole: bool = True, **options: Any
+    ) -> list[StreamEntry]:
+        """A whole run that sees these books, each with the given payload, at its minute and the four after it."""
+        expect = options.pop("expect", {})
+        state = options.pop("state", RunState.COMPLETE)
+        items = [
+            self.item(number, run=run, minute=minute + 1, **{"key": f"upc-{key}", "title": f"Book {key}"} | options)
+            for number, key in enumerate(keys, 1)
+        ]
+        started = self.started(run, minute=minute, whole=whole, **expect)
+        return self.entries(started, *items, self.finished(run, scraped=len(items), minute=minute + 4, state=state))
 
     def entries(self, *messages: RawItem | RunStarted | RunFinished | bytes) -> list[StreamEntry]:
         return [

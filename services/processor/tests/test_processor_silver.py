@@ -42,6 +42,7 @@ def parts(tmp_path: Path, redis_url: str, database_url: str, monkeypatch: pytest
         search_url=f"tantivy://{tmp_path / 'index'}",
         redis_url=redis_url,
         state_dir=tmp_path,
+        hold_share=1,
     )
     made = create_parts(settings, Celery(broker=redis_url))
     upgrade_database(made.engine)

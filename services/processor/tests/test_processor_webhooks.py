@@ -26,6 +26,7 @@ from bookwheel_processor.webhooks.dispatch import Dispatch
 from bookwheel_processor.webhooks.retries import pause_seconds, retry_after_seconds
 from bookwheel_processor.webhooks.sending import Patience, Sender
 from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, NewWebhook, WebhookQueue, WebhookStore
+from bookwheel_stores.records.run_gates import RunGates
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_testing.feed import FeedWriter
 from bookwheel_testing.receiving import Behaviour, Receiver, is_signed, receiving
@@ -155,7 +156,7 @@ def end_run(engine: Engine, run_id: str, *, change: int) -> None:
                 traceparent="",
             )
         )
-        ledger.settle([number])
+        RunGates(connection).set(number, state=RunState.COMPLETE.value)
 
 
 def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(

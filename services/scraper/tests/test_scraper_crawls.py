@@ -47,6 +47,17 @@ def test_a_crawl_publishes_every_book_once_between_its_start_and_its_end(crawls:
     assert max(site.hits.values()) == 1
 
 
+def test_a_crawl_tells_whether_it_sees_its_whole_source_and_what_is_expected_of_it(crawls: Crawls, site: Site) -> None:
+    site.fill(2)
+    expected = "[expect]\nshare = 0.3\nfill = { price = 0.9 }\n"
+    crawls.declare([site.url], rest=f"{FULL_SPEED}\n{expected}")
+    (whole,) = crawls.run().started
+    assert whole.whole_source
+    assert (whole.expect.share, whole.expect.grace, whole.expect.fill) == (0.3, None, {"price": 0.9})
+    messages = crawls.run(crawl_request("shop", f"{site.url}page-1.html"), BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="allow")
+    assert not messages.started[-1].whole_source
+
+
 def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Crawls, site: Site) -> None:
     site.fill(3)
     paths = ["500", "429", "cut", "big", "gone", "always-503", "loop", "latin", "cp1252", "gzip", "image", "private/1"]

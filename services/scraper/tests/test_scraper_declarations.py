@@ -27,6 +27,16 @@ def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> 
     assert sources["schema_org"].requires_start_url
 
 
+@pytest.mark.parametrize(
+    ("expect", "word"),
+    [("fill = { colour = 1.0 }", "colour"), ("share = 1.5", "share"), ("grace = 0", "grace"), ("least = 5", "least")],
+)
+def test_what_is_expected_of_a_source_must_make_sense(expect: str, word: str) -> None:
+    text = 'name = "a"\ntitle = "A"\nspider = "toscrape"\n[expect]\n'
+    with pytest.raises(BadDeclaration, match=word):
+        read(text + expect)
+
+
 def test_only_our_own_shop_is_crawled_without_restraint() -> None:
     settings = ScraperSettings()
     for source in declared_sources(settings).values():

@@ -17,6 +17,9 @@ from bookwheel_contracts.crawls import (
     CrawlCounts,
     CrawlRequest,
     CrawlRun,
+    Expectations,
+    Hold,
+    HoldReason,
     RawItem,
     RunFinished,
     RunStarted,
@@ -27,6 +30,7 @@ from bookwheel_contracts.crawls import (
 )
 from bookwheel_contracts.predictions import PredictionRecord
 from bookwheel_contracts.problems import BookwheelError, FieldError, Problem
+from bookwheel_contracts.quality import Assertion, FaultCount, FieldQuality, RunQualityReport
 from bookwheel_contracts.webhooks import (
     DeliveryState,
     Webhook,
@@ -37,6 +41,7 @@ from bookwheel_contracts.webhooks import (
 )
 
 __all__ = [
+    "Assertion",
     "Book",
     "BookContent",
     "BookState",
@@ -49,7 +54,12 @@ __all__ = [
     "CrawlRequest",
     "CrawlRun",
     "DeliveryState",
+    "Expectations",
+    "FaultCount",
     "FieldError",
+    "FieldQuality",
+    "Hold",
+    "HoldReason",
     "Money",
     "Observation",
     "Offer",
@@ -58,6 +68,7 @@ __all__ = [
     "Problem",
     "RawItem",
     "RunFinished",
+    "RunQualityReport",
     "RunStarted",
     "RunState",
     "Scope",

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter, field_validator
 
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
@@ -79,13 +79,58 @@ RAW_FIELDS = frozenset(
 )
 
 
+FILL_FIELDS = (
+    "title",
+    "authors",
+    "isbn13",
+    "category",
+    "description",
+    "language",
+    "price",
+    "stock",
+    "rating",
+    "rating_count",
+    "image_url",
+)
+"""What quality is measured by: the fields of a book that a page may fill."""
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Expectations(Contract):
+    """What a source's runs are held to, by its declaration; null leaves it to the processor's settings.
+
+    `share`: a run that would change or remove more than this share of the source's offers is held; 1 never holds one.
+    `floor`: of a source with fewer offers no run is held for that. `grace`: an offer is removed once so many complete
+    runs in a row did not see it. `items` is the least number of items of a complete run, `fill` the least share of
+    items that have a field: a run that falls short is held.
+    """
+
+    share: Share | None = None
+    floor: int | None = Field(default=None, ge=0)
+    grace: int | None = Field(default=None, ge=1, le=100)
+    items: int | None = Field(default=None, ge=0)
+    fill: dict[str, Share] = Field(default_factory=dict)
+
+    @field_validator("fill")
+    @classmethod
+    def _known_fields(cls, fill: dict[str, float]) -> dict[str, float]:
+        for name in fill:
+            if name not in FILL_FIELDS:
+                raise ValueError(f"{name!r} is no field of an item; there are {', '.join(FILL_FIELDS)}")
+        return fill
+
+
 class RunStarted(Contract):
+    """`whole_source`: the crawl starts at the source's own pages, so what it does not see is not there any more."""
+
     kind: Literal["run_started"] = "run_started"
     schema_version: int = SCHEMA_VERSION
     run_id: str
     source: str
     start_url: str
     started_at: Timestamp
+    whole_source: bool = False
+    expect: Expectations = Expectations()
     traceparent: str
 
 
@@ -126,7 +171,10 @@ class CrawlRequest(Contract):
 
 
 class CrawlCounts(Contract):
-    """scraped = added + modified + unchanged + duplicate + quarantined, once the run has ended."""
+    """scraped = added + modified + unchanged + duplicate + quarantined, once the run has ended.
+
+    `staged` are items that would modify the catalogue and wait until it is sure, or an operator says, that they may.
+    """
 
     scraped: int = 0
     added: int = 0
@@ -134,10 +182,45 @@ class CrawlCounts(Contract):
     unchanged: int = 0
     duplicate: int = 0
     quarantined: int = 0
+    staged: int = 0
+
+
+class HoldReason(Contract):
+    """Why a run is held. `actual` is beyond `limit`: offers for `share`, items for `items`, a share for `fill`.
+
+    `share`: the run would modify or remove too many of the source's offers. `items`: it has too few items.
+    `fill`: too few of its items have `field`.
+    """
+
+    code: Literal["share", "items", "fill"]
+    field: str | None = None
+    limit: float
+    actual: float
+    message: str
+
+
+class Hold(Contract):
+    """A run that is held, or was: before any of it but additions touched the catalogue.
+
+    `known` is the number of the source's offers when the run began, of which it would modify `modifies` and remove
+    `removes`. `decision` is null until an operator decides, then what became of the staged items.
+    """
+
+    reasons: tuple[HoldReason, ...]
+    known: int
+    modifies: int
+    removes: int
+    decision: Literal["released", "discarded"] | None = None
+    decided_at: Timestamp | None = None
+    decided_by: str | None = None
 
 
 class CrawlRun(Contract):
-    """A crawl as the API shows it. `searchable` is true once the index holds all of its changes."""
+    """A crawl as the API shows it. `searchable` is true once it has ended and the index holds all of its changes.
+
+    `missed` is how many of the source's offers a complete run did not see, `removed` how many it removed because
+    enough runs in a row had not seen them.
+    """
 
     id: str = Field(max_length=MAX_KEY_LENGTH)
     source: str
@@ -148,6 +231,9 @@ class CrawlRun(Contract):
     started_at: Timestamp | None
     finished_at: Timestamp | None
     counts: CrawlCounts
+    missed: int = 0
+    removed: int = 0
+    hold: Hold | None = None
     pages: int
     errors: int
     searchable: bool

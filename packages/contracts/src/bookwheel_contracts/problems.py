@@ -88,6 +88,10 @@ class Conflict(BookwheelError):
     status, code, title = 409, "conflict", "The request conflicts with the current state"
 
 
+class Gone(BookwheelError):
+    status, code, title = 410, "gone", "The resource was there and is not any more"
+
+
 class PayloadTooLarge(BookwheelError):
     status, code, title = 413, "payload_too_large", "The request body is too large"
 

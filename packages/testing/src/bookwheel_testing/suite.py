@@ -157,7 +157,7 @@ class Suite:
         return str(self.post("/api/v1/crawls", body, 202, **options)["id"])
 
     def finished_crawl(self, run_id: str, *, seconds: float = 120) -> dict[str, Any]:
-        """The run once it has ended and what it changed is searchable."""
+        """The run once it is held, or has ended and what it changed is searchable."""
         found: dict[str, Any] = {}
 
         def settled() -> bool:
@@ -165,7 +165,7 @@ class Suite:
                 found.update(self.get(f"/api/v1/crawls/{run_id}"))
             except (httpx.HTTPError, AssertionError):  # killed parts of the suite come back
                 return False
-            return found["state"] in SETTLED and found["searchable"]
+            return found["state"] == "held" or (found["state"] in SETTLED and found["searchable"])
 
         wait_until(settled, seconds=seconds, what=f"crawl {run_id} settled")
         return found

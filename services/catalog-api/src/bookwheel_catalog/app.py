@@ -20,6 +20,8 @@ from bookwheel_stores.records import (
     is_current,
 )
 from bookwheel_stores.records.feed_states import FeedStates
+from bookwheel_stores.records.quality_reader import QualityReader
+from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
@@ -31,7 +33,7 @@ from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
 from bookwheel_catalog.exports import ExportShelf
 from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.routers import books, changes, crawls, exports, statistics, webhooks
+from bookwheel_catalog.routers import books, changes, crawls, exports, quality, statistics, webhooks
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.webhooks import Webhooks
 
@@ -59,6 +61,8 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             books=BookReader(engine),
             sources=sources,
             orders=CrawlOrders(redis, RunStore(engine), sources),
+            quality=QualityReader(engine),
+            quarantine=QuarantineStore(engine),
             feed=feed,
             tail=ChangeTail(
                 feed,
@@ -99,6 +103,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         app.add_exception_handler(kind, records_away)
 
     app.include_router(books.lists, prefix=PREFIX)
-    for area in (books, statistics, changes, crawls, exports, webhooks):
+    for area in (books, statistics, changes, crawls, exports, quality, webhooks):
         app.include_router(area.router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from bookwheel_contracts import CrawlRequest, CrawlRun, RunState
 from bookwheel_contracts.crawls import CRAWL_STREAM
-from bookwheel_contracts.problems import FieldError, InvalidParameter, NotFound, Unavailable
+from bookwheel_contracts.problems import Conflict, FieldError, InvalidParameter, NotFound, Unavailable
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.records import RunStore
 from bookwheel_stores.streams import StreamWriter
@@ -81,8 +81,16 @@ class CrawlOrders:
             raise NotFound(f"There is no crawl {run_id}.")
         return self._with_progress([run])[0]
 
-    def latest(self, *, source: str | None, limit: int) -> list[CrawlRun]:
-        return self._with_progress(self._runs.latest(source=source, limit=limit))
+    def decide(self, run_id: str, *, release: bool, by: str) -> CrawlRun:
+        """An operator's decision on a held run. Raises NotFound, or Conflict for a run that is not held."""
+        is_decided = self._runs.decide(run_id, release=release, by=by, now=datetime.now(UTC))
+        run = self.get(run_id)
+        if not is_decided:
+            raise Conflict(f"The crawl {run_id} is {run.state.value}: only one that is held can be decided on.")
+        return run
+
+    def latest(self, *, source: str | None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
+        return self._with_progress(self._runs.latest(source=source, state=state, limit=limit))
 
     def _with_progress(self, runs: list[CrawlRun]) -> list[CrawlRun]:
         """While a run lasts, the scraper is ahead of the records: its own counts show what it has done so far."""

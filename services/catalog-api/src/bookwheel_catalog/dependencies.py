@@ -6,6 +6,8 @@ from typing import Annotated
 from bookwheel_contracts import Claims, Scope
 from bookwheel_runtime.tokens import require
 from bookwheel_stores.records import BookReader, FeedReader
+from bookwheel_stores.records.quality_reader import QualityReader
+from bookwheel_stores.records.quarantine_store import QuarantineStore
 from fastapi import Depends, Request
 
 from bookwheel_catalog.catalogue import Catalogue
@@ -21,6 +23,8 @@ class Parts:
     books: BookReader
     sources: Sources
     orders: CrawlOrders
+    quality: QualityReader
+    quarantine: QuarantineStore
     feed: FeedReader
     tail: ChangeTail
     stream_seconds: float

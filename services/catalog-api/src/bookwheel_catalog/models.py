@@ -4,21 +4,26 @@ Lists are sent as bytes made from the index (see `answers`): tests hold them to 
 """
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from bookwheel_contracts import (
     CarriedChange,
     Change,
     CrawlRun,
+    FieldError,
     Money,
     Observation,
+    RunQualityReport,
+    Verdict,
     Webhook,
     WebhookDelivery,
     WebhookEventType,
 )
 from bookwheel_contracts.model import Contract, Timestamp
+from bookwheel_stores.records.quarantine_store import Quarantined, QuarantineState
 from pydantic import AnyHttpUrl, Field
 
+LONGEST_BODY = 100_000
 Amount = Annotated[Decimal, Field(description="A decimal string.")]
 
 
@@ -269,3 +274,63 @@ class WebhookStart(Contract):
     without that one. `skip_all`: with what changes from now on."""
 
     missed: Literal["deliver", "skip_failed", "skip_all"] = "deliver"
+
+
+class QualityList(Contract):
+    items: tuple[RunQualityReport, ...]
+
+
+class QuarantinedEntry(Contract):
+    """Something that could not be taken in. `state` is `open`, `queued` for a replay, or `replayed`, then with its
+    `verdict`. `body` is the stream's entry as it came, null in lists; `truncated` if there is more of it.
+    """
+
+    id: int
+    run_id: str | None
+    source: str | None
+    url: str | None
+    code: str
+    reasons: tuple[FieldError, ...]
+    state: QuarantineState
+    quarantined_at: Timestamp
+    replayed_at: Timestamp | None
+    verdict: Verdict | None
+    body: str | None = None
+    truncated: bool = False
+
+    @classmethod
+    def of(cls, found: Quarantined, *, with_body: bool) -> Self:
+        return cls(
+            id=found.number,
+            run_id=found.run_id,
+            source=found.source,
+            url=found.url,
+            code=found.code,
+            reasons=found.reasons,
+            state=found.state,
+            quarantined_at=found.quarantined_at,
+            replayed_at=found.replayed_at,
+            verdict=found.verdict,
+            body=found.body[:LONGEST_BODY] if with_body else None,
+            truncated=with_body and len(found.body) > LONGEST_BODY,
+        )
+
+
+class QuarantineList(Contract):
+    """`total` is how many match; `next` what to give as `after` for the next page."""
+
+    items: tuple[QuarantinedEntry, ...]
+    total: int
+    next: int | None
+
+
+class ReplayOrder(Contract):
+    """What to replay: all that is open and matches. Nothing given is everything."""
+
+    source: Annotated[str | None, Field(max_length=100)] = None
+    run: Annotated[str | None, Field(max_length=512)] = None
+    code: Annotated[str | None, Field(max_length=64)] = None
+
+
+class ReplayQueued(Contract):
+    queued: int

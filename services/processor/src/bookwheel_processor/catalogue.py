@@ -1,8 +1,10 @@
 """Takes offers into the catalogue: what they change of offers, books, observations and the feed."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 import orjson
 from bookwheel_contracts import ChangeKind, Verdict
@@ -11,8 +13,11 @@ from bookwheel_stores.records.content import book_content
 
 from bookwheel_processor import rows
 from bookwheel_processor.deliveries import Accepted
+from bookwheel_processor.gates import Gate
 from bookwheel_processor.merge import merge
 from bookwheel_processor.verdict import Sighting, judge
+
+_NO_GATES: Mapping[str, Gate] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -33,9 +38,21 @@ class _Taken:
         return rows.shown_offer(self.accepted.offer, self.accepted.columns, first_seen)
 
     @property
+    def is_live(self) -> bool:
+        """Whether its book has the offer already."""
+        return self.known is not None and self.known["removed_at"] is None
+
+    @property
     def sighting_columns(self) -> Row:
         seen_at, run_id, item_number = self.accepted.sighting
         return {"last_seen": seen_at, "last_run": run_id, "last_item": item_number}
+
+
+class _Loss(NamedTuple):
+    """An offer that leaves its book, and the sighting, or the absence, by which it does."""
+
+    key: OfferKey
+    sighting: Sighting
 
 
 @dataclass(slots=True)
@@ -45,12 +62,17 @@ class _BookUpdate:
     book_id: str
     known: Row | None
     takes: list[_Taken] = field(default_factory=list)
-    loses: list[_Taken] = field(default_factory=list)
+    loses: list[_Loss] = field(default_factory=list)
 
 
-def take_in(writer: CatalogueWriter, accepted: Sequence[Accepted]) -> tuple[list[Verdict], int]:
-    """The verdict on each item, in their order, and the feed's sequence after them: 0 where no book changed."""
-    verdicts: dict[int, Verdict] = {}
+def take_in(
+    writer: CatalogueWriter, accepted: Sequence[Accepted], gates: Mapping[str, Gate] = _NO_GATES
+) -> tuple[list[Verdict | None], int]:
+    """The verdict on each item, in their order, and the feed's sequence after them: 0 where no book changed.
+
+    None for an item that would modify an offer while its run's gate is shut: nothing is done of it.
+    """
+    verdicts: dict[int, Verdict | None] = {}
     changes: list[Row] = []
     waves = _waves(accepted)
     if waves:
@@ -58,15 +80,48 @@ def take_in(writer: CatalogueWriter, accepted: Sequence[Accepted]) -> tuple[list
     for wave in waves:
         keys = {(accepted[at].offer.source, accepted[at].offer.source_key): at for at in wave}
         known = writer.offers(keys)
+        returning = {source for (source, _), row in known.items() if row["removed_at"] is not None}
+        gone_before = writer.gone_before(returning) if returning else {}
         taken: dict[Verdict, list[_Taken]] = defaultdict(list)
         for key, at in keys.items():
             one = accepted[at]
-            verdict = judge(known.get(key), one.columns["fingerprint"], one.sighting)
+            verdict = judge(known.get(key), one.columns["fingerprint"], one.sighting, gone_before)
             verdicts[at] = verdict
             taken[verdict].append(_Taken(one, known.get(key)))
+        for staged in _withhold(taken, gates):
+            verdicts[keys[staged.key]] = None
         _touch(writer, taken[Verdict.UNCHANGED])
         changes += _apply(writer, taken[Verdict.ADDED] + taken[Verdict.MODIFIED])
     return [verdicts[at] for at in range(len(accepted))], writer.add_changes(changes)
+
+
+def _withhold(taken: dict[Verdict, list[_Taken]], gates: Mapping[str, Gate]) -> list[_Taken]:
+    """Takes out, and returns, what would modify an offer and may not yet."""
+    if not gates:
+        return []
+    for run_id, count in Counter(one.accepted.item.run_id for one in taken[Verdict.UNCHANGED]).items():
+        if run_id in gates:
+            gates[run_id].unchanged += count
+    shut = {run_id for run_id, gate in gates.items() if not gate.lets_through}
+    staged = [one for one in taken[Verdict.MODIFIED] if one.accepted.item.run_id in shut]
+    taken[Verdict.MODIFIED] = [one for one in taken[Verdict.MODIFIED] if one.accepted.item.run_id not in shut]
+    return staged
+
+
+def withdraw(writer: CatalogueWriter, offers: Sequence[Row], *, run_id: str, moment: int) -> int:
+    """Takes offers that a run no longer sees from their books; returns the feed's sequence after it, 0 for no change.
+
+    `offers` have the columns `number`, `book_number`, `source` and `source_key`.
+    """
+    known = {row["number"]: row for row in writer.books((), {row["book_number"] for row in offers}).values()}
+    updates: dict[str, _BookUpdate] = {}
+    for row in offers:
+        book = known[row["book_number"]]
+        update = updates.setdefault(book["book_id"], _BookUpdate(book["book_id"], book))
+        update.loses.append(_Loss((row["source"], row["source_key"]), Sighting(moment, run_id, 0)))
+    changes = _apply_updates(writer, [updates[book_id] for book_id in sorted(updates)], ())
+    writer.withdraw([row["number"] for row in offers], moment=moment)
+    return writer.add_changes(changes)
 
 
 def _waves(accepted: Sequence[Accepted]) -> list[list[int]]:
@@ -89,9 +144,10 @@ def _touch(writer: CatalogueWriter, unchanged: Sequence[_Taken]) -> None:
 
 def _apply(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[Row]:
     """Changes offers and books; returns what the feed is to tell of it."""
-    if not taken:
-        return []
-    updates = _updates(writer, taken)
+    return _apply_updates(writer, _updates(writer, taken), taken) if taken else []
+
+
+def _apply_updates(writer: CatalogueWriter, updates: Sequence[_BookUpdate], taken: Sequence[_Taken]) -> list[Row]:
     siblings = writer.offers_of([update.known["number"] for update in updates if update.known])
     changes: list[Row] = []
     new_books: list[Row] = []
@@ -125,8 +181,8 @@ def _updates(writer: CatalogueWriter, taken: Sequence[_Taken]) -> list[_BookUpda
 
     for one in taken:
         update_of(one.accepted.offer.book_id).takes.append(one)
-        if one.known and ids[one.known["book_number"]] != one.accepted.offer.book_id:
-            update_of(ids[one.known["book_number"]]).loses.append(one)
+        if one.known and one.is_live and ids[one.known["book_number"]] != one.accepted.offer.book_id:
+            update_of(ids[one.known["book_number"]]).loses.append(_Loss(one.key, one.accepted.sighting))
     return [updates[book_id] for book_id in sorted(updates)]
 
 
@@ -134,7 +190,7 @@ def _revise(update: _BookUpdate, others: Sequence[Row]) -> tuple[Row | None, Row
     """The book's row and its change; (None, None) where nothing that a book shows is different."""
     kept: Sequence[Row] = others
     if others:
-        replaced = {one.key for one in update.takes + update.loses}
+        replaced = {one.key for one in update.takes} | {loss.key for loss in update.loses}
         kept = [row for row in others if (row["source"], row["source_key"]) not in replaced]
     offers = [one.accepted.offer for one in update.takes] + [rows.offer_of(row, update.book_id) for row in kept]
     if not offers:
@@ -176,14 +232,15 @@ def _revise_known(update: _BookUpdate, known: Row, columns: Row, shown: Sequence
 
 def _shows_otherwise(taken: _Taken, book_number: int) -> bool:
     known = taken.known
-    moved_here = known is None or known["book_number"] != book_number
-    return moved_here or rows.shows_otherwise(known or {}, taken.accepted.columns)
+    if known is None or not taken.is_live or known["book_number"] != book_number:
+        return True
+    return rows.shows_otherwise(known, taken.accepted.columns)
 
 
 def _latest(update: _BookUpdate) -> Sighting:
     if len(update.takes) == 1 and not update.loses:
         return update.takes[0].accepted.sighting
-    return max(one.accepted.sighting for one in update.takes + update.loses)
+    return max([one.accepted.sighting for one in update.takes] + [loss.sighting for loss in update.loses])
 
 
 def _change(update: _BookUpdate, kind: ChangeKind, fields: Collection[str], book: Row, offers: Sequence[Row]) -> Row:
@@ -204,7 +261,7 @@ def _write_offers(writer: CatalogueWriter, taken: Sequence[_Taken], book_numbers
     modified: list[Row] = []
     for one in taken:
         offer, columns = one.accepted.offer, one.accepted.columns
-        row = {**columns, **one.sighting_columns, "book_number": book_numbers[offer.book_id]}
+        row = {**columns, **one.sighting_columns, "book_number": book_numbers[offer.book_id], "removed_at": None}
         if one.known:
             modified.append(row | {"number": one.known["number"]})
         else:
@@ -213,7 +270,9 @@ def _write_offers(writer: CatalogueWriter, taken: Sequence[_Taken], book_numbers
     numbers = writer.add_offers(new)
     writer.update_offers(modified)
     observed = [
-        one for one in taken if one.known is None or rows.is_observed_otherwise(one.known, one.accepted.columns)
+        one
+        for one in taken
+        if one.known is None or not one.is_live or rows.is_observed_otherwise(one.known, one.accepted.columns)
     ]
     numbers |= {one.key: one.known["number"] for one in observed if one.known}
     writer.observe(

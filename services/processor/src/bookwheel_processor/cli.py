@@ -1,12 +1,15 @@
 """`bookwheel-processor`: the worker, its scheduler, and what an operator does to the records by hand."""
 
 import argparse
+import getpass
 import sys
 import time
 from collections.abc import Callable, Sequence
 
+from bookwheel_contracts import RunState
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import (
+    RunStore,
     connect_database,
     is_current,
     takes_many_writers,
@@ -19,12 +22,14 @@ from celery import Celery
 from redis.exceptions import RedisError
 
 from bookwheel_processor.app import create_parts, run_beat, run_worker
+from bookwheel_processor.closing import utc_now
 from bookwheel_processor.replay import Replay
-from bookwheel_processor.rounds import Parts, project_round
+from bookwheel_processor.rounds import Parts, close_runs, project_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.slots import slot
 
 _REINDEX_PATIENCE = 60.0
+_MOST_HELD = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="take quarantined items in again, by the rules of today")
     which = replay.add_mutually_exclusive_group(required=True)
     which.add_argument("--id", type=int, help="the number that `quarantine` shows")
-    which.add_argument("--all", action="store_true")
+    which.add_argument("--all", action="store_true", help="all but what was discarded with its run")
+    which.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
     replay.set_defaults(run=_replay)
+    commands.add_parser("held", help="list the runs that wait for a decision, with the reasons").set_defaults(run=_held)
+    release = commands.add_parser("release", help="let a held run into the catalogue")
+    release.set_defaults(run=_decide, release=True)
+    discard = commands.add_parser("discard", help="put what waits of a held run into quarantine")
+    discard.set_defaults(run=_decide, release=False)
+    for decision in (release, discard):
+        decision.add_argument("run_id", help="as `held` shows it")
     return parser
 
 
@@ -116,8 +129,8 @@ def _quarantine(parts: Parts, options: argparse.Namespace) -> int:
 
 
 def _replay(parts: Parts, options: argparse.Namespace) -> int:
-    replay = Replay(parts.engine)
-    result = replay.all() if options.all else replay.number(options.id)
+    replay = Replay(parts.engine, parts.settings.hold_policy)
+    result = replay.number(options.id) if options.id is not None else replay.all(run_id=options.run_id)
     if result is None:
         print(f"nothing with the number {options.id} is in quarantine", file=sys.stderr)
         return 1
@@ -125,4 +138,26 @@ def _replay(parts: Parts, options: argparse.Namespace) -> int:
         print(f"{count} {verdict.value}")
     print(f"{result.rejected} still rejected")
     project_round(parts)
+    return 0
+
+
+def _held(parts: Parts, _options: argparse.Namespace) -> int:
+    held = RunStore(parts.engine).latest(state=RunState.HELD, limit=_MOST_HELD)
+    for run in held:
+        print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items wait")
+        print(f"    {run.reason}")
+    print(f"{len(held)} held")
+    return 0
+
+
+def _decide(parts: Parts, options: argparse.Namespace) -> int:
+    store = RunStore(parts.engine)
+    if not store.decide(options.run_id, release=options.release, by=getpass.getuser(), now=utc_now()):
+        print(f"the run {options.run_id} is not held", file=sys.stderr)
+        return 1
+    close_runs(parts)
+    project_round(parts)
+    run = store.get(options.run_id)
+    if run is not None:
+        print(f"{run.id} is {run.state.value}: {run.counts.modified} modified, {run.removed} removed")
     return 0

@@ -9,12 +9,14 @@ from bookwheel_contracts import FieldError, RawItem, RunFinished, RunStarted, pa
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.model import MAX_KEY_LENGTH
 from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records.quarantine_store import NewlyQuarantined
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.streams import StreamEntry
 from pydantic import ValidationError
 
 from bookwheel_processor.cleaning.faults import Rejected
 from bookwheel_processor.cleaning.item import clean_item
+from bookwheel_processor.identity import source_key
 from bookwheel_processor.offers import CleanOffer
 from bookwheel_processor.rows import offer_columns
 from bookwheel_processor.verdict import Sighting
@@ -22,6 +24,9 @@ from bookwheel_processor.verdict import Sighting
 MAX_DELIVERIES = 5
 """An entry handed out more often than this has ended every worker that took it: it is not even looked at any more."""
 _LARGEST_NUMBER = 2**63 - 1
+_DAY = 24 * 3600 * 1000
+# Taken in, it would be newer than all that is scraped until then, and its offer could not change before.
+_FUTURE = FieldError(field="scraped_at", code="in_the_future", message="is more than a day ahead of the clock here")
 _log = get_logger(__name__)
 
 
@@ -29,6 +34,8 @@ _log = get_logger(__name__)
 class Accepted:
     """An item that can be taken in. `columns` are its offer's, see `rows.offer_columns`."""
 
+    entry_id: str
+    body: bytes
     item: RawItem
     offer: CleanOffer
     columns: Mapping[str, Any]
@@ -37,7 +44,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An entry for the quarantine. `run_id` and `item_number` are None where it does not tell them."""
+    """An entry for the quarantine. `run_id`, `item_number` and `source_key` are None where it does not tell them."""
 
     entry_id: str
     body: bytes
@@ -46,15 +53,17 @@ class Refused:
     item_number: int | None = None
     source: str | None = None
     url: str | None = None
+    source_key: str | None = None
 
 
 Delivery = Accepted | Refused | RunStarted | RunFinished
 
 
-def read_entry(entry: StreamEntry) -> Delivery:
+def read_entry(entry: StreamEntry, *, now: int | None = None) -> Delivery:
+    """`now` in milliseconds: an item that was scraped a day after it or later is refused."""
     if entry.deliveries > MAX_DELIVERIES:
         return refuse_entry(entry, "poison", f"was handed out {entry.deliveries} times and never finished")
-    return read_body(f"{RAW_STREAM}/{entry.id}", entry.body)
+    return read_body(f"{RAW_STREAM}/{entry.id}", entry.body, now=now)
 
 
 def refuse_entry(entry: StreamEntry, code: str, message: str) -> Refused:
@@ -62,7 +71,7 @@ def refuse_entry(entry: StreamEntry, code: str, message: str) -> Refused:
     return _unread(f"{RAW_STREAM}/{entry.id}", entry.body, code, message)
 
 
-def read_body(entry_id: str, body: bytes) -> Delivery:
+def read_body(entry_id: str, body: bytes, *, now: int | None = None) -> Delivery:
     try:
         message = parse_stream_message(body)
     except ValidationError as error:
@@ -71,7 +80,7 @@ def read_body(entry_id: str, body: bytes) -> Delivery:
         return _unread(entry_id, body, first["type"], f"{place}: {first['msg']}"[:500])
     if not _is_keepable(message):
         return _unread(entry_id, body, "out_of_range", "its run, source or number is beyond what can be kept")
-    return _read_item(entry_id, body, message) if isinstance(message, RawItem) else message
+    return _read_item(entry_id, body, message, now) if isinstance(message, RawItem) else message
 
 
 def _is_keepable(message: RawItem | RunStarted | RunFinished) -> bool:
@@ -87,17 +96,27 @@ def _is_keepable(message: RawItem | RunStarted | RunFinished) -> bool:
     )
 
 
-def _read_item(entry_id: str, body: bytes, item: RawItem) -> Accepted | Refused:
+def _read_item(entry_id: str, body: bytes, item: RawItem, now: int | None) -> Accepted | Refused:
     try:
         offer = clean_item(item)
         sighting = Sighting(to_millis(item.scraped_at), item.run_id, item.item_number)
-        return Accepted(item, offer, offer_columns(offer), sighting)
+        if now is not None and sighting.seen_at > now + _DAY:
+            raise Rejected((_FUTURE,))
+        return Accepted(entry_id, body, item, offer, offer_columns(offer), sighting)
     except Rejected as rejected:
         reasons = rejected.reasons
     except Exception:  # noqa: BLE001 - a fault in our rules costs one item, not its batch, and is logged
         _log.exception("cleaning failed", entry=entry_id, run_id=item.run_id, item_number=item.item_number)
         reasons = (FieldError(field="entry", code="internal_error", message="cleaning it failed, see the log"),)
-    return Refused(entry_id, body, reasons, item.run_id, item.item_number, item.source, item.url)
+    return Refused(entry_id, body, reasons, item.run_id, item.item_number, item.source, item.url, _source_key_of(item))
+
+
+def _source_key_of(item: RawItem) -> str | None:
+    """Whose offer it is can often be told of an item that is refused: then its offer was seen nevertheless."""
+    try:
+        return source_key(item.payload.get("key"), item.url)
+    except Exception:  # noqa: BLE001 - Unclean as a rule; a fault in our rules is logged by `_read_item`
+        return None
 
 
 _ITEM = re.compile(rb'\s*\{\s*"kind"\s*:\s*"item"')
@@ -118,3 +137,7 @@ def _unread(entry_id: str, body: bytes, code: str, message: str) -> Refused:
     if not (_ITEM.match(head) and run_id and number and source):
         return Refused(entry_id, body, reasons)
     return Refused(entry_id, body, reasons, run_id[1].decode(), int(number[1]), source[1].decode())
+
+
+def quarantined(one: Refused) -> NewlyQuarantined:
+    return NewlyQuarantined(one.entry_id, one.run_id, one.source, one.url, one.body, one.reasons, one.source_key)

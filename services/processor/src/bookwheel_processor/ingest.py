@@ -1,34 +1,41 @@
 """One batch of the stream's entries becomes one transaction: every item gets its verdict, or nothing happened."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from bookwheel_contracts import RunFinished, RunStarted, Verdict
 from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
-from bookwheel_stores.records.quarantine_store import NewlyQuarantined, QuarantineWriter
+from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.run_quality import RunQuality
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.streams import StreamEntry
 from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.catalogue import take_in
-from bookwheel_processor.deliveries import Accepted, Delivery, Refused, read_entry, refuse_entry
+from bookwheel_processor.closing import Closing, utc_now
+from bookwheel_processor.deliveries import Accepted, Delivery, Refused, quarantined, read_entry, refuse_entry
+from bookwheel_processor.gates import USUAL_POLICY, HoldPolicy
+from bookwheel_processor.quality import record_quality
+from bookwheel_processor.staging import BatchGates
 
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
     """What a batch came to. `redelivered` are items that had their verdict already; `last_change` is 0 for none.
 
-    `traces` has the traceparent of each run that the batch touched, `verdicts` the counts of those with new items.
+    `traces` has the traceparent of each run that the batch touched, `verdicts` the counts of those with new items,
+    those that wait left out. `runs` are the numbers of all runs that it touched.
     """
 
     verdicts: Mapping[str, Counter[Verdict]]
     redelivered: int
     last_change: int
     traces: Mapping[str, str]
+    runs: Collection[int]
 
     @property
     def items(self) -> int:
@@ -36,20 +43,21 @@ class IngestResult:
         return sum(counts.total() for counts in self.verdicts.values())
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Ingest:
     """Takes batches into the records. `clock` gives the time of quarantining and of a run's last activity."""
 
-    def __init__(self, engine: Engine, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, engine: Engine, policy: HoldPolicy = USUAL_POLICY, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._engine = engine
+        self._policy = policy
         self._clock = clock
+        self._closing = Closing(engine, policy, clock=clock)
 
     def take(self, entries: Sequence[StreamEntry]) -> IngestResult:
         """Idempotent. Raises SQLAlchemy's errors for whatever the database refuses: then nothing was changed."""
-        return self._take([read_entry(entry) for entry in entries])  # before the transaction: it holds locks
+        now = to_millis(self._clock())
+        return self._take([read_entry(entry, now=now) for entry in entries])  # before the transaction: it holds locks
 
     def refuse(self, entry: StreamEntry, fault: str) -> IngestResult:
         """Puts an entry into quarantine that the database does not take."""
@@ -57,12 +65,16 @@ class Ingest:
 
     def _take(self, deliveries: Sequence[Delivery]) -> IngestResult:
         now = to_millis(self._clock())
-        return in_transaction(self._engine, lambda connection: _Batch(connection, deliveries, now).apply())
+        policy = self._policy
+        result = in_transaction(self._engine, lambda connection: _Batch(connection, deliveries, policy, now).apply())
+        closed = self._closing.advance(result.runs)
+        return replace(result, last_change=max(result.last_change, closed))
 
 
 class _Batch:
-    def __init__(self, connection: Connection, deliveries: Sequence[Delivery], now: int) -> None:
+    def __init__(self, connection: Connection, deliveries: Sequence[Delivery], policy: HoldPolicy, now: int) -> None:
         self._connection = connection
+        self._gates = BatchGates(connection, policy)
         self._ledger = RunLedger(connection)
         self._now = now
         self._deliveries = deliveries
@@ -72,21 +84,20 @@ class _Batch:
         items = [one for one in self._deliveries if isinstance(one, Accepted | Refused)]
         fresh = self._unseen(items)
         accepted = [one for one in fresh if isinstance(one, Accepted)]
-        verdicts, last_change = take_in(CatalogueWriter(self._connection), accepted)
         refused = [one for one in fresh if isinstance(one, Refused)]
+        started = {one.run_id: one.expect for one in self._deliveries if isinstance(one, RunStarted)}
+        gates = self._gates.of({self._runs[one.item.run_id] for one in accepted}, started)
+        verdicts, last_change = take_in(CatalogueWriter(self._connection), accepted, gates)
         QuarantineWriter(self._connection).add([quarantined(one) for one in refused], now=self._now)
-        by_run: dict[str, Counter[Verdict]] = defaultdict(Counter)
-        for one, verdict in zip(accepted, verdicts, strict=True):
-            by_run[one.item.run_id][verdict] += 1
-        for refusal in refused:
-            if refusal.run_id is not None:
-                by_run[refusal.run_id][Verdict.QUARANTINED] += 1
+        by_run = _count(accepted, verdicts, refused)
         self._ledger.hold(self._runs.values())
         for run_id, counts in by_run.items():
             self._ledger.account(self._runs[run_id], counts, last_change=last_change, now=self._now)
+        self._gates.keep([one for one, verdict in zip(accepted, verdicts, strict=True) if verdict is None])
+        record_quality(RunQuality(self._connection), self._runs, accepted, refused)
         self._take_events()
-        self._ledger.settle(self._runs.values())
-        return IngestResult(by_run, len(items) - len(fresh), last_change, _traces(self._deliveries))
+        traces = _traces(self._deliveries)
+        return IngestResult(by_run, len(items) - len(fresh), last_change, traces, self._runs.values())
 
     def _unseen(self, items: Sequence[Accepted | Refused]) -> list[Accepted | Refused]:
         """Without those that have their verdict, from an earlier batch or further up in this one; signs the rest."""
@@ -112,6 +123,19 @@ class _Batch:
                 self._ledger.finish(one)
 
 
+def _count(
+    accepted: Sequence[Accepted], verdicts: Sequence[Verdict | None], refused: Sequence[Refused]
+) -> dict[str, Counter[Verdict]]:
+    by_run: dict[str, Counter[Verdict]] = defaultdict(Counter)
+    for one, verdict in zip(accepted, verdicts, strict=True):
+        if verdict is not None:
+            by_run[one.item.run_id][verdict] += 1
+    for refusal in refused:
+        if refusal.run_id is not None:
+            by_run[refusal.run_id][Verdict.QUARANTINED] += 1
+    return by_run
+
+
 def _item_of(one: Accepted | Refused) -> tuple[str | None, int | None]:
     return (one.item.run_id, one.item.item_number) if isinstance(one, Accepted) else (one.run_id, one.item_number)
 
@@ -128,7 +152,3 @@ def _sources(deliveries: Sequence[Delivery]) -> dict[str, str]:
 def _traces(deliveries: Sequence[Delivery]) -> dict[str, str]:
     messages = [one.item if isinstance(one, Accepted) else one for one in deliveries if not isinstance(one, Refused)]
     return {message.run_id: message.traceparent for message in reversed(messages)}
-
-
-def quarantined(one: Refused) -> NewlyQuarantined:
-    return NewlyQuarantined(one.entry_id, one.run_id, one.source, one.url, one.body, one.reasons)

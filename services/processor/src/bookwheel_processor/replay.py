@@ -8,14 +8,25 @@ from datetime import datetime
 from bookwheel_contracts import Verdict
 from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
-from bookwheel_stores.records.quarantine_store import Quarantined, QuarantineStore, QuarantineWriter
+from bookwheel_stores.records.quarantine_store import (
+    DISCARDED,
+    EVERYTHING,
+    Quarantined,
+    QuarantineState,
+    QuarantineStore,
+    QuarantineWriter,
+    Sieve,
+)
 from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.run_quality import RunQuality
 from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.catalogue import take_in
+from bookwheel_processor.closing import Closing, utc_now
 from bookwheel_processor.deliveries import Accepted, Refused, read_body
-from bookwheel_processor.ingest import utc_now
+from bookwheel_processor.gates import USUAL_POLICY, HoldPolicy
+from bookwheel_processor.quality import faults_of, filled_fields
 
 _PAGE = 200
 
@@ -29,18 +40,30 @@ class ReplayResult:
 
 
 class Replay:
-    def __init__(self, engine: Engine, *, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, engine: Engine, policy: HoldPolicy = USUAL_POLICY, *, clock: Callable[[], datetime] = utc_now
+    ) -> None:
         self._engine = engine
         self._clock = clock
+        self._closing = Closing(engine, policy, clock=clock)
         self._store = QuarantineStore(engine)
 
-    def all(self) -> ReplayResult:
-        """Everything in quarantine, oldest first."""
+    def all(self, *, run_id: str | None = None) -> ReplayResult:
+        """Everything in quarantine, or of a run, oldest first; what an operator discarded only with its run."""
+        return self._replay(Sieve(run_id=run_id), QuarantineState.OPEN, with_discarded=run_id is not None)
+
+    def queued(self) -> ReplayResult:
+        """What operators asked for."""
+        return self._replay(EVERYTHING, QuarantineState.QUEUED, with_discarded=True)
+
+    def _replay(self, sieve: Sieve, state: QuarantineState, *, with_discarded: bool) -> ReplayResult:
         verdicts: Counter[Verdict] = Counter()
         rejected = number = 0
-        while page := self._store.open(after_number=number, limit=_PAGE):
+        while page := self._store.page(sieve, state=state, after_number=number, limit=_PAGE):
             number = page[-1].number
             for item in page:
+                if item.code == DISCARDED and not with_discarded:
+                    continue
                 verdict = self.one(item)
                 if verdict is None:
                     rejected += 1
@@ -58,23 +81,29 @@ class Replay:
 
     def one(self, item: Quarantined) -> Verdict | None:
         """The item's new verdict, in one transaction with its effects; None where it is still rejected."""
-        delivery = read_body(item.entry_id, item.body.encode())
+        now = to_millis(self._clock())
+        delivery = read_body(item.entry_id, item.body.encode(), now=now)
         if not isinstance(delivery, Accepted):
             if isinstance(delivery, Refused):
                 with self._engine.begin() as connection:
                     QuarantineWriter(connection).still_rejected(item.number, delivery.reasons)
             return None
-        now = to_millis(self._clock())
 
         def take(connection: Connection) -> Verdict | None:
-            if not QuarantineWriter(connection).take(item.number, now=now):
+            writer = QuarantineWriter(connection)
+            if not writer.take(item.number, now=now):
                 return None
-            return _take(RunLedger(connection), CatalogueWriter(connection), item, delivery, now)
+            verdict = _take(connection, item, delivery, now)
+            writer.note_verdict(item.number, verdict)
+            return verdict
 
-        return in_transaction(self._engine, take)
+        verdict = in_transaction(self._engine, take)
+        self._closing.advance()
+        return verdict
 
 
-def _take(ledger: RunLedger, catalogue: CatalogueWriter, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
+def _take(connection: Connection, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
+    ledger = RunLedger(connection)
     run_id = accepted.item.run_id
     run = ledger.open({run_id: accepted.item.source}, now=now)[run_id]
     moved: Counter[Verdict] = Counter()
@@ -84,9 +113,19 @@ def _take(ledger: RunLedger, catalogue: CatalogueWriter, item: Quarantined, acce
         ledger.sign(run, [accepted.item.item_number])
     else:
         moved[Verdict.QUARANTINED] -= 1
-    [verdict], last_change = take_in(catalogue, [accepted])
+    verdicts, last_change = take_in(CatalogueWriter(connection), [accepted])
+    verdict = verdicts[0] or Verdict.DUPLICATE  # without a gate none waits
     moved[verdict] += 1
     ledger.hold([run])
     ledger.account(run, moved, last_change=last_change, now=now)
-    ledger.settle([run])
+    _move_quality(RunQuality(connection), run, item, accepted)
     return verdict
+
+
+def _move_quality(quality: RunQuality, run: int, item: Quarantined, accepted: Accepted) -> None:
+    if item.code == DISCARDED:  # the rules took it when it came
+        return
+    quality.add(run, valid=1, filled=filled_fields([accepted.offer]))
+    if item.run_id is not None:
+        faults = faults_of([Refused(item.entry_id, b"", item.reasons)])
+        quality.add_faults(run, invalid=-1, faults={fault: -count for fault, count in faults.items()})

@@ -18,11 +18,13 @@ from bookwheel_stores.streams import StreamReader, announce_changes
 from redis import Redis
 from sqlalchemy import Engine
 
-from bookwheel_processor.deliveries import Refused
+from bookwheel_processor.closing import Closing, utc_now
+from bookwheel_processor.deliveries import Refused, quarantined
 from bookwheel_processor.draining import Drain, drain_items, drain_predictions
-from bookwheel_processor.ingest import Ingest, IngestResult, quarantined, utc_now
+from bookwheel_processor.ingest import Ingest, IngestResult
 from bookwheel_processor.progress import Progress
 from bookwheel_processor.projection import Projection
+from bookwheel_processor.replay import Replay
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.silver_projection import SilverProjection
 from bookwheel_processor.slots import numbered_slot, slot
@@ -109,11 +111,36 @@ def ingest_round(parts: Parts) -> int:
                 nudge.ask(soon=result.items == parts.settings.ingest_batch)
             _report(result)
 
-        taken = drain_items(Drain(reader, parts.settings.ingest_batch), Ingest(parts.engine), on_batch=on_batch)
+        ingest = Ingest(parts.engine, parts.settings.hold_policy)
+        taken = drain_items(Drain(reader, parts.settings.ingest_batch), ingest, on_batch=on_batch)
+        close_runs(parts)
         nudge.settle()
         parts.progress.note()
     if reader.has_backlog():
         parts.nudge_ingest()
+    return taken
+
+
+def close_runs(parts: Parts) -> None:
+    """Goes on with runs that an operator decided on, or whose worker died before it had ended them."""
+    last_change = Closing(parts.engine, parts.settings.hold_policy).advance()
+    if last_change:
+        announce_changes(parts.redis, last_change)
+        parts.nudge_project()
+
+
+def replay_round(parts: Parts) -> int:
+    """Replays what operators asked for; returns the number of items that were taken in."""
+    with slot(parts.slots, "replay") as is_mine:
+        if not is_mine:
+            return 0
+        result = Replay(parts.engine, parts.settings.hold_policy).queued()
+    taken = result.verdicts.total()
+    if taken or result.rejected:
+        _log.info("replayed", taken=taken, rejected=result.rejected)
+    if taken:
+        announce_changes(parts.redis, parts.projection.feed.head())
+        parts.nudge_project()
     return taken
 
 
@@ -158,6 +185,7 @@ def sweep_round(parts: Parts) -> None:
         receipt_days=settings.receipt_days,
         idle=not parts.reader(RAW_STREAM).has_backlog(),
     )
+    close_runs(parts)
     if swept.settled or swept.receipts:
         _log.info("swept", settled=swept.settled, receipts=swept.receipts)
     with slot(parts.slots, "project") as is_mine:

@@ -5,6 +5,8 @@ from typing import Literal
 from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
+from bookwheel_processor.gates import HoldPolicy
+
 
 class ProcessorSettings(LakeSettings):
     database_url: str = Field(
@@ -41,6 +43,16 @@ class ProcessorSettings(LakeSettings):
         description="Least seconds between the versions for download that complete crawls bring about; 0 for none.",
     )
     exports_kept: int = Field(default=100, ge=1, description="Versions for download that are kept; older ones go.")
+    hold_share: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of a source's offers that a run may modify or remove: one that would more is held.",
+    )
+    hold_floor: int = Field(default=20, ge=0, description="A run of a source with fewer offers is not held for that.")
+    grace_runs: int = Field(
+        default=2, ge=1, le=100, description="Complete runs in a row that miss an offer before it is removed."
+    )
     stalled_after: float = Field(
         default=120.0, gt=0, description="Seconds without progress after which the worker is restarted or unhealthy."
     )
@@ -56,3 +68,7 @@ class ProcessorSettings(LakeSettings):
     webhook_max_age: float = Field(
         default=86_400.0, gt=0, description="Seconds after which a delivery is given up and its webhook disabled."
     )
+
+    @property
+    def hold_policy(self) -> HoldPolicy:
+        return HoldPolicy(self.hold_share, self.hold_floor, self.grace_runs)

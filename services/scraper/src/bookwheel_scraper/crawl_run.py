@@ -83,7 +83,7 @@ class CrawlRun:
 
     async def _crawl(self, source: Source, start_urls: tuple[str, ...]) -> None:
         run_id = self._request.run_id
-        started = self._messages.started(start_urls[0])
+        started = self._messages.started(start_urls[0], source, whole=start_urls == source.start_urls)
         before = await self._redis(lambda: self._ledger.begin(started))
         logger.info("crawl started", run_id=run_id, source=source.name, attempt=before.attempt)
         envelope = Envelope(run_id=run_id, source=source.name, traceparent=self._traceparent)

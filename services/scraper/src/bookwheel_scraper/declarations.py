@@ -6,6 +6,7 @@ from importlib import resources
 from string import Template
 from typing import Annotated, Literal
 
+from bookwheel_contracts import Expectations
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bookwheel_scraper.schedules import Schedule, parse_schedule
@@ -41,7 +42,9 @@ class Caps(Declared):
 
 
 class Source(Declared):
-    """`private_addresses` lets the declared start URLs, not one given with a request, lie in a private network."""
+    """`private_addresses` lets the declared start URLs, not one given with a request, lie in a private network.
+    `expect` is what the processor holds the source's runs to.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     title: str = Field(min_length=1, max_length=200)
@@ -51,6 +54,7 @@ class Source(Declared):
     private_addresses: bool = False
     politeness: Politeness = Politeness()
     caps: Caps = Caps()
+    expect: Expectations = Expectations()
 
     @field_validator("schedule")
     @classmethod

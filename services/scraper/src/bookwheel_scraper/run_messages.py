@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
-from bookwheel_contracts.crawls import CrawlRequest, RunFinished, RunStarted, RunState
+from bookwheel_contracts.crawls import CrawlRequest, Expectations, RunFinished, RunStarted, RunState
 
+from bookwheel_scraper.declarations import Source
 from bookwheel_scraper.outcomes import Outcome
 from bookwheel_scraper.run_ledger import RunProgress
 
@@ -15,12 +16,15 @@ class RunMessages:
         self._request = request
         self._traceparent = traceparent
 
-    def started(self, start_url: str) -> RunStarted:
+    def started(self, start_url: str, source: Source | None = None, *, whole: bool = False) -> RunStarted:
+        """`whole` for a crawl from the source's own start."""
         return RunStarted(
             run_id=self._request.run_id,
             source=self._request.source,
             start_url=start_url,
             started_at=datetime.now(UTC),
+            whole_source=whole,
+            expect=source.expect if source else Expectations(),
             traceparent=self._traceparent,
         )
 

@@ -51,6 +51,12 @@ class BookReader:
             )
             return _read(connection, book.c.number.in_(numbers))
 
+    def removed_at(self, book_id: str) -> datetime | None:
+        """Since when a book is removed; None for one that is not, or never was."""
+        with reading(self._engine) as connection:
+            moment = connection.scalar(select(book.c.removed_at).where(book.c.book_id == book_id))
+        return None if moment is None else from_millis(moment)
+
     def count(self) -> int:
         with reading(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(book).where(book.c.removed_at.is_(None))) or 0
@@ -116,7 +122,8 @@ def _offers(connection: Connection, book_numbers: Sequence[int]) -> dict[int, li
 _select_offers = select(
     *(offer.c[name] for name in ("book_number", "source", "source_key", "url", "price", "currency")),
     *(offer.c[name] for name in ("stock", "in_stock", "first_seen", "last_seen")),
-).order_by(offer.c.source, offer.c.source_key)
+)
+_select_offers = _select_offers.where(offer.c.removed_at.is_(None)).order_by(offer.c.source, offer.c.source_key)
 
 
 def _offer(row: Row[Any]) -> dict[str, Any]:

@@ -34,6 +34,12 @@ def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -
         ways_of(connection.dialect.name).insert_ignoring(connection, table, rows)
 
 
+def add_counts(connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
+    """Adds each row's count to the row of the same primary key, or inserts it."""
+    if rows:
+        ways_of(connection.dialect.name).add_counts(connection, counted, rows)
+
+
 def update_rows(
     connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
 ) -> None:

@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, func, or_, select, update
 
 from bookwheel_stores.records.bulk import among, insert_numbered, insert_rows, update_rows
 from bookwheel_stores.records.change_feed import feed_head, order_changes
 from bookwheel_stores.records.database import enter_catalogue
-from bookwheel_stores.records.tables import book, change, observation, offer
+from bookwheel_stores.records.tables import book, change, crawl_run, observation, offer
 
 Row = dict[str, Any]
 OfferKey = tuple[str, str]
@@ -50,12 +50,23 @@ class CatalogueWriter:
                     found[source, row["source_key"]] = dict(row)
         return found
 
+    def gone_before(self, sources: Collection[str]) -> dict[str, int]:
+        """Of each of these sources, since when what was not seen is removed: see `Absences`."""
+        query = (
+            select(crawl_run.c.source, func.max(crawl_run.c.removes_before))
+            .where(crawl_run.c.source.in_(sources), crawl_run.c.removes_before.is_not(None))
+            .group_by(crawl_run.c.source)
+        )
+        return {row[0]: row[1] for row in self._connection.execute(query)}
+
     def offers_of(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
-        """All offers of these books, with their content. Without locks: nobody changes what a book shows of an offer
-        who has not locked the book."""
+        """The offers that these books have, with their content. Without locks: nobody changes what a book shows of an
+        offer who has not locked the book."""
         found: dict[int, list[Row]] = defaultdict(list)
         for chunk in _chunks(book_numbers):
-            query = select(offer).where(among(self._connection, offer.c.book_number, chunk))
+            query = select(offer).where(
+                among(self._connection, offer.c.book_number, chunk), offer.c.removed_at.is_(None)
+            )
             for row in self._connection.execute(query).mappings():
                 found[row["book_number"]].append(dict(row))
         return found
@@ -88,6 +99,13 @@ class CatalogueWriter:
     def update_offers(self, rows: Sequence[Row]) -> None:
         """Each row has the offer's `number` and every column to set; all rows the same columns."""
         update_rows(self._connection, rows, by=offer.c.number)
+
+    def withdraw(self, offer_numbers: Collection[int], *, moment: int) -> None:
+        """Marks offers as removed, and ends what was in force of them."""
+        for chunk in _chunks(offer_numbers):
+            ended = (observation.c.offer_number.in_(chunk)) & observation.c.superseded_at.is_(None)
+            self._connection.execute(update(observation).where(ended).values(superseded_at=moment))
+            self._connection.execute(update(offer).where(offer.c.number.in_(chunk)).values(removed_at=moment))
 
     def observe(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
         """Adds observations; for the offers `superseding`, what was in force before ends with them."""

@@ -43,7 +43,8 @@ def contents_now(connection: Connection, book_numbers: Collection[int]) -> dict[
     """The content of these books as the tables have them, by number; a removed one has no offers."""
     numbers = list(book_numbers)
     offers: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in connection.execute(select(*_shown).where(among(connection, offer.c.book_number, numbers))).mappings():
+    wanted = among(connection, offer.c.book_number, numbers) & offer.c.removed_at.is_(None)
+    for row in connection.execute(select(*_shown).where(wanted)).mappings():
         offers[row["book_number"]].append(dict(row))
     books = connection.execute(select(*_told).where(among(connection, book.c.number, numbers))).mappings()
     return {row["number"]: book_content(dict(row), offers[row["number"]]) for row in books}

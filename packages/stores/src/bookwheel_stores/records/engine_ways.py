@@ -30,6 +30,10 @@ class EngineWays(Protocol):
         """Rows that are already there, by any unique key, stay as they are. The columns' defaults apply."""
         ...
 
+    def add_counts(self, connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
+        """Adds to that column of the rows that are there, by their primary key; inserts the others."""
+        ...
+
     def update_rows(
         self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
     ) -> None:

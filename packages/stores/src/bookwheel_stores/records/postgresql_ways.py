@@ -20,6 +20,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     String,
     Table,
     Text,
@@ -101,6 +102,9 @@ class PostgresqlWays:
     def insert_ignoring(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
 
+    def add_counts(self, connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
+        connection.execute(_adding(counted), rows)
+
     def update_rows(
         self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
     ) -> None:
@@ -177,3 +181,10 @@ def _update(by: Column[Any], columns: tuple[str, ...], condition: str) -> str:
         f'UPDATE "{by.table}" SET {values} FROM json_to_recordset(%s::json) AS given ({kinds})'  # noqa: S608 - our own
         f' WHERE "{by.table}"."{by.name}" = given."{by.name}"' + (f" AND {condition}" if condition else "")
     )
+
+
+@lru_cache(maxsize=16)
+def _adding(counted: Column[Any]) -> Executable:
+    statement = postgresql.insert(counted.table)
+    summed = {counted.name: counted + statement.excluded[counted.name]}
+    return statement.on_conflict_do_update(index_elements=list(counted.table.primary_key), set_=summed)

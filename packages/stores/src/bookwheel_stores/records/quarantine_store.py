@@ -4,25 +4,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import orjson
-from bookwheel_contracts import FieldError
-from sqlalchemy import Connection, Engine, func, select, update
+from bookwheel_contracts import FieldError, Verdict
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, true, update
 
 from bookwheel_stores.records.bulk import insert_ignoring
-from bookwheel_stores.records.database import reading
+from bookwheel_stores.records.database import in_transaction, reading
 from bookwheel_stores.records.tables import quarantine
 from bookwheel_stores.records.values import from_millis
 
 
 class QuarantineState(StrEnum):
+    """`queued`: an operator wants it replayed, and the processor will."""
+
     OPEN = "open"
+    QUEUED = "queued"
     REPLAYED = "replayed"
+
+
+DISCARDED = "run_discarded"
+"""The reason of items whose run an operator discarded: not replayed with all the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """`body` is the stream's entry as it came. `run_id` is None where nothing could be read from it."""
+    """`body` is the stream's entry as it came. `run_id` is None where nothing could be read from it. `code` is that of
+    the first reason, `verdict` what became of it when it was replayed."""
 
     number: int
     entry_id: str
@@ -31,12 +40,34 @@ class Quarantined:
     url: str | None
     body: str
     reasons: tuple[FieldError, ...]
+    code: str
+    state: QuarantineState
     quarantined_at: datetime
+    replayed_at: datetime | None
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sieve:
+    """Which ones are meant: of one source, run or first reason; None for any."""
+
+    source: str | None = None
+    run_id: str | None = None
+    code: str | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        wanted = {"source": self.source, "run_id": self.run_id, "code": self.code}
+        return and_(true(), *(quarantine.c[name] == value for name, value in wanted.items() if value is not None))
+
+
+EVERYTHING = Sieve()
 
 
 @dataclass(frozen=True, slots=True)
 class NewlyQuarantined:
-    """`entry_id` identifies the entry for good, so that its redelivery is not kept twice."""
+    """`entry_id` identifies the entry for good, so that its redelivery is not kept twice. `source_key` tells whose
+    offer it is, None where that cannot be told."""
 
     entry_id: str
     run_id: str | None
@@ -44,40 +75,74 @@ class NewlyQuarantined:
     url: str | None
     body: bytes
     reasons: tuple[FieldError, ...]
+    source_key: str | None = None
 
 
 class QuarantineStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def page(
+        self, sieve: Sieve = EVERYTHING, *, state: QuarantineState | None, after_number: int = 0, limit: int
+    ) -> list[Quarantined]:
+        """Those in that state, or in any, oldest first."""
+        query = select(quarantine).where(sieve.condition, quarantine.c.number > after_number)
+        if state is not None:
+            query = query.where(quarantine.c.state == state.value)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(quarantine.c.number).limit(limit))
+            return [_quarantined(row) for row in rows]
+
     def open(self, *, after_number: int = 0, limit: int) -> list[Quarantined]:
         """What waits for a replay, oldest first."""
-        query = (
-            select(quarantine)
-            .where(quarantine.c.state == QuarantineState.OPEN.value, quarantine.c.number > after_number)
-            .order_by(quarantine.c.number)
-            .limit(limit)
-        )
-        with reading(self._engine) as connection:
-            return [
-                Quarantined(
-                    number=row.number,
-                    entry_id=row.entry_id,
-                    run_id=row.run_id,
-                    source=row.source,
-                    url=row.url,
-                    body=row.body,
-                    reasons=tuple(FieldError(**reason) for reason in orjson.loads(row.reasons)),
-                    quarantined_at=from_millis(row.quarantined_at),
-                )
-                for row in connection.execute(query)
-            ]
+        return self.page(state=QuarantineState.OPEN, after_number=after_number, limit=limit)
 
-    def count(self) -> int:
-        """How many wait for a replay."""
-        query = select(func.count()).where(quarantine.c.state == QuarantineState.OPEN.value)
+    def get(self, number: int) -> Quarantined | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(select(quarantine).where(quarantine.c.number == number)).first()
+        return None if row is None else _quarantined(row)
+
+    def count(self, sieve: Sieve = EVERYTHING, *, state: QuarantineState | None = QuarantineState.OPEN) -> int:
+        """How many there are in that state, or in any: those that wait for a replay."""
+        query = select(func.count()).select_from(quarantine).where(sieve.condition)
+        if state is not None:
+            query = query.where(quarantine.c.state == state.value)
         with reading(self._engine) as connection:
             return connection.scalar(query) or 0
+
+    def queue(self, sieve: Sieve) -> int:
+        """Has open ones replayed by the processor; returns how many. What an operator discarded with its run stays
+        where it is unless it is what is asked for."""
+        wanted = sieve.condition
+        if sieve.run_id is None and sieve.code != DISCARDED:
+            wanted &= quarantine.c.code != DISCARDED
+        return self._queue(wanted)
+
+    def queue_one(self, number: int) -> bool:
+        """Whether it was open, and is queued now."""
+        return self._queue(quarantine.c.number == number) == 1
+
+    def _queue(self, wanted: ColumnElement[bool]) -> int:
+        is_open = quarantine.c.state == QuarantineState.OPEN.value
+        statement = update(quarantine).where(wanted, is_open).values(state=QuarantineState.QUEUED.value)
+        return in_transaction(self._engine, lambda connection: connection.execute(statement).rowcount)
+
+
+def _quarantined(row: Row[Any]) -> Quarantined:
+    return Quarantined(
+        number=row.number,
+        entry_id=row.entry_id,
+        run_id=row.run_id,
+        source=row.source,
+        url=row.url,
+        body=row.body,
+        reasons=tuple(FieldError(**reason) for reason in orjson.loads(row.reasons)),
+        code=row.code,
+        state=QuarantineState(row.state),
+        quarantined_at=from_millis(row.quarantined_at),
+        replayed_at=None if row.replayed_at is None else from_millis(row.replayed_at),
+        verdict=Verdict(row.verdict) if row.verdict else None,
+    )
 
 
 class QuarantineWriter:
@@ -94,9 +159,11 @@ class QuarantineWriter:
                 "entry_id": item.entry_id,
                 "run_id": item.run_id,
                 "source": item.source,
+                "source_key": item.source_key,
                 "url": item.url,
-                "body": _storable(item.body),
+                "body": storable(item.body),
                 "reasons": _json(item.reasons),
+                "code": _code(item.reasons),
                 "state": QuarantineState.OPEN.value,
                 "quarantined_at": now,
             }
@@ -105,20 +172,31 @@ class QuarantineWriter:
         insert_ignoring(self._connection, quarantine, rows)
 
     def still_rejected(self, number: int, reasons: Sequence[FieldError]) -> None:
-        self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(reasons=_json(reasons)))
+        """It stays, with the reasons of today."""
+        self._connection.execute(
+            update(quarantine).where(quarantine.c.number == number).values(reasons=_json(reasons), code=_code(reasons))
+        )
 
     def take(self, number: int, *, now: int) -> bool:
-        """Marks an open one as replayed; False where another replay was faster."""
+        """Marks one that is not yet as replayed; False where another replay was faster."""
         taken = self._connection.execute(
             update(quarantine)
-            .where(quarantine.c.number == number, quarantine.c.state == QuarantineState.OPEN.value)
+            .where(quarantine.c.number == number, quarantine.c.state != QuarantineState.REPLAYED.value)
             .values(state=QuarantineState.REPLAYED.value, replayed_at=now)
         )
         return taken.rowcount == 1
 
+    def note_verdict(self, number: int, verdict: Verdict) -> None:
+        """What became of one that was replayed."""
+        self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(verdict=verdict.value))
 
-def _storable(body: bytes) -> str:
+
+def storable(body: bytes) -> str:
     return body.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
+def _code(reasons: Sequence[FieldError]) -> str:
+    return reasons[0].code[:64]
 
 
 def _json(reasons: Sequence[FieldError]) -> str:

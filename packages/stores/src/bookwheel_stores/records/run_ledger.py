@@ -1,6 +1,7 @@
 """The accounting of crawl runs, inside the caller's transaction.
 
-A run's state is the scraper's last word only once as many items have a verdict as the scraper says it scraped.
+A run's state is the scraper's last word only once as many items have a verdict as the scraper says it scraped, and
+what it does to the catalogue is done: see `RunGates`.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,8 +14,8 @@ from bookwheel_stores.records.run_store import FINAL_STATES
 from bookwheel_stores.records.tables import crawl_run, receipt
 from bookwheel_stores.records.values import to_millis
 
-accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.added * 0)
-"""How many of a run's items have a verdict."""
+accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
+"""How many of a run's items have a verdict, or are staged until they get one."""
 
 
 class RunLedger:
@@ -57,6 +58,10 @@ class RunLedger:
                 scraped=case((resumes, None), else_=crawl_run.c.scraped),
                 finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
                 finished_at=case((resumes, None), else_=crawl_run.c.finished_at),
+                hold=case((resumes, None), else_=crawl_run.c.hold),
+                gate=case((resumes, "shut"), else_=crawl_run.c.gate),
+                whole_source=event.whole_source,
+                expect=event.expect.model_dump_json(exclude_none=True),
             )
         )
 
@@ -100,20 +105,8 @@ class RunLedger:
         more = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
         self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **more})
 
-    def settle(self, run_numbers: Collection[int]) -> None:
-        """Gives those runs their final state whose every scraped item is accounted for."""
-        self._connection.execute(
-            update(crawl_run)
-            .where(
-                crawl_run.c.number.in_(run_numbers),
-                crawl_run.c.finished_state.is_not(None),
-                crawl_run.c.scraped <= accounted,
-            )
-            .values(state=crawl_run.c.finished_state)
-        )
-
     def close_lost(self, *, before: int) -> int:
-        """Ends, as partial, runs that ended and were last touched before that time and still miss items.
+        """Lets runs end as partial that ended and were last touched before that time and still miss items.
 
         What is accounted for then counts as all that was scraped. Returns how many runs that were.
         """
@@ -129,7 +122,6 @@ class RunLedger:
             update(crawl_run)
             .where(crawl_run.c.number.in_(self._connection.scalars(held).all()), is_lost)
             .values(
-                state=RunState.PARTIAL.value,
                 finished_state=RunState.PARTIAL.value,
                 reason=cast(lost, Text).concat(" items were lost on their way to the processor"),
                 scraped=accounted,

@@ -1,8 +1,10 @@
 """Crawl runs: what was asked for, what became of it."""
 
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from bookwheel_contracts import CrawlCounts, CrawlRequest, CrawlRun, RunState, Verdict
+from bookwheel_contracts import CrawlCounts, CrawlRequest, CrawlRun, Hold, RunState, Verdict
 from sqlalchemy import Engine, Row, func, select, update
 
 from bookwheel_stores.records.bulk import insert_ignoring
@@ -12,6 +14,17 @@ from bookwheel_stores.records.tables import crawl_run, projection
 from bookwheel_stores.records.values import from_millis, to_millis
 
 FINAL_STATES = frozenset({RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED})
+
+
+class GateState(StrEnum):
+    """`shut`: what modifies the catalogue is staged. `open`: the run cannot exceed its limit by modifying any more.
+    `released`: it was judged at its end, or an operator released it. `discarding`: what is staged goes to quarantine.
+    """
+
+    SHUT = "shut"
+    OPEN = "open"
+    RELEASED = "released"
+    DISCARDING = "discarding"
 
 
 class RunStore:
@@ -44,11 +57,31 @@ class RunStore:
             row = connection.execute(select_runs.where(crawl_run.c.run_id == run_id)).first()
         return run_of(row) if row else None
 
-    def latest(self, *, source: str | None = None, limit: int) -> list[CrawlRun]:
-        """Newest first, of one source or of all."""
+    def decide(self, run_id: str, *, release: bool, by: str, now: datetime) -> bool:
+        """An operator's decision on a held run, which the processor carries out; False for a run that is not held.
+
+        Released: what is staged is applied, and what it missed is removed. Discarded: what is staged goes to
+        quarantine, and the run ends as cancelled.
+        """
+        held = (crawl_run.c.run_id == run_id) & (crawl_run.c.state == RunState.HELD.value)
+        with self._engine.begin() as connection:
+            row = connection.execute(select(crawl_run.c.hold).where(held).with_for_update(key_share=True)).first()
+            if row is None:
+                return False
+            decision = {"decision": "released" if release else "discarded", "decided_at": now, "decided_by": by}
+            hold = Hold.model_validate_json(row.hold).model_copy(update=decision)
+            gate = GateState.RELEASED if release else GateState.DISCARDING
+            values = {"state": RunState.RUNNING.value, "gate": gate.value, "hold": hold.model_dump_json()}
+            connection.execute(update(crawl_run).where(held).values(values))
+        return True
+
+    def latest(self, *, source: str | None = None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
+        """Newest first, of one source or of all, in one state or in any."""
         query = select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
         if source is not None:
             query = query.where(crawl_run.c.source == source)
+        if state is not None:
+            query = query.where(crawl_run.c.state == state.value)
         with reading(self._engine) as connection:
             return [run_of(row) for row in connection.execute(query)]
 
@@ -60,8 +93,9 @@ select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
 def run_of(row: Row[Any]) -> CrawlRun:
     """Before the scraper has said how many items it scraped, `scraped` is the number accounted for so far."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in Verdict}
-    accounted = sum(verdicts.values())
+    accounted = sum(verdicts.values()) + row.staged
     state = RunState(row.state)
+    hold = Hold.model_validate_json(row.hold) if row.hold else None
 
     def moment(millis: int | None) -> Any:
         return None if millis is None else from_millis(millis)
@@ -71,11 +105,16 @@ def run_of(row: Row[Any]) -> CrawlRun:
         source=row.source,
         start_url=row.start_url,
         state=state,
-        reason=row.reason,
+        reason="; ".join(reason.message for reason in hold.reasons) if hold and state is RunState.HELD else row.reason,
         requested_at=moment(row.requested_at),
         started_at=moment(row.started_at),
-        finished_at=moment(row.finished_at) if state in FINAL_STATES else None,
-        counts=CrawlCounts(scraped=accounted if row.scraped is None else max(row.scraped, accounted), **verdicts),
+        finished_at=moment(row.finished_at) if state in FINAL_STATES or state is RunState.HELD else None,
+        counts=CrawlCounts(
+            scraped=accounted if row.scraped is None else max(row.scraped, accounted), staged=row.staged, **verdicts
+        ),
+        missed=row.missed,
+        removed=row.removed,
+        hold=hold,
         pages=row.pages,
         errors=row.errors,
         searchable=state in FINAL_STATES and row.indexed >= row.last_change,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Connection,
     Dialect,
     Engine,
+    Executable,
     Table,
     bindparam,
     create_engine,
@@ -67,6 +68,9 @@ class SqliteWays:
     def insert_ignoring(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
 
+    def add_counts(self, connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
+        connection.execute(_adding(counted), rows)
+
     def update_rows(
         self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
     ) -> None:
@@ -116,3 +120,10 @@ def _compiled_insert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -
     compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
     places = list(compiled.positiontup or ())
     return str(compiled), itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+
+
+@lru_cache(maxsize=16)
+def _adding(counted: Column[Any]) -> Executable:
+    statement = sqlite.insert(counted.table)
+    summed = {counted.name: counted + statement.excluded[counted.name]}
+    return statement.on_conflict_do_update(index_elements=list(counted.table.primary_key), set_=summed)

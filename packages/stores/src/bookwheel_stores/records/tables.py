@@ -78,6 +78,7 @@ offer = Table(
     # Together with last_seen: which item spoke last, so that items may arrive in any order.
     Column("last_run", String(512), nullable=False),
     Column("last_item", BigInteger, nullable=False),
+    Column("removed_at", BigInteger),  # null while the source has it
     UniqueConstraint("source", "source_key"),
 )
 
@@ -136,7 +137,50 @@ crawl_run = Table(
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("last_change", BigInteger, nullable=False, default=0),
     Column("touched_at", BigInteger, nullable=False),
+    # From the run's start: null as long as that has not arrived.
+    Column("whole_source", Boolean),
+    Column("expect", Text),  # JSON of Expectations
+    # Whether what it modifies may touch the catalogue: shut, open, released or discarding.
+    Column("gate", String(16), nullable=False, default="shut", server_default="shut"),
+    Column("known", BigInteger),  # the source's offers when the run's first item arrived
+    Column("staged", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("hold", Text),  # JSON of Hold
+    # What the run did not see: how many offers, from when on nobody may have seen those that go, how many went.
+    Column("missed", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("removes_before", BigInteger),
+    Column("removed", BigInteger, nullable=False, default=0, server_default="0"),
+    # Items that the rules took and refused, whatever became of them then.
+    Column("valid", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("invalid", BigInteger, nullable=False, default=0, server_default="0"),
     Index("ix_crawl_run_source", "source", "number"),
+    Index("ix_crawl_run_state", "state", "number"),
+)
+
+held_item = Table(
+    "held_item",
+    metadata,
+    Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
+    Column("item_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("source_key", Key, nullable=False),
+    Column("entry_id", ShortKey, nullable=False),
+    Column("body", Text, nullable=False),  # the stream's entry as it came
+)
+
+run_field = Table(
+    "run_field",
+    metadata,
+    Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
+    Column("field", String(64), primary_key=True),
+    Column("filled", BigInteger, nullable=False),  # of the run's valid items
+)
+
+run_fault = Table(
+    "run_fault",
+    metadata,
+    Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
+    Column("field", String(64), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("refused", BigInteger, nullable=False),  # items
 )
 
 receipt = Table(
@@ -154,12 +198,16 @@ quarantine = Table(
     Column("entry_id", ShortKey, nullable=False, unique=True),  # of the stream's entry
     Column("run_id", Key),  # null where the entry cannot be read
     Column("source", Key),
+    Column("source_key", Key),  # of the offer that it is of, where that can be told
     Column("url", Text),
     Column("body", Text, nullable=False),
     Column("reasons", Text, nullable=False),  # a JSON list of {field, code, message}
-    Column("state", String(16), nullable=False, index=True),  # open, replayed
+    Column("code", String(64), nullable=False, default="", server_default=""),  # of the first reason
+    Column("state", String(16), nullable=False, index=True),  # open, queued for a replay, replayed
     Column("quarantined_at", BigInteger, nullable=False),
     Column("replayed_at", BigInteger),
+    Column("verdict", String(16)),  # of its replay
+    Index("ix_quarantine_run", "run_id", "number"),
     sqlite_autoincrement=True,
 )
 

@@ -3,7 +3,9 @@
 import asyncio
 from typing import Annotated
 
-from bookwheel_contracts.problems import NotFound
+from bookwheel_contracts.model import format_time
+from bookwheel_contracts.problems import Gone, NotFound
+from bookwheel_stores.records import BookReader
 from bookwheel_stores.search.queries import Sort
 from fastapi import APIRouter, Path, Query, Request, Response
 
@@ -64,11 +66,11 @@ async def history(
 
 @router.get("/{book_id:path}", response_class=Response, responses={200: {"model": DetailedBook}})
 async def detail(request: Request, parts: PartsOf, _: Reader, book_id: BookId, fields: Fields = None) -> Response:
-    """One book, as it was seen last."""
+    """One book, as it was seen last; 410 for one that no source has any more. Its history stays."""
     chosen = read_fields(fields, DETAILED_FIELDS)
     book = await asyncio.to_thread(parts.books.get, book_id)
     if book is None:
-        raise NotFound(f"There is no book {book_id}.")
+        raise await asyncio.to_thread(_absence, parts.books, book_id)
     etag = f'"{book.revision:x}-{round(book.last_seen.timestamp() * 1000):x}-{fields or ""}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": etag}
     if matches_etag(request.headers.get("if-none-match"), etag):
@@ -77,3 +79,11 @@ async def detail(request: Request, parts: PartsOf, _: Reader, book_id: BookId, f
     if chosen is not None:
         content = answers.chosen(content, chosen)
     return Response(content, 200, headers, "application/json")
+
+
+def _absence(books: BookReader, book_id: str) -> NotFound | Gone:
+    """Why there is no such book."""
+    moment = books.removed_at(book_id)
+    if moment is None:
+        return NotFound(f"There is no book {book_id}.")
+    return Gone(f"No source has {book_id} since {format_time(moment)}. What was known of it: /books/{book_id}/history")

@@ -16,6 +16,7 @@ from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
 from bookwheel_processor.offers import CleanOffer
 
 T = TypeVar("T")
+_MOST_REASONS = 50
 
 
 class _Faults:
@@ -35,8 +36,13 @@ class _Faults:
             return None
 
     def raise_any(self) -> None:
-        if self.reasons:
-            raise Rejected(tuple(self.reasons))
+        if not self.reasons:
+            return
+        more = len(self.reasons) - _MOST_REASONS
+        if more > 0:
+            del self.reasons[_MOST_REASONS:]
+            self.add("entry", "more_reasons", f"has {more} more faults")
+        raise Rejected(tuple(self.reasons))
 
 
 def clean_item(item: RawItem) -> CleanOffer:

@@ -1,5 +1,8 @@
 """The change feed carries what it tells of."""
 
+from typing import Any
+
+import orjson
 import sqlalchemy as sa
 from alembic import op
 
@@ -23,10 +26,13 @@ _BOOKS = 1000
 
 def upgrade() -> None:
     op.add_column("change", sa.Column("content", sa.Text(), nullable=True))
+    op.add_column("offer", sa.Column("removed_at", sa.BigInteger(), nullable=True))
     if op.get_bind().dialect.name == "postgresql":
         _order_keys_by_code_point()
     _fill_contents(op.get_bind())
     _create_webhooks()
+    _extend_runs()
+    _extend_quarantine(op.get_bind())
 
 
 def _order_keys_by_code_point() -> None:
@@ -97,3 +103,65 @@ def _create_webhooks() -> None:
     )
     op.create_index("ix_webhook_delivery_webhook", "webhook_delivery", ["webhook_number", "number"])
     op.create_index("ix_webhook_delivery_state", "webhook_delivery", ["state", "next_attempt_at"])
+
+
+def _key(length: int) -> sa.String:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
+def _extend_runs() -> None:
+    """What decides whether a run may touch the catalogue, and what its quality is measured by."""
+    for name in ("staged", "missed", "removed", "valid", "invalid"):
+        op.add_column("crawl_run", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column("crawl_run", sa.Column("gate", sa.String(length=16), nullable=False, server_default="shut"))
+    op.add_column("crawl_run", sa.Column("whole_source", sa.Boolean(), nullable=True))
+    for name in ("known", "removes_before"):
+        op.add_column("crawl_run", sa.Column(name, sa.BigInteger(), nullable=True))
+    for name in ("expect", "hold"):
+        op.add_column("crawl_run", sa.Column(name, sa.Text(), nullable=True))
+    op.create_index("ix_crawl_run_state", "crawl_run", ["state", "number"])
+    _create_of_run(
+        "held_item",
+        sa.Column("item_number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("source_key", _key(512), nullable=False),
+        sa.Column("entry_id", _key(64), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        key=("item_number",),
+    )
+    _create_of_run(
+        "run_field",
+        sa.Column("field", sa.String(length=64), nullable=False),
+        sa.Column("filled", sa.BigInteger(), nullable=False),
+        key=("field",),
+    )
+    _create_of_run(
+        "run_fault",
+        sa.Column("field", sa.String(length=64), nullable=False),
+        sa.Column("code", sa.String(length=64), nullable=False),
+        sa.Column("refused", sa.BigInteger(), nullable=False),
+        key=("field", "code"),
+    )
+
+
+def _create_of_run(table: str, *columns: sa.Column[Any], key: tuple[str, ...]) -> None:
+    op.create_table(
+        table,
+        sa.Column("run_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        *columns,
+        sa.PrimaryKeyConstraint("run_number", *key, name=op.f(f"pk_{table}")),
+        sa.ForeignKeyConstraint(["run_number"], ["crawl_run.number"], name=op.f(f"fk_{table}_run_number")),
+    )
+
+
+def _extend_quarantine(connection: sa.Connection) -> None:
+    op.add_column("quarantine", sa.Column("source_key", _key(512), nullable=True))
+    op.add_column("quarantine", sa.Column("code", sa.String(length=64), nullable=False, server_default=""))
+    op.add_column("quarantine", sa.Column("verdict", sa.String(length=16), nullable=True))
+    op.create_index("ix_quarantine_run", "quarantine", ["run_id", "number"])
+    page = sa.text("SELECT number, reasons FROM quarantine WHERE number > :after ORDER BY number LIMIT :items")
+    fill = sa.text("UPDATE quarantine SET code = :code WHERE number = :number")
+    after = 0
+    while found := connection.execute(page, {"after": after, "items": _BOOKS}).all():
+        codes = [{"number": row.number, "code": orjson.loads(row.reasons)[0]["code"]} for row in found]
+        connection.execute(fill, codes)
+        after = found[-1].number

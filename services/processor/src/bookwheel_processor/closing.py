@@ -1,0 +1,172 @@
+"""Ends runs: judges what they would do to the catalogue, applies what waited, removes what they no longer see.
+
+In steps, each a transaction of its own that leaves the run where the next step, by whoever, goes on.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import Any
+
+from bookwheel_contracts import Expectations, FieldError, Hold, RunState, Verdict
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records import in_transaction, reading
+from bookwheel_stores.records.absences import Absences, Runs
+from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.quarantine_store import DISCARDED, NewlyQuarantined, QuarantineWriter
+from bookwheel_stores.records.run_gates import HeldItem, RunGates, expectations
+from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.run_quality import RunQuality
+from bookwheel_stores.records.run_store import GateState
+from bookwheel_stores.records.values import to_millis
+from sqlalchemy import Connection, Engine, Row
+
+from bookwheel_processor.catalogue import take_in, withdraw
+from bookwheel_processor.deliveries import Accepted, Refused, quarantined, read_body
+from bookwheel_processor.gates import HoldPolicy, RunFigures, reasons_to_hold
+
+_STEP = 500
+_log = get_logger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Closing:
+    def __init__(self, engine: Engine, policy: HoldPolicy, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._engine = engine
+        self._policy = policy
+        self._clock = clock
+
+    def advance(self, run_numbers: Collection[int] | None = None) -> int:
+        """Does what is due of these runs, or of all; returns the feed's last sequence, 0 where no book changed.
+
+        Never raises: what fails is logged, and due again the next time.
+        """
+        last_change = 0
+        failed: set[int] = set()
+        while due := [number for number in self._due(run_numbers) if number not in failed]:
+            for number in due:
+                try:
+                    last_change = max(last_change, self._step(number))
+                except Exception:  # noqa: BLE001 - the items of other runs must go on, and this run is taken up again
+                    _log.exception("a run could not be closed", run_number=number)
+                    failed.add(number)
+        return last_change
+
+    def _due(self, run_numbers: Collection[int] | None) -> list[int]:
+        with reading(self._engine) as connection:
+            return RunGates(connection).due(run_numbers)
+
+    def _step(self, number: int) -> int:
+        now = to_millis(self._clock())
+        return in_transaction(self._engine, lambda connection: _Step(connection, self._policy, now).take(number))
+
+
+class _Step:
+    def __init__(self, connection: Connection, policy: HoldPolicy, now: int) -> None:
+        self._catalogue = CatalogueWriter(connection)
+        self._gates = RunGates(connection)
+        self._absences = Absences(connection)
+        self._quarantine = QuarantineWriter(connection)
+        self._ledger = RunLedger(connection)
+        self._quality = RunQuality(connection)
+        self._policy = policy
+        self._now = now
+
+    def take(self, number: int) -> int:
+        """One step of a run; returns the feed's sequence after it, 0 for no change."""
+        self._catalogue.enter(alone=True)  # its run is locked before its offers, which is not the others' order
+        run = self._gates.take(number)
+        if run is None:
+            return 0
+        if run.gate == GateState.DISCARDING:
+            return self._discard(run)
+        if not run.has_ended:
+            return self._apply_staged(run)
+        return self._end(run)
+
+    def _end(self, run: Row[Any]) -> int:
+        expect = expectations(run)
+        absences = self._complete_runs(run, expect)
+        if run.gate != GateState.RELEASED:
+            hold = self._judge(run, expect, absences)
+            if hold.reasons:
+                self._gates.hold(run.number, hold)
+                return 0
+            self._gates.set(run.number, gate=GateState.RELEASED.value)
+        if run.staged:
+            return self._apply_staged(run)
+        if absences is not None:
+            self._gates.set(run.number, removes_before=absences.before)
+            if missed := self._absences.missed(absences, limit=_STEP):
+                return self._remove(run, missed)
+        seen_by_it = self._complete_runs(run, Expectations(grace=1))
+        self._gates.set(
+            run.number,
+            state=run.finished_state,
+            missed=0 if seen_by_it is None else self._absences.count(seen_by_it) + run.removed,
+        )
+        return 0
+
+    def _complete_runs(self, run: Row[Any], expect: Expectations) -> Runs | None:
+        """None for a run that removes nothing."""
+        if run.finished_state != RunState.COMPLETE or not run.whole_source:
+            return None
+        return self._absences.runs(run, grace=self._policy.grace_of(expect))
+
+    def _judge(self, run: Row[Any], expect: Expectations, absences: Runs | None) -> Hold:
+        is_whole = run.finished_state == RunState.COMPLETE and bool(run.whole_source)
+        known = self._absences.live(run.source) if run.known is None else run.known
+        removes = 0 if absences is None else self._absences.count(absences)
+        modifies = run.modified + self._gates.count_offers(run.number)
+        figures = RunFigures(
+            known=known,
+            modifies=modifies if removes or run.gate == GateState.SHUT else 0,  # of an open gate they are few enough
+            removes=removes,
+            items=run.scraped if is_whole else None,
+            valid=run.valid,
+            filled=self._quality.filled(run.number) if expect.fill else {},
+        )
+        reasons = reasons_to_hold(figures, expect, self._policy.limit(known, expect))
+        return Hold(reasons=reasons, known=known, modifies=figures.modifies, removes=figures.removes)
+
+    def _apply_staged(self, run: Row[Any]) -> int:
+        items = self._gates.staged(run.number, limit=_STEP)
+        deliveries = [read_body(item.entry_id, item.body.encode()) for item in items]
+        accepted = [one for one in deliveries if isinstance(one, Accepted)]
+        refused = [one for one in deliveries if isinstance(one, Refused)]
+        verdicts, last_change = take_in(self._catalogue, accepted)
+        self._quarantine.add([quarantined(one) for one in refused], now=self._now)
+        counts = Counter(verdict for verdict in verdicts if verdict is not None)
+        counts[Verdict.QUARANTINED] += len(refused)
+        self._unstage(run, items, counts, last_change)
+        return last_change
+
+    def _discard(self, run: Row[Any]) -> int:
+        items = self._gates.staged(run.number, limit=_STEP)
+        if not items:
+            self._gates.set(run.number, state=RunState.CANCELLED.value)
+            return 0
+        reason = FieldError(field="run", code=DISCARDED, message="an operator discarded its run")
+        self._quarantine.add([_discarded(run, item, reason) for item in items], now=self._now)
+        self._unstage(run, items, Counter({Verdict.QUARANTINED: len(items)}), 0)
+        return 0
+
+    def _unstage(self, run: Row[Any], items: list[HeldItem], counts: Counter[Verdict], last_change: int) -> None:
+        self._ledger.account(run.number, counts, last_change=last_change, now=self._now)
+        self._gates.unstage(run.number, [item.item_number for item in items])
+
+    def _remove(self, run: Row[Any], missed: Any) -> int:
+        last_change = withdraw(self._catalogue, missed, run_id=run.run_id, moment=run.finished_at)
+        self._ledger.account(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
+        self._gates.set(run.number, removed=run.removed + len(missed))
+        return last_change
+
+
+def _discarded(run: Row[Any], item: HeldItem, reason: FieldError) -> NewlyQuarantined:
+    delivery = read_body(item.entry_id, item.body.encode())
+    url = delivery.item.url if isinstance(delivery, Accepted) else None
+    body = item.body.encode()
+    return NewlyQuarantined(item.entry_id, run.run_id, run.source, url, body, (reason,), item.source_key)

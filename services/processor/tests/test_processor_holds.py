@@ -1,0 +1,322 @@
+"""A run that would change or remove too much waits for an operator before it touches the catalogue."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
+from bookwheel_processor.closing import Closing
+from bookwheel_processor.gates import HoldPolicy
+from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.replay import Replay
+from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
+from bookwheel_stores.records.quarantine_store import DISCARDED, QuarantineStore
+from bookwheel_stores.records.tables import held_item
+from bookwheel_stores.streams import StreamEntry
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select
+
+ALL = range(1, 51)
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+POLICY = HoldPolicy()
+
+
+def run_of(engine: Engine, run_id: str) -> CrawlRun:
+    run = RunStore(engine).get(run_id)
+    assert run is not None
+    return run
+
+
+def prices(engine: Engine) -> set[str]:
+    books = BookReader(engine).page(after_number=0, limit=999)
+    return {str(book.price.amount) for book in books if book.price}
+
+
+def accounted(run: CrawlRun) -> int:
+    return sum(getattr(run.counts, verdict.value) for verdict in Verdict)
+
+
+def repriced(scraped: Any, run: str, count: int, *, minute: float, **options: Any) -> list[StreamEntry]:
+    """A run over all of the shop that finds another price for the first `count` books."""
+    items = [scraped.item(key, run=run, minute=minute + 1, price="£99" if key <= count else "£10.00") for key in ALL]
+    start = scraped.started(run, minute=minute, **options)
+    end = scraped.finished(run, scraped=len(items), minute=minute + 4)
+    entries: list[StreamEntry] = scraped.entries(start, *items, end)
+    return entries
+
+
+def one_by_one(engine: Engine, entries: list[StreamEntry]) -> None:
+    for entry in entries:
+        Ingest(engine).take([entry])
+
+
+def decide(engine: Engine, run_id: str, *, release: bool) -> None:
+    assert RunStore(engine).decide(run_id, release=release, by="ann", now=NOW)
+    Closing(engine, POLICY).advance()
+
+
+@pytest.fixture
+def known(engine: Engine, scraped: Any) -> Engine:
+    """A shop of fifty books, seen by a complete run."""
+    Ingest(engine).take(scraped.crawl("run-0", ALL))
+    return engine
+
+
+def test_a_run_that_would_change_too_much_touches_nothing(known: Engine, scraped: Any) -> None:
+    head = ChangeFeed(known).head()
+    one_by_one(known, repriced(scraped, "run-1", 11, minute=10))
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.staged, run.counts.unchanged) == (RunState.HELD, 11, 39)
+    assert run.counts.scraped == accounted(run) + run.counts.staged == 50
+    assert run.hold is not None
+    assert (run.hold.known, run.hold.modifies, run.hold.removes) == (50, 11, 0)
+    assert run.reason == "it would modify 11 and remove 0 of 50 offers, where 10 may change"
+    assert not run.searchable, "what it found is not in the catalogue"
+    assert run.finished_at is not None
+    assert ChangeFeed(known).head() == head
+    assert prices(known) == {"10.00"}
+
+
+def test_a_run_at_the_limit_flows(known: Engine, scraped: Any) -> None:
+    one_by_one(known, repriced(scraped, "run-1", 10, minute=10))
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.modified, run.counts.unchanged, run.counts.staged) == (RunState.COMPLETE, 10, 40, 0)
+    assert run.hold is None
+    assert prices(known) == {"10.00", "99.00"}
+
+
+def test_what_waits_is_applied_as_soon_as_the_limit_is_out_of_reach(known: Engine, scraped: Any) -> None:
+    entries = repriced(scraped, "run-1", 3, minute=10)
+    for entry in entries[:4]:
+        Ingest(known).take([entry])
+    assert (run_of(known, "run-1").counts.staged, prices(known)) == (3, {"10.00"})
+    for entry in entries[4:43]:
+        Ingest(known).take([entry])
+    assert prices(known) == {"10.00"}, "39 unchanged: 11 could still change"
+    Ingest(known).take([entries[43]])
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.staged, run.counts.modified) == (RunState.RUNNING, 0, 3)
+    assert prices(known) == {"10.00", "99.00"}
+
+
+def test_one_batch_that_holds_the_whole_run_stages_nothing(known: Engine, scraped: Any) -> None:
+    result = Ingest(known).take(repriced(scraped, "run-1", 10, minute=10))
+    assert result.verdicts["run-1"] == {Verdict.MODIFIED: 10, Verdict.UNCHANGED: 40}
+
+
+def test_new_offers_are_applied_at_once(known: Engine, scraped: Any) -> None:
+    items = [scraped.item(key, run="run-1", minute=11) for key in range(51, 90)]
+    one_by_one(known, scraped.entries(scraped.started("run-1", minute=10), *items))
+    assert BookReader(known).count() == 89
+
+
+def test_a_run_that_would_remove_too_much_removes_nothing(known: Engine, scraped: Any) -> None:
+    for number in (1, 2):
+        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 40), minute=10 * number))
+    run = run_of(known, "run-2")
+    assert (run_of(known, "run-1").state, run.state) == (RunState.COMPLETE, RunState.HELD)
+    assert run.hold is not None
+    assert (run.hold.modifies, run.hold.removes, run.removed) == (0, 11, 0)
+    assert BookReader(known).count() == 50
+    decide(known, "run-2", release=True)
+    run = run_of(known, "run-2")
+    assert (run.state, run.removed, BookReader(known).count()) == (RunState.COMPLETE, 11, 39)
+
+
+def test_a_shop_that_renames_all_its_offers_keeps_the_old_ones_until_an_operator_looks(
+    known: Engine, scraped: Any
+) -> None:
+    for number in (1, 2):
+        Ingest(known).take(scraped.crawl(f"run-{number}", range(101, 151), minute=10 * number))
+    assert run_of(known, "run-2").state is RunState.HELD
+    assert BookReader(known).count() == 100
+
+
+def test_a_held_run_is_no_complete_run(known: Engine, scraped: Any) -> None:
+    ingest = Ingest(known)
+    ingest.take(scraped.crawl("run-1", range(1, 50), minute=10))
+    ingest.take(scraped.crawl("run-2", range(1, 50), minute=20, price="£99"))
+    assert run_of(known, "run-2").state is RunState.HELD
+    assert BookReader(known).count() == 50
+    ingest.take(scraped.crawl("run-3", range(1, 50), minute=30))
+    assert (run_of(known, "run-3").state, BookReader(known).count()) == (RunState.COMPLETE, 49)
+
+
+def test_a_released_run_is_applied_and_adds_up(known: Engine, scraped: Any) -> None:
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    decide(known, "run-1", release=True)
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
+    assert run.counts.scraped == accounted(run) == 50
+    assert run.hold is not None
+    assert (run.hold.decision, run.hold.decided_by, run.hold.decided_at) == ("released", "ann", NOW)
+    assert prices(known) == {"10.00", "99.00"}
+    assert BookReader(known).changes("shop:upc-1", limit=1)[0].kind is ChangeKind.MODIFIED
+    assert not run.searchable
+    ChangeFeed(known).advance("search", ChangeFeed(known).head())
+    assert run_of(known, "run-1").searchable
+
+
+def test_a_discarded_run_goes_to_quarantine_and_adds_up(known: Engine, scraped: Any) -> None:
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    decide(known, "run-1", release=False)
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.quarantined, run.counts.staged) == (RunState.CANCELLED, 30, 0)
+    assert run.counts.scraped == accounted(run) == 50
+    assert prices(known) == {"10.00"}
+    kept = QuarantineStore(known).open(limit=99)
+    assert {(item.reasons[0].code, item.run_id, item.source) for item in kept} == {(DISCARDED, "run-1", "shop")}
+    with known.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(held_item)) == 0
+
+
+def test_a_discarded_item_can_be_replayed_by_itself_but_not_with_all_the_others(known: Engine, scraped: Any) -> None:
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    decide(known, "run-1", release=False)
+    assert Replay(known).all().verdicts == {}
+    item = QuarantineStore(known).open(limit=1)[0]
+    result = Replay(known).number(item.number)
+    assert result is not None
+    assert result.verdicts == {Verdict.MODIFIED: 1}
+    run = run_of(known, "run-1")
+    assert (run.counts.modified, run.counts.quarantined) == (1, 29)
+    assert run.counts.scraped == accounted(run)
+
+
+def test_only_a_held_run_is_decided_on_and_only_once(known: Engine, scraped: Any) -> None:
+    store = RunStore(known)
+    assert not store.decide("run-0", release=True, by="ann", now=NOW)
+    assert not store.decide("run-9", release=True, by="ann", now=NOW)
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    assert store.decide("run-1", release=True, by="ann", now=NOW)
+    assert not store.decide("run-1", release=False, by="bob", now=NOW)
+    Closing(known, POLICY).advance()
+    assert run_of(known, "run-1").counts.modified == 30
+
+
+def test_what_a_later_run_saw_is_not_undone_by_a_release(known: Engine, scraped: Any) -> None:
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    items = [scraped.item(1, run="run-2", minute=21, price="£5.00")]
+    Ingest(known, HoldPolicy(share=1)).take(scraped.entries(*items))
+    decide(known, "run-1", release=True)
+    run = run_of(known, "run-1")
+    assert (run.counts.modified, run.counts.duplicate) == (29, 1)
+    book = BookReader(known).get("shop:upc-1")
+    assert book is not None
+    assert str(book.price.amount if book.price else "") == "5.00"
+
+
+def test_a_source_may_declare_that_it_is_never_held(known: Engine, scraped: Any) -> None:
+    entries = repriced(scraped, "run-1", 50, minute=10, share=1)
+    Ingest(known).take(entries[:2])
+    assert prices(known) == {"10.00", "99.00"}, "it is modified at once"
+    Ingest(known).take(entries[2:])
+    assert run_of(known, "run-1").state is RunState.COMPLETE
+
+
+def test_a_small_source_is_never_held(engine: Engine, scraped: Any) -> None:
+    Ingest(engine).take(scraped.crawl("run-0", range(1, 20)))
+    Ingest(engine).take(scraped.crawl("run-1", range(1, 20), minute=10, price="£99"))
+    assert run_of(engine, "run-1").state is RunState.COMPLETE
+
+
+@pytest.mark.parametrize("state", [RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED])
+def test_a_run_that_broke_off_is_held_all_the_same(known: Engine, scraped: Any, state: RunState) -> None:
+    one_by_one(known, scraped.crawl("run-1", range(1, 12), minute=10, price="£99", state=state))
+    assert run_of(known, "run-1").state is RunState.HELD
+    decide(known, "run-1", release=True)
+    assert run_of(known, "run-1").state is state
+
+
+@pytest.mark.parametrize(
+    ("expect", "keys", "payload", "code"),
+    [
+        ({"items": 51}, ALL, {}, "items"),
+        ({"fill": {"description": 0.9}}, ALL, {}, "fill"),
+        ({"fill": {"price": 0.9}}, ALL, {"price": None}, "fill"),
+    ],
+)
+def test_a_run_that_falls_short_of_its_source_s_expectations_is_held(
+    known: Engine, scraped: Any, expect: dict[str, Any], keys: range, payload: dict[str, Any], code: str
+) -> None:
+    one_by_one(known, scraped.crawl("run-1", keys, minute=10, expect=expect, **payload))
+    run = run_of(known, "run-1")
+    assert run.state is RunState.HELD
+    assert run.hold is not None
+    assert code in [reason.code for reason in run.hold.reasons]
+
+
+def test_a_run_of_expectations_waits_for_its_end(known: Engine, scraped: Any) -> None:
+    entries = repriced(scraped, "run-1", 3, minute=10, fill={"price": 1.0}, items=50)
+    one_by_one(known, entries[:-1])
+    assert (run_of(known, "run-1").counts.staged, prices(known)) == (3, {"10.00"})
+    one_by_one(known, entries[-1:])
+    assert (run_of(known, "run-1").state, prices(known)) == (RunState.COMPLETE, {"10.00", "99.00"})
+
+
+def test_a_crawl_of_a_part_needs_no_number_of_items(known: Engine, scraped: Any) -> None:
+    one_by_one(known, scraped.crawl("run-1", range(1, 3), minute=10, whole=False, expect={"items": 50}))
+    assert run_of(known, "run-1").state is RunState.COMPLETE
+
+
+def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
+    known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookwheel_processor.closing._STEP", 7)
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    assert RunStore(known).decide("run-1", release=True, by="ann", now=NOW)
+    closing = Closing(known, POLICY)
+    closing._step(2)  # one step of the run, and then nothing more
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.modified, run.counts.staged) == (RunState.RUNNING, 7, 23)
+    Closing(known, POLICY).advance()
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
+
+
+_sightings = st.lists(
+    st.tuples(st.integers(1, 30), st.sampled_from(["£10.00", "£10.00", "£10.00", "£99", "tuppence"])),
+    min_size=20,
+    max_size=40,
+)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(sightings=_sightings, release=st.booleans(), data=st.data())
+def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
+    new_engine: Callable[[], Engine],
+    scraped: Any,
+    sightings: list[tuple[int, str]],
+    release: bool,
+    data: st.DataObject,
+) -> None:
+    engine = new_engine()
+    Ingest(engine).take(scraped.crawl("run-0", range(1, 31)))
+    items = [
+        scraped.item(number, run="run-1", minute=11, key=f"upc-{key}", title=f"Book {key}", price=price)
+        for number, (key, price) in enumerate(sightings, 1)
+    ]
+    end = scraped.finished("run-1", scraped=len(items), minute=14)
+    once = scraped.entries(scraped.started("run-1", minute=10), *items, end)
+    again = [StreamEntry(f"9{entry.id}", entry.body, 2) for entry in once]
+    deliveries = data.draw(st.permutations(once + data.draw(st.lists(st.sampled_from(again), max_size=6))))
+    size = data.draw(st.integers(1, 12))
+    for at in range(0, len(deliveries), size):
+        Ingest(engine).take(deliveries[at : at + size])
+    run = run_of(engine, "run-1")
+    assert run.state in (RunState.COMPLETE, RunState.HELD)
+    assert run.counts.scraped == len(items) == accounted(run) + run.counts.staged
+    if run.state is RunState.HELD:
+        assert prices(engine) == {"10.00"}
+        assert RunStore(engine).decide("run-1", release=release, by="ann", now=NOW)
+        Closing(engine, POLICY).advance()
+        run = run_of(engine, "run-1")
+        assert run.state is (RunState.COMPLETE if release else RunState.CANCELLED)
+    assert run.counts.scraped == len(items) == accounted(run)

@@ -1,0 +1,237 @@
+"""Hostile and broken input: each gets a clear reason in quarantine, and its neighbours are taken in."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from bookwheel_contracts import RunState, Verdict
+from bookwheel_processor.cleaning import item as cleaning
+from bookwheel_processor.cleaning.numbers import clean_price
+from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.replay import Replay
+from bookwheel_stores.records import BookReader, RunStore
+from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.run_gates import RunGates
+from bookwheel_stores.records.run_quality import RunQuality
+from bookwheel_stores.records.tables import run_fault
+from sqlalchemy import Engine, func, select
+
+MEGABYTE = 1_000_000
+
+
+def as_entry(scraped: Any, **changes: Any) -> bytes:
+    """An item whose envelope has these fields."""
+    return orjson.dumps(scraped.item(2).model_dump(mode="json") | changes)
+
+
+def with_payload(scraped: Any, raw: bytes) -> bytes:
+    """An item whose payload has this JSON more."""
+    whole: bytes = scraped.item(2).model_dump_json().encode()
+    return whole.replace(b'"payload":{', b'"payload":{' + raw + b",")
+
+
+def check(engine: Engine, scraped: Any, body: bytes, field: str, code: str) -> None:
+    """The entry is quarantined for that reason; those before and behind it are stored, and the run adds up."""
+    entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
+    Ingest(engine).take(entries)
+    assert BookReader(engine).count() == 2
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert (field, code) in [(reason.field, reason.code) for reason in kept.reasons]
+    assert all(0 < len(reason.message) <= 1000 for reason in kept.reasons)
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "field", "code"),
+    [
+        ({"title": "x" * 10 * MEGABYTE}, "title", "string_too_long"),
+        ({"description": "x" * 10 * MEGABYTE}, "description", "string_too_long"),
+        ({"price": "9" * 10 * MEGABYTE}, "price", "too_long"),
+        ({"title": {"en": "A title"}}, "title", "not_text"),
+        ({"title": "\x00\x00"}, "title", "missing"),
+        ({"price": "£-5.00"}, "price", "negative"),
+        ({"price": -5, "currency": "GBP"}, "price", "negative"),
+        ({"price": "£99999999999999"}, "price", "too_large"),
+        ({"price": 1e308, "currency": "GBP"}, "price", "too_long"),
+        ({"price": "5.00", "currency": "₿₿"}, "price", "unknown_currency"),
+        ({"price": "5.00"}, "price", "no_currency"),
+        ({"stock": 10**15}, "stock", "too_large"),
+        ({"stock": "minus three"}, "stock", "not_a_count"),
+        ({"rating": "11/10"}, "rating", "out_of_range"),
+        ({"rating": "NaN"}, "rating", "not_a_rating"),
+        ({"authors": [f"Author {n}" for n in range(1000)]}, "authors", "too_long"),
+        ({"category": "c" * 2000}, "category", "string_too_long"),
+    ],
+)
+def test_a_payload_that_makes_no_sense(
+    engine: Engine, scraped: Any, payload: dict[str, Any], field: str, code: str
+) -> None:
+    check(engine, scraped, scraped.item(2, **payload).model_dump_json().encode(), field, code)
+
+
+def test_deep_json(engine: Engine, scraped: Any) -> None:
+    deep = b'"title":' + b"[" * 100_000 + b"]" * 100_000
+    check(engine, scraped, with_payload(scraped, deep), "entry", "json_invalid")
+
+
+def test_json_that_is_deep_but_can_be_read(engine: Engine, scraped: Any) -> None:
+    check(engine, scraped, with_payload(scraped, b'"language":' + b"[" * 100 + b"]" * 100), "language", "not_text")
+
+
+@pytest.mark.parametrize("raw", [b'"language":"\\ud800"', b'"language":"\xed\xa0\x80"', b'"language":"\xff"'])
+def test_a_lone_surrogate_and_bytes_that_are_no_text(engine: Engine, scraped: Any, raw: bytes) -> None:
+    check(engine, scraped, with_payload(scraped, raw), "entry", "json_invalid")
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+def test_numbers_that_are_none(engine: Engine, scraped: Any, number: bytes) -> None:
+    body = scraped.item(2, price="PRICE").model_dump_json().encode().replace(b'"PRICE"', number)
+    entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
+    Ingest(engine).take(entries)
+    assert BookReader(engine).count() == 2
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert kept.reasons[0].message
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "code"),
+    [
+        ({"schema_version": 99}, "schema_version", "unknown_version"),
+        ({"url": "javascript:alert(1)"}, "url", "not_a_url"),
+        ({"url": "http://shop.example/" + "x" * 5000}, "url", "too_long"),
+        ({"source": "isbn"}, "source", "reserved"),
+        ({"source": "a b"}, "source", "string_pattern_mismatch"),
+        ({"colour": "red"}, "entry", "extra_forbidden"),
+        ({"scraped_at": "2026-01-31T08:00:00"}, "entry", "timezone_aware"),
+        ({"scraped_at": "yesterday"}, "entry", "datetime_from_date_parsing"),
+        ({"scraped_at": "+100000-01-01T00:00:00Z"}, "entry", "datetime_from_date_parsing"),
+    ],
+)
+def test_an_envelope_that_makes_no_sense(
+    engine: Engine, scraped: Any, changes: dict[str, Any], field: str, code: str
+) -> None:
+    if changes.get("source"):
+        entries = scraped.entries(scraped.item(1), as_entry(scraped, run_id="run-x", **changes), scraped.item(3))
+        Ingest(engine).take(entries)
+        assert BookReader(engine).count() == 2
+        [kept] = QuarantineStore(engine).open(limit=9)
+        assert (kept.reasons[0].field, kept.reasons[0].code) == (field, code)
+    else:
+        check(engine, scraped, as_entry(scraped, **changes), field, code)
+
+
+@pytest.mark.parametrize("years", [1, 50, 7000])
+def test_an_item_of_the_future_is_refused(engine: Engine, scraped: Any, years: int) -> None:
+    """Taken in, it would be newer than whatever is scraped until then: its offer could never change again."""
+    moment = datetime.now(UTC) + timedelta(days=365 * years)
+    check(engine, scraped, as_entry(scraped, scraped_at=moment.isoformat()), "scraped_at", "in_the_future")
+
+
+def test_a_clock_that_is_a_little_ahead_is_no_fault(engine: Engine, scraped: Any) -> None:
+    moment = datetime.now(UTC) + timedelta(minutes=3)
+    Ingest(engine).take(scraped.entries(as_entry(scraped, scraped_at=moment.isoformat())))
+    assert BookReader(engine).count() == 1
+
+
+@pytest.mark.parametrize("currency", ["XAU", "XTS", "ZWL", "zzz", "BTC"])
+def test_an_exotic_currency_is_kept_apart_or_refused(engine: Engine, scraped: Any, currency: str) -> None:
+    """Three letters may be a currency, and prices of different ones never meet; anything else is refused."""
+    Ingest(engine).take(scraped.entries(scraped.item(1), scraped.item(2, price="5.00", currency=currency)))
+    book = BookReader(engine).get("shop:upc-2")
+    assert book is not None
+    assert book.price is not None
+    assert book.price.currency == currency.upper()
+
+
+def test_nul_bytes_and_hidden_signs_are_no_part_of_a_text(engine: Engine, scraped: Any) -> None:
+    Ingest(engine).take(scraped.entries(scraped.item(1, title="A\x00 ti\u202etle\u200b", authors=["\x00"])))
+    [book] = BookReader(engine).page(after_number=0, limit=9)
+    assert book.title == "A title"
+    assert book.authors == ()
+
+
+def test_a_nul_byte_in_what_is_kept_as_it_came(engine: Engine, scraped: Any) -> None:
+    Ingest(engine).take(scraped.entries(scraped.item(1), b"\x00{}", scraped.item(3)))
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert kept.body == "\\x00{}"
+    assert BookReader(engine).count() == 2
+
+
+def test_as_many_categories_as_items(engine: Engine, scraped: Any) -> None:
+    """However many there are, each is a text of its book: nothing grows by them but the book's row."""
+    items = [scraped.item(n, category=f"Category {n}") for n in range(1, 5001)]
+    ingest = Ingest(engine)
+    for at in range(0, len(items), 500):
+        ingest.take(scraped.entries(*items[at : at + 500]))
+    assert BookReader(engine).count() == 5000
+
+
+def test_as_many_unknown_fields_as_one_likes_are_one_figure(engine: Engine, scraped: Any) -> None:
+    items = [scraped.item(n, **{f"field {n}": "x"}) for n in range(1, 301)]
+    Ingest(engine).take(scraped.entries(*items))
+    with engine.begin() as connection:
+        [row] = connection.execute(select(run_fault)).all()
+    assert (row.field, row.code, row.refused) == ("payload", "unknown_field", 300)
+
+
+def test_ten_megabytes_of_reasons_are_cut(engine: Engine, scraped: Any) -> None:
+    payload = {f"{n:x>500}": n for n in range(2000)}
+    Ingest(engine).take(scraped.entries(scraped.item(1, **payload)))
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert len(kept.reasons) <= 100
+
+
+def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [scraped.item(n, price="tuppence" if n == 500 else "£10.00") for n in range(1, 1001)]
+    Ingest(engine).take(scraped.entries(scraped.started(), *items, scraped.finished(scraped=1000)))
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 999, 1)
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert [(reason.field, reason.code) for reason in kept.reasons] == [("price", "not_a_price")]
+    assert "tuppence" in kept.reasons[0].message
+
+    def knows_pence(price: Any, currency: Any) -> Any:
+        return clean_price("£0.02" if price == "tuppence" else price, currency)
+
+    monkeypatch.setattr(cleaning, "clean_price", knows_pence)
+    assert Replay(engine).all().verdicts == {Verdict.ADDED: 1}
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.counts.added, run.counts.quarantined) == (1000, 0)
+    book = BookReader(engine).get("shop:upc-500")
+    assert book is not None
+    assert str(book.price.amount if book.price else "") == "0.02"
+
+
+def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
+    engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = scraped.entries(
+        scraped.item(1, rating="4"), scraped.item(2, price="tuppence", rating="NaN"), scraped.item(3, price=None)
+    )
+    Ingest(engine).take(entries)
+    Ingest(engine).take(entries)
+    with engine.begin() as connection:
+        [row] = RunGates(connection).look([1])
+        filled = RunQuality(connection).filled(row.number)
+        assert (filled["title"], filled["price"], filled["rating"], filled.get("isbn13")) == (2, 1, 1, None)
+        assert connection.scalar(select(func.sum(run_fault.c.refused))) == 2
+    monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
+    monkeypatch.setattr(cleaning, "clean_rating", lambda *_: 3.0)
+    Replay(engine).all()
+    with engine.begin() as connection:
+        filled = RunQuality(connection).filled(1)
+        assert (filled["title"], filled["price"], filled["rating"]) == (3, 1, 2)
+        assert connection.scalar(select(func.sum(run_fault.c.refused))) == 0
+
+
+def test_no_reason_is_without_a_stable_code(engine: Engine, scraped: Any) -> None:
+    Ingest(engine).take(scraped.entries(b"", b"[]", b'{"kind":"x"}', scraped.item(1, title=5.5, price=[], rating={})))
+    codes = {reason.code for kept in QuarantineStore(engine).open(limit=9) for reason in kept.reasons}
+    assert codes
+    assert all(re.fullmatch(r"[a-z_]+", code) for code in codes)

@@ -1,0 +1,244 @@
+"""What complete runs no longer see is removed after a grace, and comes back when it is seen again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from bookwheel_contracts import ChangeKind, CrawlRun, RunState
+from bookwheel_processor.closing import Closing
+from bookwheel_processor.gates import HoldPolicy
+from bookwheel_processor.ingest import Ingest
+from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
+from bookwheel_stores.records.tables import observation, offer
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, func, select
+
+ALL = range(1, 11)
+
+
+def run_of(engine: Engine, run_id: str) -> CrawlRun:
+    run = RunStore(engine).get(run_id)
+    assert run is not None
+    return run
+
+
+def kinds(engine: Engine, book_id: str) -> list[ChangeKind]:
+    return [change.kind for change in reversed(BookReader(engine).changes(book_id, limit=9))]
+
+
+def living(engine: Engine) -> set[str]:
+    return {book.id for book in BookReader(engine).page(after_number=0, limit=99)}
+
+
+@pytest.fixture
+def known(engine: Engine, scraped: Any) -> Engine:
+    """A shop of ten books, seen by a complete run."""
+    Ingest(engine).take(scraped.crawl("run-0", ALL))
+    return engine
+
+
+def test_a_book_that_two_complete_runs_miss_is_removed(known: Engine, scraped: Any) -> None:
+    ingest = Ingest(known)
+    ingest.take(scraped.crawl("run-1", range(1, 10), minute=10))
+    assert (run_of(known, "run-1").missed, run_of(known, "run-1").removed) == (1, 0)
+    assert "shop:upc-10" in living(known)
+    ingest.take(scraped.crawl("run-2", range(1, 10), minute=20))
+    run = run_of(known, "run-2")
+    assert (run.state, run.missed, run.removed) == (RunState.COMPLETE, 1, 1)
+    assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)}
+    [change, _] = BookReader(known).changes("shop:upc-10", limit=9)
+    assert (change.kind, change.run_id, change.changed_at) == (ChangeKind.REMOVED, "run-2", run.finished_at)
+    assert BookReader(known).removed_at("shop:upc-10") == run.finished_at
+    assert len(BookReader(known).observations("shop:upc-10", limit=9)) == 1, "its history stays"
+    [state] = [book for book in ChangeFeed(known).changed_books(after=0, limit=99).books if book.removed]
+    assert state.book_id == "shop:upc-10"
+    assert not run.searchable, "until the index has lost it"
+    ChangeFeed(known).advance("search", ChangeFeed(known).head())
+    assert run_of(known, "run-2").searchable
+
+
+def test_a_third_run_that_misses_it_does_nothing_more(known: Engine, scraped: Any) -> None:
+    for number in (1, 2, 3):
+        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    assert (run_of(known, "run-3").missed, run_of(known, "run-3").removed) == (0, 0)
+    assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED]
+
+
+def test_it_comes_back_as_restored(known: Engine, scraped: Any) -> None:
+    ingest = Ingest(known)
+    for number in (1, 2):
+        ingest.take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    ingest.take(scraped.crawl("run-3", ALL, minute=30))
+    assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED, ChangeKind.RESTORED]
+    assert run_of(known, "run-3").counts.added == 1
+    book = BookReader(known).get("shop:upc-10")
+    assert book is not None
+    assert (book.revision, len(book.offers)) == (3, 1)
+    assert BookReader(known).removed_at("shop:upc-10") is None
+    assert len(BookReader(known).observations("shop:upc-10", limit=9)) == 2
+    with known.begin() as connection:
+        in_force = select(func.count()).where(observation.c.superseded_at.is_(None))
+        assert connection.scalar(in_force) == 10
+
+
+def test_a_sighting_in_between_starts_the_grace_anew(known: Engine, scraped: Any) -> None:
+    ingest = Ingest(known)
+    ingest.take(scraped.crawl("run-1", range(1, 10), minute=10))
+    ingest.take(scraped.crawl("run-2", ALL, minute=20))
+    ingest.take(scraped.crawl("run-3", range(1, 10), minute=30))
+    assert "shop:upc-10" in living(known)
+    ingest.take(scraped.crawl("run-4", range(1, 10), minute=40))
+    assert "shop:upc-10" not in living(known)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"whole": False},
+        {"state": RunState.PARTIAL},
+        {"state": RunState.FAILED},
+        {"state": RunState.CANCELLED},
+    ],
+)
+def test_only_complete_runs_of_the_whole_source_count(known: Engine, scraped: Any, options: dict[str, Any]) -> None:
+    for number in range(1, 5):
+        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number, **options))
+    assert run_of(known, "run-4").missed == 0
+    Ingest(known).take(scraped.crawl("run-5", range(1, 10), minute=60))
+    assert len(living(known)) == 10
+
+
+def test_a_run_of_another_source_is_none_of_its_business(known: Engine, scraped: Any) -> None:
+    for number in (1, 2):
+        items = [scraped.item(1, run=f"rival-{number}", source="rival", minute=10 * number + 1)]
+        start = scraped.started(f"rival-{number}", minute=10 * number).model_copy(update={"source": "rival"})
+        end = scraped.finished(f"rival-{number}", scraped=1, minute=10 * number + 4)
+        Ingest(known).take(scraped.entries(start, *items, end.model_copy(update={"source": "rival"})))
+    assert len(living(known)) == 11
+
+
+def test_a_source_may_declare_another_grace(known: Engine, scraped: Any) -> None:
+    Ingest(known).take(scraped.crawl("run-1", range(1, 10), minute=10, expect={"grace": 1}))
+    assert "shop:upc-10" not in living(known)
+
+
+def test_a_book_of_two_shops_only_loses_the_offer(engine: Engine, scraped: Any) -> None:
+    isbn = "0306406152"
+    ingest = Ingest(engine)
+    ingest.take(scraped.crawl("run-0", ALL))
+    ingest.take(scraped.entries(scraped.item(11, run="run-x", isbn=isbn, price="£5", minute=1)))
+    rival = scraped.item(1, run="rival-1", source="rival", key="r", isbn=isbn, price="£7", minute=1)
+    ingest.take(scraped.entries(rival))
+    for number in (1, 2):
+        ingest.take(scraped.crawl(f"run-{number}", ALL, minute=10 * number))
+    book = BookReader(engine).get("isbn:9780306406157")
+    assert book is not None
+    assert [offered.source for offered in book.offers] == ["rival"]
+    assert str(book.price.amount if book.price else "") == "7.00"
+    change = BookReader(engine).changes(book.id, limit=1)[0]
+    assert (change.kind, change.run_id) == (ChangeKind.MODIFIED, "run-2")
+    assert {"offers", "price"} <= set(change.fields)
+
+
+def test_a_page_that_could_not_be_read_was_seen(known: Engine, scraped: Any) -> None:
+    for number in (1, 2):
+        items = [scraped.item(key, run=f"run-{number}", minute=10 * number + 1) for key in range(1, 10)]
+        broken = scraped.item(10, run=f"run-{number}", price="tuppence", minute=10 * number + 1)
+        start, end = (
+            scraped.started(f"run-{number}", minute=10 * number),
+            scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),
+        )
+        Ingest(known).take(scraped.entries(start, *items, broken, end))
+    assert (run_of(known, "run-2").state, run_of(known, "run-2").missed) == (RunState.COMPLETE, 0)
+    assert len(living(known)) == 10
+
+
+def test_a_run_with_an_item_of_unknown_identity_misses_nothing(known: Engine, scraped: Any) -> None:
+    for number in (1, 2):
+        messages = [scraped.item(key, run=f"run-{number}", minute=10 * number + 1) for key in range(1, 10)]
+        garbled = (
+            scraped.item(10, run=f"run-{number}").model_dump_json().replace('"payload":{', '"payload":[{').encode()
+        )
+        start, end = (
+            scraped.started(f"run-{number}", minute=10 * number),
+            scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),
+        )
+        Ingest(known).take(scraped.entries(start, *messages, garbled, end))
+    assert run_of(known, "run-2").state is RunState.COMPLETE
+    assert len(living(known)) == 10
+
+
+def test_an_item_of_before_the_removal_that_arrives_late_does_not_resurrect(known: Engine, scraped: Any) -> None:
+    ingest = Ingest(known)
+    for number in (1, 2):
+        ingest.take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    late = ingest.take(scraped.entries(scraped.item(10, run="slow", minute=9)))
+    assert "shop:upc-10" not in living(known), "both complete runs began after it was scraped"
+    assert late.verdicts["slow"] == {"duplicate": 1}
+    since = ingest.take(scraped.entries(scraped.item(10, run="slow-2", minute=12)))
+    assert "shop:upc-10" in living(known), "it was seen while the first of the two runs was under way"
+    assert since.verdicts["slow-2"] == {"added": 1}
+
+
+def test_an_offer_that_returns_with_an_isbn_is_of_its_new_book(known: Engine, scraped: Any) -> None:
+    ingest = Ingest(known)
+    for number in (1, 2):
+        ingest.take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    ingest.take(scraped.entries(scraped.item(10, run="run-3", minute=30, isbn="0306406152")))
+    assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED], "not removed twice"
+    assert "isbn:9780306406157" in living(known)
+
+
+def test_a_worker_that_died_between_a_run_s_items_and_its_end_loses_nothing(
+    known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ingest(known).take(scraped.crawl("run-1", range(1, 10), minute=10))
+    with monkeypatch.context() as patch:
+        patch.setattr(Closing, "advance", lambda *_: 0)
+        Ingest(known).take(scraped.crawl("run-2", range(1, 10), minute=20))
+    assert run_of(known, "run-2").state is RunState.RUNNING
+    Closing(known, HoldPolicy()).advance()
+    assert run_of(known, "run-2").state is RunState.COMPLETE
+    assert "shop:upc-10" not in living(known)
+
+
+def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
+    engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookwheel_processor.closing._STEP", 3)
+    ingest = Ingest(engine, HoldPolicy(share=1))
+    ingest.take(scraped.crawl("run-0", range(1, 31)))
+    for number in (1, 2):
+        ingest.take(scraped.crawl(f"run-{number}", range(1, 21), minute=10 * number))
+    assert (run_of(engine, "run-2").removed, len(living(engine))) == (10, 20)
+
+
+_days = st.lists(st.sets(st.integers(1, 6), min_size=1), min_size=3, max_size=5)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(days=_days, data=st.data())
+def test_runs_that_arrive_in_any_order_leave_the_same_books(
+    new_engine: Callable[[], Engine], scraped: Any, days: list[set[int]], data: st.DataObject
+) -> None:
+    """Whatever the order, a last run then finds the same books there: those seen by it or by the one before it."""
+    runs = [scraped.crawl(f"run-{day}", sorted(seen), minute=10 * day) for day, seen in enumerate(days)]
+    entries = [entry for run in runs for entry in run]
+    shuffled = data.draw(st.permutations(entries))
+    size = data.draw(st.integers(1, 7))
+    engine = new_engine()
+    for at in range(0, len(shuffled), size):
+        Ingest(engine).take(shuffled[at : at + size])
+    last = scraped.crawl("run-last", sorted(days[-1]), minute=10 * len(days))
+    Ingest(engine).take(last)
+    assert living(engine) == {f"shop:upc-{key}" for key in days[-1]}
+    with engine.begin() as connection:
+        live = connection.scalar(select(func.count()).select_from(offer).where(offer.c.removed_at.is_(None)))
+        in_force = connection.scalar(select(func.count()).where(observation.c.superseded_at.is_(None)))
+    assert live == in_force == len(days[-1])
