@@ -10,7 +10,7 @@ from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
 from bookwheel_stores.lake import Lake
-from bookwheel_stores.records import PredictionStore, takes_many_writers
+from bookwheel_stores.records import PredictionStore, WebhookQueue, takes_many_writers
 from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexBusy, IndexWriter
@@ -176,8 +176,10 @@ def predictions_round(parts: Parts) -> int:
 
 
 def sweep_round(parts: Parts) -> None:
-    """Closes runs whose items are lost, drops old receipts, and repairs an index that differs from the records."""
+    """Closes runs whose items are lost, drops old receipts and deliveries, and repairs an index that differs from the
+    records."""
     settings = parts.settings
+    WebhookQueue(parts.engine).forget(now=to_millis(utc_now()))
     swept = sweep_runs(
         parts.engine,
         now=utc_now(),
