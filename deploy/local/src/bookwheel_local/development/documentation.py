@@ -83,7 +83,12 @@ def run(
 
 
 def faults(
-    path: Path, *, folder: Path, environment: Mapping[str, str], replacements: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    replacements: Mapping[str, str] | None = None,
+    seconds: float = 120,
 ) -> list[str]:
     """Runs a document's examples; each fault names the line and shows both outputs.
 
@@ -93,7 +98,7 @@ def faults(
     for old, new in (replacements or {}).items():
         document = document.replace(old, new)
     found = list(examples(document))
-    outcomes = run(found, folder=folder, environment=environment)
+    outcomes = run(found, folder=folder, environment=environment, seconds=seconds)
     texts = [
         f"{path}:{outcome.example.line}: {outcome.example.command}\n"
         f"ended with {outcome.status} and printed:\n{outcome.printed}\nexpected:\n{outcome.example.expected}"

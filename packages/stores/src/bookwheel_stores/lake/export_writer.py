@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType
@@ -41,12 +41,9 @@ def write_export(lake: Lake, version: int, *, now: Callable[[], datetime]) -> Ex
     known = read_export(lake, version)
     if known is not None:
         return known
-    silver, codes, files = Silver(lake), CategoryCodes(), _ExportFiles(lake, version)
+    silver, codes, files = Silver(lake), CategoryCodes(), ExportFiles(lake, version)
     with files.open("books", "parquet", coded(BOOKS)) as parquet, files.open("books", "csv", coded(BOOKS)) as csv:
-        for table in prefetched(silver.catalogue()):
-            whole = codes.add_to(table)
-            parquet.add(whole)
-            csv.add(whole)
+        add_books(lake, codes, [parquet, csv])
     with files.open("offers", "parquet", coded(OFFERS)) as offers:
         for source, folder in silver.sources().items():
             with files.open("offers", "csv", coded(OFFERS), source=source) as own:
@@ -61,6 +58,14 @@ def write_export(lake: Lake, version: int, *, now: Callable[[], datetime]) -> Ex
     )
     lake.write(list_path(version), export.model_dump_json().encode())
     return export
+
+
+def add_books(lake: Lake, codes: CategoryCodes, files: Sequence["TableFile"]) -> None:
+    """Writes the unified table to each of the files, a bucket at a time."""
+    for table in prefetched(Silver(lake).catalogue()):
+        whole = codes.add_to(table)
+        for file in files:
+            file.add(whole)
 
 
 def read_export(lake: Lake, version: int) -> Export | None:
@@ -83,7 +88,7 @@ def list_path(version: int) -> str:
     return f"exports/versions/{version}.json"
 
 
-class _ExportFiles:
+class ExportFiles:
     """The files of one version. Each is published when its `with` ends."""
 
     def __init__(self, lake: Lake, version: int) -> None:
@@ -94,12 +99,12 @@ class _ExportFiles:
     @contextmanager
     def open(
         self, table: TableName, kind: Kind, schema: pa.Schema, *, source: str | None = None
-    ) -> Iterator["_TableFile"]:
+    ) -> Iterator["TableFile"]:
         name = table if source is None else f"sources/{source_name(source)}"
         path = f"exports/{kind}/{self._version}/{name}.{kind}"
         with self._lake.writing(path) as file:
             sink = HashingSink(file)
-            opened = _TableFile(WRITERS[kind](sink, schema), as_text=kind == "csv")
+            opened = TableFile(WRITERS[kind](sink, schema), as_text=kind == "csv")
             try:
                 yield opened
             finally:
@@ -116,7 +121,7 @@ class _ExportFiles:
                 file.add(table)
 
 
-class _TableFile:
+class TableFile:
     def __init__(self, writer: Any, *, as_text: bool) -> None:
         self._writer = writer
         self._as_text = as_text
