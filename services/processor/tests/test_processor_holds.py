@@ -1,11 +1,15 @@
 """A run that would change or remove too much waits for an operator before it touches the catalogue."""
 
+import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
+from bookwheel_processor import closing
+from bookwheel_processor.catalogue import take_in
 from bookwheel_processor.closing import Closing
 from bookwheel_processor.gates import HoldPolicy
 from bookwheel_processor.ingest import Ingest
@@ -17,6 +21,7 @@ from bookwheel_stores.streams import StreamEntry
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
+from sqlalchemy.exc import DataError
 
 ALL = range(1, 51)
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -267,13 +272,48 @@ def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
     monkeypatch.setattr("bookwheel_processor.closing._STEP", 7)
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     assert RunStore(known).decide("run-1", release=True, by="ann", now=NOW)
-    closing = Closing(known, POLICY)
-    closing._step(2)  # one step of the run, and then nothing more
+    Closing(known, POLICY)._step(2)  # one step of the run, and then nothing more
     run = run_of(known, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.RUNNING, 7, 23)
     Closing(known, POLICY).advance()
     run = run_of(known, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
+
+
+def test_a_staged_item_that_the_database_refuses_costs_no_other(
+    known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(writer: Any, accepted: Any, *rest: Any) -> Any:
+        if any(one.offer.source_key == "upc-7" for one in accepted):
+            raise DataError("UPDATE offer", {}, Exception("numeric value out of range"))
+        return take_in(writer, accepted, *rest)
+
+    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    monkeypatch.setattr(closing, "take_in", refusing)
+    decide(known, "run-1", release=True)
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.modified, run.counts.quarantined) == (RunState.COMPLETE, 29, 1)
+    [kept] = QuarantineStore(known).open(limit=9)
+    assert (kept.code, kept.url) == ("refused_by_database", "http://shop.example/catalogue/upc-7/index.html")
+
+
+def test_many_workers_at_once_come_to_the_same(known: Engine, scraped: Any) -> None:
+    """A run that flows and one that is held, entries of both in any worker's hands, and closed by all of them."""
+    runs = repriced(scraped, "run-1", 9, minute=10) + repriced(scraped, "run-2", 30, minute=10, grace=5)
+    random.Random(7).shuffle(runs)
+    parts = [runs[at : at + 5] for at in range(0, len(runs), 5)]
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda part: Ingest(known).take(part), parts))
+        list(workers.map(lambda _: Closing(known, POLICY).advance(), range(4)))
+    flown, held = run_of(known, "run-1"), run_of(known, "run-2")
+    assert (flown.state, held.state) == (RunState.COMPLETE, RunState.HELD)
+    for run in (flown, held):
+        assert run.counts.scraped == 50 == accounted(run) + run.counts.staged
+    assert RunStore(known).decide("run-2", release=True, by="ann", now=NOW)
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda _: Closing(known, POLICY).advance(), range(4)))
+    assert run_of(known, "run-2").state is RunState.COMPLETE
+    assert accounted(run_of(known, "run-2")) == 50
 
 
 _sightings = st.lists(

@@ -6,11 +6,12 @@ In steps, each a transaction of its own that leaves the run where the next step,
 from collections import Counter
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bookwheel_contracts import Expectations, FieldError, Hold, RunState, Verdict
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import in_transaction, reading
+from bookwheel_stores.records import CONTENT_REFUSED, in_transaction, reading
 from bookwheel_stores.records.absences import Absences, Runs
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import DISCARDED, NewlyQuarantined, QuarantineWriter
@@ -42,7 +43,8 @@ class Closing:
     def advance(self, run_numbers: Collection[int] | None = None) -> int:
         """Does what is due of these runs, or of all; returns the feed's last sequence, 0 where no book changed.
 
-        Never raises: what fails is logged, and due again the next time.
+        A run whose step fails is logged, and due again the next time. Raises SQLAlchemy's errors where the database
+        does not even tell what is due.
         """
         last_change = 0
         failed: set[int] = set()
@@ -60,12 +62,27 @@ class Closing:
             return RunGates(connection).due(run_numbers)
 
     def _step(self, number: int) -> int:
+        """Of fewer items where the database refuses what one of them says; that one goes to quarantine at last."""
+        limit = _STEP
+        while True:
+            try:
+                return self._in_transaction(number, limit, _Step.take)
+            except CONTENT_REFUSED as error:
+                if limit == 1:
+                    _log.exception("the database refused a staged item", run_number=number)
+                    return self._in_transaction(number, 1, partial(_Step.refuse_first, fault=type(error).__name__))
+                limit = max(1, limit // 2)
+
+    def _in_transaction(self, number: int, limit: int, work: Callable[["_Step", int], int]) -> int:
         now = to_millis(self._clock())
-        return in_transaction(self._engine, lambda connection: _Step(connection, self._policy, now).take(number))
+        policy = self._policy
+        return in_transaction(self._engine, lambda connection: work(_Step(connection, policy, now, limit), number))
 
 
 class _Step:
-    def __init__(self, connection: Connection, policy: HoldPolicy, now: int) -> None:
+    """`limit` items at most."""
+
+    def __init__(self, connection: Connection, policy: HoldPolicy, now: int, limit: int) -> None:
         self._catalogue = CatalogueWriter(connection)
         self._gates = RunGates(connection)
         self._absences = Absences(connection)
@@ -74,6 +91,7 @@ class _Step:
         self._quality = RunQuality(connection)
         self._policy = policy
         self._now = now
+        self._limit = limit
 
     def take(self, number: int) -> int:
         """One step of a run; returns the feed's sequence after it, 0 for no change."""
@@ -86,6 +104,17 @@ class _Step:
         if not run.has_ended:
             return self._apply_staged(run)
         return self._end(run)
+
+    def refuse_first(self, number: int, *, fault: str) -> int:
+        """Puts the first staged item into quarantine: the database does not take what it says."""
+        self._catalogue.enter(alone=True)
+        run = self._gates.take(number)
+        items = self._gates.staged(number, limit=1)
+        if run is not None and items:
+            reason = FieldError(field="entry", code="refused_by_database", message=f"the database refused it: {fault}")
+            self._quarantine.add([_unwanted(run, items[0], reason)], now=self._now)
+            self._unstage(run, items, Counter({Verdict.QUARANTINED: 1}), 0)
+        return 0
 
     def _end(self, run: Row[Any]) -> int:
         expect = expectations(run)
@@ -100,7 +129,7 @@ class _Step:
             return self._apply_staged(run)
         if absences is not None:
             self._gates.set(run.number, removes_before=absences.before)
-            if missed := self._absences.missed(absences, limit=_STEP):
+            if missed := self._absences.missed(absences, limit=self._limit):
                 return self._remove(run, missed)
         seen_by_it = self._complete_runs(run, Expectations(grace=1))
         self._gates.set(
@@ -133,7 +162,7 @@ class _Step:
         return Hold(reasons=reasons, known=known, modifies=figures.modifies, removes=figures.removes)
 
     def _apply_staged(self, run: Row[Any]) -> int:
-        items = self._gates.staged(run.number, limit=_STEP)
+        items = self._gates.staged(run.number, limit=self._limit)
         deliveries = [read_body(item.entry_id, item.body.encode()) for item in items]
         accepted = [one for one in deliveries if isinstance(one, Accepted)]
         refused = [one for one in deliveries if isinstance(one, Refused)]
@@ -145,12 +174,12 @@ class _Step:
         return last_change
 
     def _discard(self, run: Row[Any]) -> int:
-        items = self._gates.staged(run.number, limit=_STEP)
+        items = self._gates.staged(run.number, limit=self._limit)
         if not items:
             self._gates.set(run.number, state=RunState.CANCELLED.value)
             return 0
         reason = FieldError(field="run", code=DISCARDED, message="an operator discarded its run")
-        self._quarantine.add([_discarded(run, item, reason) for item in items], now=self._now)
+        self._quarantine.add([_unwanted(run, item, reason) for item in items], now=self._now)
         self._unstage(run, items, Counter({Verdict.QUARANTINED: len(items)}), 0)
         return 0
 
@@ -165,7 +194,7 @@ class _Step:
         return last_change
 
 
-def _discarded(run: Row[Any], item: HeldItem, reason: FieldError) -> NewlyQuarantined:
+def _unwanted(run: Row[Any], item: HeldItem, reason: FieldError) -> NewlyQuarantined:
     delivery = read_body(item.entry_id, item.body.encode())
     url = delivery.item.url if isinstance(delivery, Accepted) else None
     body = item.body.encode()

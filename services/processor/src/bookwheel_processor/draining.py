@@ -9,10 +9,9 @@ from typing import TypeVar
 from bookwheel_contracts import FieldError, PredictionRecord
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import DATABASE_AWAY, PredictionStore
+from bookwheel_stores.records import CONTENT_REFUSED, DATABASE_AWAY, PredictionStore
 from bookwheel_stores.streams import StreamEntry, StreamReader
 from pydantic import ValidationError
-from sqlalchemy.exc import DataError, IntegrityError
 
 from bookwheel_processor.deliveries import Refused
 from bookwheel_processor.ingest import Ingest, IngestResult
@@ -20,8 +19,6 @@ from bookwheel_processor.ingest import Ingest, IngestResult
 T = TypeVar("T")
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.2
-_CONTENT_REFUSED = (DataError, IntegrityError, UnicodeEncodeError, OverflowError)
-"""What no waiting cures: a text or number that the engine does not take, though the rules let it pass."""
 _log = get_logger(__name__)
 
 
@@ -67,7 +64,7 @@ def drain_items(drain: Drain, ingest: Ingest, *, on_batch: Callable[[IngestResul
     def take(entries: list[StreamEntry]) -> None:
         try:
             on_batch(_insist(partial(ingest.take, entries)))
-        except _CONTENT_REFUSED as error:
+        except CONTENT_REFUSED as error:
             if len(entries) > 1:
                 half = len(entries) // 2
                 take(entries[:half])

@@ -4,6 +4,7 @@ from bookwheel_stores.records.book_reader import BookReader
 from bookwheel_stores.records.change_feed import SEARCH_PROJECTION, ChangeFeed
 from bookwheel_stores.records.change_filter import ChangeFilter
 from bookwheel_stores.records.database import (
+    CONTENT_REFUSED,
     DATABASE_AWAY,
     connect_database,
     in_transaction,
@@ -21,6 +22,7 @@ from bookwheel_stores.records.webhook_queue import Result, WebhookQueue, Work
 from bookwheel_stores.records.webhook_store import Missed, NewWebhook, TooManyWebhooks, WebhookStore
 
 __all__ = [
+    "CONTENT_REFUSED",
     "DATABASE_AWAY",
     "SEARCH_PROJECTION",
     "BookReader",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from bookwheel_stores.records.engine_ways import ways_of
@@ -15,6 +15,8 @@ from bookwheel_stores.records.engine_ways import ways_of
 T = TypeVar("T")
 DATABASE_AWAY = (OperationalError, InterfaceError, ProgrammingError, PoolExhausted)
 """What either engine raises where its server does not answer, its disk is full, or a table is not there (yet)."""
+CONTENT_REFUSED = (DataError, IntegrityError, UnicodeEncodeError, OverflowError)
+"""What no waiting cures: a text or number that the engine does not take, though the rules let it pass."""
 _ALONE = "bookwheel_alone"
 _ATTEMPTS, _POLITE_ATTEMPTS = 10, 3
 _LONGEST_PAUSE = 0.02
