@@ -32,7 +32,7 @@ class LocalSettings(Settings):
     demo_books: int = Field(default=1000, ge=1, le=100_000, description="Number of books in the demo shop.")
     demo_seed: int = Field(default=1588, ge=0, description="Seed of the demo shop: the same seed is the same shop.")
     start_seconds: float = Field(
-        default=120, gt=0, description="How long `make up` waits for all programs to be ready before it gives up."
+        default=240, gt=0, description="How long `make up` waits for all programs to be ready before it gives up."
     )
 
     engines: EngineSet = Field(

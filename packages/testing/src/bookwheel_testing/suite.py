@@ -107,7 +107,7 @@ class Suite:
     def _records(self) -> Engine:
         return connect_database(self.told["BOOKWHEEL_DATABASE_URL"])
 
-    def local(self, *arguments: str, seconds: float = 280) -> str:
+    def local(self, *arguments: str, seconds: float = 580) -> str:
         """Runs `bookwheel-local` and returns what it printed; AssertionError with the text where it failed."""
         done = subprocess.run(
             [COMMAND, *arguments],
