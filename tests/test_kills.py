@@ -38,13 +38,9 @@ def killed(request: pytest.FixtureRequest) -> Iterator[Arena]:
 
 @pytest.mark.parametrize(
     ("killed", "number"),
-    [
-        (engines, number)
-        for engines, rounds in ROUNDS.items()
-        if engines is EngineSet.EMBEDDED
-        for number in range(rounds)
-    ],
+    [(engines, number) for engines, rounds in ROUNDS.items() for number in range(rounds)],
     indirect=["killed"],
+    scope="module",  # else the suite is made anew for each number
 )
 def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(number: int, killed: Arena) -> None:
     victims = VICTIMS[EngineSet(killed.suite.engines)]
