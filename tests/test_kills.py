@@ -5,7 +5,9 @@ settled. `make chaos` plays more rounds, and with other faults.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 from bookwheel_local.settings import EngineSet
@@ -28,27 +30,35 @@ ROUNDS = {
 }
 
 
-@pytest.fixture(scope="module", params=list(EngineSet))
-def killed(request: pytest.FixtureRequest) -> Iterator[Arena]:
-    if request.param == EngineSet.CLUSTER:
-        need_cluster()
-    with arena(request.param, range(ROUNDS[request.param])) as found:
-        yield found
+@pytest.fixture(scope="module")
+def arena_on() -> Iterator[Callable[[EngineSet], Arena]]:
+    """One suite for all rounds of a set of engines, made for the first. (A parametrised fixture is made again whenever
+    the order of the tests changes between its parameters.)
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def arena_on(engines: EngineSet) -> Arena:
+            if engines == EngineSet.CLUSTER:
+                need_cluster()
+            return stack.enter_context(arena(engines, range(ROUNDS[engines])))
+
+        yield arena_on
 
 
 @pytest.mark.parametrize(
-    ("killed", "number"),
-    [(engines, number) for engines, rounds in ROUNDS.items() for number in range(rounds)],
-    indirect=["killed"],
-    scope="module",  # else the suite is made anew for each number
+    ("engines", "number"), [(engines, number) for engines, rounds in ROUNDS.items() for number in range(rounds)]
 )
-def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(number: int, killed: Arena) -> None:
-    victims = VICTIMS[EngineSet(killed.suite.engines)]
-    outcome = play(killed, killing(victims[number % len(victims)]), number, SEED)
+def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(
+    engines: EngineSet, number: int, arena_on: Callable[[EngineSet], Arena]
+) -> None:
+    victims = VICTIMS[engines]
+    outcome = play(arena_on(engines), killing(victims[number % len(victims)]), number, SEED)
     assert outcome.findings.clean, outcome.findings
 
 
-def test_index_and_records_agree_over_all_sources(killed: Arena) -> None:
+@pytest.mark.parametrize("engines", list(EngineSet))
+def test_index_and_records_agree_over_all_sources(engines: EngineSet, arena_on: Callable[[EngineSet], Arena]) -> None:
     findings = Findings()
-    check_totals(findings, killed.suite)
+    check_totals(findings, arena_on(engines).suite)
     assert findings.clean, findings

@@ -147,7 +147,7 @@ def check_silver(findings: Findings, suite: Suite, lake: Lake, shop: Shop) -> No
     """The lake's current offers and its observations of the source are those of the records, each once."""
     stored = suite.rows(
         "SELECT book_id, book.title, offer.price, offer.stock, revision FROM offer"
-        " JOIN book ON book.number = book_number WHERE source = :source AND removed_at IS NULL",
+        " JOIN book ON book.number = book_number WHERE source = :source AND book.removed_at IS NULL",
         source=shop.source,
     )
     names = ["book_id", "title", "price_amount", "stock", "revision"]
