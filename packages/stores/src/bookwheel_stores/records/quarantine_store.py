@@ -196,7 +196,7 @@ def storable(body: bytes) -> str:
 
 
 def _code(reasons: Sequence[FieldError]) -> str:
-    return reasons[0].code[:64]
+    return reasons[0].code[:64] if reasons else ""
 
 
 def _json(reasons: Sequence[FieldError]) -> str:

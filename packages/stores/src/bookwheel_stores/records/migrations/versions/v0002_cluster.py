@@ -162,6 +162,8 @@ def _extend_quarantine(connection: sa.Connection) -> None:
     fill = sa.text("UPDATE quarantine SET code = :code WHERE number = :number")
     after = 0
     while found := connection.execute(page, {"after": after, "items": _BOOKS}).all():
-        codes = [{"number": row.number, "code": orjson.loads(row.reasons)[0]["code"]} for row in found]
-        connection.execute(fill, codes)
+        reasons = {row.number: orjson.loads(row.reasons) for row in found}
+        codes = [{"number": number, "code": told[0]["code"][:64]} for number, told in reasons.items() if told]
+        if codes:
+            connection.execute(fill, codes)
         after = found[-1].number
