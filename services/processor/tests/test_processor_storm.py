@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import RunState, Verdict
+from bookwheel_processor.gates import HoldPolicy
 from bookwheel_processor.ingest import Ingest
 from bookwheel_stores.records import ChangeFeed, RunStore, connect_database, upgrade_database
 from bookwheel_stores.records.quarantine_store import QuarantineStore
@@ -18,6 +19,8 @@ from bookwheel_testing.consistency import catalogue_contents, check_consistent
 from bookwheel_testing.engines import Postgres
 from sqlalchemy import Connection, Engine, event, text
 
+# What is held or removed depends on which runs are over when.
+NOTHING_IS_HELD = HoldPolicy(share=1.0, grace=10**6)
 WORKERS, SIGHTINGS, BATCH = 4, 2000, 25
 PRICES = ("£1.00", "£2.00", "£3.50", "nonsense")
 ISBNS = ("0306406152", "9780140449136", "9780141439518", "9780679783268", None, None, None)
@@ -76,7 +79,7 @@ def storm(engine: Engine, batches: Batches, seen: list[int]) -> None:
     lock, done = threading.Lock(), threading.Event()
 
     def work(_worker: int) -> None:
-        ingest = Ingest(engine)
+        ingest = Ingest(engine, NOTHING_IS_HELD)
         while True:
             with lock:
                 batch = next(waiting, None)
@@ -135,7 +138,7 @@ def test_a_storm_of_workers_comes_to_what_one_of_them_makes(
         alone = connect_database(url)
         upgrade_database(alone)
         for batch in batches:
-            Ingest(alone).take(batch)
+            Ingest(alone, NOTHING_IS_HELD).take(batch)
         check_outcome(alone, weather.totals)
         assert catalogue_contents(postgresql) == catalogue_contents(alone)
         assert QuarantineStore(postgresql).count() == QuarantineStore(alone).count()
