@@ -39,7 +39,7 @@ def main() -> int:
                     write_json(options.json, outcomes, engines=options.engines, seed=seed)
         except KeyboardInterrupt:
             print("stopped: what was played so far", flush=True)
-        if outcomes:
+        if len(outcomes) == options.rounds:  # else a crawl may be under way still
             check_totals(outcomes[-1].findings, found.suite)
     print(f"\n{table(outcomes)}")
     return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) == options.rounds else 1
