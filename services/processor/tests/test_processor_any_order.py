@@ -57,26 +57,26 @@ class Places:
     def new(self, stack: ExitStack) -> "Stores":
         folder = self._folder / uuid4().hex
         if self._elasticsearch is None:
-            index_url = f"tantivy://{folder}/index"
+            search_url = f"tantivy://{folder}/index"
         else:
-            index_url = stack.enter_context(elasticsearch_url(self._elasticsearch))
-        return Stores(self._new_engine(), index_url, Lake(LakeAddress(url=f"file://{folder}/lake")), self.redis)
+            search_url = stack.enter_context(elasticsearch_url(self._elasticsearch))
+        return Stores(self._new_engine(), search_url, Lake(LakeAddress(url=f"file://{folder}/lake")), self.redis)
 
 
 class Stores:
     """What one history fills."""
 
-    def __init__(self, engine: Engine, index_url: str, lake: Lake, redis: Any) -> None:
+    def __init__(self, engine: Engine, search_url: str, lake: Lake, redis: Any) -> None:
         feed = ChangeFeed(engine)
         self.engine = engine
-        self.index_url = index_url
+        self.search_url = search_url
         self.ingest = Ingest(engine)
         self.replay = Replay(engine)
         self.projection = Projection(feed, BookReader(engine), Generation(redis), 3)
         self.silver = SilverProjection(feed, FeedStates(engine), Silver(lake))
 
     def project(self) -> None:
-        with open_index_writer(self.index_url) as index:
+        with open_index_writer(self.search_url) as index:
             self.projection.catch_up(index)
 
     def refresh_lake(self) -> None:
@@ -93,7 +93,7 @@ class Stores:
         return {book.id: book.revision for book in BookReader(self.engine).page(after_number=0, limit=100)}
 
     def indexed(self) -> dict[str, Any]:
-        reader = open_index_reader(self.index_url)
+        reader = open_index_reader(self.search_url)
         reader.reload()
         page = reader.search(SearchQuery(Selection(), Sort.NEWEST, 100))
         found = {item["id"]: item for item in map(loads, page.items)}
@@ -185,7 +185,7 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self) -> None:
-        with open_index_writer(self._stores.index_url) as index:
+        with open_index_writer(self._stores.search_url) as index:
             self._stores.projection.rebuild(index)
 
     @rule()
