@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token run check test chaos bench lock docs
+.PHONY: help install up down status logs crawl token run reindex check test chaos bench lock docs
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
@@ -52,6 +52,9 @@ token: install ## Print an access token of the demo user
 
 run: install ## Run a command with the suite's addresses (COMMAND='bookwheel-processor quarantine')
 	@$(LOCAL) run $(COMMAND)
+
+reindex: install ## Build the search index anew from the records, while the old one serves
+	@$(LOCAL) run bookwheel-processor reindex
 
 check: install ## Lint, format, types, import rules, licences, locks, the gateway's configuration
 	@$(BIN)/ruff check $(if $(SERVICE),$(PARTS),.)

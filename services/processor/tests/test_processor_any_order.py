@@ -24,7 +24,7 @@ from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import BookReader, ChangeFeed
 from bookwheel_stores.records.feed_states import FeedStates
-from bookwheel_stores.search import open_index_reader, open_index_writer
+from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
 from bookwheel_testing.search import elasticsearch_url
@@ -72,7 +72,7 @@ class Stores:
         self.search_url = search_url
         self.ingest = Ingest(engine)
         self.replay = Replay(engine)
-        self.projection = Projection(feed, BookReader(engine), Generation(redis), 3)
+        self.projection = Projection(feed, Generation(redis), 3)
         self.silver = SilverProjection(feed, FeedStates(engine), Silver(lake))
 
     def project(self) -> None:
@@ -185,8 +185,8 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self) -> None:
-        with open_index_writer(self._stores.search_url) as index:
-            self._stores.projection.rebuild(index)
+        with open_index_build(self._stores.search_url) as build:
+            self._stores.projection.rebuild(build)
 
     @rule()
     def refresh_lake(self) -> None:

@@ -31,6 +31,7 @@ from bookwheel_contracts.crawls import (
 from bookwheel_contracts.predictions import PredictionRecord
 from bookwheel_contracts.problems import BookwheelError, FieldError, Problem
 from bookwheel_contracts.quality import Assertion, FaultCount, FieldQuality, RunQualityReport
+from bookwheel_contracts.reindexing import ReindexJob, ReindexRequest, ReindexState
 from bookwheel_contracts.webhooks import (
     DeliveryState,
     Webhook,
@@ -67,6 +68,9 @@ __all__ = [
     "PredictionRecord",
     "Problem",
     "RawItem",
+    "ReindexJob",
+    "ReindexRequest",
+    "ReindexState",
     "RunFinished",
     "RunQualityReport",
     "RunStarted",

@@ -33,7 +33,8 @@ from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
 from bookwheel_catalog.exports import ExportShelf
 from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.routers import books, changes, crawls, exports, quality, statistics, webhooks
+from bookwheel_catalog.reindexing import ReindexOrders
+from bookwheel_catalog.routers import books, changes, crawls, exports, quality, search_index, statistics, webhooks
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.webhooks import Webhooks
 
@@ -63,6 +64,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             orders=CrawlOrders(redis, RunStore(engine), sources),
             quality=QualityReader(engine),
             quarantine=QuarantineStore(engine),
+            reindexing=ReindexOrders(redis),
             feed=feed,
             tail=ChangeTail(
                 feed,
@@ -75,6 +77,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
         )
         yield
+        app.state.parts.catalogue.close()
         await announcements.aclose()
         await cache.close()
         redis.close()
@@ -87,11 +90,15 @@ def build_app(settings: CatalogSettings) -> ShortWay:
     async def redis_answers() -> None:
         await asyncio.to_thread(redis.ping)
 
+    async def index_answers() -> None:
+        parts: Parts = app.state.parts
+        await parts.catalogue.check()
+
     app = create_app(
         title="Bookwheel catalogue",
         description="Search, facets, statistics, history and crawls.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
-        readiness={"records": records_are_current, "redis": redis_answers},
+        readiness={"records": records_are_current, "redis": redis_answers, "search": index_answers},
         lifespan=lifespan,
     )
 
@@ -103,6 +110,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         app.add_exception_handler(kind, records_away)
 
     app.include_router(books.lists, prefix=PREFIX)
-    for area in (books, statistics, changes, crawls, exports, quality, webhooks):
+    for area in (books, statistics, changes, crawls, exports, quality, search_index, webhooks):
         app.include_router(area.router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

@@ -14,6 +14,7 @@ from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.exports import ExportShelf
+from bookwheel_catalog.reindexing import ReindexOrders
 from bookwheel_catalog.webhooks import Webhooks
 
 
@@ -23,6 +24,7 @@ class Parts:
     books: BookReader
     sources: Sources
     orders: CrawlOrders
+    reindexing: ReindexOrders
     quality: QualityReader
     quarantine: QuarantineStore
     feed: FeedReader

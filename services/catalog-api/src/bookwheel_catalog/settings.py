@@ -8,7 +8,10 @@ from pydantic import Field
 
 class CatalogSettings(LakeSettings):
     database_url: str = Field(description="The records, as an SQLAlchemy URL.")
-    search_url: str = Field(description="The search index: `tantivy:///folder`.")
+    search_url: str = Field(
+        description="The search index: `tantivy:///folder`, or "
+        "`elasticsearch[+https]://[user:password@]host:port[/prefix]`."
+    )
     redis_url: str = Field(description="Redis: cached answers, the index generation, crawl requests.")
     jwks_url: str = Field(
         default="http://127.0.0.1:8083/.well-known/jwks.json", description="Where the keys of internal tokens are."

@@ -12,9 +12,9 @@ from typing import Any
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
-from bookwheel_stores.records import BookReader, ChangeFeed, connect_database
+from bookwheel_stores.records import ChangeFeed, connect_database
 from bookwheel_stores.records.feed_states import FeedStates
-from bookwheel_stores.search import open_index_writer
+from bookwheel_stores.search import open_index_build, open_index_writer
 from bookwheel_stores.streams import connect_redis
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
@@ -22,6 +22,7 @@ from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from bookwheel_processor.beat import Beat
 from bookwheel_processor.progress import Progress, Watchdog
 from bookwheel_processor.projection import Projection
+from bookwheel_processor.reindexing import Reindexing
 from bookwheel_processor.rounds import Parts
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.silver_projection import SilverProjection
@@ -67,15 +68,17 @@ def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
     lake = Lake(LakeAddress(**settings.lake_options()))
+    projection = Projection(ChangeFeed(engine), Generation(redis), settings.projection_batch)
     return Parts(
         settings=settings,
         engine=engine,
         redis=redis,
-        projection=Projection(ChangeFeed(engine), BookReader(engine), Generation(redis), settings.projection_batch),
+        projection=projection,
         progress=Progress(redis),
         open_index=lambda: open_index_writer(settings.search_url),
         lake=lake,
         silver=SilverProjection(ChangeFeed(engine), FeedStates(engine), Silver(lake)),
+        reindexing=Reindexing(redis, projection, lambda: open_index_build(settings.search_url)),
         consumer=socket.gethostname(),
         nudge_ingest=lambda: nudge(app, INGEST),
         nudge_project=lambda: nudge(app, PROJECT),

@@ -17,7 +17,7 @@ from bookwheel_stores.records import (
     wait_for_database,
 )
 from bookwheel_stores.records.quarantine_store import QuarantineStore
-from bookwheel_stores.search import IndexBusy
+from bookwheel_stores.search import IndexAway, SearchError
 from celery import Celery
 from redis.exceptions import RedisError
 
@@ -26,7 +26,6 @@ from bookwheel_processor.closing import utc_now
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.rounds import Parts, close_runs, project_round
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.slots import slot
 
 _REINDEX_PATIENCE = 60.0
 _MOST_HELD = 1000
@@ -101,19 +100,18 @@ def _health(parts: Parts, _options: argparse.Namespace) -> int:
 
 def _reindex(parts: Parts, _options: argparse.Namespace) -> int:
     deadline = time.monotonic() + _REINDEX_PATIENCE
-    while time.monotonic() < deadline:
+    while True:
         try:
-            with slot(parts.slots, "project") as is_mine:
-                if is_mine:
-                    with parts.open_index() as index:
-                        print(f"{parts.projection.rebuild(index)} books indexed")
-                    break
-        except IndexBusy:
-            pass
-        time.sleep(0.2)
-    else:
-        print("another process keeps the index", file=sys.stderr)
-        return 1
+            print(f"{parts.reindexing.run(patience=_REINDEX_PATIENCE)} books indexed")
+            break
+        except IndexAway as error:
+            if time.monotonic() > deadline:
+                print(str(error), file=sys.stderr)
+                return 1
+            time.sleep(1)
+        except SearchError as error:
+            print(str(error), file=sys.stderr)
+            return 1
     project_round(parts)
     return 0
 

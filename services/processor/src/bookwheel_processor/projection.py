@@ -1,17 +1,25 @@
 """Carries the change feed into the search index."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bookwheel_contracts import BookState
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.records import SEARCH_PROJECTION, BookReader, ChangeFeed
-from bookwheel_stores.search import IndexWriter
+from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed
+from bookwheel_stores.search import IndexBuild, IndexBusy, IndexContents, IndexWriter, Rejected, SearchError
+
+from bookwheel_processor.comparison import IndexComparer
 
 _GATHER_SECONDS = 1.0
 _POLL_SECONDS = 0.03
+_HOLD_SECONDS = 120.0
 _log = get_logger(__name__)
+
+
+class IndexDiffers(SearchError):
+    """A new index does not hold what it should: it is not put in the old one's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +27,6 @@ class Projection:
     """The feed's reader that fills the index. `batch` changes, or books, go into one commit of the index."""
 
     feed: ChangeFeed
-    books: BookReader
     generation: Generation
     batch: int
 
@@ -47,7 +54,7 @@ class Projection:
         while True:
             goes_on = time.monotonic() < deadline and more_is_coming()  # before the feed is read: what came is in it
             changed = self.feed.changed_books(after=reached, limit=self.batch - changes)
-            index.apply(changed.books, commit=False)
+            self.put(index, changed.books, commit=False)
             reached, changes = changed.last, changes + changed.changes
             if not changes:
                 return 0
@@ -59,27 +66,59 @@ class Projection:
         self.feed.advance(SEARCH_PROJECTION, reached)
         return changes
 
-    def rebuild(self, index: IndexWriter) -> int:
-        """Fills the index anew from the records; returns the number of books.
+    def put(self, index: IndexContents, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
+        """Applies books in batches; what the index can never take is reported, and returned."""
+        rejected: list[Rejected] = []
+        for start in range(0, len(books), self.batch):
+            rejected += index.apply(books[start : start + self.batch], commit=commit)
+        for each in rejected:
+            _log.error("a book can't be indexed", book_id=each.book.book_id, reason=each.reason)
+        return rejected
 
-        The feed's end is noted first: what changes during the rebuild is projected once more after it.
+    def rebuild(self, build: IndexBuild, *, progress: Callable[[int], None] = lambda _: None) -> int:
+        """Fills a new index from the records while the old one serves, and swaps them; returns the number of books.
+
+        `progress` is told of the books so far, at least after each batch. Raises IndexDiffers when the new index does
+        not hold what the records do, and IndexBusy when the old one can't be had: then the old one stays.
         """
-        head = self.feed.head()
-        index.clear()
-        number = total = 0
-        while page := self.feed.living_books(after_number=number, limit=self.batch):
-            index.apply(page)
-            number, total = page[-1].number, total + len(page)
+        start = self.feed.head()
+        rejected: set[int] = set()
+        number = 0
+        while page := self.feed.books(after_number=number, limit=self.batch):
+            rejected |= {each.book.number for each in self.put(build, page)}
+            number = page[-1].number
+            progress(number)
+        reached = self._follow(build, start, rejected, progress)
+        found = IndexComparer(self.feed).compare(build, up_to=reached)
+        if wrong := set(found.differing) - rejected:
+            raise IndexDiffers(f"the new index differs from the records in {len(wrong)} books, such as {min(wrong)}")
+        self._hold(build, progress)
+        reached = self._follow(build, reached, rejected, progress)
+        build.publish()
+        # What others wrote to the old index in the meantime is in the feed, which has it in its order of commit.
+        self._follow(build, reached, rejected, progress)
         self.generation.advance()
-        self.feed.advance(SEARCH_PROJECTION, head)
-        return total
+        self.feed.advance(SEARCH_PROJECTION, start)
+        return found.books
 
-    def repair(self, index: IndexWriter) -> bool:
-        """Rebuilds an index that holds another number of books than the records; whether that was needed."""
-        self.catch_up(index)
-        expected, found = self.books.count(), index.count()
-        if expected == found or self.is_behind():
-            return False
-        _log.warning("the index differs from the records", books=expected, indexed=found)
-        self.rebuild(index)
-        return True
+    def _follow(self, build: IndexBuild, after: int, rejected: set[int], progress: Callable[[int], None]) -> int:
+        """Projects changes into the new index until the feed's end; returns its last sequence."""
+        while True:
+            changed = self.feed.changed_books(after=after, limit=self.batch)
+            if not changed.changes:
+                return after
+            rejected |= {each.book.number for each in self.put(build, changed.books)}
+            after = changed.last
+            progress(0)
+
+    def _hold(self, build: IndexBuild, progress: Callable[[int], None]) -> None:
+        deadline = time.monotonic() + _HOLD_SECONDS
+        while True:
+            try:
+                build.hold()
+                return
+            except IndexBusy:
+                if time.monotonic() > deadline:
+                    raise
+            progress(0)
+            time.sleep(_POLL_SECONDS)

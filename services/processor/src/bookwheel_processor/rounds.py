@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bookwheel_contracts.crawls import RAW_GROUPS, RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.reindexing import REINDEX_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
 from bookwheel_stores.lake import Lake
@@ -21,9 +22,11 @@ from sqlalchemy import Engine
 from bookwheel_processor.closing import Closing, utc_now
 from bookwheel_processor.deliveries import Refused, quarantined
 from bookwheel_processor.draining import Drain, drain_items, drain_predictions
+from bookwheel_processor.index_sweep import IndexSweep
 from bookwheel_processor.ingest import Ingest, IngestResult
 from bookwheel_processor.progress import Progress
 from bookwheel_processor.projection import Projection
+from bookwheel_processor.reindexing import ReindexBusy, Reindexing
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.silver_projection import SilverProjection
@@ -45,6 +48,7 @@ class Parts:
     projection: Projection
     progress: Progress
     open_index: Callable[[], IndexWriter]
+    reindexing: Reindexing
     lake: Lake
     silver: SilverProjection
     consumer: str
@@ -190,13 +194,28 @@ def sweep_round(parts: Parts) -> None:
     close_runs(parts)
     if swept.settled or swept.receipts:
         _log.info("swept", settled=swept.settled, receipts=swept.receipts)
+    if _sweep_index(parts):
+        try:
+            parts.reindexing.run()
+        except ReindexBusy:
+            _log.info("the index is being built anew already")
+
+
+def _sweep_index(parts: Parts) -> bool:
+    """Whether the index has to be built anew."""
     with slot(parts.slots, "project") as is_mine:
         if is_mine:
             try:
                 with parts.open_index() as index:
-                    parts.projection.repair(index)
+                    return IndexSweep(parts.projection, parts.redis).run(index, now=utc_now())
             except IndexBusy:
                 _log.info("the index is in use: it is compared with the records another time")
+        return False
+
+
+def reindex_round(parts: Parts) -> int:
+    """Builds the index anew where somebody asked for it; returns how many did."""
+    return parts.reindexing.serve(parts.reader(REINDEX_STREAM))
 
 
 def _report(result: IngestResult) -> None:

@@ -13,7 +13,9 @@ class ProcessorSettings(LakeSettings):
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="Where the records are kept."
     )
     search_url: str = Field(
-        default="tantivy:///var/lib/bookwheel/index", description="The search index that changes are projected to."
+        default="tantivy:///var/lib/bookwheel/index",
+        description="The search index that changes are projected to: a Tantivy folder, or "
+        "`elasticsearch[+https]://[user:password@]host:port[/prefix]`.",
     )
     redis_url: str = Field(
         default="redis://127.0.0.1:8084/0", description="The Redis of the streams, the cache and Celery's messages."

@@ -15,16 +15,17 @@ from bookwheel_processor.webhooks.rounds import webhooks_round
 
 INGEST, PROJECT = "bookwheel.processor.ingest", "bookwheel.processor.project"
 PREDICTIONS, SWEEP = "bookwheel.processor.predictions", "bookwheel.processor.sweep"
+REINDEX = "bookwheel.processor.reindex"
 BRONZE, SILVER = "bookwheel.processor.bronze", "bookwheel.processor.silver"
 EXPORT, LAKE_SWEEP = "bookwheel.processor.export", "bookwheel.processor.lake_sweep"
 REPLAY, WEBHOOKS = "bookwheel.processor.replay", "bookwheel.processor.webhooks"
 QUEUES = MappingProxyType(
     {INGEST: "ingest", PROJECT: "project", WEBHOOKS: "webhooks"}
-    | dict.fromkeys((PREDICTIONS, SWEEP, REPLAY), "maintenance")
+    | dict.fromkeys((PREDICTIONS, SWEEP, REPLAY, REINDEX), "maintenance")
     | dict.fromkeys((BRONZE, SILVER, EXPORT, LAKE_SWEEP), "lake"),
 )
 PERIODS = MappingProxyType(
-    {INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0, REPLAY: 2.0, BRONZE: 2.0}
+    {INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0, REPLAY: 2.0, REINDEX: 2.0, BRONZE: 2.0}
     | {SILVER: 10.0, EXPORT: 5.0, LAKE_SWEEP: 600.0, WEBHOOKS: 1.0}
 )
 """Seconds between the scheduler's nudges. A nudge expires when the next one is due."""
@@ -38,6 +39,7 @@ def register_tasks(app: Celery, parts: Callable[[], Parts]) -> None:
     _register(app, PREDICTIONS, lambda: rounds.predictions_round(parts()))
     _register(app, SWEEP, lambda: rounds.sweep_round(parts()))
     _register(app, REPLAY, lambda: rounds.replay_round(parts()))
+    _register(app, REINDEX, lambda: rounds.reindex_round(parts()))
     _register(app, BRONZE, lambda: lake_rounds.bronze_round(parts()))
     _register(app, SILVER, lambda: lake_rounds.silver_round(parts()))
     _register(app, EXPORT, lambda: lake_rounds.export_round(parts()))

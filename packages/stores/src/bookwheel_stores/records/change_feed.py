@@ -59,6 +59,35 @@ class ChangeFeed:
         with reading(self._engine) as connection:
             return _states(connection, connection.execute(query).all())
 
+    def books(self, *, after_number: int, limit: int) -> list[BookState]:
+        """Books by number, ascending, as of their latest change, removed ones among them: for an index built anew."""
+        query = (
+            _select_states.where(change.c.revision == book.c.revision, book.c.number > after_number)
+            .order_by(book.c.number)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return _states(connection, connection.execute(query).all())
+
+    def settled_books(self, numbers: Sequence[int], *, up_to: int) -> list[BookState]:
+        """Of these books those whose latest change has at most the sequence `up_to`, as of that change."""
+        query = _select_states.where(
+            change.c.revision == book.c.revision, book.c.number.in_(numbers), change.c.sequence <= up_to
+        )
+        with reading(self._engine) as connection:
+            return _states(connection, connection.execute(query).all())
+
+    def revisions(self, *, after_number: int, limit: int) -> list[tuple[int, str, int]]:
+        """Number, id and revision of the books that are not removed, by number, ascending."""
+        query = (
+            select(book.c.number, book.c.book_id, book.c.revision)
+            .where(book.c.removed_at.is_(None), book.c.number > after_number)
+            .order_by(book.c.number)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
     def head(self) -> int:
         """The last change's sequence, 0 before the first."""
         with reading(self._engine) as connection:

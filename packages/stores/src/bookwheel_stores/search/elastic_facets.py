@@ -17,14 +17,19 @@ from bookwheel_stores.search.queries import (
     Filter,
     NumericFacet,
     Selection,
-    TermCount,
     TermFacet,
 )
-from bookwheel_stores.search.tantivy_facets import COUNTED_TERMS, average, bucket_width, ordered_counts, public
+from bookwheel_stores.search.tantivy_facets import (
+    COUNTED_TERMS,
+    average,
+    bucket_width,
+    ordered_counts,
+    public,
+    term_facet,
+)
 from bookwheel_stores.search.tantivy_schema import SCALES
 
 Answer = Mapping[str, Any]
-_SHOWN_TERMS = 100
 
 
 class FacetPlan:
@@ -90,14 +95,11 @@ class FacetPlan:
         return self._own.get(name, Filter(name))
 
     def _terms(self, name: str, answer: Answer) -> TermFacet:
-        selected = self._selected(name).values
-        counts = {each.value: each.count for each in ordered_counts(name, answer["values"])}
-        shown = dict(list(counts.items())[:_SHOWN_TERMS])
+        counts = ordered_counts(name, answer["values"])
         if "selected" in answer:
-            counts |= {each.value: each.count for each in ordered_counts(name, answer["selected"])}
-        shown |= {value: counts.get(value, 0) for value in selected if value not in shown}
-        ranked = sorted(shown.items(), key=lambda each: (-each[1], each[0]))
-        return TermFacet(tuple(TermCount(value, count, value in selected) for value, count in ranked))
+            counted = {each.value for each in counts}
+            counts += [each for each in ordered_counts(name, answer["selected"]) if each.value not in counted]
+        return term_facet(counts, self._selected(name).values)
 
     def _found(self, name: str, answers: Answer) -> tuple[Answer, str | None] | None:
         """The figures of those books that the facet is of, and their currency; None where there are none."""

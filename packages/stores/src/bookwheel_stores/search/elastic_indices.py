@@ -44,13 +44,12 @@ class Indices:
                 return f"{self.alias}-{number}"
         raise RuntimeError(f"no name is free for an index behind {self.alias}")
 
-    def swap(self, name: str) -> None:
-        """Puts the index behind the alias in one step, and removes those that were there."""
+    def swap(self, name: str) -> list[str]:
+        """Puts the index behind the alias in one step; returns those that were there, which serve nobody any more."""
         before = [each for each in self.serving() if each != name]
         actions = [{"remove": {"index": each, "alias": self.alias}} for each in before]
         self.client.indices.update_aliases(actions=[*actions, {"add": {"index": name, "alias": self.alias}}])
-        for each in before:
-            self.discard(each)
+        return before
 
     def discard(self, name: str) -> None:
         """Removes an index that serves nobody; one that is gone already is fine."""

@@ -8,11 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
-from zlib import crc32
 
 import orjson
 from bookwheel_contracts import BookState
 
+from bookwheel_stores.search.digests import digest
 from bookwheel_stores.search.folding import folded_text, folded_words
 from bookwheel_stores.search.queries import SuggestionKind
 from bookwheel_stores.search.tantivy_documents import title_keys
@@ -79,11 +79,6 @@ def index_body() -> dict[str, Any]:
         "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"},
         "mappings": {"dynamic": "strict", "_source": {"enabled": False}, "properties": properties},
     }
-
-
-def digest(book_id: str, revision: int) -> int:
-    """32 bits that tell one book's revision from another: the sums of a range are compared, and exact in any order."""
-    return crc32(b"%d %b" % (revision, book_id.encode()))
 
 
 def build_document(book: BookState) -> dict[str, Any]:

@@ -30,11 +30,13 @@ _COUNTED = 30_000  # how many different values are counted one by one
 class ElasticIndexReader:
     """See `IndexReader`. Sees each commit at once, so `reload` has nothing to do."""
 
-    blocks = True
-
     def __init__(self, address: ElasticAddress) -> None:
         self._address = address
         self._searcher = ElasticSearcher(address)
+
+    @property
+    def blocks(self) -> bool:
+        return True
 
     def reload(self) -> None:
         pass

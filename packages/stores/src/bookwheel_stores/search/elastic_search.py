@@ -10,7 +10,7 @@ from bookwheel_stores.search.elastic_address import ElasticAddress
 from bookwheel_stores.search.elastic_errors import is_missing, is_passing, translated
 
 Answer = Mapping[str, Any]
-_TIMEOUT = 10.0
+_TIMEOUT = 5.0  # seconds
 _PAUSE = 0.05
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bookwheel_stores.search.elastic_mapping import MOST, SIGN, TITLE_ORDER
 from bookwheel_stores.search.queries import Position, SearchQuery, Sort
+from bookwheel_stores.search.tantivy_schema import NUMBER_BITS, NUMBER_MASK
 
 _NO_VALUE = MOST + 1
 _ORDERS = {
@@ -55,7 +56,7 @@ class Order:
             return [min(max(-value[0], -_MOST_SCORE), _MOST_SCORE)]
         if self.sort is Sort.TITLE:
             return [int(part) - SIGN for part in value]
-        descends, place = _ORDERS[self.sort][1], int(value[0])
+        descends, place = _ORDERS[self.sort][1], int(value[0]) >> NUMBER_BITS
         if place >= _NO_VALUE:
             return [_LEAST if descends else _GREATEST]
         return [MOST - place if descends else place]
@@ -68,6 +69,6 @@ class Order:
         if self.sort is Sort.TITLE:
             return Position(tuple(int(part) + SIGN for part in values), int(number), 0)
         value, descends = int(values[0]), _ORDERS[self.sort][1]
-        if value in {_GREATEST, _LEAST}:
-            return Position((_NO_VALUE,), int(number), 0)
-        return Position((MOST - value if descends else value,), int(number), 0)
+        place = _NO_VALUE if value in {_GREATEST, _LEAST} else MOST - value if descends else value
+        # the embedded engine's keys: a list can be walked on after the engine was changed
+        return Position((place << NUMBER_BITS | min(int(number), NUMBER_MASK),), int(number), 0)

@@ -6,11 +6,12 @@ from typing import Self
 
 from bookwheel_contracts import BookState
 
+from bookwheel_stores.search.digests import RangeSum
 from bookwheel_stores.search.elastic_address import ElasticAddress
 from bookwheel_stores.search.elastic_bulk import BulkSender
+from bookwheel_stores.search.elastic_contents import ElasticContents
 from bookwheel_stores.search.elastic_errors import translated
 from bookwheel_stores.search.elastic_indices import Indices
-from bookwheel_stores.search.elastic_queries import LIVING
 from bookwheel_stores.search.index_writer import Rejected
 
 TIMEOUT = 60.0
@@ -20,11 +21,13 @@ PATIENCE = 60.0
 class ElasticIndexWriter:
     """See `IndexWriter`. Any number of them may write at once: revisions decide what stays."""
 
-    def __init__(self, address: ElasticAddress, *, patience: float = PATIENCE) -> None:
+    def __init__(self, address: ElasticAddress, *, timeout: float = TIMEOUT, patience: float = PATIENCE) -> None:
+        """`timeout` is how long one answer may take, `patience` how long none may have been good, in seconds."""
         self._address = address
-        self._client = address.connect(timeout=TIMEOUT)
+        self._client = address.connect(timeout=timeout)
         self._indices = Indices(self._client, address.alias)
         self._sender = BulkSender(self._client, address.alias, patience)
+        self._contents = ElasticContents(self._client, address.alias)
         self._is_open = True
         with translated(address.server):
             self._indices.ensure()
@@ -41,11 +44,20 @@ class ElasticIndexWriter:
     def clear(self) -> None:
         self._check_open()
         with translated(self._address.server):
-            self._indices.swap(self._indices.create())
+            for name in self._indices.swap(self._indices.create()):
+                self._indices.discard(name)
 
     def count(self) -> int:
         with translated(self._address.server):
-            return int(self._client.count(index=self._address.alias, query=LIVING)["count"])
+            return self._contents.count()
+
+    def sums(self) -> dict[int, RangeSum]:
+        with translated(self._address.server):
+            return self._contents.sums()
+
+    def digests(self, numbers: range) -> dict[int, int]:
+        with translated(self._address.server):
+            return self._contents.digests(numbers)
 
     def close(self) -> None:
         self._is_open = False

@@ -15,10 +15,22 @@ from bookwheel_stores.search.queries import (
 
 
 class IndexReader(Protocol):
-    """Reads one commit of the index until `reload`; an index that does not exist yet is empty."""
+    """Reads the commit that was the latest at `reload`, or a later one; an index that does not exist yet is empty.
+
+    Every method may raise IndexAway or IndexRefused where the index is a server's.
+    """
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a call waits for a server: such calls are not made in an event loop."""
+        ...
 
     def reload(self) -> None:
         """From here on every search sees the latest commit."""
+        ...
+
+    def check(self) -> None:
+        """Does nothing where the index answers."""
         ...
 
     def search(self, query: SearchQuery) -> SearchPage: ...

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol, Self
 
 from bookwheel_contracts import BookState
 
+from bookwheel_stores.search.digests import RangeSum
+
 
 class SearchError(Exception):
     """Base of what can go wrong with the index."""
@@ -30,8 +32,8 @@ class Rejected(NamedTuple):
     reason: str
 
 
-class IndexWriter(Protocol):
-    """One writer at a time over all processes where the engine needs it; a context manager that closes it."""
+class IndexContents(Protocol):
+    """What can be written to an index, and be asked of it in order to compare it with the records."""
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
         """Puts books in place and deletes those that are removed, in one commit; returns those it can never take.
@@ -44,12 +46,24 @@ class IndexWriter(Protocol):
         """
         ...
 
-    def clear(self) -> None:
-        """Removes every book, in one commit."""
-        ...
-
     def count(self) -> int:
         """Books in the index, as of the last commit."""
+        ...
+
+    def sums(self) -> dict[int, RangeSum]:
+        """By range of book numbers, see `digests.RANGE`; ranges without a book are left out."""
+        ...
+
+    def digests(self, numbers: range) -> dict[int, int]:
+        """The digests of the books with these numbers, by number."""
+        ...
+
+
+class IndexWriter(IndexContents, Protocol):
+    """One writer at a time over all processes where the engine needs it; a context manager that closes it."""
+
+    def clear(self) -> None:
+        """Removes every book, in one commit."""
         ...
 
     def close(self) -> None:

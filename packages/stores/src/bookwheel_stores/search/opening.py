@@ -3,13 +3,15 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bookwheel_stores.search import elastic_address
+from bookwheel_stores.search import elastic_address, tantivy_folders
+from bookwheel_stores.search.elastic_build import ElasticIndexBuild
 from bookwheel_stores.search.elastic_reader import ElasticIndexReader
 from bookwheel_stores.search.elastic_writer import ElasticIndexWriter
+from bookwheel_stores.search.index_build import IndexBuild
 from bookwheel_stores.search.index_reader import IndexReader
 from bookwheel_stores.search.index_writer import IndexWriter
+from bookwheel_stores.search.tantivy_folders import TantivyIndexBuild
 from bookwheel_stores.search.tantivy_reader import TantivyIndexReader
-from bookwheel_stores.search.tantivy_writer import TantivyIndexWriter
 
 
 def open_index_writer(url: str) -> IndexWriter:
@@ -20,7 +22,14 @@ def open_index_writer(url: str) -> IndexWriter:
     """
     if is_elastic(url):
         return ElasticIndexWriter(elastic_address.parse_address(url))
-    return TantivyIndexWriter(_tantivy_path(url))
+    return tantivy_folders.open_writer(_tantivy_path(url))
+
+
+def open_index_build(url: str) -> IndexBuild:
+    """A new index to take the place of the one that serves. The same URLs and errors; IndexBusy only from `hold`."""
+    if is_elastic(url):
+        return ElasticIndexBuild(elastic_address.parse_address(url))
+    return TantivyIndexBuild(_tantivy_path(url))
 
 
 def open_index_reader(url: str) -> IndexReader:

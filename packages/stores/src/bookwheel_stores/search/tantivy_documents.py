@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from bookwheel_contracts import BookState
 
+from bookwheel_stores.search.digests import digest
 from bookwheel_stores.search.folding import folded_text, folded_words
 from bookwheel_stores.search.tantivy_schema import (
     MAX_NUMBER,
@@ -47,6 +48,7 @@ def document_fields(book: BookState) -> Fields:
         raise ValueError(f"book number {number} is beyond {MAX_NUMBER}: this catalogue needs the cluster engine")
     content = orjson.loads(book.content)
     fields = {"number": number, "revision": book.revision, "id": book.book_id}
+    fields["digest"] = digest(book.book_id, book.revision)
     _add_text(fields, number, content)
     _add_facts(fields, content)
     _add_numbers(fields, number, content)

@@ -23,7 +23,7 @@ from bookwheel_stores.search.queries import (
     TermCount,
     TermFacet,
 )
-from bookwheel_stores.search.tantivy_queries import QueryCompiler
+from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of
 from bookwheel_stores.search.tantivy_schema import SCALES
 
 MAX_TERMS = 60_000  # Tantivy refuses answers of more than 65,000 buckets
@@ -94,7 +94,9 @@ class FacetCounter:
                 requests |= self._requests(name)
             answer = self._searcher.aggregate(query, requests)
             for name in together:
-                counted[name] = self._numeric(query, name, answer) if name in SCALES else self._terms(name, answer)
+                counted[name] = (
+                    self._numeric(query, name, answer) if name in SCALES else self._terms(query, name, answer)
+                )
         return {name: counted[name] for name in names}
 
     def _requests(self, name: str) -> Request:
@@ -114,8 +116,14 @@ class FacetCounter:
     def _selected(self, name: str) -> Filter:
         return next((each for each in self._selection.filters if each.name == name), Filter(name))
 
-    def _terms(self, name: str, answer: Answer) -> TermFacet:
-        return term_facet(ordered_counts(name, answer[name]), self._selected(name).values)
+    def _terms(self, query: Query, name: str, answer: Answer) -> TermFacet:
+        counts, selected = ordered_counts(name, answer[name]), self._selected(name).values
+        if selected and len(counts) == COUNTED_TERMS:  # which need not be among the most frequent
+            counted = {each.value for each in counts}
+            for value in [each for each in selected if each not in counted]:
+                found = count_of(self._searcher.search(both(query, self._compiler.term(name, value)), 1))
+                counts += [TermCount(value, found)] if found else []
+        return term_facet(counts, selected)
 
     def _numeric(self, query: Query, name: str, answer: Answer) -> NumericFacet:
         selected = self._selected(name).ranges

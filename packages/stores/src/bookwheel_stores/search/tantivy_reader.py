@@ -68,19 +68,33 @@ class TantivyIndexReader:
 
     def __init__(self, path: Path, *, most_matches: int = MOST_MATCHES) -> None:
         self._most_matches = most_matches
-        self._folder = index_folder(path)
+        self._path = path
+        self._folder: Path | None = None
         self._schema = build_schema()
         self._index = tantivy.Index(self._schema)
-        self._opened = False
         self._commit = _Commit(self._index.searcher(), self._schema, most_matches=self._most_matches)
         self.reload()
 
+    @property
+    def blocks(self) -> bool:
+        return False
+
+    def check(self) -> None:
+        pass
+
     def reload(self) -> None:
-        if not self._opened and (self._folder / "meta.json").exists():
-            self._index = tantivy.Index.open(str(self._folder))
-            self._index.config_reader("manual")
-            self._opened = True
-            register_tokenizer(self._index)
+        folder = index_folder(self._path)
+        if folder != self._folder and (folder / "meta.json").exists():
+            try:
+                index = tantivy.Index.open(str(folder))
+            except ValueError:
+                if index_folder(self._path) == folder:
+                    raise
+                self.reload()  # another took its place between the two lines
+                return
+            index.config_reader("manual")
+            register_tokenizer(index)
+            self._index, self._folder = index, folder
         self._index.reload()
         self._commit = _Commit(self._index.searcher(), self._schema, most_matches=self._most_matches)
 

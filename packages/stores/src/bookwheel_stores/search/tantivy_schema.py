@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tantivy
 
-MAPPING = "books-v2"
+MAPPING = "books-v3"
 WORDS = "bookwheel_words"
 """Tokenizer of text that is folded already: splits at spaces."""
 TITLE_START = "^"
@@ -49,6 +49,7 @@ def build_schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("number", indexed=True, fast=True)
     builder.add_unsigned_field("revision", fast=True)
+    builder.add_unsigned_field("digest", fast=True)
     builder.add_bytes_field("body", stored=True)
     for name in ("id", "title_exact", *SUGGEST_FIELDS):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
@@ -69,7 +70,16 @@ def build_schema() -> tantivy.Schema:
 
 
 def index_folder(path: Path) -> Path:
-    return path / MAPPING
+    """The folder that serves: the one that the pointer names, or the first."""
+    try:
+        return path / pointer(path).read_text().strip()
+    except FileNotFoundError:
+        return path / MAPPING
+
+
+def pointer(path: Path) -> Path:
+    """A file that holds the name of the folder that serves, once there has been more than one."""
+    return path / f"{MAPPING}.current"
 
 
 def register_tokenizer(index: tantivy.Index) -> None:

@@ -8,9 +8,11 @@ from typing import Self
 import tantivy
 from bookwheel_contracts import BookState
 
+from bookwheel_stores.search.digests import RangeSum
 from bookwheel_stores.search.index_writer import IndexBusy, Rejected
+from bookwheel_stores.search.tantivy_contents import digests_of, sums_of
 from bookwheel_stores.search.tantivy_documents import document_json
-from bookwheel_stores.search.tantivy_schema import build_schema, index_folder, register_tokenizer
+from bookwheel_stores.search.tantivy_schema import build_schema, register_tokenizer
 
 _HEAP_BYTES = 64_000_000
 
@@ -18,8 +20,7 @@ _HEAP_BYTES = 64_000_000
 class TantivyIndexWriter:
     """See `IndexWriter`. The lock is the operating system's: it ends with the process that held it."""
 
-    def __init__(self, path: Path) -> None:
-        folder = index_folder(path)
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._schema = build_schema()
         index = tantivy.Index(self._schema, path=str(folder))
@@ -68,6 +69,12 @@ class TantivyIndexWriter:
 
     def count(self) -> int:
         return self._index.searcher().num_docs
+
+    def sums(self) -> dict[int, RangeSum]:
+        return sums_of(self._index.searcher())
+
+    def digests(self, numbers: range) -> dict[int, int]:
+        return digests_of(self._index.searcher(), self._schema, numbers)
 
     def close(self) -> None:
         writer, self._writer = self._writer, None

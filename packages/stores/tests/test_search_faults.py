@@ -1,0 +1,176 @@
+"""An Elasticsearch that is overloaded, away, restarted or refuses: what is lost (nothing), and what is said of it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from bookwheel_contracts import Book, BookState
+from bookwheel_local.engines import EngineMissing
+from bookwheel_stores.search import IndexAway, IndexRefused, open_index_reader, open_index_writer
+from bookwheel_stores.search.elastic_address import parse_address
+from bookwheel_stores.search.elastic_writer import ElasticIndexWriter
+from bookwheel_stores.search.queries import Selection
+from bookwheel_testing.books import state_of
+from bookwheel_testing.engines import or_skip, running_elasticsearch, server_folder
+from bookwheel_testing.search import elasticsearch_url
+from bookwheel_testing.servers import answers, free_port, running
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BOOKS = 9_000
+ITEM_FAULTS, REQUEST_FAULTS = 5_000, 24
+
+
+def book(number: int, *, revision: int = 1, removed: bool = False, title: str = "The Moon") -> BookState:
+    seen = NOW + timedelta(seconds=number)
+    found = Book(
+        id=f"demo:{number}",
+        number=number,
+        title=title,
+        revision=revision,
+        first_seen=seen,
+        last_seen=seen,
+        last_changed=seen,
+    )
+    return state_of(found, removed=removed)
+
+
+@pytest.fixture
+def url(elasticsearch_server: str) -> Iterator[str]:
+    with elasticsearch_url(elasticsearch_server) as url:
+        yield url
+
+
+@contextmanager
+def faulty(url: str, folder: Path, *, items: int, requests: int = 0, share: int = 40) -> Iterator[tuple[str, str]]:
+    """The same index through a proxy that injects faults, and the proxy's own address."""
+    port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
+    command = [sys.executable, "-m", "bookwheel_testing.faults", str(port), upstream, str(items), str(requests)]
+    proxy = f"http://127.0.0.1:{port}"
+    command.append(str(share))
+    with running(command, log=folder / "faults.log", ready=lambda: answers(f"{proxy}/-/faults")):
+        yield url.replace(f":{upstream}", f":{port}"), proxy
+
+
+def test_five_thousand_refusals_and_timeouts_lose_nothing(url: str, tmp_path: Path) -> None:
+    with faulty(url, tmp_path, items=ITEM_FAULTS, requests=REQUEST_FAULTS) as (faulty_url, proxy):
+        with ElasticIndexWriter(parse_address(faulty_url), timeout=1.0, patience=30) as writer:
+            rejected = []
+            for start in range(0, BOOKS, 1500):
+                rejected += writer.apply([book(number) for number in range(start + 1, start + 1501)])
+                rejected += writer.apply([book(number, revision=2) for number in range(start + 1, start + 301)])
+        injected = httpx.get(f"{proxy}/-/faults").json()
+    assert rejected == []
+    assert injected["item 429"] + injected["item 503"] == ITEM_FAULTS
+    assert sum(count for kind, count in injected.items() if kind.startswith("request")) == REQUEST_FAULTS
+    assert min(injected[f"request {kind}"] for kind in ("429", "503", "closed", "silent")) == REQUEST_FAULTS // 4
+    index = open_index_reader(url)
+    assert index.count(Selection()) == BOOKS
+    assert sorted(index.numbers(Selection(), limit=BOOKS + 1)) == list(range(1, BOOKS + 1))
+
+
+def test_a_book_that_can_never_be_indexed_is_told_and_holds_up_no_other(url: str) -> None:
+    bad = book(2)._replace(content=book(2).content.replace(b'"rating_count":null', b'"rating_count":"many"'))
+    unreadable = book(4)._replace(content=b"{")
+    huge = book(6)._replace(content=book(6).content.replace(b'"stock":null', b'"stock":99999999999999999999'))
+    with open_index_writer(url) as writer:
+        rejected = writer.apply([book(1), bad, book(3), unreadable, book(5), huge])
+        assert {each.book.number for each in rejected} == {2, 4, 6}
+        assert "rating_count" in next(each.reason for each in rejected if each.book.number == 2)
+        assert writer.count() == 3
+        assert writer.apply([book(2, revision=2)]) == []
+        assert writer.count() == 4
+
+
+def test_a_late_write_does_not_undo_a_removal_even_after_a_restart(tmp_path: Path) -> None:
+    with server_folder() as folder:
+        address = folder / "elasticsearch"
+        try:
+            with running_elasticsearch(folder=address) as (server, _), _writer(server) as writer:
+                writer.apply([book(1), book(2)])
+                writer.apply([book(1, revision=2, removed=True)])
+                writer.apply([book(1, title="Late")])
+                assert writer.count() == 1
+        except EngineMissing as missing:
+            or_skip(missing)
+        with running_elasticsearch(folder=address) as (server, _), _writer(server) as writer:
+            assert writer.count() == 1, "the removal outlives the restart"
+            writer.apply([book(1, title="Late")])
+            assert writer.count() == 1, "what comes late stays out"
+            writer.apply([book(1, revision=3)])
+            assert writer.count() == 2, "a book may come back"
+
+
+def _writer(server: str) -> ElasticIndexWriter:
+    return ElasticIndexWriter(parse_address(server.replace("http", "elasticsearch")))
+
+
+def test_writers_at_once_end_with_the_newest(url: str) -> None:
+    with open_index_writer(url) as one, open_index_writer(url) as other:
+        one.apply([book(number, revision=2) for number in range(1, 50)])
+        other.apply([book(number) for number in range(1, 100)])
+        other.apply([book(1, revision=3, removed=True)])
+        one.apply([book(1, revision=2)])
+        assert (one.count(), other.count()) == (98, 98)
+
+
+def test_a_server_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    url = f"elasticsearch://127.0.0.1:{free_port()}"
+    with pytest.raises(IndexAway, match="does not answer"):
+        open_index_writer(url)
+    index = open_index_reader(url)
+    with pytest.raises(IndexAway, match="does not answer"):
+        index.count(Selection())
+    with pytest.raises(IndexAway):
+        index.check()
+
+
+def test_an_index_that_was_made_read_only_or_removed_stops_the_writer(url: str, elasticsearch_server: str) -> None:
+    prefix = url.rpartition("/")[2]
+    with open_index_writer(url) as writer:
+        writer.apply([book(1)])
+        _settings(elasticsearch_server, prefix, {"index.blocks.read_only_allow_delete": True})
+        with pytest.raises(IndexRefused, match="cluster_block_exception"):
+            writer.apply([book(2)])
+        _settings(elasticsearch_server, prefix, {"index.blocks.read_only_allow_delete": None})
+        assert writer.apply([book(2)]) == []
+        httpx.delete(f"{elasticsearch_server}/{prefix}books-v1-1", timeout=60).raise_for_status()
+        with pytest.raises(IndexRefused, match="index_not_found"):
+            writer.apply([book(3)])
+    names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index", timeout=60).text.split()
+    assert names == [], "no index without a mapping is made by a write"
+    with open_index_writer(url) as writer:
+        writer.apply([book(3)])
+        assert writer.count() == 1
+
+
+def _settings(server: str, prefix: str, settings: dict[str, Any]) -> None:
+    httpx.put(f"{server}/{prefix}*/_settings", json=settings, timeout=60).raise_for_status()
+
+
+def test_a_server_that_never_has_time_is_given_up_after_a_while(url: str, tmp_path: Path) -> None:
+    with (
+        faulty(url, tmp_path, items=1 << 40, share=100) as (faulty_url, _),
+        ElasticIndexWriter(parse_address(faulty_url), timeout=5, patience=0.3) as writer,
+        pytest.raises(IndexAway, match="none of 1 books"),
+    ):
+        writer.apply([book(1)])
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["elasticsearch://", "elasticsearch://host", "elasticsearch://host:9200/Books", "elasticsearch://h:9200/a/b?c=d"],
+)
+def test_an_address_that_says_too_little_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not a search URL"):
+        open_index_reader(url)
+
+
+def test_a_password_is_in_no_message() -> None:
+    with pytest.raises(ValueError, match="not a search URL") as refused:
+        open_index_reader("elasticsearch://user:secret@host/Books")
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,162 @@
+"""Both engines side by side on 2,000 books of the demo shop and 300 queries."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
+from bookwheel_stores.search.folding import folded_words
+from bookwheel_stores.search.queries import Filter, Position, Range, SearchQuery, Selection, Sort, SuggestionKind
+from bookwheel_stores.search.text import parse_text
+from bookwheel_testing.books import demo_states
+from bookwheel_testing.search import elasticsearch_url
+
+BOOKS, QUERIES = 2_000, 100
+FACETS = ("category", "author", "source", "currency", "in_stock", "price", "rating", "stock", "rating_count")
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The same books in both."""
+
+    embedded: IndexReader
+    cluster: IndexReader
+    books: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def engines(elasticsearch_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    states = demo_states(BOOKS)
+    folder: Path = tmp_path_factory.mktemp("index")
+    with elasticsearch_url(elasticsearch_server) as url:
+        for each in (url, f"tantivy://{folder}"):
+            with open_index_writer(each) as writer:
+                assert writer.apply(states) == []
+        books = [orjson.loads(state.content) for state in states]
+        yield Engines(open_index_reader(f"tantivy://{folder}"), open_index_reader(url), books)
+
+
+def with_typo(word: str, choose: random.Random) -> str:
+    place = choose.randrange(1, len(word))
+    return choose.choice(
+        [word[:place] + word[place + 1 :], word[:place] + "x" + word[place:], word[:place] + "q" + word[place + 1 :]]
+    )
+
+
+def some_text(books: list[dict[str, Any]], choose: random.Random) -> str:
+    book = choose.choice(books)
+    words = folded_words(book["title"]) or ["moon"]
+    word = max(words, key=len)
+    other = max(folded_words(choose.choice(books)["title"]) or ["x"], key=len)
+    possible = [
+        str(book["title"]),
+        with_typo(word, choose) if len(word) > 4 else word,
+        " ".join(choose.sample(words, min(2, len(words)))),
+        '"' + " ".join(words[:2]) + '"',
+        *book["authors"],
+        f"{word} -{other}",
+        word,
+    ]
+    return str(choose.choice(possible))
+
+
+def some_filters(books: list[dict[str, Any]], choose: random.Random) -> tuple[Filter, ...]:
+    book = choose.choice(books)
+    low = Decimal(choose.randrange(1000, 4000)) / 100
+    possible = [
+        Filter("category", tuple({book["category"], choose.choice(books)["category"]})),
+        Filter("author", tuple(book["authors"]) or ("Nobody",)),
+        Filter("source", ("other",)),
+        Filter("currency", ("GBP",)),
+        Filter("in_stock", (choose.choice(["true", "false"]),)),
+        Filter("price", ranges=(Range(low, low + 10), Range(Decimal(55), None))),
+        Filter("rating", ranges=(Range(choose.randrange(1, 5), None),)),
+        Filter("stock", ranges=(Range(None, choose.randrange(0, 20)),)),
+        Filter("rating_count", ranges=(Range(1, 50),)),
+    ]
+    return tuple(choose.sample(possible, choose.randrange(1, 4)))
+
+
+def ids(index: IndexReader, selection: Selection, sort: Sort, limit: int = BOOKS) -> list[str]:
+    found = index.search(SearchQuery(selection, sort, limit)).items
+    return [str(orjson.loads(item)["id"]) for item in found]
+
+
+def test_filters_and_facets_have_the_same_sets_and_counts(engines: Engines) -> None:
+    choose = random.Random(1)
+    for _ in range(QUERIES):
+        selection = Selection(None, some_filters(engines.books, choose))
+        sort = choose.choice([each for each in Sort if each is not Sort.RELEVANCE])
+        query = SearchQuery(selection, sort, 50, facets=tuple(choose.sample(FACETS, 4)))
+        embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
+        assert (cluster.items, cluster.total) == (embedded.items, embedded.total), selection
+        assert cluster.facets == embedded.facets, selection
+        assert engines.cluster.statistics(selection) == engines.embedded.statistics(selection)
+    everything = Selection()
+    assert engines.cluster.statistics_by_category(everything) == engines.embedded.statistics_by_category(everything)
+    for name in ("category", "author", "source"):
+        assert engines.cluster.terms(everything, name, limit=5_000) == engines.embedded.terms(
+            everything, name, limit=5_000
+        )
+        assert engines.cluster.distinct(everything, name) == engines.embedded.distinct(everything, name)
+
+
+def test_texts_find_the_same_books_best_first(engines: Engines) -> None:
+    choose = random.Random(2)
+    same_best = 0
+    overlaps: list[float] = []
+    for _ in range(QUERIES):
+        text = some_text(engines.books, choose)
+        selection = Selection(parse_text(text))
+        embedded = ids(engines.embedded, selection, Sort.RELEVANCE)
+        cluster = ids(engines.cluster, selection, Sort.RELEVANCE)
+        assert sorted(cluster) == sorted(embedded), text
+        same_best += cluster[:1] == embedded[:1]
+        ten = set(embedded[:10])
+        overlaps.append(len(ten & set(cluster[:10])) / len(ten) if ten else 1.0)
+    assert same_best >= 0.9 * QUERIES
+    assert sum(overlaps) / len(overlaps) >= 0.8
+
+
+def test_texts_under_filters_have_the_same_counts(engines: Engines) -> None:
+    choose = random.Random(3)
+    for _ in range(QUERIES):
+        selection = Selection(parse_text(some_text(engines.books, choose)), some_filters(engines.books, choose)[:2])
+        query = SearchQuery(selection, Sort.PRICE, 20, facets=("category", "price", "author"))
+        embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
+        assert (cluster.items, cluster.total) == (embedded.items, embedded.total), selection
+        assert cluster.facets == embedded.facets, selection
+
+
+@pytest.mark.parametrize("sort", [Sort.TITLE, Sort.PRICE_DESCENDING, Sort.RATING, Sort.NEWEST])
+def test_a_cursor_of_one_engine_is_that_of_the_other(engines: Engines, sort: Sort) -> None:
+    after: Position | None = None
+    for _ in range(5):
+        query = SearchQuery(Selection(), sort, 70, after)
+        embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
+        assert cluster.items == embedded.items
+        assert embedded.next is not None
+        assert cluster.next is not None
+        assert (cluster.next.value, cluster.next.number) == (embedded.next.value, embedded.next.number)
+        after = cluster.next
+
+
+def test_completions_are_the_same(engines: Engines) -> None:
+    choose = random.Random(4)
+    same = 0
+    for _ in range(QUERIES):
+        words = folded_words(choose.choice(engines.books)["title"]) or ["moon"]
+        prefix = " ".join(words[:2])[: choose.randrange(2, 9)]
+        if len(prefix) > 4 and choose.random() < 0.5:
+            prefix = with_typo(prefix, choose)
+        asked = folded_words(prefix)
+        embedded, cluster = (
+            index.suggest(asked, list(SuggestionKind), limit=10) for index in (engines.embedded, engines.cluster)
+        )
+        same += embedded[:3] == cluster[:3]
+    assert same >= 0.9 * QUERIES

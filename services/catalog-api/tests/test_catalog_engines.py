@@ -1,0 +1,116 @@
+"""The catalogue on Elasticsearch: the same answers, and what happens while it is away."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from bookwheel_stores.search.elastic_address import parse_address
+from bookwheel_testing.search import elasticsearch_url
+from bookwheel_testing.servers import answers, free_port, running
+
+MakeToken = Callable[..., str]
+CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
+QUESTIONS = (
+    "/books?q=moon&facet=category&facet=price&facet=author",
+    "/books?sort=-price&limit=2",
+    "/books?filter=category:Science&facet=category",
+    "/books/price-range?min=1&max=100",
+    "/categories",
+    "/suggest?q=mo",
+    "/stats/overview",
+    "/stats/categories",
+    "/sources",
+)
+
+
+class Suite(Protocol):
+    """The stores behind the API; see conftest.py."""
+
+    environment: Mapping[str, str]
+
+    def project(self) -> int: ...
+
+
+@pytest.fixture
+def cluster(filled: Any, elasticsearch_server: str) -> Iterator[Suite]:
+    """The same books in Elasticsearch."""
+    with elasticsearch_url(elasticsearch_server) as url:
+        made = replace(filled, environment={**filled.environment, "BOOKWHEEL_SEARCH_URL": url})
+        made.project()
+        yield made
+
+
+@contextmanager
+def catalog(suite: Suite, token: str, folder: Path, **more: str) -> Iterator[httpx.Client]:
+    port = free_port()
+    base = f"http://127.0.0.1:{port}"
+    environment = {**suite.environment, "BOOKWHEEL_PORT": str(port), **more}
+    log = folder / f"catalog-{port}.log"
+    with (
+        running(CATALOG, log=log, ready=lambda: answers(f"{base}/livez"), environment=environment),
+        httpx.Client(base_url=base, headers={"Authorization": f"Bearer {token}"}, timeout=30) as client,
+    ):
+        yield client
+
+
+def test_both_engines_give_the_same_answers(
+    filled: Suite, cluster: Suite, make_token: MakeToken, tmp_path: Path
+) -> None:
+    uncached = cluster.environment["BOOKWHEEL_REDIS_URL"].replace("/0", "/1")  # else one would give the other's answers
+    with (
+        catalog(filled, make_token(), tmp_path) as embedded,
+        catalog(cluster, make_token(), tmp_path, BOOKWHEEL_REDIS_URL=uncached) as clustered,
+    ):
+        for question in QUESTIONS:
+            answer, expected = clustered.get(f"/api/v1{question}"), embedded.get(f"/api/v1{question}")
+            assert answer.status_code == 200
+            found, wanted = answer.json(), expected.json()
+            cursors = found.pop("next", None), wanted.pop("next", None)
+            assert found == wanted, question
+            assert (cursors[0] is None) == (cursors[1] is None)
+            if cursors[0]:
+                page = clustered.get(f"/api/v1{question}&cursor={cursors[0]}").json()
+                assert page["items"] == embedded.get(f"/api/v1{question}&cursor={cursors[1]}").json()["items"]
+
+
+def test_it_waits_for_an_elasticsearch_that_is_away_and_says_so(
+    cluster: Suite, make_token: MakeToken, tmp_path: Path
+) -> None:
+    url = cluster.environment["BOOKWHEEL_SEARCH_URL"]
+    port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
+    proxy = [sys.executable, "-m", "bookwheel_testing.faults", str(port), upstream, "0", "0", "0"]
+    ready = f"http://127.0.0.1:{port}/-/faults"
+    elsewhere = url.replace(f":{upstream}", f":{port}")
+    with catalog(cluster, make_token(), tmp_path, BOOKWHEEL_SEARCH_URL=elsewhere) as client:
+        for _ in range(2):
+            away = client.get("/api/v1/books?q=tides")
+            assert (away.status_code, away.headers["content-type"]) == (503, "application/problem+json")
+            assert away.headers["retry-after"]
+            assert (away.json()["code"], upstream in away.text) == ("unavailable", False)
+            unready = client.get("/readyz")
+            assert unready.status_code == 503
+            assert "does not answer" in unready.json()["checks"]["search"]
+            assert client.get("/api/v1/books/demo:1").status_code == 200, "a book's own page needs no index"
+            with running(proxy, log=tmp_path / "proxy.log", ready=lambda: answers(ready)):
+                assert client.get("/readyz").status_code == 200
+                found = client.get("/api/v1/books?q=moon")
+                assert (found.status_code, found.json()["total"]["value"]) == (200, 2)
+
+
+async def test_an_operator_can_have_the_index_built_anew(
+    client: httpx.AsyncClient, make_token: MakeToken, suite: Any
+) -> None:
+    refused = await client.post("/search/reindex")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    headers = {"Authorization": f"Bearer {make_token('admin')}"}
+    asked = await client.post("/search/reindex", headers=headers)
+    assert (asked.status_code, asked.json()["state"], asked.json()["requested_by"]) == (202, "queued", "user:1")
+    followed = await client.get(asked.headers["location"].removeprefix("/api/v1"), headers=headers)
+    assert followed.json() == asked.json()
+    missing = await client.get("/search/reindex/0123", headers=headers)
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

@@ -1,0 +1,233 @@
+"""The index built anew while it serves, compared with the records, and repaired: on each search engine."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from bookwheel_contracts import BookState, ReindexJob, ReindexRequest, ReindexState
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.reindexing import REINDEX_KEY, REINDEX_STREAM
+from bookwheel_processor.app import create_parts
+from bookwheel_processor.closing import utc_now
+from bookwheel_processor.comparison import IndexComparer
+from bookwheel_processor.index_sweep import SWEEP_KEY
+from bookwheel_processor.projection import IndexDiffers
+from bookwheel_processor.reindexing import LOCK_KEY, ReindexBusy
+from bookwheel_processor.rounds import Parts, ingest_round, project_round, reindex_round, sweep_round
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_stores.records import SEARCH_PROJECTION, upgrade_database
+from bookwheel_stores.search import IndexBuild, Rejected, open_index_build, open_index_reader
+from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
+from bookwheel_stores.search.text import parse_text
+from bookwheel_stores.streams import StreamWriter
+from celery import Celery
+from sqlalchemy import text
+
+BOOKS = 400
+
+
+@pytest.fixture
+def parts(tmp_path: Path, new_search_url: str, redis_url: str) -> Iterator[Parts]:
+    settings = ProcessorSettings(
+        database_url=f"sqlite:///{tmp_path}/records.sqlite",
+        search_url=new_search_url,
+        redis_url=redis_url,
+        state_dir=tmp_path,
+        projection_batch=60,
+    )
+    made = create_parts(settings, Celery(broker=redis_url))
+    upgrade_database(made.engine)
+    yield replace(made, nudge_ingest=lambda: None, nudge_project=lambda: None)
+    made.engine.dispose()
+    made.redis.close()
+
+
+@pytest.fixture
+def publish(parts: Parts) -> Callable[..., None]:
+    def publish(*messages: Any) -> None:
+        StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+        ingest_round(parts)
+        project_round(parts)
+
+    return publish
+
+
+@pytest.fixture
+def filled(parts: Parts, publish: Callable[..., None], scraped: Any) -> Parts:
+    publish(*(scraped.item(number) for number in range(1, BOOKS + 1)))
+    return parts
+
+
+def differing(parts: Parts) -> tuple[int, ...]:
+    with parts.open_index() as index:
+        up_to = parts.projection.feed.cursor(SEARCH_PROJECTION)
+        return IndexComparer(parts.projection.feed).compare(index, up_to=up_to).differing
+
+
+@contextmanager
+def searching(url: str, counts: list[int], failures: list[BaseException]) -> Iterator[None]:
+    """Searches all the time, as the catalogue would: with a reload before each search."""
+    ended = threading.Event()
+
+    def search() -> None:
+        index = open_index_reader(url)
+        while not ended.is_set():
+            try:
+                index.reload()
+                query = SearchQuery(Selection(parse_text("book")), Sort.RELEVANCE, 10, facets=("price", "source"))
+                counts.append(index.search(query).total)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+                failures.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_no_search_fails_or_misses_a_book_while_the_index_is_built_anew(
+    filled: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    counts: list[int] = []
+    failures: list[BaseException] = []
+    more = threading.Event()
+
+    def go_on() -> None:
+        number = BOOKS
+        while not more.is_set():
+            publish(*(scraped.item(number + n, run="run-2", minute=number) for n in range(1, 21)))
+            number += 20
+
+    with searching(filled.settings.search_url, counts, failures):
+        ingesting = threading.Thread(target=go_on)
+        ingesting.start()
+        try:
+            for _ in range(2):
+                assert filled.reindexing.run(patience=60) >= BOOKS
+        finally:
+            more.set()
+            ingesting.join()
+    project_round(filled)
+    assert failures == []
+    assert len(counts) > 10
+    assert min(counts) >= BOOKS
+    assert differing(filled) == ()
+    with filled.open_index() as index:
+        assert index.count() > BOOKS
+
+
+class Damaged:
+    """Fills an index with other than what it is given."""
+
+    def __init__(self, build: IndexBuild, change: Callable[[BookState], BookState | None]) -> None:
+        self._build = build
+        self._change = change
+
+    def apply(self, books: list[BookState], *, commit: bool = True) -> list[Rejected]:
+        changed = [self._change(book) for book in books]
+        return self._build.apply([book for book in changed if book is not None], commit=commit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._build, name)
+
+
+def damage(parts: Parts, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
+    """Puts an index in place that is not what the records say."""
+    with open_index_build(parts.settings.search_url) as build:
+        Damaged(build, change).apply(parts.projection.feed.books(after_number=0, limit=10_000))
+        build.apply(more)
+        build.hold()
+        build.publish()
+
+
+def swept(parts: Parts) -> dict[str, Any]:
+    sweep_round(parts)
+    found: dict[str, Any] = orjson.loads(parts.redis.get(SWEEP_KEY) or b"{}")
+    return found
+
+
+def test_a_sweep_repairs_what_differs_and_tells_of_it(
+    filled: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    dearer = [scraped.item(n, run="run-2", minute=9, price="£11.00") for n in range(1, 4)]
+    publish(scraped.started("run-2", minute=9), *dearer, scraped.finished("run-2", scraped=3, minute=10))
+    assert swept(filled)["differing"] == 0
+    missing = [book.number for book in filled.projection.feed.books(after_number=0, limit=99) if book.revision == 1][:2]
+    damage(filled, lambda book: None if book.number in missing else book._replace(revision=1))
+    told = swept(filled)
+    assert (told["books"], told["differing"], told["repaired"], told["rebuild"]) == (BOOKS, 5, 5, False)
+    assert differing(filled) == ()
+    assert swept(filled)["differing"] == 0
+
+
+def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Parts) -> None:
+    stranger = filled.projection.feed.books(after_number=0, limit=1)[0]._replace(number=9_999, book_id="nobody:1")
+    damage(filled, lambda book: book, stranger)
+    assert swept(filled)["rebuild"] is True
+    assert differing(filled) == ()
+    assert swept(filled)["differing"] == 0
+
+
+def test_a_new_index_that_differs_is_not_put_in_place(filled: Parts) -> None:
+    with (
+        pytest.raises(IndexDiffers, match="in 1 books"),
+        open_index_build(filled.settings.search_url) as build,
+    ):
+        filled.projection.rebuild(Damaged(build, lambda book: None if book.number == 7 else book))  # type: ignore[arg-type]
+    assert differing(filled) == ()
+
+
+def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Parts) -> None:
+    if filled.settings.search_url.startswith("tantivy"):
+        pytest.skip("takes whatever the records have")
+    with filled.engine.begin() as connection:
+        spoilt = """replace(content, '"rating"\\:null', '"rating"\\:{}')"""
+        changed = connection.execute(text(f"UPDATE change SET content = {spoilt} WHERE book_number = 5"))
+        assert changed.rowcount == 1
+    assert filled.reindexing.run() == BOOKS
+    assert differing(filled) == (5,)
+    told = swept(filled)
+    assert (told["differing"], told["repaired"], told["rejected"], told["rebuild"]) == (1, 0, 1, False)
+
+
+def ask(parts: Parts, job_id: str) -> None:
+    request = ReindexRequest(job_id=job_id, requested_at=utc_now(), requested_by="user:1", traceparent="")
+    StreamWriter(parts.redis, REINDEX_STREAM).publish([request.model_dump_json()])
+
+
+def job(parts: Parts, job_id: str) -> ReindexJob:
+    return ReindexJob.model_validate_json(parts.redis.get(REINDEX_KEY.format(job_id)) or b"")
+
+
+def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Parts) -> None:
+    ask(filled, "a")
+    StreamWriter(filled.redis, REINDEX_STREAM).publish(["{"])
+    ask(filled, "b")
+    generation = filled.projection.generation.current()
+    assert reindex_round(filled) == 2
+    assert filled.projection.generation.current() == generation + 1, "both by one build"
+    assert [(job(filled, each).state, job(filled, each).books) for each in "ab"] == [(ReindexState.COMPLETE, BOOKS)] * 2
+    assert reindex_round(filled) == 0
+
+
+def test_one_build_at_a_time_and_a_failed_one_tells_why(filled: Parts) -> None:
+    ask(filled, "a")
+    with filled.redis.lock(LOCK_KEY, timeout=60):
+        assert reindex_round(filled) == 0
+        with pytest.raises(ReindexBusy):
+            filled.reindexing.run()
+    with filled.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE change RENAME TO change_away"))
+    assert reindex_round(filled) == 1
+    failed = job(filled, "a")
+    assert (failed.state, "change" in (failed.reason or "")) == (ReindexState.FAILED, True)
