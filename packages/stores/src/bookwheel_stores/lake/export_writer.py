@@ -28,6 +28,11 @@ from bookwheel_stores.lake.prefetch import prefetched
 from bookwheel_stores.lake.silver import COMPRESSION, Silver
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}", re.ASCII)
+_REPEATED = [
+    *("category", "category_code", "language", "price_currency", "rating", "stock", "in_stock", "source", "change"),
+    *("sources.list.element", "authors.list.element"),
+]
+"""Columns whose values repeat. To try a dictionary on titles and descriptions as well took a tenth of the time."""
 TableName = Literal["books", "offers", "categories", "dictionary"]
 Kind = Literal["csv", "parquet"]
 
@@ -137,7 +142,7 @@ class TableFile:
 
 
 def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(sink, schema, compression=COMPRESSION)
+    return pq.ParquetWriter(sink, schema, compression=COMPRESSION, use_dictionary=_REPEATED)
 
 
 def csv_writer(sink: Any, schema: pa.Schema) -> pa_csv.CSVWriter:
