@@ -63,7 +63,7 @@ def create_trainer(settings: MlSettings) -> Celery:
     def own_logs(**_signal: Any) -> None:
         configure_logs("trainer", settings.log_level)
 
-    @celery.task(name=TASK, bind=True, max_retries=None)  # type: ignore[untyped-decorator]  # Celery has no types
+    @celery.task(name=TASK, bind=True, max_retries=None, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
     def train(task: Task, run_id: str) -> None:
         with training_lease(connect_redis(settings.redis_url), run_id) as is_mine:
             if not is_mine:

@@ -55,7 +55,7 @@ def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
             # Whatever was being done is pending still, and a nudge comes again.
             _log.warning("a store is away or refuses", task=name, error=str(error)[:500])
 
-    app.task(run, name=name, ignore_result=True)
+    app.task(run, name=name, ignore_result=True, shared=False)
 
 
 def nudge(app: Celery, name: str) -> None:
