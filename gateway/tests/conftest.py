@@ -75,11 +75,14 @@ class Gateway:
         lines: list[dict[str, object]] = []
 
         def written() -> bool:
-            lines[:] = [json.loads(line) for line in (self.folder / "access.log").read_text().splitlines()]
+            lines[:] = [json.loads(line) for line in self._whole_lines()]
             return any(map(until, lines))
 
         wait_until(written, seconds=5, what="the line written to the log")
         return lines[: next(place for place, line in enumerate(lines) if until(line)) + 1]
+
+    def _whole_lines(self) -> list[str]:
+        return (self.folder / "access.log").read_text().rpartition("\n")[0].splitlines()
 
 
 GatewayFactory = Callable[..., Gateway]

@@ -156,10 +156,17 @@ def test_a_malformed_traceparent_starts_a_new_trace(gateway: Any, token: str, in
     assert TRACE not in passed_on
 
 
-def test_the_log_is_json_whatever_is_asked_for(gateway: Any) -> None:
+def test_the_log_is_json_whatever_is_asked_for(start_gateway: Any) -> None:
+    gateway = start_gateway()  # its log is of this test alone
     gateway.raw(b'GET /"quote"\\x?secret=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: "\x01\r\nConnection: close\r\n\r\n')
+    gateway.request("POST", "/api/v1/auth/login", content=b"x" * 20_000)
     gateway.raw(b"\x16\x03\x01 nonsense\r\n\r\n")
-    lines = gateway.log(until=lambda line: line["method"] == "" and line["status"] == 400)
+    lines = gateway.log(until=lambda line: line["status"] == 400 and not line["path"])
+    assert [(line["method"], line["path"], line["status"]) for line in lines[-3:]] == [
+        ("GET", '/"quote"\\x', 400),
+        ("POST", "/api/v1/auth/login", 413),
+        ("", "", 400),
+    ]
     assert all("secret" not in str(line) for line in lines)
     assert {"time", "service", "level", "event", "method", "path", "status", "seconds", "trace_id"} <= set(lines[-1])
 
