@@ -164,7 +164,9 @@ def test_a_sweep_repairs_what_differs_and_tells_of_it(
     assert swept(filled)["differing"] == 0
     missing = [book.number for book in filled.projection.feed.books(after_number=0, limit=99) if book.revision == 1][:2]
     damage(filled, lambda book: None if book.number in missing else book._replace(revision=1))
+    generation = filled.projection.generation.current()
     told = swept(filled)
+    assert filled.projection.generation.current() == generation + 1, "what was cached of the damaged index is void"
     assert (told["books"], told["differing"], told["repaired"], told["rebuild"]) == (BOOKS, 5, 5, False)
     assert differing(filled) == ()
     assert swept(filled)["differing"] == 0

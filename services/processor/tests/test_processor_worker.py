@@ -88,6 +88,7 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
     assert "title: is missing (missing)" in listed
     assert "1 still rejected" in suite.run("replay", "--all")[1]
     assert "500 books indexed" in suite.run("reindex")[1]
+    assert suite.run("compare") == (0, "500 books compared, 0 differed, 0 repaired\n")
 
 
 def test_kills_lose_nothing_and_count_nothing_twice(suite: Suite, scraped: Any) -> None:

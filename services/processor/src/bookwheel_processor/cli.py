@@ -24,10 +24,11 @@ from redis.exceptions import RedisError
 from bookwheel_processor.app import create_parts, run_beat, run_worker
 from bookwheel_processor.closing import utc_now
 from bookwheel_processor.replay import Replay
-from bookwheel_processor.rounds import Parts, close_runs, project_round
+from bookwheel_processor.rounds import Parts, close_runs, compare_index, project_round
 from bookwheel_processor.settings import ProcessorSettings
 
 _REINDEX_PATIENCE = 60.0
+_COMPARE_PATIENCE = 30.0
 _MOST_HELD = 1000
 
 
@@ -66,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("migrate", help="bring the records' tables to their current form")
     commands.add_parser("health", help="succeed if a worker made progress lately").set_defaults(run=_health)
     commands.add_parser("reindex", help="build the search index anew from the records").set_defaults(run=_reindex)
+    compare = commands.add_parser("compare", help="compare the search index with the records, and repair it")
+    compare.set_defaults(run=_compare)
     quarantine = commands.add_parser("quarantine", help="list what could not be taken in, with the reasons")
     quarantine.add_argument("--limit", type=int, default=20)
     quarantine.set_defaults(run=_quarantine)
@@ -114,6 +117,25 @@ def _reindex(parts: Parts, _options: argparse.Namespace) -> int:
             return 1
     project_round(parts)
     return 0
+
+
+def _compare(parts: Parts, _options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + _COMPARE_PATIENCE
+    try:
+        while (found := compare_index(parts)) is None:
+            if time.monotonic() > deadline:
+                print("another process writes to the index: try again later", file=sys.stderr)
+                return 1
+            time.sleep(0.5)
+    except SearchError as error:
+        print(str(error), file=sys.stderr)
+        return 1
+    print(f"{found.books} books compared, {found.differing} differed, {found.repaired} repaired")
+    if found.rejected:
+        print(f"the index can't take {found.rejected} of them as they are: the log says why", file=sys.stderr)
+    if found.rebuild:
+        print("the index has to be built anew: `bookwheel-processor reindex`, or wait for the sweep", file=sys.stderr)
+    return 1 if found.rejected or found.rebuild else 0
 
 
 def _quarantine(parts: Parts, options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """Compares the index with the records in the background, repairs what differs, and tells what it found."""
 
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import orjson
@@ -13,9 +14,23 @@ from bookwheel_processor.comparison import IndexComparer
 from bookwheel_processor.projection import Projection
 
 SWEEP_KEY = "bookwheel:sweep:index"
-"""JSON of the latest comparison: `at`, `books`, `differing`, `repaired`, `rejected`, `rebuild` (is needed)."""
+"""JSON of the latest comparison: `at`, and what `Swept` holds."""
 _MOST_REPAIRS = 20_000
 _log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """`books` that the records hold; how many of the index were `differing`, `repaired`, and `rejected` by the engine.
+
+    `rebuild`: the index has to be built anew. It has too much wrong, or what the records know nothing of.
+    """
+
+    books: int
+    differing: int
+    repaired: int
+    rejected: int
+    rebuild: bool
 
 
 class IndexSweep:
@@ -24,8 +39,7 @@ class IndexSweep:
         self._comparer = IndexComparer(projection.feed)
         self._redis = redis
 
-    def run(self, index: IndexWriter, *, now: datetime) -> bool:
-        """Whether the index has to be built anew: it has too much wrong, or what the records know nothing of."""
+    def run(self, index: IndexWriter, *, now: datetime) -> Swept:
         projection = self._projection
         projection.catch_up(index)
         up_to = projection.feed.cursor(SEARCH_PROJECTION)
@@ -35,18 +49,12 @@ class IndexSweep:
         if found.differing and not rebuild:
             books = self._comparer.settled_books(found.differing, up_to=up_to)
             rejected = len(projection.put(index, books))
+            projection.generation.advance()  # answers of what was wrong are cached
             remaining = set(self._comparer.compare(index, up_to=up_to).differing)
             repaired = len(set(found.differing) - remaining)
             rebuild = len(remaining) > rejected
-        told = {
-            "at": format_time(now),
-            "books": found.books,
-            "differing": len(found.differing),
-            "repaired": repaired,
-            "rejected": rejected,
-            "rebuild": rebuild,
-        }
-        self._redis.set(SWEEP_KEY, orjson.dumps(told))
+        swept = Swept(found.books, len(found.differing), repaired, rejected, rebuild)
+        self._redis.set(SWEEP_KEY, orjson.dumps({"at": format_time(now), **asdict(swept)}))
         if found.differing:
-            _log.warning("the index differed from the records", examples=found.differing[:5], **told)
-        return rebuild
+            _log.warning("the index differed from the records", examples=found.differing[:5], **asdict(swept))
+        return swept

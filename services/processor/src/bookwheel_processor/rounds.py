@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 from bookwheel_processor.closing import Closing, utc_now
 from bookwheel_processor.deliveries import Refused, quarantined
 from bookwheel_processor.draining import Drain, drain_items, drain_predictions
-from bookwheel_processor.index_sweep import IndexSweep
+from bookwheel_processor.index_sweep import IndexSweep, Swept
 from bookwheel_processor.ingest import Ingest, IngestResult
 from bookwheel_processor.progress import Progress
 from bookwheel_processor.projection import Projection
@@ -194,15 +194,16 @@ def sweep_round(parts: Parts) -> None:
     close_runs(parts)
     if swept.settled or swept.receipts:
         _log.info("swept", settled=swept.settled, receipts=swept.receipts)
-    if _sweep_index(parts):
+    index = compare_index(parts)
+    if index is not None and index.rebuild:
         try:
             parts.reindexing.run()
         except ReindexBusy:
             _log.info("the index is being built anew already")
 
 
-def _sweep_index(parts: Parts) -> bool:
-    """Whether the index has to be built anew."""
+def compare_index(parts: Parts) -> Swept | None:
+    """Compares the index with the records and repairs it; None where it is in use, and nothing was compared."""
     with slot(parts.slots, "project") as is_mine:
         if is_mine:
             try:
@@ -210,7 +211,7 @@ def _sweep_index(parts: Parts) -> bool:
                     return IndexSweep(parts.projection, parts.redis).run(index, now=utc_now())
             except IndexBusy:
                 _log.info("the index is in use: it is compared with the records another time")
-        return False
+        return None
 
 
 def reindex_round(parts: Parts) -> int:
