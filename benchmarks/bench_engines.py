@@ -24,25 +24,8 @@ from benchmarks.scraped import scraped_books
 
 SIZES = (1_000, 10_000, 100_000)
 FACETS = ("category", "rating", "price")
-STREAM_ITEMS = 20_000
 SEARCHES = 300
 EMBEDDED, CLUSTER = "embedded", "cluster"
-
-
-@dataclass(frozen=True)
-class ClusterProcessor(Processor):
-    """The same processor on PostgreSQL and Elasticsearch."""
-
-    database: str
-    index: str
-
-    @property
-    def records_url(self) -> str:
-        return self.database
-
-    @property
-    def search_url(self) -> str:
-        return self.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +39,7 @@ class Figures:
 
 def measured(processor: Processor, size: int) -> Figures:
     """A new catalogue of `size` books, filled and then searched."""
-    books = 0.0
-    with processor.at_work():
-        for start in range(0, size, STREAM_ITEMS):
-            items = min(STREAM_ITEMS, size - start)
-            books += items / processor.take_in(f"run-{start}", scraped_books(start, items))
+    ingest = processor.fill(size)
     reader = open_index_reader(processor.search_url)
     reader.reload()
     found = reader.count(Selection())
@@ -76,7 +55,7 @@ def measured(processor: Processor, size: int) -> Figures:
         began = time.perf_counter()
         reader.search(SearchQuery(selection, Sort.RELEVANCE, 20, facets=FACETS))
         times.append(time.perf_counter() - began)
-    return Figures(size / books, len(times) / sum(times), statistics.median(times) * 1000)
+    return Figures(ingest, len(times) / sum(times), statistics.median(times) * 1000)
 
 
 @contextmanager
@@ -92,7 +71,7 @@ def cluster(folder: Path) -> Iterator[Processor]:
         postgres = stack.enter_context(running_postgres(durable=True))
         database = stack.enter_context(postgres.database())
         url, _ = stack.enter_context(running_elasticsearch())
-        yield ClusterProcessor(folder, redis, database, url.replace("http://", "elasticsearch://"))
+        yield Processor(folder, redis, database, url.replace("http://", "elasticsearch://"))
 
 
 ENGINES = {EMBEDDED: embedded, CLUSTER: cluster}

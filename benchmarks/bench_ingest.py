@@ -15,12 +15,11 @@ from bookwheel_processor.settings import ProcessorSettings
 from benchmarks.bare_loop import written_again, written_by
 from benchmarks.harness import Result, compare, save
 from benchmarks.one_by_one import OneByOne
-from benchmarks.processing import Processor, redis_server
+from benchmarks.processing import STREAM_ITEMS, Processor, redis_server
 from benchmarks.scraped import scraped_books
 
 ITEMS, ITEMS_ONE_BY_ONE = 10_000, 200
 SMALL, LARGE, ADDED = 1_000, 100_000, 4_000
-STREAM_ITEMS = 20_000  # as many as the scraper lets wait
 
 
 class Growing:

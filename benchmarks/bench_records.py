@@ -28,14 +28,9 @@ Rows = dict[str, list[tuple[object, ...]]]
 
 @dataclass(frozen=True)
 class Intake(Processor):
-    """A worker that takes items into PostgreSQL and does nothing else: no index, no lake."""
+    """A worker that takes items in and does nothing else: no index, no lake."""
 
-    database: str
-    workers: int
-
-    @property
-    def records_url(self) -> str:
-        return self.database
+    workers: int = 1
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,7 +50,7 @@ class Taking:
     def __init__(self, folder: Path, server: Postgres, stack: ExitStack, *, workers: int) -> None:
         redis = stack.enter_context(redis_server(folder / "redis"))
         self.url = stack.enter_context(server.database())
-        self._intake = Intake(folder, redis, self.url, workers)
+        self._intake = Intake(folder, redis, self.url, workers=workers)
         stack.enter_context(self._intake.at_work())
         self._holds = 0
 

@@ -18,7 +18,10 @@ from bookwheel_stores.records import RunStore, connect_database, upgrade_databas
 from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
 
+from benchmarks.scraped import scraped_books
+
 PREPARED = "prepared"
+STREAM_ITEMS = 20_000  # as many as the scraper lets wait
 PROCESSOR = Path(sys.prefix) / "bin" / "bookwheel-processor"
 
 
@@ -33,18 +36,23 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """`folder` holds the records and the index; `redis_url` is this processor's alone."""
+    """`folder` holds the records and the index, unless a `database` or an `index` elsewhere is named by its URL.
+
+    `redis_url` is this processor's alone.
+    """
 
     folder: Path
     redis_url: str
+    database: str | None = None
+    index: str | None = None
 
     @property
     def records_url(self) -> str:
-        return f"sqlite:///{self.folder}/bookwheel.sqlite"
+        return self.database or f"sqlite:///{self.folder}/bookwheel.sqlite"
 
     @property
     def search_url(self) -> str:
-        return f"tantivy://{self.folder}/index"
+        return self.index or f"tantivy://{self.folder}/index"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,6 +114,15 @@ class Processor:
         seconds = time.perf_counter() - began
         engine.dispose()
         return len(books) / seconds
+
+    def fill(self, books: int) -> float:
+        """Takes that many new books into an empty catalogue, as many at once as the scraper lets wait; items/s."""
+        seconds = 0.0
+        with self.at_work():
+            for start in range(0, books, STREAM_ITEMS):
+                items = min(STREAM_ITEMS, books - start)
+                seconds += items / self.take_in(f"run-{start}", scraped_books(start, items))
+        return books / seconds
 
     def _prepare(self, run_id: str, books: Sequence[ScrapedBook]) -> None:
         """Fills a stream aside with a run's items and its end, so that all of them come at one moment."""

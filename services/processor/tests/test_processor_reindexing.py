@@ -71,12 +71,12 @@ def differing(parts: Parts) -> tuple[int, ...]:
 
 @contextmanager
 def searching(url: str, counts: list[int], failures: list[BaseException]) -> Iterator[None]:
-    """Searches all the time, as the catalogue would: with a reload before each search."""
+    """Searches time and again, as the catalogue would: with a reload before each search."""
     ended = threading.Event()
 
     def search() -> None:
         index = open_index_reader(url)
-        while not ended.is_set():
+        while not ended.wait(0.02):
             try:
                 index.reload()
                 query = SearchQuery(Selection(parse_text("book")), Sort.RELEVANCE, 10, facets=("price", "source"))

@@ -27,6 +27,24 @@ _NUMBERS = 10_000  # what Elasticsearch gives in one page
 _COUNTED = 30_000  # how many different values are counted one by one
 
 
+def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str, Any]:
+    """What is sent for one page: a book more than it shows, which tells whether another page follows."""
+    request: dict[str, Any] = {
+        "query": scored(plan.wide) if order.is_scored else selected(plan.wide),
+        "sort": order.clauses(),
+        "size": query.limit + 1,
+        "stored_fields": ["body"],
+        "track_total_hits": True,
+    }
+    if plan.narrowing is not None:
+        request["post_filter"] = plan.narrowing
+    if query.after is not None:
+        request["search_after"] = order.after(query.after)
+    if query.facets:
+        request["aggs"] = plan.aggregations()
+    return request
+
+
 class ElasticIndexReader:
     """See `IndexReader`. Sees each commit at once, so `reload` has nothing to do."""
 
@@ -47,20 +65,7 @@ class ElasticIndexReader:
 
     def search(self, query: SearchQuery) -> SearchPage:
         plan, order = FacetPlan(query.selection, query.facets), Order.of(query)
-        request: dict[str, Any] = {
-            "query": scored(plan.wide) if order.is_scored else selected(plan.wide),
-            "sort": order.clauses(),
-            "size": query.limit + 1,
-            "stored_fields": ["body"],
-            "track_total_hits": True,
-        }
-        if plan.narrowing is not None:
-            request["post_filter"] = plan.narrowing
-        if query.after is not None:
-            request["search_after"] = order.after(query.after)
-        if query.facets:
-            request["aggs"] = plan.aggregations()
-        answer = self._searcher.search(request)
+        answer = self._searcher.search(page_request(query, plan, order))
         hits = answer["hits"]["hits"]
         items = [hit["fields"]["body"][0].encode() for hit in hits[: query.limit]]
         following = order.position(hits[query.limit - 1]["sort"]) if len(hits) > query.limit else None
