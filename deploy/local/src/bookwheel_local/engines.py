@@ -125,7 +125,7 @@ def postgres_command(data: Path, port: int, *, durable: bool = True) -> list[str
     """`durable=False` is for tests that never cut the power: nothing is synced to the disk."""
     options = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": "", "max_connections": "200"}
     if not durable:
-        options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options |= {"max_connections": "400", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     return [*as_server_user(), find_postgres("postgres"), "-D", str(data), *settings]
 

@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -16,6 +17,7 @@ from bookwheel_local import engines
 from pyarrow.fs import S3FileSystem
 
 from bookwheel_testing.servers import Server, answers, free_port, running
+from bookwheel_testing.sharing import Ask, Keeper, asking
 
 _PASSWORD = "for-tests"
 _START_SECONDS = 240
@@ -53,7 +55,6 @@ class Postgres:
     """`port` on loopback, the superuser's name and password from `url`."""
 
     port: int
-    server: Server
 
     def url(self, database: str = "postgres") -> str:
         return _postgres_url(self.port, database)
@@ -84,8 +85,8 @@ def running_postgres(*, data: Path | None = None, port: int | None = None, durab
         command = engines.postgres_command(data, port, durable=durable)
         url = _postgres_url(port, "postgres")
         log = folder / "postgres.log"
-        with running(command, log=log, ready=lambda: postgres_answers(url), seconds=_START_SECONDS) as server:
-            yield Postgres(port, server)
+        with running(command, log=log, ready=lambda: postgres_answers(url), seconds=_START_SECONDS):
+            yield Postgres(port)
 
 
 def _postgres_url(port: int, database: str) -> str:
@@ -163,14 +164,40 @@ def running_s3() -> Iterator[S3Store]:
             yield S3Store(endpoint, "", key, secret)
 
 
+_KEEPER = pytest.StashKey[Keeper]()
+_ASK = pytest.StashKey[Ask]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        config.stash[_ASK] = asking(config.workerinput["bookwheel_keeper"])
+        return
+    keeper = Keeper({"postgres": running_postgres, "elasticsearch": _elasticsearch_url, "s3": running_s3})
+    config.add_cleanup(keeper.close)
+    config.stash[_KEEPER] = keeper
+    config.stash[_ASK] = keeper.ask
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["bookwheel_keeper"] = node.config.stash[_KEEPER].invitation()
+
+
+@contextmanager
+def _elasticsearch_url() -> Iterator[str]:
+    with running_elasticsearch() as (url, _):
+        yield url
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """The PostgreSQL of this test session."""
+def postgres(pytestconfig: pytest.Config) -> Postgres:
+    """The PostgreSQL of this test run, shared by its processes."""
     try:
-        with running_postgres() as server:
-            yield server
+        engines.find_postgres("postgres")
     except engines.EngineMissing as missing:
         or_skip(missing)
+    server: Postgres = pytestconfig.stash[_ASK]("postgres")
+    return server
 
 
 @pytest.fixture
@@ -181,13 +208,13 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def elasticsearch_server() -> Iterator[str]:
-    """The URL of the Elasticsearch of this test session."""
+def elasticsearch_server(pytestconfig: pytest.Config) -> str:
+    """The URL of the Elasticsearch of this test run, shared by its processes."""
     try:
-        with running_elasticsearch() as (url, _):
-            yield url
+        engines.find_elasticsearch()
     except engines.EngineMissing as missing:
         or_skip(missing)
+    return str(pytestconfig.stash[_ASK]("elasticsearch"))
 
 
 @pytest.fixture
@@ -200,16 +227,10 @@ def elasticsearch_prefix(elasticsearch_server: str) -> Iterator[str]:
         httpx.delete(f"{elasticsearch_server}/{name}", timeout=30).raise_for_status()
 
 
-@pytest.fixture(scope="session")
-def _s3_server() -> Iterator[S3Store]:
-    with running_s3() as store:
-        yield store
-
-
 @pytest.fixture
-def s3(_s3_server: S3Store) -> Iterator[S3Store]:
-    """A new, empty bucket."""
-    store = S3Store(_s3_server.endpoint, f"test-{uuid4().hex[:12]}", _s3_server.access_key, _s3_server.secret_key)
+def s3(pytestconfig: pytest.Config) -> Iterator[S3Store]:
+    """A new, empty bucket in the S3 server of this test run."""
+    store = replace(pytestconfig.stash[_ASK]("s3"), bucket=f"test-{uuid4().hex[:12]}")
     filesystem = store.filesystem()
     filesystem.create_dir(store.bucket)
     yield store

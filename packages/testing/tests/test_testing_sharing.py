@@ -1,0 +1,72 @@
+"""One server of a kind for all who ask, in whichever process, until the run is over."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from bookwheel_testing.sharing import Keeper, asking
+
+ANOTHER_PROCESS = """
+import sys
+from bookwheel_testing.sharing import asking
+print(asking((sys.argv[1], sys.argv[2]))("sea"))
+"""
+
+
+@dataclass
+class Servers:
+    started: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def sea(self) -> Iterator[str]:
+        self.started.append("sea")
+        yield f"sea {self.started.count('sea')}"
+        self.stopped.append("sea")
+
+    @contextmanager
+    def broken(self) -> Iterator[str]:
+        self.started.append("broken")
+        raise RuntimeError("it does not start")
+        yield ""
+
+
+@pytest.fixture
+def servers() -> Servers:
+    return Servers()
+
+
+@pytest.fixture
+def keeper(servers: Servers) -> Iterator[Keeper]:
+    keeper = Keeper({"sea": servers.sea, "broken": servers.broken})
+    yield keeper
+    keeper.close()
+
+
+def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(keeper: Keeper, servers: Servers) -> None:
+    invitation = keeper.invitation()
+    command = [sys.executable, "-c", ANOTHER_PROCESS, *invitation]
+    with ThreadPoolExecutor(8) as pool:
+        elsewhere = pool.submit(subprocess.check_output, command, text=True)
+        assert set(pool.map(asking(invitation), ["sea"] * 20)) == {"sea 1"} == {keeper.ask("sea")}
+        assert elsewhere.result() == "sea 1\n"
+    assert (servers.started, servers.stopped) == (["sea"], [])
+    keeper.close()
+    assert servers.stopped == ["sea"]
+
+
+def test_a_server_that_does_not_start_is_told_to_who_asked(keeper: Keeper) -> None:
+    with pytest.raises(RuntimeError, match="it does not start"):
+        asking(keeper.invitation())("broken")
+    assert asking(keeper.invitation())("sea") == "sea 1"
+
+
+def test_who_is_not_of_the_run_gets_nothing(keeper: Keeper) -> None:
+    path, _ = keeper.invitation()
+    with pytest.raises(Exception, match="digest"):
+        asking((path, "00"))("sea")
+    assert asking(keeper.invitation())("sea") == "sea 1", "and the others are answered as before"
