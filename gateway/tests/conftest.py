@@ -100,6 +100,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         "BOOKWHEEL_CATALOG_URL": f"http://127.0.0.1:{ports['catalog']}",
         "BOOKWHEEL_ML_URL": f"http://127.0.0.1:{ports['ml']}",
         "BOOKWHEEL_VERIFY_CACHE_SECONDS": str(CACHE_SECONDS),
+        "BOOKWHEEL_ACCESS_TOKEN_SECONDS": "86400",  # other files' tests may come between two of the gateway's
     }
     for arguments in (["keygen", environment["BOOKWHEEL_SIGNING_KEY_FILE"]], ["migrate"]):
         subprocess.run(

@@ -46,7 +46,7 @@ class Servers:
         def ready() -> bool:
             return waiting_for(probe_all(self.programs, self.supervisor.states())) == []
 
-        wait_until(ready, seconds=90, what="the servers ready")
+        wait_until(ready, seconds=240, what="the servers ready")
 
     def kill(self, name: str) -> None:
         pid = self.supervisor.states()[name].pid

@@ -213,7 +213,8 @@ def test_writers_that_deadlock_go_on_one_after_the_other(postgres_url: str) -> N
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(crosswise, ["ab", "ba"]))
-    assert len(attempts) == 3
+    # Tried again, it may take the row before the other one is awake: then they meet once more.
+    assert 3 <= len(attempts) < 10
     with reading(engine) as connection:
         assert set(connection.scalars(select(projection.c.sequence))) == {2}
     engine.dispose()

@@ -13,25 +13,28 @@ from sqlalchemy import Connection, Engine, text
 SEEN = 1_770_000_000_000
 
 
-def insert(connection: Connection, table: str, row: dict[str, Any]) -> None:
-    places = ", ".join(f":{name}" for name in row)
-    connection.execute(text(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})"), row)
+def insert(connection: Connection, table: str, rows: list[dict[str, Any]]) -> None:
+    places = ", ".join(f":{name}" for name in rows[0])
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({places})"), rows)
 
 
-def add_book(connection: Connection, number: int, *, revisions: int, offers: int) -> None:
+Rows = dict[str, list[dict[str, Any]]]
+
+
+def add_book(rows: Rows, number: int, *, revisions: int, offers: int) -> None:
     offered = {"price": 120_000, "currency": "GBP", "stock": 2, "in_stock": True}
     book = {"number": number, "book_id": f"shop:{number}", "title": f"Über “{number}”", "authors": '["Zoë"]', **offered}
     removed_at = None if offers else SEEN + revisions
     book |= {"first_seen": SEEN, "last_changed": SEEN + revisions, "revision": revisions, "removed_at": removed_at}
-    insert(connection, "book", book)
+    rows["book"].append(book)
     for at in range(offers):
         offer = {"source": f"shop-{9 - at}", "source_key": f"k-{number}", "book_number": number, "url": "http://x/"}
         offer |= {**offered, "content": "{}", "fingerprint": "", "first_seen": SEEN, "last_seen": SEEN}
-        insert(connection, "offer", offer | {"last_run": "run", "last_item": 1})
+        rows["offer"].append(offer | {"last_run": "run", "last_item": 1})
     for revision in range(1, revisions + 1):
         kind = "added" if revision == 1 else "modified" if offers or revision < revisions else "removed"
         change = {"book_number": number, "revision": revision, "kind": kind, "fields": "[]"}
-        insert(connection, "change", change | {"changed_at": SEEN + revision, "run_id": "run"})
+        rows["change"].append(change | {"changed_at": SEEN + revision, "run_id": "run"})
 
 
 @pytest.fixture
@@ -39,9 +42,12 @@ def old(records_url: str) -> Iterator[Engine]:
     """Records of the first form: 2,500 books, some with several revisions or offers, one of them removed."""
     engine = connect_database(records_url)
     replace(RECORDS, head="0001").upgrade(engine)
+    rows: Rows = {"book": [], "offer": [], "change": []}
+    for number in range(1, 2501):
+        add_book(rows, number, revisions=1 + number % 3, offers=0 if number == 7 else 1 + number % 2)
     with engine.begin() as connection:
-        for number in range(1, 2501):
-            add_book(connection, number, revisions=1 + number % 3, offers=0 if number == 7 else 1 + number % 2)
+        for table, its_rows in rows.items():
+            insert(connection, table, its_rows)
     yield engine
     engine.dispose()
 

@@ -30,8 +30,8 @@ class Servers:
 
     @contextmanager
     def broken(self) -> Iterator[str]:
-        self.started.append("broken")
-        raise RuntimeError("it does not start")
+        if not self.stopped:
+            raise RuntimeError("it does not start")
         yield ""
 
 

@@ -7,7 +7,7 @@ from redis import Redis
 
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
 
-pytest_plugins = ("bookwheel_testing.records",)
+pytest_plugins = ("bookwheel_testing.records", "bookwheel_testing.scheduling")
 
 
 @pytest.fixture(scope="session")

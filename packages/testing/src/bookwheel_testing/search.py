@@ -8,6 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+SEARCH_ENGINES = ("tantivy", "elasticsearch")
 _SECONDS = 60
 
 
@@ -34,14 +35,14 @@ def engine_url(engine: str, request: pytest.FixtureRequest, folder: Path) -> Ite
         yield url
 
 
-@pytest.fixture(scope="module", params=["tantivy", "elasticsearch"])
+@pytest.fixture(scope="module", params=SEARCH_ENGINES)
 def search_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an index that does not exist yet; the tests that use it run once with each engine."""
     with engine_url(request.param, request, tmp_path_factory.mktemp("index")) as url:
         yield url
 
 
-@pytest.fixture(params=["tantivy", "elasticsearch"])
+@pytest.fixture(params=SEARCH_ENGINES)
 def new_search_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The same, but another one for every test."""
     with engine_url(request.param, request, tmp_path) as url:

@@ -1,0 +1,37 @@
+"""What takes long is begun first, and a file's tests on several engines need not wait for each other."""
+
+from pathlib import Path
+
+import pytest
+from bookwheel_testing import scheduling
+from bookwheel_testing.scheduling import unit_of, weight_of
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.parametrize(
+    ("test", "unit"),
+    [
+        ("tests/test_kills.py::test_a_kill[cluster-3]", "tests/test_kills.py@cluster"),
+        ("a/test_a.py::test_one[x-postgresql]", "a/test_a.py@postgresql"),
+        ("a/test_a.py::test_one[not-sqlites]", "a/test_a.py"),
+        ("a/test_a.py::test_sqlite", "a/test_a.py"),
+        ("tests/sqlite/test_a.py::test_one[1]", "tests/sqlite/test_a.py"),
+    ],
+)
+def test_the_tests_of_a_file_on_one_engine_stay_together(test: str, unit: str) -> None:
+    assert unit_of(test) == unit
+
+
+def test_the_files_that_take_long_come_first_and_then_those_of_many_tests() -> None:
+    units = {"a/test_a.py": 3, "tests/test_kills.py@cluster": 11, "a/test_b.py": 30, "tests/test_kills.py@embedded": 31}
+    assert sorted(units, key=lambda unit: weight_of(unit, units[unit]), reverse=True) == [
+        "tests/test_kills.py@embedded",
+        "tests/test_kills.py@cluster",
+        "a/test_b.py",
+        "a/test_a.py",
+    ]
+
+
+def test_the_files_that_are_said_to_take_long_exist() -> None:
+    assert [path for path in scheduling._LONGEST if not (ROOT / path).exists()] == []
