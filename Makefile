@@ -1,10 +1,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token run reindex check test chaos bench lock docs
+.PHONY: help install up down status logs crawl token run reindex up-docker down-docker token-docker check test \
+  test-docker chaos bench lock docs
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
+CONTAINERS := $(BIN)/python -m bookwheel_local.containers
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
 SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/))
 
@@ -16,6 +18,10 @@ ifdef LAKE
 export BOOKWHEEL_LAKE := $(LAKE)
 endif
 
+ifdef OVERLAYS
+export BOOKWHEEL_COMPOSE_OVERLAYS := $(OVERLAYS)
+endif
+
 # SERVICE=processor or SERVICE=catalog names one folder of services/, packages/, deploy/ or the root.
 ifdef SERVICE
 PARTS = $(or $(firstword $(wildcard services/$(SERVICE) services/$(SERVICE)-* packages/$(SERVICE) deploy/$(SERVICE) $(SERVICE))),$(error SERVICE=$(SERVICE): there is no such part; one of $(notdir $(PROJECTS)) $(SHARED)))
@@ -24,7 +30,7 @@ PARTS = $(PROJECTS) $(SHARED)
 endif
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  SERVICE=processor narrows check, test and logs to one part."
 	@echo "  ENGINES=cluster (PostgreSQL, Elasticsearch) and LAKE=s3 (MinIO) for the first up; later verbs remember."
@@ -56,6 +62,15 @@ run: install ## Run a command with the suite's addresses (COMMAND='bookwheel-pro
 reindex: install ## Build the search index anew from the records, while the old one serves
 	@$(LOCAL) run bookwheel-processor reindex
 
+up-docker: install ## The same in containers, on PostgreSQL and Elasticsearch (OVERLAYS='demo scaling': deploy/compose)
+	@$(CONTAINERS) up
+
+down-docker: install ## Stop the containers; data stays in their volumes
+	@$(CONTAINERS) down
+
+token-docker: install
+	@$(CONTAINERS) token
+
 check: install ## Lint, format, types, import rules, licences, locks, the gateway's configuration
 	@$(BIN)/ruff check $(if $(SERVICE),$(PARTS),.)
 	@$(BIN)/ruff format --check $(if $(SERVICE),$(PARTS),.)
@@ -69,6 +84,9 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
 	@deploy/local/engines.sh || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
 	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
+
+test-docker: install ## Test the images and the containers, with a Docker engine
+	@$(BIN)/pytest tests/containers --containers $(ARGS)
 
 chaos: install ## Crawl with faults in the midst, round after round (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
 	@$(if $(filter cluster,$(ENGINES)),deploy/local/engines.sh)

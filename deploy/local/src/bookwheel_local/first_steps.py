@@ -34,22 +34,24 @@ def _curl(token: str, url: str, body: str | None = None) -> str:
     return f"""  curl -s -H "Authorization: Bearer {token}"{data} '{url}'"""
 
 
-def first_steps(client: SuiteClient, gateway_url: str) -> str:
-    """The closing words of `make up`."""
+def first_steps(client: SuiteClient, gateway_url: str, *, verb_suffix: str = "") -> str:
+    """The closing words of `make up`, or of a verb like it whose companions have a suffix in common."""
     found: dict[str, Any] = client.get("/api/v1/books", sort="-rating", limit=1)
     book_id = found["items"][0]["id"]
     api = f"{gateway_url}/api/v1"
-    token = "$(make -s token)"  # noqa: S105 - a command, not a token
+    token = f"$(make -s token{verb_suffix})"
     return "\n".join(
         (
             "",
             f"Bookwheel is ready at {gateway_url} with {found['total']['value']:,} books; its API: {gateway_url}/docs",
-            f"`make -s token` prints an access token of {DEMO_USER}. Try, in this folder:",
+            f"`make -s token{verb_suffix}` prints an access token of {DEMO_USER}. Try, in this folder:",
             "",
             _curl(token, f"{api}/books?q=sea&facet=category&limit=3"),
             _curl(token, f"{api}/books/{book_id}"),
             _curl(token, f"{api}/ml/predictions", f'{{"books": [{{"book_id": "{book_id}"}}]}}'),
             "",
-            "make status, make logs, make crawl SOURCE=demo, make down",
+            "docker compose ps, docker compose logs, make down-docker"
+            if verb_suffix
+            else "make status, make logs, make crawl SOURCE=demo, make down",
         )
     )

@@ -1,5 +1,6 @@
-"""Settings come from the environment, are checked once at start, and are immutable after it."""
+"""Settings come from the environment or from files, are checked once at start, and are immutable after it."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Base of every service's settings: each field `x` is read from `BOOKWHEEL_X`, or from its alias."""
+    """Base of every service's settings: each field `x` is read from `BOOKWHEEL_X`, or from its alias.
+
+    What the environment does not say may stand in a file of that name in the folder `BOOKWHEEL_SECRETS_DIR`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="BOOKWHEEL_", frozen=True, extra="ignore", populate_by_name=True)
 
@@ -56,8 +60,12 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 
 def load_settings(kind: type[SettingsType]) -> SettingsType:
     """Reads the environment, or ends the process with status 2 and a line for each setting that is wrong."""
+    secrets_dir = os.environ.get("BOOKWHEEL_SECRETS_DIR")
+    if secrets_dir and not os.access(secrets_dir, os.R_OK | os.X_OK):
+        print(f"setting BOOKWHEEL_SECRETS_DIR: {secrets_dir} is no folder that can be read", file=sys.stderr)
+        raise SystemExit(2)
     try:
-        return kind()
+        return kind(_secrets_dir=secrets_dir or None)
     except ValidationError as error:
         for fault in error.errors():
             name = "_".join(str(part) for part in fault["loc"]).upper()

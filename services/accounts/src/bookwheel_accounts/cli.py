@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from bookwheel_contracts.problems import BookwheelError
+from bookwheel_runtime.health import answers
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import connect_database, wait_for_database
@@ -24,6 +25,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-accounts", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="run the service")
+    verbs.add_parser("health", help="succeed if the one on this machine is ready to serve")
     verbs.add_parser("migrate", help="bring the tables of accounts to their current form")
     keygen = verbs.add_parser("keygen", help="make a signing key")
     keygen.add_argument("path", type=Path, help="a .pem file, or a folder that gets one more key")
@@ -79,8 +81,10 @@ def main() -> None:
         match arguments.verb:
             case "serve":
                 _serve(settings)
+            case "health":
+                raise SystemExit(answers(settings.port))
             case "migrate":
-                ACCOUNTS.upgrade(connect_database(settings.database_url))
+                ACCOUNTS.upgrade(_database(settings))
             case "keygen":
                 print(make_key_file(arguments.path))
             case "create-user":

@@ -3,6 +3,7 @@
 import argparse
 
 import uvicorn
+from bookwheel_runtime.health import answers
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 
@@ -12,10 +13,13 @@ from bookwheel_catalog.settings import CatalogSettings
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bookwheel-catalog", description="The catalogue over HTTP.")
-    commands = parser.add_subparsers(required=True, metavar="command")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("serve", help="serve the API until stopped")
-    parser.parse_args()
+    commands.add_parser("health", help="succeed if the one on this machine is ready to serve")
+    options = parser.parse_args()
     settings = load_settings(CatalogSettings)
+    if options.command == "health":
+        raise SystemExit(answers(settings.port))
     configure_logs("catalog-api", settings.log_level)
     uvicorn.run(
         build_app(settings),

@@ -1,12 +1,18 @@
-"""`bookwheel-ml serve|worker|train`. Each verb imports what it alone needs: MLflow takes 7 s, BentoML 4 s."""
+"""`bookwheel-ml serve|worker|train|health`. Each verb imports what it alone needs: MLflow takes 7 s, BentoML 4 s."""
 
 import argparse
+import socket
+import sys
 from collections.abc import Sequence
 
+from bookwheel_runtime.health import answers
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_ml.settings import MlSettings
+
+_PATIENCE = 8.0
+"""Seconds for a trainer to answer."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -15,9 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verbs.add_parser("serve", help="answer predictions over HTTP")
     verbs.add_parser("worker", help="run the trainer, which takes training runs from the queue")
     verbs.add_parser("train", help="train and register a model now, and print its report")
-    verb = parser.parse_args(arguments).verb
+    health = verbs.add_parser("health", help="succeed if what runs on this machine gets on with its work")
+    health.add_argument("of", nargs="?", choices=("serve", "worker"), default="serve")
+    options = parser.parse_args(arguments)
     settings = load_settings(MlSettings)
-    {"serve": _serve, "worker": _worker, "train": _train}[verb](settings)
+    if options.verb == "health":
+        # Not /readyz: without a trained model yet it serves, but is not ready to predict.
+        raise SystemExit(answers(settings.port, "/livez") if options.of == "serve" else _worker_answers(settings))
+    {"serve": _serve, "worker": _worker, "train": _train}[options.verb](settings)
 
 
 def _serve(settings: MlSettings) -> None:
@@ -31,6 +42,16 @@ def _worker(settings: MlSettings) -> None:
 
     worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
     create_trainer(settings).worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+def _worker_answers(settings: MlSettings) -> int:
+    from bookwheel_ml.trainer import create_trainer  # noqa: PLC0415 - see above
+
+    name = f"celery@{socket.gethostname()}"
+    found = create_trainer(settings).control.ping(destination=[name], timeout=_PATIENCE)
+    if not found:
+        print(f"{name} does not answer within {_PATIENCE:.0f} s", file=sys.stderr)
+    return 0 if found else 1
 
 
 def _train(settings: MlSettings) -> None:

@@ -9,7 +9,7 @@ from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_scraper.declarations import BadDeclaration, declared_sources
-from bookwheel_scraper.service import ScraperService
+from bookwheel_scraper.service import ScraperService, health
 from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.source_list import public_facts
 
@@ -18,9 +18,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bookwheel-scraper", description="Crawls bookshops for Bookwheel.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("serve", help="take crawl requests from Redis until stopped")
+    verbs.add_parser("health", help="succeed if the scraper of this machine takes requests")
     verbs.add_parser("sources", help="print the declared sources as JSON lines")
     arguments = parser.parse_args()
     settings = load_settings(ScraperSettings)
+    if arguments.verb == "health":
+        return health(settings)
     try:
         sources = declared_sources(settings)
     except BadDeclaration as error:

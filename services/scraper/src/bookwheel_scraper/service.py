@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
-from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis
+from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis, silence
 from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -27,6 +27,24 @@ from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.source_list import publish_sources
 
 logger = get_logger(__name__)
+
+
+_GROUP = "scraper"
+
+
+def health(settings: ScraperSettings) -> int:
+    """0 where the scraper of this machine asked for requests lately, or looked after its crawls; else 1, and why."""
+    try:
+        silent_for = silence(
+            connect_redis(settings.redis_url), CRAWL_STREAM, group=_GROUP, consumer=socket.gethostname()
+        )
+    except RedisError as error:
+        print(f"Redis does not answer: {error}", file=sys.stderr)
+        return 1
+    if silent_for is None or silent_for > 2 * settings.scraper_claim_seconds:
+        print("took no request yet" if silent_for is None else f"silent for {silent_for:.0f} s", file=sys.stderr)
+        return 1
+    return 0
 
 
 @dataclass(slots=True)
@@ -64,7 +82,7 @@ class ScraperService:
         self._reader = StreamReader(
             self._redis,
             CRAWL_STREAM,
-            group="scraper",
+            group=_GROUP,
             consumer=socket.gethostname(),
             claim_after=settings.scraper_claim_seconds,
         )
