@@ -86,7 +86,7 @@ test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
 	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
 
 test-docker: install ## Test the images and the containers, with a Docker engine
-	@$(BIN)/pytest tests/containers --containers $(ARGS)
+	@BOOKWHEEL_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers -p no:randomly $(ARGS)
 
 chaos: install ## Crawl with faults in the midst, round after round (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
 	@$(if $(filter cluster,$(ENGINES)),deploy/local/engines.sh)

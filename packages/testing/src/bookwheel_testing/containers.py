@@ -1,0 +1,58 @@
+"""A whole suite in containers for tests: a compose project of its own, on ports of its own, gone with its volumes."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bookwheel_local.containers import Containers
+
+from bookwheel_testing.suite import Suite
+
+_ROWS = """
+import json, sys
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_runtime.settings import load_settings
+from bookwheel_stores.records import connect_database, reading
+from sqlalchemy import text
+query, parameters = json.load(sys.stdin)
+with reading(connect_database(load_settings(ProcessorSettings).database_url)) as connection:
+    print(json.dumps([list(row) for row in connection.execute(text(query), parameters)], default=str))
+"""
+
+
+@dataclass
+class ContainerSuite(Suite):
+    """As `make up-docker` leaves it. `books` are the demo shop's, which is published beside the gateway."""
+
+    project: str = "bookwheel-test"
+    overlays: tuple[str, ...] = ("deploy/compose/demo.yml", "tests/containers/published.yml")
+
+    @cached_property
+    def containers(self) -> Containers:
+        published = {"BOOKWHEEL_PUBLISH": f"127.0.0.1:{self.port_base}", "BOOKWHEEL_TEST_SHOP": self.shop_url[7:]}
+        settings = {"BOOKWHEEL_DEMO_BOOKS": str(self.books), **published, **self.settings}
+        return Containers(self.project, self.state, self.overlays, settings)
+
+    def compose(self, *arguments: str, given: str | None = None) -> str:
+        """What `docker compose` printed. Raises LocalError."""
+        return self.containers.compose(*arguments, given=given, quiet=True)
+
+    def up(self) -> None:
+        self.containers.start()
+        self.containers.ensure_demo_user()
+
+    def down(self) -> None:
+        self._http.close()
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
+
+    def local(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
+        if arguments != ("token",):
+            raise NotImplementedError(f"no such verb of a suite in containers: {arguments}")
+        with self.containers.client() as client:
+            return client.token()
+
+    def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        given = json.dumps([query, parameters])
+        answer = self.compose("exec", "-T", "processor-beat", "python", "-c", _ROWS, given=given)
+        return [tuple(row) for row in json.loads(answer)]

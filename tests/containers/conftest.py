@@ -1,0 +1,30 @@
+"""The suite in containers that these tests share. They need a Docker engine, and `make test-docker` asks for them."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from bookwheel_testing.containers import ContainerSuite
+from bookwheel_testing.suite import free_port_base
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """Skips where the tests were not asked for; fails where they were, and there is no engine."""
+    if not os.environ.get("BOOKWHEEL_TEST_CONTAINERS"):
+        pytest.skip("tests of the containers run by `make test-docker`")
+    done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"no Docker engine answers: {done.stderr}"
+
+
+@pytest.fixture(scope="session")
+def suite(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerSuite]:
+    suite = ContainerSuite(
+        state=tmp_path_factory.mktemp("containers"), port_base=free_port_base(), books=1000, project="bookwheel-test"
+    )
+    try:
+        suite.up()
+        yield suite
+    finally:
+        suite.down()

@@ -1,0 +1,97 @@
+"""From a shop's page to a search hit and a prediction, in containers; and what kills and scaling do to it."""
+
+import json
+import secrets
+import subprocess
+import time
+from typing import Any
+
+import httpx
+import pytest
+from bookwheel_testing.containers import ContainerSuite
+from bookwheel_testing.servers import wait_until
+from bookwheel_testing.suite import as_read, shop_facts
+
+VERDICTS = ("added", "modified", "unchanged", "duplicate", "quarantined")
+
+
+def next_day(suite: ContainerSuite) -> None:
+    day = httpx.get(f"{suite.shop_url}/_shop/day").json()["day"]
+    httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day + 1}).raise_for_status()
+
+
+def check_against_the_shop(suite: ContainerSuite, run: dict[str, Any]) -> None:
+    """Nothing lost, nothing double: accounting, records and search say what the shop's pages say."""
+    counts = run["counts"]
+    assert run["state"] == "complete", run
+    assert counts["scraped"] == sum(counts[verdict] for verdict in VERDICTS)
+    assert counts["quarantined"] == 0
+    facts = {f"demo:{fact['upc']}": fact for fact in shop_facts(suite.shop_url)}
+    walked = suite.books_where("source:demo")
+    shown = {book["id"]: book for book in walked}
+    assert len(shown) == len(walked)
+    offers = suite.rows("SELECT source_key FROM offer WHERE source = 'demo'")
+    assert len(offers) == len(set(offers)) >= len(facts)
+    for book_id, fact in facts.items():
+        book = shown[book_id]
+        assert (book["title"], book["stock"]) == (as_read(fact["title"]), fact["stock"])
+        assert book["price"] == {"amount": fact["price"], "currency": "GBP"}
+    assert suite.compose("exec", "-T", "processor-beat", "service", "compare")
+
+
+def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> None:
+    trace_id = secrets.token_hex(16)
+    headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
+    run = suite.finished_crawl(suite.start_crawl("demo", headers=headers), seconds=300)
+    check_against_the_shop(suite, run)
+    started = suite.post("/api/v1/ml/training-runs", {}, 202, headers=headers)["id"]
+    trained: dict[str, Any] = {}
+
+    def ended() -> bool:
+        trained.update(suite.get(f"/api/v1/ml/training-runs/{started}"))
+        return trained["state"] not in {"queued", "running"}
+
+    wait_until(ended, seconds=280, what="a model trained")
+    assert trained["state"] == "complete", trained
+    book = suite.get("/api/v1/books", params={"limit": "1"}, headers=headers)["items"][0]
+    asked = {"books": [{"book_id": book["id"]}]}
+    wait_until(
+        lambda: suite.request("POST", "/api/v1/ml/predictions", json=asked, headers=headers).status_code == 200,
+        seconds=60,
+        what="the model served",
+    )
+    prediction = suite.post("/api/v1/ml/predictions", asked, headers=headers)["predictions"][0]
+    assert prediction["low"] <= prediction["rating"] <= prediction["high"]
+    logs = [line.partition(" | ")[2] for line in suite.compose("logs", "--no-color").splitlines() if trace_id in line]
+    services = {json.loads(line)["service"] for line in logs if line.startswith("{")}
+    assert {"gateway", "catalog-api", "scraper", "processor", "ml-serving"} <= services
+
+
+def test_data_and_logins_outlast_the_containers(suite: ContainerSuite) -> None:
+    before = suite.get("/api/v1/stats/overview")
+    token = suite.token()
+    suite.compose("down", "--timeout", "10")
+    suite.up()
+    assert suite.token() == token
+    assert suite.get("/api/v1/stats/overview")["books"] == before["books"]
+
+
+def test_more_processors_and_scrapers_share_the_work(suite: ContainerSuite) -> None:
+    suite.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "processor=3", "--scale", "scraper=2")
+    next_day(suite)
+    check_against_the_shop(suite, suite.crawl("demo"))
+    suite.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "processor=1", "--scale", "scraper=1")
+
+
+@pytest.mark.parametrize("victim", ["processor", "scraper", "redis", "postgres", "elasticsearch", "gateway"])
+def test_a_container_that_is_killed_in_mid_crawl_loses_and_doubles_nothing(suite: ContainerSuite, victim: str) -> None:
+    next_day(suite)
+    run_id = suite.start_crawl("demo")
+    time.sleep(secrets.randbelow(2000) / 1000 + 0.3)
+    container = suite.compose("ps", "--quiet", victim).split()[0]
+    # The process itself, as the kernel would: after `docker kill` the engine would not start it again.
+    pid = subprocess.run(
+        ["docker", "inspect", "--format", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    subprocess.run(["kill", "-KILL", pid], check=True)
+    check_against_the_shop(suite, suite.finished_crawl(run_id, seconds=240))
