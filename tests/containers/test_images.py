@@ -23,7 +23,8 @@ def docker(*arguments: str) -> str:
 
 def inspected(service: str) -> dict[str, Any]:
     found: list[dict[str, Any]] = json.loads(docker("image", "inspect", f"bookwheel/{service}:{VERSION}"))
-    return found[0]["Config"]
+    config: dict[str, Any] = found[0]["Config"]
+    return config
 
 
 @pytest.mark.parametrize("service", [*SERVICES, "gateway"])
