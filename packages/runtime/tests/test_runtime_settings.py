@@ -1,5 +1,7 @@
 """Wrong settings stop a process at once, each with its name."""
 
+from pathlib import Path
+
 import pytest
 from bookwheel_runtime.settings import Settings, load_settings
 from pydantic import Field
@@ -26,3 +28,22 @@ def test_a_wrong_or_missing_setting_is_named(
         load_settings(ExampleSettings)
     assert stopped.value.code == 2
     assert "BOOKWHEEL_PORT" in capsys.readouterr().err
+
+
+def test_a_file_says_what_the_environment_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BOOKWHEEL_PORT", raising=False)
+    monkeypatch.setenv("BOOKWHEEL_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "BOOKWHEEL_PORT").write_text("8083\n")
+    assert load_settings(ExampleSettings).port == 8083
+    monkeypatch.setenv("BOOKWHEEL_PORT", "8081")
+    assert load_settings(ExampleSettings).port == 8081
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BOOKWHEEL_SECRETS_DIR", str(tmp_path / "none"))
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(ExampleSettings)
+    assert stopped.value.code == 2
+    assert "BOOKWHEEL_SECRETS_DIR" in capsys.readouterr().err
