@@ -23,3 +23,5 @@ for service in "${SERVICES[@]}"; do
   "$UV" pip compile "$service/pyproject.toml" "${OPTIONS[@]}" --constraints requirements.lock \
     --output-file "$service/requirements.lock"
 done
+"$UV" pip compile deploy/images/build-requirements.in "${OPTIONS[@]}" "${UPGRADES[@]}" --constraints requirements.lock \
+  --output-file deploy/images/build-requirements.lock

@@ -5,8 +5,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from bookwheel_stores.streams import StreamEntry, StreamReader, StreamWriter, connect_redis, silence
-from bookwheel_testing.servers import wait_until
+from bookwheel_stores.streams import StreamEntry, StreamReader, StreamWriter, connect_redis
 from redis import Redis
 
 STREAM = "test:stream"
@@ -196,18 +195,3 @@ def test_more_entries_than_a_script_takes_are_acknowledged(redis: Redis) -> None
     assert one.backlog() == 0
     two.acknowledge(ids(two.read(10_000)))
     assert redis.xlen(STREAM) == 0
-
-
-def test_a_consumers_silence_ends_when_it_asks(redis: Redis) -> None:
-    def silent_for(consumer: str) -> float | None:
-        return silence(redis, STREAM, group="group", consumer=consumer)
-
-    assert silent_for("one") is None
-    one = StreamReader(redis, STREAM, group="group", consumer="one")
-    one.read(1)
-    wait_until(lambda: (silent_for("one") or 0) > 0.3, seconds=5, what="some silence")
-    one.read(1)
-    found = silent_for("one")
-    assert found is not None
-    assert found < 0.3
-    assert silent_for("two") is None

@@ -15,6 +15,8 @@ from bookwheel_scraper.declarations import Source
 from bookwheel_scraper.run_ledger import RunLedger, RunProgress
 from bookwheel_scraper.run_messages import RunMessages
 from bookwheel_scraper.scheduler import Scheduler
+from bookwheel_scraper.service import health
+from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.source_list import SOURCES_KEY
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
 from bookwheel_testing.servers import Server, wait_until
@@ -190,3 +192,15 @@ def test_a_due_source_is_crawled(crawls: Crawls, site: Site, services: list[Serv
 
 def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_scraper_that_serves_is_healthy_and_a_dead_one_is_not(
+    crawls: Crawls, services: list[Server], client: "Redis"
+) -> None:
+    settings = ScraperSettings(redis_url=crawls.redis_url)
+    assert health(settings) == 1
+    services.append(crawls.serve())
+    wait_until(lambda: health(settings) == 0, seconds=30, what="a sign of life")
+    (key,) = client.scan_iter("bookwheel:scraper:alive:*")
+    assert 0 < client.ttl(key) <= 30
+    assert health(ScraperSettings(redis_url="redis://127.0.0.1:9/0")) == 1

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
-from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis, silence
+from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis
 from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
@@ -29,22 +29,23 @@ from bookwheel_scraper.source_list import publish_sources
 logger = get_logger(__name__)
 
 
-_GROUP = "scraper"
+_ALIVE_SECONDS = 30
 
 
 def health(settings: ScraperSettings) -> int:
-    """0 where the scraper of this machine asked for requests lately, or looked after its crawls; else 1, and why."""
+    """0 where the scraper of this machine lately looked for requests and after its crawls; else 1, and why."""
     try:
-        silent_for = silence(
-            connect_redis(settings.redis_url), CRAWL_STREAM, group=_GROUP, consumer=socket.gethostname()
-        )
+        alive = connect_redis(settings.redis_url).exists(_alive_key())
     except RedisError as error:
         print(f"Redis does not answer: {error}", file=sys.stderr)
         return 1
-    if silent_for is None or silent_for > 2 * settings.scraper_claim_seconds:
-        print("took no request yet" if silent_for is None else f"silent for {silent_for:.0f} s", file=sys.stderr)
-        return 1
-    return 0
+    if not alive:
+        print(f"no sign of life for {_ALIVE_SECONDS} s", file=sys.stderr)
+    return 0 if alive else 1
+
+
+def _alive_key() -> str:
+    return f"bookwheel:scraper:alive:{socket.gethostname()}"
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class ScraperService:
         self._reader = StreamReader(
             self._redis,
             CRAWL_STREAM,
-            group=_GROUP,
+            group="scraper",
             consumer=socket.gethostname(),
             claim_after=settings.scraper_claim_seconds,
         )
@@ -93,6 +94,7 @@ class ScraperService:
             _Duty(settings.scraper_claim_seconds / 5, lambda: self._reader.touch(list(self._crawls))),
             _Duty(settings.scraper_claim_seconds / 5, self._claim),
             _Duty(1.0, self._schedule),
+            _Duty(_ALIVE_SECONDS / 6, lambda: self._redis.set(_alive_key(), b"", ex=_ALIVE_SECONDS)),
             _Duty(30.0, lambda: publish_sources(self._redis, self._sources)),
         )
 

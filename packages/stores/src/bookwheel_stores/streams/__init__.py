@@ -2,7 +2,7 @@
 
 from bookwheel_stores.streams.announcements import CHANGES_CHANNEL, announce_changes
 from bookwheel_stores.streams.connection import connect_redis
-from bookwheel_stores.streams.reader import StreamEntry, StreamReader, silence
+from bookwheel_stores.streams.reader import StreamEntry, StreamReader
 from bookwheel_stores.streams.writer import StreamWriter
 
 __all__ = [
@@ -12,5 +12,4 @@ __all__ = [
     "StreamWriter",
     "announce_changes",
     "connect_redis",
-    "silence",
 ]

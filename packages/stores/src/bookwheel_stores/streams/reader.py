@@ -67,18 +67,6 @@ class StreamEntry:
     deliveries: int
 
 
-def silence(redis: Redis, stream: str, *, group: str, consumer: str) -> float | None:
-    """Seconds since a group's consumer last asked for entries or touched its own; None where it never did.
-
-    Raises RedisError.
-    """
-    try:
-        found = redis.xinfo_consumers(stream, group)
-    except ResponseError:  # there is no such stream or group yet
-        return None
-    return next((each["idle"] / 1000 for each in found if each["name"].decode() == consumer), None)
-
-
 class StreamReader:
     """At-least-once delivery: an entry stays pending until `acknowledge`, and is claimed from a reader that has been
     silent for `claim_after` seconds. What every group has acknowledged is dropped, so the stream's length is the work
