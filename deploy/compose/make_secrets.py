@@ -41,7 +41,9 @@ def main() -> None:
     once(POSTGRES / "administrator-password", secrets.token_urlsafe(24), mode=0o444)
     # No superuser: COPY FROM PROGRAM and the like are not for services that face a network.
     role = f"CREATE ROLE bookwheel LOGIN PASSWORD '{postgres}';\n"
-    once(POSTGRES / "bookwheel.sql", role + "CREATE DATABASE bookwheel OWNER bookwheel;\n", mode=0o444)
+    # Whatever the server's locale is: without UTF-8 titles would be bytes.
+    database = "CREATE DATABASE bookwheel OWNER bookwheel TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8';\n"
+    once(POSTGRES / "bookwheel.sql", role + database, mode=0o444)
     if not any(SIGNING_KEYS.glob("*.pem")):
         subprocess.run(["bookwheel-accounts", "keygen", SIGNING_KEYS], check=True)
 
