@@ -94,7 +94,7 @@ class ScraperService:
             _Duty(settings.scraper_claim_seconds / 5, lambda: self._reader.touch(list(self._crawls))),
             _Duty(settings.scraper_claim_seconds / 5, self._claim),
             _Duty(1.0, self._schedule),
-            _Duty(_ALIVE_SECONDS / 6, lambda: self._redis.set(_alive_key(), b"", ex=_ALIVE_SECONDS)),
+            _Duty(_ALIVE_SECONDS / 6, self._show_life),
             _Duty(30.0, lambda: publish_sources(self._redis, self._sources)),
         )
 
@@ -122,6 +122,9 @@ class ScraperService:
                 self._take(entry)
         else:
             time.sleep(0.2)
+
+    def _show_life(self) -> None:
+        self._redis.set(_alive_key(), b"", ex=_ALIVE_SECONDS)
 
     def _schedule(self) -> None:
         self._scheduler.ask_for_due(datetime.now(UTC))
