@@ -73,17 +73,35 @@ def test_a_line_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPa
         monkeypatch.undo()
 
 
-async def test_a_loops_lines_are_written_at_the_end_of_its_turn_in_their_order(
+async def test_a_loops_lines_are_written_together_soon_and_in_their_order(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     logger.info("one")
     logger.info("two")
-    assert capfd.readouterr().err == ""
-    await asyncio.sleep(0)
-    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["one", "two"]
+    assert written(capfd) == []
+    await asyncio.sleep(0.1)
+    assert written(capfd) == ["one", "two"]
     logger.info("three")
     logger.warning("four")
-    assert [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()] == ["three", "four"]
+    assert written(capfd) == ["three", "four"]
+    logger.info("five")
+    await asyncio.sleep(0.1)
+    assert written(capfd) == ["five"]
+
+
+def test_a_loop_that_ended_early_leaves_its_lines_to_the_next(capfd: pytest.CaptureFixture[str]) -> None:
+    async def log(event: str, seconds: float) -> None:
+        logger.info(event)
+        await asyncio.sleep(seconds)
+
+    asyncio.run(log("one", 0))
+    assert written(capfd) == []
+    asyncio.run(log("two", 0.1))
+    assert written(capfd) == ["one", "two"]
+
+
+def written(capfd: pytest.CaptureFixture[str]) -> list[str]:
+    return [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()]
 
 
 def test_what_a_loop_logged_last_is_written_before_the_process_ends() -> None:

@@ -15,6 +15,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from bookwheel_runtime.traces import current_trace_id
 
 _NAME = "_name"
+_TOGETHER_SECONDS = 0.05
 
 
 def _with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -39,11 +40,13 @@ def _json(event: EventDict, **_: Any) -> bytes:
 class _Lines:
     """Lines on their way to standard error. A full disk or a closed pipe costs a line, never what is logged.
 
-    What an event loop logs in one turn is written at its end, together: the write is dearer than the line.
+    What an event loop logs is written together, 50 ms late at most: a write is dearer than a line, and wakes whoever
+    reads it, which is supervisord on one machine. At 600 requests/s it took 35 to 50 µs of its time a line.
     """
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
+        self._due_in: asyncio.AbstractEventLoop | None = None
         atexit.register(self.write)
 
     def add(self, line: bytes) -> None:
@@ -53,11 +56,13 @@ class _Lines:
             self.write(line)
             return
         self._waiting.append(line)
-        if len(self._waiting) == 1:
-            loop.call_soon(self.write)
+        if self._due_in is not loop:  # nothing waits, or in a loop that ended before it was due
+            self._due_in = loop
+            loop.call_later(_TOGETHER_SECONDS, self.write)
 
     def write(self, *lines: bytes) -> None:
         """At once, behind those that wait."""
+        self._due_in = None
         waiting, self._waiting = self._waiting, []
         text = b"".join(line + b"\n" for line in (*waiting, *lines))
         if text:

@@ -2,11 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from elasticsearch import Elasticsearch, OrjsonSerializer
-
 from bookwheel_stores.search.elastic_mapping import MAPPING
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
 
 SCHEMES = {"elasticsearch": "http", "elasticsearch+https": "https"}
 EXAMPLE = "elasticsearch://user:password@search:9200/prefix"
@@ -27,8 +29,10 @@ class ElasticAddress:
         """What readers and writers address: the index that serves now. Another mapping is another alias."""
         return f"{self.prefix}{MAPPING}"
 
-    def connect(self, *, timeout: float) -> Elasticsearch:
+    def connect(self, *, timeout: float) -> "Elasticsearch":
         """A client that asks once: whoever uses it knows what may be asked again, and when. Connects on first use."""
+        from elasticsearch import Elasticsearch, OrjsonSerializer  # noqa: PLC0415 - see `opening`
+
         return Elasticsearch(
             self.server,
             basic_auth=self.login,

@@ -1,12 +1,13 @@
-"""From the search URL to the adapter behind it."""
+"""From the search URL to the adapter behind it.
+
+Elasticsearch's adapter and client are imported where they are used: they take half a second of processor time, most of
+what a program that searches Tantivy would need to start.
+"""
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from bookwheel_stores.search import elastic_address, tantivy_folders
-from bookwheel_stores.search.elastic_build import ElasticIndexBuild
-from bookwheel_stores.search.elastic_reader import ElasticIndexReader
-from bookwheel_stores.search.elastic_writer import ElasticIndexWriter
 from bookwheel_stores.search.index_build import IndexBuild
 from bookwheel_stores.search.index_reader import IndexReader
 from bookwheel_stores.search.index_writer import IndexWriter
@@ -21,6 +22,8 @@ def open_index_writer(url: str) -> IndexWriter:
     IndexAway while it does not answer and IndexRefused where it won't.
     """
     if is_elastic(url):
+        from bookwheel_stores.search.elastic_writer import ElasticIndexWriter  # noqa: PLC0415 - see above
+
         return ElasticIndexWriter(elastic_address.parse_address(url))
     return tantivy_folders.open_writer(_tantivy_path(url))
 
@@ -28,6 +31,8 @@ def open_index_writer(url: str) -> IndexWriter:
 def open_index_build(url: str) -> IndexBuild:
     """A new index to take the place of the one that serves. The same URLs and errors; IndexBusy only from `hold`."""
     if is_elastic(url):
+        from bookwheel_stores.search.elastic_build import ElasticIndexBuild  # noqa: PLC0415 - see above
+
         return ElasticIndexBuild(elastic_address.parse_address(url))
     return TantivyIndexBuild(_tantivy_path(url))
 
@@ -35,6 +40,8 @@ def open_index_build(url: str) -> IndexBuild:
 def open_index_reader(url: str) -> IndexReader:
     """The same URLs. The index need not exist yet, nor the server answer. Raises ValueError for another URL."""
     if is_elastic(url):
+        from bookwheel_stores.search.elastic_reader import ElasticIndexReader  # noqa: PLC0415 - see above
+
         return ElasticIndexReader(elastic_address.parse_address(url))
     return TantivyIndexReader(_tantivy_path(url))
 
