@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, get_args, get_origin
+from urllib.parse import unquote_plus
 
 from bookwheel_contracts.problems import (
     PROBLEM_TYPE,
@@ -85,15 +86,26 @@ async def reject_unknown_query(request: Request) -> None:
     """A dependency of every route: a query parameter that the route does not declare is an error that names it."""
     if not request.scope["query_string"]:
         return
-    check_query_names(request, _query_parameters(request))
+    check_query_names([name for name, _ in request.query_params.multi_items()], _query_parameters(request))
 
 
-def check_query_names(request: Request, known: Mapping[str, bool]) -> None:
+def query_pairs(query: bytes) -> list[tuple[str, str]]:
+    """Names and values of a query string. Starlette, with the standard library, takes five times as long."""
+    return [
+        (_unquoted(name), _unquoted(value))
+        for name, _, value in [part.partition("=") for part in query.decode("latin-1").split("&") if part]
+    ]
+
+
+def _unquoted(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
+
+
+def check_query_names(given: Sequence[str], known: Mapping[str, bool]) -> None:
     """Raises InvalidParameter for query parameters beyond the known ones, and for those given twice that may not be.
 
-    `known` tells of each name whether it may repeat. For a route that reads its own query.
+    `known` tells of each name whether it may repeat.
     """
-    given = [name for name, _ in request.query_params.multi_items()]
     unknown = [name for name in dict.fromkeys(given) if name not in known]
     if unknown:
         raise InvalidParameter(

@@ -2,8 +2,6 @@
 
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 TRACEPARENT_HEADER = "traceparent"
@@ -37,12 +35,17 @@ def current_trace_id() -> str | None:
     return trace_id_of(_current.get())
 
 
-@contextmanager
-def traced(traceparent: str | None) -> Iterator[str]:
+class traced:  # noqa: N801 - used like a function; one of the standard library's takes twice as long to enter
     """Makes a child of `traceparent` the current one, for log lines and whatever is sent on."""
-    child = child_of(traceparent)
-    token = _current.set(child)
-    try:
-        yield child
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_child", "_token")
+
+    def __init__(self, traceparent: str | None) -> None:
+        self._child = child_of(traceparent)
+
+    def __enter__(self) -> str:
+        self._token = _current.set(self._child)
+        return self._child
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._token)

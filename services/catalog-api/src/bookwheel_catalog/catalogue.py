@@ -1,10 +1,10 @@
 """Answers requests from the index: as new as the cache's generation, and out of the event loop where it is big."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bookwheel_contracts.problems import Unavailable
 from bookwheel_stores.cache import ResponseCache
@@ -12,8 +12,9 @@ from bookwheel_stores.search import IndexReader, SearchError
 from bookwheel_stores.search.queries import Selection
 from fastapi import Request, Response
 
-from bookwheel_catalog.pages import Page, matches_etag, next_link
+from bookwheel_catalog.pages import Page, PageResponse, matches_etag, next_link
 
+MakePage = Callable[[IndexReader], Page]
 _Result = TypeVar("_Result")
 _INLINE_BOOKS = 5_000
 """Up to so many books a search takes well under 2 ms: less than a thread's turn under load costs other requests."""
@@ -39,38 +40,51 @@ class Catalogue:
         if self._waiting is not None:
             self._waiting.shutdown(wait=False)
 
-    async def answer(self, request: Request, make: Callable[[IndexReader], Page]) -> Response:
+    async def answer(self, request: Request, make: MakePage) -> Response:
         """The cached or newly made answer to a GET, with its ETag, or 304 where the client has it already."""
         path, query = request.scope["path"], request.scope["query_string"]
         key = blake2b(b"%b?%b" % (path.encode(), query), digest_size=16).hexdigest()
         frame, generation = await self._cache.answer(key, lambda current: self._make(current, make))
         page = Page.unframed(frame)
-        headers = {"Cache-Control": "private, no-cache"}
+        headers = [(b"cache-control", b"private, no-cache")]
         if page.following is not None:
-            headers["Link"] = next_link(path, query.decode("latin-1"), page.following)
+            headers.append((b"link", next_link(path, query.decode("latin-1"), page.following).encode("latin-1")))
         if generation is not None:
-            headers["ETag"] = f'"{generation:x}-{key}"'
-            if matches_etag(request.headers.get("if-none-match"), headers["ETag"]):
-                return Response(None, 304, headers)
-        return Response(page.content, 200, headers, "application/json")
+            etag = f'"{generation:x}-{key}"'
+            headers.append((b"etag", etag.encode()))
+            if matches_etag(request.headers.get("if-none-match"), etag):
+                return PageResponse(304, headers)
+        return PageResponse(200, headers, page.content)
 
     async def read(self, search: Callable[[IndexReader], _Result]) -> _Result:
         """Searches without the cache."""
-        return await self._search(await self._cache.generation(), search)
+        found = self._search(await self._cache.generation(), search)
+        return await found if isinstance(found, Coroutine) else found
 
-    async def _make(self, generation: int | None, make: Callable[[IndexReader], Page]) -> bytes:
-        return (await self._search(generation, make)).framed()
+    def _make(self, generation: int | None, make: MakePage) -> bytes | Awaitable[bytes]:
+        found = self._search(generation, make)
+        return found.framed() if isinstance(found, Page) else _framed(found)
 
-    async def _search(self, generation: int | None, search: Callable[[IndexReader], _Result]) -> _Result:
+    def _search(
+        self, generation: int | None, search: Callable[[IndexReader], _Result]
+    ) -> _Result | Coroutine[Any, Any, _Result]:
+        """At once where that is quick."""
         if self._waiting is not None:
-            try:
-                return await asyncio.get_running_loop().run_in_executor(self._waiting, search, self._reader)
-            except SearchError as error:
-                raise Unavailable(_AWAY, retry_after=_RETRY_SECONDS) from error
+            return self._wait_for(self._waiting, search)
         if not generation or generation != self._generation:
             self._reader.reload()
             self._books = self._reader.count(Selection())
             self._generation = generation
         if self._books <= _INLINE_BOOKS:
             return search(self._reader)
-        return await asyncio.to_thread(search, self._reader)
+        return asyncio.to_thread(search, self._reader)
+
+    async def _wait_for(self, searches: ThreadPoolExecutor, search: Callable[[IndexReader], _Result]) -> _Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(searches, search, self._reader)
+        except SearchError as error:
+            raise Unavailable(_AWAY, retry_after=_RETRY_SECONDS) from error
+
+
+async def _framed(page: Awaitable[Page]) -> bytes:
+    return (await page).framed()

@@ -48,7 +48,7 @@ def decode(cursor: str, *, least: int, most: int) -> list[Any]:
 
 
 def _binding(selection: Selection, sort: Sort) -> str:
-    return blake2b(repr((selection, str(sort))).encode(), digest_size=6).hexdigest()
+    return blake2b(orjson.dumps((selection, sort), default=str), digest_size=6).hexdigest()
 
 
 def _is_unsigned(value: object) -> bool:

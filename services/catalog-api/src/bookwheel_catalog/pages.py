@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from fastapi import Response
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -18,6 +20,17 @@ class Page:
     def unframed(frame: bytes) -> "Page":
         following, _, content = frame.partition(b"\n")
         return Page(content, following.decode() or None)
+
+
+class PageResponse(Response):
+    """JSON, or nothing; its headers are sent as they are given."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], content: bytes = b"") -> None:
+        self.status_code, self.body, self.background = status, content, None
+        self.raw_headers = headers
+        if status == 200:
+            length = b"%d" % len(content)
+            self.raw_headers += [(b"content-length", length), (b"content-type", b"application/json")]
 
 
 def next_link(path: str, query: str, following: str, parameter: str = "cursor") -> str:

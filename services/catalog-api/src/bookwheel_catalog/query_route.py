@@ -1,12 +1,19 @@
 """Routes that are answered from the index. They are the busiest, and take the shortest way."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import BookwheelError
-from bookwheel_runtime.http import TraceAndLog, check_query_names, invalid_parameter, may_repeat, problem_response
+from bookwheel_runtime.http import (
+    TraceAndLog,
+    check_query_names,
+    invalid_parameter,
+    may_repeat,
+    problem_response,
+    query_pairs,
+)
 from bookwheel_runtime.tokens import require
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +21,7 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette import types
 
+from bookwheel_catalog.dependencies import parts_of
 from bookwheel_catalog.requests import QueryModel
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -22,42 +30,60 @@ _KEPT_QUERIES = 1024  # reading a query takes a third of a cached answer's time
 
 
 class QueryRoute(APIRoute):
-    """A GET for readers of the catalogue: `endpoint(request, wanted)`, where `wanted` is the model of its query.
+    """A GET for readers of the catalogue. Its endpoint has one of two forms, where `wanted` is the model of its query:
+
+    - `endpoint(wanted)` returns how a page is made of the index. It depends on the query alone, and is kept with it.
+    - `async endpoint(request, wanted)` returns a response that depends on more.
 
     FastAPI describes it like any other, but does not solve its dependencies: they come to a token, the names of the
     parameters, and one validation by the model.
     """
 
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        super().__init__(path, endpoint, **{**options, "response_model": None})  # what it returns is no answer yet
+
     def get_route_handler(self) -> Handler:
-        endpoint: Callable[[Request, QueryModel], Awaitable[Response]] = self.endpoint
+        endpoint = self.endpoint
         model: type[QueryModel] = inspect.signature(endpoint, eval_str=True).parameters["wanted"].annotation.__origin__
         names = {field.alias or name: may_repeat(field.annotation) for name, field in model.model_fields.items()}
+        is_page = not inspect.iscoroutinefunction(endpoint)
+        read: dict[bytes, Any] = {}
 
-        read: dict[bytes, QueryModel] = {}
+        def understood(query: bytes) -> Any:
+            """The wanted model, or what makes its page."""
+            if len(read) >= _KEPT_QUERIES:
+                read.clear()
+            wanted = _validated(model, names, query)
+            read[query] = endpoint(wanted) if is_page else wanted
+            return read[query]
 
         async def handle(request: Request) -> Response:
             await _authorize(request)
-            wanted = read.get(request.scope["query_string"])
-            if wanted is None:
-                wanted = understood(request)
-                if len(read) >= _KEPT_QUERIES:
-                    read.clear()
-                read[request.scope["query_string"]] = wanted
-            return await endpoint(request, wanted)
-
-        def understood(request: Request) -> QueryModel:
-            check_query_names(request, names)
-            query = request.query_params
-            given = {name: query.getlist(name) if names[name] else query[name] for name in query}
-            try:
-                return model.model_validate(given)
-            except ValidationError as error:
-                faults = error.errors(include_url=False, include_context=False)
-                raise RequestValidationError(
-                    [{**fault, "loc": ("query", *fault["loc"])} for fault in faults]
-                ) from error
+            query = request.scope["query_string"]
+            meant = read.get(query) or understood(query)
+            if is_page:
+                return await parts_of(request).catalogue.answer(request, meant)
+            answer: Response = await endpoint(request, meant)
+            return answer
 
         return handle
+
+
+def _validated(model: type[QueryModel], names: Mapping[str, bool], query: bytes) -> QueryModel:
+    """`names` are the model's, and whether each may repeat. Raises InvalidParameter or RequestValidationError."""
+    pairs = query_pairs(query)
+    check_query_names([name for name, _ in pairs], names)
+    given: dict[str, str | list[str]] = {}
+    for name, value in pairs:
+        if names[name]:
+            given.setdefault(name, []).append(value)  # type: ignore[union-attr]  # a list for as long as it may repeat
+        else:
+            given[name] = value
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**fault, "loc": ("query", *fault["loc"])} for fault in faults]) from error
 
 
 def query_router(*tags: str) -> APIRouter:

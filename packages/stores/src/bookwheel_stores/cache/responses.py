@@ -95,8 +95,9 @@ class Made:
         return self.outcome, b"%d\n%b" % (self.generation, self.body if self.outcome is Outcome.KEPT else b"")
 
 
-Make = Callable[[int | None], Awaitable[bytes]]
-"""Makes an answer from an index that is at least of the given generation (None: unknown, so as new as can be)."""
+Make = Callable[[int | None], bytes | Awaitable[bytes]]
+"""Makes an answer, at once or not, from an index that is at least of the given generation (None: unknown, so as new as
+can be)."""
 
 
 class ResponseCache:
@@ -116,6 +117,7 @@ class ResponseCache:
         self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
         self._remembered = RememberedAnswers()
         self._exchanging: asyncio.Task[None] | None = None
+        self._writing: asyncio.TimerHandle | None = None
         self._away_until = 0.0
 
     async def generation(self) -> int | None:
@@ -132,10 +134,15 @@ class ResponseCache:
         found = await self._look_up(key)
         deadline = time.monotonic() + _MAKING_MS / 1000
         while found.body is None and found.generation:
+            remembered = self._remembered.get(key, found.generation)
+            if remembered is not None:  # another request that asked in the same exchange has made it
+                return remembered, found.generation
             flight = (key, found.generation)
             if flight not in self._making and (found.state != _OTHERS or time.monotonic() > deadline):
-                made = Made(key, found.generation, Outcome.KEPT if found.state == _AGAIN else Outcome.MET)
-                self._making[flight] = asyncio.create_task(self._make(made, make))
+                planned = Made(key, found.generation, Outcome.KEPT if found.state == _AGAIN else Outcome.MET)
+                made = self._begin(planned, make)
+                if made is not None:
+                    return made, found.generation
             if flight in self._making:
                 return await asyncio.shield(self._making[flight]), found.generation
             await asyncio.sleep(_POLL_SECONDS)
@@ -143,7 +150,8 @@ class ResponseCache:
         if found.body is not None and found.generation:
             self._remembered.add(key, found.generation, found.body)
             return found.body, found.generation
-        return await make(found.generation), None
+        made_now = make(found.generation)
+        return made_now if isinstance(made_now, bytes) else await made_now, None
 
     async def close(self) -> None:
         """Stores what was made, and disconnects."""
@@ -153,18 +161,42 @@ class ResponseCache:
             await self._exchanging
         await self._redis.aclose()
 
-    async def _make(self, planned: Made, make: Make) -> bytes:
-        """A task of its own: a request that is given up takes no other one with it."""
-        made = replace(planned, outcome=Outcome.FAILED)
+    def _begin(self, planned: Made, make: Make) -> bytes | None:
+        """The answer, where it is made at once; else a task makes it: a request that is given up takes no other one
+        with it."""
+        outcome: bytes | Awaitable[bytes] | None = None
         try:
-            body = await make(planned.generation)
-            made = replace(planned, body=body)
-            self._remembered.add(planned.key, planned.generation, body)
+            outcome = make(planned.generation)
+        finally:
+            if not isinstance(outcome, Awaitable):
+                self._end(planned, outcome)
+        if isinstance(outcome, bytes):
+            return outcome
+        self._making[planned.key, planned.generation] = asyncio.create_task(self._make(planned, outcome))
+        return None
+
+    async def _make(self, planned: Made, making: Awaitable[bytes]) -> bytes:
+        body = None
+        try:
+            body = await making
             return body
         finally:
             del self._making[planned.key, planned.generation]
-            self._made.append(made)
-            asyncio.get_running_loop().call_later(_WRITE_SECONDS, self._exchange_soon)
+            self._end(planned, body)
+
+    def _end(self, planned: Made, body: bytes | None) -> None:
+        """Remembers what was made, and has Redis told of it; of a failure (None) too."""
+        if body is None:
+            self._made.append(replace(planned, outcome=Outcome.FAILED))
+        else:
+            self._remembered.add(planned.key, planned.generation, body)
+            self._made.append(Made(planned.key, planned.generation, planned.outcome, body))
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().call_later(_WRITE_SECONDS, self._write)
+
+    def _write(self) -> None:
+        self._writing = None
+        self._exchange_soon()
 
     async def _look_up(self, key: str | None) -> Found:
         """Without a key, the generation alone."""

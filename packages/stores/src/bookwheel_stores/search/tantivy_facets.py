@@ -31,6 +31,7 @@ COUNTED_TERMS = 1_000  # enough that ties at the end of what is shown are ordere
 _SHOWN_TERMS = 100
 _BUCKETS = 10
 _FINE_BUCKETS = 200
+_CENT = Decimal("0.01")
 _LEAST_PARTS = {"price": 100, "rating": 10}  # a cent, a tenth; one of anything else
 
 Request = dict[str, Any]
@@ -166,10 +167,14 @@ def term_facet(counts: Sequence[TermCount], selected: Sequence[str]) -> TermFace
 
 def histogram(name: str, low: int, high: int, width: int, counts: Mapping[int, int]) -> tuple[Bucket, ...]:
     """Every bucket from that of the lowest to that of the highest value. `counts` is by value // width."""
-    return tuple(
-        Bucket(public(name, place * width), public(name, (place + 1) * width), counts.get(place, 0))
-        for place in range(low // width, high // width + 1)
-    )
+    first, last = low // width, high // width
+    return tuple([Bucket(start, end, counts.get(place, 0)) for place, start, end in _edges(name, width, first, last)])
+
+
+@lru_cache(maxsize=1024)  # the same buckets come again and again
+def _edges(name: str, width: int, first: int, last: int) -> Sequence[tuple[int, Decimal | float, Decimal | float]]:
+    """Of each bucket its place and where it starts and ends."""
+    return [(place, public(name, place * width), public(name, (place + 1) * width)) for place in range(first, last + 1)]
 
 
 def ordered_counts(name: str, answer: Answer) -> list[TermCount]:
@@ -191,7 +196,7 @@ def bucket_width(name: str, low: int, high: int) -> int:
     return next((step * magnitude for step in (1, 2, 5) if step * magnitude >= least), 10 * magnitude)
 
 
-@lru_cache(maxsize=8192)  # bounds of buckets come again and again
+@lru_cache(maxsize=8192)
 def public(name: str, units: int) -> Decimal | float:
     """From index units to the public value."""
     if FIELDS[name] is FieldKind.MONEY:
@@ -201,13 +206,13 @@ def public(name: str, units: int) -> Decimal | float:
 
 def money(amount: Decimal) -> Decimal:
     """With two decimal places, or four where it needs them."""
-    cents = amount.quantize(Decimal("0.01"))
+    cents = amount.quantize(_CENT)
     return cents if cents == amount else amount.quantize(Decimal("0.0001"))
 
 
 def average(name: str, answer: Answer) -> Decimal | float:
     mean = Decimal(int(answer["sum"])) / int(answer["count"]) / SCALES[name]
-    return mean.quantize(Decimal("0.01")) if FIELDS[name] is FieldKind.MONEY else round(float(mean), 6)
+    return mean.quantize(_CENT) if FIELDS[name] is FieldKind.MONEY else round(float(mean), 6)
 
 
 def both(one: Query, other: Query) -> Query:

@@ -9,7 +9,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR
-from itertools import chain, compress
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -36,6 +37,8 @@ _UNBOUNDED = 1 << 62
 
 Column = Sequence[Any]
 """Of each match in their order: a number or truth value or None, or a tuple of terms."""
+Rows = Sequence[int]
+"""Places in the order of the matches, ascending."""
 
 
 class Matches:
@@ -60,10 +63,17 @@ class Matches:
         ]
         self._columns: dict[str, Column] = {}
         self._contents: list[Any] = []
+        self._currencies: list[str] | None = None
 
-    def page(self, query: SearchQuery) -> Walk:
-        """As `Walker.page`, by relevance."""
-        rows = self._selected(query.selection.filters)
+    def selected(self, filters: Sequence[Filter]) -> Rows:
+        """The places, in the order of relevance, of those that all filters let pass."""
+        rows: Rows = range(len(self._order))
+        for each in filters:
+            rows = _passing(each, self._column(each.name), rows)
+        return rows
+
+    def page(self, query: SearchQuery, rows: Rows) -> Walk:
+        """As `Walker.page`, by relevance; of the selected rows."""
         start = 0
         if query.after is not None:
             start = bisect_left(rows, bisect_right(self._order, (query.after.value[0], query.after.number)))
@@ -74,22 +84,17 @@ class Matches:
             end = Position((value,), number, bisect_left(rows, bisect_left(self._values, value)))
         return Walk([self._places[row] for row in chosen], len(rows), end)
 
-    def facets(self, filters: Sequence[Filter], names: Sequence[str]) -> dict[str, Facet]:
-        """As `FacetCounter.facets`."""
-        rows = self._selected(filters)
+    def facets(self, filters: Sequence[Filter], names: Sequence[str], rows: Rows) -> dict[str, Facet]:
+        """As `FacetCounter.facets`; `rows` are those that the filters select."""
+        own = {each.name: each for each in reversed(filters)}
         facets: dict[str, Facet] = {}
         for name in names:
-            own = next((each for each in filters if each.name == name), None)
-            counted = rows if own is None else self._selected([each for each in filters if each is not own])
-            wanted = own or Filter(name)
+            counted = rows
+            if name in own:
+                counted = self.selected([each for each in filters if each.name != name])
+            wanted = own.get(name) or Filter(name)
             facets[name] = self._numeric(wanted, counted) if name in SCALES else self._terms(wanted, counted)
         return facets
-
-    def _selected(self, filters: Sequence[Filter]) -> Sequence[int]:
-        rows: Sequence[int] = range(len(self._order))
-        for each in filters:
-            rows = list(compress(rows, _passes(each, [self._column(each.name)[row] for row in rows])))
-        return rows
 
     def _column(self, name: str) -> Column:
         column = self._columns.get(name)
@@ -106,25 +111,21 @@ class Matches:
             self._contents = [orjson.loads(self._body(place)) for place in self._places]
         return [_terms_of(name, content) for content in self._contents]
 
-    def _terms(self, wanted: Filter, rows: Sequence[int]) -> Facet:
+    def _terms(self, wanted: Filter, rows: Rows) -> Facet:
         column = self._column(wanted.name)
         if FIELDS[wanted.name] is FieldKind.BOOLEAN:
-            counts = Counter("true" if column[row] else "false" for row in rows)
+            counts = Counter(["true" if column[row] else "false" for row in rows])
         else:
             counts = Counter(chain.from_iterable([column[row] for row in rows]))
-        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        ordered = sorted(sorted(counts.items()), key=itemgetter(1), reverse=True)
         return term_facet([TermCount(value, count) for value, count in ordered], wanted.values)
 
-    def _numeric(self, wanted: Filter, rows: Sequence[int]) -> Facet:
+    def _numeric(self, wanted: Filter, rows: Rows) -> Facet:
         name = wanted.name
-        column = self._column(name)
         currency = None
         if FIELDS[name] is FieldKind.MONEY:
-            currencies = self._column("currency")
-            counted = Counter(chain.from_iterable([currencies[row] for row in rows]))
-            if counted:
-                currency = min(counted, key=lambda each: (-counted[each], each))
-                rows = [row for row in rows if currency in currencies[row]] if len(counted) > 1 else rows
+            currency, rows = self._in_one_currency(rows)
+        column = self._column(name)
         values = [value for row in rows if (value := column[row]) is not None]
         if not values:
             return NumericFacet(0, None, None, None, (), wanted.ranges)
@@ -134,20 +135,33 @@ class Matches:
         mean = average(name, {"sum": sum(values), "count": len(values)})
         return NumericFacet(len(values), public(name, low), public(name, high), mean, buckets, wanted.ranges, currency)
 
+    def _in_one_currency(self, rows: Rows) -> tuple[str | None, Rows]:
+        """The currency that most of the rows have, and those that have it; all of them where there is only one."""
+        currencies = self._column("currency")
+        if self._currencies is None:
+            self._currencies = sorted(set(chain.from_iterable(currencies)))
+        if len(self._currencies) < 2:
+            return next(iter(self._currencies), None), rows
+        counted = Counter(chain.from_iterable([currencies[row] for row in rows]))
+        currency = min(counted, key=lambda each: (-counted[each], each), default=None)
+        return currency, [row for row in rows if currency in currencies[row]]
 
-def _passes(wanted: Filter, values: Column) -> Sequence[bool]:
+
+def _passing(wanted: Filter, column: Column, rows: Rows) -> Rows:
     kind = FIELDS[wanted.name]
     if kind is FieldKind.TERM:
         terms = frozenset(wanted.values)
-        return [not terms.isdisjoint(value) for value in values]
+        return [row for row in rows if not terms.isdisjoint(column[row])]
     if kind is FieldKind.BOOLEAN:
         truths = {value == "true" for value in wanted.values}
-        return [value in truths for value in values]
+        return [row for row in rows if column[row] in truths]
     bounds = [_bounds(wanted.name, each) for each in wanted.ranges]
     if len(bounds) == 1:
         low, high = bounds[0]
-        return [value is not None and low <= value <= high for value in values]
-    return [value is not None and any(low <= value <= high for low, high in bounds) for value in values]
+        return [row for row in rows if (value := column[row]) is not None and low <= value <= high]
+    return [
+        row for row in rows if (value := column[row]) is not None and any(low <= value <= high for low, high in bounds)
+    ]
 
 
 def _bounds(name: str, wanted: Range) -> tuple[int, int]:

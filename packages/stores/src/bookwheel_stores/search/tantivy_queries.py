@@ -20,7 +20,8 @@ _BOOSTS = {
 }
 _WITH_TYPOS = 0.5
 _WHOLE_TITLE, _START_OF_TITLE, _TITLE_PHRASE = 16.0, 4.0, 2.0
-_LARGEST = (1 << 62) - 1
+_HIGHEST_BOUND = Decimal((1 << 62) - 1)
+_LOWEST_BOUND = -_HIGHEST_BOUND
 
 
 def count_of(found: tantivy.SearchResult) -> int:
@@ -131,5 +132,5 @@ def _any(queries: list[Query]) -> Query:
 def units_of(name: str, bound: Decimal | float | None, *, rounding: str) -> int | None:
     if bound is None:
         return None
-    exact = Decimal(str(bound)) * SCALES[name]
-    return int(min(max(exact.to_integral_value(rounding), Decimal(-_LARGEST)), Decimal(_LARGEST)))
+    exact = (bound if isinstance(bound, Decimal) else Decimal(str(bound))) * SCALES[name]
+    return int(min(max(exact.to_integral_value(rounding), _LOWEST_BOUND), _HIGHEST_BOUND))

@@ -38,7 +38,7 @@ class _Commit:
         self._most_matches = most_matches
         self.compiler = QueryCompiler(schema, Vocabulary(searcher))
         self.spread = spread_of(searcher)
-        self._bodies: dict[int, bytes] = {}
+        self.known: dict[int, bytes] = {}  # books' JSON by number
         self.matches = lru_cache(maxsize=_KEPT_TEXTS)(self._matches)
 
     def _matches(self, text: TextQuery) -> Matches | None:
@@ -51,12 +51,12 @@ class _Commit:
 
     def body(self, place: Place) -> bytes:
         """A book's JSON. Popular books are met again, and reading a page of them takes a third of a search."""
-        body = self._bodies.get(place.number)
+        body = self.known.get(place.number)
         if body is None:
             body = bytes(self.searcher.doc(place.address).get_first("body") or b"")
-            if len(self._bodies) >= _KEPT_BODIES:
-                self._bodies.clear()
-            self._bodies[place.number] = body
+            if len(self.known) >= _KEPT_BODIES:
+                self.known.clear()
+            self.known[place.number] = body
         return body
 
 
@@ -102,14 +102,15 @@ class TantivyIndexReader:
         commit = self._commit
         text = query.selection.text
         matches = None if text is None else commit.matches(text)
-        if matches is not None and query.sort is Sort.RELEVANCE:
-            found = matches.page(query)
+        rows = None if matches is None else matches.selected(query.selection.filters)
+        if matches is not None and rows is not None and query.sort is Sort.RELEVANCE:
+            found = matches.page(query, rows)
         else:
             found = Walker(commit.searcher, commit.compiler).page(query)
-        items = [commit.body(place) for place in found.books]
+        items = [commit.known.get(place.number) or commit.body(place) for place in found.books]
         facets = {}
-        if query.facets and matches is not None:
-            facets = matches.facets(query.selection.filters, query.facets)
+        if query.facets and matches is not None and rows is not None:
+            facets = matches.facets(query.selection.filters, query.facets, rows)
         elif query.facets:
             counter = FacetCounter(commit.searcher, commit.compiler, commit.spread, query.selection)
             facets = counter.facets(query.facets)

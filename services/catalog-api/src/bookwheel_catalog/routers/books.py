@@ -10,8 +10,9 @@ from bookwheel_stores.search.queries import Sort
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import answers
+from bookwheel_catalog.catalogue import MakePage
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
-from bookwheel_catalog.dependencies import PartsOf, Reader, parts_of
+from bookwheel_catalog.dependencies import PartsOf, Reader
 from bookwheel_catalog.history import read_history
 from bookwheel_catalog.listing import Listing
 from bookwheel_catalog.models import BookHistory, BookList, DetailedBook, PriceRange
@@ -29,31 +30,27 @@ DETAILED_FIELDS = (*answers.LISTED_FIELDS, "last_seen")
 
 
 @lists.get("/books", response_class=Response, responses={200: {"model": BookList}})
-async def search(request: Request, wanted: Annotated[SearchQueryModel, Query()]) -> Response:
+def search(wanted: Annotated[SearchQueryModel, Query()]) -> MakePage:
     """Books that match a text and filters, with counts by facets."""
-    listing = Listing(wanted.selection(), wanted.sort, wanted)
-    return await parts_of(request).catalogue.answer(request, listing.page)
+    return Listing(wanted.selection(), wanted.sort, wanted).page
 
 
 @lists.get("/books/search", response_class=Response, responses={200: {"model": BookList}})
-async def search_by_fields(request: Request, wanted: Annotated[FieldSearchQuery, Query()]) -> Response:
+def search_by_fields(wanted: Annotated[FieldSearchQuery, Query()]) -> MakePage:
     """The same search with a parameter for each field."""
-    listing = Listing(wanted.selection(), wanted.sort, wanted)
-    return await parts_of(request).catalogue.answer(request, listing.page)
+    return Listing(wanted.selection(), wanted.sort, wanted).page
 
 
 @lists.get("/books/top-rated", response_class=Response, responses={200: {"model": BookList}})
-async def top_rated(request: Request, wanted: Annotated[TopRatedQuery, Query()]) -> Response:
+def top_rated(wanted: Annotated[TopRatedQuery, Query()]) -> MakePage:
     """Rated books, best first."""
-    listing = Listing(wanted.selection(), Sort.RATING_DESCENDING, wanted)
-    return await parts_of(request).catalogue.answer(request, listing.page)
+    return Listing(wanted.selection(), Sort.RATING_DESCENDING, wanted).page
 
 
 @lists.get("/books/price-range", response_class=Response, responses={200: {"model": PriceRange}})
-async def price_range(request: Request, wanted: Annotated[PriceRangeQuery, Query()]) -> Response:
+def price_range(wanted: Annotated[PriceRangeQuery, Query()]) -> MakePage:
     """Books with a price within limits, cheapest first, and the range of the prices by currency."""
-    listing = Listing(wanted.selection(), wanted.sort, wanted)
-    return await parts_of(request).catalogue.answer(request, listing.page_with_prices)
+    return Listing(wanted.selection(), wanted.sort, wanted).page_with_prices
 
 
 @router.get("/{book_id:path}/history")

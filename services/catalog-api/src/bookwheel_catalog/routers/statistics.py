@@ -11,6 +11,7 @@ from bookwheel_stores.search.queries import Selection, SuggestionKind
 from fastapi import Query, Request, Response
 
 from bookwheel_catalog import answers
+from bookwheel_catalog.catalogue import MakePage
 from bookwheel_catalog.dependencies import parts_of
 from bookwheel_catalog.models import CategoryList, CategoryStatisticsList, Overview, PriceTrend, SuggestionList
 from bookwheel_catalog.pages import Page
@@ -23,29 +24,29 @@ MAX_BOOKS = 1_000_000
 
 
 @router.get("/categories", response_class=Response, responses={200: {"model": CategoryList}})
-async def categories(request: Request, wanted: Annotated[SelectionQuery, Query()]) -> Response:
+def categories(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
     """Every category with its number of books, by name."""
     selection = wanted.selection()
 
     def make(index: IndexReader) -> Page:
         return Page(answers.category_list(index.terms(selection, "category", limit=MAX_NAMES)))
 
-    return await parts_of(request).catalogue.answer(request, make)
+    return make
 
 
 @router.get("/suggest", response_class=Response, responses={200: {"model": SuggestionList}})
-async def suggest(request: Request, wanted: Annotated[SuggestQuery, Query()]) -> Response:
+def suggest(wanted: Annotated[SuggestQuery, Query()]) -> MakePage:
     """Completions to titles, authors and categories; of some letters on with typos allowed."""
 
     def make(index: IndexReader) -> Page:
         kinds = tuple(dict.fromkeys(wanted.kinds)) or tuple(SuggestionKind)
         return Page(answers.suggestion_list(index.suggest(folded_words(wanted.q), kinds, limit=wanted.limit)))
 
-    return await parts_of(request).catalogue.answer(request, make)
+    return make
 
 
 @router.get("/stats/overview", response_class=Response, responses={200: {"model": Overview}})
-async def overview(request: Request, wanted: Annotated[SelectionQuery, Query()]) -> Response:
+def overview(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
     """How many books, of which sources, and their prices and ratings."""
     selection = wanted.selection()
 
@@ -58,18 +59,18 @@ async def overview(request: Request, wanted: Annotated[SelectionQuery, Query()])
         )
         return Page(content)
 
-    return await parts_of(request).catalogue.answer(request, make)
+    return make
 
 
 @router.get("/stats/categories", response_class=Response, responses={200: {"model": CategoryStatisticsList}})
-async def category_statistics(request: Request, wanted: Annotated[SelectionQuery, Query()]) -> Response:
+def category_statistics(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
     """The figures of each category."""
     selection = wanted.selection()
 
     def make(index: IndexReader) -> Page:
         return Page(answers.category_statistics(index.statistics_by_category(selection)))
 
-    return await parts_of(request).catalogue.answer(request, make)
+    return make
 
 
 @router.get("/stats/prices", response_class=Response, responses={200: {"model": PriceTrend}})
