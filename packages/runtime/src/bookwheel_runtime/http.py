@@ -144,7 +144,11 @@ class TraceAndLog:
         started = time.perf_counter()
         status = 500
         started_answer = False
-        inbound = next((value.decode("latin-1") for name, value in scope["headers"] if name == _TRACEPARENT), None)
+        inbound = None
+        for name, value in scope["headers"]:
+            if name == _TRACEPARENT:
+                inbound = value.decode("latin-1")
+                break
         with traced(inbound) as traceparent:
 
             async def send_with_trace(message: Message) -> None:
@@ -152,8 +156,9 @@ class TraceAndLog:
                 if message["type"] == "http.response.start":
                     started_answer = True
                     status = message["status"]
-                    others = [header for header in message.get("headers", ()) if header[0] != _TRACEPARENT]
-                    message["headers"] = [*others, (_TRACEPARENT, traceparent.encode())]
+                    headers = [header for header in message.get("headers", ()) if header[0] != _TRACEPARENT]
+                    headers.append((_TRACEPARENT, traceparent.encode()))
+                    message["headers"] = headers
                 await send(message)
 
             try:

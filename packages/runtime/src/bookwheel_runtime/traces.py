@@ -1,5 +1,6 @@
 """W3C trace context: one trace id from a client's request through streams and services to every log line."""
 
+import random
 import re
 import secrets
 from contextvars import ContextVar
@@ -18,7 +19,8 @@ def child_of(traceparent: str | None) -> str:
     match = _TRACEPARENT.match(traceparent or "")
     if match is None:
         return new_traceparent()
-    return f"00-{match[1]}-{secrets.token_hex(8)}-{match[3]}"
+    span = random.getrandbits(64) or 1
+    return f"00-{match[1]}-{span:016x}-{match[3]}"
 
 
 def trace_id_of(traceparent: str | None) -> str | None:

@@ -5,6 +5,7 @@ import argparse
 import uvicorn
 from bookwheel_runtime.health import answers
 from bookwheel_runtime.logs import configure_logs
+from bookwheel_runtime.memory import collect_garbage_rarely
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_catalog.app import build_app
@@ -21,8 +22,10 @@ def main() -> None:
     if options.command == "health":
         raise SystemExit(answers(settings.port))
     configure_logs("catalog-api", settings.log_level)
+    app = build_app(settings)
+    collect_garbage_rarely()
     uvicorn.run(
-        build_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",

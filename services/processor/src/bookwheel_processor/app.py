@@ -1,6 +1,5 @@
 """Wires the processor: settings to stores, stores to rounds, rounds to Celery's tasks."""
 
-import gc
 import logging
 import os
 import signal
@@ -10,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from bookwheel_runtime.logs import configure_logs
+from bookwheel_runtime.memory import collect_garbage_rarely
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import ChangeFeed, connect_database
@@ -50,18 +50,11 @@ def create_app(settings: ProcessorSettings) -> Celery:
 
     @cache
     def parts() -> Parts:
-        _collect_garbage_rarely()
+        collect_garbage_rarely()
         return create_parts(settings, app)
 
     register_tasks(app, parts)
     return app
-
-
-def _collect_garbage_rarely() -> None:
-    """A batch makes some 30,000 objects, all of them free by reference count: looking for cycles among them and the
-    imported modules took a sixth of the ingest's time."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
