@@ -8,6 +8,8 @@ from bookwheel_local.secrets import Secrets
 from bookwheel_local.servers import server_environment
 from bookwheel_local.settings import LocalSettings
 
+_MOST_WORKERS = 4  # the other programs need cores, too
+
 
 def suite_environment(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Secrets) -> dict[str, str]:
     """The caller's settings of the programs, and over these the addresses and folders of this suite.
@@ -16,6 +18,7 @@ def suite_environment(layout: Layout, settings: LocalSettings, choice: Choice, s
     """
     chosen = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
     chosen.setdefault("BOOKWHEEL_LAKE_URL", (layout.data / "lake").as_uri())
+    chosen.setdefault("BOOKWHEEL_CATALOG_WORKERS", str(min(os.cpu_count() or 1, _MOST_WORKERS)))
     return {**chosen, **_parts(layout, settings, choice, secrets), **server_environment(layout, secrets, choice)}
 
 

@@ -4,7 +4,9 @@ import asyncio
 import atexit
 import json
 import logging
+import select
 import sys
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -64,11 +66,22 @@ class _Lines:
         """At once, behind those that wait."""
         self._due_in = None
         waiting, self._waiting = self._waiting, []
-        text = b"".join(line + b"\n" for line in (*waiting, *lines))
-        if text:
-            with suppress(OSError, ValueError):
-                sys.stderr.buffer.write(text)
+        with suppress(OSError, ValueError):
+            for chunk in _chunks((*waiting, *lines)):
+                sys.stderr.buffer.write(chunk)
                 sys.stderr.buffer.flush()
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines, as many as a pipe takes at once: processes of one service share it, and must not mix their lines."""
+    chunk = b""
+    for line in lines:
+        if chunk and len(chunk) + len(line) >= select.PIPE_BUF:
+            yield chunk
+            chunk = b""
+        chunk += line + b"\n"
+    if chunk:
+        yield chunk
 
 
 _lines = _Lines()

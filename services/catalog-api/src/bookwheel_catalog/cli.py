@@ -1,6 +1,7 @@
 """`bookwheel-catalog`."""
 
 import argparse
+import sys
 
 import uvicorn
 from bookwheel_runtime.health import answers
@@ -9,7 +10,9 @@ from bookwheel_runtime.memory import collect_garbage_rarely
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_catalog.app import build_app
+from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.settings import CatalogSettings
+from bookwheel_catalog.workers import serve
 
 
 def main() -> None:
@@ -22,10 +25,15 @@ def main() -> None:
     if options.command == "health":
         raise SystemExit(answers(settings.port))
     configure_logs("catalog-api", settings.log_level)
-    app = build_app(settings)
-    collect_garbage_rarely()
-    uvicorn.run(
-        app,
+
+    def make_app() -> ShortWay:
+        app = build_app(settings)
+        collect_garbage_rarely()
+        return app
+
+    config = uvicorn.Config(
+        make_app,
+        factory=True,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -34,3 +42,4 @@ def main() -> None:
         log_config=None,
         server_header=False,
     )
+    sys.exit(serve(config, settings.catalog_workers))

@@ -19,6 +19,12 @@ class CatalogSettings(LakeSettings):
     issuer: str = Field(default="bookwheel", description="Who must have issued an internal token.")
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
     port: int = Field(default=8081, ge=1, le=65535, description="The port that the service listens on.")
+    catalog_workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that serve. `make up` starts one for each core, four at most, where none is given.",
+    )
     stream_seconds: float = Field(
         default=300.0, gt=0, description="Seconds after which a change stream ends, so that its credential is checked."
     )

@@ -1,0 +1,101 @@
+"""Several processes of the service answer, stop, die and are killed as one."""
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+from bookwheel_testing.servers import Server, answers, free_port, running, start, wait_until
+
+MakeToken = Callable[..., str]
+CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
+
+
+class Suite(Protocol):
+    """The stores behind the API; see conftest.py."""
+
+    environment: Mapping[str, str]
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def service(filled: Suite, tmp_path: Path, port: int) -> Iterator[Server]:
+    settings = {"BOOKWHEEL_PORT": str(port), "BOOKWHEEL_CATALOG_WORKERS": "2"}
+    url = f"http://127.0.0.1:{port}/livez"
+    with running(
+        CATALOG, log=tmp_path / "log", ready=lambda: answers(url), environment={**filled.environment, **settings}
+    ) as server:
+        wait_until(lambda: server.log.read_text().count("startup complete") == 2, seconds=30, what="both serve")
+        yield server
+
+
+def workers_of(server: Server) -> list[int]:
+    parent = server.process.pid
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def is_listened_to(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_all_answer_alike_and_their_lines_do_not_mix(service: Server, make_token: MakeToken, port: int) -> None:
+    headers = {"Authorization": f"Bearer {make_token()}"}
+    url = f"http://127.0.0.1:{port}/api/v1/books"
+
+    def ask(number: int) -> str:
+        answer = httpx.get(url, params={"q": "moon", "filter": f"stock:0..{100 + number % 50}"}, headers=headers)
+        assert answer.status_code == 200
+        return answer.text
+
+    with ThreadPoolExecutor(16) as asking:
+        assert len(set(asking.map(ask, range(300)))) == 1
+    workers = workers_of(service)
+    service.stop()
+    assert service.process.returncode == 0
+    assert len(workers) == 2
+    assert not any(map(is_running, workers))
+    lines = [json.loads(line) for line in service.log.read_text().splitlines()]
+    assert sum(line["event"] == "request" for line in lines) == 300
+
+
+def test_whoever_kills_the_first_process_kills_all(service: Server, port: int) -> None:
+    workers = workers_of(service)
+    os.kill(service.process.pid, signal.SIGKILL)
+    service.process.wait(timeout=10)
+    wait_until(lambda: not any(map(is_running, workers)), seconds=5, what="all ended")
+    assert not is_listened_to(port)
+
+
+def test_when_one_ends_by_itself_all_end_with_its_status(service: Server, port: int) -> None:
+    one, other = workers_of(service)
+    os.kill(one, signal.SIGKILL)
+    assert service.process.wait(timeout=20) == signal.SIGKILL
+    assert not is_running(other)
+    assert not is_listened_to(port)
+    assert "ended by itself" in service.log.read_text()
+
+
+def test_a_port_that_is_taken_is_an_error(service: Server, filled: Suite, tmp_path: Path, port: int) -> None:
+    settings = {"BOOKWHEEL_PORT": str(port), "BOOKWHEEL_CATALOG_WORKERS": "2"}
+    second = start(CATALOG, log=tmp_path / "second", environment={**filled.environment, **settings})
+    assert second.process.wait(timeout=30) != 0
+    assert "in use" in second.log.read_text()
