@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
 import httpx
 import jwt
@@ -14,10 +15,12 @@ import pytest_asyncio
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
 from bookwheel_contracts.problems import Conflict
-from bookwheel_runtime.http import create_app
+from bookwheel_runtime.http import create_app, query_pairs
 from bookwheel_runtime.tokens import TokenVerifier, require
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import Body, Depends, FastAPI, Query
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 KEY = ec.generate_private_key(ec.SECP256R1())
@@ -225,3 +228,8 @@ async def test_keys_out_of_reach_are_no_fault_of_the_caller() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         body = await problem(client, "/mine", 503, headers={"authorization": f"Bearer {token()}"})
     assert body["code"] == "unavailable"
+
+
+@given(st.one_of(st.binary(), st.text(alphabet="ab=&;+%2fcé \x00").map(lambda text: text.encode())))
+def test_a_query_string_is_read_as_the_standard_library_reads_it(query: bytes) -> None:
+    assert query_pairs(query) == parse_qsl(query.decode("latin-1"), keep_blank_values=True)
