@@ -27,15 +27,26 @@ def search_words(suite: Suite) -> list[str]:
 
 
 def never_the_same(words: list[str], path: str = SEARCH) -> str:
-    """Lua for wrk: requests of which no two, in any round, are the same query."""
+    """Lua for wrk: requests of which no two, in any round, are the same query.
+
+    What is the same in all of them is put together once: formatting each anew took wrk 20 µs a request, of cores that
+    it shares with what is measured.
+    """
     return f"""
 local words = {{{", ".join(json.dumps(word) for word in words)}}}
 local number = {next(_ROUNDS) * 1_000_000}
+local starts, ends = {{}}, {{}}
+init = function()
+  for place, word in ipairs(words) do
+    local path = {json.dumps(path)}
+    local request = wrk.format(nil, (path:gsub("{{word}}", word)))
+    starts[place], ends[place] = request:match("^(.*){{never_twice}}(.*)$")
+  end
+end
 request = function()
   number = number + 1
-  local path = {json.dumps(path)}
-  path = path:gsub("{{word}}", words[number % #words + 1]):gsub("{{never_twice}}", tostring(number))
-  return wrk.format(nil, path)
+  local place = number % #words + 1
+  return starts[place] .. number .. ends[place]
 end
 """
 

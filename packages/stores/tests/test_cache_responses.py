@@ -35,7 +35,7 @@ async def open_cache() -> AsyncIterator[Open]:
     opened: list[ResponseCache] = []
 
     def open_one(url: str) -> ResponseCache:
-        opened.append(ResponseCache(Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1)))
+        opened.append(ResponseCache(Redis.from_url(url, socket_timeout=None, socket_connect_timeout=1)))
         return opened[-1]
 
     yield open_one

@@ -47,8 +47,9 @@ def build_app(settings: CatalogSettings) -> ShortWay:
     """The service's ASGI app. Connects to nothing before it is started or asked."""
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
+    # the cache has a timeout of its own for whole calls
     cache = ResponseCache(
-        AsyncRedis.from_url(settings.redis_url, socket_timeout=_CACHE_TIMEOUT, socket_connect_timeout=_CACHE_TIMEOUT)
+        AsyncRedis.from_url(settings.redis_url, socket_timeout=None, socket_connect_timeout=_CACHE_TIMEOUT)
     )
     announcements = AsyncRedis.from_url(settings.redis_url, socket_connect_timeout=_CACHE_TIMEOUT)
     sources = Sources(redis)

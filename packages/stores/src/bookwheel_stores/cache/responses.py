@@ -11,6 +11,7 @@ from itertools import chain
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from bookwheel_stores.cache.connection import KeptConnection
 from bookwheel_stores.cache.generation import GENERATION_KEY
 from bookwheel_stores.cache.remembered import RememberedAnswers
 
@@ -111,7 +112,7 @@ class ResponseCache:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._script = redis.register_script(_EXCHANGE)
+        self._connection = KeptConnection(redis)
         self._waiting: list[tuple[str | None, asyncio.Future[Found]]] = []
         self._made: list[Made] = []
         self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
@@ -159,6 +160,7 @@ class ResponseCache:
             self._exchange_soon()
         if self._exchanging is not None:
             await self._exchanging
+        await self._connection.close()
         await self._redis.aclose()
 
     def _begin(self, planned: Made, make: Make) -> bytes | None:
@@ -228,11 +230,11 @@ class ResponseCache:
     async def _ask(self, keys: list[str], made: list[Made]) -> dict[str | None, Found]:
         try:
             if not keys and not made:
-                return {None: Found(int(await self._redis.get(GENERATION_KEY) or 0))}
+                return {None: Found(int(await self._connection.call("GET", GENERATION_KEY) or 0))}
             names = [GENERATION_KEY, *(_PREFIX + each.key for each in made), *(_PREFIX + key for key in keys)]
             values: list[int | str | bytes] = [_MAKING_MS, _CACHE_SECONDS, _MET_SECONDS, len(made)]
             values += chain.from_iterable(each.values() for each in made)
-            answer = await self._script(names, values)
+            answer = await self._connection.run(_EXCHANGE, names, values)
         except (RedisError, OSError) as error:
             self._note_absence(error)
             return dict.fromkeys([*keys, None], Found(None))
