@@ -81,8 +81,8 @@ def test_whoever_kills_the_first_process_kills_all(service: Server, port: int) -
     workers = workers_of(service)
     os.kill(service.process.pid, signal.SIGKILL)
     service.process.wait(timeout=10)
-    wait_until(lambda: not any(map(is_running, workers)), seconds=5, what="all ended")
-    assert not is_listened_to(port)
+    # a thread of theirs may hold the port for a moment longer
+    wait_until(lambda: not any(map(is_running, workers)) and not is_listened_to(port), seconds=5, what="all ended")
 
 
 def test_when_one_ends_by_itself_all_end_with_its_status(service: Server, port: int) -> None:
