@@ -1,32 +1,38 @@
 """Whatever happens on the way, and in whatever order, records, index and lake come to the same catalogue.
 
-Two shops live on: books appear, change and vanish, and the shops are crawled. What the crawls publish is delivered in
-any order, in parts and also twice, with projections, rebuilds, replays and refreshes of the lake in between. In the end
-the catalogue is what the same messages come to one by one. `BOOKWHEEL_HISTORIES` says how many histories are tried.
+Two shops live on: books appear, change and vanish, and the shops are crawled, also twice at once, in several attempts
+and with pages met more than once. What the crawls publish is delivered in any order, in parts and also twice, with
+projections, rebuilds, replays, releases and refreshes of the lake in between. In the end the catalogue is what the same
+messages come to one by one. `BOOKWHEEL_HISTORIES` says how many histories are tried.
 """
 
 import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from bookwheel_contracts import RunState
+from bookwheel_contracts import Book, RawItem, RunFinished, RunStarted, RunState
+from bookwheel_processor.closing import Closing
+from bookwheel_processor.gates import HoldPolicy
 from bookwheel_processor.ingest import Ingest
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.silver_projection import SilverProjection
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
-from bookwheel_stores.records import BookReader, ChangeFeed
+from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
+from bookwheel_testing.consistency import catalogue_contents
 from bookwheel_testing.search import elasticsearch_url
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -36,11 +42,13 @@ from sqlalchemy import Engine
 
 HISTORIES = {"embedded": 40, "cluster": 6}
 ISBN = "0306406152"
-KEYS = st.sampled_from("abcdef")
-PRICES = st.sampled_from(["£1.00", "£2.00", "£3.50", "$4", None, "nonsense"])
-# which numbers and revisions a book goes through, and which of its sightings is the first, depends on the order
-VOLATILE = {"number", "revision", "first_seen", "last_changed", "last_seen"}
-Catalogue = dict[str, dict[str, Any]]
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+SOURCES = st.sampled_from(["shop", "rival"])
+KEYS = "abcdef"
+PRICES = ["£1.00", "£1.00", "£2.00", "$4", None, "nonsense"]
+# holds nothing; or holds whatever touches more than a fifth of a shop of two pages or more
+POLICIES = [HoldPolicy(), HoldPolicy(floor=2), HoldPolicy(floor=2, grace=1), HoldPolicy(grace=3)]
+ENDS = [RunState.COMPLETE, RunState.COMPLETE, RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED]
 
 
 class Places:
@@ -54,56 +62,116 @@ class Places:
         self._elasticsearch = elasticsearch
         self.redis = connect_redis(redis_url)
 
-    def new(self, stack: ExitStack) -> "Stores":
+    def new(self, stack: ExitStack, policy: HoldPolicy) -> "Stores":
         folder = self._folder / uuid4().hex
+        stack.callback(rmtree, folder, ignore_errors=True)
         if self._elasticsearch is None:
             search_url = f"tantivy://{folder}/index"
         else:
             search_url = stack.enter_context(elasticsearch_url(self._elasticsearch))
-        return Stores(self._new_engine(), search_url, Lake(LakeAddress(url=f"file://{folder}/lake")), self.redis)
+        return Stores(self.records(policy), search_url, Lake(LakeAddress(url=f"file://{folder}/lake")), self.redis)
+
+    def records(self, policy: HoldPolicy) -> "Records":
+        return Records(self._new_engine(), policy)
+
+
+class Records:
+    """What the messages come to."""
+
+    def __init__(self, engine: Engine, policy: HoldPolicy) -> None:
+        self.engine = engine
+        self.ingest = Ingest(engine, policy)
+        self.replay = Replay(engine, policy)
+        self._closing = Closing(engine, policy)
+
+    def release(self) -> bool:
+        """Lets the runs that wait for a decision into the catalogue, in their order; False where none waits."""
+        held = RunStore(self.engine).latest(state=RunState.HELD, limit=100)
+        for run in reversed(held):
+            assert RunStore(self.engine).decide(run.id, release=True, by="ann", now=NOW)
+            self._closing.advance()
+        return bool(held)
+
+    def release_all(self) -> None:
+        while self.release():
+            pass
+        assert all(run.state is not RunState.RUNNING for run in RunStore(self.engine).latest(limit=100))
+
+    def books(self) -> dict[str, Book]:
+        return {book.id: book for book in BookReader(self.engine).page(after_number=0, limit=100)}
 
 
 class Stores:
     """What one history fills."""
 
-    def __init__(self, engine: Engine, search_url: str, lake: Lake, redis: Any) -> None:
-        feed = ChangeFeed(engine)
-        self.engine = engine
+    def __init__(self, records: Records, search_url: str, lake: Lake, redis: Any) -> None:
+        feed = ChangeFeed(records.engine)
+        self.records = records
         self.search_url = search_url
-        self.ingest = Ingest(engine)
-        self.replay = Replay(engine)
         self.projection = Projection(feed, Generation(redis), 3)
-        self.silver = SilverProjection(feed, FeedStates(engine), Silver(lake))
+        self.silver = SilverProjection(feed, FeedStates(records.engine), Silver(lake))
 
     def project(self) -> None:
         with open_index_writer(self.search_url) as index:
             self.projection.catch_up(index)
+
+    def rebuild(self) -> None:
+        with open_index_build(self.search_url) as build:
+            self.projection.rebuild(build)
 
     def refresh_lake(self) -> None:
         self.silver.observe()
         self.silver.refresh_books()
         self.silver.compact()
 
-    def recorded(self) -> Catalogue:
-        books = BookReader(self.engine).page(after_number=0, limit=100)
-        volatile: Any = {**dict.fromkeys(VOLATILE, True), "offers": {"__all__": {"first_seen": True}}}
-        return {book.id: book.model_dump(mode="json", exclude=volatile) for book in books}
-
-    def revisions(self) -> dict[str, int]:
-        return {book.id: book.revision for book in BookReader(self.engine).page(after_number=0, limit=100)}
-
-    def indexed(self) -> dict[str, Any]:
+    def check_copies(self) -> None:
+        """Index and lake say of every book what the records say."""
+        books = self.records.books()
         reader = open_index_reader(self.search_url)
         reader.reload()
         page = reader.search(SearchQuery(Selection(), Sort.NEWEST, 100))
         found = {item["id"]: item for item in map(loads, page.items)}
-        assert page.total == len(found)
-        return found
-
-    def in_lake(self) -> dict[str, int]:
+        assert page.total == len(page.items) == len(books)
+        told = {book_id: book.model_dump(mode="json") for book_id, book in books.items()}
+        assert found == {book_id: _as_in(found.get(book_id, {}), said) for book_id, said in told.items()}
         rows = [row for table in self.silver.silver.catalogue() for row in table.to_pylist()]
-        assert len({row["book_id"] for row in rows}) == len(rows)
-        return {row["book_id"]: row["revision"] for row in rows}
+        assert sorted(map(_row, rows)) == sorted(_row(_lake_row(book)) for book in books.values())
+
+
+def _as_in(item: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """What the records say, as far as the index's item goes."""
+    shown = {name: said[name] for name in item if name in said}
+    of_offer = ("source", "url", "price", "stock", "in_stock", "first_seen")
+    return shown | {"offers": [{name: one[name] for name in of_offer} for one in said["offers"]]}
+
+
+def _lake_row(book: Book) -> dict[str, Any]:
+    row = {name: getattr(book, name) for name in ("title", "isbn13", "stock", "in_stock", "first_seen", "last_changed")}
+    price = {"price_amount": book.price and book.price.amount, "price_currency": book.price and book.price.currency}
+    return {
+        "book_id": book.id,
+        "revision": book.revision,
+        "sources": [one.source for one in book.offers],
+        **row,
+        **price,
+    }
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    return [f"{name}: {row[name]}" for name in _LAKE_COLUMNS] + [f"price: {row['price_amount'] or 0:.4f}"]
+
+
+_LAKE_COLUMNS: tuple[str, ...] = (
+    "book_id",
+    "revision",
+    "title",
+    "isbn13",
+    "stock",
+    "in_stock",
+    "first_seen",
+    "last_changed",
+)
+_LAKE_COLUMNS += ("sources", "price_currency")
 
 
 class History(RuleBasedStateMachine):
@@ -114,7 +182,6 @@ class History(RuleBasedStateMachine):
         self._stack = ExitStack()
         self._places = places
         self._scraped = scraped
-        self._stores = places.new(self._stack)
         self._shelves: dict[str, dict[str, dict[str, Any]]] = {"shop": {}, "rival": {}}
         self._published: list[StreamEntry] = []
         self._waiting: list[StreamEntry] = []
@@ -122,42 +189,71 @@ class History(RuleBasedStateMachine):
         self._minute = 0
         self._runs = 0
 
-    @initialize(seed=st.integers(0, 2**32))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 2**32), policy=st.sampled_from(POLICIES), pages=st.integers(0, 6))
+    def begin(self, seed: int, policy: HoldPolicy, pages: int) -> None:
         self._chance = random.Random(seed)
+        for shelf in self._shelves.values():
+            shelf.update({key: self._page(key) for key in self._chance.sample(KEYS, pages)})
+        self._policy = policy
+        self._stores = self._places.new(self._stack, policy)
+        self._records = self._stores.records
 
-    @rule(source=st.sampled_from(["shop", "rival"]), key=KEYS, price=PRICES, has_isbn=st.booleans())
-    def shelve(self, source: str, key: str, price: str | None, *, has_isbn: bool) -> None:
-        """A book appears, or says something else."""
-        book = {"key": key, "title": f"Book {key}", "price": price, "stock": str(self._chance.randint(0, 3))}
-        self._shelves[source][key] = book | ({"isbn": ISBN} if has_isbn and key == "a" else {})
+    @rule(source=SOURCES, changes=st.integers(1, 4))
+    def live_on(self, source: str, changes: int) -> None:
+        """Books appear, say something else, and vanish."""
+        for key in self._chance.sample(KEYS, changes):
+            if self._chance.random() < 0.3:
+                self._shelves[source].pop(key, None)
+            else:
+                self._shelves[source][key] = self._page(key)
 
-    @rule(source=st.sampled_from(["shop", "rival"]), key=KEYS)
-    def vanish(self, source: str, key: str) -> None:
-        self._shelves[source].pop(key, None)
+    def _page(self, key: str) -> dict[str, Any]:
+        price, stock = self._chance.choice(PRICES), str(self._chance.randint(0, 3))
+        isbn = {"isbn": ISBN} if key in "abc" and self._chance.random() < 0.5 else {}
+        return {"key": key, "title": f"Book {key}", "price": price, "stock": stock, **isbn}
 
-    @rule(
-        source=st.sampled_from(["shop", "rival"]),
-        state=st.sampled_from([RunState.COMPLETE, RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED]),
-    )
-    def crawl(self, source: str, state: RunState) -> None:
-        self._waiting += self._crawl(source, state)
-
-    def _crawl(self, source: str, state: RunState = RunState.COMPLETE) -> list[StreamEntry]:
+    @rule(source=SOURCES, state=st.sampled_from(ENDS), attempts=st.sampled_from([1, 1, 2]), pause=st.integers(0, 6))
+    def crawl(self, source: str, state: RunState, attempts: int, pause: int) -> None:
+        """The next one begins after the pause, whether or not this one has ended then."""
         self._runs += 1
-        self._minute += 10
-        run = f"{source}-{self._runs}"
-        shelf = list(self._shelves[source].values())
-        seen = shelf if state is RunState.COMPLETE else shelf[: len(shelf) // 2]
-        items = [
-            self._scraped.item(number, run=run, source=source, minute=self._minute + 1, **book)
-            for number, book in enumerate(seen, 1)
-        ]
-        started = self._scraped.started(run, minute=self._minute).model_copy(update={"source": source})
-        finished = self._scraped.finished(run, scraped=len(items), minute=self._minute + 4, state=state)
-        entries = self._scraped.entries(started, *items, finished.model_copy(update={"source": source}))
+        run = f"{source}-{self._chance.randint(0, 9)}-{self._runs}"
+        messages: list[RawItem | RunStarted | RunFinished] = []
+        number, minute = 0, self._minute
+        for attempt in range(attempts):
+            is_last = attempt + 1 == attempts
+            seen = self._seen(source, whole=is_last and state is RunState.COMPLETE)
+            messages.append(self._of(source, self._scraped.started(run, minute=minute)))
+            for found in seen:
+                number += 1
+                when = minute + self._chance.choice([1, 1, 2, 3])
+                messages.append(self._scraped.item(number, run=run, source=source, minute=when, **found))
+            if is_last or self._chance.random() < 0.5:
+                word = state if is_last else RunState.PARTIAL
+                end = self._scraped.finished(run, scraped=number, minute=minute + 4, state=word)
+                messages.append(self._of(source, end))
+            minute += 5
+        self._minute += pause
+        entries = self._scraped.entries(*messages)
         self._published += entries
-        return list(entries)
+        self._waiting += entries
+
+    @rule(source=SOURCES, changes=st.integers(0, 3))
+    def crawl_again(self, source: str, changes: int) -> None:
+        """Most crawls are whole, and one after the other."""
+        self.live_on(source, changes)
+        self.crawl(source, RunState.COMPLETE, 1, 5)
+
+    def _seen(self, source: str, *, whole: bool) -> list[dict[str, Any]]:
+        """What is on the shelf, or half of it; some of it met a second time, and changed meanwhile, or refused."""
+        shelf = list(self._shelves[source].values())
+        shelf = shelf if whole else shelf[: len(shelf) // 2]
+        again = [page for page in shelf if self._chance.random() < 0.2]
+        changed = [page | {"price": self._chance.choice(["£1.00", "£9.00", "nonsense"])} for page in shelf]
+        return shelf + again + [page for page in changed if self._chance.random() < 0.2]
+
+    @staticmethod
+    def _of(source: str, event: Any) -> Any:
+        return event.model_copy(update={"source": source})
 
     @rule(count=st.integers(1, 12))
     def deliver(self, count: int) -> None:
@@ -172,12 +268,16 @@ class History(RuleBasedStateMachine):
 
     def _take(self, batch: list[StreamEntry]) -> None:
         if batch:
-            self._stores.ingest.take(batch)
+            self._records.ingest.take(batch)
             self._delivered += batch
 
     @rule()
     def replay(self) -> None:
-        self._stores.replay.all()
+        self._records.replay.all()
+
+    @rule()
+    def release(self) -> None:
+        self._records.release()
 
     @rule()
     def project(self) -> None:
@@ -185,8 +285,7 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def rebuild(self) -> None:
-        with open_index_build(self._stores.search_url) as build:
-            self._stores.projection.rebuild(build)
+        self._stores.rebuild()
 
     @rule()
     def refresh_lake(self) -> None:
@@ -201,37 +300,30 @@ class History(RuleBasedStateMachine):
     def _end(self) -> None:
         while self._waiting:
             self.deliver(self._chance.randint(1, 8))
-        # what only a broken-off crawl saw is removed by complete ones that miss it, once such have ended
-        self._take(self._crawl("shop") + self._crawl("rival"))
-        one_by_one = self._places.new(self._stack)
+        self._records.release_all()
+        one_by_one = self._places.records(self._policy)
         for entry in self._published:
             one_by_one.ingest.take([entry])
-        recorded = self._stores.recorded()
-        assert recorded == one_by_one.recorded()
+        one_by_one.release_all()
+        assert catalogue_contents(self._records.engine) == catalogue_contents(one_by_one.engine)
         self._stores.project()
         self._stores.refresh_lake()
-        revisions = self._stores.revisions()
-        indexed = self._stores.indexed()
-        assert {book_id: item["revision"] for book_id, item in indexed.items()} == revisions
-        assert self._stores.in_lake() == revisions
-        for book_id, item in indexed.items():
-            shown = {name: value for name, value in item.items() if name not in VOLATILE}
-            shown["offers"] = [_shown_offer(offer) for offer in shown["offers"]]
-            kept = recorded[book_id] | {"offers": [_shown_offer(offer) for offer in recorded[book_id]["offers"]]}
-            assert shown == {name: kept[name] for name in shown}
-
-
-def _shown_offer(offer: dict[str, Any]) -> dict[str, Any]:
-    return {name: offer[name] for name in ("source", "url", "price", "stock", "in_stock")}
+        self._stores.check_copies()
 
 
 @pytest.fixture
 def places(
-    request: pytest.FixtureRequest, new_engine: Callable[[], Engine], tmp_path: Path, redis_url: str
+    request: pytest.FixtureRequest,
+    new_engine: Callable[[], Engine],
+    tmp_path: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[tuple[str, Places]]:
     """On SQLite and Tantivy, or on PostgreSQL and Elasticsearch."""
     is_embedded = new_engine().dialect.name == "sqlite"
     server = None if is_embedded else request.getfixturevalue("elasticsearch_server")
+    for pause in ("tantivy_folders._READERS_SECONDS", "elastic_build._LAST_SEARCHES"):
+        monkeypatch.setattr(f"bookwheel_stores.search.{pause}", 0)  # nobody reads meanwhile
     found = Places(new_engine, tmp_path, redis_url, server)
     yield "embedded" if is_embedded else "cluster", found
     found.redis.close()

@@ -283,10 +283,10 @@ def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
 def test_a_staged_item_that_the_database_refuses_costs_no_other(
     known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusing(writer: Any, accepted: Any, *rest: Any) -> Any:
+    def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
         if any(one.offer.source_key == "upc-7" for one in accepted):
             raise DataError("UPDATE offer", {}, Exception("numeric value out of range"))
-        return take_in(writer, accepted, *rest)
+        return take_in(writer, absences, accepted, *rest)
 
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     monkeypatch.setattr(closing, "take_in", refusing)

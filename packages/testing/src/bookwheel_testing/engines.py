@@ -59,6 +59,12 @@ class Postgres:
     def url(self, database: str = "postgres") -> str:
         return _postgres_url(self.port, database)
 
+    def replace(self, name: str, template: str) -> None:
+        """Puts a copy of `template` in the place of a database, from which all are thrown out."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+
     @contextmanager
     def database(self, *, template: str = "template1", options: str = "") -> Iterator[str]:
         """The URL of a new database, dropped at the end with all who are connected to it.

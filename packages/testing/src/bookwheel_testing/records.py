@@ -3,9 +3,10 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from bookwheel_stores.records import connect_database, upgrade_database
@@ -16,7 +17,7 @@ from bookwheel_testing.engines import Postgres
 
 RECORDS_ENGINES = ("sqlite", "postgresql")
 _KEPT = 4
-"""Databases of `new_engine` that stay connected: a PostgreSQL has not many connections to give."""
+"""Databases of `new_engine`: a PostgreSQL has not many connections to give, nor a disk much room."""
 
 
 @pytest.fixture(params=RECORDS_ENGINES)
@@ -41,23 +42,32 @@ def engine(records_url: str) -> Iterator[Engine]:
 def new_engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Engine]]:
-    """Makes any number of empty records, for tests that need one per example."""
-    folder = tmp_path_factory.mktemp("records")
+    """Makes any number of empty records, for tests that need one per example. The last few of them are kept.
+
+    An engine is used again, with another database under its URL: what it has compiled is most of a small test's time.
+    """
     with ExitStack() as stack:
         if request.param == "sqlite":
-            new_url = _sqlite_copies(folder)
+            copies: Iterator[Copy] = _sqlite_copies(tmp_path_factory.mktemp("records"))
         else:
-            new_url = _postgresql_copies(request.getfixturevalue("postgres"), stack)
-        made: list[Engine] = []
+            copies = _postgresql_copies(request.getfixturevalue("postgres"), stack)
+        made: list[tuple[Engine, Copy]] = []
 
         def make() -> Engine:
-            made.append(connect_database(new_url()))
-            if len(made) > _KEPT:
-                made.pop(0).dispose()
-            return made[-1]
+            if len(made) < _KEPT:
+                copy = next(copies)
+                engine = connect_database(copy.url)
+                if request.param == "sqlite":
+                    event.listen(engine, "connect", _forget_power_cuts)
+            else:
+                engine, copy = made.pop(0)
+                engine.dispose()
+            copy.renew()
+            made.append((engine, copy))
+            return engine
 
         yield make
-        for engine in made:
+        for engine, _ in made:
             engine.dispose()
 
 
@@ -102,23 +112,37 @@ def _refusal(table: str) -> Callable[..., None]:
     return refuse
 
 
-def _sqlite_copies(folder: Path) -> Callable[[], str]:
+def _forget_power_cuts(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF")  # for hundreds of databases, each of which a test fills and forgets
+
+
+class Copy(NamedTuple):
+    """A place for a database: `renew` puts an empty one there, with the tables."""
+
+    url: str
+    renew: Callable[[], None]
+
+
+def _sqlite_copies(folder: Path) -> Iterator[Copy]:
     template = folder / "template.sqlite"
     _prepare(f"sqlite:///{template}")
-    numbers = count()
-
-    def new_url() -> str:
-        path = folder / f"{next(numbers)}.sqlite"
-        shutil.copy(template, path)
-        return f"sqlite:///{path}"
-
-    return new_url
+    for number in count():
+        path = folder / f"{number}.sqlite"
+        yield Copy(f"sqlite:///{path}", partial(_renew_file, template, path))
 
 
-def _postgresql_copies(server: Postgres, stack: ExitStack) -> Callable[[], str]:
+def _renew_file(template: Path, path: Path) -> None:
+    for stale in path.parent.glob(f"{path.name}*"):
+        stale.unlink()
+    shutil.copy(template, path)
+
+
+def _postgresql_copies(server: Postgres, stack: ExitStack) -> Iterator[Copy]:
     template = stack.enter_context(server.database())
     _prepare(template)
-    return lambda: stack.enter_context(server.database(template=template.rpartition("/")[2]))
+    while True:
+        url = stack.enter_context(server.database())
+        yield Copy(url, partial(server.replace, url.rpartition("/")[2], template.rpartition("/")[2]))
 
 
 def _prepare(url: str) -> None:

@@ -22,7 +22,7 @@ from bookwheel_stores.records.run_store import GateState
 from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Connection, Engine, Row
 
-from bookwheel_processor.catalogue import take_in, withdraw
+from bookwheel_processor.catalogue import reinstate, take_in, withdraw
 from bookwheel_processor.deliveries import Accepted, Refused, quarantined, read_body
 from bookwheel_processor.gates import HoldPolicy, RunFigures, reasons_to_hold
 
@@ -85,7 +85,7 @@ class _Step:
     def __init__(self, connection: Connection, policy: HoldPolicy, now: int, limit: int) -> None:
         self._catalogue = CatalogueWriter(connection)
         self._gates = RunGates(connection)
-        self._absences = Absences(connection)
+        self._absences = Absences(connection, grace=policy.grace)
         self._quarantine = QuarantineWriter(connection)
         self._ledger = RunLedger(connection)
         self._quality = RunQuality(connection)
@@ -118,7 +118,7 @@ class _Step:
 
     def _end(self, run: Row[Any]) -> int:
         expect = expectations(run)
-        absences = self._complete_runs(run, expect)
+        absences = self._complete_runs(run)
         if run.gate != GateState.RELEASED:
             hold = self._judge(run, expect, absences)
             if hold.reasons:
@@ -131,7 +131,9 @@ class _Step:
             self._gates.set(run.number, removes_before=absences.before)
             if missed := self._absences.missed(absences, limit=self._limit):
                 return self._remove(run, missed)
-        seen_by_it = self._complete_runs(run, Expectations(grace=1))
+            if met := self._absences.met_again(absences, limit=self._limit):
+                return self._reinstate(run, met)
+        seen_by_it = self._complete_runs(run, grace=1)
         self._gates.set(
             run.number,
             state=run.finished_state,
@@ -139,11 +141,11 @@ class _Step:
         )
         return 0
 
-    def _complete_runs(self, run: Row[Any], expect: Expectations) -> Runs | None:
+    def _complete_runs(self, run: Row[Any], *, grace: int | None = None) -> Runs | None:
         """None for a run that removes nothing."""
         if run.finished_state != RunState.COMPLETE or not run.whole_source:
             return None
-        return self._absences.runs(run, grace=self._policy.grace_of(expect))
+        return self._absences.runs(run.source, ending=run.number, grace=grace)
 
     def _judge(self, run: Row[Any], expect: Expectations, absences: Runs | None) -> Hold:
         is_whole = run.finished_state == RunState.COMPLETE and bool(run.whole_source)
@@ -166,7 +168,7 @@ class _Step:
         deliveries = [read_body(item.entry_id, item.body.encode()) for item in items]
         accepted = [one for one in deliveries if isinstance(one, Accepted)]
         refused = [one for one in deliveries if isinstance(one, Refused)]
-        verdicts, last_change = take_in(self._catalogue, accepted)
+        verdicts, last_change = take_in(self._catalogue, self._absences, accepted)
         self._quarantine.add([quarantined(one) for one in refused], now=self._now)
         counts = Counter(verdict for verdict in verdicts if verdict is not None)
         counts[Verdict.QUARANTINED] += len(refused)
@@ -191,6 +193,11 @@ class _Step:
         last_change = withdraw(self._catalogue, missed, run_id=run.run_id, moment=run.finished_at)
         self._ledger.account(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
         self._gates.set(run.number, removed=run.removed + len(missed))
+        return last_change
+
+    def _reinstate(self, run: Row[Any], met: Any) -> int:
+        last_change = reinstate(self._catalogue, met, run_id=run.run_id, moment=run.finished_at)
+        self._ledger.account(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
         return last_change
 
 

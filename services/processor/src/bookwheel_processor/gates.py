@@ -23,9 +23,6 @@ class HoldPolicy:
         floor = self.floor if expect.floor is None else expect.floor
         return UNLIMITED if known < floor or share >= 1 else math.floor(known * share)
 
-    def grace_of(self, expect: Expectations) -> int:
-        return self.grace if expect.grace is None else expect.grace
-
 
 USUAL_POLICY = HoldPolicy()
 

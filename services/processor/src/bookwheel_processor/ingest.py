@@ -7,6 +7,7 @@ from datetime import datetime
 
 from bookwheel_contracts import RunFinished, RunStarted, Verdict
 from bookwheel_stores.records import in_transaction
+from bookwheel_stores.records.absences import Absences
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.run_ledger import RunLedger
@@ -74,7 +75,8 @@ class Ingest:
 class _Batch:
     def __init__(self, connection: Connection, deliveries: Sequence[Delivery], policy: HoldPolicy, now: int) -> None:
         self._connection = connection
-        self._gates = BatchGates(connection, policy)
+        self._absences = Absences(connection, grace=policy.grace)
+        self._gates = BatchGates(connection, self._absences, policy)
         self._ledger = RunLedger(connection)
         self._now = now
         self._deliveries = deliveries
@@ -87,7 +89,7 @@ class _Batch:
         refused = [one for one in fresh if isinstance(one, Refused)]
         started = {one.run_id: one.expect for one in self._deliveries if isinstance(one, RunStarted)}
         gates = self._gates.of({self._runs[one.item.run_id] for one in accepted}, started)
-        verdicts, last_change = take_in(CatalogueWriter(self._connection), accepted, gates)
+        verdicts, last_change = take_in(CatalogueWriter(self._connection), self._absences, accepted, gates)
         QuarantineWriter(self._connection).add([quarantined(one) for one in refused], now=self._now)
         by_run = _count(accepted, verdicts, refused)
         self._ledger.hold(self._runs.values())

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from bookwheel_contracts import Verdict
 from bookwheel_stores.records import in_transaction
+from bookwheel_stores.records.absences import Absences
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import (
     DISCARDED,
@@ -45,6 +46,7 @@ class Replay:
     ) -> None:
         self._engine = engine
         self._clock = clock
+        self._policy = policy
         self._closing = Closing(engine, policy, clock=clock)
         self._store = QuarantineStore(engine)
 
@@ -93,7 +95,8 @@ class Replay:
             writer = QuarantineWriter(connection)
             if not writer.take(item.number, now=now):
                 return None
-            verdict = _take(connection, item, delivery, now)
+            absences = Absences(connection, grace=self._policy.grace)
+            verdict = _take(connection, absences, item, delivery, now)
             writer.note_verdict(item.number, verdict)
             return verdict
 
@@ -102,7 +105,7 @@ class Replay:
         return verdict
 
 
-def _take(connection: Connection, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
+def _take(connection: Connection, absences: Absences, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
     ledger = RunLedger(connection)
     run_id = accepted.item.run_id
     run = ledger.open({run_id: accepted.item.source}, now=now)[run_id]
@@ -113,7 +116,7 @@ def _take(connection: Connection, item: Quarantined, accepted: Accepted, now: in
         ledger.sign(run, [accepted.item.item_number])
     else:
         moved[Verdict.QUARANTINED] -= 1
-    verdicts, last_change = take_in(CatalogueWriter(connection), [accepted])
+    verdicts, last_change = take_in(CatalogueWriter(connection), absences, [accepted])
     verdict = verdicts[0] or Verdict.DUPLICATE  # without a gate none waits
     moved[verdict] += 1
     ledger.hold([run])

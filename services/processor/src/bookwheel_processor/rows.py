@@ -8,6 +8,7 @@ import orjson
 from bookwheel_contracts import Money
 from bookwheel_stores.records.values import money, to_units
 
+from bookwheel_processor.identity import book_id
 from bookwheel_processor.merge import MergedBook
 from bookwheel_processor.offers import BookFacts, CleanOffer
 
@@ -35,17 +36,23 @@ def offer_columns(offer: CleanOffer) -> dict[str, Any]:
     }
 
 
-def offer_of(row: Mapping[str, Any], book_id: str) -> CleanOffer:
+def offer_of(row: Mapping[str, Any]) -> CleanOffer:
+    facts = BookFacts.model_validate_json(row["content"])
     return CleanOffer(
         source=row["source"],
         source_key=row["source_key"],
-        book_id=book_id,
+        book_id=book_id(row["source"], row["source_key"], facts.isbn13),
         url=row["url"],
         price=money(row["price"], row["currency"]),
         stock=row["stock"],
         in_stock=row["in_stock"],
-        facts=BookFacts.model_validate_json(row["content"]),
+        facts=facts,
     )
+
+
+def columns_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `offer_columns`, from an offer's whole row."""
+    return {name: row[name] for name in (*_OFFER_VISIBLE, "content", "fingerprint")}
 
 
 def shown_offer(offer: CleanOffer, columns: Mapping[str, Any], first_seen: int) -> dict[str, Any]:

@@ -17,9 +17,9 @@ from bookwheel_processor.gates import Gate, HoldPolicy
 class BatchGates:
     """Works inside the caller's transaction."""
 
-    def __init__(self, connection: Connection, policy: HoldPolicy) -> None:
+    def __init__(self, connection: Connection, absences: Absences, policy: HoldPolicy) -> None:
         self._rows = RunGates(connection)
-        self._absences = Absences(connection)
+        self._absences = absences
         self._policy = policy
         self._gates: dict[str, Gate] = {}
 

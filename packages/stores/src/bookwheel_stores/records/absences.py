@@ -1,89 +1,145 @@
 """Which offers the complete runs of a source no longer see. Inside the caller's transaction.
 
-An offer is missed by the complete runs that began after it was last seen. Nothing is noted while they miss it, so what
-arrives late, twice or out of order leaves nothing behind that would have to be put right.
+An offer is gone when the source's last complete runs, as many as its grace, began after it was last seen. That is read
+from the runs and the sightings as they are, so it is the same in whatever order they became known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bookwheel_contracts import RunState
-from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
+from bookwheel_stores.records.bulk import among
+from bookwheel_stores.records.run_gates import expectations
 from bookwheel_stores.records.tables import crawl_run, held_item, offer, quarantine
+
+_LONGEST_GRACE = 100  # that a source can declare
 
 
 class Runs(NamedTuple):
-    """Complete runs of one source. What was last seen before `before` was seen by none of them."""
+    """The last complete runs of one source, the latest first. What was last seen before `before` was seen by none of
+    them, but what one of them saw under a clock that goes behind. `ended_at` is of the latest."""
 
     source: str
     ids: tuple[str, ...]
     numbers: tuple[int, ...]
     before: int
+    ended_at: int
+
+    def miss(self, seen_at: int, run_id: str) -> bool:
+        """Whether they miss an offer that was last seen then."""
+        return seen_at < self.before and run_id not in self.ids
 
 
 class Absences:
-    def __init__(self, connection: Connection) -> None:
+    """`grace`: how many complete runs in a row miss an offer that is gone, where the source does not declare it."""
+
+    def __init__(self, connection: Connection, *, grace: int) -> None:
         self._connection = connection
+        self._grace = grace
 
     def live(self, source: str) -> int:
         """How many offers the source has."""
         query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None))
         return self._connection.scalar(query) or 0
 
-    def runs(self, run: Row[Any], *, grace: int) -> Runs | None:
-        """The source's last `grace` complete runs, this one of them though it has yet to be told complete.
+    def runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> Runs | None:
+        """The source's last complete runs, the run of the number `ending` among them though it has yet to be told
+        complete. None where there are not as many as the grace that the latest of them declares, or as `grace`.
 
-        None where there are not so many. A run of which an item cannot even be told whose offer it is does not count:
-        it could have been any.
+        A run of which an item cannot even be told whose offer it is does not count: it could have been any.
         """
         unknown = select(quarantine.c.number).where(
             quarantine.c.run_id == crawl_run.c.run_id, quarantine.c.source_key.is_(None)
         )
-        query = (
-            select(crawl_run.c.run_id, crawl_run.c.number, crawl_run.c.started_at)
-            .where(
-                crawl_run.c.source == run.source,
-                or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == run.number),
-                crawl_run.c.whole_source,
-                crawl_run.c.started_at.is_not(None),
-                ~unknown.exists(),
-            )
-            .order_by(crawl_run.c.started_at.desc(), crawl_run.c.number.desc())
-            .limit(grace)
-        )
-        found = self._connection.execute(query).all()
-        if len(found) < grace:
+        found = self._connection.execute(
+            _latest_runs(source, ending).where(~unknown.exists()).limit(grace or _LONGEST_GRACE)
+        ).all()
+        if not found:
             return None
+        wanted = grace or expectations(found[0]).grace or self._grace
+        if len(found) < wanted:
+            return None
+        last = found[:wanted]
         return Runs(
-            source=run.source,
-            ids=tuple(row.run_id for row in found),
-            numbers=tuple(row.number for row in found),
-            before=found[-1].started_at,
+            source=source,
+            ids=tuple(row.run_id for row in last),
+            numbers=tuple(row.number for row in last),
+            before=last[-1].started_at,
+            ended_at=last[0].finished_at,
         )
 
+    def later_than(self, moments: Mapping[str, int]) -> dict[str, Runs]:
+        """The last complete runs of those of these sources where all of them began after the source's moment."""
+        found: dict[str, Runs] = {}
+        for source, moment in moments.items():
+            newer = _latest_runs(source, None).where(crawl_run.c.started_at > moment).limit(1)
+            if self._connection.execute(newer).first() is not None:
+                runs = self.runs(source)
+                if runs is not None and runs.before > moment:
+                    found[source] = runs
+        return found
+
+    def met(self, runs: Runs, source_keys: Collection[str]) -> set[str]:
+        """Those of these offers of which the runs have an item that was refused, or waits."""
+        if not source_keys:
+            return set()
+        found: set[str] = set()
+        for query, column in ((_refused(runs), quarantine.c.source_key), (_waiting(runs), held_item.c.source_key)):
+            found.update(self._connection.scalars(query.where(among(self._connection, column, source_keys))))
+        return found
+
     def count(self, runs: Runs) -> int:
-        """How many offers all of these runs missed."""
-        return self._connection.scalar(select(func.count()).where(_missed(runs))) or 0
+        """How many offers that the source has all of these runs missed."""
+        query = select(func.count()).where(_gone(runs), offer.c.removed_at.is_(None))
+        return self._connection.scalar(query) or 0
 
     def missed(self, runs: Runs, *, limit: int) -> Sequence[dict[str, Any]]:
         """Some of those offers: `number`, `book_number`, `source`, `source_key`."""
         columns = [offer.c[name] for name in ("number", "book_number", "source", "source_key")]
-        query = select(*columns).where(_missed(runs)).order_by(offer.c.number).limit(limit)
-        return [dict(row) for row in self._connection.execute(query).mappings()]
+        return self._rows(select(*columns).where(_gone(runs), offer.c.removed_at.is_(None)), limit)
+
+    def met_again(self, runs: Runs, *, limit: int) -> Sequence[dict[str, Any]]:
+        """Some of the source's offers that are removed and not gone, as whole rows: other runs had missed them."""
+        of_source = offer.c.source == runs.source
+        return self._rows(select(offer).where(of_source, offer.c.removed_at.is_not(None), ~_gone(runs)), limit)
+
+    def _rows(self, query: Select[Any], limit: int) -> Sequence[dict[str, Any]]:
+        rows = self._connection.execute(query.order_by(offer.c.number).limit(limit)).mappings()
+        return [dict(row) for row in rows]
 
 
-def _missed(runs: Runs) -> ColumnElement[bool]:
-    """An item that waits, or that the rules refuse, is a sighting nevertheless: the source has a page of the offer."""
-    refused = select(quarantine.c.source_key).where(
+def _latest_runs(source: str, ending: int | None) -> Select[Any]:
+    columns = [crawl_run.c[name] for name in ("run_id", "number", "started_at", "finished_at", "expect")]
+    return (
+        select(*columns)
+        .where(
+            crawl_run.c.source == source,
+            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == ending),
+            crawl_run.c.whole_source,
+            crawl_run.c.started_at.is_not(None),
+        )
+        .order_by(crawl_run.c.started_at.desc(), crawl_run.c.run_id.desc())
+    )
+
+
+def _refused(runs: Runs) -> Select[Any]:
+    return select(quarantine.c.source_key).where(
         quarantine.c.run_id.in_(runs.ids), quarantine.c.source_key.is_not(None)
     )
-    waiting = select(held_item.c.source_key).where(held_item.c.run_number.in_(runs.numbers))
+
+
+def _waiting(runs: Runs) -> Select[Any]:
+    return select(held_item.c.source_key).where(held_item.c.run_number.in_(runs.numbers))
+
+
+def _gone(runs: Runs) -> ColumnElement[bool]:
+    """An item that waits, or that the rules refuse, is a sighting nevertheless: the source has a page of the offer."""
     return (
         (offer.c.source == runs.source)
-        & offer.c.removed_at.is_(None)
         & (offer.c.last_seen < runs.before)
         & offer.c.last_run.not_in(runs.ids)
-        & offer.c.source_key.not_in(refused)
-        & offer.c.source_key.not_in(waiting)
+        & offer.c.source_key.not_in(_refused(runs))
+        & offer.c.source_key.not_in(_waiting(runs))
     )

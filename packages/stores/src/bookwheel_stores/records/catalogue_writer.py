@@ -11,12 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from bookwheel_stores.records.bulk import among, insert_numbered, insert_rows, update_rows
 from bookwheel_stores.records.change_feed import feed_head, order_changes
 from bookwheel_stores.records.database import enter_catalogue
-from bookwheel_stores.records.tables import book, change, crawl_run, observation, offer
+from bookwheel_stores.records.tables import book, change, observation, offer
 
 Row = dict[str, Any]
 OfferKey = tuple[str, str]
@@ -50,15 +50,6 @@ class CatalogueWriter:
                     found[source, row["source_key"]] = dict(row)
         return found
 
-    def gone_before(self, sources: Collection[str]) -> dict[str, int]:
-        """Of each of these sources, since when what was not seen is removed: see `Absences`."""
-        query = (
-            select(crawl_run.c.source, func.max(crawl_run.c.removes_before))
-            .where(crawl_run.c.source.in_(sources), crawl_run.c.removes_before.is_not(None))
-            .group_by(crawl_run.c.source)
-        )
-        return {row[0]: row[1] for row in self._connection.execute(query)}
-
     def offers_of(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
         """The offers that these books have, with their content. Without locks: nobody changes what a book shows of an
         offer who has not locked the book."""
@@ -69,6 +60,16 @@ class CatalogueWriter:
             )
             for row in self._connection.execute(query).mappings():
                 found[row["book_number"]].append(dict(row))
+        return found
+
+    def first_seen(self, book_numbers: Collection[int]) -> dict[int, dict[OfferKey, int]]:
+        """Since when the offers are known that these books have, or had until they were removed."""
+        found: dict[int, dict[OfferKey, int]] = defaultdict(dict)
+        columns = [offer.c[name] for name in ("book_number", "source", "source_key", "first_seen")]
+        for chunk in _chunks(book_numbers):
+            query = select(*columns).where(among(self._connection, offer.c.book_number, chunk))
+            for number, source, source_key, seen_at in self._connection.execute(query):
+                found[number][source, source_key] = seen_at
         return found
 
     def books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:

@@ -62,11 +62,14 @@ class RunGates:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(changes))
 
     def due(self, run_numbers: Collection[int] | None) -> list[int]:
-        """Of these runs, or of all, those with something left to be done: staged items that may go, or their end."""
+        """Of these runs, or of all, those with something left to be done: staged items that may go, or their end.
+
+        In the order in which they started, whichever ended or was told of first.
+        """
         query = select(crawl_run.c.number).where(_is_due)
         if run_numbers is not None:
             query = query.where(crawl_run.c.number.in_(run_numbers))
-        return list(self._connection.scalars(query.order_by(crawl_run.c.number)))
+        return list(self._connection.scalars(query.order_by(crawl_run.c.started_at, crawl_run.c.run_id)))
 
     def take(self, run_number: int) -> Row[Any] | None:
         """The run's whole row, locked, with `has_ended`; None where nothing is due any more."""

@@ -44,22 +44,27 @@ class RunLedger:
         )
 
     def start(self, event: RunStarted) -> None:
-        """A run that goes on after it had ended is running again."""
+        """A run that goes on after it had ended is running again; so is one that is complete and whose start, or the
+        first of its starts, comes late: what it is not to see any more was not looked at, or by another time.
+        """
         started = to_millis(event.started_at)
         resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
+        is_first = crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at > started)
+        is_late = is_first & (crawl_run.c.state == RunState.COMPLETE.value)
+        undecided = is_late & crawl_run.c.hold.is_(None)
         self._connection.execute(
             update(crawl_run)
             .where(crawl_run.c.run_id == event.run_id)
             .values(
                 start_url=func.coalesce(crawl_run.c.start_url, event.start_url),
-                started_at=func.coalesce(crawl_run.c.started_at, started),
+                started_at=case((is_first, started), else_=crawl_run.c.started_at),
                 traceparent=func.coalesce(crawl_run.c.traceparent, event.traceparent[:64]),
-                state=case((resumes, RunState.RUNNING.value), else_=crawl_run.c.state),
+                state=case((resumes | is_late, RunState.RUNNING.value), else_=crawl_run.c.state),
                 scraped=case((resumes, None), else_=crawl_run.c.scraped),
                 finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
                 finished_at=case((resumes, None), else_=crawl_run.c.finished_at),
                 hold=case((resumes, None), else_=crawl_run.c.hold),
-                gate=case((resumes, "shut"), else_=crawl_run.c.gate),
+                gate=case((resumes, "shut"), (undecided, "open"), else_=crawl_run.c.gate),
                 whole_source=event.whole_source,
                 expect=event.expect.model_dump_json(exclude_none=True),
             )
@@ -67,17 +72,27 @@ class RunLedger:
 
     def finish(self, event: RunFinished) -> None:
         """Keeps the scraper's last word. Of several, in whatever order they arrive, that which counts most items is the
-        latest: a clock may go back while a run lasts, its count may not."""
+        latest: a clock may go back while a run lasts, its count may not. A run that had ended by another word is judged
+        once more."""
         finished = to_millis(event.finished_at)
+        says_otherwise = (crawl_run.c.scraped < event.scraped) | (crawl_run.c.finished_state != event.state.value)
+        had_ended = crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.PARTIAL.value, RunState.FAILED.value])
+        resumes = says_otherwise & had_ended
         self._connection.execute(
             update(crawl_run)
             .where(
                 crawl_run.c.run_id == event.run_id,
                 crawl_run.c.scraped.is_(None)
                 | (crawl_run.c.scraped < event.scraped)
-                | (crawl_run.c.scraped == event.scraped) & (crawl_run.c.finished_at <= finished),
+                | (crawl_run.c.scraped == event.scraped)
+                & (
+                    (crawl_run.c.finished_at < finished)
+                    | (crawl_run.c.finished_at == finished) & (crawl_run.c.finished_state <= event.state.value)
+                ),
             )
             .values(
+                state=case((resumes, RunState.RUNNING.value), else_=crawl_run.c.state),
+                gate=case((resumes & crawl_run.c.hold.is_(None), "open"), else_=crawl_run.c.gate),
                 finished_at=finished,
                 finished_state=event.state.value,
                 reason=event.reason,

@@ -75,7 +75,7 @@ offer = Table(
     Column("fingerprint", String(32), nullable=False),  # of all of the above
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
-    # Together with last_seen: which item spoke last, so that items may arrive in any order.
+    # Together with last_seen: which item is the newest, so that items may arrive in any order.
     Column("last_run", String(512), nullable=False),
     Column("last_item", BigInteger, nullable=False),
     Column("removed_at", BigInteger),  # null while the source has it
@@ -145,7 +145,7 @@ crawl_run = Table(
     Column("known", BigInteger),  # the source's offers when the run's first item arrived
     Column("staged", BigInteger, nullable=False, default=0, server_default="0"),
     Column("hold", Text),  # JSON of Hold
-    # What the run did not see: how many offers, from when on nobody may have seen those that go, how many went.
+    # What the run did not see: how many offers, before when those that go were last seen, how many went.
     Column("missed", BigInteger, nullable=False, default=0, server_default="0"),
     Column("removes_before", BigInteger),
     Column("removed", BigInteger, nullable=False, default=0, server_default="0"),
@@ -153,6 +153,7 @@ crawl_run = Table(
     Column("valid", BigInteger, nullable=False, default=0, server_default="0"),
     Column("invalid", BigInteger, nullable=False, default=0, server_default="0"),
     Index("ix_crawl_run_source", "source", "number"),
+    Index("ix_crawl_run_started", "source", "started_at"),
     Index("ix_crawl_run_state", "state", "number"),
 )
 

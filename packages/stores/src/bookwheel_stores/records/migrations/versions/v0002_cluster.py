@@ -120,6 +120,7 @@ def _extend_runs() -> None:
     for name in ("expect", "hold"):
         op.add_column("crawl_run", sa.Column(name, sa.Text(), nullable=True))
     op.create_index("ix_crawl_run_state", "crawl_run", ["state", "number"])
+    op.create_index("ix_crawl_run_started", "crawl_run", ["source", "started_at"])
     _create_of_run(
         "held_item",
         sa.Column("item_number", sa.BigInteger(), autoincrement=False, nullable=False),
