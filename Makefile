@@ -81,9 +81,9 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m bookwheel_local.development.decisions --check
 	@$(BIN)/python -m bookwheel_local.development.gateway
 
-test: install ## Run the tests, on two processes (ARGS='-k …' goes to pytest)
+test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
 	@deploy/local/engines.sh || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
-	@$(BIN)/pytest -n $(or $(WORKERS),2) --dist loadfile $(PARTS) $(ARGS)
+	@$(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile $(PARTS) $(ARGS)
 
 test-docker: install ## Test the images and the containers, with a Docker engine
 	@BOOKWHEEL_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers -p no:randomly $(ARGS)

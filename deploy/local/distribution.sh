@@ -1,4 +1,5 @@
-# Installs the distribution's packages. Sourced by bootstrap.sh and engines.sh, which set LOG, where a step's output goes, and VERB, for messages.
+# Installs the distribution's packages. Sourced by bootstrap.sh and engines.sh, which set STATE,
+# LOG, where a step's output goes, and VERB, for messages.
 # shellcheck shell=bash
 
 say() { printf '%s\n' "$*" >&2; } # standard output belongs to the verb, such as `make token`
@@ -28,7 +29,9 @@ can_be_root() {
 # Debian starts a service as soon as its package is installed, unless policy-rc.d forbids it (exit status 101). Bookwheel
 # runs its own Redis and nginx, so the packages' services stay off now and after the next boot.
 apt_install() {
-  local policy=/usr/sbin/policy-rc.d saved='' unit
+  local policy=/usr/sbin/policy-rc.d saved='' unit lock
+  exec {lock}>"$STATE/packages.lock"
+  flock "$lock" # `make install` and engines.sh may go on at once
   if [ -e "$policy" ]; then
     saved=$(mktemp -u "$policy.bookwheel.XXXXXX")
     as_root mv "$policy" "$saved"
@@ -41,6 +44,7 @@ apt_install() {
   logged as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
   trap - EXIT
   restore_policy "$policy" "$saved"
+  exec {lock}>&-
   if [ -d /run/systemd/system ]; then
     for unit in redis-server nginx postgresql; do
       case " $* " in *" $unit "*) logged as_root systemctl disable --now "$unit" ;; esac

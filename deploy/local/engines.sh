@@ -82,13 +82,15 @@ bring_s3() {
 }
 
 mkdir -p "$STATE/logs" "$ENGINES"
-exec 9>"$STATE/install.lock"
+exec 9>"$STATE/engines.lock" # not the lock of `make install`, which every verb takes: this may go on beside them
 flock 9
 server_user
-[ $# -gt 0 ] || set -- postgres elasticsearch s3
+[ $# -gt 0 ] || set -- s3 postgres elasticsearch
 for engine in "$@"; do
   case $engine in
-    postgres | elasticsearch | s3) "bring_$engine" ;;
+    postgres | elasticsearch) "bring_$engine" ;;
+    s3) bring_s3 & building=$! ;; # while the others are fetched
     *) fail "$engine: there is no such engine; postgres, elasticsearch or s3" ;;
   esac
 done
+[ -z "${building:-}" ] || wait "$building"

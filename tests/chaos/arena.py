@@ -4,7 +4,7 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,11 +15,10 @@ from bookwheel_local.settings import EngineSet
 from bookwheel_processor.app import create_app
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.silver_projection import BOOKS, OBSERVATIONS
-from bookwheel_processor.tasks import SILVER, nudge
+from bookwheel_processor.tasks import BRONZE, SILVER, nudge
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import running_s3
-from bookwheel_testing.servers import wait_until
 from bookwheel_testing.sites import Site, serving_site
 from bookwheel_testing.suite import Suite, free_port_base
 from celery import Celery
@@ -73,13 +72,17 @@ class Arena:
 
     def bring_lake_up_to_date(self, *, seconds: float = 90) -> None:
         """Returns once bronze has every entry of the stream, and silver every change. Raises TimeoutError."""
-        wait_until(lambda: self.redis.xlen(RAW_STREAM) == 0, seconds=seconds, what="bronze up to date")
+        self._nudge_until(BRONZE, lambda: self.redis.xlen(RAW_STREAM) == 0, seconds)
+        self._nudge_until(SILVER, self._silver_is_current, seconds)
+
+    def _nudge_until(self, task: str, is_current: Callable[[], bool], seconds: float) -> None:
+        """Rather than wait for the next round, which comes up to 10 s later."""
         deadline = time.monotonic() + seconds
-        while not self._silver_is_current():
+        while not is_current():
             if time.monotonic() > deadline:
-                raise TimeoutError(f"silver was not up to date within {seconds} s")
+                raise TimeoutError(f"{task} was not up to date within {seconds} s")
             with suppress(OperationalError):
-                nudge(self._processor, SILVER)  # rather than wait for the next one, up to 10 s
+                nudge(self._processor, task)
             time.sleep(0.3)
 
     def _silver_is_current(self) -> bool:

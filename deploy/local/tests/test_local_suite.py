@@ -61,6 +61,13 @@ def test_the_runbooks_show_what_is(suite: Suite, page: Path) -> None:
     assert faults(page, folder=ROOT, environment=suite.environment) == []
 
 
+@pytest.mark.timeout(900)
+def test_the_lake_is_read_as_the_how_to_says(suite: Suite) -> None:
+    replacements = {"127.0.0.1:8080": f"127.0.0.1:{suite.port_base}"}
+    page = ROOT / "docs" / "how-to" / "read-the-lake.md"
+    assert faults(page, folder=ROOT, environment=suite.environment, replacements=replacements, seconds=400) == []
+
+
 def test_any_command_can_be_run_with_the_suites_addresses(suite: Suite) -> None:
     printed = suite.local("run", "env")
     assert f"\nBOOKWHEEL_DATABASE_URL={suite.told['BOOKWHEEL_DATABASE_URL']}\n" in printed

@@ -17,7 +17,6 @@ _LONGEST = (  # a minute or more each on two idle cores, the longest first
     "tests/test_kills.py",
     "deploy/local/tests/test_local_suite.py",
     "tests/test_end_to_end.py",
-    "tests/test_read_the_lake.py",
     "packages/stores/tests/test_search_faults.py",
     "tests/test_live_changes.py",
     "services/processor/tests/test_processor_worker.py",
