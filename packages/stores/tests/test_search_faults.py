@@ -91,14 +91,14 @@ def test_a_late_write_does_not_undo_a_removal_even_after_a_restart(tmp_path: Pat
     with server_folder() as folder:
         address = folder / "elasticsearch"
         try:
-            with running_elasticsearch(folder=address) as (server, _), _writer(server) as writer:
+            with running_elasticsearch(folder=address, for_speed=False) as (server, _), _writer(server) as writer:
                 writer.apply([book(1), book(2)])
                 writer.apply([book(1, revision=2, removed=True)])
                 writer.apply([book(1, title="Late")])
                 assert writer.count() == 1
         except EngineMissing as missing:
             or_skip(missing)
-        with running_elasticsearch(folder=address) as (server, _), _writer(server) as writer:
+        with running_elasticsearch(folder=address, for_speed=False) as (server, _), _writer(server) as writer:
             assert writer.count() == 1, "the removal outlives the restart"
             writer.apply([book(1, title="Late")])
             assert writer.count() == 1, "what comes late stays out"
