@@ -18,7 +18,7 @@ def suite_environment(layout: Layout, settings: LocalSettings, choice: Choice, s
     """
     chosen = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
     chosen.setdefault("BOOKWHEEL_LAKE_URL", (layout.data / "lake").as_uri())
-    chosen.setdefault("BOOKWHEEL_CATALOG_WORKERS", str(min(os.cpu_count() or 1, _MOST_WORKERS)))
+    chosen.setdefault("BOOKWHEEL_CATALOG_WORKERS", str(min(max((os.cpu_count() or 1) // 2, 1), _MOST_WORKERS)))
     return {**chosen, **_parts(layout, settings, choice, secrets), **server_environment(layout, secrets, choice)}
 
 

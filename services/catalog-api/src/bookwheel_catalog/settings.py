@@ -23,7 +23,7 @@ class CatalogSettings(LakeSettings):
         default=1,
         ge=1,
         le=64,
-        description="Processes that serve. `make up` starts one for each core, four at most, where none is given.",
+        description="Processes that serve. `make up` starts one for two cores, four at most, where none is given.",
     )
     stream_seconds: float = Field(
         default=300.0, gt=0, description="Seconds after which a change stream ends, so that its credential is checked."
