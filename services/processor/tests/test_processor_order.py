@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import Book, ChangeKind, RunState
+from bookwheel_processor.gates import HoldPolicy
 from bookwheel_processor.ingest import Ingest
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry
@@ -141,6 +142,21 @@ def test_runs_remove_the_same_whichever_ends_first(engine: Engine, scraped: Any,
     for number in order:
         told(engine, runs[number])
     assert living(engine) == {f"shop:upc-{key}" for key in range(1, 11)}
+
+
+def test_runs_that_end_at_once_do_not_undo_each_other(engine: Engine, scraped: Any) -> None:
+    """Both miss book 11. One has a page of book 10 that it cannot read, the other has none."""
+    ingest = Ingest(engine, HoldPolicy(grace=1))
+    ingest.take(scraped.crawl("run-0", range(1, 12)))
+    *first, _ = scraped.crawl("run-1", range(1, 10), minute=10)
+    refused = scraped.item(10, run="run-1", price="tuppence", minute=11)
+    first_end = scraped.entries(scraped.finished("run-1", scraped=10, minute=14))[0]
+    *second, second_end = scraped.crawl("run-2", range(1, 10), minute=20)
+    ingest.take([*first, *scraped.entries(refused), *second])
+    ingest.take([second_end, first_end])
+    runs = [RunStore(engine).get(run_id) for run_id in ("run-1", "run-2")]
+    assert [run.state for run in runs if run] == [RunState.COMPLETE, RunState.COMPLETE]
+    assert living(engine) == {f"shop:upc-{key}" for key in range(1, 10)}
 
 
 def test_a_run_whose_start_comes_last_removes_what_it_missed(engine: Engine, scraped: Any) -> None:

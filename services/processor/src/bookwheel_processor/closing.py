@@ -49,12 +49,12 @@ class Closing:
         last_change = 0
         failed: set[int] = set()
         while due := [number for number in self._due(run_numbers) if number not in failed]:
-            for number in due:
-                try:
-                    last_change = max(last_change, self._step(number))
-                except Exception:  # noqa: BLE001 - the items of other runs must go on, and this run is taken up again
-                    _log.exception("a run could not be closed", run_number=number)
-                    failed.add(number)
+            number = due[0]  # until nothing is due of it
+            try:
+                last_change = max(last_change, self._step(number))
+            except Exception:  # noqa: BLE001 - the items of other runs must go on, and this run is taken up again
+                _log.exception("a run could not be closed", run_number=number)
+                failed.add(number)
         return last_change
 
     def _due(self, run_numbers: Collection[int] | None) -> list[int]:

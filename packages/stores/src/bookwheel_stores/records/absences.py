@@ -11,7 +11,8 @@ from bookwheel_contracts import RunState
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from bookwheel_stores.records.bulk import among
-from bookwheel_stores.records.run_gates import expectations
+from bookwheel_stores.records.run_gates import HAS_ENDED, expectations
+from bookwheel_stores.records.run_store import GateState
 from bookwheel_stores.records.tables import crawl_run, held_item, offer, quarantine
 
 _LONGEST_GRACE = 100  # that a source can declare
@@ -45,8 +46,9 @@ class Absences:
         return self._connection.scalar(query) or 0
 
     def runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> Runs | None:
-        """The source's last complete runs, the run of the number `ending` among them though it has yet to be told
-        complete. None where there are not as many as the grace that the latest of them declares, or as `grace`.
+        """The source's last complete runs, those among them that are yet to be told complete: the run of the number
+        `ending`, and all that may touch the catalogue by their end, so that of several that end at once none undoes
+        what another does. None where there are fewer than the grace that the latest of them declares, or than `grace`.
 
         A run of which an item cannot even be told whose offer it is does not count: it could have been any.
         """
@@ -110,13 +112,21 @@ class Absences:
         return [dict(row) for row in rows]
 
 
+_is_being_closed = (
+    (crawl_run.c.state == RunState.RUNNING.value)
+    & (crawl_run.c.finished_state == RunState.COMPLETE.value)
+    & (crawl_run.c.gate == GateState.RELEASED.value)
+    & HAS_ENDED
+)
+
+
 def _latest_runs(source: str, ending: int | None) -> Select[Any]:
     columns = [crawl_run.c[name] for name in ("run_id", "number", "started_at", "finished_at", "expect")]
     return (
         select(*columns)
         .where(
             crawl_run.c.source == source,
-            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == ending),
+            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == ending, _is_being_closed),
             crawl_run.c.whole_source,
             crawl_run.c.started_at.is_not(None),
         )

@@ -74,7 +74,7 @@ class RunGates:
     def take(self, run_number: int) -> Row[Any] | None:
         """The run's whole row, locked, with `has_ended`; None where nothing is due any more."""
         query = (
-            select(crawl_run, _has_ended.label("has_ended"))
+            select(crawl_run, HAS_ENDED.label("has_ended"))
             .where(crawl_run.c.number == run_number, _is_due)
             .with_for_update(key_share=True)
         )
@@ -112,8 +112,8 @@ def expectations(row: Row[Any]) -> Expectations:
 
 
 _gate_columns = [crawl_run.c[name] for name in ("number", "run_id", "source", "gate", "known", "unchanged", "expect")]
-_has_ended: ColumnElement[bool] = crawl_run.c.finished_state.is_not(None) & (crawl_run.c.scraped <= accounted)
+HAS_ENDED: ColumnElement[bool] = crawl_run.c.finished_state.is_not(None) & (crawl_run.c.scraped <= accounted)
 _may_go = (crawl_run.c.gate != GateState.SHUT.value) & (crawl_run.c.staged > 0)
 _is_due = (crawl_run.c.state == RunState.RUNNING.value) & or_(
-    _has_ended, _may_go, crawl_run.c.gate == GateState.DISCARDING.value
+    HAS_ENDED, _may_go, crawl_run.c.gate == GateState.DISCARDING.value
 )
