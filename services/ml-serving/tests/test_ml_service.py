@@ -257,7 +257,11 @@ def test_every_prediction_reaches_the_stream_with_the_trace_of_its_request(serve
     (record,) = records
     assert (record.prediction_id, record.rating) == (prediction["prediction_id"], prediction["rating"])
     assert (record.book_id, record.subject) == ("demo:000002", "tester")
-    assert any(trace_id in line and '"/api/v1/ml/predictions"' in line for line in _log_lines(served))
+
+    def logged() -> bool:  # lines are written together, a moment late
+        return any(trace_id in line and '"/api/v1/ml/predictions"' in line for line in _log_lines(served))
+
+    wait_until(logged, seconds=5, what="the request's line in the log")
 
 
 def _log_lines(suite: Suite) -> list[str]:
