@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import PredictionRecord, RunState
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM, CrawlRequest, run_key
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_processor import draining
 from bookwheel_processor.app import create_parts
@@ -185,6 +185,49 @@ def test_full_batches_nudge_the_projection_now_and_then(
     publish(scraped.item(1001))
     ingest_round(parts)
     assert nudges.count("project") == before + 1
+
+
+def test_a_crawl_that_redis_has_forgotten_ends_with_what_it_has_until_its_end_comes_after_all(
+    parts: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    def state(run_id: str) -> str:
+        run = RunStore(parts.engine).get(run_id)
+        assert run is not None
+        return run.state
+
+    parts = replace(parts, settings=parts.settings.model_copy(update={"settle_after": 0.01}))
+    waiting, forgotten = (
+        CrawlRequest(
+            run_id=run_id,
+            source="shop",
+            start_url=None,
+            requested_at=scraped.item(1).scraped_at,
+            requested_by="me",
+            traceparent="",
+        )
+        for run_id in ("waiting", "forgotten")
+    )
+    for request in (waiting, forgotten):
+        RunStore(parts.engine).queue(request)
+    StreamWriter(parts.redis, CRAWL_STREAM).publish(["no request", waiting.model_dump_json()])
+    publish(scraped.started(), scraped.item(1))
+    publish(scraped.started("run-2"), scraped.item(1, run="run-2", key="upc-2"))
+    parts.redis.hset(run_key("run-2"), "published", 1)
+    ingest_round(parts)
+    time.sleep(0.02)
+    sweep_round(parts)
+    assert [state(run_id) for run_id in ("run-1", "run-2", "waiting", "forgotten")] == [
+        "partial",
+        "running",
+        "queued",
+        "failed",
+    ]
+    run = RunStore(parts.engine).get("run-1")
+    assert run is not None
+    assert (run.counts.scraped, run.reason) == (1, "Redis has forgotten the crawl, and with it the end")
+    publish(scraped.item(2, key="upc-3"), scraped.finished(scraped=2))
+    ingest_round(parts)
+    assert state("run-1") == "complete"
 
 
 def test_a_lost_index_is_built_anew(parts: Parts, publish: Callable[..., None], scraped: Any) -> None:

@@ -16,6 +16,11 @@ CRAWL_STREAM = "bookwheel:crawls"
 SCHEMA_VERSION = 1
 
 
+def run_key(run_id: str) -> str:
+    """The hash in which the scraper counts what a run has published; kept for days after its end."""
+    return f"bookwheel:run:{run_id}"
+
+
 class RunState(StrEnum):
     """`partial`: ended early by a cap, a stop or errors, yet published; `failed`: published nothing for an error."""
 

@@ -186,6 +186,7 @@ def sweep_round(parts: Parts) -> None:
     WebhookQueue(parts.engine).forget(now=to_millis(utc_now()))
     swept = sweep_runs(
         parts.engine,
+        parts.redis,
         now=utc_now(),
         settle_after=settings.settle_after,
         receipt_days=settings.receipt_days,

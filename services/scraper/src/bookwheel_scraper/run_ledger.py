@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted
+from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted, run_key
 from bookwheel_stores.streams import StreamWriter
 from bookwheel_stores.streams.writer import BODY
 from redis import Redis
@@ -27,10 +27,6 @@ if ARGV[6] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end
 return redis.call('XLEN', KEYS[1])
 """
 """One script instead of a watched transaction: one round trip a batch, and a seventh of the client's work an item."""
-
-
-def run_key(run_id: str) -> str:
-    return f"bookwheel:run:{run_id}"
 
 
 class RunTakenOver(Exception):

@@ -17,6 +17,10 @@ from bookwheel_stores.records.values import to_millis
 accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
 """How many of a run's items have a verdict, or are staged until they get one."""
 
+_is_endless = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
+    [RunState.QUEUED.value, RunState.RUNNING.value]
+)
+
 
 class RunLedger:
     def __init__(self, connection: Connection) -> None:
@@ -143,6 +147,28 @@ class RunLedger:
             )
         )
         return closed.rowcount
+
+    def endless(self, *, before: int) -> set[str]:
+        """The ids of runs without the scraper's last word that were last touched before that time."""
+        waiting = select(crawl_run.c.run_id).where(_is_endless, crawl_run.c.touched_at < before)
+        return set(self._connection.scalars(waiting))
+
+    def end_forgotten(self, run_ids: Collection[str]) -> int:
+        """Lets these runs end with what they have, where their last word has not come after all. Returns how many."""
+        held = select(crawl_run.c.number).where(_is_endless, crawl_run.c.run_id.in_(run_ids))
+        numbers = self._connection.scalars(held.order_by(crawl_run.c.number).with_for_update(key_share=True)).all()
+        ended = self._connection.execute(
+            update(crawl_run)
+            .where(crawl_run.c.number.in_(numbers), _is_endless)
+            .values(
+                state=RunState.RUNNING.value,
+                finished_state=case((accounted > 0, RunState.PARTIAL.value), else_=RunState.FAILED.value),
+                finished_at=crawl_run.c.touched_at,
+                reason="Redis has forgotten the crawl, and with it the end",
+                scraped=accounted,
+            )
+        )
+        return ended.rowcount
 
     def forget_receipts(self, *, before: int) -> int:
         """Drops the receipts of runs that ended before that time; returns how many."""
