@@ -37,7 +37,7 @@ class ProcessorSettings(LakeSettings):
     settle_after: float = Field(
         default=600.0,
         gt=0,
-        description="Seconds after which a run is closed whose missing items, or whose end, are not waiting anywhere any more.",
+        description="Seconds after which a run is closed whose missing items, or whose end, wait nowhere any more.",
     )
     export_interval: float = Field(
         default=600.0,
