@@ -141,8 +141,8 @@ def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
     for name in "abc":
         add_book(engine, name)
     assert [change.book_id for change in feed.read(after=1, limit=1)] == ["shop:b"]
-    feed.advance("search", 3)
-    feed.advance("search", 2)
+    feed.advance({"search": 3})
+    feed.advance({"search": 2})
     assert (feed.head(), feed.cursor("search"), feed.cursor("lake")) == (3, 3, 0)
 
 

@@ -160,7 +160,7 @@ def test_a_released_run_is_applied_and_adds_up(known: Engine, scraped: Any) -> N
     assert prices(known) == {"10.00", "99.00"}
     assert BookReader(known).changes("shop:upc-1", limit=1)[0].kind is ChangeKind.MODIFIED
     assert not run.searchable
-    ChangeFeed(known).advance("search", ChangeFeed(known).head())
+    ChangeFeed(known).advance({"search": ChangeFeed(known).head()})
     assert run_of(known, "run-1").searchable
 
 

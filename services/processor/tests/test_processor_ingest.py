@@ -236,7 +236,7 @@ def test_a_run_ends_whose_clock_went_back_while_it_lasted(engine: Engine, scrape
 def test_a_run_is_searchable_once_the_index_has_its_last_change(engine: Engine, scraped: Any) -> None:
     Ingest(engine).take(scraped.entries(scraped.item(1), scraped.finished(scraped=1)))
     assert not run_of(engine).searchable
-    ChangeFeed(engine).advance("search", ChangeFeed(engine).head())
+    ChangeFeed(engine).advance({"search": ChangeFeed(engine).head()})
     assert run_of(engine).searchable
 
 

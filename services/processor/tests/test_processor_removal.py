@@ -54,7 +54,7 @@ def test_a_book_that_two_complete_runs_miss_is_removed(known: Engine, scraped: A
     [state] = [book for book in ChangeFeed(known).changed_books(after=0, limit=99).books if book.removed]
     assert state.book_id == "shop:upc-10"
     assert not run.searchable, "until the index has lost it"
-    ChangeFeed(known).advance("search", ChangeFeed(known).head())
+    ChangeFeed(known).advance({"search": ChangeFeed(known).head()})
     assert run_of(known, "run-2").searchable
 
 

@@ -17,6 +17,7 @@ from bookwheel_processor.replay import Replay
 from bookwheel_processor.rounds import Parts, ingest_round, predictions_round, project_round, sweep_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.slots import slot
+from bookwheel_stores.cache import GENERATION_KEY
 from bookwheel_stores.records import (
     BookReader,
     ChangeFeed,
@@ -84,6 +85,28 @@ def test_what_is_published_becomes_searchable(
     assert run is not None
     assert run.searchable
     assert project_round(parts) == 0
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_a_generation_that_redis_lost_is_not_taken_for_another(
+    parts: Parts, publish: Callable[..., None], scraped: Any, more: bool
+) -> None:
+    """Neither are older answers taken for current, nor is an index that changed taken for one that was seen."""
+    generation, seen = parts.projection.generation, []
+    for number in (1, 2):
+        publish(scraped.item(number))
+        ingest_round(parts)
+        project_round(parts)
+        seen.append(generation.current())
+    parts.redis.set(GENERATION_KEY, seen[0])  # the last that had reached the disk
+    if more:
+        publish(scraped.item(3))
+        ingest_round(parts)
+    project_round(parts)
+    current = generation.current()
+    assert current > seen[1]
+    project_round(parts)
+    assert generation.current() == current
 
 
 def test_a_book_that_moved_leaves_the_index(parts: Parts, publish: Callable[..., None], scraped: Any) -> None:

@@ -171,7 +171,7 @@ def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(
     end_run(engine, "run-1", change=head)
     hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 2)
     assert receiver.at("/runs") == [], "its changes can't be searched for yet"
-    ChangeFeed(engine).advance(SEARCH_PROJECTION, head)
+    ChangeFeed(engine).advance({SEARCH_PROJECTION: head})
     hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 3 and len(receiver.delivered("/runs")) == 1)
     assert [one.event["type"] for one in receiver.delivered("/hook")] == [
         "catalog.changed",

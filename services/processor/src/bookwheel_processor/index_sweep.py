@@ -49,7 +49,7 @@ class IndexSweep:
         if found.differing and not rebuild:
             books = self._comparer.settled_books(found.differing, up_to=up_to)
             rejected = len(projection.put(index, books))
-            projection.generation.advance()  # answers of what was wrong are cached
+            projection.void_answers()  # answers of what was wrong are cached
             remaining = set(self._comparer.compare(index, up_to=up_to).differing)
             repaired = len(set(found.differing) - remaining)
             rebuild = len(remaining) > rejected

@@ -12,6 +12,8 @@ from bookwheel_stores.search import IndexBuild, IndexBusy, IndexContents, IndexW
 
 from bookwheel_processor.comparison import IndexComparer
 
+GENERATION = "generation"
+"""Under this name the records remember the index's generation, as a cursor: Redis may lose it."""
 _GATHER_SECONDS = 1.0
 _POLL_SECONDS = 0.03
 _HOLD_SECONDS = 120.0
@@ -62,9 +64,20 @@ class Projection:
                 break
             time.sleep(_POLL_SECONDS)
         index.apply([])
-        self.generation.advance()
-        self.feed.advance(SEARCH_PROJECTION, reached)
+        self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: reached})
         return changes
+
+    def void_answers(self) -> None:
+        """What is cached of the index is not taken for current any more."""
+        self.feed.advance({GENERATION: self._next_generation()})
+
+    def void_forgotten(self) -> None:
+        """Voids the cached answers where Redis has lost the current generation, and may call older ones current."""
+        if self.generation.current() < self.feed.cursor(GENERATION):
+            self.void_answers()
+
+    def _next_generation(self) -> int:
+        return self.generation.advance(beyond=self.feed.cursor(GENERATION))
 
     def put(self, index: IndexContents, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
         """Applies books in batches; what the index can never take is reported, and returned."""
@@ -97,8 +110,7 @@ class Projection:
         build.publish()
         # What others wrote to the old index in the meantime is in the feed, which has it in its order of commit.
         self._follow(build, reached, rejected, progress)
-        self.generation.advance()
-        self.feed.advance(SEARCH_PROJECTION, start)
+        self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: start})
         return found.books
 
     def _follow(self, build: IndexBuild, after: int, rejected: set[int], progress: Callable[[int], None]) -> int:

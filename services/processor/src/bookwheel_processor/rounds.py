@@ -153,6 +153,7 @@ def project_round(parts: Parts) -> int:
     it looks at the feed's head once more after it has let the index go."""
     raw = parts.reader(RAW_STREAM)
     total = 0
+    parts.projection.void_forgotten()
     while parts.projection.is_behind():
         with slot(parts.slots, "project") as is_mine:
             if not is_mine:

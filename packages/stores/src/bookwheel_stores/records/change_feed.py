@@ -1,6 +1,6 @@
 """The feed of all changes of books, and how far each of its readers has come."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -99,12 +99,13 @@ class ChangeFeed:
             query = select(cursors.c.sequence).where(cursors.c.name == projection)
             return connection.scalar(query) or 0
 
-    def advance(self, projection: str, sequence: int) -> None:
-        """Moves a projection's cursor on; never back, so a slower writer cannot undo a faster one."""
-        forward = update(cursors).where(cursors.c.name == projection, cursors.c.sequence < sequence)
+    def advance(self, reached: Mapping[str, int]) -> None:
+        """Moves projections' cursors on, by their names; never back, so a slower writer cannot undo a faster one."""
         with self._engine.begin() as connection:
-            insert_ignoring(connection, cursors, [{"name": projection, "sequence": 0}])
-            connection.execute(forward.values(sequence=sequence))
+            for name, to in sorted(reached.items()):
+                insert_ignoring(connection, cursors, [{"name": name, "sequence": 0}])
+                forward = update(cursors).where(cursors.c.name == name, cursors.c.sequence < to)
+                connection.execute(forward.values(sequence=to))
 
     def move(self, projection: str, *, expected: int, to: int) -> bool:
         """Moves a cursor on from where it is expected; False, and no move, where another was faster."""
