@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_testing.engines import need_cluster
 from bookwheel_testing.suite import Suite, free_port_base
@@ -17,7 +18,11 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         state=tmp_path_factory.mktemp(f"suite-{request.param}") / "state",
         port_base=free_port_base(),
         books=1000,
-        settings={"BOOKWHEEL_RATE_ADDRESS": "10000", "BOOKWHEEL_RATE_SUBJECT": "10000"},
+        settings={
+            "BOOKWHEEL_RATE_ADDRESS": "10000",
+            "BOOKWHEEL_RATE_SUBJECT": "10000",
+            "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
+        },
         engines=request.param,
     )
     try:

@@ -18,7 +18,7 @@ from tests.chaos.checks import Findings, check_run
 from tests.chaos.clock import Clock
 from tests.chaos.disk import Disk
 from tests.chaos.faults import Fault
-from tests.chaos.report import table
+from tests.chaos.report import read_json, table, write_json
 from tests.chaos.rounds import Outcome, deck
 from tests.chaos.s3_proxy import Mode, s3_proxy
 from tests.chaos.shop import Shop, declaration
@@ -153,3 +153,13 @@ def test_the_proxy_answers_for_a_busy_server(site: Site) -> None:
         answer = httpx.get(proxy.url)
     assert (answer.status_code, "SlowDown" in answer.text) == (503, True)
     assert site.hits["/"] == 0
+
+
+def test_rounds_that_were_written_are_gone_on_with_unless_they_are_others(tmp_path: Path) -> None:
+    path = tmp_path / "outcomes.json"
+    assert read_json(path, engines="embedded", seed=7) == []
+    outcomes = [Outcome(0, "kill worker", 60, 1.5), Outcome(1, "full disk", 9, 2.0, Findings(lost=1, notes=["one"]))]
+    write_json(path, outcomes, engines="embedded", seed=7)
+    assert read_json(path, engines="embedded", seed=7) == outcomes
+    with pytest.raises(ValueError, match="on the embedded engines with SEED=7"):
+        read_json(path, engines="embedded", seed=8)

@@ -71,6 +71,7 @@ install_python_environment() {
     editables+=(--editable "$(dirname "$project")")
   done < <(our_projects)
   logged "$UV" pip install --python "$VENV/bin/python" --no-deps --no-build-isolation "${editables[@]}"
+  logged "$VENV/bin/python" -m compileall -q packages services demo-shop deploy
   wanted >"$STAMP"
 }
 

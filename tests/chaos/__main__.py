@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.chaos.arena import Arena, arena
 from tests.chaos.checks import check_totals
 from tests.chaos.faults import Fault, faults_of
-from tests.chaos.report import table, write_json
+from tests.chaos.report import read_json, table, write_json
 from tests.chaos.rounds import Outcome, deck, play
 
 _HOPELESS = 3  # rounds in a row that are not clean: what follows would tell no more
@@ -25,8 +25,18 @@ def main() -> int:
     options = _options()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     numbers = range(options.first, options.first + options.rounds)
-    print(f"chaos: {options.rounds} rounds on the {options.engines} engines, SEED={seed}", flush=True)
     outcomes: list[Outcome] = []
+    if options.json is not None:
+        try:
+            outcomes = read_json(options.json, engines=options.engines, seed=seed)
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 2
+        numbers = range(max([numbers.start, *(outcome.number + 1 for outcome in outcomes)]), numbers.stop)
+    if not numbers:
+        print(table(outcomes))
+        return 0 if all(outcome.findings.clean for outcome in outcomes) else 1
+    print(f"chaos: {len(numbers)} rounds on the {options.engines} engines, SEED={seed}", flush=True)
     with arena(options.engines, numbers) as found:
         faults = [fault for fault in faults_of(found) if options.only in fault.name]
         if not faults:
@@ -39,10 +49,10 @@ def main() -> int:
                     write_json(options.json, outcomes, engines=options.engines, seed=seed)
         except KeyboardInterrupt:
             print("stopped: what was played so far", flush=True)
-        if len(outcomes) == options.rounds:  # else a crawl may be under way still
+        if outcomes and outcomes[-1].number == numbers[-1]:  # else a crawl may be under way still
             check_totals(outcomes[-1].findings, found.suite)
     print(f"\n{table(outcomes)}")
-    return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) == options.rounds else 1
+    return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) >= options.rounds else 1
 
 
 def _played(found: Arena, faults: list[Fault], numbers: range, seed: int) -> Iterator[Outcome]:
@@ -65,7 +75,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of a run to be repeated (default: another each time)")
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--only", default="", help="faults whose name holds this")
-    parser.add_argument("--json", type=Path, help="where to write every round's outcome")
+    parser.add_argument("--json", type=Path, help="where to write every outcome; a file that has some is gone on with")
     return parser.parse_args()
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_processor.app import create_app
 from bookwheel_processor.settings import ProcessorSettings
@@ -34,6 +35,7 @@ _MEGABYTES = 4096  # of a tmpfs, which takes only what is written
 _BUCKET = "bookwheel"
 _NEEDED = ("gateway", "accounts", "catalog-api", "scraper", "processor-worker", "processor-beat", "redis")
 _SETTINGS = {
+    "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
     "BOOKWHEEL_RATE_ADDRESS": "10000",
     "BOOKWHEEL_RATE_SUBJECT": "10000",
     "BOOKWHEEL_CLAIM_AFTER": "2",

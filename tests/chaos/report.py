@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
+from tests.chaos.checks import Findings
 from tests.chaos.rounds import Outcome
 
 _KINDS = ("lost", "doubled", "accounting", "index", "lake")
@@ -48,3 +49,14 @@ def write_json(path: Path, outcomes: Sequence[Outcome], *, engines: str, seed: i
     path.write_text(
         json.dumps({"engines": engines, "seed": seed, "rounds": rounds}, indent=1, ensure_ascii=False) + "\n"
     )
+
+
+def read_json(path: Path, *, engines: str, seed: int) -> list[Outcome]:
+    """The outcomes that `write_json` left there, none where there is no file. Raises ValueError where they are of other
+    engines or of another seed."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    if (found["engines"], found["seed"]) != (engines, seed):
+        raise ValueError(f"{path} has rounds on the {found['engines']} engines with SEED={found['seed']}")
+    return [Outcome(**{**each, "findings": Findings(**each["findings"])}) for each in found["rounds"]]

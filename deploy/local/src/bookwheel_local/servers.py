@@ -35,7 +35,11 @@ def server_programs(layout: Layout, settings: LocalSettings, choice: Choice) -> 
             _alone(
                 layout,
                 engines.elasticsearch_command(),
-                engines.elasticsearch_environment(layout.data / "elasticsearch", heap=settings.elasticsearch_heap),
+                engines.elasticsearch_environment(
+                    layout.data / "elasticsearch",
+                    heap=settings.elasticsearch_heap,
+                    options=settings.elasticsearch_options,
+                ),
             ),
             Stage.BASE,
             (ports.elasticsearch,),

@@ -47,6 +47,7 @@ class LocalSettings(Settings):
     elasticsearch_heap: str = Field(
         default="512m", pattern=r"^[1-9]\d*[mg]$", description="Memory of Elasticsearch's heap, such as `512m` or `2g`."
     )
+    elasticsearch_options: str = Field(default="", description="More options of Elasticsearch's Java machine.")
 
     redis_appendfsync: Literal["always", "everysec", "no"] = Field(
         default="everysec",
