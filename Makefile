@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token run reindex up-docker down-docker token-docker check test \
+.PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check test \
   test-docker chaos bench lock docs
 
 BIN := .venv/bin
@@ -61,6 +61,12 @@ run: install ## Run a command with the suite's addresses (COMMAND='bookwheel-pro
 
 reindex: install ## Build the search index anew from the records, while the old one serves
 	@$(LOCAL) run bookwheel-processor reindex
+
+backup: install ## Back up records, models, lake and keys, also under a crawl (TO=folder)
+	@$(LOCAL) backup $(if $(TO),--to "$(TO)")
+
+restore: install ## Restore a backup into an empty suite (FROM=folder; FORCE=1 moves what is there aside)
+	@$(LOCAL) restore --from "$(or $(FROM),$(error which backup? make restore FROM=folder))" $(if $(filter 1,$(FORCE)),--force)
 
 up-docker: install ## The same in containers, on PostgreSQL and Elasticsearch (OVERLAYS='demo scaling': deploy/compose)
 	@$(CONTAINERS) up

@@ -2,13 +2,22 @@
 
 import json
 import secrets
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from bookwheel_local import suite as local_suite
+from bookwheel_local.progress import Progress
+from bookwheel_local.settings import EngineSet, LocalSettings
+from bookwheel_stores.records import connect_database
+from bookwheel_testing.consistency import check_consistent
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite import Suite, another_shop, as_read, shop_facts
+from bookwheel_testing.suite import Suite, another_shop, as_read, free_port_base, shop_facts
+from pyarrow.dataset import dataset, field
 
 
 def accounted(run: dict[str, Any]) -> int:
@@ -207,3 +216,76 @@ def test_status_shows_every_program_and_nothing_waiting(suite: Suite) -> None:
     printed = suite.local("status")
     for program in ("gateway", "accounts", "catalog-api", "ml-serving", "scraper", "redis", "demo-shop"):
         assert program in printed
+
+
+def test_a_backup_made_during_a_crawl_is_restored_whole(suite: Suite, tmp_path: Path) -> None:
+    backup = tmp_path / "backup"
+    key = suite.post("/api/v1/auth/keys", {"name": "kept", "scopes": ["catalog:read", "ml:predict"]}, 201)["key"]
+    run_id = crawl_slowly(suite, meanwhile=lambda: suite.local("backup", "--to", str(backup)))
+    state, base = tmp_path / "restored", free_port_base()
+    restored = Suite(state, port_base=base, books=suite.books, settings=suite.settings, engines=suite.engines)
+    restored.local("restore", "--from", str(backup))
+    with restored_stores(restored):
+        check_records_and_lake(restored, suite, run_id)
+    if suite.engines == EngineSet.EMBEDDED:  # the services are the same on both
+        try:
+            restored.up()
+            check_services(restored, suite, key)
+        finally:
+            restored.down()
+
+
+def restored_stores(restored: Suite) -> AbstractContextManager[None]:
+    settings = LocalSettings(state_dir=restored.state, port_base=restored.port_base)
+    return local_suite.Suite(settings).stores(Progress(sys.stderr))
+
+
+def check_records_and_lake(restored: Suite, suite: Suite, run_id: str) -> None:
+    records = connect_database(restored.told["BOOKWHEEL_DATABASE_URL"])
+    check_consistent(records)
+    records.dispose()
+    feed = "SELECT sequence, book_number, revision, kind, content FROM change WHERE sequence <= :head ORDER BY 1"
+    [(head,)] = restored.rows("SELECT max(sequence) FROM change")
+    assert restored.rows(feed, head=head) == suite.rows(feed, head=head), "the feed up to where it was"
+    users = "SELECT email, password_hash, scopes FROM account ORDER BY 1"
+    assert restored.rows(users) == suite.rows(users)
+    run = "SELECT finished_state, scraped FROM crawl_run WHERE run_id = :run"
+    taken = "SELECT item_number FROM receipt JOIN crawl_run ON run_number = number WHERE run_id = :run"
+    numbers = {number for (number,) in restored.rows(taken, run=run_id)}
+    assert restored.rows(run, run=run_id) == [("partial", len(numbers))]
+    assert 0 < len(numbers) < len(suite.rows(taken, run=run_id)), "it was under way"
+    bronze = dataset(restored.state / "data" / "lake" / "bronze", partitioning="hive")
+    received = bronze.to_table(columns=["item_number"], filter=field("run_id") == run_id)["item_number"]
+    assert numbers <= set(received.to_pylist()), "what was taken in is in the lake as it was received"
+    restored.disconnect()
+
+
+def check_services(restored: Suite, suite: Suite, key: str) -> None:
+    restored.local("run", "bookwheel-processor", "compare")
+    [(books,)] = restored.rows("SELECT count(*) FROM book WHERE removed_at IS NULL")
+    assert restored.get("/api/v1/books", params={"limit": "1"})["total"]["value"] == books
+    book_id = restored.get("/api/v1/books", params={"limit": "1"})["items"][0]["id"]
+    for token in (suite.token(), key):
+        asked: dict[str, Any] = {"json": {"books": [{"book_id": book_id}]}}
+        asked["headers"] = {"Authorization": f"Bearer {token}"}
+        before, after = (
+            httpx.post(f"{each.url}/api/v1/ml/predictions", timeout=30, **asked).json() for each in (suite, restored)
+        )
+        assert after["model"] == before["model"]
+        assert after["predictions"][0]["rating"] == before["predictions"][0]["rating"]
+
+
+def crawl_slowly(suite: Suite, *, meanwhile: Callable[[], object]) -> str:
+    """Crawls the shop, and does something while items come."""
+    try:
+        slow = {"rate": 1, "kinds": ["slow"], "slow_seconds": 0.2}
+        httpx.put(f"{suite.shop_url}/_shop/faults", json=slow).raise_for_status()
+        run_id = suite.start_crawl("demo")
+        wait_until(
+            lambda: accounted(suite.get(f"/api/v1/crawls/{run_id}")) > 0, seconds=60, what="the first items taken in"
+        )
+        meanwhile()
+    finally:
+        httpx.put(f"{suite.shop_url}/_shop/faults", json={}).raise_for_status()
+    suite.finished_crawl(run_id)
+    return run_id

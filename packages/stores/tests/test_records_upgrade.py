@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import BookContent
-from bookwheel_stores.records import ChangeFeed, connect_database, is_current, upgrade_database
+from bookwheel_stores.records import ChangeFeed, NewerSchema, connect_database, is_current, upgrade_database
 from bookwheel_stores.records.schema import RECORDS
 from sqlalchemy import Connection, Engine, text
 
@@ -90,3 +90,14 @@ def test_an_upgrade_that_fails_half_way_leaves_the_old_form(old: Engine) -> None
     with pytest.raises(ValueError, match="currency"):
         upgrade_database(old)
     assert not is_current(old)
+
+
+def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> None:
+    engine = connect_database(records_url)
+    upgrade_database(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE records_version SET version_num = '9999'"))
+    with pytest.raises(NewerSchema, match=r"have the form 9999, and this version .* restore a backup"):
+        upgrade_database(engine)
+    assert RECORDS.revision(engine) == "9999"
+    engine.dispose()

@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bookwheel_contracts.crawls import CrawlRun, RunState
 from bookwheel_runtime.settings import load_settings
 
+from bookwheel_local.backup import back_up, restore
 from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
 from bookwheel_local.first_steps import fill, first_steps
@@ -35,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     crawl.add_argument("--source", default="demo")
     crawl.add_argument("--start-url")
     verbs.add_parser("token", help="print an access token of the demo user")
+    backup = verbs.add_parser("backup", help="copy records, models, lake and keys, also while the suite runs")
+    backup.add_argument("--to", type=Path, help="a new folder; by default one in the state folder, named by the time")
+    restoring = verbs.add_parser("restore", help="fill an empty state folder from a backup")
+    restoring.add_argument("--from", dest="source", type=Path, required=True, help="the backup's folder")
+    restoring.add_argument("--force", action="store_true", help="move the data that is here aside")
     command = verbs.add_parser("run", help="run a command with the environment of the suite's programs")
     command.add_argument("command", nargs=argparse.REMAINDER, help="such as: bookwheel-processor quarantine")
     return parser
@@ -107,6 +114,21 @@ def _token(suite: Suite) -> int:
     return 0
 
 
+def _backup(suite: Suite, folder: Path | None, progress: Progress) -> int:
+    target = folder or suite.layout.state / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    manifest = back_up(suite, target.absolute(), progress)
+    progress.end_line()
+    print(f"{target}: {len(manifest.files):,} files, {manifest.size / 1e6:,.1f} MB. It holds keys and passwords.")
+    return 0
+
+
+def _restore(settings: LocalSettings, folder: Path, progress: Progress, *, force: bool) -> int:
+    kept = restore(settings, folder.absolute(), progress, force=force)
+    progress.end_line()
+    print("restored; next: make up" + (f". What was here before is in {kept}" if kept else ""))
+    return 0
+
+
 def _run(suite: Suite, command: list[str]) -> int:
     """Becomes the command; the suite's own programs are found without a path."""
     if not command:
@@ -120,7 +142,8 @@ def _run(suite: Suite, command: list[str]) -> int:
 
 
 def run(arguments: argparse.Namespace, progress: Progress) -> int:
-    suite = Suite(_settings())
+    settings = _settings()
+    suite = Suite(settings)
     verbs: dict[str, Callable[[], int]] = {
         "up": lambda: _up(suite, progress),
         "down": lambda: _down(suite, progress),
@@ -128,6 +151,8 @@ def run(arguments: argparse.Namespace, progress: Progress) -> int:
         "logs": lambda: _logs(suite, arguments.program, follow=not arguments.no_follow),
         "crawl": lambda: _crawl(suite, arguments.source, arguments.start_url, progress),
         "token": lambda: _token(suite),
+        "backup": lambda: _backup(suite, arguments.to, progress),
+        "restore": lambda: _restore(settings, arguments.source, progress, force=arguments.force),
         "run": lambda: _run(suite, arguments.command),
     }
     return verbs[arguments.verb]()

@@ -3,12 +3,12 @@
 import fcntl
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
-from bookwheel_local.choice import check_choice, chosen, install_servers, remember
+from bookwheel_local.choice import Server, check_choice, chosen, install_servers, remember
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.environment import suite_environment
 from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed, RequestFailed
@@ -24,6 +24,7 @@ from bookwheel_local.processes import end, port_is_free, suite_processes
 from bookwheel_local.program import Program
 from bookwheel_local.programs import programs
 from bookwheel_local.progress import Progress
+from bookwheel_local.put_aside import check_restored
 from bookwheel_local.readiness import Health, probe_all, prove, waiting_for
 from bookwheel_local.secrets import Secrets, write_private
 from bookwheel_local.servers import prepare_servers
@@ -73,15 +74,11 @@ class Suite:
         environment = self.environment
         gateway = gateway_values(self.layout)
         config = configuration(self.layout, self.programs, {**environment, **gateway})
-        with self._alone():
+        with self.alone():
+            check_restored(self.layout)
             if not self.supervisor.is_running_with(config):
                 self._stop_all(progress, why="its settings have changed")
-                self._check_ports()
-                prepare_servers(self.layout, self.secrets, self.choice)
-                remember(self.layout, self.choice)
-                write_configuration(self.layout, self.settings, self.secrets, gateway)
-                self.supervisor.start(config, environment)
-                write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
+                self._start_supervisor(config, environment, gateway)
             # The slowest to start needs no tables, so it starts while they are made.
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             states = self.supervisor.states()
@@ -94,8 +91,29 @@ class Suite:
 
     def stop(self, progress: Progress) -> bool:
         """Stops everything; False when nothing ran. Raises LocalError where a process can't be ended."""
-        with self._alone():
+        with self.alone():
             return self._stop_all(progress, why=None)
+
+    @contextmanager
+    def stores(self, progress: Progress) -> Iterator[None]:
+        """The servers of records and lake answer: those of the suite that runs, or else started without the rest of it.
+
+        For who is `alone`, or finds the suite running. Raises LocalError.
+        """
+        servers = [program for program in self.programs if program.name in {Server.POSTGRES, Server.S3}]
+        if not servers or self.supervisor.pid() is not None:
+            yield
+            return
+        gateway = gateway_values(self.layout)
+        environment = self.environment
+        try:
+            config = configuration(self.layout, self.programs, {**environment, **gateway})
+            self._start_supervisor(config, environment, gateway)
+            self.supervisor.start_programs(servers)
+            self._wait_until_ready(progress, servers)
+            yield
+        finally:
+            self._stop_all(progress, why=None)
 
     def client(self) -> SuiteClient:
         """The suite's API, as its demo user."""
@@ -130,6 +148,14 @@ class Suite:
         progress.end_line()
         return ran or bool(orphans)
 
+    def _start_supervisor(self, config: str, environment: Mapping[str, str], gateway: Mapping[str, str]) -> None:
+        self._check_ports()
+        prepare_servers(self.layout, self.secrets, self.choice)
+        remember(self.layout, self.choice)
+        write_configuration(self.layout, self.settings, self.secrets, gateway)
+        self.supervisor.start(config, environment)
+        write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
+
     def _check_ports(self) -> None:
         for program in self.programs:
             for port in program.ports:
@@ -163,11 +189,11 @@ class Suite:
         return "\n".join(line[:_LINE_LENGTH] for line in lines[-_LOG_LINES:])
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other `up` or `down` of this state folder works at the same time."""
+    def alone(self) -> Iterator[None]:
+        """No other `up`, `down` or `restore` of this state folder works at the same time. Raises LocalError."""
         with (self.layout.run / "suite.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise LocalError("another `make up` or `make down` of this checkout is at work") from None
+                raise LocalError("another `make up`, `down` or `restore` of this checkout is at work") from None
             yield

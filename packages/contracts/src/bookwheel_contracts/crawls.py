@@ -9,7 +9,8 @@ from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
 RAW_STREAM = "bookwheel:raw"
 """RawItem, RunStarted and RunFinished; read by each of `RAW_GROUPS`."""
-RAW_GROUPS = ("processor", "lake")
+LAKE_GROUP = "lake"
+RAW_GROUPS = ("processor", LAKE_GROUP)
 """Consumer groups of the raw stream: an entry stays in it until both have acknowledged it."""
 CRAWL_STREAM = "bookwheel:crawls"
 """CrawlRequest; read by the consumer group `scraper`."""

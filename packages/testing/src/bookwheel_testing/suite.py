@@ -124,10 +124,14 @@ class Suite:
     def up(self) -> None:
         self.up_output = self.local("up")
 
-    def down(self) -> None:
+    def disconnect(self) -> None:
+        """From the records."""
         if "_records" in vars(self):
             self._records.dispose()
             del self._records
+
+    def down(self) -> None:
+        self.disconnect()
         self._http.close()
         self._http = httpx.Client(timeout=30)
         self.local("down")

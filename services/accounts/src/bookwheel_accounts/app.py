@@ -66,8 +66,8 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
         engine.dispose()
 
     async def database() -> None:
-        if not await run_in_threadpool(ACCOUNTS.is_current, engine):
-            raise RuntimeError("the tables are not current; run: bookwheel-accounts migrate")
+        if fault := await run_in_threadpool(ACCOUNTS.fault, engine):
+            raise RuntimeError(fault)
 
     app = create_app(
         title="Bookwheel accounts",

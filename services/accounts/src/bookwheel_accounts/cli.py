@@ -9,7 +9,7 @@ from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.health import answers
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import connect_database, wait_for_database
+from bookwheel_stores.records import NewerSchema, connect_database, wait_for_database
 from sqlalchemy import Engine
 
 from bookwheel_accounts.database import ACCOUNTS
@@ -92,5 +92,5 @@ def main() -> None:
             case "disable-user":
                 if not UserStore(_database(settings)).disable(normalize_email(arguments.email)):
                     raise SystemExit(f"there is no user {arguments.email}")
-    except (KeyFileError, BookwheelError, FileExistsError) as error:
+    except (KeyFileError, BookwheelError, FileExistsError, NewerSchema) as error:
         raise SystemExit(f"bookwheel-accounts: {error}") from error

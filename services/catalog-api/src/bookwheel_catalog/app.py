@@ -17,7 +17,7 @@ from bookwheel_stores.records import (
     RunStore,
     WebhookStore,
     connect_database,
-    is_current,
+    schema_fault,
 )
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.records.quality_reader import QualityReader
@@ -85,8 +85,8 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         engine.dispose()
 
     async def records_are_current() -> None:
-        if not await asyncio.to_thread(is_current, engine):
-            raise RuntimeError("the database's tables are not current: run `bookwheel-processor migrate`")
+        if fault := await asyncio.to_thread(schema_fault, engine):
+            raise RuntimeError(fault)
 
     async def redis_answers() -> None:
         await asyncio.to_thread(redis.ping)

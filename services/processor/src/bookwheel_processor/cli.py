@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from bookwheel_contracts import RunState
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import (
+    NewerSchema,
     RunStore,
     connect_database,
-    is_current,
+    schema_fault,
     takes_many_writers,
     upgrade_database,
     wait_for_database,
@@ -24,6 +25,7 @@ from redis.exceptions import RedisError
 from bookwheel_processor.app import create_parts, run_beat, run_worker
 from bookwheel_processor.closing import utc_now
 from bookwheel_processor.replay import Replay
+from bookwheel_processor.restoring import after_restore
 from bookwheel_processor.rounds import Parts, close_runs, compare_index, project_round
 from bookwheel_processor.settings import ProcessorSettings
 
@@ -41,12 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     engine = connect_database(settings.database_url)
     if options.command == "migrate":
-        upgrade_database(engine)
+        try:
+            upgrade_database(engine)
+        except NewerSchema as error:
+            print(f"bookwheel-processor: {error}", file=sys.stderr)
+            return 3
         return 0
     if options.command != "health":
         wait_for_database(engine)
-    if options.command != "health" and not is_current(engine):
-        print("the database is not in its current form: run `bookwheel-processor migrate`", file=sys.stderr)
+    if options.command != "health" and (fault := schema_fault(engine)):
+        print(f"bookwheel-processor: {fault}", file=sys.stderr)
         return 3
     engine.dispose()
     if options.command == "worker":
@@ -83,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     release.set_defaults(run=_decide, release=True)
     discard = commands.add_parser("discard", help="put what waits of a held run into quarantine")
     discard.set_defaults(run=_decide, release=False)
+    restored = commands.add_parser("restored", help="once the records were restored: mend what depended on the lost")
+    restored.set_defaults(run=_restored)
     for decision in (release, discard):
         decision.add_argument("run_id", help="as `held` shows it")
     return parser
@@ -167,6 +175,12 @@ def _held(parts: Parts, _options: argparse.Namespace) -> int:
         print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items wait")
         print(f"    {run.reason}")
     print(f"{len(held)} held")
+    return 0
+
+
+def _restored(parts: Parts, _options: argparse.Namespace) -> int:
+    ended = after_restore(parts, now=utc_now())
+    print(f"{ended} interrupted runs end as partial; the search index and the lake's silver are made anew")
     return 0
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.crawls import LAKE_GROUP, RAW_STREAM
 from bookwheel_contracts.exports import EXPORT_STREAM
 from bookwheel_stores.lake import Bronze
 from bookwheel_stores.records.leases import lease
@@ -15,7 +15,6 @@ from bookwheel_processor.exports import Exports
 from bookwheel_processor.rounds import Parts
 from bookwheel_processor.slots import slot
 
-LAKE_GROUP = "lake"
 _BATCH = 2000
 _REFRESH_SECONDS = 120.0
 """While items keep coming, current books are written no more often than this: each time, whole files of them."""

@@ -17,7 +17,7 @@ from bookwheel_stores.records.feed_entries import FeedEntry, FeedReader
 from bookwheel_stores.records.prediction_store import PredictionStore
 from bookwheel_stores.records.price_trend import Interval, PricePoint
 from bookwheel_stores.records.run_store import RunStore
-from bookwheel_stores.records.schema import Schema, is_current, upgrade_database
+from bookwheel_stores.records.schema import NewerSchema, Schema, is_current, schema_fault, upgrade_database
 from bookwheel_stores.records.webhook_queue import Result, WebhookQueue, Work
 from bookwheel_stores.records.webhook_store import Missed, NewWebhook, TooManyWebhooks, WebhookStore
 
@@ -33,6 +33,7 @@ __all__ = [
     "Interval",
     "Missed",
     "NewWebhook",
+    "NewerSchema",
     "PredictionStore",
     "PricePoint",
     "Result",
@@ -47,6 +48,7 @@ __all__ = [
     "is_current",
     "read_only",
     "reading",
+    "schema_fault",
     "takes_many_writers",
     "upgrade_database",
     "wait_for_database",

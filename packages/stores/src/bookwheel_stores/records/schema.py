@@ -8,9 +8,13 @@ from bookwheel_stores.records.database import reading, wait_for_database
 from bookwheel_stores.records.engine_ways import ways_of
 
 
+class NewerSchema(Exception):
+    """A newer version of Bookwheel has migrated the tables: this one leaves them alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """`migrations` is where the revisions are, as `package:folder`; `head` the newest of them.
+    """`migrations` is where the revisions are, as `package:folder`; `head` the newest of them: numbers of four digits.
 
     Alembic is imported when an upgrade is due, not before: it would be a third of a service's start.
     """
@@ -22,11 +26,14 @@ class Schema:
     def upgrade(self, engine: Engine) -> None:
         """Applies the revisions that are missing, all of them or none. Waits for a server that is still starting.
 
-        Idempotent, and safe when several processes start at once, on several machines too.
+        Idempotent, and safe when several processes start at once, on several machines too. Raises NewerSchema.
         """
         wait_for_database(engine)
-        if self.is_current(engine):
+        found = self.revision(engine)
+        if found == self.head:
             return
+        if found is not None and found > self.head:
+            raise NewerSchema(self.fault(engine))
         from alembic import command  # noqa: PLC0415 - see above
         from alembic.config import Config  # noqa: PLC0415 - see above
 
@@ -38,12 +45,28 @@ class Schema:
             config.attributes["connection"] = connection
             command.upgrade(config, self.head)
 
-    def is_current(self, engine: Engine) -> bool:
+    def revision(self, engine: Engine) -> str | None:
+        """Of the tables; None before the first migration."""
         version = table(self.version_table, column("version_num"))
         with reading(engine) as connection:
             if not inspect(connection).has_table(self.version_table):
-                return False
-            return connection.scalars(select(version.c.version_num)).all() == [self.head]
+                return None
+            return connection.scalar(select(version.c.version_num))
+
+    def is_current(self, engine: Engine) -> bool:
+        return self.revision(engine) == self.head
+
+    def fault(self, engine: Engine) -> str | None:
+        """Why the tables can't be used, and what to do; None where they can."""
+        found = self.revision(engine)
+        if found == self.head:
+            return None
+        if found is None or found < self.head:
+            return f"the tables ({self.version_table}) have the form {found}, not {self.head}: run `migrate`"
+        return (
+            f"the tables ({self.version_table}) have the form {found}, and this version of Bookwheel knows none after "
+            f"{self.head}: run the newer version again, or restore a backup from before the upgrade"
+        )
 
 
 RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0002")
@@ -57,3 +80,8 @@ def upgrade_database(engine: Engine) -> None:
 def is_current(engine: Engine) -> bool:
     """Whether the records' tables have the form that this code expects."""
     return RECORDS.is_current(engine)
+
+
+def schema_fault(engine: Engine) -> str | None:
+    """Why the records' tables can't be used, and what to do; None where they can."""
+    return RECORDS.fault(engine)

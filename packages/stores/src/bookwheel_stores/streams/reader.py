@@ -197,6 +197,18 @@ class StreamReader:
         unread: Any = self._redis.xrange(self._stream, min=f"({delivered}", count=at_most)
         return int(mine["pending"]) + len(unread)
 
+    def has_taken(self, up_to: str) -> bool:
+        """Whether this group has acknowledged every entry up to that one."""
+        groups: Any = self._redis.xinfo_groups(self._stream)
+        delivered = next(
+            (group["last-delivered-id"] for group in groups if group["name"] == self._group.encode()), b"0"
+        )
+        if self._redis.xrange(self._stream, min=b"(" + delivered, max=up_to, count=1):
+            return False
+        return delivered == b"0" or not self._redis.xpending_range(
+            self._stream, self._group, min="-", max=up_to, count=1
+        )
+
     def _pending(self, count: int, first: Any = "-", last: Any = "+") -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._with_group(
             lambda: self._redis.xpending_range(

@@ -1,0 +1,104 @@
+"""A backup is whole or refused, and a restore replaces nothing by itself. (tests/test_end_to_end.py has the drill.)"""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from bookwheel_local.backup import VERSION, back_up, restore
+from bookwheel_local.backup_folder import MANIFEST, check_files, read_manifest
+from bookwheel_local.errors import LocalError
+from bookwheel_local.layout import Layout
+from bookwheel_local.progress import Progress
+from bookwheel_local.put_aside import check_restored, put_aside
+from bookwheel_local.settings import LocalSettings
+from bookwheel_local.suite import Suite
+
+QUIET = Progress(StringIO())
+
+
+def records(layout: Layout) -> Path:
+    return layout.data / "bookwheel.sqlite"
+
+
+@pytest.fixture
+def settings(layout: Layout) -> LocalSettings:
+    """Of a state folder that holds a database, a file in the lake and a key."""
+    with closing(sqlite3.connect(records(layout))) as connection, connection:
+        connection.execute("CREATE TABLE records_version (version_num TEXT)")
+        connection.execute("INSERT INTO records_version VALUES ('9999')")
+    (layout.data / "lake" / "bronze").mkdir(parents=True)
+    (layout.data / "lake" / "bronze" / "one.parquet").write_bytes(b"one")
+    (layout.secrets / "demo-password").write_text("secret")
+    return LocalSettings(state_dir=layout.state, port_base=layout.ports.base)
+
+
+@pytest.fixture
+def backup(settings: LocalSettings, tmp_path: Path) -> Path:
+    back_up(Suite(settings), tmp_path / "backup", QUIET)
+    return tmp_path / "backup"
+
+
+def test_a_backup_is_complete_private_and_never_put_over_another(settings: LocalSettings, backup: Path) -> None:
+    manifest = read_manifest(backup, version=VERSION)
+    check_files(backup, manifest)
+    secrets = {f"secrets/{name}-password" for name in ("demo", "redis")}
+    assert set(manifest.files) == {"records.sqlite", "lake/bronze/one.parquet", *secrets}
+    assert backup.stat().st_mode & 0o777 == 0o700
+    with pytest.raises(LocalError, match="is not empty"):
+        back_up(Suite(settings), backup, QUIET)
+
+
+def test_a_backup_that_fails_leaves_nothing(layout: Layout, settings: LocalSettings, tmp_path: Path) -> None:
+    records(layout).write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
+    with pytest.raises(LocalError, match="can't be copied"):
+        back_up(Suite(settings), tmp_path / "failed", QUIET)
+    assert not [path for path in tmp_path.iterdir() if "failed" in path.name]
+    with pytest.raises(LocalError, match="nothing to back up"):
+        back_up(Suite(settings.model_copy(update={"state_dir": tmp_path / "new"})), tmp_path / "none", QUIET)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
+HARMS: dict[str, Callable[[Path], object]] = {
+    "no complete backup": lambda backup: (backup / MANIFEST).unlink(),
+    "can't be read": lambda backup: (backup / MANIFEST).write_text("{}"),
+    "1 files are missing": lambda backup: (backup / "secrets" / "demo-password").unlink(),
+    "demo-password is not what was": lambda backup: edit(backup / "secrets" / "demo-password", "secret", "Secret"),
+    "lake/other": lambda backup: (backup / "lake" / "other").touch(),
+    "999.0.0 made it": lambda backup: edit(backup / MANIFEST, f'"version": "{VERSION}"', '"version": "999.0.0"'),
+}
+
+
+@pytest.mark.parametrize("told", HARMS)
+def test_a_damaged_or_newer_backup_is_refused(layout: Layout, settings: LocalSettings, backup: Path, told: str) -> None:
+    HARMS[told](backup)
+    with pytest.raises(LocalError, match=told):
+        restore(settings, backup, QUIET, force=True)
+    assert records(layout).exists()
+
+
+def test_data_that_is_there_is_kept_without_force_and_comes_back_when_a_restore_fails(
+    layout: Layout, settings: LocalSettings, backup: Path
+) -> None:
+    (layout.data / "mine").touch()
+    with pytest.raises(LocalError, match="FORCE=1 moves it aside"):
+        restore(settings, backup, QUIET, force=False)
+    with pytest.raises(LocalError, match="have the form 9999"):  # tables of a newer version
+        restore(settings, backup, QUIET, force=True)
+    assert (layout.data / "mine").exists()
+    assert (layout.secrets / "demo-password").read_text() == "secret"
+    check_restored(layout)
+
+
+def test_a_restore_that_is_cut_off_is_told_at_the_next_start(layout: Layout, settings: LocalSettings) -> None:
+    cut_off = put_aside(layout)
+    kept = cut_off.__enter__()
+    assert kept is not None
+    assert (kept / "data" / "bookwheel.sqlite").exists()
+    with pytest.raises(LocalError, match="was cut off"):
+        check_restored(layout)
