@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check test \
+.PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
   test-docker chaos bench lock docs
 
 BIN := .venv/bin
@@ -85,7 +85,14 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m bookwheel_local.development.repository
 	@$(BIN)/python -m bookwheel_local.development.reference --check
 	@$(BIN)/python -m bookwheel_local.development.decisions --check
+	@$(BIN)/python -m benchmarks.capacity --check
 	@$(BIN)/python -m bookwheel_local.development.gateway
+
+release-check: check ## What a release must show: one version everywhere, its CHANGELOG section, a clean tree, no such tag
+	@$(BIN)/python -m bookwheel_local.development.release check
+
+release-version: install ## Write a version wherever it stands, and begin its CHANGELOG section (VERSION=1.2.3)
+	@$(BIN)/python -m bookwheel_local.development.release set "$(or $(VERSION),$(error which? make release-version VERSION=1.2.3))"
 
 test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
 	@deploy/local/engines.sh || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
@@ -106,6 +113,7 @@ bench: ## Run the benchmarks, print their table (ARGS=search for some), write be
 lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
 	@deploy/local/lock.sh
 
-docs: install ## Write the generated pages again: settings, index of decisions
+docs: install ## Write the generated pages again: settings, capacity, index of decisions
 	@$(BIN)/python -m bookwheel_local.development.reference
 	@$(BIN)/python -m bookwheel_local.development.decisions
+	@$(BIN)/python -m benchmarks.capacity

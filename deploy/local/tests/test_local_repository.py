@@ -22,7 +22,10 @@ def project(name: str, *dependencies: str) -> Mapping[str, Any]:
 
 def repository(folder: Path, **files: str) -> Path:
     subprocess.run(["git", "init", "-q", str(folder)], check=True)
-    contents = {"pyproject.toml": '[project]\nname = "x"\nlicense = "Apache-2.0"\n', "requirements.lock": ""}
+    contents = {
+        "pyproject.toml": '[project]\nname = "x"\nversion = "0"\nlicense = "Apache-2.0"\n',
+        "requirements.lock": "",
+    }
     for name, content in {**contents, **files}.items():
         (folder / name).write_text(content)
     return folder
@@ -57,7 +60,7 @@ def test_ignored_files_are_nobodys_business(tmp_path: Path) -> None:
 
 
 def test_a_project_without_the_licence_is_a_fault(tmp_path: Path) -> None:
-    (found,) = faults(repository(tmp_path, **{"pyproject.toml": '[project]\nname = "x"\n'}))
+    (found,) = faults(repository(tmp_path, **{"pyproject.toml": '[project]\nname = "x"\nversion = "0"\n'}))
     assert "Apache-2.0" in found
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, get_args, get_origin
 from urllib.parse import unquote_plus
 
@@ -196,7 +197,7 @@ def create_app(
     app = FastAPI(
         title=title,
         description=description,
-        version="0.1.0",
+        version=version("bookwheel-runtime"),
         lifespan=lifespan,
         dependencies=[Depends(reject_unknown_query)],
         docs_url=None,

@@ -1,6 +1,7 @@
 """Merges the services' OpenAPI documents into the suite's. Pure."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 from bookwheel_contracts.problems import PROBLEM_TYPE, Problem
@@ -62,7 +63,7 @@ def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Bookwheel",
-            "version": "0.1.0",
+            "version": version("bookwheel-accounts"),
             "description": "One clean, searchable, versioned catalogue of bookshop websites, with rating predictions.",
         },
         "paths": dict(sorted(paths.items())),

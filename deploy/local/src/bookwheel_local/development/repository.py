@@ -11,6 +11,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from bookwheel_local.development.release import version_faults
+
 LICENCE = "Apache-2.0"
 ROOT_LOCK = Path("requirements.lock")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
@@ -100,7 +102,12 @@ def faults(root: Path) -> list[str]:
         path.relative_to(root): tomllib.loads(path.read_text()) for path in files if path.name == "pyproject.toml"
     }
     locks = {path.relative_to(root): path.read_text() for path in files if path.name == "requirements.lock"}
-    return [*licence_faults(projects), *lock_faults(projects, locks), *forbidden_names(files, root)]
+    return [
+        *licence_faults(projects),
+        *lock_faults(projects, locks),
+        *forbidden_names(files, root),
+        *version_faults(root),
+    ]
 
 
 def main() -> int:
@@ -108,7 +115,7 @@ def main() -> int:
     for fault in found:
         print(fault, file=sys.stderr)
     if not found:
-        print("licences, locks and names are in order")
+        print("licences, locks, names and versions are in order")
     return 1 if found else 0
 
 

@@ -1,0 +1,121 @@
+"""The version: said in the root's pyproject.toml, repeated where files must hold one, and checked before a release.
+
+`check`: whether this commit can be released. `set 1.2.3`: writes the version wherever it stands, and turns the
+CHANGELOG's unreleased section into its own.
+"""
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+CHANGELOG = "CHANGELOG.md"
+UNRELEASED = "## [Unreleased]"
+_VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?")
+# Each pattern's second group is the version.
+_PLACES = {
+    "**/pyproject.toml": re.compile(r'^(version = ")([^"]+)(")$', re.MULTILINE),
+    "docker-compose.yml": re.compile(r"(\$\{BOOKWHEEL_VERSION:-)([^}]+)(\})"),
+    "deploy/compose/*.yml": re.compile(r"(\$\{BOOKWHEEL_VERSION:-)([^}]+)(\})"),
+    "deploy/k8s/**/Chart.yaml": re.compile(r'^((?:appVersion|version): "?)([^"\s]+)("?)$', re.MULTILINE),
+}
+_LABELS = ("version=", "licenses=")
+
+
+def release_version(root: Path) -> str:
+    return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
+
+
+def places(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
+    """The files that repeat the version, and how it stands in them."""
+    for glob, pattern in _PLACES.items():
+        for path in sorted(root.glob(glob)):
+            if not any(part.startswith(".") for part in path.relative_to(root).parts):
+                yield path, pattern
+
+
+def version_faults(root: Path) -> Iterator[str]:
+    """Of a project that has a version."""
+    wanted = release_version(root)
+    for path, pattern in places(root):
+        for found in pattern.finditer(path.read_text()):
+            if found[2] != wanted:
+                yield f"{path.relative_to(root)}: says {found[2]}, and pyproject.toml {wanted}"
+
+
+def label_faults(root: Path) -> Iterator[str]:
+    """Images whose label does not tell the version that they are built with."""
+    for path in sorted([*root.glob("deploy/images/Dockerfile*"), *root.glob("gateway/Dockerfile")]):
+        text = path.read_text()
+        for label in _LABELS:
+            if f"org.opencontainers.image.{label}" not in text:
+                yield f"{path.relative_to(root)}: has no label org.opencontainers.image.{label[:-1]}"
+        if 'image.version="${VERSION}"' not in text:
+            yield f"{path.relative_to(root)}: its label does not tell the version that it is built with"
+
+
+def changelog_faults(root: Path) -> Iterator[str]:
+    version, text = release_version(root), (root / CHANGELOG).read_text()
+    heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n"
+    section = re.search(heading + r"(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    if section is None:
+        yield f"{CHANGELOG}: has no section '## [{version}] - year-month-day'"
+    elif "\n- " not in section[1]:
+        yield f"{CHANGELOG}: the section of {version} lists nothing"
+
+
+def tree_faults(root: Path) -> Iterator[str]:
+    if changed := _git(root, "status", "--porcelain"):
+        yield f"the tree is not clean: {len(changed.splitlines())} files differ from the commit"
+    tag = f"v{release_version(root)}"
+    if (tagged := _git(root, "rev-list", "-n1", "--ignore-missing", tag)) and tagged != _git(root, "rev-parse", "HEAD"):
+        yield f"the tag {tag} is on another commit: raise the version"
+
+
+def faults(root: Path) -> list[str]:
+    checks = (version_faults, label_faults, changelog_faults, tree_faults)
+    return [fault for check in checks for fault in check(root)]
+
+
+def set_version(root: Path, version: str) -> None:
+    """Raises ValueError for what is no version, or one that has a section already."""
+    if not _VERSION.fullmatch(version):
+        raise ValueError(f"{version} is no version such as 1.2.3")
+    changelog = root / CHANGELOG
+    text = changelog.read_text()
+    if f"## [{version}]" in text or UNRELEASED not in text:
+        raise ValueError(f"{CHANGELOG} has a section of {version} already, or none that is unreleased")
+    for path, pattern in places(root):
+        path.write_text(pattern.sub(rf"\g<1>{version}\g<3>", path.read_text()))
+    changelog.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{version}] - {datetime.now(UTC):%Y-%m-%d}", 1))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def main() -> int:
+    root = Path.cwd()
+    if sys.argv[1:2] == ["set"]:
+        try:
+            set_version(root, sys.argv[2])
+        except ValueError as error:
+            print(error, file=sys.stderr)
+            return 1
+        print(f"{release_version(root)} is written; next: make install docs, commit, make release-check")
+        return 0
+    found = faults(root)
+    for fault in found:
+        print(fault, file=sys.stderr)
+    if not found:
+        print(f"{release_version(root)} can be released: git tag v{release_version(root)}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,124 @@
+"""One version everywhere, what a release must show, and the workflow that makes one."""
+
+import json
+import re
+import subprocess
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_local.development.release import (
+    changelog_faults,
+    faults,
+    label_faults,
+    release_version,
+    set_version,
+    tree_faults,
+    version_faults,
+)
+
+yaml = import_module("yaml")  # its types are not everywhere
+ROOT = Path(__file__).resolve().parents[3]
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+FILES = {
+    "pyproject.toml": '[project]\nname = "x"\nversion = "0.1.0"\n\n[tool.other]\ntarget-version = "py311"\n',
+    "services/one/pyproject.toml": '[project]\nname = "one"\nversion = "0.1.0"\n',
+    "docker-compose.yml": "image: bookwheel/one:${BOOKWHEEL_VERSION:-0.1.0}\n",
+    "deploy/k8s/bookwheel/Chart.yaml": 'version: 0.1.0\nappVersion: "0.1.0"\nkubeVersion: ">=1.30"\n',
+    "CHANGELOG.md": "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- Something.\n",
+}
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    commit(tmp_path)
+    return tmp_path
+
+
+def commit(tree: Path) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", str(tree), *command], check=True)
+
+
+def test_a_version_is_set_everywhere_and_can_then_be_released(tree: Path) -> None:
+    assert list(version_faults(tree)) == []
+    assert "no section '## [0.1.0]" in next(changelog_faults(tree))
+    set_version(tree, "1.2.3")
+    assert release_version(tree) == "1.2.3"
+    for name in FILES.keys() - {"CHANGELOG.md"}:
+        assert "1.2.3" in (tree / name).read_text()
+        assert "0.1.0" not in (tree / name).read_text()
+    assert 'target-version = "py311"' in (tree / "pyproject.toml").read_text()
+    assert re.search(r"## \[Unreleased\]\n\n## \[1\.2\.3\] - 20\d\d-\d\d-\d\d\n", (tree / "CHANGELOG.md").read_text())
+    assert [fault[:21] for fault in faults(tree)] == ["the tree is not clean"]
+    commit(tree)
+    assert faults(tree) == []
+
+
+def test_a_version_that_differs_somewhere_is_named(tree: Path) -> None:
+    (tree / "docker-compose.yml").write_text("image: bookwheel/one:${BOOKWHEEL_VERSION:-0.2.0}\n")
+    assert list(version_faults(tree)) == ["docker-compose.yml: says 0.2.0, and pyproject.toml 0.1.0"]
+
+
+def test_a_version_that_is_tagged_elsewhere_is_not_released_again(tree: Path) -> None:
+    subprocess.run(["git", "-C", str(tree), "tag", "v0.1.0"], check=True)
+    assert list(tree_faults(tree)) == []
+    (tree / "more").touch()
+    commit(tree)
+    assert list(tree_faults(tree)) == ["the tag v0.1.0 is on another commit: raise the version"]
+
+
+@pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3; rm", ""])
+def test_what_is_no_version_changes_nothing(tree: Path, version: str) -> None:
+    with pytest.raises(ValueError, match="no version"):
+        set_version(tree, version)
+    assert release_version(tree) == "0.1.0"
+
+
+def test_this_repository_says_one_version() -> None:
+    assert [*version_faults(ROOT), *label_faults(ROOT)] == []
+
+
+def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    return [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_a_workflow_pins_its_actions_and_may_do_little(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 120, name
+        assert set(job.get("permissions", {}).items()) <= {("contents", "read"), ("packages", "write")}, name
+    for step in steps(workflow):
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), "a tag can be moved, a commit not"
+            assert "checkout" not in step["uses"] or step["with"]["persist-credentials"] is False
+        else:
+            assert "${{" not in step["run"], "what comes from outside reaches a script by its environment"
+            subprocess.run(["bash", "-n"], input=step["run"], text=True, check=True)
+    assert WORKFLOWS
+
+
+def test_the_workflow_runs_what_the_repository_has() -> None:
+    commands = " ".join(step.get("run", "") for step in steps(yaml.safe_load(WORKFLOWS[0].read_text())))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"make ([a-z-]+)", commands)) <= targets
+    for name in set(re.findall(r"(?:deploy|\.ci)/[\w./-]+", commands)):
+        assert (ROOT / name).exists(), name
+
+
+def test_renovate_finds_the_versions_that_no_manager_knows() -> None:
+    for manager in json.loads((ROOT / "renovate.json").read_text())["customManagers"]:
+        [files], [pattern] = manager["managerFilePatterns"], manager["matchStrings"]
+        [path] = [
+            path
+            for path in (ROOT / "deploy/local").iterdir()
+            if re.search(files.strip("/"), f"deploy/local/{path.name}")
+        ]
+        assert re.search(pattern.replace("(?<", "(?P<"), path.read_text())
