@@ -47,6 +47,8 @@ def token(key: ec.EllipticCurvePrivateKey = KEY, *, key_id: str = "one", **chang
 
 class KeyServer(HTTPServer):
     requests = 0
+    status = 200
+    key_id = "one"
 
 
 class _Keys(BaseHTTPRequestHandler):
@@ -55,8 +57,8 @@ class _Keys(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.requests += 1
         public = jwt.algorithms.ECAlgorithm.to_jwk(KEY.public_key(), as_dict=True)
-        body = json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}).encode()
-        self.send_response(200)
+        body = json.dumps({"keys": [{**public, "kid": self.server.key_id, "alg": "ES256", "use": "sig"}]}).encode()
+        self.send_response(self.server.status)
         self.end_headers()
         self.wfile.write(body)
 
@@ -233,3 +235,18 @@ async def test_keys_out_of_reach_are_no_fault_of_the_caller() -> None:
 @given(st.one_of(st.binary(), st.text(alphabet="ab=&;+%2fcé \x00").map(lambda text: text.encode())))
 def test_a_query_string_is_read_as_the_standard_library_reads_it(query: bytes) -> None:
     assert query_pairs(query) == parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+
+
+async def test_a_revoked_key_is_refused_after_a_while_but_not_because_the_keys_are_away(
+    key_server: KeyServer, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = {"Authorization": f"Bearer {token()}"}
+    assert (await client.get("/mine", headers=headers)).status_code == 200
+    monkeypatch.setattr("bookwheel_runtime.tokens._KEYS_KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("bookwheel_runtime.tokens._REFRESH_SECONDS", 0.0)
+    key_server.status = 503
+    assert (await client.get("/mine", headers=headers)).status_code == 200
+    key_server.status, key_server.key_id = 200, "two"
+    assert (await client.get("/mine", headers=headers)).status_code == 401
+    headers = {"Authorization": f"Bearer {token(key_id='two')}"}
+    assert (await client.get("/mine", headers=headers)).status_code == 200

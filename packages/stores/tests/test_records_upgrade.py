@@ -90,6 +90,7 @@ def test_an_upgrade_that_fails_half_way_leaves_the_old_form(old: Engine) -> None
     with pytest.raises(ValueError, match="currency"):
         upgrade_database(old)
     assert not is_current(old)
+    assert replace(RECORDS, head="0001").fault(old) is None, "the old version goes on serving"
 
 
 def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> None:

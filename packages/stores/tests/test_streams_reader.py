@@ -195,3 +195,18 @@ def test_more_entries_than_a_script_takes_are_acknowledged(redis: Redis) -> None
     assert one.backlog() == 0
     two.acknowledge(ids(two.read(10_000)))
     assert redis.xlen(STREAM) == 0
+
+
+def test_a_group_has_taken_what_it_has_acknowledged_and_nothing_else(redis: Redis) -> None:
+    publish(redis, 3)
+    reader, other = reader_of(redis, group="lake", beside=["other"]), reader_of(redis, group="other", beside=["lake"])
+    last = redis.xinfo_stream(STREAM)["last-generated-id"].decode()
+    assert not reader.has_taken(last), "there is no such group yet"
+    entries = [entry.id for entry in reader.read(10)]
+    other.acknowledge([entry.id for entry in other.read(10)])
+    reader.acknowledge(entries[1:])
+    assert not reader.has_taken(last), "the first one is pending"
+    publish(redis, 1)
+    reader.acknowledge(entries[:1])
+    assert reader.has_taken(last)
+    assert not reader.has_taken(redis.xinfo_stream(STREAM)["last-generated-id"].decode())

@@ -2,20 +2,26 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bookwheel_runtime.setting_types import HttpUrl, LakeUrl
 
 
 class Settings(BaseSettings):
     """Base of every service's settings: each field `x` is read from `BOOKWHEEL_X`, or from its alias.
 
-    What the environment does not say may stand in a file of that name in the folder `BOOKWHEEL_SECRETS_DIR`.
+    What the environment does not say may stand in a file of that name in the folder `BOOKWHEEL_SECRETS_DIR`. A variable
+    that is empty says nothing.
     """
 
-    model_config = SettingsConfigDict(env_prefix="BOOKWHEEL_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BOOKWHEEL_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
 
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
     state_dir: Path = Field(
@@ -30,11 +36,11 @@ class Settings(BaseSettings):
 class LakeSettings(Settings):
     """Where the lake is, for the services that write or read it."""
 
-    lake_url: str | None = Field(
+    lake_url: LakeUrl | None = Field(
         default=None,
         description="The lake: `file:///folder` or `s3://bucket/prefix`. By default `data/lake` in the state folder.",
     )
-    lake_endpoint: str | None = Field(
+    lake_endpoint: HttpUrl | None = Field(
         default=None, description="URL of the S3-compatible store, where it is not Amazon's."
     )
     lake_region: str = Field(default="us-east-1", description="The bucket's region.")
@@ -43,6 +49,12 @@ class LakeSettings(Settings):
         description="Access key for the lake's bucket; by default that of the machine.",
     )
     lake_secret_key: SecretStr | None = Field(default=None, description="The secret that belongs to the access key.")
+
+    @model_validator(mode="after")
+    def _both_keys_or_none(self) -> Self:
+        if (self.lake_access_key is None) != (self.lake_secret_key is None):
+            raise ValueError("BOOKWHEEL_LAKE_ACCESS_KEY and BOOKWHEEL_LAKE_SECRET_KEY belong together")
+        return self
 
     def lake_options(self) -> dict[str, Any]:
         """The arguments of `bookwheel_stores.lake.LakeAddress`."""
@@ -68,7 +80,20 @@ def load_settings(kind: type[SettingsType]) -> SettingsType:
         return kind(_secrets_dir=secrets_dir or None)
     except ValidationError as error:
         for fault in error.errors():
-            name = "_".join(str(part) for part in fault["loc"]).upper()
-            name = name if name.startswith(("BOOKWHEEL_", "MLFLOW_")) else f"BOOKWHEEL_{name}"
-            print(f"setting {name}: {fault['msg']}", file=sys.stderr)
-        raise SystemExit(2) from None
+            print(_told(kind, fault), file=sys.stderr)
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"setting BOOKWHEEL_SECRETS_DIR: a file of it can't be read: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _told(kind: type[Settings], fault: Mapping[str, Any]) -> str:
+    """The setting's name, what is wrong with it, and what it is. Not its value, which may be a secret."""
+    wrong = str(fault["msg"]).removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"settings: {wrong}"
+    name = str(fault["loc"][0])
+    for known, field in kind.model_fields.items():
+        variable = str(field.validation_alias or f"BOOKWHEEL_{known}".upper())
+        if name.upper() in {known.upper(), variable}:
+            return f"setting {variable}: {wrong}" + (f" ({field.description})" if field.description else "")
+    return f"setting {name}: {wrong}"

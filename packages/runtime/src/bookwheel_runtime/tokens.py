@@ -16,11 +16,13 @@ from fastapi.security import HTTPBearer
 
 ALGORITHM = "ES256"
 _REFRESH_SECONDS = 5.0  # a flood of tokens with unknown key ids makes one key request in this time
+_KEYS_KEPT_SECONDS = 60.0
 _VERIFIED_KEPT = 4096
 
 
 class TokenVerifier:
-    """Verifies ES256 tokens against a JWKS, which is fetched when a key id is not known yet.
+    """Verifies ES256 tokens against a JWKS, which is fetched when a key id is not known yet, and once a minute: so long
+    a revoked key may still be accepted. While the JWKS is away, the keys that are known are.
 
     Verified tokens are remembered until they expire: the gateway sends the same internal token for seconds, and an
     ES256 check costs some 100 µs.
@@ -37,6 +39,8 @@ class TokenVerifier:
 
     async def verify(self, token: str) -> Claims:
         """Raises Unauthenticated for a token that is not good, Unavailable where the keys can't be had."""
+        if self._keys and time.monotonic() - self._fetched_at > _KEYS_KEPT_SECONDS:
+            await self._look_again()
         claims = self._verified.get(token)
         if claims is None or claims.expires_at <= time.time():
             claims = await self._decode(token)
@@ -70,6 +74,14 @@ class TokenVerifier:
             raise Unauthenticated("The token is signed with an unknown key.")
         return self._keys[key_id]
 
+    async def _look_again(self) -> None:
+        async with self._lock:
+            if time.monotonic() - self._fetched_at > _KEYS_KEPT_SECONDS:
+                try:
+                    await self._fetch()
+                except Unavailable:  # asked again in a moment, not for every request
+                    self._fetched_at = time.monotonic() - _KEYS_KEPT_SECONDS + _REFRESH_SECONDS
+
     async def _fetch(self) -> None:
         try:
             async with httpx.AsyncClient(timeout=5) as client:
@@ -78,7 +90,10 @@ class TokenVerifier:
             found = jwt.PyJWKSet.from_dict(answer.json())
         except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
             raise Unavailable("The token keys can't be fetched right now.", retry_after=1) from error
-        self._keys = {key.key_id: key for key in found.keys if key.key_id}
+        keys = {key.key_id: key for key in found.keys if key.key_id}
+        if self._keys.keys() - keys.keys():
+            self._verified.clear()
+        self._keys = keys
         self._fetched_at = time.monotonic()
 
 

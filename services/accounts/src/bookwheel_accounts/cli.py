@@ -11,6 +11,7 @@ from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import NewerSchema, connect_database, wait_for_database
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.identity import parse_scopes
@@ -84,7 +85,7 @@ def main() -> None:
             case "health":
                 raise SystemExit(answers(settings.port))
             case "migrate":
-                ACCOUNTS.upgrade(_database(settings))
+                ACCOUNTS.upgrade(connect_database(settings.database_url))
             case "keygen":
                 print(make_key_file(arguments.path))
             case "create-user":
@@ -94,3 +95,5 @@ def main() -> None:
                     raise SystemExit(f"there is no user {arguments.email}")
     except (KeyFileError, BookwheelError, FileExistsError, NewerSchema) as error:
         raise SystemExit(f"bookwheel-accounts: {error}") from error
+    except OperationalError as error:
+        raise SystemExit(f"bookwheel-accounts: the database can't be used: {str(error.orig).strip()}") from error

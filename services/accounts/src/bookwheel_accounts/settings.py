@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl
 from bookwheel_runtime.settings import Settings
 from pydantic import Field
 
@@ -10,7 +11,7 @@ from pydantic import Field
 class AccountsSettings(Settings):
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: int = Field(default=8083, ge=1, le=65535, description="Port that the service listens on.")
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="SQLAlchemy URL of the records."
     )
     issuer: str = Field(default="bookwheel", min_length=1, description="`iss` of every token of the suite.")
@@ -30,8 +31,8 @@ class AccountsSettings(Settings):
     password_workers: int = Field(
         default=2, ge=1, le=64, description="Passwords hashed at once; each takes 64 MiB for some 0.1 s."
     )
-    catalog_url: str = Field(default="http://127.0.0.1:8081", description="Address of the catalog API.")
-    ml_url: str = Field(default="http://127.0.0.1:8082", description="Address of ML serving.")
+    catalog_url: HttpUrl = Field(default="http://127.0.0.1:8081", description="Address of the catalog API.")
+    ml_url: HttpUrl = Field(default="http://127.0.0.1:8082", description="Address of ML serving.")
 
     @property
     def access_lifetime(self) -> timedelta:

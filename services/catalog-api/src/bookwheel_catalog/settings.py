@@ -2,18 +2,19 @@
 
 from typing import Literal
 
+from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl, SearchUrl
 from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
 
 class CatalogSettings(LakeSettings):
-    database_url: str = Field(description="The records, as an SQLAlchemy URL.")
-    search_url: str = Field(
+    database_url: DatabaseUrl = Field(description="The records, as an SQLAlchemy URL.")
+    search_url: SearchUrl = Field(
         description="The search index: `tantivy:///folder`, or "
         "`elasticsearch[+https]://[user:password@]host:port[/prefix]`."
     )
-    redis_url: str = Field(description="Redis: cached answers, the index generation, crawl requests.")
-    jwks_url: str = Field(
+    redis_url: RedisUrl = Field(description="Redis: cached answers, the index generation, crawl requests.")
+    jwks_url: HttpUrl = Field(
         default="http://127.0.0.1:8083/.well-known/jwks.json", description="Where the keys of internal tokens are."
     )
     issuer: str = Field(default="bookwheel", description="Who must have issued an internal token.")

@@ -3,6 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
+from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl, TrackingUri
 from bookwheel_runtime.settings import Settings
 from pydantic import Field
 
@@ -12,16 +13,18 @@ class MlSettings(Settings):
 
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
     port: int = Field(default=8082, ge=0, le=65535, description="Port that the service listens on.")
-    database_url: str = Field(default="", description="URL of the records; empty: SQLite in the data folder.")
-    redis_url: str = Field(
+    database_url: DatabaseUrl | None = Field(
+        default=None, description="URL of the records; by default SQLite in the data folder."
+    )
+    redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:8084/0", description="Redis for streams, training jobs and their state."
     )
-    tracking_uri: str = Field(
-        default="",
+    tracking_uri: TrackingUri | None = Field(
+        default=None,
         validation_alias="MLFLOW_TRACKING_URI",
-        description="MLflow's tracking and registry address; empty: SQLite in the data folder.",
+        description="MLflow's tracking and registry address; by default SQLite in the data folder.",
     )
-    jwks_url: str = Field(
+    jwks_url: HttpUrl = Field(
         default="http://127.0.0.1:8083/.well-known/jwks.json", description="Public keys of the internal tokens."
     )
     issuer: str = Field(default="bookwheel", description="Issuer that an internal token must name.")

@@ -38,6 +38,7 @@ def create_celery(redis_url: str) -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         broker_transport_options={
             "global_keyprefix": "bookwheel-trainer:",
             "visibility_timeout": _HANDED_OUT_AGAIN,

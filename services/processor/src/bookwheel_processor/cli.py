@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.search import IndexAway, SearchError
 from celery import Celery
 from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 from bookwheel_processor.app import create_parts, run_beat, run_worker
 from bookwheel_processor.closing import utc_now
@@ -29,31 +32,29 @@ from bookwheel_processor.restoring import after_restore
 from bookwheel_processor.rounds import Parts, close_runs, compare_index, project_round
 from bookwheel_processor.settings import ProcessorSettings
 
+_RECORDS_PATIENCE = 60.0
 _REINDEX_PATIENCE = 60.0
 _COMPARE_PATIENCE = 30.0
 _MOST_HELD = 1000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, or 1 where the answer is no, or 3 before `migrate`."""
+    """Returns the exit status: 0, or 1 where the answer is no, or 3 where the records can't be used."""
     options = _parser().parse_args(arguments)
     settings = load_settings(ProcessorSettings)
     if options.command == "beat":
         run_beat(settings)
         return 0
     engine = connect_database(settings.database_url)
-    if options.command == "migrate":
-        try:
-            upgrade_database(engine)
-        except NewerSchema as error:
-            print(f"bookwheel-processor: {error}", file=sys.stderr)
-            return 3
-        return 0
-    if options.command != "health":
-        wait_for_database(engine)
-    if options.command != "health" and (fault := schema_fault(engine)):
+    try:
+        fault = _meet_records(engine, options.command)
+    except (NewerSchema, OperationalError) as error:
+        fault = str(getattr(error, "orig", error)).strip()
+    if fault:
         print(f"bookwheel-processor: {fault}", file=sys.stderr)
         return 3
+    if options.command == "migrate":
+        return 0
     engine.dispose()
     if options.command == "worker":
         ingest_workers = settings.ingest_workers if takes_many_writers(engine) else 1
@@ -61,6 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     command: Callable[[Parts, argparse.Namespace], int] = options.run
     return command(create_parts(settings, Celery(broker=settings.redis_url)), options)
+
+
+def _meet_records(engine: Engine, command: str) -> str | None:
+    """Waits for them, for as long as the command may; tells why they can't be used. Raises NewerSchema,
+    OperationalError."""
+    if command == "migrate":
+        upgrade_database(engine)
+    elif command != "health":
+        wait_for_database(engine, seconds=math.inf if command == "worker" else _RECORDS_PATIENCE)
+        return schema_fault(engine)
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from bookwheel_runtime.setting_types import DatabaseUrl, RedisUrl, SearchUrl
 from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
@@ -9,15 +10,15 @@ from bookwheel_processor.gates import HoldPolicy
 
 
 class ProcessorSettings(LakeSettings):
-    database_url: str = Field(
+    database_url: DatabaseUrl = Field(
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="Where the records are kept."
     )
-    search_url: str = Field(
+    search_url: SearchUrl = Field(
         default="tantivy:///var/lib/bookwheel/index",
         description="The search index that changes are projected to: a Tantivy folder, or "
         "`elasticsearch[+https]://[user:password@]host:port[/prefix]`.",
     )
-    redis_url: str = Field(
+    redis_url: RedisUrl = Field(
         default="redis://127.0.0.1:8084/0", description="The Redis of the streams, the cache and Celery's messages."
     )
     ingest_batch: int = Field(default=500, ge=1, le=10_000, description="Stream entries in one transaction.")

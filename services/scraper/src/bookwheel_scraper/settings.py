@@ -4,13 +4,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from bookwheel_runtime.setting_types import HttpUrl, RedisUrl
 from bookwheel_runtime.settings import Settings
 from pydantic import Field
 
 
 class ScraperSettings(Settings):
-    redis_url: str = Field(default="redis://127.0.0.1:8084/0", description="Redis that holds the suite's streams.")
-    demo_shop_url: str = Field(
+    redis_url: RedisUrl = Field(default="redis://127.0.0.1:8084/0", description="Redis that holds the suite's streams.")
+    demo_shop_url: HttpUrl = Field(
         default="http://127.0.0.1:8085/", description="Where the demo shop answers; its two sources start here."
     )
     scraper_sources_dir: Path | None = Field(

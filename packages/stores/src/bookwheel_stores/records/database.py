@@ -1,5 +1,6 @@
 """Connects to the records' database, and makes its transactions."""
 
+import logging
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ CONTENT_REFUSED = (DataError, IntegrityError, UnicodeEncodeError, OverflowError)
 _ALONE = "bookwheel_alone"
 _ATTEMPTS, _POLITE_ATTEMPTS = 10, 3
 _LONGEST_PAUSE = 0.02
-_FIRST_WAIT, _LONGEST_WAIT = 0.1, 2.0
+_FIRST_WAIT, _LONGEST_WAIT, _TOLD_EVERY = 0.1, 2.0, 10.0
+_log = logging.getLogger(__name__)
 
 
 def connect_database(url: str) -> Engine:
@@ -36,16 +38,19 @@ def connect_database(url: str) -> Engine:
 
 
 def wait_for_database(engine: Engine, *, seconds: float = 60.0) -> None:
-    """Until a server that is still starting answers. Raises OperationalError where it does not in time, or never will:
-    a wrong password is not cured by waiting."""
+    """Until a server that is still starting answers; the log tells of it now and then. Raises OperationalError where it
+    does not in time, or never will: a wrong password is not cured by waiting."""
     deadline = time.monotonic() + seconds
-    pause = _FIRST_WAIT
+    pause, told = _FIRST_WAIT, -_TOLD_EVERY
     while True:
         try:
             engine.connect().close()
         except OperationalError as error:
             if time.monotonic() + pause > deadline or ways_of(engine.dialect.name).is_hopeless(error):
                 raise
+            if time.monotonic() - told >= _TOLD_EVERY:
+                told = time.monotonic()
+                _log.warning("waiting for the database: %s", str(error.orig).strip())
             time.sleep(pause)
             pause = min(_LONGEST_WAIT, pause * 2)
         else:

@@ -7,6 +7,9 @@ from sqlalchemy import Engine, column, inspect, select, table
 from bookwheel_stores.records.database import reading, wait_for_database
 from bookwheel_stores.records.engine_ways import ways_of
 
+_PATIENCE = 600.0
+"""Seconds: migrations come first, when the servers of a new suite still make their data."""
+
 
 class NewerSchema(Exception):
     """A newer version of Bookwheel has migrated the tables: this one leaves them alone."""
@@ -28,7 +31,7 @@ class Schema:
 
         Idempotent, and safe when several processes start at once, on several machines too. Raises NewerSchema.
         """
-        wait_for_database(engine)
+        wait_for_database(engine, seconds=_PATIENCE)
         found = self.revision(engine)
         if found == self.head:
             return
