@@ -84,14 +84,17 @@ def prove(health: Health, environment: Mapping[str, str]) -> Health:
     """The same health after the program's proof, which takes a second or more; not for polling."""
     if not health.ready or health.program.proof is None:
         return health
-    done = subprocess.run(
-        health.program.proof,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=_PROOF_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            health.program.proof,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=_PROOF_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return replace(health, reason=f"its health check takes longer than {_PROOF_SECONDS:.0f} s")
     if done.returncode == 0:
         return health
     return replace(health, reason=(done.stderr.strip().splitlines() or ["its health check failed"])[-1])

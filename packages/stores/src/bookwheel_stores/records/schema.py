@@ -65,7 +65,7 @@ class Schema:
         if found == self.head:
             return None
         if found is None or found < self.head:
-            return f"the tables ({self.version_table}) have the form {found}, not {self.head}: run `migrate`"
+            return f"the tables ({self.version_table}) have the form {found or 'none'}, not {self.head}: run `migrate`"
         return (
             f"the tables ({self.version_table}) have the form {found}, and this version of Bookwheel knows none after "
             f"{self.head}: run the newer version again, or restore a backup from before the upgrade"
