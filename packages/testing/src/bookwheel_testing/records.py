@@ -29,20 +29,11 @@ def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-@pytest.fixture
-def engine(records_url: str) -> Iterator[Engine]:
-    """Empty records."""
-    engine = connect_database(records_url)
-    upgrade_database(engine)
-    yield engine
-    engine.dispose()
-
-
 @pytest.fixture(scope="session", params=RECORDS_ENGINES)
 def new_engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Engine]]:
-    """Makes any number of empty records, for tests that need one per example. The last few of them are kept.
+    """Makes any number of empty records, also for tests that need one per example. The last few are kept.
 
     An engine is used again, with another database under its URL: what it has compiled is most of a small test's time.
     """
@@ -69,6 +60,12 @@ def new_engine(
         yield make
         for engine, _ in made:
             engine.dispose()
+
+
+@pytest.fixture
+def engine(new_engine: Callable[[], Engine]) -> Engine:
+    """Empty records."""
+    return new_engine()
 
 
 @contextmanager
