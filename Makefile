@@ -44,7 +44,7 @@ up: install ## Start the suite, crawl the demo shop, train a first model, print 
 down: ## Stop what `make up` started; data stays
 	@if [ -x $(LOCAL) ]; then $(LOCAL) down; else echo "nothing is installed, so nothing runs"; fi
 
-status: install ## Programs, their health, what waits to be processed, the latest crawls
+status: install ## Replicas and their health, what waits, freshness, latest crawls, models (BOOKWHEEL_URL, BOOKWHEEL_TOKEN for one elsewhere)
 	@$(LOCAL) status
 
 logs: install ## Follow the logs (SERVICE=scraper for one; FOLLOW=0 to print and end)
@@ -86,6 +86,7 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m bookwheel_local.development.reference --check
 	@$(BIN)/python -m bookwheel_local.development.decisions --check
 	@$(BIN)/python -m benchmarks.capacity --check
+	@$(BIN)/python -m bookwheel_local.development.metrics --check
 	@$(BIN)/python -m bookwheel_local.development.gateway
 
 release-check: check ## What a release must show: one version everywhere, its CHANGELOG section, a clean tree, no such tag
@@ -117,3 +118,4 @@ docs: install ## Write the generated pages again: settings, capacity, index of d
 	@$(BIN)/python -m bookwheel_local.development.reference
 	@$(BIN)/python -m bookwheel_local.development.decisions
 	@$(BIN)/python -m benchmarks.capacity
+	@$(BIN)/python -m bookwheel_local.development.metrics

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bookwheel_contracts import CrawlRun, RunFinished, RunState
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_processor.progress import PROGRESS_KEY
 from bookwheel_processor.rounds import GROUP
+from bookwheel_runtime.health import fault
 from bookwheel_runtime.traces import new_traceparent
 from bookwheel_scraper.envelopes import Envelope, ScrapedBook
 from bookwheel_stores.records import RunStore, connect_database, upgrade_database
@@ -78,20 +78,14 @@ class Processor:
         engine = connect_database(self.records_url)
         upgrade_database(engine)
         engine.dispose()
-        redis = connect_redis(self.redis_url)
-        redis.delete(PROGRESS_KEY)
-
-        def takes_in() -> bool:
-            return bool(redis.exists(PROGRESS_KEY))
-
-        environment = self.environment
+        environment, port = self.environment, free_port()
         beat = running([PROCESSOR, "beat"], log=self.folder / "beat.log", ready=lambda: True, environment=environment)
         worker = running(
             [PROCESSOR, "worker", *self.worker_options],
             log=self.folder / "worker.log",
-            ready=takes_in,
+            ready=lambda: fault(port, "/readyz") is None,
             seconds=90,
-            environment=environment,
+            environment={**environment, "BOOKWHEEL_METRICS_PORT": str(port)},
         )
         with beat, worker:
             yield

@@ -28,7 +28,14 @@ def defaults() -> dict[str, str]:
 
 def one_machine(*, port_base: int, run_dir: Path) -> dict[str, str]:
     """The values of a suite on this machine, as this user: every address on loopback, counted from `port_base`."""
-    offsets = {"GATEWAY_LISTEN": 0, "CATALOG_ADDRESS": 1, "ML_ADDRESS": 2, "ACCOUNTS_ADDRESS": 3, "ROUTES_LISTEN": 6}
+    offsets = {
+        "GATEWAY_LISTEN": 0,
+        "CATALOG_ADDRESS": 1,
+        "ML_ADDRESS": 2,
+        "ACCOUNTS_ADDRESS": 3,
+        "ROUTES_LISTEN": 6,
+        "GATEWAY_METRICS_LISTEN": 14,
+    }
     return {
         **{f"BOOKWHEEL_{name}": f"127.0.0.1:{port_base + offset}" for name, offset in offsets.items()},
         "BOOKWHEEL_GATEWAY_RUN_DIR": str(run_dir.resolve()),

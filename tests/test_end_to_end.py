@@ -1,7 +1,9 @@
 """From a page of a shop to a search hit and a prediction, through the one gateway."""
 
 import json
+import os
 import secrets
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bookwheel_contracts.status import SERVICES
 from bookwheel_local import suite as local_suite
 from bookwheel_local.progress import Progress
 from bookwheel_local.settings import EngineSet, LocalSettings
@@ -17,7 +20,10 @@ from bookwheel_stores.records import connect_database
 from bookwheel_testing.consistency import check_consistent
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite import Suite, another_shop, as_read, free_port_base, shop_facts
+from prometheus_client.parser import text_string_to_metric_families
 from pyarrow.dataset import dataset, field
+
+_WITHOUT_API = ("trainer", "scraper", "processor_worker", "processor_beat", "gateway_metrics")
 
 
 def accounted(run: dict[str, Any]) -> int:
@@ -213,9 +219,51 @@ def test_the_suite_describes_itself_without_a_token(suite: Suite) -> None:
 
 
 def test_status_shows_every_program_and_nothing_waiting(suite: Suite) -> None:
+    wait_until(lambda: suite.get("/api/v1/status")["status"] == "ok", seconds=60, what="a suite that is well")
+    found = suite.get("/api/v1/status")
+    assert {service["name"]: service["ready"] for service in found["services"]} == dict.fromkeys(SERVICES, 1)
+    assert found["models"]
+    assert found["crawls"]
+    assert found["items"]["added"] >= 1000
     printed = suite.local("status")
-    for program in ("gateway", "accounts", "catalog-api", "ml-serving", "scraper", "redis", "demo-shop"):
+    for program in ("gateway", "redis", "demo-shop", *SERVICES):
         assert program in printed
+    for line in ("status: ok", "waiting: ", "behind the records: search ", "models: bookwheel-rating "):
+        assert line in printed
+
+
+def test_every_program_tells_prometheus_what_it_counts(suite: Suite) -> None:
+    suite.get("/api/v1/books")
+    ports, said = suite.layout.ports, {}
+    for name in ("accounts", "catalog_api", "ml_serving", *_WITHOUT_API):
+        answer = httpx.get(f"http://127.0.0.1:{getattr(ports, name)}/metrics", timeout=30)
+        families = list(text_string_to_metric_families(answer.text))
+        assert families, name
+        said[name] = {sample.name for family in families for sample in family.samples}
+    assert "bookwheel_http_requests_total" in said["accounts"] & said["catalog_api"]
+    assert "bookwheel_tasks_total" in said["processor_worker"]
+    assert {"bookwheel_items", "bookwheel_stream_lag_entries"} <= said["processor_beat"]
+    assert "bookwheel_crawled_pages_total" in said["scraper"]
+    assert "bookwheel_gateway_connections" in said["gateway_metrics"]
+    for path in ("/metrics", "/api/v1/metrics"):
+        assert suite.request("GET", path).status_code == 404
+
+
+def test_a_replica_that_was_killed_is_missed_and_comes_back(suite: Suite) -> None:
+    def scraper() -> dict[str, Any]:
+        found = suite.get("/api/v1/status")["services"]
+        service: dict[str, Any] = next(service for service in found if service["name"] == "scraper")
+        return service
+
+    wait_until(lambda: scraper()["ready"] == 1, seconds=60, what="a scraper that is ready")
+    [before] = scraper()["replicas"]
+    os.kill(suite.supervisor.states()["scraper"].pid, signal.SIGKILL)
+
+    def is_another() -> bool:
+        replicas = scraper()["replicas"]
+        return bool(replicas) and replicas[0]["ready"] and replicas[0]["started_at"] != before["started_at"]
+
+    wait_until(is_another, seconds=90, what="another scraper")
 
 
 def test_a_backup_made_during_a_crawl_is_restored_whole(suite: Suite, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bookwheel_processor.progress import Progress
+from bookwheel_stores.replicas import services
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import Postgres, need_cluster, running_postgres
 from bookwheel_testing.servers import (
@@ -104,15 +104,15 @@ def test_servers_that_come_late_are_waited_for_by_every_program(environment: dic
             for program in migrations:
                 assert programs.started.pop(program).process.wait(60) == 0
 
-            def makes_progress() -> bool:
+            def is_ready(name: str) -> bool:
                 programs.keep_up(WORKER)  # one that meets the database before its tables ends
-                return Progress(redis).age() is not None
+                return any(service.ready for service in services(redis) if service.name == name)
 
             for service, path in (("accounts", "/readyz"), ("catalog", "/readyz"), ("ml", "/livez")):
                 url = f"http://127.0.0.1:{environment[f'PORT_OF_{service}']}{path}"
                 wait_until(partial(answers, url), seconds=90, what=f"{url} ready")
-            wait_until(makes_progress, seconds=90, what="a round of the processor")
-            wait_until(lambda: bool(redis.keys("bookwheel:scraper:alive:*")), seconds=30, what="a sign of life")
+            wait_until(lambda: is_ready("processor-worker"), seconds=90, what="a round of the processor")
+            wait_until(lambda: is_ready("scraper"), seconds=30, what="a sign of life")
             queue = "bookwheel-trainer:_kombu.binding.training"
             wait_until(lambda: bool(redis.exists(queue)), seconds=60, what="the trainer at its queue")
             assert set(programs.ended()) <= {WORKER}

@@ -128,6 +128,7 @@ def render(target: Path, run_dir: Path, port: int, services: Services, **values:
     given = {
         "GATEWAY_ACCESS_LOG": str(run_dir / "access.log"),
         "ROUTES_LISTEN": f"127.0.0.1:{free_port()}",
+        "GATEWAY_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
         "ACCOUNTS_ADDRESS": f"127.0.0.1:{services.ports['accounts']}",
         "CATALOG_ADDRESS": f"127.0.0.1:{services.ports['catalog']}",
         "ML_ADDRESS": f"127.0.0.1:{services.ports['ml']}",

@@ -1,7 +1,11 @@
 """`health` asks what listens on this machine."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -29,14 +33,45 @@ def port() -> Iterator[int]:
 
 
 def test_a_service_that_answers_is_healthy(port: int) -> None:
-    assert answers(port, "/livez") == 0
+    assert answers("/livez", default=port) == 0
+
+
+def test_the_port_is_that_of_the_settings(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOKWHEEL_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "BOOKWHEEL_PORT").write_text(f"{port}\n")
+    assert answers("/livez", default=9) == 0
+    monkeypatch.setenv("BOOKWHEEL_METRICS_PORT", str(port))
+    assert answers("/livez", variable="BOOKWHEEL_METRICS_PORT") == 0
+
+
+@pytest.mark.parametrize("given", [None, "0", "", "many"])
+def test_without_a_port_to_ask_nothing_is_healthy(
+    given: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if given is not None:
+        monkeypatch.setenv("BOOKWHEEL_METRICS_PORT", given)
+    assert answers(variable="BOOKWHEEL_METRICS_PORT") == 1
+    assert "BOOKWHEEL_METRICS_PORT" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["bookwheel-accounts", "bookwheel-catalog", "bookwheel-ml", "bookwheel-scraper", "bookwheel-processor"]
+)
+def test_the_verb_imports_next_to_nothing(command: str) -> None:
+    script = Path(sys.executable).with_name(command)
+    asked = [sys.executable, "-X", "importtime", str(script), "health"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, env={"BOOKWHEEL_PORT": "9"})
+    assert done.returncode == 1
+    assert not re.search(
+        r"\b(pydantic|fastapi|redis|sqlalchemy|celery|scrapy|prometheus_client|ssl)$", done.stderr, re.MULTILINE
+    )
 
 
 def test_one_that_is_not_ready_is_not_and_says_why(port: int, capsys: pytest.CaptureFixture[str]) -> None:
-    assert answers(port) == 1
+    assert answers(default=port) == 1
     assert "503: records are away" in capsys.readouterr().err
 
 
 def test_one_that_does_not_listen_is_not(capsys: pytest.CaptureFixture[str]) -> None:
-    assert answers(9) == 1
+    assert answers(default=9) == 1
     assert "does not answer" in capsys.readouterr().err

@@ -68,6 +68,8 @@ def test_all_answer_alike_and_their_lines_do_not_mix(service: Server, make_token
 
     with ThreadPoolExecutor(16) as asking:
         assert len(set(asking.map(ask, range(300)))) == 1
+    line = 'bookwheel_http_requests_total{method="GET",route="/api/v1/books",status="200"} 300.0'
+    assert all(line in httpx.get(f"http://127.0.0.1:{port}/metrics").text for _ in range(5)), "whoever is asked"
     workers = workers_of(service)
     service.stop()
     assert service.process.returncode == 0

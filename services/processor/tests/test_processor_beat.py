@@ -1,12 +1,13 @@
 from collections import Counter
 
 from bookwheel_processor.beat import Beat
+from bookwheel_runtime.vitals import Progress
 from kombu.exceptions import OperationalError
 
 
 def test_each_task_is_nudged_at_its_period() -> None:
     sent: list[str] = []
-    beat = Beat(sent.append, {"often": 0.5, "rarely": 2.0})
+    beat = Beat(sent.append, {"often": 0.5, "rarely": 2.0}, Progress())
     for step in range(41):
         beat.tick(100 + step / 10)
     assert Counter(sent) == {"often": 9, "rarely": 3}
@@ -21,10 +22,14 @@ def test_nudges_missed_while_the_broker_was_away_are_not_made_up_for() -> None:
             raise OperationalError("refused")
         sent.append(name)
 
-    beat = Beat(nudge, {"often": 0.5})
+    beat = Beat(nudge, {"often": 0.5}, Progress())
     for step in range(20):
         beat.tick(100 + step)
     away = False
+    fault = beat.fault()
+    assert fault is not None
+    assert "refused" in fault
     beat.tick(200)
     beat.tick(200.1)
     assert sent == ["often"]
+    assert beat.fault() is None

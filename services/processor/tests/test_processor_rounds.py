@@ -12,7 +12,7 @@ from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM, CrawlRequest, r
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_processor import draining
 from bookwheel_processor.app import create_parts
-from bookwheel_processor.progress import PROGRESS_KEY, Watchdog
+from bookwheel_processor.progress import Watchdog
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.rounds import Parts, ingest_round, predictions_round, project_round, sweep_round
 from bookwheel_processor.settings import ProcessorSettings
@@ -27,7 +27,7 @@ from bookwheel_stores.records import (
     upgrade_database,
 )
 from bookwheel_stores.records.quarantine_store import QuarantineStore
-from bookwheel_stores.streams import StreamWriter
+from bookwheel_stores.streams import StreamWriter, connect_redis
 from bookwheel_testing.records import refusing
 from bookwheel_testing.servers import wait_until
 from celery import Celery
@@ -285,18 +285,6 @@ def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(parts: Parts
     assert kept.reasons[0].code == "invalid_prediction"
 
 
-def test_progress_at_a_time_to_come_is_no_proof_of_work(parts: Parts) -> None:
-    parts.redis.set(PROGRESS_KEY, f"{time.time() + 3600:.3f}")
-    age = parts.progress.age()
-    assert age is not None
-    assert age > 3000
-    asked: list[str] = []
-    watchdog = Watchdog(parts.progress, stalled_after=0.4, nudge=lambda: None, restart=lambda: asked.append("restart"))
-    watchdog.start()
-    wait_until(lambda: "restart" in asked, seconds=10, what="a restart")
-    watchdog.join(5)
-
-
 def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: Parts) -> None:
     asked: list[str] = []
 
@@ -305,11 +293,15 @@ def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: Pa
         parts.progress.note()
 
     def dog(nudge: Callable[[], None]) -> Watchdog:
-        return Watchdog(parts.progress, stalled_after=0.4, nudge=nudge, restart=lambda: asked.append("restart"))
+        return Watchdog(
+            parts.progress, parts.redis, stalled_after=0.4, nudge=nudge, restart=lambda: asked.append("restart")
+        )
 
     lively = dog(note_progress)
     lively.start()
     wait_until(lambda: asked.count("nudge") >= 3, seconds=10, what="three nudges")
+    assert lively.alive() is None
+    assert lively.ready() is None
     lively.stop()
     lively.join(5)
     assert "restart" not in asked
@@ -317,6 +309,22 @@ def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: Pa
     stalled.start()
     wait_until(lambda: "restart" in asked, seconds=10, what="a restart")
     stalled.join(5)
+    assert "no progress for" in str(stalled.alive())
+
+
+def test_no_worker_is_restarted_because_redis_is_away(parts: Parts) -> None:
+    asked: list[str] = []
+    nowhere = connect_redis("redis://127.0.0.1:9/0")
+    dog = Watchdog(
+        parts.progress, nowhere, stalled_after=0.4, nudge=lambda: None, restart=lambda: asked.append("restart")
+    )
+    dog.start()
+    time.sleep(1.5)
+    assert asked == []
+    assert dog.alive() is None
+    assert "Redis does not answer" in str(dog.ready())
+    dog.stop()
+    dog.join(5)
 
 
 def test_as_many_ingests_run_on_a_machine_as_the_database_takes_writers(

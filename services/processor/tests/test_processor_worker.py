@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRun, RunState
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_processor.progress import Progress
+from bookwheel_runtime.health import ask, fault
 from bookwheel_stores.records import BookReader, RunStore, connect_database
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import StreamWriter, connect_redis
-from bookwheel_testing.servers import Server, running, start, wait_until
+from bookwheel_testing.servers import Server, free_port, running, start, wait_until
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
 PROGRAM = Path(sys.executable).with_name("bookwheel-processor")
@@ -32,17 +33,27 @@ class Suite:
             "BOOKWHEEL_INGEST_BATCH": "100",
             "BOOKWHEEL_PROJECTION_BATCH": "300",
         }
+        self.worker_port, self.beat_port = free_port(), free_port()
         self.redis = connect_redis(redis_url)
         self.engine: Engine = connect_database(self.environment["BOOKWHEEL_DATABASE_URL"])
+
+    def with_port(self, port: int) -> dict[str, str]:
+        return self.environment | {"BOOKWHEEL_METRICS_PORT": str(port)}
+
+    def metric(self, port: int, name: str, **labels: str) -> float:
+        families = text_string_to_metric_families(ask(port, "/metrics")[1])
+        samples = [sample for family in families for sample in family.samples]
+        return sum(sample.value for sample in samples if (sample.name, sample.labels) == (name, labels))
 
     def run(self, *arguments: str) -> tuple[int, str]:
         log = self.folder / f"{arguments[0]}.log"
         log.unlink(missing_ok=True)
-        server = start([str(PROGRAM), *arguments], log=log, environment=self.environment)
+        server = start([str(PROGRAM), *arguments], log=log, environment=self.with_port(self.worker_port))
         return server.process.wait(120), log.read_text()
 
     def worker(self) -> Server:
-        return start([str(PROGRAM), "worker"], log=self.folder / "worker.log", environment=self.environment)
+        environment = self.with_port(self.worker_port)
+        return start([str(PROGRAM), "worker"], log=self.folder / "worker.log", environment=environment)
 
     def crawl(self, run_id: str) -> CrawlRun | None:
         return RunStore(self.engine).get(run_id)
@@ -63,7 +74,7 @@ def suite(tmp_path: Path, redis_url: str, records_url: str) -> Iterator[Suite]:
     suite = Suite(tmp_path, redis_url, records_url)
     assert suite.run("migrate")[0] == 0
     beat = [str(PROGRAM), "beat"]
-    with running(beat, log=tmp_path / "beat.log", ready=lambda: True, environment=suite.environment):
+    with running(beat, log=tmp_path / "beat.log", ready=lambda: True, environment=suite.with_port(suite.beat_port)):
         yield suite
     suite.engine.dispose()
     suite.redis.close()
@@ -72,12 +83,24 @@ def suite(tmp_path: Path, redis_url: str, records_url: str) -> Iterator[Suite]:
 def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, scraped: Any) -> None:
     worker = suite.worker()
     try:
-        wait_until(lambda: Progress(suite.redis).age() is not None, seconds=120, what="the worker's first round")
+        wait_until(lambda: fault(suite.worker_port, "/readyz") is None, seconds=120, what="the worker's first round")
         suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, 501)), scraped.finished(scraped=500))
         wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="everything searchable")
         assert suite.run("health")[0] == 0
         suite.publish(scraped.item(1, run="run-2", title=None), scraped.finished("run-2", scraped=1))
         wait_until(lambda: QuarantineStore(suite.engine).count() == 1, seconds=30, what="the quarantine")
+        worker_metric, suite_metric = partial(suite.metric, suite.worker_port), partial(suite.metric, suite.beat_port)
+        for verdict, count in (("added", 500), ("quarantined", 1)):
+            assert worker_metric("bookwheel_ingested_items_total", verdict=verdict) == count
+            assert suite_metric("bookwheel_items", verdict=verdict) == count
+        assert worker_metric("bookwheel_tasks_total", task="bookwheel.processor.ingest", outcome="succeeded") > 1
+        assert suite_metric("bookwheel_projection_lag_seconds", projection="search") == 0
+        assert suite_metric("bookwheel_store_up", store="records") == 1
+        wait_until(
+            lambda: suite_metric("bookwheel_replicas_ready", service="processor-worker") == 1,
+            seconds=15,
+            what="the worker's heartbeat",
+        )
         log = (suite.folder / "worker.log").read_text()
     finally:
         worker.stop()
@@ -123,7 +146,8 @@ def test_a_worker_refuses_a_database_that_was_not_migrated(tmp_path: Path, redis
     assert status == 3
     assert "have the form none" in said
     status, said = suite.run("health")
-    assert (status, said.strip()) == (1, "no progress")
+    assert status == 1
+    assert "does not answer" in said
     suite.engine.dispose()
     suite.redis.close()
 

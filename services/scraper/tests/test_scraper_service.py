@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,16 +12,17 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRequest, RunState
 from bookwheel_contracts.crawls import CRAWL_STREAM
+from bookwheel_runtime.health import ask, fault
 from bookwheel_scraper.declarations import Source
 from bookwheel_scraper.run_ledger import RunLedger, RunProgress
 from bookwheel_scraper.run_messages import RunMessages
 from bookwheel_scraper.scheduler import Scheduler
-from bookwheel_scraper.service import health
-from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.source_list import SOURCES_KEY
+from bookwheel_stores.replicas import replicas
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
-from bookwheel_testing.servers import Server, wait_until
+from bookwheel_testing.servers import Server, free_port, wait_until
 from bookwheel_testing.sites import Site
+from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 MOMENT = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
@@ -194,13 +196,29 @@ def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_scraper_that_serves_is_healthy_and_a_dead_one_is_not(
-    crawls: Crawls, services: list[Server], client: "Redis"
+def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
-    settings = ScraperSettings(redis_url=crawls.redis_url)
-    assert health(settings) == 1
-    services.append(crawls.serve())
-    wait_until(lambda: health(settings) == 0, seconds=30, what="a sign of life")
-    (key,) = client.scan_iter("bookwheel:scraper:alive:*")
-    assert 0 < client.ttl(key) <= 30
-    assert health(ScraperSettings(redis_url="redis://127.0.0.1:9/0")) == 1
+    site.fill(12)
+    port = free_port()
+    assert "does not answer" in str(fault(port, "/readyz"))
+    request_crawl(crawls.redis_url, crawl_request("shop"))
+    services.append(crawls.serve(BOOKWHEEL_METRICS_PORT=str(port)))
+    wait_until(lambda: fault(port, "/readyz") is None, seconds=30, what="a scraper that is ready")
+    wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=60, what="the run's end")
+    page = ask(port, "/metrics")[1]
+    assert list(text_string_to_metric_families(page))
+    assert 'bookwheel_published_items_total{source="shop"} 12.0' in page
+    assert 'bookwheel_crawl_processes_total{outcome="ended",source="shop"} 1.0' in page
+    [heartbeat] = replicas(client)
+    assert (heartbeat.service, heartbeat.ready, heartbeat.instance) == ("scraper", True, socket.gethostname())
+    services[-1].stop()
+    assert replicas(client) == []
+
+
+def test_a_scraper_without_redis_lives_but_is_not_ready(crawls: Crawls, services: list[Server]) -> None:
+    port = free_port()
+    away = {"BOOKWHEEL_REDIS_URL": "redis://127.0.0.1:9/0", "BOOKWHEEL_METRICS_PORT": str(port)}
+    services.append(crawls.serve(**away))
+    wait_until(lambda: fault(port, "/livez") is None, seconds=30, what="a scraper that lives")
+    wait_until(lambda: "Redis does not answer" in str(fault(port, "/readyz")), seconds=10, what="the reason")

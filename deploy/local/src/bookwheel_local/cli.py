@@ -8,17 +8,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bookwheel_contracts.crawls import CrawlRun, RunState
+from bookwheel_contracts.crawls import RunState
+from bookwheel_contracts.status import Level, SuiteStatus
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_local.backup import back_up, restore
+from bookwheel_local.containers import containers_url, remote_client
 from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
 from bookwheel_local.first_steps import fill, first_steps
 from bookwheel_local.layout import Layout
 from bookwheel_local.progress import Progress
 from bookwheel_local.settings import LocalSettings
-from bookwheel_local.status import backlog, crawl_table, program_table
+from bookwheel_local.status import program_table, suite_text
 from bookwheel_local.suite import Suite, recorded_port_base
 
 _NOT_RUNNING = 3  # what init scripts answer for a program that is not running
@@ -29,7 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("up", help="start everything, crawl the demo shop, train a first model")
     verbs.add_parser("down", help="stop everything; data stays")
-    verbs.add_parser("status", help="programs, health, waiting work, latest crawls")
+    verbs.add_parser("status", help="programs and replicas, health, waiting work, freshness, latest crawls, models")
     logs = verbs.add_parser("logs", help="show the programs' logs")
     logs.add_argument("program", nargs="?", default="", help="the beginning of a program's name")
     logs.add_argument("--no-follow", action="store_true", help="print what there is and end")
@@ -74,19 +76,26 @@ def _down(suite: Suite, progress: Progress) -> int:
 
 
 def _status(suite: Suite) -> int:
-    healths = suite.proven_healths()
-    if not healths:
-        print("the suite does not run; start it with: make up")
+    """Of the suite that the settings name, else of this machine's, else of the one in containers here."""
+    url = suite.settings.url
+    healths = [] if url else suite.healths()
+    if healths:
+        print(f"{program_table(healths)}\n\n{suite.layout.gateway_url}")
+        client = suite.client()
+    elif (found := url or containers_url()) is not None:
+        print(found)
+        client = remote_client(suite.settings, found)
+    else:
+        print("the suite does not run here; start it with: make up")
         return _NOT_RUNNING
-    print(program_table(healths))
-    print(f"\n{suite.layout.gateway_url}   {backlog(suite.environment['BOOKWHEEL_REDIS_URL'])}\n")
     try:
-        with suite.client() as client:
-            found = client.get("/api/v1/crawls", limit=5)["items"]
-        print(crawl_table([CrawlRun.model_validate(run) for run in found]))
+        with client:
+            told = SuiteStatus.model_validate(client.get("/api/v1/status"))
     except (RequestFailed, NotRunning) as error:
-        print(f"crawls: {error}")
-    return 0 if all(health.ready for health in healths) else 1
+        print(f"status: {error}")
+        return 1
+    print(suite_text(told))
+    return 0 if told.status is Level.OK and all(health.ready for health in healths) else 1
 
 
 def _logs(suite: Suite, program: str, *, follow: bool) -> int:

@@ -104,6 +104,22 @@ def _containers() -> Containers:
     return Containers(project, load_settings(LocalSettings).state_dir, files)
 
 
+def containers_url() -> str | None:
+    """Where the suite in containers on this machine answers; None where there is none."""
+    try:
+        return _containers().url
+    except LocalError:
+        return None
+
+
+def remote_client(settings: LocalSettings, url: str) -> SuiteClient:
+    """The API of a suite that is not this machine's own, with the token of the settings; without one as the demo user
+    that `make up-docker` makes."""
+    if settings.token is not None:
+        return SuiteClient(url, token=settings.token.get_secret_value())
+    return SuiteClient(url, password=_containers().demo_password)
+
+
 def _up(containers: Containers, progress: Progress) -> None:
     containers.start()
     containers.ensure_demo_user()

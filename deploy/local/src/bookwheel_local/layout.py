@@ -59,6 +59,29 @@ class Ports:
     def s3(self) -> int:
         return self.base + 9
 
+    # Programs without an API of their own serve `/metrics`, `/livez` and `/readyz` here.
+
+    @property
+    def trainer(self) -> int:
+        return self.base + 10
+
+    @property
+    def scraper(self) -> int:
+        return self.base + 11
+
+    @property
+    def processor_worker(self) -> int:
+        return self.base + 12
+
+    @property
+    def processor_beat(self) -> int:
+        return self.base + 13
+
+    @property
+    def gateway_metrics(self) -> int:
+        """Where nginx tells of itself, which the public port does not."""
+        return self.base + 14
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

@@ -19,8 +19,7 @@ class Stage(StrEnum):
 class Program:
     """`health` is a URL that answers once the program serves, see `readiness`; None: running is being ready. The first
     of `ports` is the one that others ask. `needs_tables`: it can't start before the migrations have run, and they do
-    not before every program that `is_store` is ready. `proof` is a command that fails when the program runs but does
-    not get on with its work.
+    not before every program that `is_store` is ready.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Program:
     stop_signal: str = "TERM"
     needs_tables: bool = False
     is_store: bool = False
-    proof: tuple[str, ...] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -20,6 +20,18 @@ def _service(name: str, port: int, command: str, *, health: str = "/readyz", nee
     )
 
 
+def _worker(name: str, port: int, *command: str, needs_tables: bool = False) -> Program:
+    """One without an API of its own."""
+    return Program(
+        name,
+        command,
+        ports=(port,),
+        health=f"http://{HOST}:{port}/readyz",
+        needs_tables=needs_tables,
+        environment={"BOOKWHEEL_METRICS_PORT": str(port)},
+    )
+
+
 def programs(layout: Layout, settings: LocalSettings, choice: Choice, *, nginx: str) -> tuple[Program, ...]:
     """In the order in which they are shown. `nginx` is the program's path. Raises LocalError for a missing server."""
     ports = layout.ports
@@ -33,7 +45,7 @@ def programs(layout: Layout, settings: LocalSettings, choice: Choice, *, nginx: 
             "gateway",
             nginx_command,
             Stage.EDGE,
-            (ports.gateway, ports.gateway_routes),
+            (ports.gateway, ports.gateway_routes, ports.gateway_metrics),
             f"{layout.gateway_url}/livez",
             stop_signal="QUIT",
         ),
@@ -41,10 +53,10 @@ def programs(layout: Layout, settings: LocalSettings, choice: Choice, *, nginx: 
         _service("catalog-api", ports.catalog_api, "bookwheel-catalog"),
         # Not /readyz: without a trained model yet it serves, but is not ready to predict.
         _service("ml-serving", ports.ml_serving, "bookwheel-ml", health="/livez", needs_tables=False),
-        Program("trainer", (script("bookwheel-ml"), "worker")),
-        Program("scraper", (script("bookwheel-scraper"), "serve")),
-        Program("processor-worker", (processor, "worker"), needs_tables=True, proof=(processor, "health")),
-        Program("processor-beat", (processor, "beat"), needs_tables=True),
+        _worker("trainer", ports.trainer, script("bookwheel-ml"), "worker"),
+        _worker("scraper", ports.scraper, script("bookwheel-scraper"), "serve"),
+        _worker("processor-worker", ports.processor_worker, processor, "worker", needs_tables=True),
+        _worker("processor-beat", ports.processor_beat, processor, "beat", needs_tables=True),
         Program(
             "demo-shop",
             (*shop_command, *shop_books),

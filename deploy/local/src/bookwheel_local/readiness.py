@@ -1,10 +1,8 @@
 """Whether the suite's programs are ready to serve."""
 
-import os
 import socket
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
@@ -12,7 +10,6 @@ from bookwheel_local.program import Program
 from bookwheel_local.supervision import ProgramState
 
 _PROBE_SECONDS = 3.0
-_PROOF_SECONDS = 30.0
 _POSTGRES_PROTOCOL = (3 << 16).to_bytes(4)
 
 
@@ -78,26 +75,6 @@ def probe(program: Program, state: ProgramState) -> Health:
 
 def probe_all(programs: Sequence[Program], states: Mapping[str, ProgramState]) -> list[Health]:
     return [probe(program, states[program.name]) for program in programs if program.name in states]
-
-
-def prove(health: Health, environment: Mapping[str, str]) -> Health:
-    """The same health after the program's proof, which takes a second or more; not for polling."""
-    if not health.ready or health.program.proof is None:
-        return health
-    try:
-        done = subprocess.run(
-            health.program.proof,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=_PROOF_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return replace(health, reason=f"its health check takes longer than {_PROOF_SECONDS:.0f} s")
-    if done.returncode == 0:
-        return health
-    return replace(health, reason=(done.stderr.strip().splitlines() or ["its health check failed"])[-1])
 
 
 def waiting_for(healths: Iterable[Health]) -> list[str]:

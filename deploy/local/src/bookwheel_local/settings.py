@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from bookwheel_runtime.settings import Settings
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 
 class EngineSet(StrEnum):
@@ -31,6 +31,12 @@ class LocalSettings(Settings):
     )
     demo_books: int = Field(default=1000, ge=1, le=100_000, description="Number of books in the demo shop.")
     demo_seed: int = Field(default=1588, ge=0, description="Seed of the demo shop: the same seed is the same shop.")
+    url: str | None = Field(
+        default=None, description="Address of a suite elsewhere, for `make status` to ask in place of this machine's."
+    )
+    token: SecretStr | None = Field(
+        default=None, description="Access token or API key with the scope `admin`, for `make status` to ask there."
+    )
     start_seconds: float = Field(
         default=240, gt=0, description="How long `make up` waits for all programs to be ready before it gives up."
     )

@@ -1,16 +1,21 @@
-"""What `make status` shows: programs, their health, the work that waits, the latest crawls."""
+"""What `make status` shows: this machine's programs, and what the suite tells of itself."""
 
 import time
 from collections.abc import Sequence
 
-from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM, CrawlRun, Verdict
-from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_stores.streams import connect_redis
-from redis.exceptions import RedisError
+from bookwheel_contracts.crawls import CrawlRun, Verdict
+from bookwheel_contracts.status import (
+    SILENT_SECONDS,
+    ProjectionLag,
+    Replica,
+    ServiceStatus,
+    StreamLag,
+    SuiteStatus,
+)
 
 from bookwheel_local.readiness import Health
 
-_STREAMS = {"items": RAW_STREAM, "crawl requests": CRAWL_STREAM, "predictions": PREDICTION_STREAM}
+_LONGEST_REASON = 60
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -45,16 +50,60 @@ def program_table(healths: Sequence[Health], *, now: float | None = None) -> str
     return table(rows)
 
 
-def backlog(redis_url: str) -> str:
-    """How much waits in each stream."""
-    redis = connect_redis(redis_url)
-    try:
-        waiting = {name: int(redis.xlen(stream)) for name, stream in _STREAMS.items()}
-    except RedisError as error:
-        return f"waiting: unknown, Redis does not answer ({error})"
-    finally:
-        redis.close()
-    return "waiting: " + ", ".join(f"{count:,} {name}" for name, count in waiting.items())
+def suite_text(status: SuiteStatus) -> str:
+    """What the suite tells of itself, wherever it runs; a part that could not be asked is missing, and the faults say
+    why."""
+    parts = [f"status: {status.status}", *(f"  {name}: {fault}" for name, fault in status.faults.items())]
+    if status.services is not None:
+        parts += ["", replica_table(status.services)]
+    facts = []
+    if status.streams is not None:
+        facts.append(f"waiting: {_waiting(status.streams)}")
+    if status.projections is not None:
+        facts.append(f"behind the records: {', '.join(_behind(lag) for lag in status.projections)}")
+    if status.items is not None:
+        facts.append("items: " + ", ".join(f"{count:,} {verdict}" for verdict, count in status.items.items()))
+    if status.models is not None:
+        facts.append("models: " + (", ".join(f"{model.name} {model.version}" for model in status.models) or "none yet"))
+    parts += ["", *facts] if facts else []
+    if status.crawls is not None:
+        parts += ["", crawl_table(status.crawls)]
+    return "\n".join(parts)
+
+
+def replica_table(services: Sequence[ServiceStatus]) -> str:
+    rows: list[tuple[str, ...]] = [("SERVICE", "REPLICA", "HEALTH", "VERSION", "UP FOR", "HEARD", "PROGRESS")]
+    for service in services:
+        rows += [(service.name, *_replica(replica)) for replica in service.replicas]
+        if not service.replicas:
+            rows.append((service.name, "none", "", "", "", "", ""))
+    return table(rows)
+
+
+def _replica(replica: Replica) -> tuple[str, ...]:
+    silent = replica.silent_seconds >= SILENT_SECONDS
+    progress = replica.progress_seconds
+    return (
+        replica.instance,
+        "silent" if silent else " ".join((replica.reason or "ready").split())[:_LONGEST_REASON],
+        replica.version,
+        _duration((replica.seen_at - replica.started_at).total_seconds()),
+        f"{_duration(replica.silent_seconds)} ago",
+        "" if progress is None else f"{_duration(progress)} ago",
+    )
+
+
+def _waiting(streams: Sequence[StreamLag]) -> str:
+    waiting = [
+        f"{lag.lag:,} of {lag.stream} for {lag.group}, the oldest for {_duration(lag.oldest_seconds or 0)}"
+        for lag in streams
+        if lag.lag
+    ]
+    return "; ".join(waiting) or "nothing"
+
+
+def _behind(lag: ProjectionLag) -> str:
+    return f"{lag.name} {_duration(lag.seconds)}" + (f" ({lag.head - lag.cursor:,} changes)" if lag.seconds else "")
 
 
 def crawl_table(runs: Sequence[CrawlRun]) -> str:

@@ -25,7 +25,7 @@ from bookwheel_local.program import Program
 from bookwheel_local.programs import programs
 from bookwheel_local.progress import Progress
 from bookwheel_local.put_aside import check_restored
-from bookwheel_local.readiness import Health, probe_all, prove, waiting_for
+from bookwheel_local.readiness import Health, probe_all, waiting_for
 from bookwheel_local.secrets import Secrets, write_private
 from bookwheel_local.servers import prepare_servers
 from bookwheel_local.settings import LocalSettings
@@ -162,15 +162,9 @@ class Suite:
                 if not port_is_free(port):
                     raise PortBusy(port, program.name)
 
-    def proven_healths(self, programs: Sequence[Program] | None = None) -> list[Health]:
-        """As `healths`, and each program that runs has shown that it gets on with its work."""
-        return [prove(health, self.environment) for health in self.healths(programs)]
-
     def _wait_until_ready(self, progress: Progress, programs: Sequence[Program]) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
-        while waiting := waiting_for(healths := self.healths(programs)) or waiting_for(
-            healths := self.proven_healths(programs)
-        ):
+        while waiting := waiting_for(healths := self.healths(programs)):
             for health in healths:
                 if health.failed:
                     raise ProgramFailed(health.program.name, "does not start", self.log_end(health.program))

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Lifespan, Message, Receive, Scope, Send
 
 from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.metrics import CONTENT_TYPE_LATEST, count_request, metrics_page
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_runtime.traces import TRACEPARENT_HEADER, current_trace_id, traced
 
@@ -41,7 +42,8 @@ _HTTP_ERRORS: Mapping[int, type[BookwheelError]] = {
     415: UnsupportedMediaType,
 }
 _TRACEPARENT = TRACEPARENT_HEADER.encode()
-_HEALTH_PATHS = frozenset({"/livez", "/readyz"})
+_WATCHING_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+"""Neither logged nor counted."""
 
 
 def problem_response(request: Request, error: BookwheelError) -> Response:
@@ -132,11 +134,26 @@ def _each(names: Sequence[str], code: str, message: str) -> tuple[FieldError, ..
     return tuple(FieldError(field=name, code=code, message=message) for name in names)
 
 
-class TraceAndLog:
-    """ASGI middleware: adopts or starts the trace, answers with `traceparent`, and logs one line a request."""
+def matched_route(scope: Scope) -> str:
+    """The template of the route that a request came to: of these there are few, whatever is asked for."""
+    route = scope.get("route")
+    if route is None:
+        return "unmatched"
+    # FastAPI's own route of an included router lacks the router's prefix
+    included = scope.get("fastapi", {}).get("effective_route_context")
+    template: str = (included or route).path
+    return template
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class TraceAndLog:
+    """ASGI middleware: adopts or starts the trace, answers with `traceparent`, logs one line a request, and counts it.
+
+    `route_of` tells the request's route once it is answered.
+    """
+
+    def __init__(self, app: ASGIApp, route_of: Callable[[Scope], str] = matched_route) -> None:
         self._app = app
+        self._route_of = route_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -171,13 +188,15 @@ class TraceAndLog:
                 unexpected = BookwheelError("The error is in our log under this trace_id.")
                 await problem_response(Request(scope), unexpected)(scope, receive, send_with_trace)
             finally:
-                if scope["path"] not in _HEALTH_PATHS:
+                if scope["path"] not in _WATCHING_PATHS:
+                    seconds = time.perf_counter() - started
+                    count_request(scope["method"], self._route_of(scope), status, seconds)
                     logger.info(
                         "request",
                         method=scope["method"],
                         path=scope["path"],
                         status=status,
-                        milliseconds=round((time.perf_counter() - started) * 1000, 2),
+                        milliseconds=round(seconds * 1000, 2),
                     )
 
 
@@ -192,7 +211,7 @@ def create_app(
     """A FastAPI app with the conventions of the suite; the service adds its routers.
 
     `/livez` answers 200 while the process serves; `/readyz` runs the checks and answers 503 with the reason of each
-    that fails.
+    that fails; `/metrics` tells what is counted.
     """
     app = FastAPI(
         title=title,
@@ -238,5 +257,9 @@ def create_app(
         ready = all(state == "ok" for state in checks.values())
         response.status_code = 200 if ready else 503
         return {"status": "ready" if ready else "not ready", "checks": checks}
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(metrics_page(), media_type=CONTENT_TYPE_LATEST)
 
     return app

@@ -33,6 +33,19 @@ class Settings(BaseSettings):
         return self.state_dir / "data"
 
 
+class VitalsSettings(Settings):
+    """For programs that serve nothing but `/livez`, `/readyz` and `/metrics`."""
+
+    host: str = Field(default="127.0.0.1", description="Address that the program listens on.")
+    metrics_port: int = Field(
+        default=0,
+        ge=0,
+        le=65535,
+        description="Port on which a program without an API of its own (workers, scheduler, scraper, trainer) serves "
+        "`/metrics`, `/livez` and `/readyz`; 0: none.",
+    )
+
+
 class LakeSettings(Settings):
     """Where the lake is, for the services that write or read it."""
 

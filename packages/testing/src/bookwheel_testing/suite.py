@@ -26,14 +26,14 @@ from sqlalchemy import Engine, text
 
 from bookwheel_testing.servers import answers, free_port, running, wait_until
 
-PORTS_OF_A_SUITE = 10
+PORTS_OF_A_SUITE = 15
 COMMAND = Path(sys.prefix) / "bin" / "bookwheel-local"
 SETTLED = frozenset({"complete", "partial", "failed", "held", "cancelled"})
 
 
 def free_port_base() -> int:
-    """The first of ten neighbouring loopback ports, none of which is in use."""
-    for base in range(21000 + (os.getpid() % 700) * 10, 30000, PORTS_OF_A_SUITE):
+    """The first of fifteen neighbouring loopback ports, none of which is in use."""
+    for base in range(21000 + (os.getpid() % 500) * PORTS_OF_A_SUITE, 30000, PORTS_OF_A_SUITE):
         sockets = [socket.socket() for _ in range(PORTS_OF_A_SUITE)]
         try:
             for offset, probe in enumerate(sockets):
@@ -45,7 +45,7 @@ def free_port_base() -> int:
         finally:
             for probe in sockets:
                 probe.close()
-    raise RuntimeError("no ten free ports in a row")
+    raise RuntimeError("no fifteen free ports in a row")
 
 
 @dataclass

@@ -1,13 +1,17 @@
 """Wires the accounts service."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import httpx
 from bookwheel_contracts.problems import Unavailable
+from bookwheel_runtime.health import fault
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import DATABASE_AWAY, connect_database
+from bookwheel_stores.replicas import Herald
+from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
 from pwdlib import PasswordHash
 from starlette.concurrency import run_in_threadpool
@@ -61,7 +65,8 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
                 ),
                 verify_cache_seconds=settings.verify_cache_seconds,
             )
-            yield
+            with _heralded(settings):
+                yield
         passwords.close()
         engine.dispose()
 
@@ -86,3 +91,15 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
     for module in (logins, keys, oauth, discovery, documentation):
         app.include_router(module.router)
     return app
+
+
+@contextmanager
+def _heralded(settings: AccountsSettings) -> Iterator[None]:
+    """Tells Redis how this replica is, where there is one: nothing else here needs it."""
+    if not settings.redis_url:
+        yield
+        return
+    herald = Herald(connect_redis(settings.redis_url), "accounts", fault=partial(fault, settings.port, "/readyz"))
+    herald.start()
+    yield
+    herald.stop()

@@ -1,25 +1,18 @@
 """`bookwheel-accounts`: serve, migrate, make keys and users."""
 
 import argparse
-import asyncio
-import sys
+from collections.abc import Collection
 from pathlib import Path
 
-from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.health import answers
-from bookwheel_runtime.logs import configure_logs
-from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import NewerSchema, connect_database, wait_for_database
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
 
-from bookwheel_accounts.database import ACCOUNTS
-from bookwheel_accounts.identity import parse_scopes
-from bookwheel_accounts.keys import KeyFileError, make_key_file
-from bookwheel_accounts.passwords import PasswordHasher, check_policy
-from bookwheel_accounts.settings import AccountsSettings
-from bookwheel_accounts.sign_in import NEW_USER_SCOPES, normalize_email
-from bookwheel_accounts.users import UserStore
+from bookwheel_accounts import DEFAULT_PORT
+
+
+def _scopes(text: str) -> Collection[str]:
+    from bookwheel_accounts.identity import parse_scopes  # noqa: PLC0415 - see `main`
+
+    return parse_scopes(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,68 +25,18 @@ def _parser() -> argparse.ArgumentParser:
     keygen.add_argument("path", type=Path, help="a .pem file, or a folder that gets one more key")
     create = verbs.add_parser("create-user", help="make a user, or give an existing one this password and these scopes")
     create.add_argument("email")
-    create.add_argument("--scopes", type=parse_scopes, default=NEW_USER_SCOPES, help='such as "catalog:read admin"')
+    create.add_argument("--scopes", type=_scopes, help='such as "catalog:read admin"; default: as registered')
     create.add_argument("--password-file", type=Path, help="file with the password; without it, standard input is read")
     disable = verbs.add_parser("disable-user", help="end a user's logins and keys, and refuse new ones")
     disable.add_argument("email")
     return parser
 
 
-def _serve(settings: AccountsSettings) -> None:
-    # Here, since a third of a short verb's start would go to a web framework that it does not use.
-    import uvicorn  # noqa: PLC0415
-
-    from bookwheel_accounts.app import build_app  # noqa: PLC0415
-
-    uvicorn.run(
-        build_app(settings),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-
-
-def _database(settings: AccountsSettings) -> Engine:
-    engine = connect_database(settings.database_url)
-    wait_for_database(engine)
-    return engine
-
-
-def _create_user(settings: AccountsSettings, arguments: argparse.Namespace) -> None:
-    source: Path | None = arguments.password_file
-    password = (source.read_text() if source else sys.stdin.readline()).rstrip("\r\n")
-    email = normalize_email(arguments.email)
-    check_policy(password, email=email)
-    hasher = PasswordHasher(workers=1)
-    hashed = asyncio.run(hasher.hash(password))
-    hasher.close()
-    user, made = UserStore(_database(settings)).put(email, hashed, arguments.scopes)
-    print(f"{'created' if made else 'updated'} {user.email} {user.user_id}")
-
-
 def main() -> None:
     arguments = _parser().parse_args()
-    settings = load_settings(AccountsSettings)
-    configure_logs("accounts", settings.log_level)
-    try:
-        match arguments.verb:
-            case "serve":
-                _serve(settings)
-            case "health":
-                raise SystemExit(answers(settings.port))
-            case "migrate":
-                ACCOUNTS.upgrade(connect_database(settings.database_url))
-            case "keygen":
-                print(make_key_file(arguments.path))
-            case "create-user":
-                _create_user(settings, arguments)
-            case "disable-user":
-                if not UserStore(_database(settings)).disable(normalize_email(arguments.email)):
-                    raise SystemExit(f"there is no user {arguments.email}")
-    except (KeyFileError, BookwheelError, FileExistsError, NewerSchema) as error:
-        raise SystemExit(f"bookwheel-accounts: {error}") from error
-    except OperationalError as error:
-        raise SystemExit(f"bookwheel-accounts: the database can't be used: {str(error.orig).strip()}") from error
+    if arguments.verb == "health":
+        raise SystemExit(answers(default=DEFAULT_PORT))
+    # Here, since `health` is called every few seconds, and needs none of it.
+    from bookwheel_accounts.verbs import run  # noqa: PLC0415
+
+    run(arguments)

@@ -3,16 +3,21 @@
 from datetime import timedelta
 from pathlib import Path
 
-from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl
+from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl
 from bookwheel_runtime.settings import Settings
 from pydantic import Field
+
+from bookwheel_accounts import DEFAULT_PORT
 
 
 class AccountsSettings(Settings):
     host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
-    port: int = Field(default=8083, ge=1, le=65535, description="Port that the service listens on.")
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535, description="Port that the service listens on.")
     database_url: DatabaseUrl = Field(
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="SQLAlchemy URL of the records."
+    )
+    redis_url: RedisUrl | None = Field(
+        default=None, description="Redis, to be told how each replica is; without it `/api/v1/status` knows of none."
     )
     issuer: str = Field(default="bookwheel", min_length=1, description="`iss` of every token of the suite.")
     signing_key_file: Path = Field(

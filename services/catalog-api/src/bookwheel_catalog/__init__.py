@@ -1,1 +1,3 @@
 """Search, facets, statistics, history and crawls over HTTP."""
+
+DEFAULT_PORT = 8081

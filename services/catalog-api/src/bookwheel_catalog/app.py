@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from bookwheel_contracts.problems import Unavailable
+from bookwheel_runtime.health import fault
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
@@ -19,9 +21,11 @@ from bookwheel_stores.records import (
     connect_database,
     schema_fault,
 )
+from bookwheel_stores.records.feed_lag import FeedLag
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.records.quality_reader import QualityReader
 from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.replicas import Herald
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
@@ -34,8 +38,19 @@ from bookwheel_catalog.dependencies import Parts
 from bookwheel_catalog.exports import ExportShelf
 from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.reindexing import ReindexOrders
-from bookwheel_catalog.routers import books, changes, crawls, exports, quality, search_index, statistics, webhooks
+from bookwheel_catalog.routers import (
+    books,
+    changes,
+    crawls,
+    exports,
+    quality,
+    search_index,
+    statistics,
+    status,
+    webhooks,
+)
 from bookwheel_catalog.settings import CatalogSettings
+from bookwheel_catalog.suite_status import StatusBoard
 from bookwheel_catalog.webhooks import Webhooks
 
 logger = get_logger(__name__)
@@ -76,8 +91,12 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             stream_seconds=settings.stream_seconds,
             exports=ExportShelf(lake, FeedStates(engine), redis),
             webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
+            status=StatusBoard(redis, FeedLag(engine), RunStore(engine)),
         )
+        herald = Herald(redis, "catalog-api", fault=partial(fault, settings.port, "/readyz"))
+        herald.start()
         yield
+        await asyncio.to_thread(herald.stop)
         app.state.parts.catalogue.close()
         await announcements.aclose()
         await cache.close()
@@ -111,6 +130,6 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         app.add_exception_handler(kind, records_away)
 
     app.include_router(books.lists, prefix=PREFIX)
-    for area in (books, statistics, changes, crawls, exports, quality, search_index, webhooks):
+    for area in (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks):
         app.include_router(area.router, prefix=PREFIX)
     return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)

@@ -3,16 +3,9 @@
 import argparse
 import sys
 
-import uvicorn
 from bookwheel_runtime.health import answers
-from bookwheel_runtime.logs import configure_logs
-from bookwheel_runtime.memory import collect_garbage_rarely
-from bookwheel_runtime.settings import load_settings
 
-from bookwheel_catalog.app import build_app
-from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.settings import CatalogSettings
-from bookwheel_catalog.workers import serve
+from bookwheel_catalog import DEFAULT_PORT
 
 
 def main() -> None:
@@ -20,26 +13,23 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("serve", help="serve the API until stopped")
     commands.add_parser("health", help="succeed if the one on this machine is ready to serve")
-    options = parser.parse_args()
+    if parser.parse_args().command == "health":
+        sys.exit(answers(default=DEFAULT_PORT))
+    sys.exit(_serve())
+
+
+def _serve() -> int:
+    # Here, since `health` is called every few seconds, and needs none of it.
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+    from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
+
+    from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415
+
     settings = load_settings(CatalogSettings)
-    if options.command == "health":
-        raise SystemExit(answers(settings.port))
     configure_logs("catalog-api", settings.log_level)
+    if settings.catalog_workers > 1:
+        share_counts(settings.port)
+    from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports what counts
 
-    def make_app() -> ShortWay:
-        app = build_app(settings)
-        collect_garbage_rarely()
-        return app
-
-    config = uvicorn.Config(
-        make_app,
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-    )
-    sys.exit(serve(config, settings.catalog_workers))
+    return serve(settings)

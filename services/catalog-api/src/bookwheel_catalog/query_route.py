@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from bookwheel_contracts import Scope
@@ -99,7 +100,7 @@ class ShortWay:
 
     def __init__(self, app: FastAPI, routers: Iterable[APIRouter], *, prefix: str) -> None:
         self.app = app
-        self._traced = TraceAndLog(self._answer)
+        self._traced = TraceAndLog(self._answer, route_of=itemgetter("path"))  # none has a parameter in its path
         self._handlers = {
             f"{prefix}{route.path}": route.get_route_handler()
             for router in routers

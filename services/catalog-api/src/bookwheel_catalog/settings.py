@@ -6,6 +6,8 @@ from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl, Sear
 from bookwheel_runtime.settings import LakeSettings
 from pydantic import Field
 
+from bookwheel_catalog import DEFAULT_PORT
+
 
 class CatalogSettings(LakeSettings):
     database_url: DatabaseUrl = Field(description="The records, as an SQLAlchemy URL.")
@@ -19,7 +21,7 @@ class CatalogSettings(LakeSettings):
     )
     issuer: str = Field(default="bookwheel", description="Who must have issued an internal token.")
     host: str = Field(default="127.0.0.1", description="The address that the service listens on.")
-    port: int = Field(default=8081, ge=1, le=65535, description="The port that the service listens on.")
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535, description="The port that the service listens on.")
     catalog_workers: int = Field(
         default=1,
         ge=1,

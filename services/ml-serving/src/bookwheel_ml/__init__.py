@@ -1,1 +1,3 @@
 """Features, training, evaluation, registry and serving of rating predictions."""
+
+DEFAULT_PORT = 8082

@@ -7,10 +7,13 @@ from functools import cached_property, partial
 
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.problems import Unavailable
+from bookwheel_contracts.status import ModelRef
+from bookwheel_runtime.health import fault
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.records import DATABASE_AWAY, BookReader, connect_database
+from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import StreamWriter, connect_redis
 from fastapi import FastAPI, Request, Response
 
@@ -73,6 +76,15 @@ async def running_services(settings: MlSettings) -> AsyncIterator[Services]:
     champion.restore()
     log.start()
     watching = asyncio.create_task(champion.watch())
+
+    def served() -> ModelRef | None:
+        try:
+            return ModelRef(name=champion.current.name, version=champion.current.version)
+        except Unavailable:
+            return None
+
+    herald = Herald(redis, "ml-serving", fault=partial(fault, settings.port, "/readyz"), model=served)
+    herald.start()
     try:
         yield Services(
             books=BookReader(engine),
@@ -82,6 +94,7 @@ async def running_services(settings: MlSettings) -> AsyncIterator[Services]:
             training_runs=TrainingRuns(redis, _TrainingQueue(settings.redis_url)),
         )
     finally:
+        await asyncio.to_thread(herald.stop)
         watching.cancel()
         await asyncio.to_thread(log.stop)
         registry.close()

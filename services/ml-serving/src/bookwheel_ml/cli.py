@@ -1,18 +1,15 @@
 """`bookwheel-ml serve|worker|train|health`. Each verb imports what it alone needs: MLflow takes 7 s, BentoML 4 s."""
 
 import argparse
-import socket
-import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from bookwheel_runtime.health import answers
-from bookwheel_runtime.logs import configure_logs
-from bookwheel_runtime.settings import load_settings
 
-from bookwheel_ml.settings import MlSettings
+from bookwheel_ml import DEFAULT_PORT
 
-_PATIENCE = 8.0
-"""Seconds for a trainer to answer."""
+if TYPE_CHECKING:
+    from bookwheel_ml.settings import MlSettings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -24,37 +21,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     health = verbs.add_parser("health", help="succeed if what runs on this machine gets on with its work")
     health.add_argument("of", nargs="?", choices=("serve", "worker"), default="serve")
     options = parser.parse_args(arguments)
-    settings = load_settings(MlSettings)
     if options.verb == "health":
         # Not /readyz: without a trained model yet it serves, but is not ready to predict.
-        raise SystemExit(answers(settings.port, "/livez") if options.of == "serve" else _worker_answers(settings))
+        serves = options.of == "serve"
+        raise SystemExit(
+            answers("/livez", default=DEFAULT_PORT) if serves else answers(variable="BOOKWHEEL_METRICS_PORT")
+        )
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
+
+    from bookwheel_ml.settings import MlSettings  # noqa: PLC0415 - see above
+
+    settings = load_settings(MlSettings)
     {"serve": _serve, "worker": _worker, "train": _train}[options.verb](settings)
 
 
-def _serve(settings: MlSettings) -> None:
+def _serve(settings: "MlSettings") -> None:
     from bookwheel_ml.serve import serve  # noqa: PLC0415 - see above
 
     serve(settings)
 
 
-def _worker(settings: MlSettings) -> None:
-    from bookwheel_ml.trainer import QUEUE, create_trainer  # noqa: PLC0415 - see above
+def _worker(settings: "MlSettings") -> None:
+    from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415 - see above
 
-    worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
-    create_trainer(settings).worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+    if settings.metrics_port:
+        share_counts(settings.metrics_port)  # its tasks run in a child
+    from bookwheel_ml.trainer import run_trainer  # noqa: PLC0415 - imports what counts
 
-
-def _worker_answers(settings: MlSettings) -> int:
-    from bookwheel_ml.trainer import create_trainer  # noqa: PLC0415 - see above
-
-    name = f"celery@{socket.gethostname()}"
-    found = create_trainer(settings).control.ping(destination=[name], timeout=_PATIENCE)
-    if not found:
-        print(f"{name} does not answer within {_PATIENCE:.0f} s", file=sys.stderr)
-    return 0 if found else 1
+    run_trainer(settings)
 
 
-def _train(settings: MlSettings) -> None:
+def _train(settings: "MlSettings") -> None:
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
     from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
 
     from bookwheel_ml.evaluate import TooFewRatings  # noqa: PLC0415 - see above

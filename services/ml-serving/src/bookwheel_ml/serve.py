@@ -15,8 +15,8 @@ from bookwheel_ml.settings import MlSettings
 def create_service(settings: MlSettings) -> ASGIApp:
     """BentoML's ASGI app with the API mounted in it, for an event loop to run.
 
-    `/livez`, `/readyz` and `/metrics` are BentoML's own. The API is mounted as a plain callable: every other path then
-    is the API's, with its problem responses, and never BentoML's pages.
+    `/livez` and `/readyz` are BentoML's own, `/metrics` is every service's. The API is mounted as a plain callable:
+    every other path then is the API's, with its problem responses, and never BentoML's pages.
     """
     api = create_ml_app(settings)
 
@@ -49,10 +49,15 @@ def create_service(settings: MlSettings) -> ASGIApp:
         workers=1,
         traffic={"timeout": 60},
         logging={"access": {"enabled": False}},
+        metrics={"enabled": False},
         tracing={"excluded_urls": ".*"},
     )
     service.mount_asgi_app(mounted)
-    app: ASGIApp = service.to_asgi()
+    bento: ASGIApp = service.to_asgi()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (api if scope.get("path") == "/metrics" else bento)(scope, receive, send)
+
     return app
 
 

@@ -4,15 +4,16 @@ from functools import cached_property
 from pathlib import Path
 
 from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl, TrackingUri
-from bookwheel_runtime.settings import Settings
+from bookwheel_runtime.settings import VitalsSettings
 from pydantic import Field
 
+from bookwheel_ml import DEFAULT_PORT
 
-class MlSettings(Settings):
+
+class MlSettings(VitalsSettings):
     """One class for all three: each must find the same records, registry and streams."""
 
-    host: str = Field(default="127.0.0.1", description="Address that the service listens on.")
-    port: int = Field(default=8082, ge=0, le=65535, description="Port that the service listens on.")
+    port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port that the service listens on.")
     database_url: DatabaseUrl | None = Field(
         default=None, description="URL of the records; by default SQLite in the data folder."
     )

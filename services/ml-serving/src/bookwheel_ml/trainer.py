@@ -1,15 +1,20 @@
 """The Celery app of the trainer, and its one thin task."""
 
+import socket
 from typing import Any
 
 from bookwheel_runtime.logs import configure_logs, get_logger
+from bookwheel_runtime.metrics import counted_task
 from bookwheel_runtime.traces import traced
+from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
 from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import connect_redis
 from celery import Celery, Task
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import RedisError
 
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training_lease import training_lease
@@ -20,6 +25,9 @@ logger = get_logger(__name__)
 QUEUE = "training"
 TASK = "bookwheel.train"
 _TIME_LIMIT = 30 * 60
+_PATIENCE = 3.0
+_DEAF_SECONDS = 120.0
+"""Seconds without an answer to its own calls after which it has to be restarted."""
 _HANDED_OUT_AGAIN = 60
 """Seconds until a run that was not finished is handed out again, whether its trainer died or is still at it: the lease
 tells which."""
@@ -69,9 +77,48 @@ def create_trainer(settings: MlSettings) -> Celery:
         with training_lease(connect_redis(settings.redis_url), run_id) as is_mine:
             if not is_mine:
                 raise task.retry(countdown=_HANDED_OUT_AGAIN / 2)
-            run_training(run_id, settings)
+            with counted_task(TASK):
+                run_training(run_id, settings)
 
     return celery
+
+
+def run_trainer(settings: MlSettings) -> None:
+    """Blocks until the trainer is stopped."""
+    celery = create_trainer(settings)
+    name = f"celery@{socket.gethostname()}"
+    progress = Progress()
+
+    def fault() -> str | None:
+        """It has one process that trains, for minutes, and one that takes messages: that one is asked."""
+        try:
+            answers = celery.control.ping(destination=[name], timeout=_PATIENCE)
+        except (RedisError, OperationalError, OSError) as error:
+            progress.note()  # nobody is heard without Redis
+            return f"Redis does not answer: {error}"
+        if answers:
+            progress.note()
+        return None if answers else f"{name} does not answer within {_PATIENCE:.0f} s"
+
+    herald = Herald(connect_redis(settings.redis_url), "trainer", fault=fault)
+
+    deaf = going_on(progress, within=_DEAF_SECONDS)
+
+    def alive() -> str | None:
+        return None if progress.age() is None else deaf()
+
+    def begin(**_signal: Any) -> None:
+        progress.note()
+        herald.start()
+
+    def end(**_signal: Any) -> None:
+        herald.stop()
+
+    worker_ready.connect(begin, weak=False)
+    worker_shutting_down.connect(end, weak=False)
+    serve_vitals(settings.host, settings.metrics_port, Vitals(alive, fault))
+    worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
+    celery.worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
 
 
 def run_training(run_id: str, settings: MlSettings) -> None:

@@ -10,29 +10,34 @@ from typing import Any
 
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.memory import collect_garbage_rarely
+from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import ChangeFeed, connect_database
 from bookwheel_stores.records.feed_states import FeedStates
+from bookwheel_stores.replicas import Herald
 from bookwheel_stores.search import open_index_build, open_index_writer
 from bookwheel_stores.streams import connect_redis
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
 from bookwheel_processor.beat import Beat
-from bookwheel_processor.progress import Progress, Watchdog
+from bookwheel_processor.progress import Watchdog
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.reindexing import Reindexing
 from bookwheel_processor.rounds import Parts
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.silver_projection import SilverProjection
+from bookwheel_processor.suite_metrics import SuiteMetrics
 from bookwheel_processor.tasks import INGEST, PERIODS, PROJECT, nudge, register_tasks
 
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")  # lines for every nudge, twice a second
 
+_BEAT_STALLED = 60.0  # seconds: longer than a broker that is away keeps a nudge waiting
 
-def create_app(settings: ProcessorSettings) -> Celery:
-    """The Celery application. No I/O until a worker or a scheduler runs it."""
+
+def create_app(settings: ProcessorSettings, progress: Progress | None = None) -> Celery:
+    """The Celery application. No I/O until a worker or a scheduler runs it. `progress` is the worker's."""
     app = Celery("bookwheel-processor", broker=settings.redis_url)
     app.conf.update(
         broker_transport_options={
@@ -51,13 +56,13 @@ def create_app(settings: ProcessorSettings) -> Celery:
     @cache
     def parts() -> Parts:
         collect_garbage_rarely()
-        return create_parts(settings, app)
+        return create_parts(settings, app, progress)
 
     register_tasks(app, parts)
     return app
 
 
-def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
+def create_parts(settings: ProcessorSettings, app: Celery, progress: Progress | None = None) -> Parts:
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
     lake = Lake(LakeAddress(**settings.lake_options()))
@@ -67,7 +72,7 @@ def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
         engine=engine,
         redis=redis,
         projection=projection,
-        progress=Progress(redis),
+        progress=progress or Progress(),
         open_index=lambda: open_index_writer(settings.search_url),
         lake=lake,
         silver=SilverProjection(ChangeFeed(engine), FeedStates(engine), Silver(lake)),
@@ -80,25 +85,33 @@ def create_parts(settings: ProcessorSettings, app: Celery) -> Parts:
 
 def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) -> None:
     """Blocks until the worker is stopped."""
-    app = create_app(settings)
-    progress = Progress(connect_redis(settings.redis_url))
+    progress = Progress()
+    app = create_app(settings, progress)
+    redis = connect_redis(settings.redis_url)
     watchdog = Watchdog(
         progress,
+        redis,
         stalled_after=settings.stalled_after,
-        nudge=lambda: nudge(app, INGEST),
+        nudge=lambda: nudge(app, INGEST, expires=settings.stalled_after),  # a busy worker takes it, if late
         restart=lambda: os.kill(os.getpid(), signal.SIGQUIT),  # at once: its supervisor starts it anew
     )
+    takes_in = "ingest" in queues.split(",")  # else there is no progress to watch
+    ready = watchdog.ready if takes_in else lambda: None
+    herald = Herald(redis, "processor-worker", fault=ready, progress=progress.age)
 
-    def watch(**_: Any) -> None:
-        watchdog.start()
+    def begin(**_: Any) -> None:
+        herald.start()
+        if takes_in:
+            watchdog.start()
 
-    def rest(**_: Any) -> None:
+    def end(**_: Any) -> None:
+        herald.stop()
         watchdog.stop()
 
     _log_as(settings)
-    if "ingest" in queues.split(","):
-        worker_ready.connect(watch, weak=False)
-        worker_shutting_down.connect(rest, weak=False)
+    worker_ready.connect(begin, weak=False)
+    worker_shutting_down.connect(end, weak=False)
+    serve_vitals(settings.host, settings.metrics_port, Vitals(watchdog.alive, ready))
     app.worker_main(
         ["worker", f"--concurrency={concurrency}", f"--queues={queues}", "--without-mingle", "--without-gossip"]
     )
@@ -107,10 +120,23 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
 def run_beat(settings: ProcessorSettings) -> None:
     """Blocks until SIGTERM or SIGINT."""
     configure_logs("processor", settings.log_level)
-    app, stop = create_app(settings), threading.Event()
+    progress, stop = Progress(), threading.Event()
+    app = create_app(settings, progress)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    Beat(lambda name: nudge(app, name), PERIODS).run(stop)
+    beat = Beat(lambda name: nudge(app, name), PERIODS, progress)
+    redis = connect_redis(settings.redis_url)
+    metrics = SuiteMetrics(redis, connect_database(settings.database_url))
+    serve_vitals(
+        settings.host,
+        settings.metrics_port,
+        Vitals(going_on(progress, within=_BEAT_STALLED), beat.fault),
+        (metrics,),
+    )
+    herald = Herald(redis, "processor-beat", fault=beat.fault, progress=progress.age)
+    herald.start()
+    beat.run(stop)
+    herald.stop()
 
 
 def _log_as(settings: ProcessorSettings) -> None:

@@ -10,12 +10,14 @@ from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.reindexing import REINDEX_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
+from bookwheel_runtime.vitals import Progress
 from bookwheel_stores.lake import Lake
 from bookwheel_stores.records import PredictionStore, WebhookQueue, takes_many_writers
 from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexBusy, IndexWriter
 from bookwheel_stores.streams import StreamReader, announce_changes
+from prometheus_client import Counter
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -24,7 +26,6 @@ from bookwheel_processor.deliveries import Refused, quarantined
 from bookwheel_processor.draining import Drain, drain_items, drain_predictions
 from bookwheel_processor.index_sweep import IndexSweep, Swept
 from bookwheel_processor.ingest import Ingest, IngestResult
-from bookwheel_processor.progress import Progress
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.reindexing import ReindexBusy, Reindexing
 from bookwheel_processor.replay import Replay
@@ -34,6 +35,7 @@ from bookwheel_processor.slots import numbered_slot, slot
 from bookwheel_processor.sweep import sweep_runs
 
 GROUP = "processor"
+INGESTED = Counter("bookwheel_ingested_items", "Items that this worker has taken in, by verdict.", ["verdict"])
 _NUDGE_PAUSE = 0.25
 _log = get_logger(__name__)
 
@@ -224,6 +226,8 @@ def reindex_round(parts: Parts) -> int:
 def _report(result: IngestResult) -> None:
     for run_id, traceparent in result.traces.items():
         counts = {verdict.value: count for verdict, count in result.verdicts.get(run_id, {}).items()}
+        for verdict, count in counts.items():
+            INGESTED.labels(verdict).inc(count)
         with traced(traceparent):
             _log.info("taken in", run_id=run_id, **counts)
     if result.redelivered:

@@ -3,13 +3,13 @@
 from typing import Literal
 
 from bookwheel_runtime.setting_types import DatabaseUrl, RedisUrl, SearchUrl
-from bookwheel_runtime.settings import LakeSettings
+from bookwheel_runtime.settings import LakeSettings, VitalsSettings
 from pydantic import Field
 
 from bookwheel_processor.gates import HoldPolicy
 
 
-class ProcessorSettings(LakeSettings):
+class ProcessorSettings(LakeSettings, VitalsSettings):
     database_url: DatabaseUrl = Field(
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="Where the records are kept."
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.metrics import counted_task
 from bookwheel_stores.search import SearchError
 from celery import Celery
 from redis.exceptions import RedisError
@@ -50,7 +51,8 @@ def register_tasks(app: Celery, parts: Callable[[], Parts]) -> None:
 def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
     def run() -> None:
         try:
-            work()
+            with counted_task(name):
+                work()
         except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
             # Whatever was being done is pending still, and a nudge comes again.
             _log.warning("a store is away or refuses", task=name, error=str(error)[:500])
@@ -58,5 +60,6 @@ def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
     app.task(run, name=name, ignore_result=True, shared=False)
 
 
-def nudge(app: Celery, name: str) -> None:
-    app.send_task(name, queue=QUEUES[name], expires=max(1.0, PERIODS[name]), retry=False)
+def nudge(app: Celery, name: str, *, expires: float | None = None) -> None:
+    """Without `expires`, in seconds, when the scheduler's next one is due."""
+    app.send_task(name, queue=QUEUES[name], expires=expires or max(1.0, PERIODS[name]), retry=False)

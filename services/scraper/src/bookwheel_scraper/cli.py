@@ -5,13 +5,7 @@ import json
 import signal
 import sys
 
-from bookwheel_runtime.logs import configure_logs
-from bookwheel_runtime.settings import load_settings
-
-from bookwheel_scraper.declarations import BadDeclaration, declared_sources
-from bookwheel_scraper.service import ScraperService, health
-from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.source_list import public_facts
+from bookwheel_runtime.health import answers
 
 
 def main() -> int:
@@ -21,15 +15,28 @@ def main() -> int:
     verbs.add_parser("health", help="succeed if the scraper of this machine takes requests")
     verbs.add_parser("sources", help="print the declared sources as JSON lines")
     arguments = parser.parse_args()
-    settings = load_settings(ScraperSettings)
     if arguments.verb == "health":
-        return health(settings)
+        return answers(variable="BOOKWHEEL_METRICS_PORT")
+    return _run(arguments.verb)
+
+
+def _run(verb: str) -> int:
+    # Here, since `health` is called every few seconds, and needs none of it.
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+
+    from bookwheel_scraper.declarations import BadDeclaration, declared_sources  # noqa: PLC0415
+    from bookwheel_scraper.service import ScraperService  # noqa: PLC0415
+    from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
+    from bookwheel_scraper.source_list import public_facts  # noqa: PLC0415
+
+    settings = load_settings(ScraperSettings)
     try:
         sources = declared_sources(settings)
     except BadDeclaration as error:
         print(f"source declaration: {error}", file=sys.stderr)
         return 2
-    if arguments.verb == "sources":
+    if verb == "sources":
         for source in sources.values():
             print(json.dumps(public_facts(source)))
         return 0

@@ -7,20 +7,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
+from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
+from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis
 from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
 from bookwheel_scraper.declarations import Source
+from bookwheel_scraper.metrics import CRAWLS_RUNNING, ENDED, ERRORS, ITEMS, PAGES
 from bookwheel_scraper.outcomes import ExitStatus
-from bookwheel_scraper.run_ledger import RunLedger
+from bookwheel_scraper.run_ledger import RunLedger, RunProgress
 from bookwheel_scraper.run_messages import RunMessages
 from bookwheel_scraper.scheduler import Scheduler
 from bookwheel_scraper.settings import ScraperSettings
@@ -29,23 +32,8 @@ from bookwheel_scraper.source_list import publish_sources
 logger = get_logger(__name__)
 
 
-_ALIVE_SECONDS = 30
-
-
-def health(settings: ScraperSettings) -> int:
-    """0 where the scraper of this machine lately looked for requests and after its crawls; else 1, and why."""
-    try:
-        alive = connect_redis(settings.redis_url).exists(_alive_key())
-    except RedisError as error:
-        print(f"Redis does not answer: {error}", file=sys.stderr)
-        return 1
-    if not alive:
-        print(f"no sign of life for {_ALIVE_SECONDS} s", file=sys.stderr)
-    return 0 if alive else 1
-
-
-def _alive_key() -> str:
-    return f"bookwheel:scraper:alive:{socket.gethostname()}"
+_STALLED_SECONDS = 60.0
+_COUNT_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -55,6 +43,8 @@ class _Crawl:
     request: CrawlRequest
     process: "subprocess.Popen[bytes] | None" = None
     retry_at: float = 0.0
+    counted: RunProgress = field(default_factory=RunProgress)
+    """What the metrics hold of it, or was there before it was ours."""
 
 
 @dataclass(slots=True)
@@ -90,11 +80,13 @@ class ScraperService:
         self._scheduler = Scheduler(self._redis, sources)
         self._crawls: dict[str, _Crawl] = {}
         self._stopping = False
+        self._progress = Progress()
+        self._redis_fault: str | None = None
         self._duties = (
             _Duty(settings.scraper_claim_seconds / 5, lambda: self._reader.touch(list(self._crawls))),
             _Duty(settings.scraper_claim_seconds / 5, self._claim),
             _Duty(1.0, self._schedule),
-            _Duty(_ALIVE_SECONDS / 6, self._show_life),
+            _Duty(_COUNT_SECONDS, self._count),
             _Duty(30.0, lambda: publish_sources(self._redis, self._sources)),
         )
 
@@ -104,13 +96,25 @@ class ScraperService:
     def serve(self) -> None:
         """Serves until `stop`, then ends the crawls gracefully: their runs end as partial."""
         logger.info("serving", sources=sorted(self._sources))
+        vitals = Vitals(going_on(self._progress, within=_STALLED_SECONDS), self._fault)
+        serve_vitals(self._settings.host, self._settings.metrics_port, vitals)
+        herald = Herald(self._redis, "scraper", fault=self._fault, progress=self._progress.age)
+        herald.start()
         while not self._stopping:
             try:
                 self._step()
+                self._redis_fault = None
             except RedisError as error:
+                self._redis_fault = f"Redis does not answer: {error}"
                 logger.warning("waiting for Redis", error=str(error))
                 time.sleep(1.0)
+            self._progress.note()
+        herald.stop()
         self._end_crawls()
+
+    def _fault(self) -> str | None:
+        """Why it takes no requests; None where it does."""
+        return self._redis_fault or ("it has not begun yet" if self._progress.age() is None else None)
 
     def _step(self) -> None:
         self._look_after_crawls()
@@ -123,8 +127,24 @@ class ScraperService:
         else:
             time.sleep(0.2)
 
-    def _show_life(self) -> None:
-        self._redis.set(_alive_key(), b"", ex=_ALIVE_SECONDS)
+    def _count(self) -> None:
+        CRAWLS_RUNNING.set(sum(crawl.process is not None for crawl in self._crawls.values()))
+        for crawl in self._crawls.values():
+            self._count_progress(crawl)
+
+    def _count_progress(self, crawl: _Crawl) -> RunProgress:
+        """Counts what the crawl has done since it was last counted, and returns all of it."""
+        now, before = RunLedger(self._redis, crawl.request.run_id).progress(), crawl.counted
+        source = self._label(crawl)
+        PAGES.labels(source).inc(max(0, now.pages - before.pages))
+        ITEMS.labels(source).inc(max(0, now.published - before.published))
+        ERRORS.labels(source).inc(max(0, now.errors - before.errors))
+        crawl.counted = now
+        return now
+
+    def _label(self, crawl: _Crawl) -> str:
+        """Its source; one of a few, whatever a request says."""
+        return crawl.request.source if crawl.request.source in self._sources else "undeclared"
 
     def _schedule(self) -> None:
         self._scheduler.ask_for_due(datetime.now(UTC))
@@ -150,7 +170,7 @@ class ScraperService:
 
     def _begin_attempt(self, entry_id: str) -> None:
         crawl = self._crawls[entry_id]
-        progress = RunLedger(self._redis, crawl.request.run_id).progress()
+        progress = crawl.counted = RunLedger(self._redis, crawl.request.run_id).progress()
         if progress.finished:  # its scraper died between the run's end and this acknowledgement
             self._done(entry_id)
         elif progress.attempt >= self._settings.scraper_attempts:
@@ -183,12 +203,14 @@ class ScraperService:
                 self._look_after_ended(entry_id, crawl, status)
 
     def _look_after_ended(self, entry_id: str, crawl: _Crawl, status: int) -> None:
-        progress = RunLedger(self._redis, crawl.request.run_id).progress()
+        progress = self._count_progress(crawl)
         if progress.finished:
+            ENDED.labels(self._label(crawl), "ended").inc()
             self._done(entry_id)
         elif status == ExitStatus.TAKEN_OVER:
             del self._crawls[entry_id]
         else:
+            ENDED.labels(self._label(crawl), "died").inc()
             logger.error("crawl died", run_id=crawl.request.run_id, status=status, attempt=progress.attempt)
             crawl.process = None
             crawl.retry_at = time.monotonic() + min(30.0, 2.0 ** min(progress.attempt, 5) / 2)

@@ -1,0 +1,91 @@
+"""What programs count, and how they tell Prometheus."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+__all__ = ["CONTENT_TYPE_LATEST", "count_request", "counted_task", "metrics_page"]
+
+# A series more for each counter, of which Prometheus makes nothing.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
+
+REQUESTS = Counter(
+    "bookwheel_http_requests", "HTTP requests, by route (its template) and status.", ["method", "route", "status"]
+)
+REQUEST_SECONDS = Histogram(
+    "bookwheel_http_request_duration_seconds",
+    "Time from a request to the end of its answer, by route.",
+    ["method", "route"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+TASKS = Counter(
+    "bookwheel_tasks",
+    "Tasks that a worker has run; one that failed comes again.",
+    ["task", "outcome"],
+)
+TASK_SECONDS = Histogram(
+    "bookwheel_task_duration_seconds",
+    "Time that a worker's task took.",
+    ["task"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """`route` is one of a few: a template, never what a client sent."""
+    counters = _known.get((method, route, status))
+    if counters is None:
+        counters = _counters(method, route, status)
+    requests, duration = counters
+    requests.inc()
+    duration.observe(seconds)
+
+
+def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Kept: looking them up takes as long as counting."""
+    if method not in _METHODS:
+        method = "OTHER"
+    counters = REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(method, route)
+    _known[method, route, status] = counters
+    return counters
+
+
+@contextmanager
+def counted_task(name: str) -> Iterator[None]:
+    """Counts what is done within, and as failed where it raises."""
+    started, outcome = time.perf_counter(), "failed"
+    try:
+        yield
+        outcome = "succeeded"
+    finally:
+        TASKS.labels(name, outcome).inc()
+        TASK_SECONDS.labels(name).observe(time.perf_counter() - started)
+
+
+def metrics_page(*collectors: Collector) -> bytes:
+    """All that this program counts, its other processes included (see `share_counts`), and what `collectors` find."""
+    registry = CollectorRegistry()
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # has no types
+        ProcessCollector(registry=registry)
+    else:
+        registry.register(REGISTRY)
+    for collector in collectors:
+        registry.register(collector)
+    return generate_latest(registry)
