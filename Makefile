@@ -2,13 +2,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
-  test-docker chaos bench lock docs
+  test-docker test-k8s chaos bench lock docs manifests
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
 CONTAINERS := $(BIN)/python -m bookwheel_local.containers
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
-SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/))
+SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/ deploy/k8s/))
 
 # ENGINES=cluster: PostgreSQL and Elasticsearch in place of SQLite and Tantivy; LAKE=s3: MinIO in place of a folder.
 ifdef ENGINES
@@ -87,6 +87,8 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m bookwheel_local.development.decisions --check
 	@$(BIN)/python -m benchmarks.capacity --check
 	@$(BIN)/python -m bookwheel_local.development.metrics --check
+	@$(BIN)/python -m bookwheel_local.development.chart readme --check
+	@$(BIN)/python -m bookwheel_local.development.chart render --check
 	@$(BIN)/python -m bookwheel_local.development.gateway
 
 release-check: check ## What a release must show: one version everywhere, its CHANGELOG section, a clean tree, no such tag
@@ -102,6 +104,9 @@ test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest
 test-docker: install ## Test the images and the containers, with a Docker engine
 	@BOOKWHEEL_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers -p no:randomly $(ARGS)
 
+test-k8s: install ## Test the Helm chart on the cluster of the current kubeconfig, in a namespace of its own (VALUES=file)
+	@BOOKWHEEL_TEST_KUBERNETES=1 BOOKWHEEL_TEST_VALUES=$(abspath $(VALUES)) $(BIN)/pytest tests/kubernetes -p no:randomly $(ARGS)
+
 chaos: install ## Crawl with faults in the midst, round after round (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
 	@$(if $(filter cluster,$(ENGINES)),deploy/local/engines.sh)
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),500) --engines $(or $(ENGINES),embedded) \
@@ -114,8 +119,12 @@ bench: ## Run the benchmarks, print their table (ARGS=search for some), write be
 lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
 	@deploy/local/lock.sh
 
-docs: install ## Write the generated pages again: settings, capacity, index of decisions
+docs: install ## Write the generated pages again: settings, capacity, index of decisions, values of the chart
 	@$(BIN)/python -m bookwheel_local.development.reference
 	@$(BIN)/python -m bookwheel_local.development.decisions
 	@$(BIN)/python -m benchmarks.capacity
 	@$(BIN)/python -m bookwheel_local.development.metrics
+	@$(BIN)/python -m bookwheel_local.development.chart readme
+
+manifests: install ## Render the chart again, with helm: what its tests compare, and the base of kustomize
+	@$(BIN)/python -m bookwheel_local.development.chart render

@@ -27,6 +27,19 @@ def test_an_address_is_limited_before_its_credential_is_checked(start_gateway: A
     assert _statuses(gateway, "/api/v1/books", 5, headers=good)[429] >= 3, "a good token is no way around it"
 
 
+def test_clients_behind_a_trusted_proxy_are_limited_each_by_its_own_address(start_gateway: Any) -> None:
+    trusting = start_gateway(RATE_ADDRESS="1", BURST_ADDRESS="9", TRUSTED_PROXIES="127.0.0.0/8")
+    for address in ("203.0.113.1", "203.0.113.2"):
+        # What the client itself wrote stands before the address that the proxy saw.
+        forwarded = {"X-Forwarded-For": f"198.51.100.9, {address}"}
+        counted = _statuses(trusting, "/api/v1/books", 30, headers=forwarded)
+        assert counted[401] >= 9
+        assert counted[429] >= 1
+    trusting_nobody = start_gateway(RATE_ADDRESS="1", BURST_ADDRESS="9")
+    claimed = [trusting_nobody.get("/api/v1/books", headers={"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(30)]
+    assert 429 in {answer.status_code for answer in claimed}
+
+
 def test_a_subject_is_limited_after_the_check_and_others_are_not(start_gateway: Any, services: Any) -> None:
     gateway = start_gateway(RATE_SUBJECT="1", BURST_SUBJECT="9")
     eager, other = (services.login(f"{name}@example.com")["access_token"] for name in ("eager", "other"))

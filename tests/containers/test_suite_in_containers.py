@@ -6,37 +6,10 @@ import subprocess
 import time
 from typing import Any
 
-import httpx
 import pytest
 from bookwheel_testing.containers import ContainerSuite
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite import as_read, shop_facts
-
-VERDICTS = ("added", "modified", "unchanged", "duplicate", "quarantined")
-
-
-def next_day(suite: ContainerSuite) -> None:
-    day = httpx.get(f"{suite.shop_url}/_shop/day").json()["day"]
-    httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day + 1}).raise_for_status()
-
-
-def check_against_the_shop(suite: ContainerSuite, run: dict[str, Any]) -> None:
-    """Nothing lost, nothing double: accounting, records and search say what the shop's pages say."""
-    counts = run["counts"]
-    assert run["state"] == "complete", run
-    assert counts["scraped"] == sum(counts[verdict] for verdict in VERDICTS)
-    assert counts["quarantined"] == 0
-    facts = {f"demo:{fact['upc']}": fact for fact in shop_facts(suite.shop_url)}
-    walked = suite.books_where("source:demo")
-    shown = {book["id"]: book for book in walked}
-    assert len(shown) == len(walked)
-    offers = suite.rows("SELECT source_key FROM offer WHERE source = 'demo'")
-    assert len(offers) == len(set(offers)) >= len(facts)
-    for book_id, fact in facts.items():
-        book = shown[book_id]
-        assert (book["title"], book["stock"]) == (as_read(fact["title"]), fact["stock"])
-        assert book["price"] == {"amount": fact["price"], "currency": "GBP"}
-    assert suite.compose("exec", "-T", "processor-beat", "service", "compare")
+from bookwheel_testing.shop_check import check_against_the_shop, next_day
 
 
 def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> None:

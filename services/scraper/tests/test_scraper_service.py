@@ -128,6 +128,30 @@ def test_a_service_that_stops_ends_its_runs_as_partial(
     assert client.xlen(CRAWL_STREAM) == 0
 
 
+def test_a_service_that_stops_may_hand_its_runs_over_to_another(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(200)
+    site.delay = 0.02
+    request_crawl(crawls.redis_url, crawl_request("shop"))
+    for published in (20, 60):
+        services.append(crawls.serve(**IMPATIENT, BOOKWHEEL_SCRAPER_WHEN_STOPPED="hand-over"))
+        wait_until(
+            lambda published=published: len(read_messages(crawls.redis_url).items) >= published,  # type: ignore[misc]
+            seconds=60,
+            what=f"{published} items",
+        )
+        services[-1].process.terminate()
+        assert services[-1].process.wait(10) == 0
+        assert not ended(crawls)
+    services.append(crawls.serve(**IMPATIENT))
+    wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
+    messages = read_messages(crawls.redis_url)
+    assert (len(messages.started), messages.end.state) == (3, RunState.COMPLETE)
+    assert messages.end.scraped == len(messages.items)
+    assert set(messages.keys) == {f"u{number}" for number in range(1, 201)}
+
+
 def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_crawled_again(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:

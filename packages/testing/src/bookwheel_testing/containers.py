@@ -9,7 +9,7 @@ from bookwheel_local.containers import Containers
 
 from bookwheel_testing.suite import Suite
 
-_ROWS = """
+ROWS = """
 import json, sys
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_runtime.settings import load_settings
@@ -52,7 +52,11 @@ class ContainerSuite(Suite):
         with self.containers.client() as client:
             return client.token()
 
+    def processor_verb(self, *arguments: str) -> str:
+        """What a verb of the processor printed. Raises LocalError."""
+        return self.compose("exec", "-T", "processor-beat", "service", *arguments)
+
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         given = json.dumps([query, parameters])
-        answer = self.compose("exec", "-T", "processor-beat", "python", "-c", _ROWS, given=given)
+        answer = self.compose("exec", "-T", "processor-beat", "python", "-c", ROWS, given=given)
         return [tuple(row) for row in json.loads(answer)]

@@ -94,7 +94,7 @@ class ScraperService:
         self._stopping = True
 
     def serve(self) -> None:
-        """Serves until `stop`, then ends the crawls gracefully: their runs end as partial."""
+        """Serves until `stop`, then ends the crawls gracefully: their runs end as partial. Or hands them over."""
         logger.info("serving", sources=sorted(self._sources))
         vitals = Vitals(going_on(self._progress, within=_STALLED_SECONDS), self._fault)
         serve_vitals(self._settings.host, self._settings.metrics_port, vitals)
@@ -110,7 +110,10 @@ class ScraperService:
                 time.sleep(1.0)
             self._progress.note()
         herald.stop()
-        self._end_crawls()
+        if self._settings.scraper_when_stopped == "hand-over":
+            self._hand_over()
+        else:
+            self._end_crawls()
 
     def _fault(self) -> str | None:
         """Why it takes no requests; None where it does."""
@@ -218,6 +221,15 @@ class ScraperService:
     def _done(self, entry_id: str) -> None:
         self._reader.acknowledge([entry_id])
         del self._crawls[entry_id]
+
+    def _hand_over(self) -> None:
+        """Kills the crawls and leaves their requests pending: whoever claims one begins the run's next attempt."""
+        processes = [crawl.process for crawl in self._crawls.values() if crawl.process is not None]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
+        logger.info("stopped", handed_over=[crawl.request.run_id for crawl in self._crawls.values()])
 
     def _end_crawls(self) -> None:
         """Asks all crawls to end, waits as long as they may take, and acknowledges those whose end is published."""

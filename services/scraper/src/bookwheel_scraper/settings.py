@@ -37,6 +37,11 @@ class ScraperSettings(VitalsSettings):
     scraper_stop_seconds: float = Field(
         default=6.0, gt=0, description="How long a crawl that is stopped may wait for the pages under way."
     )
+    scraper_when_stopped: Literal["end", "hand-over"] = Field(
+        default="end",
+        description="What becomes of crawls when the scraper is stopped: they end as partial, or another scraper goes "
+        "on with them.",
+    )
 
     @property
     def user_agent(self) -> str:

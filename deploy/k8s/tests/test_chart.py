@@ -1,0 +1,373 @@
+"""The chart as it stands, without a cluster: what it renders to is valid, safe, complete, and current.
+
+What Helm made of it is in `golden`. Where helm is there, it is rendered again and compared; everything else needs
+Python only, so that no machine leaves it out.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterator
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from bookwheel_local.development import chart
+from bookwheel_local.development.reference import settings_modules, variable
+from bookwheel_runtime.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+SCENARIOS = ("minimal", "production", "bundled")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
+OF_OTHERS = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "HTTPRoute")
+"""Kinds whose schemas are not Kubernetes' own."""
+Object = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(params=SCENARIOS)
+def objects(request: pytest.FixtureRequest) -> list[Object]:
+    return golden(request.param)
+
+
+@cache
+def golden(scenario: str) -> list[Object]:
+    return chart.loaded((ROOT / chart.GOLDEN / f"{scenario}.yaml").read_text())
+
+
+def of_kind(objects: list[Object], *kinds: str) -> dict[str, Object]:
+    """The objects of some kinds by their component."""
+    return {component(each): each for each in objects if each["kind"] in kinds}
+
+
+def component(each: Object) -> str:
+    return str(each["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def pod_of(workload: Object) -> Object:
+    pod: Object = workload["spec"]["template"]
+    return pod
+
+
+def containers(objects: list[Object]) -> Iterator[tuple[str, Object]]:
+    for name, workload in of_kind(objects, *WORKLOADS).items():
+        spec = pod_of(workload)["spec"]
+        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
+            yield name, container
+
+
+def values(name: str | None = None) -> Object:
+    path = ROOT / chart.CHART / (f"ci/{name}-values.yaml" if name else "values.yaml")
+    found: Object = yaml.safe_load(path.read_text())
+    return found
+
+
+def merged(base: Object, over: Object) -> Object:
+    result = deepcopy(base)
+    for key, value in over.items():
+        result[key] = merged(result[key], value) if isinstance(value, dict) and key in result else value
+    return result
+
+
+def test_what_is_made_from_the_chart_is_current() -> None:
+    assert not list(chart.stale()), "run `make manifests`"
+    assert (ROOT / chart.CHART / "README.md").read_text() == chart.readme(), "run `make docs`"
+
+
+def test_helm_renders_what_the_golden_files_hold() -> None:
+    if chart.helm() is None:
+        pytest.skip("helm is missing: the golden files are checked, but not rendered again")
+    for path, (its_values, make) in chart.files().items():
+        assert path.read_text() == chart.header(its_values) + make(chart.rendered(its_values)), path
+
+
+def test_helm_finds_nothing_to_complain_of() -> None:
+    if chart.helm() is None:
+        pytest.skip("helm is missing")
+    for scenario in SCENARIOS:
+        command = ["helm", "lint", "--strict", str(chart.CHART), "--values", f"{chart.CHART}/ci/{scenario}-values.yaml"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.34"])
+def test_every_object_is_valid(objects: list[Object], version: str) -> None:
+    for each in objects:
+        if each["kind"] not in OF_OTHERS:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_no_two_objects_have_one_name(objects: list[Object]) -> None:
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    assert len(names) == len(set(names))
+
+
+def test_every_pod_meets_the_restricted_standard_and_is_given_no_token(objects: list[Object]) -> None:
+    for name, workload in of_kind(objects, *WORKLOADS).items():
+        spec = pod_of(workload)["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["enableServiceLinks"] is False, name  # or BOOKWHEEL_…_PORT would be addresses of Services
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+        assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
+        assert spec["serviceAccountName"] in {
+            each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"
+        }
+    for name, container in containers(objects):
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security.get("readOnlyRootFilesystem") is True or name == "elasticsearch"
+
+
+def test_every_container_says_what_it_needs_and_what_it_may_take(objects: list[Object]) -> None:
+    for name, container in containers(objects):
+        for kind in ("requests", "limits"):
+            assert set(container["resources"][kind]) >= {"cpu", "memory"}, name
+
+
+def test_every_pod_that_stays_shows_that_it_gets_on(objects: list[Object]) -> None:
+    for name, workload in of_kind(objects, "Deployment", "StatefulSet").items():
+        (container,) = pod_of(workload)["spec"]["containers"]
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container), name
+
+
+def test_every_component_and_store_has_all_that_keeps_it_up(objects: list[Object]) -> None:
+    workloads = of_kind(objects, "Deployment", "StatefulSet")
+    for kind in ("ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"):
+        assert set(workloads) - set(of_kind(objects, kind)) == set(), kind
+    for name, workload in workloads.items():
+        selector = workload["spec"]["selector"]["matchLabels"]
+        assert selector.items() <= pod_of(workload)["metadata"]["labels"].items()
+        budget = of_kind(objects, "PodDisruptionBudget")[name]["spec"]
+        assert budget["selector"]["matchLabels"] == selector
+        assert budget["maxUnavailable"] == 1  # never a budget that no eviction fits into
+        if workload["kind"] == "Deployment":
+            assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+            spread = pod_of(workload)["spec"]["topologySpreadConstraints"]
+            assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+            scaled = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
+            assert ("replicas" in workload["spec"]) != (name in scaled)
+
+
+def test_a_pod_that_is_to_stop_drains_longer_than_a_connection_to_it_lasts(objects: list[Object]) -> None:
+    workloads = of_kind(objects, "Deployment")
+    nginx = (ROOT / "gateway/conf.d/upstreams.conf").read_text()
+    to_services = [int(seconds) for seconds in re.findall(r"keepalive_time (\d+)s", nginx)]
+    assert len(to_services) == 3
+    gateway = pod_of(workloads["gateway"])["spec"]["containers"][0]
+    to_gateway = int({each["name"]: each["value"] for each in gateway["env"]}["BOOKWHEEL_CLIENT_KEEPALIVE"])
+    for name, longest in [("gateway", to_gateway), *((n, max(to_services)) for n in ("accounts", "catalog-api"))]:
+        spec = pod_of(workloads[name])["spec"]
+        drain = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert longest < drain < spec["terminationGracePeriodSeconds"] - 10, name
+
+
+def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[Object]) -> None:
+    policies = of_kind(objects, "NetworkPolicy")
+    leaves, enters = defaultdict(set), defaultdict(set)
+    for name, policy in policies.items():
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        for rule in policy["spec"].get("egress") or ():
+            for peer in rule.get("to", ()):
+                if "podSelector" in peer:
+                    target = peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+                    leaves[name].add((target, rule["ports"][0]["port"]))
+        for rule in policy["spec"].get("ingress") or ():
+            for peer in rule.get("from", ()):
+                if "podSelector" in peer:
+                    caller = peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
+                    enters[caller].add((name, rule["ports"][0]["port"]))
+    assert leaves == enters
+    assert {target for target, _ in leaves["gateway"]} == {"accounts", "catalog-api", "ml-serving"}
+    assert not {"accounts", "catalog-api"} & {target for target, _ in leaves["scraper"]}
+    internet = [
+        name for name, policy in policies.items() if "169.254.0.0/16" in json.dumps(policy["spec"].get("egress"))
+    ]
+    assert sorted(internet) == ["processor", "scraper"]
+
+
+def test_a_component_sees_no_passwords_but_its_own(objects: list[Object]) -> None:
+    seen: dict[str, set[str]] = {}
+    for name, workload in of_kind(objects, "Deployment").items():
+        volumes = {volume["name"]: volume for volume in pod_of(workload)["spec"]["volumes"]}
+        sources = volumes.get("secrets", {}).get("projected", {}).get("sources", ())
+        seen[name] = {item["key"] for source in sources for item in source["secret"]["items"]}
+        assert ("signing-keys" in volumes) == (name == "accounts")
+    assert seen["scraper"] == {"BOOKWHEEL_REDIS_URL"}
+    assert seen["accounts"] == {"BOOKWHEEL_DATABASE_URL"}
+    assert seen["gateway"] == set()
+
+
+def test_there_is_no_password_in_values_environment_or_render(objects: list[Object]) -> None:
+    for name, container in containers(objects):
+        for each in container.get("env", ()):
+            assert "valueFrom" not in each
+            assert not re.search(r"://[^/]*:[^/]*@", each["value"]), name
+    for secret in of_kind(objects, "Secret").values():
+        made = {**secret.get("data", {}), **secret.get("stringData", {})}
+        assert set(made.values()) == {"made at the first install"}  # by `rendered`, in place of random ones
+
+
+def template(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = ["helm", "template", "a", str(chart.CHART), "--kube-version", "1.34.0", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
+    if chart.helm() is None:
+        pytest.skip("helm is missing")
+    command = [
+        "helm",
+        "template",
+        "a",
+        str(chart.CHART),
+        "--kube-version",
+        "1.34.0",
+        "--show-only",
+        "templates/secrets.yaml",
+    ]
+    made = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    first, second = ({s["metadata"]["name"]: s for s in chart.loaded(text)} for text in made)
+    assert set(first) == {"a-bookwheel-store-passwords", "a-bookwheel-settings", "a-bookwheel-signing-keys"}
+    for name in first:
+        for part in ("data", "stringData"):
+            for key, value in first[name].get(part, {}).items():
+                assert value != second[name][part][key]
+                assert len(value) >= 32
+
+
+def test_external_stores_need_a_secret_that_is_there() -> None:
+    if chart.helm() is None:
+        pytest.skip("helm is missing")
+    command = [
+        "helm",
+        "template",
+        "a",
+        str(chart.CHART),
+        "--kube-version",
+        "1.34.0",
+        "--set",
+        "postgresql.bundled=false",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "secrets.existingSecret is needed: it holds BOOKWHEEL_DATABASE_URL" in done.stderr
+
+
+def schema() -> Object:
+    found: Object = json.loads((ROOT / chart.CHART / "values.schema.json").read_text())
+    return found
+
+
+def test_the_schema_takes_the_values_that_there_are() -> None:
+    jsonschema.Draft7Validator.check_schema(schema())
+    for scenario in (None, *SCENARIOS):
+        whole = merged(values(), values(scenario)) if scenario else values()
+        jsonschema.validate(whole, schema())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("redis.pasword", "x"),
+        ("components.catalogue", {}),
+        ("components.gateway.replica", 3),
+        ("components.gateway.replicas", "3"),
+        ("components.gateway.resources.limits.cpus", "1"),
+        ("components.processor.probe", {"startup": "/livez"}),
+        ("components.processor.metrics.port", "http2"),
+        ("components.processor.reaches", ["everything"]),
+        ("settings.BOOKWHEEL_DATABASE_URL", "postgresql://user:password@host/books"),
+        ("components.scraper.settings.BOOKWHEEL_REDIS_URL", "redis://:password@host"),
+        ("settings.PATH", "/bin"),
+        ("lake.url", "/var/lake"),
+        ("postgresql.user", 0),
+        ("image.pullPolicy", "Sometimes"),
+        ("defaults.maxUnavailable", 0),
+    ],
+)
+def test_the_schema_refuses_what_there_is_not(path: str, value: object) -> None:
+    whole = values()
+    *folders, last = path.split(".")
+    place = whole
+    for name in folders:
+        place = place.setdefault(name, {})
+    place[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(whole, schema())
+
+
+def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: list[Object]) -> None:
+    import importlib  # noqa: PLC0415 - the settings of all services, for this test alone
+
+    known = {"BOOKWHEEL_SECRETS_DIR", "PGDATA", "POSTGRES_PASSWORD_FILE", "ES_JAVA_OPTS"}
+    for module_name in settings_modules(ROOT):
+        for kind in vars(importlib.import_module(module_name)).values():
+            if isinstance(kind, type) and issubclass(kind, Settings):
+                known |= {variable(name, field) for name, field in kind.model_fields.items()}
+    known |= set(re.findall(r"^(BOOKWHEEL_\w+)=", (ROOT / "gateway/defaults.env").read_text(), re.MULTILINE))
+    for name, container in containers(objects):
+        for each in container.get("env", ()):
+            assert each["name"] in known or "." in each["name"], f"{name}: {each['name']}"
+
+
+def test_the_version_is_the_suite_s() -> None:
+    described = yaml.safe_load((ROOT / chart.CHART / "Chart.yaml").read_text())
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert described["version"] == described["appVersion"] == version[1]
+
+
+def test_kustomize_has_the_services_in_one_base_and_the_stores_in_another() -> None:
+    base, stores = (
+        chart.loaded((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text()) for name in ("base", "stores")
+    )
+    assert set(of_kind(stores, "StatefulSet")) == set(chart.STORES)
+    assert not of_kind(base, "StatefulSet")
+    assert set(of_kind(base, "Deployment")) == set(of_kind(golden("minimal"), "Deployment"))
+    for each in [*base, *stores]:
+        assert each["kind"] != "Secret"
+        assert "namespace" not in each["metadata"]
+        assert "Helm" not in json.dumps(each)
+
+
+def test_kubectl_builds_the_trial_with_secrets_made_once(tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None or shutil.which("openssl") is None:
+        pytest.skip("kubectl and openssl are needed")
+    copied = shutil.copytree(ROOT / chart.KUSTOMIZE, tmp_path / "kustomize", ignore=shutil.ignore_patterns("secrets"))
+    builds = []
+    for _ in range(2):
+        subprocess.run([copied / "trial" / "make-secrets.sh"], check=True)
+        built = subprocess.run([kubectl, "kustomize", copied / "trial"], capture_output=True, text=True, check=True)
+        builds.append(built.stdout)
+    assert builds[0] == builds[1]
+    found = chart.loaded(builds[0])
+    secrets = {each["metadata"]["name"]: each for each in found if each["kind"] == "Secret"}
+    assert set(secrets) == {"bookwheel-settings", "bookwheel-store-passwords", "bookwheel-signing-keys"}
+    assert {each["metadata"].get("namespace") for each in found if each["kind"] != "Namespace"} == {"bookwheel"}
+    assert (copied / "trial" / "secrets" / "settings.env").stat().st_mode & 0o077 == 0
+    wanted = {
+        item["key"]
+        for workload in found
+        if workload["kind"] in WORKLOADS
+        for volume in pod_of(workload)["spec"]["volumes"]
+        for source in volume.get("projected", {}).get("sources", ())
+        if not source["secret"].get("optional")
+        for item in source["secret"]["items"]
+    }
+    assert wanted <= set(secrets["bookwheel-settings"]["data"])

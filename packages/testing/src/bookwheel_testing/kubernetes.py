@@ -1,0 +1,227 @@
+"""A whole suite on a Kubernetes cluster for tests: a release of the Helm chart in a namespace of its own."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from bookwheel_contracts import Scope
+from bookwheel_local.client import DEMO_USER, SuiteClient
+from bookwheel_local.containers import ROOT
+from bookwheel_local.errors import LocalError
+from bookwheel_local.secrets import password
+
+from bookwheel_testing.containers import ROWS
+from bookwheel_testing.servers import wait_until
+from bookwheel_testing.suite import Suite
+
+CHART = ROOT / "deploy/k8s/bookwheel"
+RELEASE = "bookwheel"
+_START_SECONDS = 900
+_TRIES = 10
+_COMPONENT = "app.kubernetes.io/component"
+
+
+class ClusterError(Exception):
+    """kubectl or helm failed; the text is theirs."""
+
+
+def run(*command: str, given: str | None = None, seconds: float = 1200) -> str:
+    """What the command printed. Raises ClusterError."""
+    done = subprocess.run(command, input=given or "", capture_output=True, text=True, check=False, timeout=seconds)
+    if done.returncode != 0:
+        raise ClusterError(f"{' '.join(command[:8])}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Forward(threading.Thread):
+    """A port of this machine that leads to a Service, again and again: `kubectl port-forward` ends with its pod."""
+
+    def __init__(self, namespace: str, target: str, ports: str) -> None:
+        super().__init__(daemon=True)
+        self._command = ["kubectl", "--namespace", namespace, "port-forward", target, ports]
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            self._process.wait()
+            self._stopping.wait(0.5)
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._process is not None:
+            self._process.terminate()
+
+
+@dataclass
+class KubernetesSuite(Suite):
+    """As `helm install` leaves it, with the demo shop and the demo user. `values` are files, the last wins."""
+
+    namespace: str = "bookwheel-test"
+    values: Sequence[Path] = ()
+    _forwards: list[Forward] = field(default_factory=list)
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, given=given)
+
+    def helm(self, verb: str, *arguments: str) -> str:
+        return run("helm", verb, RELEASE, *arguments, "--namespace", self.namespace)
+
+    def apply(self, *settings: str, wait: bool = True) -> None:
+        """Installs or upgrades; `settings` are as helm's `--set` has them. Raises ClusterError."""
+        files = [part for path in self.values for part in ("--values", str(path))]
+        sets = [part for each in settings for part in ("--set", each)]
+        waiting = ["--wait", "--timeout", f"{_START_SECONDS}s"] if wait else []
+        self.helm("upgrade", str(CHART), "--install", *files, *sets, *waiting)
+
+    def up(self) -> None:
+        labels = "pod-security.kubernetes.io/enforce: restricted"
+        namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {self.namespace}, labels: {{{labels}}}}}"
+        run("kubectl", "apply", "-f", "-", given=namespace)
+        self.apply()
+        self.connect()
+
+    def connect(self) -> None:
+        """Ways to gateway and shop, and the demo user."""
+        for component, ports in (("gateway", f"{self.port_base}:http"), ("demo-shop", f"{self.port_base + 5}:http")):
+            forward = Forward(self.namespace, f"service/{RELEASE}-{component}", ports)
+            forward.start()
+            self._forwards.append(forward)
+        scopes = " ".join(scope.value for scope in Scope)
+        self.exec("accounts", "service", "create-user", DEMO_USER, "--scopes", scopes, given=self.demo_password)
+        wait_until(self._answers, seconds=60, what="the gateway reached")
+
+    def _answers(self) -> bool:
+        try:
+            return self._http.get(f"{self.url}/livez").status_code == 200
+        except httpx.HTTPError:  # the way there is not open yet
+            return False
+
+    def disconnect(self) -> None:
+        self._http.close()
+        for forward in self._forwards:
+            forward.stop()
+
+    def down(self) -> None:
+        self.disconnect()
+        run("kubectl", "delete", "namespace", self.namespace, "--ignore-not-found", "--timeout", "300s")
+
+    @property
+    def demo_password(self) -> str:
+        self.state.mkdir(parents=True, exist_ok=True)
+        return password(self.state / "demo-password")
+
+    def exec(self, component: str, *command: str, given: str | None = None) -> str:
+        """What a command printed in a pod of the component. Raises ClusterError."""
+        stdin = ["--stdin"] if given is not None else []
+        return self.kubectl("exec", *stdin, f"deployment/{RELEASE}-{component}", "--", *command, given=given)
+
+    def processor_verb(self, *arguments: str) -> str:
+        return self.exec("processor-beat", "service", *arguments)
+
+    def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
+        given = json.dumps([query, parameters])
+        return [tuple(row) for row in json.loads(self.exec("processor-beat", "python", "-c", ROWS, given=given))]
+
+    def local(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
+        if arguments != ("token",):
+            raise NotImplementedError(f"no such verb of a suite on Kubernetes: {arguments}")
+        with SuiteClient(self.url, password=self.demo_password) as client:
+            return client.token()
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Again where the way to the gateway broke: it led to one pod, which may be gone."""
+        for _ in range(_TRIES):
+            try:
+                return super().request(method, path, **options)
+            except (httpx.HTTPError, LocalError):
+                time.sleep(1)
+        return super().request(method, path, **options)
+
+    def objects(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        chosen = ["--selector", selector] if selector else []
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *chosen, "--output", "json"))["items"]
+        return found
+
+    def pods(self, *components: str) -> list[str]:
+        """Names of the running pods of some components; of all of them where none is named."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.objects("pods", f"{_COMPONENT} in ({','.join(components)})" if components else _COMPONENT)
+            if pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]
+        ]
+
+    def scale(self, component: str, replicas: int) -> None:
+        """Returns once so many are ready, and no other is left."""
+        name = f"deployment/{RELEASE}-{component}"
+        self.kubectl("scale", name, f"--replicas={replicas}")
+        self.kubectl("rollout", "status", name, "--timeout", f"{_START_SECONDS}s")
+        wait_until(lambda: len(self.pods(component)) == replicas, seconds=120, what=f"{replicas} of {component}")
+
+    def settle(self) -> None:
+        """Returns once everything that there should be is ready."""
+        for kind in ("deployment", "statefulset"):
+            for each in self.objects(kind):
+                self.kubectl(
+                    "rollout", "status", f"{kind}/{each['metadata']['name']}", "--timeout", f"{_START_SECONDS}s"
+                )
+
+    @contextmanager
+    def load(self, script: Path, *, key: str) -> Iterator[dict[str, Any]]:
+        """Clients in a pod of the cluster, while the block lasts; then what they counted is in the dictionary."""
+        counted: dict[str, Any] = {}
+        image = self.objects("deployment", f"{_COMPONENT}=accounts")[0]["spec"]["template"]["spec"]["containers"][0]
+        pod = _load_pod(image["image"], image["imagePullPolicy"], script.read_text(), key)
+        self.kubectl("delete", "pod", "load", "--ignore-not-found", "--wait")
+        self.kubectl("apply", "-f", "-", given=json.dumps(pod))
+        self.kubectl("wait", "--for=condition=Ready", "pod/load", "--timeout", "180s")
+        try:
+            yield counted
+        finally:
+            self.kubectl("exec", "load", "--", "touch", "/tmp/stop")
+            self.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/load", "--timeout", "180s")
+            counted.update(json.loads(self.kubectl("logs", "load").splitlines()[-1]))
+            self.kubectl("delete", "pod", "load", "--wait")
+
+
+def _load_pod(image: str, policy: str, script: str, key: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "load"},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 10001,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "load",
+                    "image": image,
+                    "imagePullPolicy": policy,
+                    "command": ["python", "-c", script],
+                    "env": [
+                        {"name": "GATEWAY", "value": f"http://{RELEASE}-gateway"},
+                        {"name": "API_KEY", "value": key},
+                    ],
+                    "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/started"]}, "periodSeconds": 1},
+                    "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+                    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+                }
+            ],
+        },
+    }
