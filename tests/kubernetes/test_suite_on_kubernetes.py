@@ -62,7 +62,8 @@ def crawl_under(suite: KubernetesSuite, disturb: Callable[[], None]) -> None:
     run_id = suite.start_crawl("demo")
     disturb()
     ended = suite.finished_crawl(run_id, seconds=900)
-    suite.settle()  # a store that was the last to be disturbed may still be away
+    suite.settle()  # a store that was the last to be disturbed may still be away, and those that use it wait a little
+    wait_until(lambda: suite.request("GET", "/api/v1/books").status_code == 200, seconds=60, what="search answered")
     check_against_the_shop(suite, ended)
 
 

@@ -38,7 +38,7 @@ spec:
       securityContext: {{- include "bookwheel.podSecurity" ((index $root.Values $name).user | default 10001) | nindent 8 }}
 {{- end }}
 
-{{- /* Of (root, store's name, probe): ready soon, given up late. */ -}}
+{{- /* Of (readiness, liveness where it is another): ready soon, given up late. */ -}}
 {{- define "bookwheel.storeProbes" -}}
 startupProbe:
   {{ index . 0 }}
@@ -51,7 +51,7 @@ readinessProbe:
   timeoutSeconds: 10
   failureThreshold: 3
 livenessProbe:
-  {{ index . 0 }}
+  {{ last . }}
   periodSeconds: 15
   timeoutSeconds: 15
   failureThreshold: 6
