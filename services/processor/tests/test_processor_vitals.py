@@ -98,8 +98,8 @@ def test_lag_and_age_grow_while_no_worker_runs_and_fall_when_one_does(
     other.server.kill()
     redis = connect_redis(redis_url)
     StreamWriter(redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 31)])
-    lag = "bookwheel_stream_lag_entries/bookwheel:raw/processor"
-    age = "bookwheel_stream_oldest_entry_age_seconds/bookwheel:raw/processor"
+    lag = "bookwheel_stream_lag_entries/processor/bookwheel:raw"
+    age = "bookwheel_stream_oldest_entry_age_seconds/processor/bookwheel:raw"
     assert beat.metrics()[lag] == 30
     first = beat.metrics()[age]
     wait_until(lambda: beat.metrics()[age] > first + 0.5, seconds=20, what="an older entry")
@@ -117,9 +117,9 @@ def test_the_scheduler_tells_which_store_is_away(tmp_path: Path, redis_url: str)
     nowhere = {"BOOKWHEEL_DATABASE_URL": away, "BOOKWHEEL_REDIS_URL": redis_url}
     beat = Replica(tmp_path / "beat", "beat", nowhere)
     with running(
-        beat.command, log=beat.log, ready=lambda: beat.fault() is None, seconds=60, environment=beat.environment
+        beat.command, log=beat.log, ready=lambda: beat.fault() is None, seconds=120, environment=beat.environment
     ):
         found = beat.metrics()
         assert (found["bookwheel_store_up/records"], found["bookwheel_store_up/redis"]) == (0, 1)
         assert not [name for name in found if name.startswith("bookwheel_items")]
-        assert "bookwheel_stream_lag_entries/bookwheel:raw/processor" in found
+        assert "bookwheel_stream_lag_entries/processor/bookwheel:raw" in found
