@@ -4,6 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from bookwheel_runtime.setting_types import HttpUrl
 from bookwheel_runtime.settings import Settings
 from pydantic import Field, SecretStr, field_validator
 
@@ -31,7 +32,7 @@ class LocalSettings(Settings):
     )
     demo_books: int = Field(default=1000, ge=1, le=100_000, description="Number of books in the demo shop.")
     demo_seed: int = Field(default=1588, ge=0, description="Seed of the demo shop: the same seed is the same shop.")
-    url: str | None = Field(
+    url: HttpUrl | None = Field(
         default=None, description="Address of a suite elsewhere, for `make status` to ask in place of this machine's."
     )
     token: SecretStr | None = Field(

@@ -34,7 +34,8 @@ def check_consistent(engine: Engine) -> None:
     with engine.connect() as connection:
         assert None not in connection.scalars(select(change.c.content)).all()
         numbers = connection.scalars(select(offer.c.number).order_by(offer.c.number)).all()
-        assert len(numbers) == len(offers)
+        of_living = select(func.count()).select_from(offer.join(book, book.c.number == offer.c.book_number))
+        assert connection.scalar(of_living.where(book.c.removed_at.is_(None))) == len(offers)
         rows = connection.execute(select(observation).order_by(observation.c.number)).all()
         in_force = sorted(row.offer_number for row in rows if row.superseded_at is None)
         assert in_force == list(numbers), "of each offer one observation is in force"
