@@ -91,7 +91,14 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
         wait_until(lambda: QuarantineStore(suite.engine).count() == 1, seconds=30, what="the quarantine")
         worker_metric, suite_metric = partial(suite.metric, suite.worker_port), partial(suite.metric, suite.beat_port)
         for verdict, count in (("added", 500), ("quarantined", 1)):
-            assert worker_metric("bookwheel_ingested_items_total", verdict=verdict) == count
+            wait_until(  # it is counted once it is committed
+                lambda verdict=verdict, count=count: (
+                    worker_metric("bookwheel_ingested_items_total", verdict=verdict)  # type: ignore[misc]
+                    == count
+                ),
+                seconds=10,
+                what=f"{count} {verdict}",
+            )
             assert suite_metric("bookwheel_items", verdict=verdict) == count
         assert worker_metric("bookwheel_tasks_total", task="bookwheel.processor.ingest", outcome="succeeded") > 1
         assert suite_metric("bookwheel_projection_lag_seconds", projection="search") == 0

@@ -1,10 +1,12 @@
 """What the tasks do: plain functions over the parts, each safe to call at any time and as often as one likes."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import prometheus_client
 from bookwheel_contracts.crawls import RAW_GROUPS, RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.reindexing import REINDEX_STREAM
@@ -17,7 +19,6 @@ from bookwheel_stores.records.quarantine_store import QuarantineWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexBusy, IndexWriter
 from bookwheel_stores.streams import StreamReader, announce_changes
-from prometheus_client import Counter
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -35,7 +36,11 @@ from bookwheel_processor.slots import numbered_slot, slot
 from bookwheel_processor.sweep import sweep_runs
 
 GROUP = "processor"
-INGESTED = Counter("bookwheel_ingested_items", "Items that this worker has taken in, by verdict.", ["verdict"])
+INGESTED = prometheus_client.Counter(
+    "bookwheel_ingested_items",
+    "Items that this worker gave their verdict, but those of held runs.",
+    ["verdict"],
+)
 _NUDGE_PAUSE = 0.25
 _log = get_logger(__name__)
 
@@ -224,10 +229,10 @@ def reindex_round(parts: Parts) -> int:
 
 
 def _report(result: IngestResult) -> None:
+    for verdict, count in sum(result.verdicts.values(), start=Counter()).items():
+        INGESTED.labels(verdict.value).inc(count)
     for run_id, traceparent in result.traces.items():
         counts = {verdict.value: count for verdict, count in result.verdicts.get(run_id, {}).items()}
-        for verdict, count in counts.items():
-            INGESTED.labels(verdict).inc(count)
         with traced(traceparent):
             _log.info("taken in", run_id=run_id, **counts)
     if result.redelivered:
