@@ -6,10 +6,11 @@ a catalogue of that size.
 
 import json
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from bookwheel_local.development.pages import keep_current
 
 from benchmarks.harness import RESULTS, Result
 
@@ -141,15 +142,7 @@ books.
 
 
 def main() -> int:
-    wanted = page(read_results())
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(wanted)
-        return 0
-    if not PAGE.exists() or PAGE.read_text() != wanted:
-        print(f"{PAGE} is not current; run `make docs`", file=sys.stderr)
-        return 1
-    print(f"{PAGE} is current")
-    return 0
+    return keep_current(PAGE, page(read_results()))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 # Brings the servers of the cluster engines to one machine without containers: PostgreSQL from the distribution,
 # Elasticsearch's core through Maven, MinIO through Go. Quiet and quick when nothing is missing. `make up ENGINES=cluster`
 # and `make test` run it. Arguments: which of postgres elasticsearch s3; all of them by default.
+# `helm`, for the tests of the chart, only where it is asked for.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,6 +11,7 @@ ENGINES=$PWD/.venv/engines
 LOG=$STATE/logs/engines.log
 VERB='cluster engines'
 ELASTICSEARCH=9.5.0
+HELM=v3.19.2
 MINIO=v0.0.0-20260212201848-7aac2a2c5b7c
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -81,6 +83,18 @@ bring_s3() {
   echo "$MINIO" >"$folder/.version"
 }
 
+bring_helm() {
+  local folder=$ENGINES/helm
+  ! command -v helm >/dev/null && [ "$(cat "$folder/.version" 2>/dev/null)" != "$HELM" ] || return 0
+  if ! command -v go >/dev/null; then
+    say 'neither Helm nor Go here: the chart is tested as it was rendered'
+    return
+  fi
+  say 'building Helm (two minutes, once)'
+  logged env GOBIN="$folder" go install "helm.sh/helm/v3/cmd/helm@$HELM"
+  echo "$HELM" >"$folder/.version"
+}
+
 mkdir -p "$STATE/logs" "$ENGINES"
 exec 9>"$STATE/engines.lock" # not the lock of `make install`, which every verb takes: this may go on beside them
 flock 9
@@ -88,9 +102,9 @@ server_user
 [ $# -gt 0 ] || set -- s3 postgres elasticsearch
 for engine in "$@"; do
   case $engine in
-    postgres | elasticsearch) "bring_$engine" ;;
+    postgres | elasticsearch | helm) "bring_$engine" ;;
     s3) bring_s3 & building=$! ;; # while the others are fetched
-    *) fail "$engine: there is no such engine; postgres, elasticsearch or s3" ;;
+    *) fail "$engine: there is no such engine; postgres, elasticsearch, s3 or helm" ;;
   esac
 done
 [ -z "${building:-}" ] || wait "$building"

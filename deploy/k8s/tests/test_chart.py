@@ -21,7 +21,9 @@ import pytest
 import yaml
 from bookwheel_local.development import chart
 from bookwheel_local.development.reference import settings_modules, variable
+from bookwheel_local.engines import EngineMissing
 from bookwheel_runtime.settings import Settings
+from bookwheel_testing.engines import or_skip
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENARIOS = ("minimal", "production", "bundled")
@@ -85,18 +87,25 @@ def test_what_is_made_from_the_chart_is_current() -> None:
     assert (ROOT / chart.CHART / "README.md").read_text() == chart.readme(), "run `make docs`"
 
 
+@pytest.fixture
+def helm() -> str:
+    """Where it is missing, what was rendered is tested, but not that it would be rendered so again."""
+    try:
+        return chart.helm()
+    except EngineMissing as missing:
+        or_skip(missing)
+        raise
+
+
+@pytest.mark.usefixtures("helm")
 def test_helm_renders_what_the_golden_files_hold() -> None:
-    if chart.helm() is None:
-        pytest.skip("helm is missing: the golden files are checked, but not rendered again")
     for path, (its_values, make) in chart.files().items():
         assert path.read_text() == chart.header(its_values) + make(chart.rendered(its_values)), path
 
 
-def test_helm_finds_nothing_to_complain_of() -> None:
-    if chart.helm() is None:
-        pytest.skip("helm is missing")
+def test_helm_finds_nothing_to_complain_of(helm: str) -> None:
     for scenario in SCENARIOS:
-        command = ["helm", "lint", "--strict", str(chart.CHART), "--values", f"{chart.CHART}/ci/{scenario}-values.yaml"]
+        command = [helm, "lint", "--strict", str(chart.CHART), "--values", f"{chart.CHART}/ci/{scenario}-values.yaml"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -223,24 +232,13 @@ def test_there_is_no_password_in_values_environment_or_render(objects: list[Obje
 
 
 def template(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = ["helm", "template", "a", str(chart.CHART), "--kube-version", "1.34.0", *arguments]
+    command = [chart.helm(), "template", "a", str(chart.CHART), "--kube-version", "1.34.0", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.usefixtures("helm")
 def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
-    if chart.helm() is None:
-        pytest.skip("helm is missing")
-    command = [
-        "helm",
-        "template",
-        "a",
-        str(chart.CHART),
-        "--kube-version",
-        "1.34.0",
-        "--show-only",
-        "templates/secrets.yaml",
-    ]
-    made = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    made = [template("--show-only", "templates/secrets.yaml").stdout for _ in range(2)]
     first, second = ({s["metadata"]["name"]: s for s in chart.loaded(text)} for text in made)
     assert set(first) == {"a-bookwheel-store-passwords", "a-bookwheel-settings", "a-bookwheel-signing-keys"}
     for name in first:
@@ -250,20 +248,9 @@ def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
                 assert len(value) >= 32
 
 
+@pytest.mark.usefixtures("helm")
 def test_external_stores_need_a_secret_that_is_there() -> None:
-    if chart.helm() is None:
-        pytest.skip("helm is missing")
-    command = [
-        "helm",
-        "template",
-        "a",
-        str(chart.CHART),
-        "--kube-version",
-        "1.34.0",
-        "--set",
-        "postgresql.bundled=false",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = template("--set", "postgresql.bundled=false")
     assert done.returncode != 0
     assert "secrets.existingSecret is needed: it holds BOOKWHEEL_DATABASE_URL" in done.stderr
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from bookwheel_local.engines import ENGINES, EngineMissing
+
 DEPLOY = Path("deploy/k8s")
 CHART = DEPLOY / "bookwheel"
 GOLDEN = DEPLOY / "tests" / "golden"
@@ -72,7 +74,7 @@ def header(*values: Path) -> str:
 
 def rendered(values: Path) -> str:
     """What Helm makes of the chart with these values, with what is random in it replaced. Raises CalledProcessError."""
-    command = [helm() or "helm", "template", "bookwheel", str(CHART), "--kube-version", _KUBERNETES]
+    command = [helm(), "template", "bookwheel", str(CHART), "--kube-version", _KUBERNETES]
     done = subprocess.run(
         [*command, "--namespace", "bookwheel", "--values", str(values)], check=True, capture_output=True, text=True
     )
@@ -85,8 +87,13 @@ def rendered(values: Path) -> str:
     return dumped(objects)
 
 
-def helm() -> str | None:
-    return shutil.which("helm")
+def helm() -> str:
+    """The machine's own, or the one that `engines.sh helm` has built. Raises EngineMissing."""
+    built = ENGINES / "helm" / "helm"
+    found = shutil.which("helm") or (str(built) if built.exists() else None)
+    if found is None:
+        raise EngineMissing("Helm", "helm")
+    return found
 
 
 def loaded(text: str) -> Objects:
@@ -155,11 +162,12 @@ def main() -> int:
         return _report(old, "make docs")
     elif options.check:
         return _report(list(stale()), "make manifests")
-    elif helm() is None:
-        print("helm is missing; see https://helm.sh/docs/intro/install", file=sys.stderr)
-        return 1
     else:
-        render()
+        try:
+            render()
+        except EngineMissing as missing:
+            print(missing, file=sys.stderr)
+            return 1
     return 0
 
 

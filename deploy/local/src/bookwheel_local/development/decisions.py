@@ -1,8 +1,9 @@
 """Writes the index of docs/decisions from the decisions themselves. With `--check`, says whether it is current."""
 
 import re
-import sys
 from pathlib import Path
+
+from bookwheel_local.development.pages import keep_current
 
 FOLDER = Path("docs/decisions")
 INDEX = "README.md"
@@ -35,15 +36,7 @@ def index(folder: Path) -> str:
 
 
 def main() -> int:
-    wanted, path = index(FOLDER), FOLDER / INDEX
-    if "--check" not in sys.argv[1:]:
-        path.write_text(wanted)
-        return 0
-    if not path.exists() or path.read_text() != wanted:
-        print(f"{path} is not current; run `make docs`", file=sys.stderr)
-        return 1
-    print(f"{path} is current")
-    return 0
+    return keep_current(FOLDER / INDEX, index(FOLDER))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 With `--check`, says whether the file is current instead.
 """
 
-import sys
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
+
+from bookwheel_local.development.pages import keep_current
 
 PAGE = Path("docs/reference/metrics.md")
 INTRODUCTION = """\
@@ -79,15 +80,7 @@ def page() -> str:
 
 
 def main() -> int:
-    wanted = page()
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(wanted)
-        return 0
-    if not PAGE.exists() or PAGE.read_text() != wanted:
-        print(f"{PAGE} is not current; run `make docs`", file=sys.stderr)
-        return 1
-    print(f"{PAGE} is current")
-    return 0
+    return keep_current(PAGE, page())
 
 
 if __name__ == "__main__":

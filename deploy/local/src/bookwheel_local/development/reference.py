@@ -4,12 +4,13 @@ With `--check`, says whether the file is current instead.
 """
 
 import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from bookwheel_runtime.settings import Settings
 from pydantic.fields import FieldInfo
+
+from bookwheel_local.development.pages import keep_current
 
 PAGE = Path("docs/reference/settings.md")
 INTRODUCTION = """\
@@ -60,16 +61,7 @@ def page(root: Path) -> str:
 
 
 def main() -> int:
-    wanted = page(Path.cwd())
-    if "--check" not in sys.argv[1:]:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(wanted)
-        return 0
-    if not PAGE.exists() or PAGE.read_text() != wanted:
-        print(f"{PAGE} is not current; run `make docs`", file=sys.stderr)
-        return 1
-    print(f"{PAGE} is current")
-    return 0
+    return keep_current(PAGE, page(Path.cwd()))
 
 
 if __name__ == "__main__":
