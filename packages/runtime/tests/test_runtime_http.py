@@ -177,7 +177,19 @@ async def test_readiness_tells_what_is_missing(client: httpx.AsyncClient) -> Non
     assert (await client.get("/livez")).status_code == 200
     answer = await client.get("/readyz")
     assert answer.status_code == 503
-    assert answer.json()["checks"] == {"store": "ConnectionError: the store is away"}
+    assert answer.json()["checks"] == {"store": "ConnectionError: the store is away", "token keys": "ok"}
+
+
+async def test_a_service_is_ready_once_it_has_had_the_token_keys(
+    client: httpx.AsyncClient, key_server: KeyServer
+) -> None:
+    key_server.status = 500
+    assert (await client.get("/readyz")).json()["checks"]["token keys"].startswith("Unavailable: ")
+    key_server.status = 200
+    assert (await client.get("/readyz")).json()["checks"]["token keys"] == "ok"
+    key_server.status = 500
+    assert (await client.get("/readyz")).json()["checks"]["token keys"] == "ok", "it has them"
+    assert (await client.get("/mine", headers={"authorization": f"Bearer {token()}"})).status_code == 200
 
 
 async def test_a_good_token_opens_its_scope_only(client: httpx.AsyncClient) -> None:

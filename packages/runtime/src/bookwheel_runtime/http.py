@@ -210,9 +210,10 @@ def create_app(
 ) -> FastAPI:
     """A FastAPI app with the conventions of the suite; the service adds its routers.
 
-    `/livez` answers 200 while the process serves; `/readyz` runs the checks and answers 503 with the reason of each
-    that fails; `/metrics` tells what is counted.
+    `/livez` answers 200 while the process serves; `/readyz` runs the checks, and that of the verifier, and answers 503
+    with the reason of each that fails; `/metrics` tells what is counted.
     """
+    checks_of_all = {**readiness, "token keys": token_verifier.check} if token_verifier else readiness
     app = FastAPI(
         title=title,
         description=description,
@@ -248,7 +249,7 @@ def create_app(
     @app.get("/readyz", tags=["meta"])
     async def readyz(response: Response) -> dict[str, Any]:
         checks: dict[str, str] = {}
-        for name, check in readiness.items():
+        for name, check in checks_of_all.items():
             try:
                 await check()
                 checks[name] = "ok"

@@ -49,6 +49,14 @@ class TokenVerifier:
                 self._verified.popitem(last=False)
         return claims
 
+    async def check(self) -> None:
+        """For readiness. Raises Unavailable until the keys could be fetched once: without them no request that needs a
+        token is answered."""
+        if not self._keys:
+            async with self._lock:
+                if not self._keys:
+                    await self._fetch()
+
     async def _decode(self, token: str) -> Claims:
         try:
             key = await self._key(str(jwt.get_unverified_header(token).get("kid")))

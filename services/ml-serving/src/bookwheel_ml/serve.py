@@ -39,6 +39,7 @@ def create_service(settings: MlSettings) -> ASGIApp:
         async def __is_ready__(self) -> bool:
             try:
                 await api.state.services.champion.check()
+                await api.state.token_verifier.check()
             except BookwheelError:
                 return False
             return True
