@@ -99,7 +99,7 @@ release-version: install ## Write a version wherever it stands, and begin its CH
 
 test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
 	@deploy/local/engines.sh s3 postgres elasticsearch helm || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
-	@$(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile $(PARTS) $(ARGS)
+	@$(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --max-worker-restart 0 $(PARTS) $(ARGS)
 
 test-docker: install ## Test the images and the containers, with a Docker engine
 	@BOOKWHEEL_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers -p no:randomly $(ARGS)

@@ -1,7 +1,9 @@
 """A wrong or missing setting stops a program at once, with the setting's name and what is expected."""
 
 import importlib
+import signal
 import sys
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,14 @@ def settings_of(kind: type[Settings]) -> dict[str, Any]:
 def nothing_else_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in {name for kind in kinds() for name in settings_of(kind)}:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """A program's `main` may have SIGPIPE end its process, which here is that of all tests to come."""
+    before = signal.getsignal(signal.SIGPIPE)
+    yield
+    signal.signal(signal.SIGPIPE, before)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], kind: type[Settings]) -> str:
@@ -84,6 +94,7 @@ def test_keys_that_belong_together_are_named(
     assert "BOOKWHEEL_LAKE_SECRET_KEY belong together" in refusal(capsys, ProcessorSettings)
 
 
+@pytest.mark.usefixtures("signals_as_before")
 @pytest.mark.parametrize("is_file", [False, True], ids=["environment", "file"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_program_stops_at_once(
