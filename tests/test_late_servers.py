@@ -44,6 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "BOOKWHEEL_DATABASE_URL": Postgres(ports["postgres"]).url(),
         "BOOKWHEEL_REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
         "BOOKWHEEL_SEARCH_URL": f"tantivy://{tmp_path / 'index'}",
+        "BOOKWHEEL_JWKS_URL": f"http://127.0.0.1:{ports['accounts']}/.well-known/jwks.json",
         "BOOKWHEEL_STATE_DIR": str(tmp_path),
         "BOOKWHEEL_SIGNING_KEY_FILE": str(key),
         "BENTOML_HOME": str(tmp_path / "bentoml"),

@@ -20,10 +20,10 @@ logger = get_logger("bookwheel.part")
 @pytest.fixture(autouse=True)
 def _configured() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
     configure_logs("shop", "INFO")
     yield
-    structlog.reset_defaults()
+    structlog.configure(**before)
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -3,11 +3,19 @@
 from collections.abc import Iterator
 
 import pytest
+import structlog
 from redis import Redis
 
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
 
 pytest_plugins = ("bookwheel_testing.records", "bookwheel_testing.scheduling")
+
+
+def pytest_configure() -> None:
+    """Logged exceptions are told plainly: structlog's own way, with all locals in colours, takes seconds for each."""
+    *processors, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*processors, plain])
 
 
 @pytest.fixture(scope="session")
