@@ -58,6 +58,7 @@ def test_the_readme_shows_what_is(suite: Suite) -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda page: page.stem)
 def test_the_runbooks_show_what_is(suite: Suite, page: Path) -> None:
+    wait_until(lambda: "waiting: nothing" in suite.local("status"), seconds=60, what="nothing of other tests under way")
     assert faults(page, folder=ROOT, environment=suite.environment) == []
 
 
