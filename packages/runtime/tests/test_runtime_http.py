@@ -1,5 +1,6 @@
 """Every service answers errors, unknown parameters and tokens in the same way."""
 
+import asyncio
 import json
 import threading
 import time
@@ -181,8 +182,9 @@ async def test_readiness_tells_what_is_missing(client: httpx.AsyncClient) -> Non
 
 
 async def test_a_service_is_ready_once_it_has_had_the_token_keys(
-    client: httpx.AsyncClient, key_server: KeyServer
+    client: httpx.AsyncClient, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 0)
     key_server.status = 500
     assert (await client.get("/readyz")).json()["checks"]["token keys"].startswith("Unavailable: ")
     key_server.status = 200
@@ -236,6 +238,18 @@ async def test_a_flood_of_unknown_keys_asks_for_the_keys_once(client: httpx.Asyn
     assert key_server.requests == 1
 
 
+async def test_a_flood_of_requests_while_the_keys_are_away_asks_for_them_once(
+    client: httpx.AsyncClient, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 60)
+    key_server.status = 500
+    answers = await asyncio.gather(
+        *(client.get("/mine", headers={"authorization": f"Bearer {token()}"}) for _ in range(20))
+    )
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "60")] * 20
+    assert key_server.requests == 1
+
+
 async def test_keys_out_of_reach_are_no_fault_of_the_caller() -> None:
     app = example_app(TokenVerifier(jwks_url="http://127.0.0.1:9/", issuer=ISSUER))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -256,6 +270,7 @@ async def test_a_revoked_key_is_refused_after_a_while_but_not_because_the_keys_a
     assert (await client.get("/mine", headers=headers)).status_code == 200
     monkeypatch.setattr("bookwheel_runtime.tokens._KEYS_KEPT_SECONDS", 0.0)
     monkeypatch.setattr("bookwheel_runtime.tokens._REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 0)
     key_server.status = 503
     assert (await client.get("/mine", headers=headers)).status_code == 200
     key_server.status, key_server.key_id = 200, "two"

@@ -12,7 +12,6 @@ from bookwheel_contracts.crawls import RunState
 from bookwheel_contracts.status import Level, SuiteStatus
 from bookwheel_runtime.settings import load_settings
 
-from bookwheel_local.backup import back_up, restore
 from bookwheel_local.containers import containers_url, remote_client
 from bookwheel_local.crawling import accounting, follow, request_crawl
 from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
@@ -124,6 +123,8 @@ def _token(suite: Suite) -> int:
 
 
 def _backup(suite: Suite, folder: Path | None, progress: Progress) -> int:
+    from bookwheel_local.backup import back_up  # noqa: PLC0415 - takes as long as all the other imports
+
     target = folder or suite.layout.state / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     manifest = back_up(suite, target.absolute(), progress)
     progress.end_line()
@@ -132,6 +133,8 @@ def _backup(suite: Suite, folder: Path | None, progress: Progress) -> int:
 
 
 def _restore(settings: LocalSettings, folder: Path, progress: Progress, *, force: bool) -> int:
+    from bookwheel_local.backup import restore  # noqa: PLC0415 - see above
+
     kept = restore(settings, folder.absolute(), progress, force=force)
     progress.end_line()
     print("restored; next: make up" + (f". What was here before is in {kept}" if kept else ""))

@@ -16,6 +16,7 @@ from fastapi.security import HTTPBearer
 
 ALGORITHM = "ES256"
 _REFRESH_SECONDS = 5.0  # a flood of tokens with unknown key ids makes one key request in this time
+_RETRY_SECONDS = 1  # after a failure; those who waited for that request share its failure
 _KEYS_KEPT_SECONDS = 60.0
 _VERIFIED_KEPT = 4096
 
@@ -34,6 +35,7 @@ class TokenVerifier:
         self._audience = audience
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched_at = float("-inf")
+        self._failed_at = float("-inf")
         self._lock = asyncio.Lock()
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
@@ -91,13 +93,17 @@ class TokenVerifier:
                     self._fetched_at = time.monotonic() - _KEYS_KEPT_SECONDS + _REFRESH_SECONDS
 
     async def _fetch(self) -> None:
+        away = Unavailable("The token keys can't be fetched right now.", retry_after=_RETRY_SECONDS)
+        if time.monotonic() - self._failed_at < _RETRY_SECONDS:
+            raise away
         try:
             async with httpx.AsyncClient(timeout=5) as client:
                 answer = await client.get(self._jwks_url)
                 answer.raise_for_status()
             found = jwt.PyJWKSet.from_dict(answer.json())
         except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-            raise Unavailable("The token keys can't be fetched right now.", retry_after=1) from error
+            self._failed_at = time.monotonic()
+            raise away from error
         keys = {key.key_id: key for key in found.keys if key.key_id}
         if self._keys.keys() - keys.keys():
             self._verified.clear()

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bookwheel_runtime.health import answers
+from bookwheel_runtime.memory import importing
 
 from bookwheel_accounts import DEFAULT_PORT
 
@@ -37,6 +38,7 @@ def main() -> None:
     if arguments.verb == "health":
         raise SystemExit(answers(default=DEFAULT_PORT))
     # Here, since `health` is called every few seconds, and needs none of it.
-    from bookwheel_accounts.verbs import run  # noqa: PLC0415
+    with importing():
+        from bookwheel_accounts.verbs import run  # noqa: PLC0415
 
     run(arguments)

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from bookwheel_runtime.health import answers
+from bookwheel_runtime.memory import importing
 
 from bookwheel_catalog import DEFAULT_PORT
 
@@ -20,16 +21,18 @@ def main() -> None:
 
 def _serve() -> int:
     # Here, since `health` is called every few seconds, and needs none of it.
-    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
-    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
-    from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
+    with importing():
+        from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+        from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
 
-    from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415
+        from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415
 
     settings = load_settings(CatalogSettings)
     configure_logs("catalog-api", settings.log_level)
     if settings.catalog_workers > 1:
         share_counts(settings.port)
-    from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports what counts
+    with importing():
+        from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports what counts
 
     return serve(settings)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bookwheel_runtime.health import answers
+from bookwheel_runtime.memory import importing
 
 from bookwheel_ml import DEFAULT_PORT
 
@@ -27,16 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(
             answers("/livez", default=DEFAULT_PORT) if serves else answers(variable="BOOKWHEEL_METRICS_PORT")
         )
-    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
+    with importing():
+        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
 
-    from bookwheel_ml.settings import MlSettings  # noqa: PLC0415 - see above
+        from bookwheel_ml.settings import MlSettings  # noqa: PLC0415 - see above
 
     settings = load_settings(MlSettings)
     {"serve": _serve, "worker": _worker, "train": _train}[options.verb](settings)
 
 
 def _serve(settings: "MlSettings") -> None:
-    from bookwheel_ml.serve import serve  # noqa: PLC0415 - see above
+    with importing():
+        from bookwheel_ml.serve import serve  # noqa: PLC0415 - see above
 
     serve(settings)
 
@@ -46,19 +49,21 @@ def _worker(settings: "MlSettings") -> None:
 
     if settings.metrics_port:
         share_counts(settings.metrics_port)  # its tasks run in a child
-    from bookwheel_ml.trainer import run_trainer  # noqa: PLC0415 - imports what counts
+    with importing():
+        from bookwheel_ml.trainer import run_trainer  # noqa: PLC0415 - imports what counts
 
     run_trainer(settings)
 
 
 def _train(settings: "MlSettings") -> None:
-    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
-    from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
+    with importing():
+        from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
+        from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
 
-    from bookwheel_ml.evaluate import TooFewRatings  # noqa: PLC0415 - see above
-    from bookwheel_ml.export import ExportNotEqual  # noqa: PLC0415 - see above
-    from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
-    from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
+        from bookwheel_ml.evaluate import TooFewRatings  # noqa: PLC0415 - see above
+        from bookwheel_ml.export import ExportNotEqual  # noqa: PLC0415 - see above
+        from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
+        from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
 
     configure_logs("trainer", settings.log_level)
     engine = connect_database(settings.records_url)

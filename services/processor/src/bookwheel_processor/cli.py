@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from bookwheel_runtime.health import answers
+from bookwheel_runtime.memory import importing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -12,15 +13,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command == "health":
         return answers(variable="BOOKWHEEL_METRICS_PORT")
     # Here, since `health` is called every few seconds, and needs none of it.
-    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
-    from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
+    with importing():
+        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+        from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
 
-    from bookwheel_processor.settings import ProcessorSettings  # noqa: PLC0415
+        from bookwheel_processor.settings import ProcessorSettings  # noqa: PLC0415
 
     settings = load_settings(ProcessorSettings)
     if options.command == "worker" and settings.metrics_port:
         share_counts(settings.metrics_port)  # its tasks run in children
-    from bookwheel_processor.verbs import run  # noqa: PLC0415 - imports what counts
+    with importing():
+        from bookwheel_processor.verbs import run  # noqa: PLC0415 - imports what counts
 
     return run(options, settings)
 

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from bookwheel_runtime.health import answers
+from bookwheel_runtime.memory import importing
 
 
 def main() -> int:
@@ -22,13 +23,14 @@ def main() -> int:
 
 def _run(verb: str) -> int:
     # Here, since `health` is called every few seconds, and needs none of it.
-    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
-    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+    with importing():
+        from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
-    from bookwheel_scraper.declarations import BadDeclaration, declared_sources  # noqa: PLC0415
-    from bookwheel_scraper.service import ScraperService  # noqa: PLC0415
-    from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
-    from bookwheel_scraper.source_list import public_facts  # noqa: PLC0415
+        from bookwheel_scraper.declarations import BadDeclaration, declared_sources  # noqa: PLC0415
+        from bookwheel_scraper.service import ScraperService  # noqa: PLC0415
+        from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
+        from bookwheel_scraper.source_list import public_facts  # noqa: PLC0415
 
     settings = load_settings(ScraperSettings)
     try:
