@@ -1,6 +1,8 @@
 """Checks the internal token that the gateway sends in place of the caller's credential."""
 
 import asyncio
+import functools
+import ssl
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -19,6 +21,12 @@ _REFRESH_SECONDS = 5.0  # a flood of tokens with unknown key ids makes one key r
 _RETRY_SECONDS = 1  # after a failure; those who waited for that request share its failure
 _KEYS_KEPT_SECONDS = 60.0
 _VERIFIED_KEPT = 4096
+
+
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """Reading the machine's certificates takes 40 ms, in which no request would be answered: done once."""
+    return httpx.create_ssl_context()
 
 
 class TokenVerifier:
@@ -97,7 +105,7 @@ class TokenVerifier:
         if time.monotonic() - self._failed_at < _RETRY_SECONDS:
             raise away
         try:
-            async with httpx.AsyncClient(timeout=5) as client:
+            async with httpx.AsyncClient(timeout=5, verify=_trusted()) as client:
                 answer = await client.get(self._jwks_url)
                 answer.raise_for_status()
             found = jwt.PyJWKSet.from_dict(answer.json())
