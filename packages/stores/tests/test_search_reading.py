@@ -276,6 +276,32 @@ def test_filters_and_disjunctive_facets_count_what_a_naive_search_counts(
         check_facet(page.facets[name], name, others, next((each for each in wanted if each.name == name), None))
 
 
+def test_a_rating_with_more_places_than_an_index_holds_is_within_its_own_bounds(
+    writer: IndexWriter, index: IndexReader
+) -> None:
+    ratings = (3.6666667, 3.66666666666, 0.0000004, 5.0)
+    fill(writer, index, [_rated(number, rating) for number, rating in enumerate(ratings, start=1)])
+    for rating in ratings:
+        exact = Decimal(str(rating))
+        for bounds in (Range(exact, None), Range(None, exact), Range(exact, exact)):
+            page = index.search(SearchQuery(Selection(None, (Filter("rating", (), (bounds,)),)), Sort.NEWEST, 10))
+            found = [orjson.loads(item)["rating"] for item in page.items]
+            assert rating in found, (bounds, found)
+
+
+def _rated(number: int, rating: float) -> Book:
+    return Book(
+        id=f"demo:{number}",
+        number=number,
+        title="A",
+        rating=rating,
+        first_seen=START,
+        last_seen=START,
+        last_changed=START,
+        revision=1,
+    )
+
+
 def check_facet(facet: Any, name: str, shelf: list[Book], own: Filter | None) -> None:
     if isinstance(facet, TermFacet):
         counts = Counter(value for book in shelf for value in values_of(book, name))

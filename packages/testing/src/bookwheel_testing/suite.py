@@ -142,6 +142,10 @@ class Suite:
             self._token_until = time.monotonic() + 240
         return self._token
 
+    def log_in_again(self) -> None:
+        """At the next request: the tokens so far are not good any more."""
+        self._token_until = 0.0
+
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.token()}", **options.pop("headers", {})}
         return self._http.request(method, self.url + path, headers=headers, **options)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bookwheel_stores.search.elastic_queries import Query, filter_query
+from bookwheel_stores.search.number_units import SCALES
 from bookwheel_stores.search.queries import (
     FIELDS,
     Bucket,
@@ -27,7 +28,6 @@ from bookwheel_stores.search.tantivy_facets import (
     public,
     term_facet,
 )
-from bookwheel_stores.search.tantivy_schema import SCALES
 
 Answer = Mapping[str, Any]
 

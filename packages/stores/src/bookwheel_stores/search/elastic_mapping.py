@@ -5,8 +5,6 @@ Change a field's meaning and `MAPPING` must count up: an index of another mappin
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -14,9 +12,10 @@ from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.digests import digest
 from bookwheel_stores.search.folding import folded_text, folded_words
+from bookwheel_stores.search.number_units import SCALES, price_units, rating_units
 from bookwheel_stores.search.queries import SuggestionKind
 from bookwheel_stores.search.tantivy_documents import title_keys
-from bookwheel_stores.search.tantivy_schema import SCALES, TERM_FIELDS, TITLE_START
+from bookwheel_stores.search.tantivy_schema import TERM_FIELDS, TITLE_START
 
 MAPPING = "books-v1"
 TITLE_ORDER = ("by_title_1", "by_title_2", "by_title_3", "by_title_4")
@@ -150,15 +149,10 @@ def _facts(content: Mapping[str, Any]) -> dict[str, Any]:
     return facts
 
 
-@lru_cache(maxsize=65536)
-def _price_units(amount: str) -> int:
-    return int(Decimal(amount) * SCALES["price"])
-
-
 def _numbers(content: Mapping[str, Any]) -> dict[str, int]:
     """The filterable integers, and each order's value: prices in cents, times in tenths of a second."""
-    price = None if content["price"] is None else _price_units(content["price"]["amount"])
-    rating = None if content["rating"] is None else round(content["rating"] * SCALES["rating"])
+    price = None if content["price"] is None else price_units(content["price"]["amount"])
+    rating = None if content["rating"] is None else rating_units(content["rating"])
     seen, changed = _milliseconds(content["first_seen"]), _milliseconds(content["last_changed"])
     numbers = {
         "price": price,

@@ -1,12 +1,12 @@
 """Compiles engine-neutral queries to Elasticsearch's: pure functions that return what is sent."""
 
 from collections.abc import Iterator, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 from bookwheel_stores.search.elastic_mapping import TYPOS
-from bookwheel_stores.search.queries import FIELDS, Bound, Clause, FieldKind, Filter, Range, Selection, TextQuery
-from bookwheel_stores.search.tantivy_schema import SCALES, TITLE_START
+from bookwheel_stores.search.number_units import range_units
+from bookwheel_stores.search.queries import FIELDS, Clause, FieldKind, Filter, Range, Selection, TextQuery
+from bookwheel_stores.search.tantivy_schema import TITLE_START
 
 Query = dict[str, Any]
 
@@ -19,7 +19,6 @@ _BOOSTS = {
 }
 _WITH_TYPOS = 0.5
 _WHOLE_TITLE, _START_OF_TITLE, _TITLE_PHRASE = 16.0, 4.0, 2.0
-_LARGEST = (1 << 62) - 1
 LIVING: Query = {"term": {"removed": False}}
 
 
@@ -115,15 +114,6 @@ def _title_bonus(words: Sequence[str]) -> Iterator[Query]:
 
 
 def _range(name: str, wanted: Range) -> Query:
-    limits = {
-        "gte": _units(name, wanted.low, rounding=ROUND_CEILING),
-        "lte": _units(name, wanted.high, rounding=ROUND_FLOOR),
-    }
+    low, high = range_units(name, wanted)
+    limits = {"gte": low, "lte": high}
     return {"range": {name: {limit: units for limit, units in limits.items() if units is not None}}}
-
-
-def _units(name: str, bound: Bound, *, rounding: str) -> int | None:
-    if bound is None:
-        return None
-    exact = Decimal(str(bound)) * SCALES[name]
-    return int(min(max(exact.to_integral_value(rounding), Decimal(-_LARGEST)), Decimal(_LARGEST)))

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from bookwheel_stores.search.number_units import SCALES
 from bookwheel_stores.search.queries import MoneyStatistics, Statistics
 from bookwheel_stores.search.tantivy_facets import COUNTED_TERMS, average, money
-from bookwheel_stores.search.tantivy_schema import SCALES
 
 Answer = Mapping[str, Any]
 Aggregate = Callable[[dict[str, Any]], Answer]

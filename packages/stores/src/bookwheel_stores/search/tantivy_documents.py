@@ -7,7 +7,6 @@ import struct
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -16,10 +15,10 @@ from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.digests import digest
 from bookwheel_stores.search.folding import folded_text, folded_words
+from bookwheel_stores.search.number_units import price_units, rating_units
 from bookwheel_stores.search.tantivy_schema import (
     MAX_NUMBER,
     NUMBER_BITS,
-    SCALES,
     SORT_FIELDS,
     TITLE_KEYS,
     TITLE_START,
@@ -116,15 +115,10 @@ def _add_facts(fields: Fields, content: Mapping[str, Any]) -> None:
     fields["in_stock"] = content["in_stock"]
 
 
-@lru_cache(maxsize=65536)
-def _price_units(amount: str) -> int:
-    return int(Decimal(amount) * SCALES["price"])
-
-
 def _add_numbers(fields: Fields, number: int, content: Mapping[str, Any]) -> None:
     """The filterable integers, and each order's key."""
-    price = None if content["price"] is None else _price_units(content["price"]["amount"])
-    rating = None if content["rating"] is None else round(content["rating"] * SCALES["rating"])
+    price = None if content["price"] is None else price_units(content["price"]["amount"])
+    rating = None if content["rating"] is None else rating_units(content["rating"])
     stock = content["stock"]
     seen, changed = _milliseconds(content["first_seen"]), _milliseconds(content["last_changed"])
     for field, units in (

@@ -11,6 +11,7 @@ from typing import Any
 import tantivy
 from tantivy import Occur, Query
 
+from bookwheel_stores.search.number_units import SCALES
 from bookwheel_stores.search.queries import (
     FACETS,
     FIELDS,
@@ -24,7 +25,6 @@ from bookwheel_stores.search.queries import (
     TermFacet,
 )
 from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of
-from bookwheel_stores.search.tantivy_schema import SCALES
 
 MAX_TERMS = 60_000  # Tantivy refuses answers of more than 65,000 buckets
 COUNTED_TERMS = 1_000  # enough that ties at the end of what is shown are ordered by value

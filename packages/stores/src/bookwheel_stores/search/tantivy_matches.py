@@ -8,7 +8,6 @@ dozen values is counted in 5.
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import orjson
 import tantivy
 
+from bookwheel_stores.search.number_units import SCALES, range_units
 from bookwheel_stores.search.queries import (
     FIELDS,
     Facet,
@@ -28,8 +28,7 @@ from bookwheel_stores.search.queries import (
     TermCount,
 )
 from bookwheel_stores.search.tantivy_facets import average, bucket_width, histogram, public, term_facet
-from bookwheel_stores.search.tantivy_queries import numbers_of, units_of
-from bookwheel_stores.search.tantivy_schema import SCALES
+from bookwheel_stores.search.tantivy_queries import numbers_of
 from bookwheel_stores.search.tantivy_walk import Place, Walk
 
 MOST_MATCHES = 256
@@ -165,8 +164,7 @@ def _passing(wanted: Filter, column: Column, rows: Rows) -> Rows:
 
 
 def _bounds(name: str, wanted: Range) -> tuple[int, int]:
-    low = units_of(name, wanted.low, rounding=ROUND_CEILING)
-    high = units_of(name, wanted.high, rounding=ROUND_FLOOR)
+    low, high = range_units(name, wanted)
     return -_UNBOUNDED if low is None else low, _UNBOUNDED if high is None else high
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tantivy
 
+from bookwheel_stores.search.number_units import SCALES
+
 MAPPING = "books-v3"
 WORDS = "bookwheel_words"
 """Tokenizer of text that is folded already: splits at spaces."""
@@ -21,8 +23,6 @@ Descriptions are left out: nearly every one has some word that is one typo away 
 """
 TERM_FIELDS = ("category", "author", "source", "language", "currency", "isbn13")
 SUGGEST_FIELDS = ("suggest_title", "suggest_author", "suggest_category")
-SCALES = {"price": 10_000, "rating": 1_000_000, "rating_count": 1, "stock": 1, "first_seen": 1, "last_changed": 1}
-"""Numbers are indexed as integers, so that bounds, sums and buckets are exact: units per one of the public value."""
 SORT_FIELDS = {
     "price": "by_price",
     "-price": "by_price_descending",

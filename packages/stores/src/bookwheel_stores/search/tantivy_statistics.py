@@ -6,6 +6,7 @@ from decimal import Decimal
 import tantivy
 from tantivy import Order, Query
 
+from bookwheel_stores.search.number_units import SCALES
 from bookwheel_stores.search.queries import MoneyStatistics, Selection, Statistics
 from bookwheel_stores.search.tantivy_facets import (
     COUNTED_TERMS,
@@ -18,7 +19,7 @@ from bookwheel_stores.search.tantivy_facets import (
     terms_request,
 )
 from bookwheel_stores.search.tantivy_queries import QueryCompiler, count_of
-from bookwheel_stores.search.tantivy_schema import NUMBER_BITS, SCALES, SORT_FIELDS
+from bookwheel_stores.search.tantivy_schema import NUMBER_BITS, SORT_FIELDS
 
 _STATISTICS: Request = {
     "in_stock": {"terms": {"field": "in_stock"}},
