@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from bookwheel_testing.kubernetes import RELEASE, ClusterError, KubernetesSuite, run
-from bookwheel_testing.servers import wait_until
+from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.shop_check import check_against_the_shop, next_day
 
 pytestmark = pytest.mark.timeout(3600)
@@ -185,6 +185,7 @@ def test_an_uninstall_leaves_nothing_but_the_volumes_and_what_is_in_them(suite: 
     suite.settle()
     suite.log_in_again()
     assert suite.get("/api/v1/stats/overview")["books"] == books
+    wait_until(lambda: answers(suite.shop_url), seconds=60, what="the way to the new shop")
     next_day(suite)
     check_against_the_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
 
