@@ -11,13 +11,15 @@ from bookwheel_testing.suite import Suite, free_port_base
 
 @pytest.fixture(scope="session", params=list(EngineSet))
 def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
-    """The suite as `make up` leaves it: the demo shop crawled, a first model trained."""
+    """The suite as `make up` leaves it, with a smaller shop: crawled, a first model trained. (`test_local_suite.py` has
+    the whole shop.)
+    """
     if request.param == EngineSet.CLUSTER:
         need_cluster()
     suite = Suite(
         state=tmp_path_factory.mktemp(f"suite-{request.param}") / "state",
         port_base=free_port_base(),
-        books=1000,
+        books=500,
         settings={
             "BOOKWHEEL_RATE_ADDRESS": "10000",
             "BOOKWHEEL_RATE_SUBJECT": "10000",

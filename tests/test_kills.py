@@ -1,7 +1,7 @@
 """Parts of the suite are killed in mid-crawl: nothing is lost, nothing is double, the accounting adds up.
 
 Each round crawls a shop, new or changed since its last crawl, kills one part with SIGKILL, and waits until the run has
-settled. `make chaos` plays more rounds, and with other faults.
+settled. `make chaos` plays more rounds, and with other faults; CI runs it, too.
 """
 
 import os
@@ -25,8 +25,8 @@ VICTIMS = {
     EngineSet.CLUSTER: ("postgres", "elasticsearch", "redis", WORKER, CRAWL),
 }
 ROUNDS = {
-    EngineSet.EMBEDDED: int(os.environ.get("BOOKWHEEL_KILL_ROUNDS", "30")),
-    EngineSet.CLUSTER: int(os.environ.get("BOOKWHEEL_CLUSTER_KILL_ROUNDS", "10")),
+    EngineSet.EMBEDDED: int(os.environ.get("BOOKWHEEL_KILL_ROUNDS", "15")),
+    EngineSet.CLUSTER: int(os.environ.get("BOOKWHEEL_CLUSTER_KILL_ROUNDS", "5")),
 }
 
 

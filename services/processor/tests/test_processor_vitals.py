@@ -73,6 +73,7 @@ def replicas(tmp_path: Path, records_url: str, redis_url: str) -> Iterator[list[
             each.server.stop()
 
 
+@pytest.mark.parametrize("records_url", ["postgresql"], indirect=True)  # it takes in nothing: one engine is enough
 def test_only_the_worker_that_stopped_is_told_to_be_restarted(replicas: list[Replica]) -> None:
     _, one, other = replicas
     parent = one.server.process.pid
