@@ -12,6 +12,8 @@ from bookwheel_local.containers import ROOT
 from bookwheel_testing.containers import ContainerSuite
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.timeout(3600)  # the first builds the images
+
 SERVICES = ("accounts", "catalog-api", "ml-serving", "processor", "scraper", "demo-shop")
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 

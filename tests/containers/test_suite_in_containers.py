@@ -11,6 +11,8 @@ from bookwheel_testing.containers import ContainerSuite
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.shop_check import check_against_the_shop, next_day
 
+pytestmark = pytest.mark.timeout(3600)  # the first builds the images
+
 
 def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> None:
     trace_id = secrets.token_hex(16)
