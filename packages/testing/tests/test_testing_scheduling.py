@@ -1,4 +1,4 @@
-"""What takes long is begun first, and a file's tests on several engines need not wait for each other."""
+"""Two processes begin with what takes long, and a file's tests on several engines need not wait for each other."""
 
 from pathlib import Path
 
@@ -23,14 +23,15 @@ def test_the_tests_of_a_file_on_one_engine_stay_together(test: str, unit: str) -
     assert unit_of(test) == unit
 
 
-def test_the_files_that_take_long_come_first_and_then_those_of_many_tests() -> None:
+def test_some_begin_with_the_files_that_take_long_and_the_others_end_with_them() -> None:
     units = {"a/test_a.py": 3, "tests/test_kills.py@cluster": 11, "a/test_b.py": 30, "tests/test_kills.py@embedded": 31}
-    assert sorted(units, key=lambda unit: weight_of(unit, units[unit]), reverse=True) == [
-        "tests/test_kills.py@embedded",
-        "tests/test_kills.py@cluster",
-        "a/test_b.py",
-        "a/test_a.py",
-    ]
+
+    def order(*, long_first: bool) -> list[str]:
+        return sorted(units, key=lambda unit: weight_of(unit, units[unit], long_first=long_first), reverse=True)
+
+    kills, others = ["tests/test_kills.py@embedded", "tests/test_kills.py@cluster"], ["a/test_b.py", "a/test_a.py"]
+    assert order(long_first=True) == kills + others
+    assert order(long_first=False) == others + kills
 
 
 def test_the_files_that_are_said_to_take_long_exist() -> None:

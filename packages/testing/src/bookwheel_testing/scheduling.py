@@ -1,4 +1,6 @@
-"""Which tests each process of `make test` takes, and when: what takes long comes first, so that all end together.
+"""Which tests each process of `make test` takes, and when: two begin with what takes long, the others end with it.
+
+What takes long is mostly whole suites, and two keep two cores busy. Beside them there is time for tests that wait.
 
 A unit is a file's tests, or, where they run on several engines, those of the file on one of them. Files whose tests use
 the same suite are of one unit: a suite takes half a minute to start.
@@ -28,8 +30,7 @@ _LONGEST = (  # a minute or more each on two idle cores, the longest first
     "deploy/local/tests/test_local_servers.py",
     "services/ml-serving/tests/test_ml_registry.py",
 )
-
-
+_LONG_AT_ONCE = 2
 _ON_THE_SAME_SUITE = {"tests/test_live_changes.py": "tests/test_end_to_end.py"}
 
 
@@ -41,10 +42,11 @@ def unit_of(test: str) -> str:
     return f"{path}@{engine[1]}" if engine else path
 
 
-def weight_of(unit: str, tests: int) -> tuple[int, int]:
+def weight_of(unit: str, tests: int, *, long_first: bool) -> tuple[int, int]:
     """The heavier, the earlier."""
     path = unit.partition("@")[0]
-    return -_LONGEST.index(path) if path in _LONGEST else -len(_LONGEST), tests
+    place = _LONGEST.index(path) if path in _LONGEST else len(_LONGEST)
+    return -place if long_first else place, tests
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,13 +56,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415 - not there without it
 
-    class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # untyped
+    class TwoLong(LoadFileScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
             return unit_of(nodeid)
 
         def _assign_work_unit(self, node: Any) -> None:
-            heaviest = max(self.workqueue, key=lambda unit: weight_of(unit, len(self.workqueue[unit])))
+            long_first = list(self.assigned_work).index(node) < _LONG_AT_ONCE
+            heaviest = max(
+                self.workqueue, key=lambda unit: weight_of(unit, len(self.workqueue[unit]), long_first=long_first)
+            )
             self.workqueue.move_to_end(heaviest, last=False)
             super()._assign_work_unit(node)
 
-    return LongestFirst(config, log)
+    return TwoLong(config, log)
