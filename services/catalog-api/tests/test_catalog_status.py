@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
 from bookwheel_contracts.status import FORGOTTEN_SECONDS, REPLICAS_KEY, SERVICES, Heartbeat, ModelRef
 from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import connect_redis
@@ -65,8 +65,8 @@ async def test_every_service_is_shown_with_its_replicas(
     assert worker["replicas"][1]["reason"] == "no progress for 200 s"
     assert 59 < worker["replicas"][2]["silent_seconds"] < 120
     assert found["models"] == [{"name": "rating", "version": "7"}]
-    assert found["faults"] == {}
-    assert found["status"] == "ok"
+    assert found["faults"].keys() == {"search", "lake", "lake-books"}, "nobody projects these changes of long ago"
+    assert all(fault.endswith(" s behind the records") for fault in found["faults"].values())
 
 
 async def test_a_service_that_nobody_hears_is_named(
@@ -103,9 +103,28 @@ async def test_lag_and_freshness_are_counted_from_what_is_there(
         lags = {(lag["stream"], lag["group"]): lag["lag"] for lag in (await status(client, admin))["streams"]}
         assert lags[RAW_STREAM, "processor"] == 1
         assert lags[RAW_STREAM, "lake"] == 4
+    assert not {name for name in found["faults"] if name.startswith(RAW_STREAM)}
     behind = {lag["name"]: lag for lag in found["projections"]}
     assert behind["search"]["head"] > behind["search"]["cursor"] == 0
     assert behind["search"]["seconds"] > 0
+
+
+async def test_what_waits_for_too_long_is_named(
+    client: httpx.AsyncClient, admin: dict[str, str], redis_url: str
+) -> None:
+    with connect_redis(redis_url) as redis:
+        for service in SERVICES:
+            heartbeat(redis, service, "a")
+        well = await status(client, admin)
+        assert (well["status"], well["faults"]) == ("ok", {})
+        begun = int((datetime.now(UTC) - timedelta(seconds=310)).timestamp() * 1000)
+        for number, stream in enumerate((RAW_STREAM, CRAWL_STREAM)):
+            redis.xadd(stream, {b"body": b"{}"}, id=f"{begun}-{number}")
+        redis.xgroup_create(RAW_STREAM, "processor", id="$")
+        found = await status(client, admin)
+    assert found["status"] == "degraded"
+    assert list(found["faults"]) == [f"{RAW_STREAM} for lake"], "the processor has it; a crawl may take its time"
+    assert found["faults"][f"{RAW_STREAM} for lake"].startswith("1 entries wait, the oldest for 31")
 
 
 async def test_what_is_away_is_named_and_the_rest_is_told(suite: Any, make_client: Any, admin: dict[str, str]) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from bookwheel_contracts.status import Level, ServiceStatus, SuiteStatus
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.status import Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
 from bookwheel_stores.records import DATABASE_AWAY, RunStore
 from bookwheel_stores.records.feed_lag import FeedLag
 from bookwheel_stores.replicas import services
@@ -14,6 +16,9 @@ from redis.exceptions import RedisError
 
 Question = Callable[[], Any]
 _CRAWLS = 5
+_FLOWING = (RAW_STREAM, PREDICTION_STREAM)  # an entry of the others stays for as long as what it asks for takes
+_STUCK_SECONDS = 300.0
+"""What waits for so long waits for more than its turn: for a store that refuses a revoked key, or for more workers."""
 
 
 class StatusBoard:
@@ -40,6 +45,7 @@ class StatusBoard:
             faults |= {service.name: _shortage(service) for service in heard if not service.ready}
             models = {replica.model for service in heard for replica in service.replicas if replica.model}
             found["models"] = sorted(models, key=lambda model: (model.name, model.version))
+        faults |= _stuck(found["streams"] or [], found["projections"] or [])
         return SuiteStatus(
             status=Level.DEGRADED if faults else Level.OK,
             faults=faults,
@@ -57,6 +63,18 @@ def _ask(store: str, questions: dict[str, Question], faults: dict[str, str]) -> 
     except (RedisError, *DATABASE_AWAY) as error:
         faults[store] = f"does not answer: {str(error)[:500]}"
     return found
+
+
+def _stuck(streams: list[StreamLag], projections: list[ProjectionLag]) -> dict[str, str]:
+    waiting = {
+        f"{lag.stream} for {lag.group}": f"{lag.lag} entries wait, the oldest for {lag.oldest_seconds:.0f} s"
+        for lag in streams
+        if lag.stream in _FLOWING and lag.oldest_seconds is not None and lag.oldest_seconds > _STUCK_SECONDS
+    }
+    behind = {
+        lag.name: f"{lag.seconds:.0f} s behind the records" for lag in projections if lag.seconds > _STUCK_SECONDS
+    }
+    return waiting | behind
 
 
 def _shortage(service: ServiceStatus) -> str:
