@@ -6,6 +6,7 @@ import subprocess
 import time
 from typing import Any
 
+import httpx
 import pytest
 from bookwheel_testing.containers import ContainerSuite
 from bookwheel_testing.servers import wait_until
@@ -44,10 +45,13 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> No
 
 def test_data_and_logins_outlast_the_containers(suite: ContainerSuite) -> None:
     before = suite.get("/api/v1/stats/overview")
+    suite.log_in_again()  # a token that outlives what follows
     token = suite.token()
     suite.compose("down", "--timeout", "10")
     suite.up()
-    assert suite.token() == token
+    headers = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(suite.url + "/api/v1/sources", headers=headers).status_code == 200, "the signing key is there"
+    suite.log_in_again()
     assert suite.get("/api/v1/stats/overview")["books"] == before["books"]
 
 
