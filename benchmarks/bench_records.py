@@ -62,8 +62,9 @@ class Taking:
 
 
 def rows_of(url: str) -> Rows:
-    """What the worker wrote, as plain values in the order of the items."""
-    order = {"change": "sequence", "receipt": "item_number"}
+    """What the worker wrote, as plain values, book by book: a row comes after those that it refers to."""
+    offers_book = "(SELECT book_number FROM offer WHERE offer.number = offer_number)"
+    order = {"offer": "book_number", "observation": offers_book, "change": "book_number", "receipt": "item_number"}
     with psycopg.connect(url) as connection:
         rows = {
             table: connection.execute(f"SELECT * FROM {table} ORDER BY {order.get(table, 'number')}").fetchall()
