@@ -28,6 +28,11 @@ INGEST, GROWTH, CRAWL = (
     "ingest at 100,000 books, or at 1,000",
     "crawl, with publishing or without",
 )
+POSTGRESQL, ELASTICSEARCH, ELASTICSEARCH_SEARCH = (
+    "ingest into PostgreSQL, two workers or one",
+    "pipeline into Elasticsearch, or a raw bulk",
+    "search on Elasticsearch, cached or not",
+)
 REQUESTS = {
     "searches, each another": "search uncached, gateway or catalog itself",
     "searches with three facets": "search with facets, or a constant",
@@ -42,15 +47,31 @@ class Measured:
 
     results: Mapping[str, Result]
 
-    def rate(self, name: str) -> float:
+    def result(self, name: str) -> Result:
         """Raises SystemExit where that benchmark has no result yet."""
         if name not in self.results:
             raise SystemExit(f"{RESULTS} has no {name!r}; run: make bench")
-        return self.results[name].ours
+        return self.results[name]
+
+    def rate(self, name: str) -> float:
+        return self.result(name).ours
+
+    @property
+    def cluster_ingest(self) -> float:
+        """Items that one processor takes in on PostgreSQL and Elasticsearch: as many as the slower of them allows."""
+        return min(self.result(POSTGRESQL).floor, self.rate(ELASTICSEARCH))
+
+    def requests(self) -> dict[str, float]:
+        """What one replica of catalog-api or ml-serving answers in a second."""
+        searches = self.result(ELASTICSEARCH_SEARCH)
+        return {what: self.rate(name) for what, name in REQUESTS.items()} | {
+            "searches on Elasticsearch, each another": searches.floor,
+            "searches on Elasticsearch that repeat": searches.ours,
+        }
 
     def ingest(self, books: int) -> float:
         """Items that one processor takes in at a catalogue of that size: the measured loss goes on for each tenfold."""
-        growth = self.results[GROWTH].ratio if GROWTH in self.results else self.rate(GROWTH)
+        growth = self.result(GROWTH).ratio
         decades = math.log10(books / LARGE_BOOKS)
         per_decade = growth ** (1 / math.log10(LARGE_BOOKS / SMALL_BOOKS))
         return float(self.rate(GROWTH) * per_decade**decades)
@@ -76,38 +97,55 @@ def carried(measured: Measured) -> Iterator[tuple[str, str, str]]:
     yield "scraper", f"{measured.rate(CRAWL):,.0f} pages/s", "from a shop that answers at once"
     yield "processor", f"{measured.rate(INGEST):,.0f} items/s", "from the stream to records and index, new catalogue"
     yield "processor", f"{measured.rate(GROWTH):,.0f} items/s", f"the same at {LARGE_BOOKS:,} books"
-    for what, name in REQUESTS.items():
-        service = "gateway, ml-serving" if what == "predictions" else "gateway, catalog-api"
-        yield service, f"{measured.rate(name):,.0f} requests/s", what
+    postgresql = measured.result(POSTGRESQL)
+    yield "processor", f"{postgresql.floor:,.0f} items/s", "from the stream to PostgreSQL, one child that takes in"
+    yield "processor", f"{postgresql.ours:,.0f} items/s", "the same, two children"
+    yield "processor", f"{measured.rate(ELASTICSEARCH):,.0f} items/s", "from the stream to records and Elasticsearch"
+    for what, rate in measured.requests().items():
+        if what == "predictions":
+            service = "gateway, ml-serving"
+        else:
+            service = "catalog-api" if "Elasticsearch" in what else "gateway, catalog-api"
+        yield service, f"{rate:,.0f} requests/s", what
 
 
 def by_books(measured: Measured) -> Iterator[tuple[str, ...]]:
     for books in BOOKS:
         items = books / DAY
         one = measured.ingest(books)
-        scrapers, processors = replicas(items * PAGES_PER_BOOK, measured.rate(CRAWL)), replicas(items, one)
+        scrapers = replicas(items * PAGES_PER_BOOK, measured.rate(CRAWL))
+        enough = replicas(items, one) == 1
         yield (
             f"{books:,}",
             f"{items:,.0f}",
             marked(scrapers, extrapolated=scrapers > 1),
             f"{one:,.0f} *",
-            marked(processors, extrapolated=True),
+            "yes *" if enough else "no *",
             f"{books / one / 3600:,.1f} h *",
+            marked(replicas(items, measured.cluster_ingest), extrapolated=True),
         )
 
 
 def by_rate(measured: Measured) -> Iterator[tuple[str, ...]]:
-    for what, name in REQUESTS.items():
-        counts = [replicas(rate, measured.rate(name)) for rate in RATES]
+    for what, one in measured.requests().items():
+        counts = [replicas(rate, one) for rate in RATES]
         yield what, *(marked(count, extrapolated=count > 1) for count in counts)
 
 
 def page(measured: Measured) -> str:
     of_books = table(
-        ("books", "items/s", "scrapers", "items/s of one processor", "processors", "first fill, one processor"),
+        (
+            "books",
+            "items/s",
+            "scrapers",
+            "items/s of the one processor on SQLite",
+            "is it enough?",
+            "first fill",
+            "processors on PostgreSQL and Elasticsearch",
+        ),
         list(by_books(measured)),
     )
-    fall = measured.results[GROWTH].ratio
+    fall = measured.result(GROWTH).ratio
     politely = DAY / PAGES_PER_BOOK
     return f"""\
 # Capacity
@@ -120,13 +158,16 @@ one replica, as if replicas added up. They do while the stores keep up: [scaling
 
 {table(("service", "rate", "of what"), list(carried(measured)))}
 
-A replica is one process (catalog-api, ml-serving, scraper) or one worker (processor), on SQLite and Tantivy. Replicas
-below are loaded to {LOAD:.0%} of that: room for peaks, and for one replica that fails.
+A replica is one process (catalog-api, ml-serving, scraper) or one worker (processor), on SQLite and Tantivy and at
+{SMALL_BOOKS:,} books where nothing else is said; searches on Elasticsearch are at {LARGE_BOOKS:,}. Replicas below are
+loaded to {LOAD:.0%} of that: room for peaks, and for one replica that fails.
 
 ## How many for so many books, each crawled once a day
 
 `items/s` is books / {DAY:,} s; a book takes {PAGES_PER_BOOK} pages. From {SMALL_BOOKS:,} to {LARGE_BOOKS:,} books, two
-tenfolds, a processor's rate fell to {fall:.3f} of itself: each further tenfold is taken to cost its square root.
+tenfolds, a processor's rate fell to {fall:.3f} of itself: each further tenfold is taken to cost its square root. SQLite
+has one writer, so there is no second processor. On PostgreSQL and Elasticsearch a processor is counted with what the
+slower of the two allows it, {measured.cluster_ingest:,.0f} items/s, at any size.
 
 {of_books}
 
@@ -134,8 +175,8 @@ A shop that allows one page a second has at most {politely:,.0f} books crawled a
 
 ## How many for so many requests a second
 
-Replicas of catalog-api, or of ml-serving for predictions, each with a gateway, at the benchmarks' {SMALL_BOOKS:,}
-books.
+Replicas of catalog-api, or of ml-serving for predictions, each with a gateway. A search on Elasticsearch that is not
+cached is its work for the most part: those rows count nodes of two cores with a catalogue on each.
 
 {table(("requests", *(f"{rate:,}/s" for rate in RATES)), list(by_rate(measured)))}
 """
