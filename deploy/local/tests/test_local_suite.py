@@ -134,6 +134,7 @@ def test_a_gateway_whose_master_was_killed_comes_back_without_the_workers_it_lef
     os.kill(before[0], signal.SIGKILL)
     wait_until(lambda: answers(suite.url + "/livez") and not any(map(alive, before)), seconds=20, what="a new gateway")
     assert set(processes(suite, "gateway")).isdisjoint(before)
+    wait_until(lambda: local(suite, "status").returncode == 0, seconds=60, what="the supervisor sees it running")
 
 
 def lasting(suite: Suite) -> list[int]:

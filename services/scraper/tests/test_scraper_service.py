@@ -234,8 +234,12 @@ def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
     assert list(text_string_to_metric_families(page))
     assert 'bookwheel_published_items_total{source="shop"} 12.0' in page
     assert 'bookwheel_crawl_processes_total{outcome="ended",source="shop"} 1.0' in page
-    [heartbeat] = replicas(client)
-    assert (heartbeat.service, heartbeat.ready, heartbeat.instance) == ("scraper", True, socket.gethostname())
+    told = {("scraper", True, socket.gethostname())}
+    wait_until(
+        lambda: {(one.service, one.ready, one.instance) for one in replicas(client)} == told,
+        seconds=30,
+        what="it tells that it is ready",
+    )
     services[-1].stop()
     assert replicas(client) == []
 
