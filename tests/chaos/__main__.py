@@ -48,6 +48,8 @@ def main() -> int:
                 if options.json is not None:
                     write_json(options.json, outcomes, engines=options.engines, seed=seed)
         except KeyboardInterrupt:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # another would leave the suite running
             print("stopped: what was played so far", flush=True)
         if outcomes and outcomes[-1].number == numbers[-1]:  # else a crawl may be under way still
             check_totals(outcomes[-1].findings, found.suite)

@@ -2,34 +2,27 @@
 
 import json
 import shutil
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
-import jwt
 import pytest
 from bookwheel_catalog.app import build_app
 from bookwheel_catalog.settings import CatalogSettings
-from bookwheel_contracts.accounts import INTERNAL_AUDIENCE
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import connect_redis
-from cryptography.hazmat.primitives.asymmetric import ec
+from bookwheel_testing.tokens import ISSUER, internal_token, serving_keys
 from sqlalchemy import Engine
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
-ISSUER = "bookwheel"
-_KEY = ec.generate_private_key(ec.SECP256R1())
 
 MakeToken = Callable[..., str]
 
@@ -42,37 +35,15 @@ BOOKS: list[dict[str, Any]] = [
 ]
 
 
-class _Keys(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        public = jwt.algorithms.ECAlgorithm.to_jwk(_KEY.public_key(), as_dict=True)
-        body = json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}).encode()
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Quiet."""
-
-
 @pytest.fixture(scope="session")
 def jwks_url() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Keys)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving_keys() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def make_token() -> MakeToken:
-    def make(scope: str = "catalog:read", *, subject: str = "user:1") -> str:
-        now = int(time.time())
-        claims = {"iss": ISSUER, "aud": INTERNAL_AUDIENCE, "sub": subject, "iat": now, "exp": now + 600}
-        return jwt.encode({**claims, "scope": scope}, _KEY, "ES256", {"kid": "one"})
-
-    return make
+    return internal_token
 
 
 @dataclass(frozen=True)

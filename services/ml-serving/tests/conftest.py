@@ -1,22 +1,17 @@
 """A small planted law of ratings, records filled with it, and keys for the tokens of tests."""
 
-import json
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import jwt
 import numpy as np
 import pytest
 from bookwheel_contracts import Book, Money
 from bookwheel_stores.records import BookReader, connect_database, upgrade_database
 from bookwheel_stores.records.tables import book as book_table
 from bookwheel_stores.records.values import to_millis
-from cryptography.hazmat.primitives.asymmetric import ec
+from bookwheel_testing.tokens import internal_token, serving_keys
 from sqlalchemy import insert
 
 _WARNINGS_OF_MLFLOW = (  # of its own code, at its import
@@ -118,52 +113,13 @@ def book_reader(tmp_path_factory: pytest.TempPathFactory, make_books: MakeBooks)
     engine.dispose()
 
 
-class _Keys:
-    def __init__(self) -> None:
-        self._private = ec.generate_private_key(ec.SECP256R1())
-        public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(self._private.public_key()))
-        self.jwks = json.dumps({"keys": [{**public, "kid": "test", "use": "sig", "alg": "ES256"}]}).encode()
-
-    def token(self, scope: str) -> str:
-        now = int(time.time())
-        claims = {
-            "sub": "tester",
-            "iss": "bookwheel",
-            "aud": "bookwheel-internal",
-            "iat": now,
-            "exp": now + 600,
-            "scope": scope,
-        }
-        return jwt.encode(claims, self._private, algorithm="ES256", headers={"kid": "test"})
-
-
 @pytest.fixture(scope="session")
-def _keys() -> _Keys:
-    return _Keys()
-
-
-@pytest.fixture(scope="session")
-def make_token(_keys: _Keys) -> MakeToken:
+def make_token() -> MakeToken:
     """`make_token(scope)`: an internal token that the service under test accepts."""
-    return _keys.token
+    return internal_token
 
 
 @pytest.fixture(scope="session")
-def jwks_url(_keys: _Keys) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(_keys.jwks)))
-            self.end_headers()
-            self.wfile.write(_keys.jwks)
-
-        def log_message(self, *_arguments: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/jwks.json"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def jwks_url() -> Iterator[str]:
+    with serving_keys() as url:
+        yield url

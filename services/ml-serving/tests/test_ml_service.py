@@ -23,6 +23,8 @@ from bookwheel_testing.servers import (
     start,
     wait_until,
 )
+from bookwheel_testing.sites import serving_site
+from bookwheel_testing.tokens import key_set
 from pyarrow.parquet import ParquetFile
 
 MakeBooks = Callable[..., list[Book]]
@@ -256,7 +258,7 @@ def test_every_prediction_reaches_the_stream_with_the_trace_of_its_request(serve
     wait_until(arrived, seconds=10, what="the prediction's record")
     (record,) = records
     assert (record.prediction_id, record.rating) == (prediction["prediction_id"], prediction["rating"])
-    assert (record.book_id, record.subject) == ("demo:000002", "tester")
+    assert (record.book_id, record.subject) == ("demo:000002", "user:1")
 
     def logged() -> bool:  # lines are written together, a moment late
         return any(trace_id in line and '"/api/v1/ml/predictions"' in line for line in _log_lines(served))
@@ -347,6 +349,24 @@ def test_a_restarted_service_answers_at_once_even_without_its_registry(served: S
         server.process.terminate()
         server.process.wait(timeout=20)
     assert "Application shutdown complete" in (served.folder / "restarted.log").read_text()
+
+
+def test_a_service_that_begins_without_the_keys_is_ready_once_it_has_them(served: Suite) -> None:
+    port = free_port()
+    with serving_site() as site:
+        url = f"http://127.0.0.1:{port}"
+        with running(
+            [COMMAND, "serve"],
+            log=served.folder / "keyless.log",
+            ready=lambda: answers(f"{url}/livez"),
+            seconds=180,
+            environment={**served.environment(port), "BOOKWHEEL_JWKS_URL": f"{site.url}jwks.json"},
+        ):
+            assert httpx.get(f"{url}/readyz").status_code == 503
+            site.pages["/jwks.json"] = key_set()
+            wait_until(lambda: answers(f"{url}/readyz"), seconds=30, what="readiness")
+            headers = {"Authorization": f"Bearer {served.token('ml:predict')}"}
+            assert httpx.get(f"{url}{_PATH}/features", headers=headers).status_code == 200
 
 
 def test_wrong_settings_end_the_start_with_their_names(tmp_path: Path) -> None:
