@@ -104,6 +104,19 @@ def test_an_offer_that_moves_takes_its_age_along(new_engine: Callable[[], Engine
     assert found == {BOOK: "2026-01-31T08:04:00.000Z", "shop:a": "2026-01-31T08:01:00.000Z"}
 
 
+def test_an_offer_that_returns_as_another_book_takes_its_age_along(engine: Engine, scraped: Any) -> None:
+    told(engine, scraped.crawl("run-0", [1, 2], isbn=None))
+    told(engine, scraped.entries(scraped.item(9, run="run-0", key="a", title="A", isbn=ISBN, minute=2)))
+    told(engine, scraped.entries(scraped.item(1, run="rival", source="rival", key="r", isbn=ISBN, minute=5)))
+    for number in (1, 2):
+        told(engine, scraped.crawl(f"run-{number}", [1, 2], minute=10 * number))
+    told(engine, scraped.entries(scraped.item(9, run="run-3", key="a", title="A", minute=31)))
+    assert (book_of(engine, BOOK).first_seen.minute, book_of(engine, "shop:a").first_seen.minute) == (5, 2)
+    change = BookReader(engine).changes(BOOK, limit=1)[0]
+    assert (change.kind, change.fields, change.run_id) == (ChangeKind.MODIFIED, ("first_seen",), "run-3")
+    check_consistent(engine)
+
+
 def test_a_book_first_told_of_after_complete_runs_missed_it_goes_at_once(engine: Engine, scraped: Any) -> None:
     for number in (1, 2):
         told(engine, scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))

@@ -1,7 +1,6 @@
 """What holds of the records whatever has happened to them."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,13 +22,13 @@ def catalogue_contents(engine: Engine) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: str(one["id"]))
 
 
-def _left(changes: Iterable[tuple[int, str, str]]) -> set[tuple[int, str]]:
-    """Numbers of books and sources of offers that a change took from them, alone or with the whole book."""
-    offered: dict[int, Counter[str]] = {}
-    left: set[tuple[int, str]] = set()
+def _left(changes: Iterable[tuple[int, str, str]]) -> set[tuple[str, str]]:
+    """Sources and URLs of the offers that a change took from a book, alone or with the whole book."""
+    offered: dict[int, set[tuple[str, str]]] = {}
+    left: set[tuple[str, str]] = set()
     for number, kind, content in changes:
-        now = Counter(one["source"] for one in json.loads(content)["offers"] if kind != "removed")
-        left |= {(number, source) for source, count in offered.get(number, now).items() if now[source] < count}
+        now = {(one["source"], one["url"]) for one in json.loads(content)["offers"] if kind != "removed"}
+        left |= offered.get(number, now) - now
         offered[number] = now
     return left
 
@@ -57,7 +56,7 @@ def check_consistent(engine: Engine) -> None:
         spans: dict[int, list[tuple[int, int | None]]] = {}
         for row in rows:
             spans.setdefault(row.offer_number, []).append((row.observed_at, row.superseded_at))
-        shops = {row.number: (row.book_number, row.source) for row in connection.execute(select(offer))}
+        shops = {row.number: (row.source, row.url) for row in connection.execute(select(offer))}
         contents = select(change.c.book_number, change.c.kind, change.c.content).order_by(change.c.sequence)
         left = _left(tuple(row) for row in connection.execute(contents))
         for number, each in spans.items():

@@ -50,9 +50,10 @@ class Taken:
 class BookUpdate:
     """A book, its row as it was (None for a new one), and what happens to its offers, by these `sightings`.
 
-    It gets those that it `takes`, and no longer has those that `leave`, `for_good` where they are another book's now.
-    Of some it becomes known that they were `seen_earlier`, and when. `pages` tells, where it has to be asked again,
-    when each offer that is the book's, or was until it was removed, was first seen.
+    It gets those that it `takes`, and no longer has those that `leave`. What it had, or had until it was removed, and
+    what is another book's now, is `lost`. Of some it becomes known that they were `seen_earlier`, and when. `pages`
+    tells, where it has to be asked again, when each offer that is the book's, or was until it was removed, was first
+    seen.
     """
 
     book_id: str
@@ -61,13 +62,13 @@ class BookUpdate:
     leave: set[OfferKey] = field(default_factory=set)
     seen_earlier: dict[OfferKey, int] = field(default_factory=dict)
     sightings: list[Sighting] = field(default_factory=list)
-    for_good: bool = False
+    lost: set[OfferKey] = field(default_factory=set)
     pages: Mapping[OfferKey, int] | None = None
 
     @property
     def needs_pages(self) -> bool:
         """Whether an offer whose page was the book's may be so no longer."""
-        return self.known is not None and (self.for_good or self.known["removed_at"] is not None)
+        return self.known is not None and (bool(self.lost) or self.known["removed_at"] is not None)
 
     @property
     def last(self) -> Sighting:
@@ -106,7 +107,7 @@ def _first_seen(update: BookUpdate) -> int:
     seen = [one.first_seen for one in update.takes]
     seen += update.seen_earlier.values()
     if update.pages is not None:
-        seen += [seen_at for key, seen_at in update.pages.items() if not update.for_good or key not in update.leave]
+        seen += [seen_at for key, seen_at in update.pages.items() if key not in update.lost]
     elif update.known is not None:
         seen.append(update.known["first_seen"])
     return min(seen)

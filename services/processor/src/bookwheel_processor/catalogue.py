@@ -216,10 +216,11 @@ def _updates(
 
     for one in taken:
         update_of(one.offer.book_id, one.sighting).takes.append(one)
-        if one.known and ids[one.known["book_number"]] != one.offer.book_id and one.is_live:
-            left = update_of(ids[one.known["book_number"]], one.sighting)
-            left.leave.add(one.key)
-            left.for_good = True
+        if one.known and ids[one.known["book_number"]] != one.offer.book_id:
+            former = update_of(ids[one.known["book_number"]], one.sighting)
+            former.lost.add(one.key)
+            if one.is_live:
+                former.leave.add(one.key)
     for one in earlier:
         if one.known:
             update_of(ids[one.known["book_number"]], one.sighting).seen_earlier[one.key] = one.sighting.seen_at
