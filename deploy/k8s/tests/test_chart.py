@@ -249,6 +249,17 @@ def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
 
 
 @pytest.mark.usefixtures("helm")
+def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
+    def peers(*arguments: str) -> list[Object]:
+        policies = of_kind(chart.loaded(template(*arguments).stdout), "NetworkPolicy")
+        return [peer for rule in policies["redis"]["spec"]["ingress"] for peer in rule["from"]]
+
+    keda = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}}
+    assert keda not in peers()
+    assert keda in peers("--set", "components.processor.autoscaling.keda.enabled=true")
+
+
+@pytest.mark.usefixtures("helm")
 def test_external_stores_need_a_secret_that_is_there() -> None:
     done = template("--set", "postgresql.bundled=false")
     assert done.returncode != 0
