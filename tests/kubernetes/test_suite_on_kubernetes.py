@@ -100,6 +100,24 @@ def test_the_catalogue_is_scaled_by_its_load(suite: KubernetesSuite, key: str) -
     assert counted["failed"] == 0, counted
 
 
+def test_the_processors_follow_what_waits_where_there_is_keda(suite: KubernetesSuite) -> None:
+    if "scaledobjects.keda.sh" not in run("kubectl", "get", "crd", "--output", "name"):
+        pytest.skip("KEDA is not installed on this cluster")
+    suite.scale("processor", 0)
+    next_day(suite)
+    run_id = suite.start_crawl("demo")
+    scaling = "components.processor.autoscaling"
+    by_lag = (f"{scaling}.keda.enabled=true", f"{scaling}.keda.lagCount=100", f"{scaling}.keda.pollingInterval=5")
+    suite.apply(*by_lag, f"{scaling}.min=1", f"{scaling}.max=3", wait=False)  # none of them is there yet
+    wait_until(lambda: len(suite.pods("processor")) == 3, seconds=300, what="three processors for 1,000 entries")
+    [scaled] = suite.objects("scaledobjects")
+    conditions = {each["type"]: each["status"] for each in scaled["status"]["conditions"]}
+    assert conditions["Ready"] == "True", conditions
+    check_against_the_shop(suite, suite.finished_crawl(run_id, seconds=900))
+    suite.apply()
+    suite.scale("processor", 1)
+
+
 def test_an_upgrade_of_everything_under_load_fails_no_request_and_loses_nothing(
     suite: KubernetesSuite, key: str
 ) -> None:
