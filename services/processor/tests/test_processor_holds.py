@@ -241,6 +241,8 @@ def test_a_run_that_broke_off_is_held_all_the_same(known: Engine, scraped: Any, 
         ({"items": 51}, ALL, {}, "items"),
         ({"fill": {"description": 0.9}}, ALL, {}, "fill"),
         ({"fill": {"price": 0.9}}, ALL, {"price": None}, "fill"),
+        ({"items": 50}, ALL, {"price": "tuppence"}, "items"),
+        ({"fill": {"price": 0.9}}, ALL, {"price": "tuppence"}, "fill"),
     ],
 )
 def test_a_run_that_falls_short_of_its_source_s_expectations_is_held(
@@ -259,6 +261,24 @@ def test_a_run_of_expectations_waits_for_its_end(known: Engine, scraped: Any) ->
     assert (run_of(known, "run-1").counts.staged, prices(known)) == (3, {"10.00"})
     one_by_one(known, entries[-1:])
     assert (run_of(known, "run-1").state, prices(known)) == (RunState.COMPLETE, {"10.00", "99.00"})
+
+
+def test_new_offers_of_a_run_of_expectations_wait_with_the_others(known: Engine, scraped: Any) -> None:
+    """A shop of new keys, say: let in, its books would be there twice."""
+    renamed = scraped.crawl("run-1", range(101, 151), minute=10, expect={"fill": {"description": 0.9}})
+    one_by_one(known, renamed)
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.staged, BookReader(known).count()) == (RunState.HELD, 50, 50)
+    assert run.hold is not None
+    assert run.hold.modifies == 0
+    decide(known, "run-1", release=False)
+    run = run_of(known, "run-1")
+    assert (run.state, run.counts.quarantined, BookReader(known).count()) == (RunState.CANCELLED, 50, 50)
+
+
+def test_the_first_offers_of_a_source_of_expectations_go_in_at_once(engine: Engine, scraped: Any) -> None:
+    one_by_one(engine, scraped.crawl("run-1", [1, 2], expect={"items": 2})[:-1])
+    assert BookReader(engine).count() == 2
 
 
 def test_a_crawl_of_a_part_needs_no_number_of_items(known: Engine, scraped: Any) -> None:

@@ -101,6 +101,7 @@ def test_numbers_that_are_none(engine: Engine, scraped: Any, number: bytes) -> N
     ("changes", "field", "code"),
     [
         ({"schema_version": 99}, "schema_version", "unknown_version"),
+        ({"schema_version": 0}, "schema_version", "unknown_version"),
         ({"url": "javascript:alert(1)"}, "url", "not_a_url"),
         ({"url": "http://shop.example/" + "x" * 5000}, "url", "too_long"),
         ({"source": "isbn"}, "source", "reserved"),
@@ -129,6 +130,27 @@ def test_an_item_of_the_future_is_refused(engine: Engine, scraped: Any, years: i
     """Taken in, it would be newer than whatever is scraped until then: its offer could never change again."""
     moment = datetime.now(UTC) + timedelta(days=365 * years)
     check(engine, scraped, as_entry(scraped, scraped_at=moment.isoformat()), "scraped_at", "in_the_future")
+
+
+@pytest.mark.parametrize("version", [-5, 0, 99])
+def test_a_word_on_a_run_of_an_unknown_version_is_refused(engine: Engine, scraped: Any, version: int) -> None:
+    messages = [scraped.started(), scraped.finished(scraped=1)]
+    changed = [one.model_copy(update={"schema_version": version}).model_dump_json().encode() for one in messages]
+    Ingest(engine).take(scraped.entries(changed[0], scraped.item(1), changed[1]))
+    assert [kept.code for kept in QuarantineStore(engine).open(limit=9)] == ["unknown_version"] * 2
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.state, run.counts.added) == (RunState.RUNNING, 1)
+
+
+def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, scraped: Any) -> None:
+    years = 60 * 24 * 365 * 50
+    for number in (1, 2):
+        Ingest(engine).take(scraped.crawl(f"ahead-{number}", [1, 2], minute=years * number))
+    Ingest(engine).take(scraped.crawl("run-1", [1, 2, 3]))
+    assert {book.id for book in BookReader(engine).page(after_number=0, limit=9)} == {
+        f"shop:upc-{key}" for key in (1, 2, 3)
+    }
 
 
 def test_a_clock_that_is_a_little_ahead_is_no_fault(engine: Engine, scraped: Any) -> None:

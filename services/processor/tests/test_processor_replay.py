@@ -1,17 +1,26 @@
 """What is in quarantine comes back once the rules understand it."""
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import Money, RunState, Verdict, parse_stream_message
-from bookwheel_processor import deliveries
+from bookwheel_contracts import FieldError, Money, PredictionRecord, RunState, Verdict, parse_stream_message
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_processor import deliveries, replay
+from bookwheel_processor.catalogue import take_in
 from bookwheel_processor.cleaning import item as cleaning
+from bookwheel_processor.deliveries import Refused
+from bookwheel_processor.deliveries import quarantined as quarantined_one
 from bookwheel_processor.ingest import Ingest
 from bookwheel_processor.replay import Replay
-from bookwheel_stores.records import BookReader, RunStore
-from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records import BookReader, PredictionStore, RunStore
+from bookwheel_stores.records.quarantine_store import EVERYTHING, QuarantineStore, QuarantineWriter
 from sqlalchemy import Engine
+from sqlalchemy.exc import DataError
+
+START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
+NOT_READ = FieldError(field="entry", code="invalid_prediction", message="what an older version did not read")
 
 
 @pytest.fixture
@@ -62,3 +71,75 @@ def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.counts.added, run.counts.quarantined) == (1, 0)
+
+
+def waiting(engine: Engine) -> dict[str, int]:
+    """Numbers of what is in quarantine and open, by what the first reason is about."""
+    return {kept.reasons[0].field: kept.number for kept in QuarantineStore(engine).open(limit=9)}
+
+
+def test_what_an_operator_asked_for_and_is_still_wrong_is_open_again(quarantined: Engine) -> None:
+    before = waiting(quarantined)
+    assert QuarantineStore(quarantined).queue(EVERYTHING) == 3
+    assert waiting(quarantined) == {}
+    assert Replay(quarantined).queued().rejected == 3
+    assert waiting(quarantined) == before
+    assert Replay(quarantined).queued().rejected == 0, "once is enough"
+
+
+def test_one_that_the_database_refuses_holds_up_no_other(
+    engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ingest(engine).take(scraped.entries(*(scraped.item(number, price="tuppence") for number in (1, 2, 3))))
+
+    def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
+        if accepted[0].offer.source_key == "upc-2":
+            raise DataError("INSERT INTO offer", {}, Exception("numeric value out of range"))
+        return take_in(writer, absences, accepted, *rest)
+
+    monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
+    monkeypatch.setattr(replay, "take_in", refusing)
+    QuarantineStore(engine).queue(EVERYTHING)
+    result = Replay(engine).queued()
+    assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 2}, 1)
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert kept.code == "refused_by_database"
+
+
+def test_a_prediction_that_is_read_at_last_is_stored(engine: Engine) -> None:
+    record = PredictionRecord(
+        prediction_id="p-1",
+        book_id=None,
+        predicted_at=START,
+        model_name="rating",
+        model_version="1",
+        rating=3.5,
+        low=3.0,
+        high=4.0,
+        features=(1.0,),
+        subject="user:1",
+        traceparent="",
+    )
+    bodies = [record.model_dump_json().encode(), b"{}"]
+    refused = [Refused(f"{PREDICTION_STREAM}/{n}-0", body, (NOT_READ,)) for n, body in enumerate(bodies, 1)]
+    with engine.begin() as connection:
+        QuarantineWriter(connection).add([quarantined_one(one) for one in refused], now=1)
+    result = Replay(engine).all()
+    assert (result.verdicts.total(), result.rejected) == (1, 1)
+    assert PredictionStore(engine).recent(9) == [record]
+    [kept] = QuarantineStore(engine).open(limit=9)
+    assert kept.code == "invalid_prediction"
+
+
+def test_a_word_on_a_run_counts_when_it_is_taken_at_last(engine: Engine, scraped: Any) -> None:
+    """Of a scraper whose clock was two days ahead: its items are of the future, too, until it is the day."""
+    ahead = 2 * 24 * 60
+    crawl = scraped.crawl("run-1", [1], minute=ahead)
+    Ingest(engine, clock=lambda: START).take(crawl)
+    assert BookReader(engine).count() == 0
+    assert {kept.code for kept in QuarantineStore(engine).open(limit=9)} == {"in_the_future"}
+    result = Replay(engine, clock=lambda: START + timedelta(minutes=ahead)).all()
+    assert (result.verdicts.total(), result.rejected) == (3, 0)
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 1, 0)

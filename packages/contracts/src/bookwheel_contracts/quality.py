@@ -28,7 +28,8 @@ class FaultCount(Contract):
 
 
 class Assertion(Contract):
-    """What the source's declaration expects: at least `least` items, or that share of items with `field`."""
+    """What the source's declaration expects: at least `least` valid items, or that share of them with `field`, which no
+    run has whose items were all refused."""
 
     kind: Literal["items", "fill"]
     field: str | None

@@ -23,7 +23,7 @@ def take_in(
 ) -> tuple[list[Verdict | None], int]:
     """The verdict on each item, in their order, and the feed's sequence after them: 0 where no book changed.
 
-    None for an item that would modify an offer while its run's gate is shut: nothing is done of it.
+    None for an item that must wait at its run's gate: nothing is done of it.
     """
     verdicts: dict[int, Verdict | None] = {}
     changes: list[Row] = []
@@ -94,15 +94,19 @@ def _sort_repeats(duplicates: Sequence[Taken]) -> _Repeats:
 
 
 def _withhold(taken: dict[Verdict, list[Taken]], gates: Mapping[str, Gate]) -> list[Taken]:
-    """Takes out, and returns, what would modify an offer and may not yet."""
+    """Takes out, and returns, what would modify or add an offer and may not yet."""
     if not gates:
         return []
     for run_id, count in Counter(one.sighting.run_id for one in taken[Verdict.UNCHANGED]).items():
         if run_id in gates:
             gates[run_id].unchanged += count
-    shut = {run_id for run_id, gate in gates.items() if not gate.lets_through}
-    staged = [one for one in taken[Verdict.MODIFIED] if one.sighting.run_id in shut]
-    taken[Verdict.MODIFIED] = [one for one in taken[Verdict.MODIFIED] if one.sighting.run_id not in shut]
+    staged: list[Taken] = []
+    for verdict, shut in (
+        (Verdict.MODIFIED, {run_id for run_id, gate in gates.items() if not gate.lets_through}),
+        (Verdict.ADDED, {run_id for run_id, gate in gates.items() if not gate.lets_add}),
+    ):
+        staged += [one for one in taken[verdict] if one.sighting.run_id in shut]
+        taken[verdict] = [one for one in taken[verdict] if one.sighting.run_id not in shut]
     return staged
 
 

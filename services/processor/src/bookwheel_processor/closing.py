@@ -23,7 +23,7 @@ from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Connection, Engine, Row
 
 from bookwheel_processor.catalogue import reinstate, take_in, withdraw
-from bookwheel_processor.deliveries import Accepted, Refused, quarantined, read_body
+from bookwheel_processor.deliveries import Accepted, Refused, quarantined, read_body, refused_by_database
 from bookwheel_processor.gates import HoldPolicy, RunFigures, reasons_to_hold
 
 _STEP = 500
@@ -111,8 +111,7 @@ class _Step:
         run = self._gates.take(number)
         items = self._gates.staged(number, limit=1)
         if run is not None and items:
-            reason = FieldError(field="entry", code="refused_by_database", message=f"the database refused it: {fault}")
-            self._quarantine.add([_unwanted(run, items[0], reason)], now=self._now)
+            self._quarantine.add([_unwanted(run, items[0], refused_by_database(fault))], now=self._now)
             self._unstage(run, items, Counter({Verdict.QUARANTINED: 1}), 0)
         return 0
 
@@ -151,13 +150,14 @@ class _Step:
         is_whole = run.finished_state == RunState.COMPLETE and bool(run.whole_source)
         known = self._absences.live(run.source) if run.known is None else run.known
         removes = 0 if absences is None else self._absences.count(absences)
-        modifies = run.modified + self._gates.count_offers(run.number)
+        modifies = run.modified + self._gates.count_live_offers(run.number, run.source)
         figures = RunFigures(
             known=known,
             modifies=modifies if removes or run.gate == GateState.SHUT else 0,  # of an open gate they are few enough
             removes=removes,
-            items=run.scraped if is_whole else None,
             valid=run.valid,
+            refused=run.invalid,
+            is_whole=is_whole,
             filled=self._quality.filled(run.number) if expect.fill else {},
         )
         reasons = reasons_to_hold(figures, expect, self._policy.limit(known, expect))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bookwheel_contracts import FieldError, RawItem, RunFinished, RunStarted, parse_stream_message
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts import FieldError, PredictionRecord, RawItem, RunFinished, RunStarted, parse_stream_message
+from bookwheel_contracts.crawls import RAW_STREAM, SCHEMA_VERSION
 from bookwheel_contracts.model import MAX_KEY_LENGTH
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records.quarantine_store import NewlyQuarantined
@@ -60,7 +60,7 @@ Delivery = Accepted | Refused | RunStarted | RunFinished
 
 
 def read_entry(entry: StreamEntry, *, now: int | None = None) -> Delivery:
-    """`now` in milliseconds: an item that was scraped a day after it or later is refused."""
+    """`now` in milliseconds: what was scraped, started or ended a day after it or later is refused."""
     if entry.deliveries > MAX_DELIVERIES:
         return refuse_entry(entry, "poison", f"was handed out {entry.deliveries} times and never finished")
     return read_body(f"{RAW_STREAM}/{entry.id}", entry.body, now=now)
@@ -69,6 +69,11 @@ def read_entry(entry: StreamEntry, *, now: int | None = None) -> Delivery:
 def refuse_entry(entry: StreamEntry, code: str, message: str) -> Refused:
     """For the quarantine without being looked at."""
     return _unread(f"{RAW_STREAM}/{entry.id}", entry.body, code, message)
+
+
+def refused_by_database(fault: str) -> FieldError:
+    """The reason of an entry whose content the database does not take."""
+    return FieldError(field="entry", code="refused_by_database", message=f"the database refused it: {fault}")
 
 
 def read_body(entry_id: str, body: bytes, *, now: int | None = None) -> Delivery:
@@ -80,7 +85,27 @@ def read_body(entry_id: str, body: bytes, *, now: int | None = None) -> Delivery
         return _unread(entry_id, body, first["type"], f"{place}: {first['msg']}"[:500])
     if not _is_keepable(message):
         return _unread(entry_id, body, "out_of_range", "its run, source or number is beyond what can be kept")
-    return _read_item(entry_id, body, message, now) if isinstance(message, RawItem) else message
+    if isinstance(message, RawItem):
+        return _read_item(entry_id, body, message, now)
+    if not 1 <= message.schema_version <= SCHEMA_VERSION:
+        problem = f"is of version {message.schema_version}, not {SCHEMA_VERSION}"
+        return _unread(entry_id, body, "unknown_version", problem)
+    when = message.started_at if isinstance(message, RunStarted) else message.finished_at
+    if _is_of_the_future(to_millis(when), now):  # it would count as the source's last run until then
+        return _unread(entry_id, body, _FUTURE.code, f"its time {_FUTURE.message}")
+    return message
+
+
+def read_prediction(entry_id: str, body: bytes) -> PredictionRecord | Refused:
+    try:
+        return PredictionRecord.model_validate_json(body)
+    except ValidationError as error:
+        reason = FieldError(field="entry", code="invalid_prediction", message=str(error)[:500])
+        return Refused(entry_id, body, (reason,))
+
+
+def _is_of_the_future(moment: int, now: int | None) -> bool:
+    return now is not None and moment > now + _DAY
 
 
 def _is_keepable(message: RawItem | RunStarted | RunFinished) -> bool:
@@ -100,7 +125,7 @@ def _read_item(entry_id: str, body: bytes, item: RawItem, now: int | None) -> Ac
     try:
         offer = clean_item(item)
         sighting = Sighting(to_millis(item.scraped_at), item.run_id, item.item_number)
-        if now is not None and sighting.seen_at > now + _DAY:
+        if _is_of_the_future(sighting.seen_at, now):
             raise Rejected((_FUTURE,))
         return Accepted(entry_id, body, item, offer, offer_columns(offer), sighting)
     except Rejected as rejected:

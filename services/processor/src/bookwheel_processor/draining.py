@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from bookwheel_contracts import FieldError, PredictionRecord
+from bookwheel_contracts import PredictionRecord
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import CONTENT_REFUSED, DATABASE_AWAY, PredictionStore
 from bookwheel_stores.streams import StreamEntry, StreamReader
-from pydantic import ValidationError
 
-from bookwheel_processor.deliveries import Refused
+from bookwheel_processor.deliveries import Refused, read_prediction
 from bookwheel_processor.ingest import Ingest, IngestResult
 
 T = TypeVar("T")
@@ -83,11 +82,11 @@ def drain_predictions(drain: Drain, store: PredictionStore, *, refuse: Callable[
         records: list[PredictionRecord] = []
         refused: list[Refused] = []
         for entry in entries:
-            try:
-                records.append(PredictionRecord.model_validate_json(entry.body))
-            except ValidationError as error:
-                reason = FieldError(field="entry", code="invalid_prediction", message=str(error)[:500])
-                refused.append(Refused(f"{PREDICTION_STREAM}/{entry.id}", entry.body, (reason,)))
+            read = read_prediction(f"{PREDICTION_STREAM}/{entry.id}", entry.body)
+            if isinstance(read, Refused):
+                refused.append(read)
+            else:
+                records.append(read)
         _insist(partial(store.write, records))
         if refused:
             refuse(refused)

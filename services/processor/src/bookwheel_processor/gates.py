@@ -46,17 +46,24 @@ class Gate:
         modified or removed."""
         return self.is_open or (not self.waits and self.unchanged >= self.known - self.limit)
 
+    @property
+    def lets_add(self) -> bool:
+        """Whether new offers go into the catalogue at once: unless the run is to be judged by what it has, and there is
+        something already that it could spoil."""
+        return self.is_open or not self.waits or self.known == 0
+
 
 @dataclass(frozen=True, slots=True)
 class RunFigures:
-    """What a run that has ended comes to. `items` is None where it need not see the whole source; `filled` of its
-    `valid` items have a field."""
+    """What a run that has ended comes to. `filled` of its `valid` items have a field; the rules `refused` others. One
+    that `is_whole` was to see all of its source, and did."""
 
     known: int
     modifies: int
     removes: int
-    items: int | None
     valid: int
+    refused: int
+    is_whole: bool
     filled: Mapping[str, int]
 
 
@@ -77,16 +84,16 @@ def _share(figures: RunFigures, limit: int) -> Sequence[HoldReason]:
 
 
 def _items(figures: RunFigures, expect: Expectations) -> Sequence[HoldReason]:
-    if expect.items is None or figures.items is None or figures.items >= expect.items:
+    if expect.items is None or not figures.is_whole or figures.valid >= expect.items:
         return ()
-    message = f"it has {figures.items} items, where at least {expect.items} are expected"
-    return (HoldReason(code="items", limit=expect.items, actual=figures.items, message=message),)
+    message = f"it has {figures.valid} valid items, where at least {expect.items} are expected"
+    return (HoldReason(code="items", limit=expect.items, actual=figures.valid, message=message),)
 
 
 def _fill(figures: RunFigures, expect: Expectations) -> Sequence[HoldReason]:
     reasons = []
     for name, least in sorted(expect.fill.items()):
-        share = figures.filled.get(name, 0) / figures.valid if figures.valid else 1.0
+        share = figures.filled.get(name, 0) / figures.valid if figures.valid else float(not figures.refused)
         if share < least:
             message = f"{share:.1%} of its items have {name}, where at least {least:.1%} are expected"
             reasons.append(HoldReason(code="fill", field=name, limit=least, actual=round(share, 4), message=message))

@@ -18,7 +18,15 @@ from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.catalogue import take_in
 from bookwheel_processor.closing import Closing, utc_now
-from bookwheel_processor.deliveries import Accepted, Delivery, Refused, quarantined, read_entry, refuse_entry
+from bookwheel_processor.deliveries import (
+    Accepted,
+    Delivery,
+    Refused,
+    quarantined,
+    read_entry,
+    refuse_entry,
+    refused_by_database,
+)
 from bookwheel_processor.gates import USUAL_POLICY, HoldPolicy
 from bookwheel_processor.quality import record_quality
 from bookwheel_processor.staging import BatchGates
@@ -62,7 +70,8 @@ class Ingest:
 
     def refuse(self, entry: StreamEntry, fault: str) -> IngestResult:
         """Puts an entry into quarantine that the database does not take."""
-        return self._take([refuse_entry(entry, "refused_by_database", f"the database refused it: {fault}")])
+        reason = refused_by_database(fault)
+        return self._take([refuse_entry(entry, reason.code, reason.message)])
 
     def _take(self, deliveries: Sequence[Delivery]) -> IngestResult:
         now = to_millis(self._clock())

@@ -1,14 +1,17 @@
 """Takes quarantined items in once more, by the rules of today, and moves their accounting along."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bookwheel_contracts import Verdict
-from bookwheel_stores.records import in_transaction
+from bookwheel_contracts import FieldError, PredictionRecord, RunFinished, RunStarted, Verdict
+from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records import CONTENT_REFUSED, in_transaction
 from bookwheel_stores.records.absences import Absences
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.prediction_store import write_predictions
 from bookwheel_stores.records.quarantine_store import (
     DISCARDED,
     EVERYTHING,
@@ -25,11 +28,13 @@ from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.catalogue import take_in
 from bookwheel_processor.closing import Closing, utc_now
-from bookwheel_processor.deliveries import Accepted, Refused, read_body
+from bookwheel_processor.deliveries import Accepted, Refused, read_body, read_prediction, refused_by_database
 from bookwheel_processor.gates import USUAL_POLICY, HoldPolicy
 from bookwheel_processor.quality import faults_of, filled_fields
 
 _PAGE = 200
+_Readable = Accepted | RunStarted | RunFinished | PredictionRecord
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,30 +87,60 @@ class Replay:
         return ReplayResult(Counter([verdict] if verdict else []), 0 if verdict else 1)
 
     def one(self, item: Quarantined) -> Verdict | None:
-        """The item's new verdict, in one transaction with its effects; None where it is still rejected."""
+        """The item's new verdict, in one transaction with its effects; None where it is still rejected.
+
+        What is no item, a prediction or a word on a run, is `ADDED` where it is taken in.
+        """
         now = to_millis(self._clock())
-        delivery = read_body(item.entry_id, item.body.encode(), now=now)
-        if not isinstance(delivery, Accepted):
-            if isinstance(delivery, Refused):
-                with self._engine.begin() as connection:
-                    QuarantineWriter(connection).still_rejected(item.number, delivery.reasons)
+        delivery = _read(item, now)
+        if isinstance(delivery, Refused):
+            self._reject(item, delivery.reasons)
             return None
 
         def take(connection: Connection) -> Verdict | None:
             writer = QuarantineWriter(connection)
             if not writer.take(item.number, now=now):
                 return None
-            absences = Absences(connection, grace=self._policy.grace)
-            verdict = _take(connection, absences, item, delivery, now)
+            verdict = self._take(connection, item, delivery, now)
             writer.note_verdict(item.number, verdict)
             return verdict
 
-        verdict = in_transaction(self._engine, take)
+        try:
+            verdict = in_transaction(self._engine, take)
+        except CONTENT_REFUSED as error:
+            _log.exception("the database refused a replayed entry", number=item.number)
+            self._reject(item, (refused_by_database(type(error).__name__),))
+            return None
         self._closing.advance()
         return verdict
 
+    def _reject(self, item: Quarantined, reasons: Sequence[FieldError]) -> None:
+        with self._engine.begin() as connection:
+            QuarantineWriter(connection).still_rejected(item.number, reasons)
 
-def _take(connection: Connection, absences: Absences, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
+    def _take(self, connection: Connection, item: Quarantined, delivery: _Readable, now: int) -> Verdict:
+        if isinstance(delivery, Accepted):
+            return _take_item(connection, Absences(connection, grace=self._policy.grace), item, delivery, now)
+        if isinstance(delivery, PredictionRecord):
+            write_predictions(connection, [delivery])
+            return Verdict.ADDED
+        ledger = RunLedger(connection)
+        ledger.hold(ledger.open({delivery.run_id: delivery.source}, now=now).values())
+        if isinstance(delivery, RunStarted):
+            ledger.start(delivery)
+        else:
+            ledger.finish(delivery)
+        return Verdict.ADDED
+
+
+def _read(item: Quarantined, now: int) -> _Readable | Refused:
+    body = item.body.encode()
+    if item.entry_id.startswith(f"{PREDICTION_STREAM}/"):
+        return read_prediction(item.entry_id, body)
+    return read_body(item.entry_id, body, now=now)
+
+
+def _take_item(connection: Connection, absences: Absences, item: Quarantined, accepted: Accepted, now: int) -> Verdict:
     ledger = RunLedger(connection)
     run_id = accepted.item.run_id
     run = ledger.open({run_id: accepted.item.source}, now=now)[run_id]

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from bookwheel_contracts import PredictionRecord
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from bookwheel_stores.records.bulk import insert_ignoring
 from bookwheel_stores.records.database import in_transaction, reading
@@ -19,9 +19,8 @@ class PredictionStore:
 
     def write(self, records: Sequence[PredictionRecord]) -> None:
         """Stores each prediction once, however often it is written."""
-        rows = [_row(record) for record in records]
         # In the order in which they came, so two that are given the same ones may meet crosswise.
-        in_transaction(self._engine, lambda connection: insert_ignoring(connection, prediction, rows))
+        in_transaction(self._engine, lambda connection: write_predictions(connection, records))
 
     def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
         """Newest first."""
@@ -35,6 +34,11 @@ class PredictionStore:
         with reading(self._engine) as connection:
             rows = connection.execute(select(prediction).order_by(prediction.c.number.desc()).limit(limit))
             return [_record(row) for row in rows]
+
+
+def write_predictions(connection: Connection, records: Sequence[PredictionRecord]) -> None:
+    """The same inside the caller's transaction."""
+    insert_ignoring(connection, prediction, [_row(record) for record in records])
 
 
 def _row(record: PredictionRecord) -> dict[str, Any]:

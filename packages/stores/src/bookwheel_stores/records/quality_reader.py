@@ -125,11 +125,12 @@ def _field(name: str, filled: int, valid: int, earlier: float | None) -> FieldQu
 def _assertions(run: Row[Any], expect: Expectations, filled: dict[str, int]) -> tuple[Assertion, ...]:
     found: list[Assertion] = []
     if expect.items is not None and run.whole_source:
-        items = run.valid + run.invalid
-        found.append(Assertion(kind="items", field=None, least=expect.items, actual=items, holds=items >= expect.items))
+        enough = run.valid >= expect.items
+        found.append(Assertion(kind="items", field=None, least=expect.items, actual=run.valid, holds=enough))
     for name, least in sorted(expect.fill.items()):
         rate = _rate(filled.get(name, 0), run.valid)
-        found.append(Assertion(kind="fill", field=name, least=least, actual=rate, holds=rate is None or rate >= least))
+        holds = run.invalid == 0 if rate is None else rate >= least
+        found.append(Assertion(kind="fill", field=name, least=least, actual=rate, holds=holds))
     return tuple(found)
 
 

@@ -172,10 +172,10 @@ class QuarantineWriter:
         insert_ignoring(self._connection, quarantine, rows)
 
     def still_rejected(self, number: int, reasons: Sequence[FieldError]) -> None:
-        """It stays, with the reasons of today."""
-        self._connection.execute(
-            update(quarantine).where(quarantine.c.number == number).values(reasons=_json(reasons), code=_code(reasons))
-        )
+        """It stays, with the reasons of today, and waits until somebody wants it replayed again."""
+        is_there = quarantine.c.state != QuarantineState.REPLAYED.value
+        told = {"reasons": _json(reasons), "code": _code(reasons), "state": QuarantineState.OPEN.value}
+        self._connection.execute(update(quarantine).where(quarantine.c.number == number, is_there).values(told))
 
     def take(self, number: int, *, now: int) -> bool:
         """Marks one that is not yet as replayed; False where another replay was faster."""

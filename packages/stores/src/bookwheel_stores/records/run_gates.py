@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, or_, 
 from bookwheel_stores.records.bulk import insert_rows
 from bookwheel_stores.records.run_ledger import accounted
 from bookwheel_stores.records.run_store import GateState
-from bookwheel_stores.records.tables import crawl_run, held_item
+from bookwheel_stores.records.tables import crawl_run, held_item, offer
 
 
 class GateRow(NamedTuple):
@@ -87,9 +87,14 @@ class RunGates:
         rows = self._connection.execute(query.order_by(held_item.c.item_number).limit(limit))
         return [HeldItem(*row) for row in rows]
 
-    def count_offers(self, run_number: int) -> int:
-        """How many offers the run's staged items are of."""
-        query = select(func.count(held_item.c.source_key.distinct())).where(held_item.c.run_number == run_number)
+    def count_live_offers(self, run_number: int, source: str) -> int:
+        """How many of the source's offers the run's staged items are of, without those that are new."""
+        query = select(func.count(held_item.c.source_key.distinct())).where(
+            held_item.c.run_number == run_number,
+            offer.c.source == source,
+            offer.c.source_key == held_item.c.source_key,
+            offer.c.removed_at.is_(None),
+        )
         return self._connection.scalar(query) or 0
 
     def unstage(self, run_number: int, item_numbers: Iterable[int]) -> None:

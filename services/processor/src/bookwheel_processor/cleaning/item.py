@@ -48,8 +48,8 @@ class _Faults:
 def clean_item(item: RawItem) -> CleanOffer:
     """Raises Rejected with the reasons."""
     faults, payload = _Faults(), item.payload
-    if item.schema_version > SCHEMA_VERSION:
-        faults.add("schema_version", "unknown_version", f"is newer than {SCHEMA_VERSION}")
+    if not 1 <= item.schema_version <= SCHEMA_VERSION:
+        faults.add("schema_version", "unknown_version", f"is {item.schema_version}, not {SCHEMA_VERSION}")
     if item.source == identity.ISBN:
         faults.add("source", "reserved", "is no name for a source")
     for name in sorted(payload.keys() - RAW_FIELDS):
