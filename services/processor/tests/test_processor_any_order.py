@@ -29,16 +29,19 @@ from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.feed_states import FeedStates
+from bookwheel_stores.records.tables import book, observation, offer
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
 from bookwheel_testing.consistency import catalogue_contents
+from bookwheel_testing.engines import S3Store
 from bookwheel_testing.search import elasticsearch_url
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from orjson import loads
-from sqlalchemy import Engine
+from pyarrow import parquet as pq
+from sqlalchemy import Engine, select
 
 HISTORIES = {"embedded": 40, "cluster": 6}
 ISBN = "0306406152"
@@ -55,21 +58,28 @@ class Places:
     """Makes stores of its own for each history: records, an index, a lake."""
 
     def __init__(
-        self, new_engine: Callable[[], Engine], folder: Path, redis_url: str, elasticsearch: str | None
+        self, new_engine: Callable[[], Engine], folder: Path, redis_url: str, cluster: tuple[str, S3Store] | None
     ) -> None:
         self._new_engine = new_engine
         self._folder = folder
-        self._elasticsearch = elasticsearch
+        self._cluster = cluster
         self.redis = connect_redis(redis_url)
 
     def new(self, stack: ExitStack, policy: HoldPolicy) -> "Stores":
         folder = self._folder / uuid4().hex
         stack.callback(rmtree, folder, ignore_errors=True)
-        if self._elasticsearch is None:
-            search_url = f"tantivy://{folder}/index"
+        if self._cluster is None:
+            search_url, lake = f"tantivy://{folder}/index", LakeAddress(f"file://{folder}/lake")
         else:
-            search_url = stack.enter_context(elasticsearch_url(self._elasticsearch))
-        return Stores(self.records(policy), search_url, Lake(LakeAddress(url=f"file://{folder}/lake")), self.redis)
+            elasticsearch, s3 = self._cluster
+            search_url = stack.enter_context(elasticsearch_url(elasticsearch))
+            lake = LakeAddress(
+                f"s3://{s3.bucket}/{folder.name}",
+                endpoint=s3.endpoint,
+                access_key=s3.access_key,
+                secret_key=s3.secret_key,
+            )
+        return Stores(self.records(policy), search_url, Lake(lake), self.redis)
 
     def records(self, policy: HoldPolicy) -> "Records":
         return Records(self._new_engine(), policy)
@@ -136,6 +146,23 @@ class Stores:
         assert found == {book_id: _as_in(found.get(book_id, {}), said) for book_id, said in told.items()}
         rows = [row for table in self.silver.silver.catalogue() for row in table.to_pylist()]
         assert sorted(map(_row, rows)) == sorted(_row(_lake_row(book)) for book in books.values())
+        assert self._observed_in_lake() == self._observed()
+
+    def _observed(self) -> list[tuple[Any, ...]]:
+        columns = (book.c.book_id, offer.c.source, observation.c.price, observation.c.stock)
+        query = select(*columns).select_from(observation.join(offer).join(book))
+        with self.records.engine.connect() as connection:
+            return sorted(tuple(map(str, row)) for row in connection.execute(query))
+
+    def _observed_in_lake(self) -> list[tuple[Any, ...]]:
+        lake, rows = self.silver.silver.lake, []
+        for file in lake.list("silver/observations"):
+            source = file.path.partition("source=")[2].partition("/")[0]
+            with lake.open(file.path) as opened:
+                for row in pq.read_table(opened, columns=["book_id", "price_amount", "stock"]).to_pylist():
+                    price = row["price_amount"] and int(row["price_amount"] * 10_000)
+                    rows.append((row["book_id"], source, str(price), str(row["stock"])))
+        return sorted(rows)
 
 
 def _as_in(item: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -319,12 +346,12 @@ def places(
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[tuple[str, Places]]:
-    """On SQLite and Tantivy, or on PostgreSQL and Elasticsearch."""
+    """On SQLite, Tantivy and a folder, or on PostgreSQL, Elasticsearch and a bucket."""
     is_embedded = new_engine().dialect.name == "sqlite"
-    server = None if is_embedded else request.getfixturevalue("elasticsearch_server")
+    cluster = None if is_embedded else (request.getfixturevalue("elasticsearch_server"), request.getfixturevalue("s3"))
     for pause in ("tantivy_folders._READERS_SECONDS", "elastic_build._LAST_SEARCHES"):
         monkeypatch.setattr(f"bookwheel_stores.search.{pause}", 0)  # nobody reads meanwhile
-    found = Places(new_engine, tmp_path, redis_url, server)
+    found = Places(new_engine, tmp_path, redis_url, cluster)
     yield "embedded" if is_embedded else "cluster", found
     found.redis.close()
 
