@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from bookwheel_contracts.status import SERVICES
 from bookwheel_testing.containers import ContainerSuite
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.shop_check import check_against_the_shop, next_day
@@ -41,6 +42,12 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> No
     logs = [line.partition(" | ")[2] for line in suite.compose("logs", "--no-color").splitlines() if trace_id in line]
     services = {json.loads(line)["service"] for line in logs if line.startswith("{")}
     assert {"gateway", "catalog-api", "scraper", "processor", "ml-serving"} <= services
+
+
+def test_the_status_is_ok_and_knows_a_replica_of_every_program(suite: ContainerSuite) -> None:
+    ready = {service["name"]: service["ready"] for service in suite.status_when_well()["services"]}
+    assert set(ready) == set(SERVICES)
+    assert min(ready.values()) >= 1, ready
 
 
 def test_data_and_logins_outlast_the_containers(suite: ContainerSuite) -> None:

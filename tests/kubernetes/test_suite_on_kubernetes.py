@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bookwheel_contracts import status
 from bookwheel_testing.kubernetes import RELEASE, ClusterError, KubernetesSuite, run
 from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.shop_check import check_against_the_shop, next_day
@@ -48,6 +49,12 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: KubernetesSuite) -> N
     wait_until(ended, seconds=600, what="a model trained")
     assert trained["state"] == "complete", trained
     wait_until(lambda: predicted(suite), seconds=180, what="the model served")
+
+
+def test_the_status_is_ok_and_knows_a_replica_of_every_program(suite: KubernetesSuite) -> None:
+    ready = {service["name"]: service["ready"] for service in suite.status_when_well()["services"]}
+    assert set(ready) == set(status.SERVICES)
+    assert min(ready.values()) >= 1, ready
 
 
 def test_pods_are_as_the_restricted_standard_wants_them(suite: KubernetesSuite) -> None:

@@ -19,6 +19,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from bookwheel_contracts.status import SERVICES
 from bookwheel_local.development import chart
 from bookwheel_local.development.reference import settings_modules, variable
 from bookwheel_local.engines import EngineMissing
@@ -209,16 +210,34 @@ def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[
     assert sorted(internet) == ["processor", "scraper"]
 
 
-def test_a_component_sees_no_passwords_but_its_own(objects: list[Object]) -> None:
-    seen: dict[str, set[str]] = {}
+def volumes_of(workload: Object) -> dict[str, Object]:
+    return {volume["name"]: volume for volume in pod_of(workload)["spec"]["volumes"]}
+
+
+def keys_given(objects: list[Object]) -> dict[str, set[str]]:
+    """The keys of the Secret of settings that each component is given."""
+    given = {}
     for name, workload in of_kind(objects, "Deployment").items():
-        volumes = {volume["name"]: volume for volume in pod_of(workload)["spec"]["volumes"]}
-        sources = volumes.get("secrets", {}).get("projected", {}).get("sources", ())
-        seen[name] = {item["key"] for source in sources for item in source["secret"]["items"]}
-        assert ("signing-keys" in volumes) == (name == "accounts")
+        sources = volumes_of(workload).get("secrets", {}).get("projected", {}).get("sources", ())
+        given[name] = {item["key"] for source in sources for item in source["secret"]["items"]}
+    return given
+
+
+def test_a_component_sees_no_passwords_but_its_own(objects: list[Object]) -> None:
+    for name, workload in of_kind(objects, "Deployment").items():
+        assert ("signing-keys" in volumes_of(workload)) == (name == "accounts")
+    seen = keys_given(objects)
     assert seen["scraper"] == {"BOOKWHEEL_REDIS_URL"}
-    assert seen["accounts"] == {"BOOKWHEEL_DATABASE_URL"}
+    assert seen["accounts"] == {"BOOKWHEEL_DATABASE_URL", "BOOKWHEEL_REDIS_URL"}
     assert seen["gateway"] == set()
+
+
+def test_every_program_that_tells_how_it_is_has_the_redis_to_tell(objects: list[Object]) -> None:
+    given, policies = keys_given(objects), of_kind(objects, "NetworkPolicy")
+    for program in SERVICES:
+        name = program.removesuffix("-worker")
+        assert "BOOKWHEEL_REDIS_URL" in given[name]
+        assert 6379 in {rule["ports"][0]["port"] for rule in policies[name]["spec"]["egress"]}, name
 
 
 def test_there_is_no_password_in_values_environment_or_render(objects: list[Object]) -> None:

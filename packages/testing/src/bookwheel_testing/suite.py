@@ -160,6 +160,14 @@ class Suite:
         assert answer.status_code == status, answer.text
         return answer.json()
 
+    def status_when_well(self, *, seconds: float = 60) -> Any:
+        """What `/api/v1/status` says once it is `ok`; AssertionError with its faults where it does not come to that."""
+        deadline = time.monotonic() + seconds
+        while (found := self.get("/api/v1/status"))["status"] != "ok":
+            assert time.monotonic() < deadline, found["faults"]
+            time.sleep(1)
+        return found
+
     def start_crawl(self, source: str = "demo", start_url: str | None = None, **options: Any) -> str:
         body = {"source": source} | ({"start_url": start_url} if start_url else {})
         return str(self.post("/api/v1/crawls", body, 202, **options)["id"])
