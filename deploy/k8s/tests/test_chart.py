@@ -155,6 +155,13 @@ def test_every_pod_that_stays_shows_that_it_gets_on(objects: list[Object]) -> No
         assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container), name
 
 
+def required_neighbours(workload: Object) -> list[Object]:
+    """The pods of which one must be on a node for the workload's own to be put there; the first may be one of them."""
+    affinity = pod_of(workload)["spec"].get("affinity", {}).get("podAffinity", {})
+    found: list[Object] = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", [])
+    return found
+
+
 def test_every_component_and_store_has_all_that_keeps_it_up(objects: list[Object]) -> None:
     workloads = of_kind(objects, "Deployment", "StatefulSet")
     for kind in ("ServiceAccount", "PodDisruptionBudget", "NetworkPolicy"):
@@ -164,11 +171,12 @@ def test_every_component_and_store_has_all_that_keeps_it_up(objects: list[Object
         assert selector.items() <= pod_of(workload)["metadata"]["labels"].items()
         budget = of_kind(objects, "PodDisruptionBudget")[name]["spec"]
         assert budget["selector"]["matchLabels"] == selector
-        assert budget["maxUnavailable"] == 1  # never a budget that no eviction fits into
+        bound = bool(required_neighbours(workload))
+        assert budget["maxUnavailable"] == ("100%" if bound else 1)  # never a budget that no eviction fits into
         if workload["kind"] == "Deployment":
             assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
-            spread = pod_of(workload)["spec"]["topologySpreadConstraints"]
-            assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+            spread = {each["topologyKey"] for each in pod_of(workload)["spec"].get("topologySpreadConstraints", ())}
+            assert spread == (set() if bound else {"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
             scaled = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
             assert ("replicas" in workload["spec"]) != (name in scaled)
 
@@ -276,6 +284,46 @@ def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
     keda = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}}
     assert keda not in peers()
     assert keda in peers("--set", "components.processor.autoscaling.keda.enabled=true")
+
+
+def claims(workload: Object) -> set[str]:
+    return {
+        each["persistentVolumeClaim"]["claimName"]
+        for each in pod_of(workload)["spec"]["volumes"]
+        if "persistentVolumeClaim" in each
+    }
+
+
+def test_pods_that_share_a_volume_of_one_node_are_kept_on_one_node(objects: list[Object]) -> None:
+    modes = {
+        each["metadata"]["name"]: each["spec"]["accessModes"]
+        for each in objects
+        if each["kind"] == "PersistentVolumeClaim"
+    }
+    workloads = [each for each in objects if each["kind"] in WORKLOADS]
+    sharing = [each for each in workloads if {name for name in claims(each) if modes[name] == ["ReadWriteOnce"]}]
+    assert {component(each) for each in sharing} == ({"catalog-api", "processor"} if modes else set())
+    for each in sharing:
+        [neighbours] = required_neighbours(each)
+        assert neighbours["topologyKey"] == "kubernetes.io/hostname"
+        wanted = neighbours["labelSelector"]["matchLabels"].items()
+        matched = [other for other in workloads if wanted <= pod_of(other)["metadata"]["labels"].items()]
+        assert matched == sharing  # each of them itself, too: Kubernetes lets the first pod in by that
+    assert all(not required_neighbours(each) for each in workloads if each not in sharing)
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_volume_of_many_nodes_leaves_pods_where_they_like_and_an_affinity_of_the_user_s_is_kept() -> None:
+    shared = of_kind(chart.loaded(template("--set", "lake.accessMode=ReadWriteMany").stdout), "Deployment")
+    for name in ("catalog-api", "processor"):
+        assert not required_neighbours(shared[name])
+        assert pod_of(shared[name])["spec"]["topologySpreadConstraints"]
+    own = {"labelSelector": {"matchLabels": {"app": "cache"}}, "topologyKey": "kubernetes.io/hostname"}
+    affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}, "nodeAffinity": {}}
+    given = template("--set-json", f"components.processor.affinity={json.dumps(affinity)}").stdout
+    processor = of_kind(chart.loaded(given), "Deployment")["processor"]
+    assert own in required_neighbours(processor)
+    assert len(required_neighbours(processor)) == 2
 
 
 @pytest.mark.usefixtures("helm")

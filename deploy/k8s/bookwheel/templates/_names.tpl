@@ -75,6 +75,14 @@ registry: 5000
 {{- /* Where a component without an API of its own tells how it is. */ -}}
 {{- define "bookwheel.metricsPort" -}}9464{{- end }}
 
+{{- /* Of (root, component): whether it keeps the lake in the volume; and whether that binds its pods to one node. */ -}}
+{{- define "bookwheel.keepsLake" -}}
+{{- if and (has "lake" ((index . 1).volumes | default list)) (not (index . 0).Values.lake.url) }}true{{ end -}}
+{{- end }}
+{{- define "bookwheel.boundByLake" -}}
+{{- if and (include "bookwheel.keepsLake" .) (eq (index . 0).Values.lake.accessMode "ReadWriteOnce") }}true{{ end -}}
+{{- end }}
+
 {{- define "bookwheel.secretName" -}}
 {{- default (printf "%s-settings" (include "bookwheel.fullname" .)) .Values.secrets.existingSecret -}}
 {{- end }}

@@ -86,15 +86,30 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
+{{- /*
+Of (root, component): its affinity. A volume that one node mounts holds together all that mount it. The first of them finds
+no other, and goes where it likes: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
+*/ -}}
+{{- define "bookwheel.affinity" -}}
+{{- $affinity := deepCopy (index . 1).affinity -}}
+{{- if include "bookwheel.boundByLake" . -}}
+{{- $labels := dict "app.kubernetes.io/instance" (index . 0).Release.Name "bookwheel/lake" "true" -}}
+{{- $together := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- $pods := $affinity.podAffinity | default dict -}}
+{{- $required := append ($pods.requiredDuringSchedulingIgnoredDuringExecution | default list) $together -}}
+{{- $_ := set $affinity "podAffinity" (set $pods "requiredDuringSchedulingIgnoredDuringExecution" $required) -}}
+{{- end -}}
+{{- with $affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "bookwheel.placement" -}}
 {{- with .nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .affinity }}
-affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .priorityClassName }}
 priorityClassName: {{ . }}
@@ -142,7 +157,7 @@ livenessProbe:
 {{- /* Of (root, component's name, component). */ -}}
 {{- define "bookwheel.podSpec" -}}
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $component := index . 2 -}}
-{{- $keepsLake := and (has "lake" ($component.volumes | default list)) (not $root.Values.lake.url) -}}
+{{- $keepsLake := include "bookwheel.keepsLake" (list $root $component) -}}
 serviceAccountName: {{ include "bookwheel.fullname" $root }}-{{ $name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -150,7 +165,10 @@ terminationGracePeriodSeconds: {{ $component.terminationGracePeriodSeconds }}
 securityContext: {{- include "bookwheel.podSecurity" 10001 | nindent 2 }}
 {{- include "bookwheel.pullSecrets" $root }}
 {{- include "bookwheel.placement" $component }}
+{{- include "bookwheel.affinity" (list $root $component) }}
+{{- if not (include "bookwheel.boundByLake" (list $root $component)) }}
 topologySpreadConstraints: {{- include "bookwheel.spread" (list $root $name) | nindent 2 }}
+{{- end }}
 containers:
   - name: {{ $name }}
     image: {{ include "bookwheel.image" (list $root $component.image) }}
