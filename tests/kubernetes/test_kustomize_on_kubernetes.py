@@ -27,6 +27,7 @@ def _patch(kind: str, name: str, *operations: tuple[str, str, Any]) -> dict[str,
 
 
 def _shop() -> list[dict[str, Any]]:
+    """With leave for the scraper to reach it: at a private address it is none of the internet that its policy opens."""
     labels = {"app": SHOP}
     container = {
         "name": "demo-shop",
@@ -49,6 +50,16 @@ def _shop() -> list[dict[str, Any]]:
             "kind": "Service",
             "metadata": {"name": SHOP},
             "spec": {"selector": labels, "ports": ports},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": SHOP},
+            "spec": {
+                "podSelector": {"matchLabels": {"app.kubernetes.io/component": "scraper"}},
+                "policyTypes": ["Egress"],
+                "egress": [{"ports": [{"port": 8085}], "to": [{"podSelector": {"matchLabels": labels}}]}],
+            },
         },
     ]
 

@@ -194,21 +194,46 @@ def test_a_pod_that_is_to_stop_drains_longer_than_a_connection_to_it_lasts(objec
         assert longest < drain < spec["terminationGracePeriodSeconds"] - 10, name
 
 
+def is_selected(selector: Object, labels: dict[str, str]) -> bool:
+    expressions = selector.get("matchExpressions", ())
+    assert {each["operator"] for each in expressions} <= {"In"}
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        labels.get(each["key"]) in each["values"] for each in expressions
+    )
+
+
+def hops(objects: list[Object]) -> tuple[dict[str, set[tuple[str, int]]], dict[str, set[tuple[str, int]]]]:
+    """Whom each policy lets its pods speak to, of pods that listen there; and who is let in, seen from the caller."""
+    pods = {name: pod_of(each) for name, each in of_kind(objects, *WORKLOADS).items()}
+    labels = {name: pod["metadata"]["labels"] for name, pod in pods.items()}
+    listening = {
+        name: {port["containerPort"] for each in pod["spec"]["containers"] for port in each.get("ports", ())}
+        for name, pod in pods.items()
+    }
+    leaves, enters = defaultdict(set), defaultdict(set)
+    for policy in of_kind(objects, "NetworkPolicy").values():
+        [of] = [name for name, its in labels.items() if is_selected(policy["spec"]["podSelector"], its)]
+        for direction, side in (("to", "egress"), ("from", "ingress")):
+            for rule in policy["spec"].get(side) or ():
+                selectors = [each["podSelector"] for each in rule.get(direction, ()) if set(each) == {"podSelector"}]
+                others = [name for name, its in labels.items() if any(is_selected(each, its) for each in selectors)]
+                for other in others:
+                    caller, called = (of, other) if side == "egress" else (other, of)
+                    if (port := rule["ports"][0]["port"]) in listening[called]:
+                        (leaves if side == "egress" else enters)[caller].add((called, port))
+    return leaves, enters
+
+
+def kustomized(*names: str) -> list[Object]:
+    return [
+        each for name in names for each in chart.loaded((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text())
+    ]
+
+
 def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[Object]) -> None:
     policies = of_kind(objects, "NetworkPolicy")
-    leaves, enters = defaultdict(set), defaultdict(set)
-    for name, policy in policies.items():
-        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
-        for rule in policy["spec"].get("egress") or ():
-            for peer in rule.get("to", ()):
-                if "podSelector" in peer:
-                    target = peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
-                    leaves[name].add((target, rule["ports"][0]["port"]))
-        for rule in policy["spec"].get("ingress") or ():
-            for peer in rule.get("from", ()):
-                if "podSelector" in peer:
-                    caller = peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"]
-                    enters[caller].add((name, rule["ports"][0]["port"]))
+    assert all(each["spec"]["policyTypes"] == ["Ingress", "Egress"] for each in policies.values())
+    leaves, enters = hops(objects)
     assert leaves == enters
     assert {target for target, _ in leaves["gateway"]} == {"accounts", "catalog-api", "ml-serving"}
     assert not {"accounts", "catalog-api"} & {target for target, _ in leaves["scraper"]}
@@ -216,6 +241,33 @@ def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[
         name for name, policy in policies.items() if "169.254.0.0/16" in json.dumps(policy["spec"].get("egress"))
     ]
     assert sorted(internet) == ["processor", "scraper"]
+
+
+def test_kustomize_s_services_reach_its_stores_by_their_labels() -> None:
+    leaves, enters = hops(kustomized("base", "stores"))
+    assert leaves == enters
+    assert (leaves, enters) == hops(golden("minimal"))
+
+
+@pytest.mark.usefixtures("helm")
+def test_external_stores_are_reached_at_ranges_and_as_pods() -> None:
+    operators = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}}
+
+    def peers(*arguments: str) -> list[Object]:
+        production = ("--values", f"{chart.CHART}/ci/production-values.yaml", *arguments)
+        policy = of_kind(chart.loaded(template(*production).stdout), "NetworkPolicy")["accounts"]
+        [rule] = [rule for rule in policy["spec"]["egress"] if rule["ports"] == [{"port": 5432}]]
+        found: list[Object] = rule["to"]
+        return found
+
+    ranges = [{"ipBlock": {"cidr": "10.20.0.0/16"}}]
+    pods = ("--set-json", f"networkPolicy.externalTo={json.dumps([operators])}")
+    nowhere = ("--set-json", "networkPolicy.externalCIDRs=[]")
+    assert peers() == ranges
+    assert peers(*pods) == [operators, *ranges]
+    assert peers(*pods, *nowhere) == [operators]
+    refused = template("--values", f"{chart.CHART}/ci/production-values.yaml", *nowhere)  # not: everywhere
+    assert "networkPolicy.externalCIDRs or networkPolicy.externalTo is needed" in refused.stderr
 
 
 def volumes_of(workload: Object) -> dict[str, Object]:
@@ -398,9 +450,7 @@ def test_the_version_is_the_suite_s() -> None:
 
 
 def test_kustomize_has_the_services_in_one_base_and_the_stores_in_another() -> None:
-    base, stores = (
-        chart.loaded((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text()) for name in ("base", "stores")
-    )
+    base, stores = kustomized("base"), kustomized("stores")
     assert set(of_kind(stores, "StatefulSet")) == set(chart.STORES)
     assert not of_kind(base, "StatefulSet")
     assert set(of_kind(base, "Deployment")) == set(of_kind(golden("minimal"), "Deployment"))
