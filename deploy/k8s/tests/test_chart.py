@@ -254,8 +254,7 @@ def test_external_stores_are_reached_at_ranges_and_as_pods() -> None:
     operators = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}}
 
     def peers(*arguments: str) -> list[Object]:
-        production = ("--values", f"{chart.CHART}/ci/production-values.yaml", *arguments)
-        policy = of_kind(chart.loaded(template(*production).stdout), "NetworkPolicy")["accounts"]
+        policy = of_kind(chart.loaded(production(*arguments).stdout), "NetworkPolicy")["accounts"]
         [rule] = [rule for rule in policy["spec"]["egress"] if rule["ports"] == [{"port": 5432}]]
         found: list[Object] = rule["to"]
         return found
@@ -266,7 +265,7 @@ def test_external_stores_are_reached_at_ranges_and_as_pods() -> None:
     assert peers() == ranges
     assert peers(*pods) == [operators, *ranges]
     assert peers(*pods, *nowhere) == [operators]
-    refused = template("--values", f"{chart.CHART}/ci/production-values.yaml", *nowhere)  # not: everywhere
+    refused = production(*nowhere)  # not: everywhere
     assert "networkPolicy.externalCIDRs or networkPolicy.externalTo is needed" in refused.stderr
 
 
@@ -376,6 +375,37 @@ def test_a_volume_of_many_nodes_leaves_pods_where_they_like_and_an_affinity_of_t
     processor = of_kind(chart.loaded(given), "Deployment")["processor"]
     assert own in required_neighbours(processor)
     assert len(required_neighbours(processor)) == 2
+
+
+def production(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return template("--values", f"{chart.CHART}/ci/production-values.yaml", *arguments)
+
+
+@pytest.mark.usefixtures("helm")
+def test_keda_is_told_how_to_log_in_to_an_external_redis() -> None:
+    def trigger(*arguments: str) -> Object:
+        done = production(*(part for each in arguments for part in ("--set", each)))
+        [found] = of_kind(chart.loaded(done.stdout), "ScaledObject")["processor"]["spec"]["triggers"]
+        metadata: Object = found["metadata"]
+        return metadata
+
+    plain = trigger()
+    assert plain["address"] == "redis.example.com:6379"
+    assert not {"enableTLS", "username"} & set(plain)
+    secured = trigger("redis.external.tls=true", "redis.external.username=books")
+    assert secured == {**plain, "enableTLS": "true", "username": "books"}
+
+
+@pytest.mark.usefixtures("helm")
+def test_keda_is_never_referred_to_a_secret_that_nobody_makes() -> None:
+    done = production("--set", "secrets.existingStorePasswords=")
+    assert done.returncode != 0
+    assert "secrets.existingStorePasswords is needed for KEDA to ask an external Redis" in done.stderr
+    by_keda = ("--set", "components.processor.autoscaling.keda.enabled=true")
+    objects = chart.loaded(template(*by_keda).stdout)  # with a bundled Redis: the Secret of the chart's own
+    [reference] = of_kind(objects, "TriggerAuthentication")["processor"]["spec"]["secretTargetRef"]
+    made = {each["metadata"]["name"]: each["stringData"] for each in objects if "stringData" in each}
+    assert reference["key"] in made[reference["name"]]
 
 
 @pytest.mark.usefixtures("helm")
