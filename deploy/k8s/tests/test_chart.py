@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
 from functools import cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,57 @@ def test_a_volume_of_many_nodes_leaves_pods_where_they_like_and_an_affinity_of_t
 
 def production(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return template("--values", f"{chart.CHART}/ci/production-values.yaml", *arguments)
+
+
+def test_prometheus_reads_metrics_from_its_usual_namespace(objects: list[Object]) -> None:
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    policies = of_kind(objects, "NetworkPolicy")
+    for name, each in values()["components"].items():
+        if name in policies and "metrics" in each:
+            assert {"ports": [{"port": each["metrics"]["port"]}], "from": [monitoring]} in policies[name]["spec"][
+                "ingress"
+            ]
+
+
+def internet_of(name: str, objects: list[Object]) -> tuple[set[int], list[Object]]:
+    """The ports, and the ranges with what they leave out, at which a component reaches the internet."""
+    egress = of_kind(objects, "NetworkPolicy")[name]["spec"]["egress"]
+    [rule] = [rule for rule in egress if any(each.get("ipBlock", {}).get("except") for each in rule.get("to", ()))]
+    return {each["port"] for each in rule["ports"]}, [each["ipBlock"] for each in rule["to"]]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_open"),
+    [
+        ("93.184.215.14", True),
+        ("2606:2800:21f:cb07:6820:80da:af6b:8b2c", True),
+        ("10.1.2.3", False),
+        ("169.254.169.254", False),
+        ("fd00:ec2::254", False),
+        ("fe80::1", False),
+        ("::1", False),
+    ],
+)
+def test_crawls_and_webhooks_reach_the_internet_of_both_kinds_and_nothing_private(
+    objects: list[Object], address: str, is_open: bool
+) -> None:
+    asked = ip_address(address)
+    for name in ("scraper", "processor"):
+        ports, ranges = internet_of(name, objects)
+        assert ports == {80, 443}
+        within = [
+            each
+            for each in ranges
+            if asked in ip_network(each["cidr"]) and not any(asked in ip_network(out) for out in each["except"])
+        ]
+        assert bool(within) == is_open
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_shop_on_another_port_is_reached_where_the_values_say_so() -> None:
+    objects = chart.loaded(template("--set-json", "networkPolicy.internetPorts=[443,8443]").stdout)
+    assert internet_of("scraper", objects)[0] == {443, 8443}
+    assert template("--set-json", "networkPolicy.internetPorts=[]").returncode != 0  # would be all of them
 
 
 @pytest.mark.usefixtures("helm")
