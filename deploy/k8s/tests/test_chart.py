@@ -33,6 +33,8 @@ WORKLOADS = ("Deployment", "StatefulSet", "Job")
 OF_OTHERS = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "HTTPRoute")
 """Kinds whose schemas are not Kubernetes' own."""
 Object = dict[str, Any]
+Hops = dict[str, set[tuple[str, int]]]
+"""Component and port of all that a component speaks to."""
 
 
 @pytest.fixture(autouse=True)
@@ -203,7 +205,7 @@ def is_selected(selector: Object, labels: dict[str, str]) -> bool:
     )
 
 
-def hops(objects: list[Object]) -> tuple[dict[str, set[tuple[str, int]]], dict[str, set[tuple[str, int]]]]:
+def hops(objects: list[Object]) -> tuple[Hops, Hops]:
     """Whom each policy lets its pods speak to, of pods that listen there; and who is let in, seen from the caller."""
     pods = {name: pod_of(each) for name, each in of_kind(objects, *WORKLOADS).items()}
     labels = {name: pod["metadata"]["labels"] for name, pod in pods.items()}
@@ -211,7 +213,8 @@ def hops(objects: list[Object]) -> tuple[dict[str, set[tuple[str, int]]], dict[s
         name: {port["containerPort"] for each in pod["spec"]["containers"] for port in each.get("ports", ())}
         for name, pod in pods.items()
     }
-    leaves, enters = defaultdict(set), defaultdict(set)
+    leaves: Hops = defaultdict(set)
+    enters: Hops = defaultdict(set)
     for policy in of_kind(objects, "NetworkPolicy").values():
         [of] = [name for name, its in labels.items() if is_selected(policy["spec"]["podSelector"], its)]
         for direction, side in (("to", "egress"), ("from", "ingress")):
