@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 NAMESPACE = "bookwheel"  # the trial's own
 SHOP = f"{RELEASE}-demo-shop"
+WORKLOADS = ("Deployment", "StatefulSet")
 
 
 def _patch(kind: str, name: str, *operations: tuple[str, str, Any]) -> dict[str, Any]:
@@ -65,29 +66,25 @@ def _shop() -> list[dict[str, Any]]:
 
 
 def _overlay(folder: Path) -> None:
-    """Over `../trial`. The users of the stores' images are those of the values that the cluster at hand needs."""
+    """Over `../trial`: little of the processors is asked for, as on a small node. The stores' images have the users of
+    the values that the cluster at hand needs.
+    """
     more = os.environ.get("BOOKWHEEL_TEST_VALUES")
     values = (yaml.safe_load(Path(more).read_text()) if more else None) or {}
-    users = {name: values.get(name, {}).get("user") for name in ("redis", "postgresql")}
     settings = {"BOOKWHEEL_DEMO_SHOP_URL": f"http://{SHOP}/", "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow"}
     added = [("add", "containers/0/env/-", {"name": name, "value": value}) for name, value in settings.items()]
+    patches = [_patch("Deployment", "scraper", *added)]
+    patches += [_patch(kind, ".*", ("add", "containers/0/resources/requests/cpu", "20m")) for kind in WORKLOADS]
+    for name in ("redis", "postgresql"):
+        if user := values.get(name, {}).get("user"):
+            of = [("replace", f"securityContext/{key}", user) for key in ("runAsUser", "fsGroup")]
+            patches.append(_patch("StatefulSet", name, *of))
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": NAMESPACE,
         "resources": ["../trial", "shop.yaml"],
-        "patches": [
-            _patch("Deployment", "scraper", *added),
-            *(
-                _patch(
-                    "StatefulSet",
-                    name,
-                    *(("replace", f"securityContext/{of}", user) for of in ("runAsUser", "fsGroup")),
-                )
-                for name, user in users.items()
-                if user is not None
-            ),
-        ],
+        "patches": patches,
     }
     folder.mkdir()
     (folder / "shop.yaml").write_text(yaml.safe_dump_all(_shop()))
