@@ -139,6 +139,19 @@ async def test_each_field_has_a_parameter_of_its_own(filled: Suite, client: http
     assert (await problem(client, f"{search}?in_stock=maybe"))["errors"][0]["field"] == "in_stock"
 
 
+@pytest.mark.parametrize("isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
+async def test_an_isbn_finds_its_book_in_either_form(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
+    filled.add(key="coded", title="Coded", isbn13="9780306406157")
+    filled.project()
+    assert keys(await get(client, f"/books/search?isbn={isbn}")) == ["coded"]
+
+
+@pytest.mark.parametrize("isbn", ["", "-", "%20", "9780306406158", "0306406153", "moon", "9" * 65])
+async def test_what_is_no_isbn_is_refused_by_name(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
+    body = await problem(client, f"/books/search?isbn={isbn}")
+    assert (body["status"], body["errors"][0]["field"]) == (400, "isbn")
+
+
 async def test_top_rated_and_price_range(filled: Suite, client: httpx.AsyncClient) -> None:
     assert keys(await get(client, "/books/top-rated")) == ["2", "1", "4"]
     assert keys(await get(client, "/books/top-rated?category=Science&min_rating=3")) == ["1"]

@@ -6,7 +6,15 @@ from decimal import Decimal
 import pytest
 from bookwheel_catalog.cursors import decode_position, encode, encode_position
 from bookwheel_catalog.pages import Page, matches_etag, next_link
-from bookwheel_catalog.parameters import read_facets, read_fields, read_filters, read_range, read_text, read_time
+from bookwheel_catalog.parameters import (
+    read_facets,
+    read_fields,
+    read_filters,
+    read_isbn,
+    read_range,
+    read_text,
+    read_time,
+)
 from bookwheel_contracts.problems import InvalidCursor, InvalidParameter
 from bookwheel_stores.search.queries import Filter, Position, Range, Selection, Sort
 from bookwheel_stores.search.text import parse_text
@@ -32,6 +40,11 @@ def test_values_of_one_field_are_one_filter_whatever_their_order() -> None:
 def test_ranges_of_numbers(value: str, low: str | None, high: str | None) -> None:
     expected = Range(None if low is None else Decimal(low), None if high is None else Decimal(high))
     assert read_range("filter", "price", value) == expected
+
+
+@pytest.mark.parametrize("given_isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
+def test_both_forms_of_an_isbn_are_its_thirteen_digits(given_isbn: str) -> None:
+    assert read_isbn("isbn", given_isbn) == "9780306406157"
 
 
 def test_days_are_whole_in_ranges_of_times() -> None:

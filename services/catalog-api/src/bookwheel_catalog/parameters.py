@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NoReturn
 
+from bookwheel_contracts.isbn import clean_isbn
 from bookwheel_contracts.problems import FieldError, InvalidParameter
 from bookwheel_stores.records import ChangeFilter
 from bookwheel_stores.search.queries import FACETS, FIELDS, FieldKind, Filter, Range, TextQuery
@@ -92,6 +93,14 @@ def read_range(parameter: str, name: str, value: str) -> Range:
     if found.low is not None and found.high is not None and found.low > found.high:
         reject(parameter, f"the low end of `{shown(value)}` is above its high end")
     return found
+
+
+def read_isbn(parameter: str, value: str) -> str:
+    """Thirteen digits. An empty one is refused as well: read as none at all, it would find every book."""
+    isbn13 = clean_isbn(value)
+    if isbn13 is None:
+        reject(parameter, f"`{shown(value)}` is not an ISBN-13 or ISBN-10 with a right check digit")
+    return isbn13
 
 
 def read_time(parameter: str, value: str, *, is_high: bool) -> datetime:

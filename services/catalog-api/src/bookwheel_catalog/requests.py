@@ -8,7 +8,7 @@ from bookwheel_stores.search.queries import Filter, Range, Selection, Sort, Sugg
 from pydantic import BaseModel, ConfigDict, Field
 
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
-from bookwheel_catalog.parameters import MAX_TEXT_LENGTH, read_filters, read_text, read_time, reject
+from bookwheel_catalog.parameters import MAX_TEXT_LENGTH, read_filters, read_isbn, read_text, read_time, reject
 
 Words = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH)]
 Name = Annotated[str | None, Field(min_length=1, max_length=200)]
@@ -63,7 +63,9 @@ class FieldSearchQuery(ListQuery, SortedQuery):
     author: Words = None
     category: Words = None
     description: Words = None
-    isbn: str | None = Field(default=None, max_length=20, description="ISBN-13, with or without hyphens.")
+    isbn: str | None = Field(
+        default=None, max_length=64, description="ISBN-13 or ISBN-10, with or without hyphens; both find the same book."
+    )
     source: Name = None
     min_price: Price = None
     max_price: Price = None
@@ -76,7 +78,7 @@ class FieldSearchQuery(ListQuery, SortedQuery):
             for name in ("title", "author", "category", "description")
         ]
         filters = [
-            _exactly("isbn13", (self.isbn or "").replace("-", "").replace(" ", "")),
+            None if self.isbn is None else Filter("isbn13", values=(read_isbn("isbn", self.isbn),)),
             _exactly("source", self.source),
             _between("price", self.min_price, self.max_price, parameter="min_price"),
             _between("rating", self.min_rating, None),

@@ -5,11 +5,11 @@ from typing import Any, TypeVar
 
 from bookwheel_contracts import FieldError, RawItem
 from bookwheel_contracts.crawls import RAW_FIELDS, SCHEMA_VERSION
+from bookwheel_contracts.isbn import clean_isbn
 from pydantic import JsonValue, ValidationError
 
 from bookwheel_processor import identity
 from bookwheel_processor.cleaning.faults import Rejected, Unclean, shown
-from bookwheel_processor.cleaning.isbn import clean_isbn
 from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
 from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
 from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
