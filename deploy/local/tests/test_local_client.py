@@ -159,8 +159,44 @@ def test_a_crawl_without_progress_ends_with_what_to_look_at(
     gateway: Gateway, client: SuiteClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crawling, "_STALLED_SECONDS", 0.0)
-    gateway.answers.append((200, as_json(QUEUED)))
+    running = QUEUED.model_copy(update={"state": RunState.RUNNING, "pages": 30})
+    gateway.answers.append((200, as_json(running)))
     with pytest.raises(CrawlStalled, match="make logs SERVICE=scraper"):
+        follow(client, running, progress(), sleep=lambda _: None)
+
+
+def of_others(*pages: int) -> Answer:
+    """The list of running crawls, one with each of these numbers of pages."""
+    running = {"source": "other", "state": RunState.RUNNING}
+    runs = [QUEUED.model_copy(update={"id": f"other-{at}", "pages": n, **running}) for at, n in enumerate(pages)]
+    return 200, {"items": [as_json(run) for run in runs]}
+
+
+def test_a_queued_crawl_waits_for_as_long_as_others_get_on(
+    gateway: Gateway, client: SuiteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crawling, "_STALLED_SECONDS", 0.0)
+    failed = QUEUED.model_copy(update={"state": RunState.FAILED})
+    for pages in (1, 2, 3):
+        gateway.answers.extend([(200, as_json(QUEUED)), of_others(pages, 7)])
+    gateway.answers.append((200, as_json(failed)))
+    shown = Terminal()
+    assert follow(client, QUEUED, Progress(shown), sleep=lambda _: None) == failed
+    assert "crawl of demo: queued, waits for others (other, other)" in shown.getvalue()
+    assert [path for _, path, _, _ in gateway.asked[:2]] == [
+        "/api/v1/crawls/run-1",
+        "/api/v1/crawls?state=running&limit=100",
+    ]
+
+
+@pytest.mark.parametrize("pages", [(), (5,)])
+def test_a_queued_crawl_has_stalled_where_nothing_runs_or_gets_on(
+    gateway: Gateway, client: SuiteClient, monkeypatch: pytest.MonkeyPatch, pages: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(crawling, "_STALLED_SECONDS", 0.0)
+    for _ in range(2):
+        gateway.answers.extend([(200, as_json(QUEUED)), of_others(*pages)])
+    with pytest.raises(CrawlStalled, match="crawl run-1 made no progress"):
         follow(client, QUEUED, progress(), sleep=lambda _: None)
 
 

@@ -1,7 +1,7 @@
 """Starts a crawl through the API and follows it until its last item is searchable."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bookwheel_contracts.crawls import CrawlRun, RunState, Verdict
 
@@ -25,26 +25,41 @@ def settled(run: CrawlRun) -> bool:
     return run.state not in _UNDER_WAY and (run.searchable or run.state not in _PUBLISHED)
 
 
-def _line(run: CrawlRun) -> str:
+def _line(run: CrawlRun, others: Sequence[CrawlRun]) -> str:
+    if others:
+        return f"crawl of {run.source}: queued, waits for others ({', '.join(other.source for other in others)})"
     seen = sum(getattr(run.counts, verdict) for verdict in Verdict)
     state = "waiting until all is searchable" if run.state not in _UNDER_WAY else run.state
     return f"crawl of {run.source}: {state}, {run.pages:,} pages, {seen:,} items processed"
 
 
+def _waited_for(client: SuiteClient, run: CrawlRun) -> list[CrawlRun]:
+    """The runs that a queued one waits for, as the scraper runs few at once."""
+    if run.state is not RunState.QUEUED:
+        return []
+    found = client.get("/api/v1/crawls", state=RunState.RUNNING, limit=100)
+    return [CrawlRun.model_validate(each) for each in found["items"]]
+
+
 def follow(
     client: SuiteClient, run: CrawlRun, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
 ) -> CrawlRun:
-    """The run once it is settled. Raises CrawlStalled after three minutes without any change."""
+    """The run once it is settled.
+
+    Raises CrawlStalled after three minutes without any change, of the run or of those that it waits for in the queue.
+    """
     changed_at = time.monotonic()
+    others: list[CrawlRun] = []
     while not settled(run):
-        progress.update(_line(run))
+        progress.update(_line(run, others))
         sleep(_POLL_SECONDS)
         found = CrawlRun.model_validate(client.get(f"/api/v1/crawls/{run.id}"))
-        if found != run:
-            run, changed_at = found, time.monotonic()
+        found_others = _waited_for(client, found)
+        if (found, found_others) != (run, others):
+            run, others, changed_at = found, found_others, time.monotonic()
         elif time.monotonic() - changed_at > _STALLED_SECONDS:
             raise CrawlStalled(
-                f"crawl {run.id} made no progress for {_STALLED_SECONDS:.0f} s ({_line(run)}).\n"
+                f"crawl {run.id} made no progress for {_STALLED_SECONDS:.0f} s ({_line(run, others)}).\n"
                 "See: make status, make logs SERVICE=scraper, make logs SERVICE=processor"
             )
     progress.end_line()
