@@ -1,9 +1,10 @@
 """Training: what can be learned is learned, what can't be is said so, and what is served is what was trained."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import pytest
 from bookwheel_contracts import Book, Money
 from bookwheel_demo_shop import law
 from bookwheel_demo_shop.catalogue import Catalogue
+from bookwheel_ml import training as training_steps
 from bookwheel_ml.dataset import is_held_out, rated_books, read_datasets
 from bookwheel_ml.evaluate import TooFewRatings, Verdict
 from bookwheel_ml.export import ExportNotEqual, check_export, export_forest
@@ -18,6 +20,7 @@ from bookwheel_ml.onnx_session import open_session
 from bookwheel_ml.train import fit_forest, forest_scores
 from bookwheel_ml.training import TrainedModel, train_model
 from bookwheel_stores.records import BookReader
+from sklearn.ensemble import RandomForestRegressor
 
 MakeBooks = Callable[..., list[Book]]
 _TREES = 60
@@ -135,24 +138,44 @@ def test_the_exported_forest_answers_as_scikit_learn_does(make_books: MakeBooks)
     np.testing.assert_allclose(scores, forest_scores(forest, matrix), rtol=1e-5, atol=1e-5)
 
 
-def test_an_export_that_answers_otherwise_is_refused(make_books: MakeBooks) -> None:
-    training, held_out = read_datasets(_reader(make_books(300)))
-    spec = _train(make_books(300)).definition.features
-    forest = fit_forest(spec.matrix(training.facts), training.ratings, trees=20).forest
-    exported = export_forest(forest)
-    attributes = {attribute.name: attribute for attribute in exported.graph.node[0].attribute}
-    for name in ("base_values", "target_weights"):
-        tampered = onnx.ModelProto()
-        tampered.CopyFrom(exported)
-        values = {attribute.name: attribute for attribute in tampered.graph.node[0].attribute}[name].floats
-        values[0] += 0.05
+def _tampered_with(
+    name: Literal["base_values", "target_weights"], place: int, value: Callable[[float], float]
+) -> Callable[[RandomForestRegressor], onnx.ModelProto]:
+    """An export, one number of which comes out otherwise."""
+
+    def export(forest: RandomForestRegressor) -> onnx.ModelProto:
+        exported = export_forest(forest)
+        values = {attribute.name: attribute for attribute in exported.graph.node[0].attribute}[name].floats
+        values[place] = value(values[place])
+        return exported
+
+    return export
+
+
+@pytest.mark.parametrize("value", [lambda found: found + 0.05, lambda _: float("nan")])
+@pytest.mark.parametrize("name", ["base_values", "target_weights"])
+def test_an_export_that_answers_otherwise_is_never_registered(
+    make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch, name: Any, value: Callable[[float], float]
+) -> None:
+    monkeypatch.setattr(training_steps, "export_forest", _tampered_with(name, 0, value))
+    with pytest.raises(ExportNotEqual):
+        _train(make_books(300))
+
+
+def test_a_wrong_leaf_that_no_held_out_book_comes_to_is_found_as_well(
+    make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few books are held out, and each comes to one leaf of a tree."""
+    known, held_out = read_datasets(_reader(make_books(300)))
+    few = replace(held_out, book_ids=held_out.book_ids[:20], facts=held_out.facts[:20], ratings=held_out.ratings[:20])
+    model = train_model(known, few, trees=1)
+    weights = {attribute.name: attribute for attribute in model.onnx.graph.node[0].attribute}["target_weights"].floats
+    for place in range(len(weights) // 2):
+        monkeypatch.setattr(
+            training_steps, "export_forest", _tampered_with("target_weights", place, lambda found: found + 1)
+        )
         with pytest.raises(ExportNotEqual):
-            check_export(tampered, forest, spec.matrix(training.facts))
-        values[0] = float("nan")
-        with pytest.raises(ExportNotEqual):
-            check_export(tampered, forest, spec.matrix(training.facts))
-    assert attributes["n_targets"].i == 2
-    assert check_export(exported, forest, spec.matrix(held_out.facts)) <= 1e-5
+            train_model(known, few, trees=1)
 
 
 def test_a_file_that_is_no_model_is_a_value_error() -> None:
