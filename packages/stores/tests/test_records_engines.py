@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from bookwheel_stores.records import (
     upgrade_database,
     wait_for_database,
 )
+from bookwheel_stores.records.book_reader import ObservationPlace
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import NewlyQuarantined, QuarantineStore, QuarantineWriter
 from bookwheel_stores.records.schema import RECORDS
@@ -122,8 +123,20 @@ def test_times_are_kept_to_the_millisecond(engine: Engine) -> None:
     add_offers(engine, number, "k")
     [seen] = BookReader(engine).observations("shop:a", limit=9)
     assert seen.observed_at == SEEN.replace(microsecond=123_000)
-    assert BookReader(engine).observations("shop:a", limit=9, before=SEEN) == []
-    assert BookReader(engine).observations("shop:a", limit=9, before=SEEN + timedelta(milliseconds=1)) == [seen]
+    assert BookReader(engine).observations("shop:a", limit=9, before=seen.place) == []
+    later = ObservationPlace(to_millis(SEEN) + 1, 0)
+    assert BookReader(engine).observations("shop:a", limit=9, before=later) == [seen]
+
+
+def test_what_was_observed_in_one_millisecond_is_paged_one_by_one(engine: Engine) -> None:
+    [number] = add_books(engine, "a").values()
+    add_offers(engine, number, "k", "l", "m")
+    add_offers(engine, number, "k", source="rival")
+    reader, place, seen = BookReader(engine), None, []
+    while page := reader.observations("shop:a", limit=1, before=place):
+        seen.append((page[0].source, page[0].source_key))
+        place = page[0].place
+    assert seen == [("rival", "k"), ("shop", "m"), ("shop", "l"), ("shop", "k")]
 
 
 def test_a_nul_finds_nothing_and_stops_nothing(engine: Engine) -> None:

@@ -105,7 +105,7 @@ def test_history_is_paged_from_the_newest(engine: Engine) -> None:
     reader = BookReader(engine)
     newest = reader.observations("shop:book", limit=2)
     assert [str(one.price.amount) for one in newest if one.price] == ["9.00", "12.00"]
-    older = reader.observations("shop:book", limit=2, before=newest[-1].observed_at)
+    older = reader.observations("shop:book", limit=2, before=newest[-1].place)
     assert [str(one.price.amount) for one in older if one.price] == ["10.00"]
     change = reader.changes("shop:book", limit=9)[0]
     assert reader.changes("shop:book", limit=9, before_sequence=change.sequence) == []

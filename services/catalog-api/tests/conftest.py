@@ -16,11 +16,12 @@ from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.tables import book, offer
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.tokens import ISSUER, internal_token, serving_keys
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select, update
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
 
@@ -63,7 +64,7 @@ class Suite:
             "stock": facts.get("stock"),
             "in_stock": bool(facts.get("stock")),
         }
-        book = {
+        told = {
             **dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url")),
             **{name: value for name, value in facts.items() if name not in {"price", "currency", "stock"}},
             **offered,
@@ -74,7 +75,7 @@ class Suite:
             "revision": 1,
             "removed_at": None,
         }
-        offer = {
+        told_by_page = {
             **offered,
             "source": "demo",
             "source_key": key,
@@ -88,8 +89,8 @@ class Suite:
         }
         with self.engine.begin() as connection:
             writer = CatalogueWriter(connection)
-            number = writer.add_books([book])[f"demo:{key}"]
-            offer_number = writer.add_offers([{**offer, "book_number": number}])["demo", key]
+            number = writer.add_books([told])[f"demo:{key}"]
+            offer_number = writer.add_offers([{**told_by_page, "book_number": number}])["demo", key]
             for day in range(observed):
                 moment = to_millis(START + timedelta(days=day))
                 seen_then = {**offered, "price": None if price is None else price + day * 10_000}
@@ -99,6 +100,28 @@ class Suite:
                 )
             change = {"book_number": number, "revision": 1, "kind": "added", "fields": "[]"}
             writer.add_changes([{**change, "changed_at": seen, "run_id": "run"}])
+
+    def offer(self, book_id: str, *, source: str) -> None:
+        """One more offer of a book, observed in the same millisecond as its first."""
+        seen = to_millis(START)
+        offered = {"price": 100_000, "currency": "GBP", "stock": 1, "in_stock": True}
+        told: dict[str, Any] = {
+            "source": source,
+            "source_key": book_id,
+            "url": f"http://{source}.example/",
+            "content": "{}",
+        }
+        told |= {"fingerprint": "", "first_seen": seen, "last_seen": seen, "last_run": "run", "last_item": 1}
+        with self.engine.begin() as connection:
+            writer = CatalogueWriter(connection)
+            [number] = connection.execute(select(book.c.number).where(book.c.book_id == book_id)).scalars()
+            [added] = writer.add_offers([{**told, **offered, "book_number": number}]).values()
+            writer.observe([{"offer_number": added, "observed_at": seen, **offered}], superseding=())
+
+    def see(self, source: str, moment: datetime) -> None:
+        """The source's offers are seen again then, and nothing about them has changed."""
+        with self.engine.begin() as connection:
+            connection.execute(update(offer).where(offer.c.source == source).values(last_seen=to_millis(moment)))
 
     def project(self) -> int:
         """Brings the index to where the records are. Returns the generation."""

@@ -3,12 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from bookwheel_contracts import Book, Change, Observation
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, tuple_
 
 from bookwheel_stores.records.bulk import among
 from bookwheel_stores.records.change_feed import change_of, select_changes
@@ -20,6 +20,24 @@ from bookwheel_stores.records.values import from_millis, money, to_millis
 _CHUNK = 5000
 """Values in one IN: SQLite takes 32,766 parameters in a statement."""
 _books: TypeAdapter[list[Book]] = TypeAdapter(list[Book])
+
+
+class ObservationPlace(NamedTuple):
+    """Where an observation stands among those of its book: offers may be observed in the same millisecond."""
+
+    observed_at: int
+    """In milliseconds since 1970."""
+    number: int
+
+
+class PlacedObservation(Observation):
+    """`number` is its unique integer in the records, and not part of the public API."""
+
+    number: int
+
+    @property
+    def place(self) -> ObservationPlace:
+        return ObservationPlace(to_millis(self.observed_at), self.number)
 
 
 class BookReader:
@@ -69,8 +87,10 @@ class BookReader:
             ).first()
         return f"{last.sequence}-{last.changed_at}" if last else "0-0"
 
-    def observations(self, book_id: str, *, limit: int, before: datetime | None = None) -> list[Observation]:
-        """Prices and stocks of all of the book's offers, newest first; `before` excludes that moment."""
+    def observations(
+        self, book_id: str, *, limit: int, before: ObservationPlace | None = None
+    ) -> list[PlacedObservation]:
+        """Prices and stocks of all of the book's offers, newest first; `before` excludes the one at that place."""
         query = (
             select(observation, offer.c.source, offer.c.source_key)
             .join(offer, offer.c.number == observation.c.offer_number)
@@ -80,9 +100,9 @@ class BookReader:
             .limit(limit)
         )
         if before is not None:
-            query = query.where(observation.c.observed_at < to_millis(before))
+            query = query.where(tuple_(observation.c.observed_at, observation.c.number) < before)
         with reading(self._engine) as connection:
-            return [_observation(row) for row in connection.execute(query)]
+            return [_placed(row) for row in connection.execute(query)]
 
     def changes(self, book_id: str, *, limit: int, before_sequence: int | None = None) -> list[Change]:
         """The book's entries of the change feed, newest first, those of a removed book included."""
@@ -163,8 +183,9 @@ def _book(row: Row[Any], offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _observation(row: Row[Any]) -> Observation:
-    return Observation(
+def _placed(row: Row[Any]) -> PlacedObservation:
+    return PlacedObservation(
+        number=row.number,
         source=row.source,
         source_key=row.source_key,
         observed_at=from_millis(row.observed_at),
