@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -21,12 +22,17 @@ from bookwheel_catalog.models import (
 from pydantic import BaseModel
 
 MakeToken = Callable[..., str]
+SEEN = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)  # when every offer was seen first
 
 
 class Suite(Protocol):
     """The stores behind the API; see conftest.py."""
 
     def add(self, *, key: str, observed: int = 1, **facts: Any) -> None: ...
+
+    def offer(self, book_id: str, *, source: str) -> None: ...
+
+    def see(self, source: str, moment: datetime) -> None: ...
 
     def project(self) -> int: ...
 
@@ -189,6 +195,22 @@ async def test_history_is_paged_from_the_newest_on(suite: Suite, client: httpx.A
     assert (await problem(client, "/books/demo:x/history?cursor=WyJhIiwxLDFd"))["code"] == "invalid_cursor"
 
 
+async def test_a_page_of_history_may_end_between_two_offers_of_one_millisecond(
+    suite: Suite, client: httpx.AsyncClient
+) -> None:
+    suite.add(key="shared", title="Shared", price=100_000, observed=2)
+    suite.offer("demo:shared", source="rival")
+    suite.offer("demo:shared", source="third")
+    seen: list[str] = []
+    path = "/books/demo:shared/history?limit=1"
+    following: str | None = ""
+    while following is not None:
+        page = await get(client, f"{path}&cursor={following}" if following else path)
+        seen += [each["source"] for each in page["observations"]]
+        following = page["next"]
+    assert seen == ["demo", "third", "rival", "demo"]
+
+
 async def test_statistics_hold_under_the_filters_of_a_search(filled: Suite, client: httpx.AsyncClient) -> None:
     overview = await get(client, "/stats/overview")
     assert (overview["books"], overview["in_stock"], overview["categories"], overview["authors"]) == (5, 3, 2, 1)
@@ -284,6 +306,24 @@ async def test_what_the_client_has_is_not_sent_again(filled: Suite, client: http
     again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert (await client.get(path, headers={"If-None-Match": '"other"'})).content == first.content
+
+
+async def test_a_book_s_page_is_sent_again_when_any_of_its_offers_was_seen(
+    filled: Suite, client: httpx.AsyncClient
+) -> None:
+    filled.offer("demo:1", source="rival")
+    filled.see("demo", SEEN + timedelta(days=2))
+    first = await client.get("/books/demo:1")
+    filled.see("rival", SEEN + timedelta(days=1))  # later than before, and still not the latest
+    after = await client.get("/books/demo:1", headers={"If-None-Match": first.headers["etag"]})
+    assert after.status_code == 200
+    assert [offer["last_seen"] for offer in after.json()["offers"]] == [
+        "2026-02-01T12:00:00.000Z",
+        "2026-01-31T12:00:00.000Z",
+    ]
+    assert after.json()["last_seen"] == first.json()["last_seen"]
+    again = await client.get("/books/demo:1", headers={"If-None-Match": after.headers["etag"]})
+    assert again.status_code == 304
 
 
 async def test_a_change_is_seen_at_once_by_lists_that_were_cached(filled: Suite, client: httpx.AsyncClient) -> None:

@@ -1,6 +1,7 @@
 """Books: lists in several forms, detail, history."""
 
 import asyncio
+from hashlib import blake2b
 from typing import Annotated
 
 from bookwheel_contracts.model import format_time
@@ -68,13 +69,14 @@ async def detail(request: Request, parts: PartsOf, _: Reader, book_id: BookId, f
     book = await asyncio.to_thread(parts.books.get, book_id)
     if book is None:
         raise await asyncio.to_thread(_absence, parts.books, book_id)
-    etag = f'"{book.revision:x}-{round(book.last_seen.timestamp() * 1000):x}-{fields or ""}"'
-    headers = {"Cache-Control": "private, no-cache", "ETag": etag}
-    if matches_etag(request.headers.get("if-none-match"), etag):
-        return Response(None, 304, headers)
     content = answers.book_detail(book)
     if chosen is not None:
         content = answers.chosen(content, chosen)
+    # of the body, not of versions: that any of the offers was seen again is no new revision
+    etag = f'"{blake2b(content, digest_size=12).hexdigest()}"'
+    headers = {"Cache-Control": "private, no-cache", "ETag": etag}
+    if matches_etag(request.headers.get("if-none-match"), etag):
+        return Response(None, 304, headers)
     return Response(content, 200, headers, "application/json")
 
 
