@@ -98,7 +98,9 @@ def test_filters_and_facets_have_the_same_sets_and_counts(engines: Engines) -> N
         assert cluster.facets == embedded.facets, selection
         assert engines.cluster.statistics(selection) == engines.embedded.statistics(selection)
     everything = Selection()
-    assert engines.cluster.statistics_by_category(everything) == engines.embedded.statistics_by_category(everything)
+    for limit in (2, 99):  # some of the categories, and all
+        expected = engines.embedded.statistics_by_category(everything, limit=limit)
+        assert engines.cluster.statistics_by_category(everything, limit=limit) == expected
     for name in ("category", "author", "source"):
         assert engines.cluster.terms(everything, name, limit=5_000) == engines.embedded.terms(
             everything, name, limit=5_000

@@ -79,13 +79,13 @@ def overview(found: Statistics, *, categories: int, authors: int, sources: Seque
     )
 
 
-def category_statistics(found: Iterable[Statistics]) -> bytes:
-    return dump({"items": [{"category": each.category, **_summary(each)} for each in found]})
+def category_statistics(found: Iterable[Statistics], *, complete: bool) -> bytes:
+    return dump({"items": [{"category": each.category, **_summary(each)} for each in found], "complete": complete})
 
 
-def category_list(counts: Iterable[TermCount]) -> bytes:
+def category_list(counts: Iterable[TermCount], *, complete: bool) -> bytes:
     by_name = sorted(counts, key=lambda each: each.value)
-    return dump({"items": [{"name": each.value, "count": each.count} for each in by_name]})
+    return dump({"items": [{"name": each.value, "count": each.count} for each in by_name], "complete": complete})
 
 
 def suggestion_list(found: Iterable[Suggestion]) -> bytes:

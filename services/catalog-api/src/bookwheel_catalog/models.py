@@ -132,7 +132,10 @@ class CategoryCount(Contract):
 
 
 class CategoryList(Contract):
+    """`complete`: whether these are all; else they are those with most books."""
+
     items: tuple[CategoryCount, ...]
+    complete: bool
 
 
 class ValueCount(Contract):
@@ -159,7 +162,10 @@ class CategoryStatistics(Contract):
 
 
 class CategoryStatisticsList(Contract):
+    """`complete`: whether these are all; else they are those with most books."""
+
     items: tuple[CategoryStatistics, ...]
+    complete: bool
 
 
 class TrendPoint(Contract):

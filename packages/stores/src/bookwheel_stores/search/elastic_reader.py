@@ -112,8 +112,10 @@ class ElasticIndexReader:
     def statistics(self, selection: Selection) -> Statistics:
         return elastic_statistics.overall(lambda wanted: self._aggregate(selection, wanted))
 
-    def statistics_by_category(self, selection: Selection) -> list[Statistics]:
-        return elastic_statistics.by_category(lambda wanted: self._aggregate(selection, wanted))
+    def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
+        names = [each.value for each in self.terms(selection, "category", limit=limit + 1)]
+        wanted = selection if len(names) <= limit else selection.within("category", names[:limit])
+        return elastic_statistics.by_category(lambda figures: self._aggregate(wanted, figures))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._searcher.search_many).complete(prefix, kinds, limit=limit)

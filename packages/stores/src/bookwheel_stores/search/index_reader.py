@@ -51,8 +51,8 @@ class IndexReader(Protocol):
 
     def statistics(self, selection: Selection) -> Statistics: ...
 
-    def statistics_by_category(self, selection: Selection) -> list[Statistics]:
-        """By category, ascending; books without one are in none."""
+    def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
+        """Of the `limit` categories with most books, by category ascending; books without one are in none."""
         ...
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:

@@ -1,6 +1,6 @@
 """What can be asked of the search index, in values that know no engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -95,6 +95,13 @@ class Selection:
     def without(self, name: str) -> "Selection":
         """The same selection but for the filters of one field."""
         return Selection(self.text, tuple(each for each in self.filters if each.name != name))
+
+    def within(self, name: str, values: Sequence[str]) -> "Selection":
+        """Of the selected books those with one of these values, in a field that has one value at most.
+
+        `values` are of selected books.
+        """
+        return Selection(self.text, (*self.without(name).filters, Filter(name, values=tuple(values))))
 
     def filters_by(self, name: str) -> bool:
         return any(each.name == name for each in self.filters)

@@ -136,8 +136,11 @@ class TantivyIndexReader:
     def statistics(self, selection: Selection) -> Statistics:
         return StatisticsCounter(self._commit.searcher, self._commit.compiler, selection).overall()
 
-    def statistics_by_category(self, selection: Selection) -> list[Statistics]:
-        return StatisticsCounter(self._commit.searcher, self._commit.compiler, selection).by_category()
+    def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
+        commit = self._commit
+        names = [each.value for each in self.terms(selection, "category", limit=limit + 1)]
+        counter = StatisticsCounter(commit.searcher, commit.compiler, selection)
+        return counter.by_category(names, limit=limit, currencies=len(commit.spread.currencies))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._commit.searcher, self._commit.compiler).complete(prefix, kinds, limit=limit)

@@ -1,13 +1,13 @@
 """Figures of a selection of books, by Tantivy's aggregations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import tantivy
 from tantivy import Order, Query
 
 from bookwheel_stores.search.number_units import SCALES
-from bookwheel_stores.search.queries import MoneyStatistics, Selection, Statistics
+from bookwheel_stores.search.queries import Filter, MoneyStatistics, Selection, Statistics
 from bookwheel_stores.search.tantivy_facets import (
     COUNTED_TERMS,
     MAX_TERMS,
@@ -26,6 +26,7 @@ _STATISTICS: Request = {
     "rating": {"stats": {"field": "rating"}},
     "prices": terms_request("currency", size=COUNTED_TERMS) | {"aggs": {"amounts": {"stats": {"field": "price"}}}},
 }
+_BUCKETS_OF_ONE = 3  # of one category's answer, beside one for each currency: its own, in stock, not in stock
 
 
 class StatisticsCounter:
@@ -38,9 +39,23 @@ class StatisticsCounter:
         books = count_of(self._searcher.search(self._selected, 1))
         return self._statistics(self._searcher.aggregate(self._selected, _STATISTICS), books, self._selected, None)
 
-    def by_category(self) -> list[Statistics]:
-        grouped = terms_request("category", size=MAX_TERMS) | {"aggs": _STATISTICS}
-        answer = self._searcher.aggregate(self._selected, {"categories": grouped})["categories"]
+    def by_category(self, names: Sequence[str], *, limit: int, currencies: int) -> list[Statistics]:
+        """Of the first `limit` of all categories, `names`; a book's price is in one of so many `currencies`."""
+        at_once = MAX_TERMS // (_BUCKETS_OF_ONE + currencies)
+        if len(names) <= min(limit, at_once):
+            return self._of_categories(self._selected, len(names))
+        ordered = sorted(names[:limit])
+        found = []
+        for start in range(0, len(ordered), at_once):
+            some = Filter("category", values=tuple(ordered[start : start + at_once]))
+            query = both(self._selected, self._compiler.selection(Selection(filters=(some,))))
+            found += self._of_categories(query, at_once)
+        return found
+
+    def _of_categories(self, query: Query, most: int) -> list[Statistics]:
+        """Of all categories that the query's books have, at most so many, ascending."""
+        grouped = terms_request("category", size=max(most, 1)) | {"aggs": _STATISTICS}
+        answer = self._searcher.aggregate(query, {"categories": grouped})["categories"]
         return [
             self._statistics(
                 bucket,

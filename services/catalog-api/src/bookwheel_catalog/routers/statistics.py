@@ -19,17 +19,20 @@ from bookwheel_catalog.query_route import query_router
 from bookwheel_catalog.requests import SelectionQuery, SuggestQuery, TrendQuery
 
 router = query_router("statistics")
-MAX_NAMES = 60_000
+MAX_SOURCES = 60_000
+MAX_CATEGORIES = 10_000
+MAX_SUMMARIES = 1_000
 MAX_BOOKS = 1_000_000
 
 
 @router.get("/categories", response_class=Response, responses={200: {"model": CategoryList}})
 def categories(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
-    """Every category with its number of books, by name."""
+    """Every category with its number of books, by name; of more than 10,000 those with most books."""
     selection = wanted.selection()
 
     def make(index: IndexReader) -> Page:
-        return Page(answers.category_list(index.terms(selection, "category", limit=MAX_NAMES)))
+        found = index.terms(selection, "category", limit=MAX_CATEGORIES + 1)
+        return Page(answers.category_list(found[:MAX_CATEGORIES], complete=len(found) <= MAX_CATEGORIES))
 
     return make
 
@@ -55,7 +58,7 @@ def overview(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
             index.statistics(selection),
             categories=index.distinct(selection, "category"),
             authors=index.distinct(selection, "author"),
-            sources=index.terms(selection, "source", limit=MAX_NAMES),
+            sources=index.terms(selection, "source", limit=MAX_SOURCES),
         )
         return Page(content)
 
@@ -64,11 +67,13 @@ def overview(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
 
 @router.get("/stats/categories", response_class=Response, responses={200: {"model": CategoryStatisticsList}})
 def category_statistics(wanted: Annotated[SelectionQuery, Query()]) -> MakePage:
-    """The figures of each category."""
+    """The figures of each category, by name; of more than 1,000 those with most books."""
     selection = wanted.selection()
 
     def make(index: IndexReader) -> Page:
-        return Page(answers.category_statistics(index.statistics_by_category(selection)))
+        found = index.statistics_by_category(selection, limit=MAX_SUMMARIES)
+        complete = len(found) < MAX_SUMMARIES or index.distinct(selection, "category") <= MAX_SUMMARIES
+        return Page(answers.category_statistics(found, complete=complete))
 
     return make
 
