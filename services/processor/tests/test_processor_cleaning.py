@@ -189,6 +189,22 @@ def test_markup_leaves_prose_but_not_its_signs() -> None:
     assert clean_prose("<p>if a < b &lt;3<br/>then <b>bold</b></p><!-- no -->") == "if a < b <3 then bold"
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("&lt;p&gt;A tale&lt;/p&gt;", "A tale"),
+        ("Once&lt;br/&gt;upon &amp; a time", "Once upon & a time"),
+        ("a < b", "a < b"),
+        ("&lt;3", "<3"),
+        ("<a title='a &gt; b'>x</a>", "x"),
+        ("&lt;p&gt; &lt;/p&gt;", None),
+        (12, "12"),
+    ],
+)
+def test_escaped_markup_leaves_prose_too(found: Any, expected: str | None) -> None:
+    assert clean_prose(found) == expected
+
+
 @given(st.text())
 def test_clean_text_is_stable_and_storable(text: str) -> None:
     cleaned = clean_text(text)

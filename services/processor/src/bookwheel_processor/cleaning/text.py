@@ -26,10 +26,13 @@ def clean_text(value: JsonValue) -> str | None:
 
 
 def clean_prose(value: JsonValue) -> str | None:
-    """As `clean_text`, for a value that may hold markup, which goes."""
-    if isinstance(value, str) and "<" in value:
-        value = _TAG.sub(" ", value)
-    return clean_text(value)
+    """As `clean_text`, for a value that may hold markup, which goes: as such and where it is escaped."""
+    if not isinstance(value, str):
+        return clean_text(value)
+    text = _without_tags(value)
+    if "&" in text:
+        text = _without_tags(html.unescape(text))
+    return _squeezed(text) or None
 
 
 @lru_cache(maxsize=4096)
@@ -38,9 +41,15 @@ def clean_label(value: str) -> str | None:
     return _one_line(value) or None
 
 
+def _without_tags(text: str) -> str:
+    return _TAG.sub(" ", text) if "<" in text else text
+
+
 def _one_line(text: str) -> str:
-    if "&" in text:
-        text = html.unescape(text)
+    return _squeezed(html.unescape(text) if "&" in text else text)
+
+
+def _squeezed(text: str) -> str:
     if not text.isascii():
         text = unicodedata.normalize("NFC", _UNFIT.sub("", text))
     elif text.encode().translate(None, _PRINTABLE):
