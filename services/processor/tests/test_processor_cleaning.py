@@ -1,5 +1,6 @@
 """What cleaning makes of the values that pages hold."""
 
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -34,6 +35,16 @@ from hypothesis import strategies as st
         (12, "GBP", "12", "GBP"),
         (1e-7, "GBP", "0", "GBP"),
         ("0.00", "GBP", "0", "GBP"),
+        ("£9999999999.99994", None, "9999999999.9999", "GBP"),
+        ("£10.00-£12.00", None, "10.00", "GBP"),
+        ("£10.00 \u2013 £12.00", None, "10.00", "GBP"),
+        ("£12.00\u2013£10.00", None, "10.00", "GBP"),
+        ("1.234,50 € - 2.000,00 €", None, "1234.50", "EUR"),
+        ("10.00-12.00 USD", None, "10.00", "USD"),
+        ("10-12", "GBP", "10", "GBP"),
+        ("from £10.50 - £12.99 each", None, "10.50", "GBP"),
+        ("£10 - 2 left", None, "10", "GBP"),  # no second price
+        ("5.00 € -10%", None, "5.00", "EUR"),
     ],
 )
 def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, amount: str, code: str) -> None:
@@ -46,6 +57,10 @@ def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, am
         ("Call us", None, "not_a_price"),
         ("-5.00", "GBP", "negative"),
         ("-£5.00", None, "negative"),
+        ("£-5.00", None, "negative"),
+        ("\N{MINUS SIGN}£5.00", None, "negative"),
+        ("EUR -5.00", None, "negative"),
+        ("£9999999999.99999", None, "too_large"),  # once rounded
         ("12.00", None, "no_currency"),
         ("12.00", "doubloons", "unknown_currency"),
         ("9" * 30, "GBP", "too_large"),
@@ -88,6 +103,25 @@ def test_money_keeps_its_value_in_the_records(units: int, currency: str) -> None
         (0, "In stock", (0, False)),
         (None, None, (None, False)),
         (None, "?" * 5000, (None, False)),
+        (None, "In stock - delivered in 1-2 days", (None, True)),
+        (None, "In stock: 1-2 days", (None, True)),
+        (None, "In stock at 3 shops", (None, True)),
+        (None, "Available from 2027", (None, True)),
+        (None, "Usually ships within 24 hours", (None, False)),
+        (None, "Out of stock until 2027", (0, False)),
+        (None, "Temporarily out of stock, 12 customers wait", (0, False)),
+        (None, "Not in stock (3 on their way)", (0, False)),
+        (None, "Pre-order: out in 2027", (0, False)),
+        (None, "12", (12, True)),
+        (None, "Only 3 left", (3, True)),
+        (None, "2 copies", (2, True)),
+        (None, "1,204 available", (1204, True)),
+        (None, "5 more are still available", (5, True)),
+        (None, "In stock: 5", (5, True)),
+        (None, "Delivered in 24 hours, 6 in stock", (6, True)),
+        (None, "0 in stock", (0, False)),
+        (None, "1-2 left", (None, False)),
+        (None, "4.5 left", (None, False)),
     ],
 )
 def test_stock_and_availability(stock: Any, availability: Any, expected: tuple[int | None, bool]) -> None:
@@ -122,15 +156,50 @@ def test_a_rating_beyond_its_scale_is_rejected(rating: Any, best: Any) -> None:
         clean_rating(rating, best)
 
 
-@pytest.mark.parametrize(("found", "expected"), [("1,204 ratings", 1204), (3.0, 3), ("0", 0), (None, None)])
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ("1,204 ratings", 1204),
+        ("1.000 Bewertungen", 1000),
+        ("1 204", 1204),
+        ("(12)", 12),
+        (3.0, 3),
+        ("3.000", 3),
+        ("10.0000", 10),
+        ("0", 0),
+        (None, None),
+    ],
+)
 def test_a_count(found: Any, expected: int | None) -> None:
     assert clean_count(found) == expected
 
 
-@pytest.mark.parametrize("found", ["many", -3, "9" * 20, [], True])
-def test_what_is_no_count_is_rejected(found: Any) -> None:
-    with pytest.raises(Unclean):
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        ("many", "not_a_count"),
+        (-3, "not_a_count"),
+        ("9" * 20, "too_large"),
+        ([], "not_a_count"),
+        (True, "not_a_count"),
+        ("4.5", "fractional"),
+        (4.5, "fractional"),
+        ("1.204,5 ratings", "fractional"),
+    ],
+)
+def test_what_is_no_count_is_rejected(found: Any, code: str) -> None:
+    with pytest.raises(Unclean) as fault:
         clean_count(found)
+    assert fault.value.code == code
+
+
+@pytest.mark.parametrize("text", ["1" + " " * 198 + "-", "1 " * 100, "1,111" * 40, "in stock (" * 20, "1" * 200])
+def test_no_text_takes_long(text: str) -> None:
+    started = time.process_time()
+    for clean in (lambda: clean_stock(None, text), lambda: clean_price(text, "GBP"), lambda: clean_count(text)):
+        with suppress(Unclean):
+            clean()
+    assert time.process_time() - started < 0.2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ from pydantic import JsonValue
 from bookwheel_processor.cleaning.faults import Unclean, shown
 
 _PLAIN_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_NEGATIVE = re.compile(r"[-\N{MINUS SIGN}]\s*[^\w\s]?\s*\d")
+# A minus is a sign at the beginning or behind a currency; behind an amount it parts the ends of a range.
+_NEGATIVE = re.compile(
+    r"(?:^|(?<!\d)(?<!\d\s)(?:[$\xa2-\xa5\u0e3f\u20a0-\u20c0]|\b[A-Z]{3}))\s*[-\u2212]\s*[^\w\s]?\s*\d"
+)
+_DASH = re.compile(r"[-\u2010-\u2015\u2212]")
+_AMOUNT = re.compile(r"\d[\d.,\s]*")
+_GROUPED = re.compile(r"(\d{1,3}(?:[,. '\xa0\u202f]\d{3})+(?!\d)|\d+)(?:[.,](\d+))?")
+_DECIMAL_ZEROS = re.compile(r"\d+\.0+")
 _TEN_THOUSANDTH = Decimal("0.0001")
 _LARGEST_PRICE = Decimal(10) ** 10
 LARGEST_COUNT = 10**12
@@ -57,7 +64,10 @@ _ISO_CODE = re.compile(r"[A-Za-z]{3}")
 
 
 def clean_price(value: JsonValue, currency: JsonValue) -> Money | None:
-    """A price such as `"£51.77"`, or a number beside its currency; None where the page has none. Raises Unclean."""
+    """A price such as `"£51.77"`, or a number beside its currency; None where the page has none. Raises Unclean.
+
+    Of a range such as `"£10.00-£12.00"` its low end: what one pays at least, as schema.org's `lowPrice`.
+    """
     if value is None or value == "":
         return None
     return _price(_number_text(value, "not_a_price"), currency if isinstance(currency, str) else "")
@@ -83,11 +93,15 @@ def clean_count(value: JsonValue) -> int | None:
 @lru_cache(maxsize=4096)
 def _count(text: str) -> int:
     text = text.strip()
-    found = re.search(r"\d[\d,. ]*", text)
+    found = _GROUPED.search(text)
     if found is None or _NEGATIVE.match(text):
         raise Unclean("not_a_count", f"is no number of things: {shown(text)}")
-    whole = re.sub(r"\.0*$", "", found[0].strip().rstrip(",."))
-    count = int(re.sub(r"[,. ]", "", whole))
+    digits, fraction = found.groups()
+    if _DECIMAL_ZEROS.fullmatch(text):  # "3.000" alone is a program's three; "3.000 ratings" are thousands
+        digits, fraction = text.partition(".")[0], None
+    if fraction and fraction.strip("0"):
+        raise Unclean("fractional", f"is no whole number: {shown(text)}")
+    count = int(re.sub(r"\D", "", digits))
     if count > LARGEST_COUNT:
         raise Unclean("too_large", f"is beyond {LARGEST_COUNT}: {shown(text)}")
     return count
@@ -115,19 +129,36 @@ def _number_text(value: JsonValue, code: str) -> str:
 @lru_cache(maxsize=65536)
 def _price(text: str, currency: str) -> Money:
     text = text.strip()
-    if _NEGATIVE.search(text):
+    parsed = _low_end(text)
+    if parsed is None and _NEGATIVE.search(text):
         raise Unclean("negative", f"is negative: {shown(text)}")
-    # "1.234" beside a currency is not a thousand: schema.org defines it so.
-    is_plain = _PLAIN_NUMBER.fullmatch(text) is not None
-    parsed = Price(Decimal(text), None, text) if is_plain else Price.fromstring(text)
-    amount = parsed.amount
-    if amount is None:
+    parsed = parsed or _parsed(text)
+    if parsed.amount is None:
         raise Unclean("not_a_price", f"is no price: {shown(text)}")
-    if amount >= _LARGEST_PRICE:
+    exact = min(parsed.amount, _LARGEST_PRICE).quantize(_TEN_THOUSANDTH, rounding=ROUND_HALF_EVEN)
+    if exact >= _LARGEST_PRICE:  # once rounded, as it will be kept
         raise Unclean("too_large", f"is beyond any price: {shown(text)}")
-    exact = amount.quantize(_TEN_THOUSANDTH, rounding=ROUND_HALF_EVEN)
     shortest = exact.quantize(Decimal("0.01")) if exact == exact.quantize(Decimal("0.01")) else exact
     return Money(amount=shortest, currency=_currency(currency.strip() or parsed.currency, text))
+
+
+def _parsed(text: str) -> Price:
+    # "1.234" beside a currency is not a thousand: schema.org defines it so.
+    return Price(Decimal(text), None, text) if _PLAIN_NUMBER.fullmatch(text) else Price.fromstring(text)
+
+
+def _low_end(text: str) -> Price | None:
+    """Of two amounts with nothing but a currency and a dash beside them; None for any other text."""
+    ends = _DASH.split(text)
+    if len(ends) != 2 or not all(map(_is_bare, ends)):
+        return None
+    low, high = sorted((_parsed(end.strip()) for end in ends), key=lambda price: price.amount or Decimal(0))
+    return Price(low.amount, low.currency or high.currency, text)
+
+
+def _is_bare(end: str) -> bool:
+    rest, amounts = _AMOUNT.subn(" ", end, count=1)
+    return amounts == 1 and all(word in _SYMBOLS or _ISO_CODE.fullmatch(word) for word in rest.split())
 
 
 def _currency(name: str | None, text: str) -> str:
@@ -139,23 +170,45 @@ def _currency(name: str | None, text: str) -> str:
     return code
 
 
-_IN_STOCK = frozenset({"instock", "limitedavailability", "onlineonly", "instoreonly", "available", "lowstock"})
-_NOT_IN_STOCK = frozenset(
-    {"outofstock", "soldout", "discontinued", "preorder", "presale", "backorder", "unavailable", "notavailable"}
+_IN_STOCK = ("instock", "limitedavailability", "onlineonly", "instoreonly", "available", "lowstock")
+_NOT_IN_STOCK = ("discontinued", "preorder", "presale", "backorder", "unavailable", "notavailable")
+_NONE_LEFT = ("outofstock", "notinstock", "soldout")
+_COPIES = r"(?:copies|copy|items?|units?|pieces?|pcs|books?)"
+_NUMBER = r"(?<![\d.,/\u2010-\u2015-])([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
+# A number is one of copies only where the text says so: alone, "2 copies", "only 3 left", "In stock (5)". Of words with
+# single spaces: the optional ones of the second form would take long over runs of them.
+_COUNTED = (
+    re.compile(rf"^{_NUMBER}$"),
+    re.compile(
+        rf"{_NUMBER} ?\+?(?: ?cop(?:ies|y)\b|(?: ?(?:more|{_COPIES}))?(?: (?:are|is))?(?: (?:currently|still))? ?"
+        r"(?:available|left|remaining|in[ _-]?stock)\b)"
+    ),
+    re.compile(
+        rf"(?:in[ _-]?stock ?[:(=]?|\b(?:stock|available|availability|{_COPIES}|left|quantity|qty) ?[:(=]) ?"
+        rf"{_NUMBER} ?(?:\)|$)"
+    ),
 )
 
 
 @lru_cache(maxsize=4096)
 def _availability(text: str) -> tuple[int | None, bool | None]:
     """`"In stock (19 available)"`, `"https://schema.org/InStock"`; (None, None) for words that say neither."""
-    word = re.sub(r"[^a-z0-9]", "", text.strip().rstrip("/").rpartition("/")[2].lower()).removeprefix("schema")
-    counted = re.search(r"\d+", word)
-    stock = int(counted[0]) if counted and int(counted[0]) <= LARGEST_COUNT else None
-    if any(word.startswith(start) for start in _NOT_IN_STOCK):
-        return (0 if stock is None else stock), False
-    if any(word.startswith(start) for start in _IN_STOCK):
-        return stock, True
-    return stock, None
+    text = " ".join(text.lower().split())
+    if text.startswith(("http://", "https://")):
+        text = text.rstrip("/").rpartition("/")[2]
+    word = re.sub(r"[^a-z0-9]", "", text).removeprefix("schema")
+    if any(said in word for said in _NONE_LEFT):
+        return 0, False
+    stock = _copies(text)
+    if word.startswith(_NOT_IN_STOCK):
+        return stock or 0, False
+    return stock, True if word.startswith(_IN_STOCK) else None
+
+
+def _copies(text: str) -> int | None:
+    found = next((match for form in _COUNTED if (match := form.search(text))), None)
+    count = int(found[1].replace(",", "")) if found else None
+    return count if count is not None and count <= LARGEST_COUNT else None
 
 
 _WORDS = MappingProxyType({"zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"})
