@@ -20,7 +20,14 @@ class Scraped:
         self._entry_ids = count(1)
 
     def item(
-        self, number: int, *, run: str = "run-1", minute: float = 0, source: str = "shop", **payload: Any
+        self,
+        number: int,
+        *,
+        run: str = "run-1",
+        minute: float = 0,
+        source: str = "shop",
+        site: str | None = None,
+        **payload: Any,
     ) -> RawItem:
         found = {"key": f"upc-{number}", "title": f"Book {number}", "price": "£10.00", "availability": "In stock"}
         found |= payload
@@ -28,6 +35,7 @@ class Scraped:
             run_id=run,
             item_number=number,
             source=source,
+            site=site,
             url=f"http://shop.example/catalogue/{found['key']}/index.html",
             scraped_at=START + timedelta(minutes=minute),
             payload={name: value for name, value in found.items() if value is not None},

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import pytest
+from bookwheel_contracts import RawItem
 from bookwheel_contracts.model import MAX_KEY_LENGTH
 from bookwheel_processor import identity
 from bookwheel_processor.cleaning.item import clean_item
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 URL = "http://shop.example/catalogue/a_1/index.html?id=4"
 
@@ -27,9 +30,26 @@ def test_without_a_key_the_canonical_path_is() -> None:
     assert identity.source_key("  ", URL + "#top") == identity.source_key(None, URL)
 
 
-@given(st.text(min_size=1, max_size=3000))
-def test_a_key_always_fits_and_long_ones_stay_apart(key: str) -> None:
-    found = identity.source_key(key, URL)
+def test_pages_of_another_site_than_the_source_s_own_have_keys_of_their_own(scraped: Any) -> None:
+    one, other = (clean_item(scraped.item(1, site=site)) for site in ("a.example", "a.example:8080"))
+    assert (one.source_key, one.book_id) == ("@a.example~upc-1", "shop:@a.example~upc-1")
+    assert other.source_key == "@a.example:8080~upc-1"
+    assert identity.source_key(None, URL, "a.example") == "@a.example~/catalogue/a_1/index.html?id=4"
+    assert clean_item(scraped.item(1, site="a.example", isbn="0306406152")).book_id == "isbn:9780306406157"
+    pretended = clean_item(scraped.item(1, key="@a.example~upc-1"))
+    assert pretended.source_key not in (one.source_key, other.source_key)
+
+
+@pytest.mark.parametrize("site", ["", "a~b", "a/b", "A.example", "a\x00", "a" * 261])
+def test_what_is_no_site_is_refused(scraped: Any, site: str) -> None:
+    with pytest.raises(ValidationError):
+        RawItem.model_validate(scraped.item(1).model_dump() | {"site": site})
+
+
+@given(st.text(min_size=1, max_size=3000), st.none() | st.just("h" * 253 + ":65535"))
+def test_a_key_always_fits_and_long_ones_stay_apart(key: str, site: str | None) -> None:
+    found = identity.source_key(key, URL, site)
     assert 0 < len(identity.book_id("s" * 100, found, None)) <= MAX_KEY_LENGTH
-    assert identity.source_key(found, URL) == found
-    assert identity.source_key("k" * 500 + "1", URL) != identity.source_key("k" * 500 + "2", URL)
+    assert found.startswith(f"@{site}~") == (site is not None)
+    assert site or identity.source_key(found, URL) == found
+    assert identity.source_key("k" * 500 + "1", URL, site) != identity.source_key("k" * 500 + "2", URL, site)

@@ -118,6 +118,37 @@ def test_a_run_of_another_source_is_none_of_its_business(known: Engine, scraped:
     assert len(living(known)) == 11
 
 
+def test_what_another_site_sells_is_none_of_its_business_either(known: Engine, scraped: Any) -> None:
+    """A single run was led to it; the source's own runs never go there."""
+    led = scraped.crawl("led", range(1, 6), minute=1, whole=False, site="rival.example")
+    Ingest(known).take(led)
+    assert len(living(known)) == 15
+    for number in (1, 2, 3):
+        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)} | {
+        f"shop:@rival.example~upc-{key}" for key in range(1, 6)
+    }
+    assert (run_of(known, "run-2").missed, run_of(known, "run-2").removed) == (1, 1)
+    late = Ingest(known).take(scraped.entries(scraped.item(6, run="slow", minute=2, site="rival.example")))
+    assert late.verdicts["slow"] == {"added": 1}, "no run since then could have missed it"
+
+
+def test_runs_are_held_to_the_offers_of_their_own_site(engine: Engine, scraped: Any) -> None:
+    ingest = Ingest(engine)
+    ingest.take(scraped.crawl("run-0", range(1, 26)))
+    ingest.take(scraped.crawl("led-0", range(1, 201), whole=False, site="rival.example"))
+    ingest.take(scraped.crawl("led-1", range(1, 11), minute=10, whole=False, site="rival.example:81"))
+    ingest.take(scraped.crawl("run-1", range(1, 26), minute=20, price="£11.00"))
+    ingest.take(scraped.crawl("led-2", range(1, 31), minute=20, whole=False, site="rival.example", price="£11.00"))
+    ingest.take(scraped.crawl("led-3", range(1, 11), minute=20, whole=False, site="rival.example:81", price="£1.00"))
+    held = run_of(engine, "run-1")
+    assert held.state is RunState.HELD, "all of its own 25 offers would change"
+    assert held.hold is not None
+    assert held.hold.known == 25
+    assert run_of(engine, "led-2").state is RunState.COMPLETE, "30 of 200"
+    assert run_of(engine, "led-3").counts.modified == 10, "too few offers to be held"
+
+
 def test_a_source_may_declare_another_grace(known: Engine, scraped: Any) -> None:
     Ingest(known).take(scraped.crawl("run-1", range(1, 10), minute=10, expect={"grace": 1}))
     assert "shop:upc-10" not in living(known)

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from bookwheel_scraper.crawl_run import BadRequest, plan
 from bookwheel_scraper.crawl_settings import scrapy_settings
-from bookwheel_scraper.declarations import BadDeclaration, declared_sources, read_declaration
+from bookwheel_scraper.declarations import BadDeclaration, Source, declared_sources, read_declaration
 from bookwheel_scraper.schedules import parse_schedule
 from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.sites import site_of
 from bookwheel_scraper.source_list import SOURCES_KEY, publish_sources
 from bookwheel_testing.crawls import crawl_request
 from redis import Redis
@@ -72,6 +73,34 @@ def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
 def test_a_wrong_declaration_is_named_with_its_fault(text: str, fault: str) -> None:
     with pytest.raises(BadDeclaration, match=rf"x\.toml: .*{fault}"):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "site"),
+    [
+        ("HTTP://www.Shop.Example:80/a?b#c", "shop.example"),
+        ("https://shop.example:443", "shop.example"),
+        ("http://127.0.0.1:8085/", "127.0.0.1:8085"),
+        ("http://[::1]:8085/", "[::1]:8085"),
+        ("http://user:secret@shop.example./", "shop.example"),
+        ("http://b\xfccher.example/", "xn--bcher-kva.example"),
+    ],
+)
+def test_an_address_belongs_to_one_site_however_it_is_written(url: str, site: str) -> None:
+    assert site_of(url) == site
+
+
+def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() -> None:
+    source = Source(name="shop", title="Shop", spider="toscrape", start_urls=("http://www.a.example/x", "http://b/"))
+    assert source.other_site("https://a.example/y") is None
+    assert source.other_site("http://b/") is None
+    assert source.other_site("http://b:8080/") == "b:8080"
+
+
+@pytest.mark.parametrize("url", ["http://:80/", "http://a:x/", "http://[::1/", "http://a~b/", f"http://{'a' * 300}/"])
+def test_a_start_url_without_a_host_is_refused(url: str) -> None:
+    with pytest.raises(BadRequest, match="start_url"):
+        plan(crawl_request("schema_org", url), declared_sources(ScraperSettings()))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,11 @@ def test_an_envelope_is_a_raw_item_with_all_its_fields() -> None:
     payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
     body = ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), number=7)
     item = wrapped(payload)
-    assert set(json.loads(body)) == set(RawItem.model_fields)
+    assert set(json.loads(body)) == set(RawItem.model_fields) - {"site"}
+    led = Envelope(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080")
+    other = parse_stream_message(led.wrap(ScrapedBook("http://rival.example:8080/1", payload), number=7))
+    assert isinstance(other, RawItem)
+    assert (item.site, other.site) == (None, "rival.example:8080")
     assert (item.run_id, item.item_number, item.source) == (REQUEST.run_id, 7, "test")
     assert (item.url, item.payload, item.traceparent) == ("http://shop.example/1", payload, REQUEST.traceparent)
     assert abs((datetime.now(UTC) - item.scraped_at).total_seconds()) < 60

@@ -15,6 +15,8 @@ RAW_GROUPS = ("processor", LAKE_GROUP)
 CRAWL_STREAM = "bookwheel:crawls"
 """CrawlRequest; read by the consumer group `scraper`."""
 SCHEMA_VERSION = 1
+SITE_MARK = "@"
+"""What the key of an offer begins with whose page is on none of its source's own sites: `@shop.example~SKU-1`."""
 
 
 def run_key(run_id: str) -> str:
@@ -48,8 +50,9 @@ class RawItem(Contract):
     """One scraped page, as found.
 
     `item_number` counts the items of a run from 1: with `run_id` it identifies the item however often it is delivered.
-    `payload` holds what the page says, uncleaned, under the names of `RAW_FIELDS`. `fingerprint` is the SHA-256 hex of
-    the payload's canonical JSON.
+    `site` is the host that the run was led to, with its port where that is not the usual one, if it is none of those
+    that the source declares; None otherwise. `payload` holds what the page says, uncleaned, under the names of
+    `RAW_FIELDS`. `fingerprint` is the SHA-256 hex of the payload's canonical JSON.
     """
 
     kind: Literal["item"] = "item"
@@ -57,6 +60,7 @@ class RawItem(Contract):
     run_id: str
     item_number: int = Field(ge=1)
     source: str
+    site: str | None = Field(default=None, pattern=r"^[a-z0-9._:\[\]-]+$", max_length=260)
     url: str
     scraped_at: Timestamp
     payload: dict[str, JsonValue]

@@ -139,7 +139,7 @@ def _read_item(entry_id: str, body: bytes, item: RawItem, now: int | None) -> Ac
 def _source_key_of(item: RawItem) -> str | None:
     """Whose offer it is can often be told of an item that is refused: then its offer was seen nevertheless."""
     try:
-        return source_key(item.payload.get("key"), item.url)
+        return source_key(item.payload.get("key"), item.url, item.site)
     except Exception:  # noqa: BLE001 - Unclean as a rule; a fault in our rules is logged by `_read_item`
         return None
 

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+from bookwheel_contracts.crawls import SITE_MARK
 from pydantic import JsonValue
 
 from bookwheel_processor.cleaning.text import clean_text
@@ -11,12 +12,18 @@ ISBN = "isbn"
 _LONGEST_KEY = 400  # leaves room for the source's name in a book's id
 
 
-def source_key(key: JsonValue, url: str) -> str:
+def source_key(key: JsonValue, url: str, site: str | None = None) -> str:
     """The page's own key (a UPC, an SKU), else its canonical path. Raises Unclean.
 
-    A key that would be too long keeps its beginning and gets the digest of the whole.
+    Behind the `site` that the run was led to, where it is none of the source's own: `@shop.example~SKU-1`. So no two
+    sites share a key, whatever their pages say. A key that would be too long keeps its beginning and gets the digest
+    of the whole.
     """
     found = clean_text(key) or canonical_path(url)
+    if site is not None:
+        found = f"{SITE_MARK}{site}~{found}"
+    elif found.startswith(SITE_MARK):
+        found = f"/{found}"
     if len(found) <= _LONGEST_KEY:
         return found
     digest = sha256(found.encode("utf-8", "surrogatepass")).hexdigest()

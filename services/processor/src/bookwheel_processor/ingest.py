@@ -97,7 +97,8 @@ class _Batch:
         accepted = [one for one in fresh if isinstance(one, Accepted)]
         refused = [one for one in fresh if isinstance(one, Refused)]
         started = {one.run_id: one.expect for one in self._deliveries if isinstance(one, RunStarted)}
-        gates = self._gates.of({self._runs[one.item.run_id] for one in accepted}, started)
+        sites = {one.item.run_id: one.item.site for one in accepted}
+        gates = self._gates.of({self._runs[run_id] for run_id in sites}, started, sites)
         verdicts, last_change = take_in(CatalogueWriter(self._connection), self._absences, accepted, gates)
         QuarantineWriter(self._connection).add([quarantined(one) for one in refused], now=self._now)
         by_run = _count(accepted, verdicts, refused)

@@ -23,11 +23,14 @@ class BatchGates:
         self._policy = policy
         self._gates: dict[str, Gate] = {}
 
-    def of(self, run_numbers: Collection[int], started: Mapping[str, Expectations]) -> Mapping[str, Gate]:
-        """The gates of these runs that are not open, by the runs' ids; `started` are those that start in this batch."""
+    def of(
+        self, run_numbers: Collection[int], started: Mapping[str, Expectations], sites: Mapping[str, str | None]
+    ) -> Mapping[str, Gate]:
+        """The gates of these runs that are not open, by the runs' ids; `started` are those that start in this batch.
+        `sites` as in the runs' items."""
         for row in self._rows.look(run_numbers):
             if row.gate not in (GateState.OPEN, GateState.RELEASED):
-                self._gates[row.run_id] = self._gate(row, started.get(row.run_id, row.expect))
+                self._gates[row.run_id] = self._gate(row, started.get(row.run_id, row.expect), sites.get(row.run_id))
         return self._gates
 
     def keep(self, staged: Sequence[Accepted]) -> None:
@@ -41,8 +44,8 @@ class BatchGates:
             opens = gate.lets_through
             self._rows.note(gate.run_number, known=gate.known, staged=len(by_run[run_id]), opens=opens)
 
-    def _gate(self, row: GateRow, expect: Expectations) -> Gate:
-        known = self._absences.live(row.source) if row.known is None else row.known
+    def _gate(self, row: GateRow, expect: Expectations, site: str | None) -> Gate:
+        known = self._absences.live(row.source, site) if row.known is None else row.known
         return Gate(
             run_number=row.number,
             is_open=False,

@@ -7,12 +7,19 @@ from string import Template
 from typing import Annotated, Literal
 
 from bookwheel_contracts import Expectations
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bookwheel_scraper.schedules import Schedule, parse_schedule
 from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.sites import site_of
 
-WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$", max_length=2000)]
+
+def _with_a_host(url: str) -> str:
+    site_of(url)
+    return url
+
+
+WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$", max_length=2000), AfterValidator(_with_a_host)]
 
 
 class BadDeclaration(Exception):
@@ -66,6 +73,11 @@ class Source(Declared):
     @property
     def timetable(self) -> Schedule | None:
         return parse_schedule(self.schedule) if self.schedule is not None else None
+
+    def other_site(self, start_url: str) -> str | None:
+        """The site of an address; None where it is one of those that the source declares."""
+        site = site_of(start_url)
+        return None if site in map(site_of, self.start_urls) else site
 
     @property
     def requires_start_url(self) -> bool:

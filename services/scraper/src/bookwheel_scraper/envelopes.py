@@ -40,11 +40,11 @@ def _encodable(value: Any) -> Any:
 
 
 class Envelope:
-    """Wraps the books of one run of one source."""
+    """Wraps the books of one run of one source; `site` as in `RawItem`, and left out where it is None."""
 
-    def __init__(self, *, run_id: str, source: str, traceparent: str) -> None:
+    def __init__(self, *, run_id: str, source: str, traceparent: str, site: str | None = None) -> None:
         self._run_id = run_id
-        self._source = source
+        self._source = {"source": source} if site is None else {"source": source, "site": site}
         self._traceparent = traceparent
 
     def wrap(self, book: ScrapedBook, *, number: int) -> bytes:
@@ -57,7 +57,7 @@ class Envelope:
                 "schema_version": SCHEMA_VERSION,
                 "run_id": self._run_id,
                 "item_number": number,
-                "source": self._source,
+                **self._source,
                 "url": book.url,
                 "scraped_at": format_time(datetime.now(UTC)),
                 "payload": orjson.Fragment(payload),

@@ -2,12 +2,15 @@
 
 An offer is gone when the source's last complete runs, as many as its grace, began after it was last seen. That is read
 from the runs and the sightings as they are, so it is the same in whatever order they became known.
+
+Offers of other sites, to which single runs were led, are none that those runs could have seen.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bookwheel_contracts import RunState
+from bookwheel_contracts.crawls import SITE_MARK
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from bookwheel_stores.records.bulk import among
@@ -40,9 +43,10 @@ class Absences:
         self._connection = connection
         self._grace = grace
 
-    def live(self, source: str) -> int:
-        """How many offers the source has."""
-        query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None))
+    def live(self, source: str, site: str | None = None) -> int:
+        """How many offers the source has on its own sites, or on another one that runs were led to."""
+        is_there = ~_IS_ELSEWHERE if site is None else _begins(f"{SITE_MARK}{site}~")
+        query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_there)
         return self._connection.scalar(query) or 0
 
     def runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> Runs | None:
@@ -84,10 +88,10 @@ class Absences:
         return found
 
     def met(self, runs: Runs, source_keys: Collection[str]) -> set[str]:
-        """Those of these offers of which the runs have an item that was refused, or waits."""
+        """Those of these offers of which the runs have an item that was refused, or waits, or tell nothing at all."""
         if not source_keys:
             return set()
-        found: set[str] = set()
+        found = {key for key in source_keys if key.startswith(SITE_MARK)}
         for query, column in ((_refused(runs), quarantine.c.source_key), (_waiting(runs), held_item.c.source_key)):
             found.update(self._connection.scalars(query.where(among(self._connection, column, source_keys))))
         return found
@@ -144,10 +148,18 @@ def _waiting(runs: Runs) -> Select[Any]:
     return select(held_item.c.source_key).where(held_item.c.run_number.in_(runs.numbers))
 
 
+def _begins(prefix: str) -> ColumnElement[bool]:
+    return offer.c.source_key.startswith(prefix, autoescape=True)
+
+
+_IS_ELSEWHERE = _begins(SITE_MARK)
+
+
 def _gone(runs: Runs) -> ColumnElement[bool]:
     """An item that waits, or that the rules refuse, is a sighting nevertheless: the source has a page of the offer."""
     return (
         (offer.c.source == runs.source)
+        & ~_IS_ELSEWHERE
         & (offer.c.last_seen < runs.before)
         & offer.c.last_run.not_in(runs.ids)
         & offer.c.source_key.not_in(_refused(runs))

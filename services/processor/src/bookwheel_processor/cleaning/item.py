@@ -55,7 +55,7 @@ def clean_item(item: RawItem) -> CleanOffer:
     for name in sorted(payload.keys() - RAW_FIELDS):
         faults.add(shown(name), "unknown_field", "is no field of an item")
     url = faults.guard("url", canonical_url, item.url)
-    key = faults.guard("key", identity.source_key, payload.get("key"), item.url) if url else None
+    key = faults.guard("key", identity.source_key, payload.get("key"), item.url, item.site) if url else None
     price = faults.guard("price", clean_price, payload.get("price"), payload.get("currency"))
     stock = faults.guard("stock", clean_stock, payload.get("stock"), payload.get("availability"))
     facts = _facts(payload, item.url, faults)

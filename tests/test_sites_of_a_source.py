@@ -1,0 +1,92 @@
+"""Any site is crawled through one source: what two of them sell is the sum of both. By real scraper and processor."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts import RawItem
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_processor.ingest import Ingest
+from bookwheel_stores.records import BookReader, RunStore
+from bookwheel_stores.streams import StreamEntry
+from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request
+from bookwheel_testing.sites import Site, product_page, serving_site
+from redis import Redis
+from sqlalchemy import Engine
+
+BOOKS = 30
+
+
+def schema_shop(site: Site, name: str) -> None:
+    """Books with and without an SKU, at paths that every such shop has."""
+    site.pages["/"] = "".join(f'<a href="/books/{number}">x</a>' for number in range(BOOKS)).encode()
+    for number in range(BOOKS):
+        sku = f'"sku": "SKU-{number}",' if number % 2 else ""
+        data = f'{{"@type": "Book", {sku} "name": "{name} {number}", "author": "A"}}'
+        site.pages[f"/books/{number}"] = f'<html><script type="application/ld+json">{data}</script></html>'.encode()
+
+
+def toscrape_shop(site: Site, name: str) -> None:
+    site.fill(BOOKS)
+    for number in range(1, BOOKS + 1):
+        site.pages[f"/books/{number}/index.html"] = product_page(number, title=f"{name} {number - 1}")
+
+
+@pytest.fixture
+def shops() -> Iterator[tuple[Site, Site]]:
+    with serving_site() as one, serving_site() as other:
+        yield one, other
+
+
+@pytest.fixture
+def crawls(tmp_path: Path, redis_url: str) -> Iterator[Crawls]:
+    addresses = {"BOOKWHEEL_REDIS_URL": redis_url, "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow"}
+    for spider in ("schema_org", "toscrape"):
+        names = f'name = "{spider}"\ntitle = "Any site"\nspider = "{spider}"\n'
+        (tmp_path / f"{spider}.toml").write_text(names + FULL_SPEED)
+    made = Crawls(tmp_path, redis_url, addresses | {"BOOKWHEEL_SCRAPER_SOURCES_DIR": str(tmp_path)})
+    yield made
+    made.stop()
+
+
+def crawl(crawls: Crawls, engine: Engine, source: str, url: str) -> Any:
+    """Crawls, takes the stream in, and returns the run's counts."""
+    request = crawl_request(source, url)
+    crawls.run(request)
+    client = Redis.from_url(crawls.redis_url)
+    entries: Any = client.xrange(RAW_STREAM)
+    Ingest(engine).take([StreamEntry(entry_id.decode(), fields[b"body"], 1) for entry_id, fields in entries])
+    client.close()
+    run = RunStore(engine).get(request.run_id)
+    assert run is not None
+    assert run.state == "complete", run.reason
+    return run.counts
+
+
+@pytest.mark.parametrize(("source", "fill"), [("schema_org", schema_shop), ("toscrape", toscrape_shop)])
+def test_two_shops_with_the_same_paths_and_skus_are_the_sum_of_both(
+    crawls: Crawls, engine: Engine, shops: tuple[Site, Site], source: str, fill: Any
+) -> None:
+    for name, shop in zip(("One", "Other"), shops, strict=True):
+        fill(shop, name)
+        assert crawl(crawls, engine, source, shop.url).added == BOOKS
+    assert BookReader(engine).count() == 2 * BOOKS
+    titles = {book.title for book in BookReader(engine).page(after_number=0, limit=99)}
+    assert titles == {f"{name} {number}" for name in ("One", "Other") for number in range(BOOKS)}
+    assert crawl(crawls, engine, source, shops[0].url).unchanged == BOOKS
+    assert BookReader(engine).count() == 2 * BOOKS
+
+
+def test_a_shop_that_the_source_declares_keeps_its_keys_wherever_in_it_a_crawl_starts(
+    crawls: Crawls, engine: Engine, shops: tuple[Site, Site]
+) -> None:
+    own, other = shops
+    for shop in shops:
+        shop.fill(BOOKS)
+    crawls.declare([own.url])
+    items: list[RawItem] = crawls.run(crawl_request("shop", f"{own.url}page-2.html")).items
+    assert {item.site for item in items} == {None}
+    assert crawl(crawls, engine, "shop", other.url).added == BOOKS
+    assert BookReader(engine).get("shop:u25") is not None
+    assert BookReader(engine).get(f"shop:@{other.url.split('/')[2]}~u25") is not None
