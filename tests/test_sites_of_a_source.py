@@ -78,6 +78,19 @@ def test_two_shops_with_the_same_paths_and_skus_are_the_sum_of_both(
     assert BookReader(engine).count() == 2 * BOOKS
 
 
+def test_books_that_a_list_describes_without_a_page_are_books_of_their_own(
+    crawls: Crawls, engine: Engine, shops: tuple[Site, Site]
+) -> None:
+    shop, _ = shops
+    books = [f'{{"@type": "Book", "name": "Book {number}", "author": "A"}}' for number in (1, 2)]
+    data = f'{{"@type": "ItemList", "itemListElement": [{", ".join(books)}]}}'
+    shop.pages["/"] = f'<html><script type="application/ld+json">{data}</script></html>'.encode()
+    assert crawl(crawls, engine, "schema_org", shop.url).added == 2
+    again = crawl(crawls, engine, "schema_org", shop.url)
+    assert (again.scraped, again.unchanged) == (2, 2)
+    assert BookReader(engine).count() == 2
+
+
 def test_a_shop_that_the_source_declares_keeps_its_keys_wherever_in_it_a_crawl_starts(
     crawls: Crawls, engine: Engine, shops: tuple[Site, Site]
 ) -> None:

@@ -152,7 +152,7 @@ def test_rdfa_is_read_in_a_steady_order(schema_org: SchemaOrgSpider) -> None:
 
 def test_a_list_of_books_in_microdata_is_followed_and_what_has_no_page_is_taken(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(schema_org, page("schema_microdata_list.html", "https://shop.example/list"))
-    assert books == [{"isbn": "9780306406157", "title": "Three, without a page"}]
+    assert books == [{"key": "9780306406157", "isbn": "9780306406157", "title": "Three, without a page"}]
     assert links == [
         "https://shop.example/list?page=2",
         "https://shop.example/books/1",
@@ -162,7 +162,7 @@ def test_a_list_of_books_in_microdata_is_followed_and_what_has_no_page_is_taken(
 
 def test_an_item_list_is_followed_in_all_its_forms(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(schema_org, page("schema_item_list.html", "https://shop.example/"))
-    assert books == [{"isbn": "9780306406157", "title": "Four, without a page"}]
+    assert books == [{"key": "9780306406157", "isbn": "9780306406157", "title": "Four, without a page"}]
     assert sorted(links) == [
         "https://elsewhere.example/books/3",  # the crawl's same-site rule refuses it
         "https://shop.example/books/1",
@@ -176,6 +176,79 @@ def test_a_list_without_data_is_searched_for_links_outside_navigation(schema_org
     books, links = visit(schema_org, page("schema_plain_list.html", "https://shop.example/"))
     assert books == []
     assert links == ["https://shop.example/b/1", "https://shop.example/b/2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "links"),
+    [
+        ("schema_list_of_one.html", ["https://shop.example/books/9"]),
+        ("schema_last_but_one.html", ["https://shop.example/list?page=3"]),
+    ],
+)
+def test_a_list_of_one_book_is_no_book_s_page(schema_org: SchemaOrgSpider, name: str, links: list[str]) -> None:
+    books, found = visit(schema_org, page(name, "https://shop.example/list?page=2"))
+    assert found == links
+    assert [book["title"] for book in books] == (["Alone"] if name == "schema_last_but_one.html" else [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/books/0",
+        "http://www.shop.example/books/0/",
+        "/books/0#reviews",
+        "https://publisher.example/tides",  # another site's, where the crawl would not go
+        "/b/0",  # as the page's canonical link says
+    ],
+)
+def test_a_book_s_page_is_one_however_it_writes_its_own_address(schema_org: SchemaOrgSpider, url: str) -> None:
+    data = f'{{"@type": "Book", "name": "Own", "url": "{url}"}}'
+    response = html(f'<link rel="canonical" href="/b/0"><script type="application/ld+json">{data}</script>')
+    assert visit(schema_org, response) == ([{"title": "Own"}], [])
+
+
+def test_a_page_that_a_list_led_to_is_a_book_s_whatever_address_it_gives(schema_org: SchemaOrgSpider) -> None:
+    [found] = schema_org.parse_linked(json_ld('{"@type": "Book", "name": "Linked", "url": "https://shop.example/"}'))
+    assert isinstance(found, ScrapedBook)
+    assert found.payload == {"title": "Linked"}
+
+
+def listed(*books: str) -> HtmlResponse:
+    return json_ld(f'{{"@type": "ItemList", "itemListElement": [{", ".join(books)}]}}')
+
+
+def test_listed_books_without_page_or_number_are_told_apart_the_same_way_each_time(schema_org: SchemaOrgSpider) -> None:
+    books = (
+        '{"@type": "Book", "name": "By title", "author": ["A", "B"]}',
+        '{"@type": "Book", "name": "By title", "author": "C"}',
+        '{"@type": "Book", "name": "By id", "@id": "#b3"}',
+        '{"@type": "Book", "name": "By fragment", "url": "/books/0#b4"}',
+        '{"@type": "Book", "name": "By name", "@id": "urn:book:5"}',
+        '{"@type": "Book", "name": "Shared", "url": "#details"}',
+        '{"@type": "Book", "name": "Shared too", "url": "#details"}',
+        '{"@type": "Book", "name": "By number", "sku": "S-1"}',
+        '{"@type": "Book", "name": "Blank", "@id": "_:n0"}',
+        '{"@type": "Book", "name": "Of the list", "url": "https://shop.example/books/0"}',
+        '{"@type": "Book", "name": "Odd", "@id": "http://[x"}',
+    )
+    found, links = visit(schema_org, listed(*books))
+    keys = {f"{book['title']} {book.get('authors', '')}": str(book["key"]) for book in found}
+    assert links == []
+    assert len(set(keys.values())) == len(books)
+    named = {title.split(" [")[0].strip(): key for title, key in keys.items()}
+    assert (named["By id"], named["By fragment"]) == ("/books/0#b3", "/books/0#b4")
+    assert (named["By name"], named["By number"]) == ("urn:book:5", "S-1")
+    again, _ = visit(schema_org, listed(*reversed(books)))
+    assert {f"{book['title']} {book.get('authors', '')}": book["key"] for book in again} == keys
+
+
+def test_a_book_beside_which_others_are_shown_is_known_by_its_page(schema_org: SchemaOrgSpider) -> None:
+    books, links = visit(
+        schema_org,
+        json_ld('[{"@type": "Book", "name": "Main"}, {"@type": "Book", "name": "Also", "url": "/books/7"}]'),
+    )
+    assert books == [{"title": "Main"}]
+    assert links == ["https://shop.example/books/7"]
 
 
 def test_a_page_behind_a_plain_link_counts_only_as_a_book(schema_org: SchemaOrgSpider) -> None:

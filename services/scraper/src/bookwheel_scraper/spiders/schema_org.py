@@ -1,16 +1,19 @@
 """Any site that describes its books with schema.org data: its lists are followed to their books and to their next page.
 
-A page that describes one book is a book's page and leads nowhere. Any other page is a list: its books are followed
-where they have a page, and published from the list where they have none. A list without any such data is searched for
+A page that describes one book is that book's page and leads nowhere, unless another page follows it, or the crawl began
+there and the book has a page elsewhere on the site. Any other page is a list: its books are followed where they have a
+page, and published from the list where they have none. A list without any such data is searched for
 links, but what they lead to only counts when it is a book's page, so that a crawl does not wander over the whole site.
 """
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.http import HtmlResponse
 
 from bookwheel_scraper.envelopes import ScrapedBook
+from bookwheel_scraper.listed_books import keys_of, same_page
 from bookwheel_scraper.schema_books import BookNode, PageBooks, book_payload, read_page
 from bookwheel_scraper.spiders.book_spider import BookSpider, SpiderOutput
 from bookwheel_scraper.structured_data import page_syntaxes
@@ -26,27 +29,55 @@ class SchemaOrgSpider(BookSpider):
         return self.parse_page(response)
 
     def parse_page(self, response: HtmlResponse) -> SpiderOutput:
+        """A page where the crawl starts, or that follows it: a list as a rule, even of one book."""
         page = books_of(response)
-        if len(page.books) == 1:
+        is_list = len(page.books) > 1 or any(self.is_elsewhere(response, book) for book in page.books)
+        return self.parse_books(response, page, is_list=is_list)
+
+    def parse_linked(self, response: HtmlResponse) -> SpiderOutput:
+        """A page that a list led to: a book's as a rule, whatever address that gives for itself."""
+        page = books_of(response)
+        return self.parse_books(response, page, is_list=len(page.books) > 1)
+
+    def parse_books(self, response: HtmlResponse, page: PageBooks, *, is_list: bool) -> SpiderOutput:
+        following = next_pages(response)
+        if page.books and not is_list and not following:
             yield scraped(response, page.books[0])
             return
-        for url in next_pages(response):
+        for url in following:
             yield self.request(url, self.parse_page)
         if page:
-            yield from self.parse_list(response, page)
+            yield from self.parse_list(response, page, may_be_of_a_book=not following)
         else:
             for href in response.xpath(_LINKS).getall():
                 yield from self.follow(response, href, leaf=True)
 
-    def parse_list(self, response: HtmlResponse, page: PageBooks) -> SpiderOutput:
+    def parse_list(self, response: HtmlResponse, page: PageBooks, *, may_be_of_a_book: bool) -> SpiderOutput:
+        """`may_be_of_a_book`, beside which others are shown: the only one of them that has no other page."""
+        here: list[BookNode] = []
         for book in (*page.books, *page.listed):
             url = response.urljoin(book.url) if book.url else response.url
-            if without_fragment(url) == without_fragment(response.url):
-                yield scraped(response, book)
+            if same_page(url, response.url):
+                here.append(book)
             else:
                 yield from self.follow(response, url)
+        if may_be_of_a_book and len(here) == 1 and any(here[0] is book for book in page.books):
+            yield scraped(response, here[0])
+        else:
+            for book, key in zip(here, keys_of(here, response.url), strict=True):
+                yield scraped(response, book, key=key)
         for link in page.links:
             yield from self.follow(response, link)
+
+    def is_elsewhere(self, response: HtmlResponse, book: BookNode) -> bool:
+        """Whether the book's own page is another one of this site."""
+        url = response.urljoin(book.url) if book.url else response.url
+        canonical = response.xpath('//link[@rel="canonical"]/@href').get("")
+        led_here = response.request.meta.get("redirect_urls", ()) if response.request else ()
+        own = (response.url, response.urljoin(canonical.strip()), *led_here)
+        host = urlsplit(url).hostname or ""
+        is_of_site = any(host == domain or host.endswith(f".{domain}") for domain in self.allowed_domains)
+        return is_of_site and not any(same_page(url, address) for address in own)
 
     def parse_leaf(self, response: HtmlResponse) -> SpiderOutput:
         """A page that a plain link led to."""
@@ -57,7 +88,7 @@ class SchemaOrgSpider(BookSpider):
     def follow(self, response: HtmlResponse, href: str, *, leaf: bool = False) -> Iterator[Request]:
         url = without_fragment(response.urljoin(href.strip()))
         if url.startswith(("http://", "https://")) and url != without_fragment(response.url):
-            yield self.request(url, self.parse_leaf if leaf else self.parse_page)
+            yield self.request(url, self.parse_leaf if leaf else self.parse_linked)
 
 
 def books_of(response: HtmlResponse) -> PageBooks:
@@ -71,8 +102,11 @@ def next_pages(response: HtmlResponse) -> list[str]:
     return [url for url in dict.fromkeys(urls) if url.startswith(("http://", "https://"))]
 
 
-def scraped(response: HtmlResponse, book: BookNode) -> ScrapedBook:
+def scraped(response: HtmlResponse, book: BookNode, *, key: str | None = None) -> ScrapedBook:
+    """`key` tells the book from others of the same page where it has no number of its own."""
     payload = book_payload(book)
+    if key is not None:
+        payload.setdefault("key", key)
     image = payload.get("image_url")
     if isinstance(image, str):
         payload["image_url"] = response.urljoin(image)
