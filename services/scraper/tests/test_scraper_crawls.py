@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState, parse_stream_message
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.crawls import RAW_STREAM, run_key
 from bookwheel_runtime.traces import trace_id_of
+from bookwheel_scraper.run_ledger import RunLedger
+from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.sites import Exchange, Page, Site, list_page, product_page
@@ -148,6 +150,48 @@ def test_a_run_ends_at_its_caps_with_what_it_has(crawls: Crawls, site: Site, cap
     if caps == "pages = 7":
         assert sum(site.hits.values()) == 8  # with robots.txt
         assert end.pages == 7
+
+
+def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawls, site: Site) -> None:
+    site.fill(400)
+    site.delay = 0.05
+    crawls.declare(
+        [site.url], rest="[politeness]\ndelay = 0\nconcurrency = 1\nautothrottle = false\n[caps]\npages = 40\n"
+    )
+    request = crawl_request("shop")
+    ledger = RunLedger(connect_redis(crawls.redis_url), request.run_id)
+    killed = crawls.start(request)
+    wait_until(lambda: ledger.progress().requests >= 25, seconds=60, what="most of the pages")
+    killed.kill()
+    messages = crawls.run(request)
+    assert len(messages.started) == 2
+    assert (messages.end.state, messages.end.reason) == (RunState.PARTIAL, "the cap of 40 pages is reached")
+    # twice robots.txt, and what the killed attempt had asked for since it last recorded: at 20 a second
+    assert 40 <= sum(site.hits.values()) <= 40 + 2 + 12
+    assert messages.end.scraped == len(messages.items)
+
+
+@pytest.mark.parametrize(
+    ("spent", "reason"),
+    [
+        ({"bytes": 10**10}, "the cap of 10000000000 bytes is reached"),
+        ({"begun": 10**12}, "the cap of 21600 seconds is reached"),
+    ],
+)
+def test_a_run_that_has_spent_its_caps_does_not_go_on(
+    crawls: Crawls, site: Site, spent: dict[str, int], reason: str
+) -> None:
+    site.fill(60)
+    site.delay = 0.2
+    request = crawl_request("shop")
+    client = Redis.from_url(crawls.redis_url)
+    for name, count in ({"attempt": 1, "published": 3, "pages": 5} | spent).items():
+        client.hset(run_key(request.run_id), name, str(count))
+    client.close()
+    end = crawls.run(request).end
+    assert (end.state, end.reason) == (RunState.PARTIAL, reason)
+    assert 3 <= end.scraped < 60
+    assert sum(site.hits.values()) <= 3
 
 
 def test_private_addresses_are_not_entered_however_they_are_written(crawls: Crawls, site: Site) -> None:

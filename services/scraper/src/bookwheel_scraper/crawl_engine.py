@@ -60,5 +60,5 @@ def _count_pages_and_bugs(crawler: Crawler, context: CrawlContext) -> None:
 
 async def _wait_for_stop(context: CrawlContext) -> None:
     seconds = context.source.caps.seconds
-    if not await context.stop.sleep(seconds):
+    if not await context.stop.sleep(max(0.0, seconds - context.publisher.seconds_before)):
         context.stop.wish(f"the cap of {seconds:g} seconds is reached")

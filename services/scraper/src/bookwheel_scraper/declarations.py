@@ -40,7 +40,8 @@ class Politeness(Declared):
 
 
 class Caps(Declared):
-    """Where a run ends at the latest. Sizes in bytes; `pages` counts every request but that for robots.txt."""
+    """Where a run ends at the latest, however often it was begun again after a kill. Sizes in bytes; `pages` counts
+    every request but that for robots.txt, `seconds` from the run's first start."""
 
     pages: int = Field(default=100_000, ge=1)
     page_bytes: int = Field(default=4_000_000, ge=1)

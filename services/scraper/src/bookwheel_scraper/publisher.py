@@ -38,8 +38,8 @@ class PublishingLimits:
 class Publisher:
     """Numbers the items of one attempt of a run and publishes them in order.
 
-    `put`, `count_page` and `count_error` are called from the event loop, `start` and `close` from any thread. Once
-    `failure` is set (another process has taken the run over) nothing more is accepted.
+    `put` and what counts are called from the event loop, `start` and `close` from any thread. Once `failure` is set
+    (another process has taken the run over) nothing more is accepted.
     """
 
     def __init__(self, ledger: RunLedger, envelope: Envelope, before: RunProgress, limits: PublishingLimits) -> None:
@@ -51,6 +51,11 @@ class Publisher:
         self._published = before.published
         self._pages = 0
         self._errors = 0
+        self.requests = before.requests
+        """Of all attempts of the run, as `bytes`."""
+        self.bytes = before.bytes
+        self.seconds_before = before.seconds
+        """From the run's first start to this attempt's."""
         self._recorded = before
         self._buffer: deque[bytes] = deque()
         self._buffer_bytes = 0
@@ -70,18 +75,26 @@ class Publisher:
     def count_error(self) -> None:
         self._errors += 1
 
+    def count_request(self) -> None:
+        self.requests += 1
+
+    def count_bytes(self, number: int) -> None:
+        self.bytes += number
+
     @property
     def errors(self) -> int:
         """Errors of this attempt."""
         return self._errors
 
     def progress(self) -> RunProgress:
-        """What Redis has confirmed, with the pages and errors counted so far."""
+        """What Redis has confirmed, with what was counted so far."""
         return replace(
             self._before,
             published=self._published,
             pages=self._before.pages + self._pages,
             errors=self._before.errors + self._errors,
+            requests=self.requests,
+            bytes=self.bytes,
         )
 
     async def put(self, book: ScrapedBook) -> None:

@@ -1,12 +1,13 @@
 """What a run has published, kept in Redis beside the stream and written in the same steps.
 
-The hash `bookwheel:run:<run_id>` holds `attempt`, `published`, `pages`, `errors` and, after the end, `finished`. Since
-a batch and the count of it are one atomic step, `published` is exact whenever the scraper or Redis is killed: the next
-attempt of the run numbers its items from there.
+The hash `bookwheel:run:<run_id>` holds `attempt`, `published`, `pages`, `errors`, `requests`, `bytes`, when the run
+`begun` and, after the end, `finished`. Since a batch and the count of it are one atomic step, `published` is exact
+whenever the scraper or Redis is killed: the next attempt of the run numbers its items from there. What a run has spent
+of its caps is recorded with it, at least once a second.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted, run_key
@@ -21,8 +22,9 @@ KEPT_SECONDS = 7 * 86400
 _APPEND_AS_CURRENT_ATTEMPT = f"""
 local attempt = redis.call('HGET', KEYS[2], 'attempt')
 if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
-for position = 7, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY.decode()}', ARGV[position]) end
-redis.call('HSET', KEYS[2], 'published', ARGV[3], 'pages', ARGV[4], 'errors', ARGV[5], 'finished', ARGV[6])
+for position = 9, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY.decode()}', ARGV[position]) end
+redis.call('HSET', KEYS[2], 'published', ARGV[3], 'pages', ARGV[4], 'errors', ARGV[5], 'finished', ARGV[6],
+    'requests', ARGV[7], 'bytes', ARGV[8])
 if ARGV[6] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end
 return redis.call('XLEN', KEYS[1])
 """
@@ -35,19 +37,27 @@ class RunTakenOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Counts over all attempts of the run. `published` is also the highest item number in use."""
+    """Counts over all attempts of the run. `published` is also the highest item number in use. `requests` and `bytes`
+    are what its caps count; so are `seconds`, from the run's first start to this attempt's, known where that begins.
+    """
 
     attempt: int = 0
     published: int = 0
     pages: int = 0
     errors: int = 0
     finished: bool = False
+    requests: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+_COUNTS = {field.name for field in fields(RunProgress)} - {"finished", "seconds"}
 
 
 def _progress(found: Any) -> RunProgress:
     counts = {name.decode(): int(value) for name, value in found.items()}
-    finished = bool(counts.pop("finished", 0))
-    return RunProgress(**counts, finished=finished)
+    known = {name: count for name, count in counts.items() if name in _COUNTS}
+    return RunProgress(**known, finished=bool(counts.get("finished", 0)))
 
 
 class RunLedger:
@@ -61,19 +71,29 @@ class RunLedger:
         self._writer = StreamWriter(redis, RAW_STREAM)
         self._script: Any = redis.register_script(_APPEND_AS_CURRENT_ATTEMPT)
         self._attempt = 0
+        self._latest = RunProgress()
 
     def progress(self) -> RunProgress:
         return _progress(self._redis.hgetall(self._key))
 
     def begin(self, started: RunStarted) -> RunProgress:
         """Makes this the run's current attempt, which shuts out earlier ones, and returns what those have published."""
+        now = self._now()
         with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hsetnx(self._key, "begun", now)
             pipe.hincrby(self._key, "attempt", 1)
             pipe.hgetall(self._key)
             self._writer.append_to(pipe, [started.model_dump_json()])
-            progress = _progress(pipe.execute()[1])
-        self._attempt = progress.attempt
-        return progress
+            found = pipe.execute()[2]
+        begun = int(found[b"begun"])
+        self._latest = replace(_progress(found), seconds=max(0, now - begun) / 1000)
+        self._attempt = self._latest.attempt
+        return self._latest
+
+    def _now(self) -> int:
+        """Milliseconds by Redis's clock: attempts may run on machines whose own differ."""
+        moment: Any = self._redis.time()
+        return int(moment[0]) * 1000 + int(moment[1]) // 1000
 
     def publish(self, bodies: Sequence[bytes], progress: RunProgress) -> int:
         """Appends a batch and records the counts that are true with it. Returns the stream's length after it.
@@ -84,12 +104,16 @@ class RunLedger:
 
     def finish(self, finished: RunFinished) -> None:
         """Appends the end of the run. Raises RunTakenOver."""
-        progress = RunProgress(published=finished.scraped, pages=finished.pages, errors=finished.errors, finished=True)
-        self._append([finished.model_dump_json()], progress)
+        counts = {"published": finished.scraped, "pages": finished.pages, "errors": finished.errors}
+        self._append([finished.model_dump_json()], replace(self._latest, **counts, finished=True))
 
     def _append(self, bodies: Sequence[str | bytes], progress: RunProgress) -> int:
         counts = (progress.published, progress.pages, progress.errors, int(progress.finished))
-        answer = int(self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, KEPT_SECONDS, *counts, *bodies]))
+        spent = (progress.requests, progress.bytes)
+        answer = int(
+            self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, KEPT_SECONDS, *counts, *spent, *bodies])
+        )
         if answer < 0:
             raise RunTakenOver(f"attempt {-answer} has replaced attempt {self._attempt}")
+        self._latest = progress
         return answer

@@ -1,4 +1,7 @@
-"""Ends a run at its caps of pages and bytes, exactly: a request beyond them is not made."""
+"""Ends a run at its caps of pages and bytes: a request beyond them is not made.
+
+They are the run's, over all its attempts, but for what a killed attempt had not yet recorded: a second's at most.
+"""
 
 from scrapy import Request
 from scrapy.crawler import Crawler
@@ -15,8 +18,7 @@ class CapsMiddleware:
     def __init__(self, context: CrawlContext) -> None:
         self._context = context
         self._caps = context.source.caps
-        self._pages = 0
-        self._bytes = 0
+        self._spent = context.publisher
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "CapsMiddleware":
@@ -25,14 +27,14 @@ class CapsMiddleware:
     def process_request(self, request: Request) -> None:
         if request.callback is NO_CALLBACK:  # robots.txt
             return
-        if self._pages >= self._caps.pages:
+        if self._spent.requests >= self._caps.pages:
             self._end(f"the cap of {self._caps.pages} pages is reached")
-        if self._bytes >= self._caps.total_bytes:
+        if self._spent.bytes >= self._caps.total_bytes:
             self._end(f"the cap of {self._caps.total_bytes} bytes is reached")
-        self._pages += 1
+        self._spent.count_request()
 
     def process_response(self, request: Request, response: Response) -> Response:  # noqa: ARG002 - Scrapy's interface
-        self._bytes += len(response.body)
+        self._spent.count_bytes(len(response.body))
         return response
 
     def _end(self, reason: str) -> None:
