@@ -1,0 +1,67 @@
+"""Accounts: logins beside bare argon2 in as many threads, and checks of a token beside a bare endpoint."""
+
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from bookwheel_local.client import DEMO_USER
+from bookwheel_local.secrets import Secrets
+from bookwheel_testing.servers import answers, free_port, running
+from bookwheel_testing.suite import Suite
+from pwdlib import PasswordHash
+
+from benchmarks.harness import Result, compare, requests_per_second, save
+from benchmarks.suite import running_suite
+
+WORKERS = 2
+"""Passwords hashed at once, by default."""
+_HASHES = 24
+
+
+def bare_argon2(password: str) -> float:
+    """Passwords compared in a second."""
+    argon2 = PasswordHash.recommended()
+    hashed = argon2.hash(password)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        began = time.perf_counter()
+        assert all(pool.map(lambda _: argon2.verify(password, hashed), range(_HASHES)))
+        return _HASHES / (time.perf_counter() - began)
+
+
+def measure(suite: Suite) -> list[Result]:
+    accounts = f"http://127.0.0.1:{suite.port_base + 3}"
+    password = Secrets(suite.layout.secrets).demo_password
+    body = json.dumps({"email": DEMO_USER, "password": password})
+    login = f"""
+wrk.method, wrk.body = "POST", {json.dumps(body)}
+wrk.headers["Content-Type"] = "application/json"
+"""
+
+    def logins() -> float:
+        return requests_per_second(f"{accounts}/api/v1/auth/login", connections=2 * WORKERS, script=login)
+
+    def checks() -> float:
+        return requests_per_second(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
+
+    port = free_port()
+    constant = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "-m", "benchmarks.constant", str(port)]
+    with running(command, log=suite.state / "logs" / "constant.log", ready=lambda: answers(constant)):
+        return [
+            compare(
+                "logins, or bare argon2", ours=logins, floor=lambda: bare_argon2(password), bound=0.7, unit="logins/s"
+            ),
+            compare(
+                "checks of a token, or a constant",
+                ours=checks,
+                floor=lambda: requests_per_second(constant),
+                bound=0.05,
+                unit="requests/s",
+            ),
+        ]
+
+
+if __name__ == "__main__":
+    with running_suite() as suite:
+        save(measure(suite))
