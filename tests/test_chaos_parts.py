@@ -6,12 +6,15 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from bookwheel_contracts import ChangeKind, Expectations
+from bookwheel_processor.gates import HoldPolicy
 from bookwheel_testing.sites import Site, serving_site
 
 from tests.chaos.checks import Findings, check_run
@@ -30,11 +33,46 @@ def shop(seed: int = 1) -> Shop:
 
 def test_a_shop_follows_from_its_seed_and_says_what_changed() -> None:
     one, same = shop(), shop()
-    assert (one.next_day(60).added, one.listed) == (same.next_day(60).added, same.listed)
+    for each in (one, same):
+        each.next_day(60)
+    assert (one.changes, one.listed) == (same.changes, same.listed)
     before = dict(one.listed)
-    day = one.next_day(5)
-    assert len(day.added) == 5
-    assert {key for key in before if before[key] != one.listed[key]} == set(day.changed) != set()
+    one.next_day(5)
+    assert [kind for _, kind in one.changes[60:]] == [ChangeKind.MODIFIED] * 6 + [ChangeKind.ADDED] * 5
+    changed = {key for key in before.keys() & one.listed.keys() if before[key] != one.listed[key]}
+    assert changed == {key for key, kind in one.changes if kind is ChangeKind.MODIFIED}
+    assert before.keys() - one.listed.keys() == one.away.keys() != set()
+
+
+def test_what_two_complete_crawls_of_a_shop_miss_is_removed_and_may_come_back() -> None:
+    one = shop()
+    one.next_day(60)
+    one.next_day(5)
+    away = set(one.away)
+    assert [one.crawled(complete) for complete in (1, 0)] == [0, 0]
+    assert away <= one.living.keys(), "within its grace"
+    assert one.crawled(1) == len(away)
+    assert one.living == one.listed
+    assert one.crawled(1) == 0, "not removed twice"
+    restored = one.next_day(5)
+    back = away & one.listed.keys()
+    assert restored == len(back) > 0
+    told = [(key, kind) for key, kind in one.changes if key in away and kind is not ChangeKind.ADDED]
+    expected = [(key, ChangeKind.REMOVED) for key in away] + [(key, ChangeKind.RESTORED) for key in back]
+    assert sorted(told) == sorted(expected)
+    one.crawled(2)
+    assert back <= one.living.keys(), "with a grace of its own again"
+
+
+def test_no_day_of_a_shop_changes_so_much_that_its_crawl_is_held() -> None:
+    one = shop()
+    one.next_day(60)
+    for _ in range(20):
+        known, before = len(one.living), len(one.changes)
+        one.next_day(5)
+        one.crawled(1)
+        kinds = Counter(kind for _, kind in one.changes[before:])
+        assert kinds[ChangeKind.MODIFIED] + kinds[ChangeKind.REMOVED] <= HoldPolicy().limit(known, Expectations())
 
 
 def test_a_shops_pages_are_all_linked_and_replaced_on_the_next_day() -> None:
@@ -44,7 +82,7 @@ def test_a_shops_pages_are_all_linked_and_replaced_on_the_next_day() -> None:
     assert len(site.pages) == 45 + 3
     one.next_day(1)
     one.serve(site)
-    assert len(site.pages) == 46 + 3
+    assert len(site.pages) == 43 + 3, "three went"
     assert 'start_urls = ["http://127.0.0.1:1/c0001/"]' in declaration("c0001", site)
 
 
@@ -81,10 +119,10 @@ def test_every_fault_comes_once_before_any_comes_again() -> None:
 
 
 def test_the_table_sums_what_was_found() -> None:
-    outcomes = [Outcome(0, "kill redis", 60, 2.0), Outcome(1, "kill redis", 90, 4.0)]
+    outcomes = [Outcome(0, "kill redis", 60, 2.0, 3), Outcome(1, "kill redis", 90, 4.0, restored=2)]
     outcomes[1].findings.compare("records", [], ["a"])
     row = next(line for line in table(outcomes).splitlines() if line.startswith("| kill redis"))
-    assert [cell.strip() for cell in row.strip("|").split("|")][1:4] == ["2", "150", "1"]
+    assert [cell.strip() for cell in row.strip("|").split("|")][1:6] == ["2", "150", "3", "2", "1"]
 
 
 def test_a_filled_disk_takes_no_byte_more(tmp_path: Path) -> None:
@@ -158,7 +196,10 @@ def test_the_proxy_answers_for_a_busy_server(site: Site) -> None:
 def test_rounds_that_were_written_are_gone_on_with_unless_they_are_others(tmp_path: Path) -> None:
     path = tmp_path / "outcomes.json"
     assert read_json(path, engines="embedded", seed=7) == []
-    outcomes = [Outcome(0, "kill worker", 60, 1.5), Outcome(1, "full disk", 9, 2.0, Findings(lost=1, notes=["one"]))]
+    outcomes = [
+        Outcome(0, "kill worker", 60, 1.5),
+        Outcome(1, "full disk", 9, 2.0, 1, 2, Findings(lost=1, notes=["one"])),
+    ]
     write_json(path, outcomes, engines="embedded", seed=7)
     assert read_json(path, engines="embedded", seed=7) == outcomes
     with pytest.raises(ValueError, match="on the embedded engines with SEED=7"):

@@ -1,7 +1,7 @@
 """Parts of the suite are killed in mid-crawl: nothing is lost, nothing is double, the accounting adds up.
 
-Each round crawls a shop, new or changed since its last crawl, kills one part with SIGKILL, and waits until the run has
-settled. `make chaos` plays more rounds, and with other faults; CI runs it, too.
+Each round crawls a shop, new or on another day, kills one part with SIGKILL, and waits until the run has settled.
+`make chaos` plays more rounds, and with other faults; CI runs it, too.
 """
 
 import os
@@ -15,9 +15,9 @@ from bookwheel_testing.engines import need_cluster
 from bookwheel_testing.victims import CRAWL, INDEX_WRITER, WORKER
 
 from tests.chaos.arena import Arena, arena
-from tests.chaos.checks import Findings, check_totals
+from tests.chaos.checks import Findings
 from tests.chaos.faults import killing
-from tests.chaos.rounds import play
+from tests.chaos.rounds import play, play_out
 
 SEED = 1588
 VICTIMS = {
@@ -58,7 +58,9 @@ def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize("engines", list(EngineSet))
-def test_index_and_records_agree_over_all_sources(engines: EngineSet, arena_on: Callable[[EngineSet], Arena]) -> None:
+def test_index_and_lake_agree_with_the_records_over_all_sources(
+    engines: EngineSet, arena_on: Callable[[EngineSet], Arena]
+) -> None:
     findings = Findings()
-    check_totals(findings, arena_on(engines).suite)
+    play_out(arena_on(engines), findings)
     assert findings.clean, findings

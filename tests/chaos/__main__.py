@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos.arena import Arena, arena
-from tests.chaos.checks import check_totals
 from tests.chaos.faults import Fault, faults_of
 from tests.chaos.report import read_json, table, write_json
-from tests.chaos.rounds import Outcome, deck, play
+from tests.chaos.rounds import Outcome, deck, play, play_out
 
 _HOPELESS = 3  # rounds in a row that are not clean: what follows would tell no more
 
@@ -52,7 +51,7 @@ def main() -> int:
                 signal.signal(number, signal.SIG_IGN)  # another would leave the suite running
             print("stopped: what was played so far", flush=True)
         if outcomes and outcomes[-1].number == numbers[-1]:  # else a crawl may be under way still
-            check_totals(outcomes[-1].findings, found.suite)
+            play_out(found, outcomes[-1].findings)
     print(f"\n{table(outcomes)}")
     return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) >= options.rounds else 1
 

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 from bookwheel_stores.lake import Lake
 from bookwheel_testing.suite import Suite
 
-from tests.chaos.shop import Day, Shop
+from tests.chaos.shop import Shop
 
 _VERDICTS = ("added", "modified", "unchanged", "duplicate", "quarantined")
 _PRICE_SCALE = 10_000
+_BOOK = ["book_id", "title", "price_amount", "stock", "revision"]
 
 
 @dataclass(slots=True)
@@ -48,6 +49,9 @@ class Findings:
         if differing:
             self.notes.append(f"{what}: {differing} differ, such as {[*(want - have), *(have - want)][:3]}")
 
+    def note(self, error: Exception) -> None:
+        self.notes.append(f"{type(error).__name__}: {str(error)[:500]}")
+
     def expect(self, kind: str, holds: bool, note: str) -> None:
         if not holds:
             setattr(self, kind, getattr(self, kind) + 1)
@@ -63,18 +67,14 @@ def check_run(findings: Findings, run: dict[str, Any], *, state: str = "complete
     findings.expect("accounting", run["state"] == state, f"the run is {run['state']} ({run['reason']}), not {state}")
 
 
-def check_changes(findings: Findings, suite: Suite, shop: Shop, runs: list[str], day: Day) -> None:
-    """Each new and each changed book has one change and one observation of these runs."""
-    found = [
-        row
-        for run_id in runs
-        for row in suite.rows(
-            "SELECT book_id, kind FROM change JOIN book ON book.number = book_number WHERE run_id = :run", run=run_id
-        )
-    ]
-    expected = [(f"{shop.source}:{key}", "added") for key in day.added]
-    expected += [(f"{shop.source}:{key}", "modified") for key in day.changed]
-    findings.compare("changes", found, expected)
+def check_changes(findings: Findings, suite: Suite, shop: Shop) -> None:
+    """Each book of the source that came, changed, went or came back has one change for each time that it did."""
+    found = suite.rows(
+        "SELECT book_id, kind FROM change JOIN book ON book.number = change.book_number WHERE book.number IN"
+        " (SELECT book_number FROM offer WHERE source = :source)",
+        source=shop.source,
+    )
+    findings.compare("changes", found, [(f"{shop.source}:{key}", kind.value) for key, kind in shop.changes])
 
 
 def check_records(findings: Findings, suite: Suite, shop: Shop) -> None:
@@ -82,11 +82,11 @@ def check_records(findings: Findings, suite: Suite, shop: Shop) -> None:
     rows = suite.rows(
         "SELECT offer.source_key, book.title, offer.price, offer.stock, book.price, book.stock"
         " FROM offer JOIN book ON book.number = offer.book_number"
-        " WHERE offer.source = :source AND book.removed_at IS NULL",
+        " WHERE offer.source = :source AND (offer.removed_at IS NULL OR book.removed_at IS NULL)",
         source=shop.source,
     )
     expected = []
-    for key, book in shop.listed.items():
+    for key, book in shop.living.items():
         price = int(book.price * _PRICE_SCALE)
         expected.append((key, book.title, price, book.stock, price, book.stock))
     findings.compare("records", rows, expected)
@@ -96,31 +96,26 @@ def check_records(findings: Findings, suite: Suite, shop: Shop) -> None:
         source=shop.source,
     )
     findings.compare(
-        "observations", in_force, [(key, int(book.price * _PRICE_SCALE)) for key, book in shop.listed.items()]
+        "observations", in_force, [(key, int(book.price * _PRICE_SCALE)) for key, book in shop.living.items()]
     )
 
 
 def check_index(findings: Findings, suite: Suite, shop: Shop) -> None:
     """Search, through the gateway and its cache, shows the source's books as the records have them."""
     stored = suite.rows(
-        "SELECT book_id, revision FROM book WHERE removed_at IS NULL AND number IN"
+        "SELECT book_id, revision, title, price, stock FROM book WHERE removed_at IS NULL AND number IN"
         " (SELECT book_number FROM offer WHERE source = :source)",
         source=shop.source,
     )
-    shown = suite.books_where(f"source:{shop.source}")
-    kept = {(book_id, revision, *_facts(shop, book_id)) for book_id, revision in stored}
     seen = [
-        (book["id"], book["revision"], book["title"], Decimal(book["price"]["amount"]), book["stock"]) for book in shown
+        (book["id"], book["revision"], book["title"], _scaled(Decimal(book["price"]["amount"])), book["stock"])
+        for book in suite.books_where(f"source:{shop.source}")
     ]
-    differing = len(kept ^ set(seen)) + len(seen) - len(set(seen))
+    differing = len(set(stored) ^ set(seen)) + len(seen) - len(set(seen))
     findings.index += differing
     if differing:
-        findings.notes.append(f"index: {differing} books differ from the records: {sorted(kept ^ set(seen))[:3]}")
-
-
-def _facts(shop: Shop, book_id: str) -> tuple[str, Decimal, int]:
-    book = shop.listed[book_id.split(":", 1)[1]]
-    return book.title, book.price, book.stock
+        examples = sorted(set(stored) ^ set(seen))[:3]
+        findings.notes.append(f"index: {differing} books differ from the records: {examples}")
 
 
 def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]) -> None:
@@ -150,8 +145,7 @@ def check_silver(findings: Findings, suite: Suite, lake: Lake, shop: Shop) -> No
         " JOIN book ON book.number = book_number WHERE source = :source AND book.removed_at IS NULL",
         source=shop.source,
     )
-    names = ["book_id", "title", "price_amount", "stock", "revision"]
-    findings.compare_lake("silver's books", _silver(lake, f"silver/books/source={shop.source}", names), stored)
+    findings.compare_lake("silver's books", _silver(lake, f"silver/books/source={shop.source}", _BOOK), stored)
     observed = suite.rows(
         "SELECT book_id, observation.price, observation.stock FROM observation"
         " JOIN offer ON offer.number = offer_number JOIN book ON book.number = book_number WHERE source = :source",
@@ -168,16 +162,22 @@ def _silver(lake: Lake, folder: str, columns: list[str]) -> list[tuple[object, .
         with lake.open(file.path) as opened:
             table = pq.read_table(opened, columns=columns)
         for row in table.to_pylist():
-            row["price_amount"] = int(row["price_amount"] * _PRICE_SCALE)
+            row["price_amount"] = _scaled(row["price_amount"])
             rows.append(tuple(row[column] for column in columns))
     return rows
 
 
-def check_totals(findings: Findings, suite: Suite) -> None:
-    """The whole index against the whole records: ids and revisions."""
-    stored = dict(suite.rows("SELECT book_id, revision FROM book WHERE removed_at IS NULL"))
+def _scaled(price: Decimal | None) -> int | None:
+    return None if price is None else int(price * _PRICE_SCALE)
+
+
+def check_totals(findings: Findings, suite: Suite, lake: Lake) -> None:
+    """The whole records against the whole index, by ids and revisions, and against the lake's whole catalogue."""
+    books = suite.rows("SELECT book_id, title, price, stock, revision FROM book WHERE removed_at IS NULL")
+    stored = {book_id: revision for book_id, *_, revision in books}
     shown = {book["id"]: book["revision"] for book in suite.books_where(fields="id,revision", sort="title")}
     differing = len(stored.items() ^ shown.items())
     findings.index += differing
     if differing:
         findings.notes.append(f"index: {differing} of {len(stored)} books differ over all sources")
+    findings.compare_lake("silver's catalogue", _silver(lake, "silver/catalogue", _BOOK), books)

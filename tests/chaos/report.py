@@ -10,7 +10,8 @@ from tests.chaos.checks import Findings
 from tests.chaos.rounds import Outcome
 
 _KINDS = ("lost", "doubled", "accounting", "index", "lake")
-_HEAD = ("fault", "rounds", "books", *_KINDS, "not clean", "median s", "longest s")
+_SUMS = ("books", "removed", "restored")
+_HEAD = ("fault", "rounds", *_SUMS, *_KINDS, "not clean", "median s", "longest s")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -36,7 +37,7 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return (
         name,
         str(len(outcomes)),
-        str(sum(outcome.books for outcome in outcomes)),
+        *(str(sum(getattr(outcome, name) for outcome in outcomes)) for name in _SUMS),
         *(str(count) for count in sums),
         str(sum(not one.clean for one in found)),
         f"{median(seconds):.1f}",
