@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts import (
+    BookState,
     CrawlRun,
     Expectations,
     FieldError,
@@ -17,6 +18,7 @@ from bookwheel_contracts import (
     RunState,
     Verdict,
 )
+from bookwheel_stores.records import IndexRefusals
 from bookwheel_stores.records.quarantine_store import (
     DISCARDED,
     NewlyQuarantined,
@@ -223,3 +225,17 @@ async def test_a_replay_is_queued_for_the_processor(
     assert store.count(state=QuarantineState.QUEUED) == 2
     assert (await client.post("/quarantine/replay", json={"code": DISCARDED}, headers=operator)).json() == {"queued": 1}
     assert (await client.post("/quarantine/replay", json={"colour": "red"}, headers=operator)).status_code == 400
+
+
+async def test_a_book_that_the_index_refused_is_shown_and_waits_for_the_index_alone(
+    suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
+) -> None:
+    book = BookState(7, "shop:seven", 3, False, b'{"id":"shop:seven"}')
+    IndexRefusals(suite.engine).note([(book, "400 too strange")], now=NOW, is_settled=lambda _: False)
+    [item] = (await client.get("/quarantine?code=refused_by_index")).json()["items"]
+    assert item["reasons"][0]["message"] == "shop:seven, revision 3: 400 too strange"
+    answer = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
+    assert (answer.status_code, "waits for the index" in answer.json()["detail"]) == (409, True)
+    assert (await client.post("/quarantine/replay", json={}, headers=operator)).json() == {"queued": 0}
+    IndexRefusals(suite.engine).note([], now=NOW, is_settled=lambda _: True)
+    assert (await client.get(f"/quarantine/{item['id']}")).json()["state"] == "replayed"

@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
-from bookwheel_contracts.status import FORGOTTEN_SECONDS, REPLICAS_KEY, SERVICES, Heartbeat, ModelRef
+from bookwheel_contracts.status import FORGOTTEN_SECONDS, REPLICAS_KEY, SERVICES, Heartbeat, IndexComparison, ModelRef
+from bookwheel_stores.index_report import write_comparison
 from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import wait_until
@@ -107,6 +108,21 @@ async def test_lag_and_freshness_are_counted_from_what_is_there(
     behind = {lag["name"]: lag for lag in found["projections"]}
     assert behind["search"]["head"] > behind["search"]["cursor"] == 0
     assert behind["search"]["seconds"] > 0
+
+
+async def test_what_the_latest_comparison_of_index_and_records_found_is_told(
+    client: httpx.AsyncClient, admin: dict[str, str], redis_url: str
+) -> None:
+    assert (await status(client, admin))["index"] is None
+    moment = datetime(2026, 1, 30, 12, tzinfo=UTC)
+    compared = IndexComparison(at=moment, books=9, differing=2, repaired=2, rejected=0, rebuild=False)
+    with connect_redis(redis_url) as redis:
+        write_comparison(redis, compared)
+        found = await status(client, admin)
+        assert (found["index"]["differing"], "index" in found["faults"]) == (2, False)
+        write_comparison(redis, compared.model_copy(update={"repaired": 0, "rejected": 2}))
+        found = await status(client, admin)
+    assert found["faults"]["index"].startswith("refuses 2 books for good")
 
 
 async def test_what_waits_for_too_long_is_named(

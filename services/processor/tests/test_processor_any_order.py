@@ -27,7 +27,7 @@ from bookwheel_processor.replay import Replay
 from bookwheel_processor.silver_projection import SilverProjection
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
-from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
+from bookwheel_stores.records import BookReader, ChangeFeed, IndexRefusals, RunStore
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.records.tables import book, observation, offer
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
@@ -118,7 +118,7 @@ class Stores:
         feed = ChangeFeed(records.engine)
         self.records = records
         self.search_url = search_url
-        self.projection = Projection(feed, Generation(redis), 3)
+        self.projection = Projection(feed, IndexRefusals(records.engine), Generation(redis), 3)
         self.silver = SilverProjection(feed, FeedStates(records.engine), Silver(lake))
 
     def project(self) -> None:

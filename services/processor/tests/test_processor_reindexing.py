@@ -1,6 +1,7 @@
 """The index built anew while it serves, compared with the records, and repaired: on each search engine."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,19 +13,23 @@ import pytest
 from bookwheel_contracts import BookState, ReindexJob, ReindexRequest, ReindexState
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.reindexing import REINDEX_KEY, REINDEX_STREAM
+from bookwheel_contracts.status import INDEX_SWEEP_KEY
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.closing import utc_now
 from bookwheel_processor.comparison import IndexComparer
-from bookwheel_processor.index_sweep import SWEEP_KEY
 from bookwheel_processor.projection import IndexDiffers
 from bookwheel_processor.reindexing import LOCK_KEY, ReindexBusy
+from bookwheel_processor.replay import Replay, ReplayResult
 from bookwheel_processor.rounds import Parts, ingest_round, project_round, reindex_round, sweep_round
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_stores.records import SEARCH_PROJECTION, upgrade_database
-from bookwheel_stores.search import IndexBuild, Rejected, open_index_build, open_index_reader
+from bookwheel_processor.suite_metrics import SuiteMetrics
+from bookwheel_stores.records import SEARCH_PROJECTION, IndexRefusals, upgrade_database
+from bookwheel_stores.records.quarantine_store import REFUSED_BY_INDEX, QuarantineState, QuarantineStore, Sieve
+from bookwheel_stores.search import IndexBuild, IndexWriter, Rejected, open_index_build, open_index_reader
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_stores.streams import StreamWriter
+from bookwheel_testing.consistency import check_consistent
 from celery import Celery
 from sqlalchemy import text
 
@@ -152,7 +157,7 @@ def damage(parts: Parts, change: Callable[[BookState], BookState | None], *more:
 
 def swept(parts: Parts) -> dict[str, Any]:
     sweep_round(parts)
-    found: dict[str, Any] = orjson.loads(parts.redis.get(SWEEP_KEY) or b"{}")
+    found: dict[str, Any] = orjson.loads(parts.redis.get(INDEX_SWEEP_KEY) or b"{}")
     return found
 
 
@@ -189,17 +194,162 @@ def test_a_new_index_that_differs_is_not_put_in_place(filled: Parts) -> None:
     assert differing(filled) == ()
 
 
+class Refusing:
+    """An index that refuses some books for good, by number."""
+
+    def __init__(self, index: IndexWriter, numbers: set[int]) -> None:
+        self._index = index
+        self._numbers = numbers
+
+    def apply(self, books: list[BookState], *, commit: bool = True) -> list[Rejected]:
+        self._index.apply([book for book in books if book.number not in self._numbers], commit=commit)
+        return [Rejected(book, "400 too strange") for book in books if book.number in self._numbers]
+
+    def __enter__(self) -> "Refusing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._index.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+
+@pytest.fixture
+def refused() -> set[int]:
+    """The numbers of the books that the index refuses."""
+    return set()
+
+
+@pytest.fixture
+def choosy(parts: Parts, publish: Callable[..., None], scraped: Any, refused: set[int]) -> Parts:
+    """Three books are in its records and nothing in its index yet."""
+    StreamWriter(parts.redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 4)])
+    ingest_round(parts)
+    open_index = parts.open_index
+    return replace(parts, open_index=lambda: Refusing(open_index(), refused))  # type: ignore[arg-type, return-value]
+
+
+def waiting(parts: Parts) -> list[str]:
+    found = QuarantineStore(parts.engine).page(Sieve(code=REFUSED_BY_INDEX), state=QuarantineState.OPEN, limit=9)
+    return [one.entry_id for one in found]
+
+
+def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revision_is_taken(
+    choosy: Parts, scraped: Any, refused: set[int]
+) -> None:
+    refused.add(2)
+    assert project_round(choosy) == 3
+    [kept] = QuarantineStore(choosy.engine).open(limit=9)
+    assert (kept.entry_id, kept.code, kept.run_id) == ("index/2/1", REFUSED_BY_INDEX, None)
+    assert kept.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
+    assert orjson.loads(kept.body)["id"] == "shop:upc-2"
+    choosy.projection.feed.restart(SEARCH_PROJECTION)
+    assert project_round(choosy) == 3
+    for _ in range(2):
+        assert {key: value for key, value in swept(choosy).items() if key != "at"} == {
+            "books": 3,
+            "differing": 1,
+            "repaired": 0,
+            "rejected": 1,
+            "rebuild": False,
+        }
+    assert waiting(choosy) == ["index/2/1"]
+    dearer = scraped.item(2, run="run-2", minute=5, price="£12.00")
+    StreamWriter(choosy.redis, RAW_STREAM).publish([dearer.model_dump_json()])
+    ingest_round(choosy)
+    project_round(choosy)
+    assert waiting(choosy) == ["index/2/2"], "refused as it is now, whatever it was before"
+    check_consistent(choosy.engine)
+    refused.clear()
+    StreamWriter(choosy.redis, RAW_STREAM).publish(
+        [scraped.item(2, run="run-3", minute=9, price="£13.00").model_dump_json()]
+    )
+    ingest_round(choosy)
+    project_round(choosy)
+    assert waiting(choosy) == []
+    assert swept(choosy)["differing"] == 0
+
+
+def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(choosy: Parts, refused: set[int]) -> None:
+    refused.add(2)
+    project_round(choosy)
+    generation = choosy.projection.generation.current()
+    assert swept(choosy)["rejected"] == 1
+    assert choosy.projection.generation.current() == generation, "nothing was written, and what is cached is good"
+    metrics = SuiteMetrics(choosy.redis, choosy.engine).collect()
+    [told] = [family for family in metrics if family.name == "bookwheel_index_compared_books"]
+    assert {one.labels["result"]: one.value for one in told.samples} == {
+        "compared": 3,
+        "differing": 1,
+        "repaired": 0,
+        "rejected": 1,
+    }
+    refused.clear()
+    assert swept(choosy)["repaired"] == 1
+    assert waiting(choosy) == []
+    damage(choosy, lambda book: None if book.number == 2 else book)
+    refused.add(2)
+    assert swept(choosy)["rejected"] == 1
+    assert waiting(choosy) == ["index/2/1"]
+    refused.clear()
+    assert choosy.reindexing.run() == 3
+    assert waiting(choosy) == []
+
+
+def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
+    choosy: Parts, refused: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    refused.add(2)
+    with monkeypatch.context() as killed:
+        killed.setattr(IndexRefusals, "note", die)
+        with pytest.raises(SystemExit):
+            project_round(choosy)
+    assert (waiting(choosy), choosy.projection.feed.cursor(SEARCH_PROJECTION)) == ([], 0)
+    project_round(choosy)
+    assert waiting(choosy) == ["index/2/1"]
+    refused.clear()
+    with monkeypatch.context() as killed:
+        killed.setattr(IndexRefusals, "note", die)
+        with pytest.raises(SystemExit):
+            sweep_round(choosy)
+    assert waiting(choosy) == ["index/2/1"]
+    assert swept(choosy)["differing"] == 0, "it was written"
+    assert waiting(choosy) == [], "and waits no more"
+
+
+def test_a_replay_leaves_what_waits_for_the_index(choosy: Parts, refused: set[int]) -> None:
+    refused.add(2)
+    project_round(choosy)
+    store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
+    [kept] = store.open(limit=9)
+    assert (store.queue_one(kept.number), store.queue(Sieve(code=REFUSED_BY_INDEX))) == (False, 0)
+    assert replay.all() == replay.queued() == ReplayResult(Counter(), 0)
+    assert replay.number(kept.number) == ReplayResult(Counter(), 1)
+    assert waiting(choosy) == ["index/2/1"]
+
+
 def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Parts) -> None:
     if filled.settings.search_url.startswith("tantivy"):
         pytest.skip("takes whatever the records have")
     with filled.engine.begin() as connection:
-        spoilt = """replace(content, '"rating"\\:null', '"rating"\\:{}')"""
+        spoilt = """replace(content, '"rating_count"\\:null', '"rating_count"\\:"many"')"""
         changed = connection.execute(text(f"UPDATE change SET content = {spoilt} WHERE book_number = 5"))
         assert changed.rowcount == 1
     assert filled.reindexing.run() == BOOKS
     assert differing(filled) == (5,)
+    assert waiting(filled) == ["index/5/1"]
+    assert "rating_count" in QuarantineStore(filled.engine).open(limit=1)[0].reasons[0].message
     told = swept(filled)
     assert (told["differing"], told["repaired"], told["rejected"], told["rebuild"]) == (1, 0, 1, False)
+    with filled.engine.begin() as connection:
+        mended = """replace(content, '"rating_count"\\:"many"', '"rating_count"\\:null')"""
+        connection.execute(text(f"UPDATE change SET content = {mended} WHERE book_number = 5"))
+    assert swept(filled)["repaired"] == 1
+    assert waiting(filled) == []
 
 
 def ask(parts: Parts, job_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from bookwheel_contracts.crawls import CrawlRun, Verdict
 from bookwheel_contracts.status import (
     SILENT_SECONDS,
+    IndexComparison,
     ProjectionLag,
     Replica,
     ServiceStatus,
@@ -61,6 +62,8 @@ def suite_text(status: SuiteStatus) -> str:
         facts.append(f"waiting: {_waiting(status.streams)}")
     if status.projections is not None:
         facts.append(f"behind the records: {', '.join(_behind(lag) for lag in status.projections)}")
+    if status.index is not None:
+        facts.append(f"index: {_compared(status.index)}")
     if status.items is not None:
         facts.append("items: " + ", ".join(f"{count:,} {verdict}" for verdict, count in status.items.items()))
     if status.models is not None:
@@ -104,6 +107,16 @@ def _waiting(streams: Sequence[StreamLag]) -> str:
 
 def _behind(lag: ProjectionLag) -> str:
     return f"{lag.name} {_duration(lag.seconds)}" + (f" ({lag.head - lag.cursor:,} changes)" if lag.seconds else "")
+
+
+def _compared(found: IndexComparison) -> str:
+    """What the latest comparison with the records found."""
+    left = f", {found.rejected:,} refused for good" if found.rejected else ""
+    again = ", is built anew" if found.rebuild else ""
+    return (
+        f"{found.books:,} books compared at {found.at:%H:%M:%SZ}, {found.differing:,} differed,"
+        f" {found.repaired:,} repaired{left}{again}"
+    )
 
 
 def crawl_table(runs: Sequence[CrawlRun]) -> str:

@@ -13,6 +13,8 @@ from bookwheel_contracts.reindexing import REINDEX_STREAM
 
 REPLICAS_KEY = "bookwheel:replicas"
 """A hash: the JSON of a Heartbeat by `<service>/<instance>`."""
+INDEX_SWEEP_KEY = "bookwheel:sweep:index"
+"""The JSON of an IndexComparison, the latest."""
 HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 20.0
 """A replica that has not been heard for so long is counted as away."""
@@ -92,6 +94,21 @@ class ProjectionLag(Contract):
     seconds: float = Field(ge=0)
 
 
+class IndexComparison(Contract):
+    """What a comparison of the search index with the records found: of their `books` so many `differing`, of these
+    `repaired`, and `rejected` by the engine for good. `rebuild`: the index is built anew.
+    """
+
+    model_config = ConfigDict(extra="ignore")  # one of a newer version may tell more
+
+    at: Timestamp
+    books: int
+    differing: int
+    repaired: int
+    rejected: int
+    rebuild: bool
+
+
 class Level(StrEnum):
     OK = "ok"
     DEGRADED = "degraded"
@@ -106,6 +123,9 @@ class SuiteStatus(Contract):
     services: tuple[ServiceStatus, ...] | None
     streams: tuple[StreamLag, ...] | None
     projections: tuple[ProjectionLag, ...] | None
+    index: IndexComparison | None = Field(
+        default=None, description="The latest comparison of the search index with the records."
+    )
     items: dict[str, int] | None = Field(description="Items of all crawls, by verdict.")
     crawls: tuple[CrawlRun, ...] | None = Field(description="The latest.")
     models: tuple[ModelRef, ...] | None = Field(description="Those that are served right now.")

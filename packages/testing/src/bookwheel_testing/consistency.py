@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bookwheel_stores.records import BookReader, ChangeFeed
+from bookwheel_stores.records.quarantine_store import INDEX_ENTRIES
 from bookwheel_stores.records.tables import book, change, observation, offer, quarantine, receipt
 from sqlalchemy import Engine, func, select
 
@@ -67,6 +68,7 @@ def check_consistent(engine: Engine) -> None:
             revisions.setdefault(row.book_number, []).append(row.revision)
         known = {row.number: list(range(1, row.revision + 1)) for row in connection.execute(select(book))}
         assert revisions == known, "each revision is one change"
-        quarantined = connection.scalar(select(func.count()).select_from(quarantine)) or 0
+        of_items = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
+        quarantined = connection.scalar(select(func.count()).select_from(quarantine).where(of_items)) or 0
         receipts = connection.scalar(select(func.count()).select_from(receipt)) or 0
         assert receipts >= quarantined

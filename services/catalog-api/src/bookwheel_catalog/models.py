@@ -288,7 +288,8 @@ class QualityList(Contract):
 
 class QuarantinedEntry(Contract):
     """Something that could not be taken in. `state` is `open`, `queued` for a replay, or `replayed`, then with its
-    `verdict`. `body` is the stream's entry as it came, null in lists; `truncated` if there is more of it.
+    `verdict`. `body` is the stream's entry as it came, null in lists; `truncated` if there is more of it. A book that
+    the index refused has the code `refused_by_index`, and is `replayed` once the index holds it.
     """
 
     id: int

@@ -6,7 +6,8 @@ from typing import Any
 
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_contracts.status import Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
+from bookwheel_contracts.status import IndexComparison, Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
+from bookwheel_stores.index_report import read_comparison
 from bookwheel_stores.records import DATABASE_AWAY, RunStore
 from bookwheel_stores.records.feed_lag import FeedLag
 from bookwheel_stores.replicas import services
@@ -33,6 +34,7 @@ class StatusBoard:
         redis: dict[str, Question] = {
             "services": lambda: services(self._redis),
             "streams": lambda: stream_lags(self._redis),
+            "index": lambda: read_comparison(self._redis),
         }
         records: dict[str, Question] = {
             "projections": self._feed.projections,
@@ -45,6 +47,9 @@ class StatusBoard:
             faults |= {service.name: _shortage(service) for service in heard if not service.ready}
             models = {replica.model for service in heard for replica in service.replicas if replica.model}
             found["models"] = sorted(models, key=lambda model: (model.name, model.version))
+        index: IndexComparison | None = found["index"]
+        if index is not None and index.rejected:
+            faults["index"] = f"refuses {index.rejected} books for good: quarantine has them as refused_by_index"
         faults |= _stuck(found["streams"] or [], found["projections"] or [])
         return SuiteStatus(
             status=Level.DEGRADED if faults else Level.OK,

@@ -13,7 +13,7 @@ from bookwheel_runtime.memory import collect_garbage_rarely
 from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
-from bookwheel_stores.records import ChangeFeed, connect_database
+from bookwheel_stores.records import ChangeFeed, IndexRefusals, connect_database
 from bookwheel_stores.records.feed_states import FeedStates
 from bookwheel_stores.replicas import Herald
 from bookwheel_stores.search import open_index_build, open_index_writer
@@ -66,7 +66,7 @@ def create_parts(settings: ProcessorSettings, app: Celery, progress: Progress | 
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
     lake = Lake(LakeAddress(**settings.lake_options()))
-    projection = Projection(ChangeFeed(engine), Generation(redis), settings.projection_batch)
+    projection = Projection(ChangeFeed(engine), IndexRefusals(engine), Generation(redis), settings.projection_batch)
     return Parts(
         settings=settings,
         engine=engine,

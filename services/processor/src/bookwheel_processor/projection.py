@@ -1,15 +1,17 @@
 """Carries the change feed into the search index."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bookwheel_contracts import BookState
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed
+from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, IndexRefusals
+from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexBuild, IndexBusy, IndexContents, IndexWriter, Rejected, SearchError
 
+from bookwheel_processor.closing import utc_now
 from bookwheel_processor.comparison import IndexComparer
 
 GENERATION = "generation"
@@ -29,6 +31,7 @@ class Projection:
     """The feed's reader that fills the index. `batch` changes, or books, go into one commit of the index."""
 
     feed: ChangeFeed
+    refusals: IndexRefusals
     generation: Generation
     batch: int
 
@@ -48,15 +51,19 @@ class Projection:
         While more is coming it waits, for a second at most, until the batch is full, and prepares what is there: a
         commit for each batch of the ingest costs half as much again, and leaves segments that are merged over and over.
 
-        The index, the generation and the cursor follow one another in this order: whoever dies in between leaves a
-        batch that is repeated, never a change that is missed nor an old answer that is taken for a new one.
+        The index, the account of what it refused, the generation and the cursor follow one another in this order:
+        whoever dies in between leaves a batch that is repeated, never a change that is missed, a refusal that nobody
+        knows of, nor an old answer that is taken for a new one.
         """
         deadline = time.monotonic() + _GATHER_SECONDS
         reached, changes = self.feed.cursor(SEARCH_PROJECTION), 0
+        revisions: dict[int, int] = {}
+        refused: list[Rejected] = []
         while True:
             goes_on = time.monotonic() < deadline and more_is_coming()  # before the feed is read: what came is in it
             changed = self.feed.changed_books(after=reached, limit=self.batch - changes)
-            self.put(index, changed.books, commit=False)
+            refused += self.put(index, changed.books, commit=False)
+            revisions |= _revisions(changed.books)
             reached, changes = changed.last, changes + changed.changes
             if not changes:
                 return 0
@@ -64,6 +71,7 @@ class Projection:
                 break
             time.sleep(_POLL_SECONDS)
         index.apply([])
+        self._account(revisions, refused)
         self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: reached})
         return changes
 
@@ -80,13 +88,27 @@ class Projection:
         return self.generation.advance(beyond=self.feed.cursor(GENERATION))
 
     def put(self, index: IndexContents, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
-        """Applies books in batches; what the index can never take is reported, and returned."""
+        """Applies books in batches; what the index can never take is logged, and returned."""
         rejected: list[Rejected] = []
         for start in range(0, len(books), self.batch):
             rejected += index.apply(books[start : start + self.batch], commit=commit)
         for each in rejected:
             _log.error("a book can't be indexed", book_id=each.book.book_id, reason=each.reason)
         return rejected
+
+    def repair(self, index: IndexContents, books: Sequence[BookState]) -> list[Rejected]:
+        """Applies books; what the index can never take is in quarantine, and returned."""
+        rejected = self.put(index, books)
+        self._account(_revisions(books), rejected)
+        return rejected
+
+    def _account(self, revisions: Mapping[int, int], refused: Iterable[Rejected]) -> None:
+        """`revisions` are those at which books were applied last, by number."""
+        self.refusals.note(
+            [each for each in refused if each.book.revision == revisions[each.book.number]],
+            now=to_millis(utc_now()),
+            is_settled=lambda one: revisions.get(one.number, -1) >= one.revision,
+        )
 
     def rebuild(self, build: IndexBuild, *, progress: Callable[[int], None] = lambda _: None) -> int:
         """Fills a new index from the records while the old one serves, and swaps them; returns the number of books.
@@ -95,33 +117,47 @@ class Projection:
         not hold what the records do, and IndexBusy when the old one can't be had: then the old one stays.
         """
         start = self.feed.head()
-        rejected: set[int] = set()
+        rejected: dict[int, Rejected] = {}
         number = 0
         while page := self.feed.books(after_number=number, limit=self.batch):
-            rejected |= {each.book.number for each in self.put(build, page)}
+            self._fill(build, page, rejected)
             number = page[-1].number
             progress(number)
         reached = self._follow(build, start, rejected, progress)
         found = IndexComparer(self.feed).compare(build, up_to=reached)
-        if wrong := set(found.differing) - rejected:
+        if wrong := set(found.differing) - rejected.keys():
             raise IndexDiffers(f"the new index differs from the records in {len(wrong)} books, such as {min(wrong)}")
         self._hold(build, progress)
         reached = self._follow(build, reached, rejected, progress)
         build.publish()
         # What others wrote to the old index in the meantime is in the feed, which has it in its order of commit.
         self._follow(build, reached, rejected, progress)
+        self.refusals.note(
+            list(rejected.values()),
+            now=to_millis(utc_now()),
+            is_settled=lambda one: one.number not in rejected or one.revision < rejected[one.number].book.revision,
+        )
         self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: start})
         return found.books
 
-    def _follow(self, build: IndexBuild, after: int, rejected: set[int], progress: Callable[[int], None]) -> int:
+    def _follow(
+        self, build: IndexBuild, after: int, rejected: dict[int, Rejected], progress: Callable[[int], None]
+    ) -> int:
         """Projects changes into the new index until the feed's end; returns its last sequence."""
         while True:
             changed = self.feed.changed_books(after=after, limit=self.batch)
             if not changed.changes:
                 return after
-            rejected |= {each.book.number for each in self.put(build, changed.books)}
+            self._fill(build, changed.books, rejected)
             after = changed.last
             progress(0)
+
+    def _fill(self, build: IndexBuild, books: Sequence[BookState], rejected: dict[int, Rejected]) -> None:
+        """`rejected`, by number, are those that the build can't take as they were last."""
+        refused = self.put(build, books)
+        for book in books:
+            rejected.pop(book.number, None)
+        rejected |= {each.book.number: each for each in refused}
 
     def _hold(self, build: IndexBuild, progress: Callable[[int], None]) -> None:
         deadline = time.monotonic() + _HOLD_SECONDS
@@ -134,3 +170,7 @@ class Projection:
                     raise
             progress(0)
             time.sleep(_POLL_SECONDS)
+
+
+def _revisions(books: Sequence[BookState]) -> dict[int, int]:
+    return {book.number: book.revision for book in books}

@@ -69,7 +69,7 @@ class Replay:
         while page := self._store.page(sieve, state=state, after_number=number, limit=_PAGE):
             number = page[-1].number
             for item in page:
-                if item.code == DISCARDED and not with_discarded:
+                if item.waits_for_index or (item.code == DISCARDED and not with_discarded):
                     continue
                 verdict = self.one(item)
                 if verdict is None:
@@ -91,6 +91,8 @@ class Replay:
 
         What is no item, a prediction or a word on a run, is `ADDED` where it is taken in.
         """
+        if item.waits_for_index:
+            return None
         now = to_millis(self._clock())
         delivery = _read(item, now)
         if isinstance(delivery, Refused):

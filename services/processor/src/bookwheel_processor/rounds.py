@@ -10,6 +10,7 @@ import prometheus_client
 from bookwheel_contracts.crawls import RAW_GROUPS, RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.reindexing import REINDEX_STREAM
+from bookwheel_contracts.status import IndexComparison
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
 from bookwheel_runtime.vitals import Progress
@@ -25,7 +26,7 @@ from sqlalchemy import Engine
 from bookwheel_processor.closing import Closing, utc_now
 from bookwheel_processor.deliveries import Refused, quarantined
 from bookwheel_processor.draining import Drain, drain_items, drain_predictions
-from bookwheel_processor.index_sweep import IndexSweep, Swept
+from bookwheel_processor.index_sweep import IndexSweep
 from bookwheel_processor.ingest import Ingest, IngestResult
 from bookwheel_processor.projection import Projection
 from bookwheel_processor.reindexing import ReindexBusy, Reindexing
@@ -211,7 +212,7 @@ def sweep_round(parts: Parts) -> None:
             _log.info("the index is being built anew already")
 
 
-def compare_index(parts: Parts) -> Swept | None:
+def compare_index(parts: Parts) -> IndexComparison | None:
     """Compares the index with the records and repairs it; None where it is in use, and nothing was compared."""
     with slot(parts.slots, "project") as is_mine:
         if is_mine:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.index_report import read_comparison
 from bookwheel_stores.records.feed_lag import FeedLag
 from bookwheel_stores.replicas import services
 from bookwheel_stores.streams.lag import stream_lags
@@ -26,6 +27,10 @@ FAMILIES = MappingProxyType(
         "bookwheel_stream_lag_entries": (("stream", "group"), "Entries that a group has not acknowledged."),
         "bookwheel_stream_oldest_entry_age_seconds": (("stream", "group"), "Age of the oldest of them, 0 without any."),
         "bookwheel_replicas_ready": (("service",), "Replicas of a service that lately said that they are ready."),
+        "bookwheel_index_compared_books": (
+            ("result",),
+            "Books of the latest comparison of index and records; those `rejected` the engine refuses for good.",
+        ),
         "bookwheel_items": (("verdict",), "Items of all crawls, by what became of them."),
         "bookwheel_projection_lag_seconds": (
             ("projection",),
@@ -55,12 +60,21 @@ class SuiteMetrics(Collector):
 
     def _of_redis(self) -> dict[str, Values]:
         lags = stream_lags(self._redis)
+        index = read_comparison(self._redis)
         return {
             "bookwheel_stream_lag_entries": {(lag.stream, lag.group): lag.lag for lag in lags},
             "bookwheel_stream_oldest_entry_age_seconds": {
                 (lag.stream, lag.group): lag.oldest_seconds or 0.0 for lag in lags
             },
             "bookwheel_replicas_ready": {(service.name,): service.ready for service in services(self._redis)},
+            "bookwheel_index_compared_books": {}
+            if index is None
+            else {
+                ("compared",): index.books,
+                ("differing",): index.differing,
+                ("repaired",): index.repaired,
+                ("rejected",): index.rejected,
+            },
         }
 
     def _of_records(self) -> dict[str, Values]:

@@ -18,7 +18,7 @@ from bookwheel_stores.records import (
     upgrade_database,
     wait_for_database,
 )
-from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.quarantine_store import QuarantineState, QuarantineStore
 from bookwheel_stores.search import IndexAway, SearchError
 from celery import Celery
 from sqlalchemy import Engine
@@ -103,7 +103,7 @@ def _compare(parts: Parts, _options: argparse.Namespace) -> int:
         return 1
     print(f"{found.books} books compared, {found.differing} differed, {found.repaired} repaired")
     if found.rejected:
-        print(f"the index can't take {found.rejected} of them as they are: the log says why", file=sys.stderr)
+        print(f"the index refuses {found.rejected} of them: `bookwheel-processor quarantine` says why", file=sys.stderr)
     if found.rebuild:
         print("the index has to be built anew: `bookwheel-processor reindex`, or wait for the sweep", file=sys.stderr)
     return 1 if found.rejected or found.rebuild else 0
@@ -120,6 +120,14 @@ def _quarantine(parts: Parts, options: argparse.Namespace) -> int:
 
 
 def _replay(parts: Parts, options: argparse.Namespace) -> int:
+    asked = None if options.id is None else QuarantineStore(parts.engine).get(options.id)
+    if asked is not None and asked.waits_for_index and asked.state is QuarantineState.OPEN:
+        print(
+            f"number {options.id} is a book that the index refused: the sweep offers it again each minute,"
+            " and `bookwheel-processor compare` does so now",
+            file=sys.stderr,
+        )
+        return 1
     replay = Replay(parts.engine, parts.settings.hold_policy)
     result = replay.number(options.id) if options.id is not None else replay.all(run_id=options.run_id)
     if result is None:

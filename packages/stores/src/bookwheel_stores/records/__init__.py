@@ -14,6 +14,7 @@ from bookwheel_stores.records.database import (
     wait_for_database,
 )
 from bookwheel_stores.records.feed_entries import FeedEntry, FeedReader
+from bookwheel_stores.records.index_refusals import IndexRefusals
 from bookwheel_stores.records.prediction_store import PredictionStore
 from bookwheel_stores.records.price_trend import Interval, PricePoint
 from bookwheel_stores.records.run_store import RunStore
@@ -30,6 +31,7 @@ __all__ = [
     "ChangeFilter",
     "FeedEntry",
     "FeedReader",
+    "IndexRefusals",
     "Interval",
     "Missed",
     "NewWebhook",

@@ -1,4 +1,4 @@
-"""Items that could not be taken in, with the reasons, kept until they are replayed."""
+"""Items that could not be taken in and books that the index refused, with the reasons, until that is settled."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import orjson
 from bookwheel_contracts import FieldError, Verdict
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, true, update
 
-from bookwheel_stores.records.bulk import insert_ignoring
+from bookwheel_stores.records.bulk import insert_ignoring, update_rows
 from bookwheel_stores.records.database import in_transaction, reading
 from bookwheel_stores.records.tables import quarantine
 from bookwheel_stores.records.values import from_millis
 
 
 class QuarantineState(StrEnum):
-    """`queued`: an operator wants it replayed, and the processor will."""
+    """`queued`: an operator wants it replayed, and the processor will. `replayed`: settled, also by the index."""
 
     OPEN = "open"
     QUEUED = "queued"
@@ -26,12 +26,16 @@ class QuarantineState(StrEnum):
 
 DISCARDED = "run_discarded"
 """The reason of items whose run an operator discarded: not replayed with all the others."""
+REFUSED_BY_INDEX = "refused_by_index"
+"""The reason of books that the index refused for good."""
+INDEX_ENTRIES = "index/"
+"""Begins the entry ids of these books. There is no message to replay: see `index_refusals`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """`body` is the stream's entry as it came. `run_id` is None where nothing could be read from it. `code` is that of
-    the first reason, `verdict` what became of it when it was replayed."""
+    """`body` is the stream's entry as it came, or the book that the index refused. `run_id` is None where nothing could
+    be read from it. `code` is that of the first reason, `verdict` what became of it when it was replayed."""
 
     number: int
     entry_id: str
@@ -45,6 +49,10 @@ class Quarantined:
     quarantined_at: datetime
     replayed_at: datetime | None
     verdict: Verdict | None
+
+    @property
+    def waits_for_index(self) -> bool:
+        return self.entry_id.startswith(INDEX_ENTRIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +120,20 @@ class QuarantineStore:
 
     def queue(self, sieve: Sieve) -> int:
         """Has open ones replayed by the processor; returns how many. What an operator discarded with its run stays
-        where it is unless it is what is asked for."""
+        where it is unless it is what is asked for; what waits for the index always."""
         wanted = sieve.condition
         if sieve.run_id is None and sieve.code != DISCARDED:
             wanted &= quarantine.c.code != DISCARDED
         return self._queue(wanted)
 
     def queue_one(self, number: int) -> bool:
-        """Whether it was open, and is queued now."""
+        """Whether it was open, and is queued now. What waits for the index is not."""
         return self._queue(quarantine.c.number == number) == 1
 
     def _queue(self, wanted: ColumnElement[bool]) -> int:
         is_open = quarantine.c.state == QuarantineState.OPEN.value
-        statement = update(quarantine).where(wanted, is_open).values(state=QuarantineState.QUEUED.value)
+        is_message = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
+        statement = update(quarantine).where(wanted, is_open, is_message).values(state=QuarantineState.QUEUED.value)
         return in_transaction(self._engine, lambda connection: connection.execute(statement).rowcount)
 
 
@@ -185,6 +194,20 @@ class QuarantineWriter:
             .values(state=QuarantineState.REPLAYED.value, replayed_at=now)
         )
         return taken.rowcount == 1
+
+    def settle(self, entry_ids: Sequence[str], *, now: int) -> None:
+        """They wait for nothing any more."""
+        values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
+        self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])
+
+    def reopen(self, items: Sequence[NewlyQuarantined]) -> None:
+        """Those of them that were settled wait again, for the reasons of today."""
+        values = {"state": QuarantineState.OPEN.value, "replayed_at": None}
+        rows = [{"entry_id": item.entry_id, "reasons": _json(item.reasons), **values} for item in items]
+        self._update(sorted(rows, key=lambda row: str(row["entry_id"])))
+
+    def _update(self, rows: Sequence[dict[str, Any]]) -> None:
+        update_rows(self._connection, rows, by=quarantine.c.entry_id)
 
     def note_verdict(self, number: int, verdict: Verdict) -> None:
         """What became of one that was replayed."""

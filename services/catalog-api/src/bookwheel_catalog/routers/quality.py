@@ -59,7 +59,8 @@ async def quarantine(  # noqa: PLR0913 - one parameter for each of the query
     after: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the page before.")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> QuarantineList:
-    """What could not be taken in, with the reasons, oldest first."""
+    """What could not be taken in, and books that the index refuses for good (code `refused_by_index`), with the
+    reasons, oldest first."""
     sieve = Sieve(source=source, run_id=run, code=code)
     page = await asyncio.to_thread(parts.quarantine.page, sieve, state=state, after_number=after, limit=limit + 1)
     total = await asyncio.to_thread(parts.quarantine.count, sieve, state=state)
@@ -79,7 +80,7 @@ async def quarantined(parts: PartsOf, _: Reader, number: EntryNumber) -> Quarant
 @router.post("/quarantine/replay", status_code=202)
 async def replay(parts: PartsOf, _: Operator, order: ReplayOrder) -> ReplayQueued:
     """Has all that match taken in once more, by the rules of today. What an operator discarded with its run only where
-    that run, or the code `run_discarded`, is named."""
+    that run, or the code `run_discarded`, is named. Books that the index refused wait for the index alone."""
     sieve = Sieve(source=order.source, run_id=order.run, code=order.code)
     return ReplayQueued(queued=await asyncio.to_thread(parts.quarantine.queue, sieve))
 
@@ -93,6 +94,8 @@ async def replay_one(
     found = await asyncio.to_thread(parts.quarantine.get, number)
     if found is None:
         raise NotFound(f"Nothing in quarantine has the number {number}.")
+    if found.waits_for_index and found.state is QuarantineState.OPEN:
+        raise Conflict(f"Number {number} waits for the index, which is offered the book again each minute.")
     if not is_queued:
         raise Conflict(f"Number {number} is {found.state.value}, and only what is open can be replayed.")
     response.headers["Location"] = request.url.path.removesuffix("/replay")
