@@ -8,6 +8,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from bookwheel_stores.lake import Lake
+from bookwheel_stores.lake.bronze_files import bronze_files
+from bookwheel_stores.lake.bronze_merge import held_twice
+from bookwheel_stores.lake.compaction import without_replaced
 from bookwheel_testing.suite import Suite
 
 from tests.chaos.shop import Shop
@@ -119,10 +122,18 @@ def check_index(findings: Findings, suite: Suite, shop: Shop) -> None:
 
 
 def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]) -> None:
-    """The lake has every item of the run as it was received, and no entry of the stream twice."""
+    """The lake has every item of the run as it was received, and no entry of the stream twice, but what waits for its
+    end after it was merged."""
     entries: list[str] = []
     numbers: set[int] = set()
-    for file in lake.list(f"bronze/source={shop.source}"):
+    files = bronze_files(lake.list(f"bronze/source={shop.source}"))
+    days = {file.path.rpartition("/")[0] for file in files}
+    merged = {
+        one.path
+        for day in days
+        for one, _ in held_twice(lake, [file for file in files if file.path.rpartition("/")[0] == day])
+    }
+    for file in (file for file in files if file.path not in merged):
         with lake.open(file.path) as opened:
             table = pq.read_table(opened, columns=["entry_id", "run_id", "item_number"])
         entries += table["entry_id"].to_pylist()
@@ -156,9 +167,9 @@ def check_silver(findings: Findings, suite: Suite, lake: Lake, shop: Shop) -> No
 
 
 def _silver(lake: Lake, folder: str, columns: list[str]) -> list[tuple[object, ...]]:
-    """Rows of all files of a folder, prices as the records have them."""
+    """Rows of all files of a folder that no merged one has replaced, prices as the records have them."""
     rows: list[tuple[object, ...]] = []
-    for file in lake.list(folder):
+    for file in without_replaced(lake.list(folder))[0]:
         with lake.open(file.path) as opened:
             table = pq.read_table(opened, columns=columns)
         for row in table.to_pylist():

@@ -15,6 +15,7 @@ from bookwheel_local.progress import Progress
 from bookwheel_local.put_aside import check_restored, put_aside
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.suite import Suite
+from bookwheel_stores.lake import Lake, LakeFile
 
 QUIET = Progress(StringIO())
 
@@ -49,6 +50,29 @@ def test_a_backup_is_complete_private_and_never_put_over_another(settings: Local
     assert backup.stat().st_mode & 0o777 == 0o700
     with pytest.raises(LocalError, match="is not empty"):
         back_up(Suite(settings), backup, QUIET)
+
+
+def test_a_backup_holds_what_was_merged_while_it_copied(
+    settings: LocalSettings, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bronze, list_files = layout.data / "lake" / "bronze", Lake.list
+    (bronze / "two.parquet").write_bytes(b"two")
+
+    def listed(lake: Lake, folder: str) -> list[LakeFile]:
+        found = list_files(lake, folder)
+        if folder == "bronze" and (bronze / "two.parquet").exists():
+            (bronze / "merged.parquet").write_bytes(b"onetwo")
+            (bronze / "two.parquet").unlink()
+        return found
+
+    monkeypatch.setattr(Lake, "list", listed)
+    back_up(Suite(settings), tmp_path / "backup", QUIET)
+    check_files(tmp_path / "backup", read_manifest(tmp_path / "backup", version=VERSION))
+    copied = tmp_path / "backup" / "lake" / "bronze"
+    assert {path.name: path.read_bytes() for path in copied.iterdir()} == {
+        "one.parquet": b"one",
+        "merged.parquet": b"onetwo",
+    }
 
 
 def test_a_backup_that_fails_leaves_nothing(layout: Layout, settings: LocalSettings, tmp_path: Path) -> None:

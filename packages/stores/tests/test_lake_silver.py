@@ -152,6 +152,10 @@ def observed(lake: Lake) -> list[int]:
     return list(range(1, 21))
 
 
+SECOND = datetime(2026, 1, 2, 12, tzinfo=UTC)
+"""The first day is over, the second is not. Nothing that is merged now is gone before its grace is over."""
+
+
 def listed(lake: Lake) -> list[int]:
     files = [entry["path"] for entry in orjson.loads(lake.read(FILE_LIST))["files"]]
     return sorted(row["sequence"] for path in files for row in tables(lake, path.rpartition("/")[0])[path])
@@ -160,20 +164,40 @@ def listed(lake: Lake) -> list[int]:
 def test_small_files_are_merged_and_go_when_nobody_reads_them_any_more(lake: Lake, observed: list[int]) -> None:
     now = datetime.now(UTC)
     merging = Compaction(lake, bucket=2, merged=4)
-    assert merging.run(up_to=20, now=now) == 4
+    assert merging.run(up_to=20, now=now) == 6
     assert listed(lake) == observed
-    assert len(lake.list(OBSERVATIONS)) == 20 + 4
+    assert len(lake.list(OBSERVATIONS)) == 20 + 6
     assert merging.run(up_to=20, now=now) == 0
     later = now + compaction.GRACE + timedelta(seconds=5)
     assert merging.run(up_to=20, now=later) == 0
-    assert len(lake.list(OBSERVATIONS)) == 8
+    assert len(lake.list(OBSERVATIONS)) == 6
     assert listed(lake) == observed
     rows = [row["sequence"] for found in tables(lake, OBSERVATIONS).values() for row in found]
     assert sorted(rows) == observed
 
 
 def test_what_may_still_grow_is_not_merged(lake: Lake, observed: list[int]) -> None:
-    assert Compaction(lake, bucket=2, merged=4).run(up_to=7, now=datetime.now(UTC)) == 0
+    merging = Compaction(lake, bucket=2, merged=4)
+    assert merging.run(up_to=7, now=SECOND - timedelta(days=1)) == 0
+    assert listed(lake) == observed
+    assert merging.run(up_to=7, now=SECOND) == 1
+    assert [file.path.rpartition("/")[2] for file in lake.list(f"{OBSERVATIONS}/source=demo/date=2026-01-01")][:2] == [
+        f"{range_name(0, size=2)}.parquet",
+        f"{1:012d}-{6:012d}.parquet",
+    ], "what is full of the day that is over"
+    assert listed(lake) == observed
+
+
+def test_a_day_that_is_over_is_merged_as_its_ranges_fill(lake: Lake, observed: list[int]) -> None:
+    merging = Compaction(lake, bucket=2, merged=4)
+    for up_to in (7, 8, 13, 20, 20):
+        merging.run(up_to=up_to, now=SECOND)
+        assert listed(lake) == observed
+    later = datetime.now(UTC) + compaction.GRACE + timedelta(seconds=5)
+    merging.run(up_to=20, now=later)
+    merging.run(up_to=20, now=later)
+    found = [file.path.rpartition("/")[2] for file in lake.list(f"{OBSERVATIONS}/source=demo/date=2026-01-01")]
+    assert found == [f"{first:012d}-{last:012d}.parquet" for first, last in ((1, 8), (9, 16), (17, 20))]
     assert listed(lake) == observed
 
 
@@ -208,7 +232,7 @@ def test_a_compaction_killed_at_any_step_loses_and_doubles_nothing(
     assert listed(lake) == observed
     merging.run(up_to=20, now=later)
     assert listed(lake) == observed
-    assert len(lake.list(OBSERVATIONS)) == 8
+    assert len(lake.list(OBSERVATIONS)) == 6
 
 
 def test_a_file_is_replaced_by_a_larger_one_of_its_own_folder_only(lake: Lake) -> None:

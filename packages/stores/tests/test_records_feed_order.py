@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
+from bookwheel_stores.records import FeedReader, connect_database, upgrade_database
 from bookwheel_stores.records.bulk import insert_rows
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.tables import book, change
@@ -34,7 +34,7 @@ def postgresql(postgres_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def sequences(feed: ChangeFeed, after: int) -> list[int]:
+def sequences(feed: FeedReader, after: int) -> list[int]:
     return [found.sequence for found in feed.read(after=after, limit=1000)]
 
 
@@ -47,7 +47,7 @@ def is_waiting(engine: Engine) -> bool:
 
 def test_without_the_lock_a_reader_would_step_over_a_slower_transaction(postgresql: Engine) -> None:
     """The hazard itself: what the other tests are there for."""
-    feed = ChangeFeed(postgresql)
+    feed = FeedReader(postgresql)
     with postgresql.begin() as slow:
         insert_rows(slow, change, [CHANGE])
         with postgresql.begin() as fast:
@@ -59,7 +59,7 @@ def test_without_the_lock_a_reader_would_step_over_a_slower_transaction(postgres
 
 
 def test_a_transaction_adds_its_changes_after_all_of_an_earlier_one(postgresql: Engine) -> None:
-    feed = ChangeFeed(postgresql)
+    feed = FeedReader(postgresql)
     seen: list[int] = []
 
     def look() -> None:
@@ -88,13 +88,13 @@ def test_a_transaction_that_is_given_up_lets_the_next_one_in_and_leaves_a_gap(po
         connection.rollback()
     with postgresql.begin() as connection:
         kept = CatalogueWriter(connection).add_changes([CHANGE])
-    assert sequences(ChangeFeed(postgresql), after=0) == [kept]
+    assert sequences(FeedReader(postgresql), after=0) == [kept]
     assert kept > given_up
 
 
 def test_a_reader_beside_many_writers_sees_every_change_once_and_in_order(engine: Engine) -> None:
     add_book(engine)
-    feed = ChangeFeed(engine)
+    feed = FeedReader(engine)
     writers, each = 4, 25
     done = threading.Event()
     seen: list[int] = []

@@ -9,6 +9,7 @@ from bookwheel_contracts import CrawlRequest, PredictionRecord, RunFinished, Run
 from bookwheel_stores.records import (
     BookReader,
     ChangeFeed,
+    FeedReader,
     PredictionStore,
     RunStore,
 )
@@ -140,7 +141,7 @@ def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
     assert (feed.head(), feed.cursor("search")) == (0, 0)
     for name in "abc":
         add_book(engine, name)
-    assert [change.book_id for change in feed.read(after=1, limit=1)] == ["shop:b"]
+    assert [entry.change.book_id for entry in FeedReader(engine).read(after=1, limit=1)] == ["shop:b"]
     feed.advance({"search": 3})
     feed.advance({"search": 2})
     assert (feed.head(), feed.cursor("search"), feed.cursor("lake")) == (3, 3, 0)
@@ -165,9 +166,9 @@ def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
         "the last of them"
     )
     assert feed.changed_books(after=5, limit=9) == ([], 0, 5)
-    living = feed.living_books(after_number=0, limit=9)
-    assert [book.book_id for book in living] == ["shop:a", "shop:c"]
-    assert feed.living_books(after_number=numbers["a"], limit=1) == [told["shop:c"]]
+    books = feed.books(after_number=0, limit=9)
+    assert [(book.book_id, book.removed) for book in books] == [("shop:a", False), ("shop:b", True), ("shop:c", False)]
+    assert feed.books(after_number=numbers["b"], limit=1) == [told["shop:c"]]
 
 
 def test_where_a_change_carries_no_content_the_tables_tell_it_of_the_latest(engine: Engine) -> None:

@@ -126,7 +126,7 @@ class Suite:
     def project(self) -> int:
         """Brings the index to where the records are. Returns the generation."""
         with open_index_writer(self.environment["BOOKWHEEL_SEARCH_URL"]) as writer:
-            writer.apply(ChangeFeed(self.engine).living_books(after_number=0, limit=1000))
+            writer.apply(ChangeFeed(self.engine).books(after_number=0, limit=1000))
         with connect_redis(self.environment["BOOKWHEEL_REDIS_URL"]) as redis:
             return Generation(redis).advance()
 

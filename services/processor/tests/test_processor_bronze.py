@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_processor.app import create_parts
-from bookwheel_processor.lake_rounds import bronze_round
+from bookwheel_processor.closing import utc_now
+from bookwheel_processor.lake_rounds import bronze_round, lake_sweep_round
 from bookwheel_processor.rounds import Parts, ingest_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_stores.lake import Bronze, Lake, LakeAddress, LakeError
@@ -122,3 +124,22 @@ def test_after_a_redis_that_lost_everything_a_new_crawl_completes_the_records(
     assert bronze_round(parts) == 14
     assert len(kept(parts.lake)) == 12 + 14
     assert parts.redis.xlen(RAW_STREAM) == 0
+
+
+def test_a_day_that_is_over_is_merged_once_everything_of_it_is_kept(
+    parts: Parts, publish: Callable[..., None], scraped: Any
+) -> None:
+    now = utc_now()
+    lake_sweep_round(parts, now=now)
+    for first in (1, 11):
+        publish(*(scraped.item(n) for n in range(first, first + 10)))
+        bronze_round(replace(parts, consumer=f"host-{first}"))
+    publish(scraped.item(21))
+    lake_sweep_round(parts, now=now)
+    lake_sweep_round(parts, now=now + timedelta(days=1))
+    assert len(parts.lake.list("bronze")) == 2, "one waits in the stream"
+    bronze_round(parts)
+    lake_sweep_round(parts, now=now + timedelta(days=1))
+    lake_sweep_round(parts, now=now + timedelta(days=2))
+    assert len(parts.lake.list("bronze")) == 1
+    assert len(kept(parts.lake)) == len(set(kept(parts.lake))) == 21

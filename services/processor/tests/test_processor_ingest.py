@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import BookContent, ChangeKind, CrawlRun, RunState, Verdict
 from bookwheel_processor.ingest import Ingest, IngestResult
-from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
+from bookwheel_stores.records import BookReader, ChangeFeed, FeedReader, RunStore
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.records.tables import change
 from bookwheel_stores.streams import StreamEntry
@@ -51,7 +51,7 @@ def test_a_crawl_becomes_books_and_its_accounting_adds_up(engine: Engine, scrape
     )
     assert book.revision == 1
     assert [offer.source_key for offer in book.offers] == ["upc-1"]
-    assert [(change.kind, change.run_id) for change in ChangeFeed(engine).read(after=0, limit=9)] == [
+    assert [(told.change.kind, told.change.run_id) for told in FeedReader(engine).read(after=0, limit=9)] == [
         (ChangeKind.ADDED, "run-1")
     ] * 2
 

@@ -17,6 +17,7 @@ from bookwheel_processor.rounds import Parts, ingest_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.slots import slot
 from bookwheel_stores.lake import Lake, LakeError, silver
+from bookwheel_stores.lake.compaction import without_replaced
 from bookwheel_stores.lake.export_writer import export_versions, read_export
 from bookwheel_stores.lake.silver import OBSERVATIONS
 from bookwheel_stores.records import BookReader, ChangeFeed, upgrade_database
@@ -61,12 +62,12 @@ def take_in(parts: Parts) -> Callable[..., None]:
 
 
 def rows(lake: Lake, folder: str) -> list[dict[str, Any]]:
+    """As of the files that no merged one has replaced."""
     found: list[dict[str, Any]] = []
-    for file in lake.list(folder):
-        if file.path.endswith(".parquet"):
-            with lake.open(file.path) as opened:
-                source = next((part for part in file.path.split("/") if part.startswith("source=")), "")
-                found += [{**row, "source": source[7:]} for row in pq.read_table(opened).to_pylist()]
+    for file in without_replaced([file for file in lake.list(folder) if file.path.endswith(".parquet")])[0]:
+        with lake.open(file.path) as opened:
+            source = next((part for part in file.path.split("/") if part.startswith("source=")), "")
+            found += [{**row, "source": source[7:]} for row in pq.read_table(opened).to_pylist()]
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 from bookwheel_contracts import RunState, Verdict
 from bookwheel_processor.gates import HoldPolicy
 from bookwheel_processor.ingest import Ingest
-from bookwheel_stores.records import ChangeFeed, RunStore, connect_database, upgrade_database
+from bookwheel_stores.records import FeedReader, RunStore, connect_database, upgrade_database
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.consistency import catalogue_contents, check_consistent
@@ -86,7 +86,7 @@ def storm(engine: Engine, batches: Batches, seen: list[int]) -> None:
             ingest.take(batch)
 
     def follow() -> None:
-        feed, is_last = ChangeFeed(engine), False
+        feed, is_last = FeedReader(engine), False
         while not is_last:
             is_last = done.is_set()
             seen.extend(found.sequence for found in feed.read(after=seen[-1] if seen else 0, limit=100_000))
@@ -128,7 +128,7 @@ def test_a_storm_of_workers_comes_to_what_one_of_them_makes(
     with collisions(postgresql) as given_up:
         storm(postgresql, handed_out, seen)
     check_outcome(postgresql, weather.totals)
-    assert seen == [found.sequence for found in ChangeFeed(postgresql).read(after=0, limit=100_000)]
+    assert seen == [found.sequence for found in FeedReader(postgresql).read(after=0, limit=100_000)]
     assert deadlocks(postgresql) == 0
     if pages is pages_that_move_on:
         assert given_up, "several workers met the same new books: else this shows little"

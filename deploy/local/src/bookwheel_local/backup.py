@@ -8,6 +8,7 @@ which holds what is under way.
 import shutil
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
@@ -160,17 +161,28 @@ def _restore_registry(folder: Path, layout: Layout, *, was_in: Path) -> None:
 
 def _copy_lake(lake: Lake, target: Path, progress: Progress) -> None:
     """Bronze and the exports. An export exists once its list of files does, and ends with that: so the lists are read
-    first and copied last, where they are still there."""
+    first and copied last, where they are still there. What goes from bronze meanwhile was merged into a file that was
+    there before: so a listing that lost one is made again."""
+    while _copy_files(lake, [file.path for file in lake.list("bronze")], target, progress):
+        progress.update("files of the lake were merged: looking again")
     lists = {file.path for file in lake.list("exports/versions")}
-    files = [file.path for folder in ("bronze", "exports") for file in lake.list(folder) if file.path not in lists]
-    for number, path in enumerate([*files, *sorted(lists)]):
+    files = [file.path for file in lake.list("exports") if file.path not in lists]
+    _copy_files(lake, [*files, *sorted(lists)], target, progress)
+
+
+def _copy_files(lake: Lake, paths: Sequence[str], target: Path, progress: Progress) -> int:
+    """Those that are not copied yet; returns how many were gone."""
+    gone = 0
+    for number, path in enumerate(path for path in paths if not (target / path).exists()):
         progress.update(f"{number:,} files of the lake")
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         try:
             with lake.open(path) as source, (target / path).open("xb") as copied:
                 copy(source, copied)
-        except NotInLake:  # of an export that was given up meanwhile
+        except NotInLake:
             (target / path).unlink(missing_ok=True)
+            gone += 1
+    return gone
 
 
 def _lake(suite: Suite) -> Lake:

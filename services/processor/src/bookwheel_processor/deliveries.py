@@ -1,12 +1,12 @@
 """From a stream's entry to what is to be done with it. Pure: nothing here fails, whatever the entry holds."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bookwheel_contracts import FieldError, PredictionRecord, RawItem, RunFinished, RunStarted, parse_stream_message
 from bookwheel_contracts.crawls import RAW_STREAM, SCHEMA_VERSION
+from bookwheel_contracts.message_head import read_head
 from bookwheel_contracts.model import MAX_KEY_LENGTH
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records.quarantine_store import NewlyQuarantined
@@ -144,24 +144,16 @@ def _source_key_of(item: RawItem) -> str | None:
         return None
 
 
-_ITEM = re.compile(rb'\s*\{\s*"kind"\s*:\s*"item"')
-_RUN_ID = re.compile(rb'"run_id"\s*:\s*"([A-Za-z0-9_.:-]{1,512})"')
-_ITEM_NUMBER = re.compile(rb'"item_number"\s*:\s*([1-9][0-9]{0,17})\s*[,}]')
-_SOURCE = re.compile(rb'"source"\s*:\s*"([A-Za-z0-9_.-]{1,100})"')
-_HEAD = 4096
-
-
 def _unread(entry_id: str, body: bytes, code: str, message: str) -> Refused:
     """Finds run and item number at the entry's beginning, where writers put them, without parsing the rest.
 
     So the run's accounting still adds up over an item that cannot be read.
     """
     reasons = (FieldError(field="entry", code=code, message=message),)
-    head = body[:_HEAD].partition(b'"payload"')[0]
-    run_id, number, source = _RUN_ID.search(head), _ITEM_NUMBER.search(head), _SOURCE.search(head)
-    if not (_ITEM.match(head) and run_id and number and source):
+    kind, run_id, number, source = read_head(body)
+    if not (kind == "item" and run_id and number and source):
         return Refused(entry_id, body, reasons)
-    return Refused(entry_id, body, reasons, run_id[1].decode(), int(number[1]), source[1].decode())
+    return Refused(entry_id, body, reasons, run_id, number, source)
 
 
 def quarantined(one: Refused) -> NewlyQuarantined:

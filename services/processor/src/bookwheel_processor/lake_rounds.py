@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from bookwheel_contracts.crawls import LAKE_GROUP, RAW_STREAM
 from bookwheel_contracts.exports import EXPORT_STREAM
-from bookwheel_stores.lake import Bronze
+from bookwheel_stores.lake import Bronze, BronzeMerge
 from bookwheel_stores.records.leases import lease
 from bookwheel_stores.streams import StreamEntry
 
+from bookwheel_processor.closing import utc_now
 from bookwheel_processor.draining import Drain
 from bookwheel_processor.exports import Exports
 from bookwheel_processor.rounds import Parts
@@ -63,12 +64,22 @@ def export_round(parts: Parts) -> int:
         return fulfilled
 
 
-def lake_sweep_round(parts: Parts) -> None:
-    """Removes what killed writers left aside, and small files that merged ones have replaced."""
+def lake_sweep_round(parts: Parts, *, now: datetime | None = None) -> None:
+    """Removes what killed writers left aside, merges small files, and removes those that merged ones have replaced."""
+    now = now or utc_now()
     with _alone(parts) as is_mine:
         if is_mine:
-            parts.lake.sweep(before=datetime.now(UTC) - _LEFT_ASIDE)
+            parts.lake.sweep(before=now - _LEFT_ASIDE)
             parts.silver.compact()
+            _merge_bronze(parts, now)
+
+
+def _merge_bronze(parts: Parts, now: datetime) -> None:
+    """Of days that are over, once nothing of them is left in the stream that bronze has not got."""
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    last_of_yesterday = f"{int(today.timestamp() * 1000) - 1}"
+    if parts.reader(RAW_STREAM, group=LAKE_GROUP).has_taken(last_of_yesterday):
+        BronzeMerge(parts.lake).run(before=today.date(), now=now)
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from bookwheel_stores.lake.address import LakeAddress
 from bookwheel_stores.lake.bronze import Bronze
+from bookwheel_stores.lake.bronze_merge import BronzeMerge
 from bookwheel_stores.lake.compaction import Compaction
 from bookwheel_stores.lake.files import Lake, LakeError, LakeFile, NotInLake
 from bookwheel_stores.lake.silver import Silver
 
-__all__ = ["Bronze", "Compaction", "Lake", "LakeAddress", "LakeError", "LakeFile", "NotInLake", "Silver"]
+__all__ = ["Bronze", "BronzeMerge", "Compaction", "Lake", "LakeAddress", "LakeError", "LakeFile", "NotInLake", "Silver"]

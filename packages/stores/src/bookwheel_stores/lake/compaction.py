@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bookwheel_stores.lake.files import Lake, LakeFile
-from bookwheel_stores.lake.silver import BUCKET, COMPRESSION, OBSERVATIONS, range_name
+from bookwheel_stores.lake.silver import BUCKET, COMPRESSION, OBSERVATIONS, range_text
 
 MERGED = 100
-"""Buckets in a merged file."""
+"""Buckets in a merged file, at most."""
 FILE_LIST = "silver/observations.json"
 GRACE = timedelta(minutes=10)
 """How long merged files stay after the list names the one that replaces them: readers may be at work on them."""
@@ -29,13 +29,18 @@ class Compaction:
         self._merged = merged
 
     def run(self, *, up_to: int, now: datetime) -> int:
-        """Merges what holds changes up to the sequence only; returns how many files were made."""
+        """Merges what holds changes up to the sequence only, of a day that is over as far as there is something;
+        returns how many files were made."""
         made = 0
-        for (folder, group), files in self._groups().items():
-            target = f"{folder}/{range_name(group, size=self._bucket * self._merged)}.parquet"
+        for (folder, group), found in self._groups().items():
             is_full = (group + 1) * self._bucket * self._merged <= up_to
-            if is_full and len(files) > 1 and target not in {file.path for file in files}:
-                self._merge(target, files)
+            is_over = folder.rpartition("/date=")[2] < now.date().isoformat()
+            files, _ = without_replaced([file for file in found if file_range(file)[1] <= up_to])
+            if len(files) > 1 and (is_full or is_over):
+                first, last = file_range(files[0])[0], file_range(files[-1])[1]
+                if is_full:
+                    first, last = group * self._bucket * self._merged + 1, (group + 1) * self._bucket * self._merged
+                self._merge(f"{folder}/{range_text(first, last)}.parquet", files)
                 made += 1
         self.write_list(up_to)
         self._delete_replaced(now)

@@ -36,7 +36,11 @@ OBSERVED = pa.schema(
 
 def range_name(number: int, *, size: int = BUCKET) -> str:
     """Of the bucket `number` from 0: its first and last book number or sequence."""
-    return f"{number * size + 1:012d}-{(number + 1) * size:012d}"
+    return range_text(number * size + 1, (number + 1) * size)
+
+
+def range_text(first: int, last: int) -> str:
+    return f"{first:012d}-{last:012d}"
 
 
 class Silver:

@@ -33,12 +33,6 @@ class ChangeFeed:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def read(self, *, after: int, limit: int) -> list[Change]:
-        """Up to `limit` changes behind the sequence `after`, oldest first."""
-        query = select_changes().where(change.c.sequence > after).order_by(change.c.sequence).limit(limit)
-        with reading(self._engine) as connection:
-            return [change_of(row) for row in connection.execute(query)]
-
     def changed_books(self, *, after: int, limit: int) -> ChangedBooks:
         """What up to `limit` changes behind the sequence `after` come to: all that a copy of the catalogue needs."""
         query = _select_states.where(change.c.sequence > after).order_by(change.c.sequence).limit(limit)
@@ -47,17 +41,6 @@ class ChangeFeed:
             latest = {row[0]: row for row in rows}
             books = _states(connection, list(latest.values()))
         return ChangedBooks(books, len(rows), rows[-1][6] if rows else after)
-
-    def living_books(self, *, after_number: int, limit: int) -> list[BookState]:
-        """Books by number, ascending, as of their latest change: for a copy that is built anew."""
-        query = (
-            _select_states.where(change.c.revision == book.c.revision, book.c.removed_at.is_(None))
-            .where(book.c.number > after_number)
-            .order_by(book.c.number)
-            .limit(limit)
-        )
-        with reading(self._engine) as connection:
-            return _states(connection, connection.execute(query).all())
 
     def books(self, *, after_number: int, limit: int) -> list[BookState]:
         """Books by number, ascending, as of their latest change, removed ones among them: for an index built anew."""

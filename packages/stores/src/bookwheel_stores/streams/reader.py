@@ -199,7 +199,7 @@ class StreamReader:
 
     def has_taken(self, up_to: str) -> bool:
         """Whether this group has acknowledged every entry up to that one."""
-        groups: Any = self._redis.xinfo_groups(self._stream)
+        groups: Any = self._with_group(lambda: self._redis.xinfo_groups(self._stream))
         delivered = next(
             (group["last-delivered-id"] for group in groups if group["name"] == self._group.encode()), b"0"
         )
