@@ -1,13 +1,18 @@
 """A whole suite in containers for tests: a compose project of its own, on ports of its own, gone with its volumes."""
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bookwheel_local.containers import Containers
+from bookwheel_local.containers import ROOT, Containers
+from bookwheel_local.development.release import release_version
 
 from bookwheel_testing.suite import Suite
+
+IMAGES_VERSION = os.environ.get("BOOKWHEEL_VERSION") or release_version(ROOT)
+"""The tag of the images that are tested."""
 
 ROWS = """
 import json, sys
@@ -37,6 +42,10 @@ class ContainerSuite(Suite):
     def compose(self, *arguments: str, given: str | None = None) -> str:
         """What `docker compose` printed. Raises LocalError."""
         return self.containers.compose(*arguments, given=given, quiet=True)
+
+    def plain_up(self) -> None:
+        """As someone does who has cloned the repository: what is missing is built, and nothing else told."""
+        self.compose("up", "--detach", "--wait", "--wait-timeout", "600")
 
     def up(self) -> None:
         self.containers.start()
