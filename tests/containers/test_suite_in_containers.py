@@ -15,6 +15,10 @@ from bookwheel_testing.shop_check import check_against_the_shop, next_day
 
 pytestmark = pytest.mark.timeout(3600)  # the first builds the images
 
+# Once it has answered what it was asked, uvicorn ends by the signal that it was sent (its `capture_signals`).
+UVICORN = {"accounts": 143, "catalog-api": 143, "ml-serving": 143}
+PROGRAMS = ("gateway", "accounts", "catalog-api", "ml-serving", "trainer", "scraper", "processor", "processor-beat")
+
 
 def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> None:
     trace_id = secrets.token_hex(16)
@@ -81,3 +85,24 @@ def test_a_container_that_is_killed_in_mid_crawl_loses_and_doubles_nothing(suite
     ).stdout.strip()
     subprocess.run(["kill", "-KILL", pid], check=True)
     check_against_the_shop(suite, suite.finished_crawl(run_id, seconds=240))
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_container_that_is_stopped_in_mid_crawl_ends_within_ten_seconds_and_loses_nothing(
+    suite: ContainerSuite, program: str
+) -> None:
+    next_day(suite)
+    run_id = suite.start_crawl("demo")
+    wait_until(lambda: suite.get(f"/api/v1/crawls/{run_id}")["pages"] > 20, seconds=60, what="pages crawled")
+    container = suite.compose("ps", "--quiet", program).split()[0]
+    began = time.monotonic()
+    subprocess.run(["docker", "stop", "--time", "30", container], capture_output=True, check=True)
+    took = time.monotonic() - began
+    asked = ["docker", "inspect", "--format", "{{.State.ExitCode}}", container]
+    status = int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+    subprocess.run(["docker", "start", container], capture_output=True, check=True)
+    run = suite.finished_crawl(run_id, seconds=240)
+    suite.up()
+    check_against_the_shop(suite, run)
+    assert status == UVICORN.get(program, 0), f"{program} ended with {status}"
+    assert took < 10, f"{program} took {took:.1f} s"

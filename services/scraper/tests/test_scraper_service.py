@@ -24,6 +24,7 @@ from bookwheel_testing.servers import Server, free_port, wait_until
 from bookwheel_testing.sites import Site
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
+from redis.exceptions import RedisError
 
 MOMENT = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 IMPATIENT = {"BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "1.5"}
@@ -150,6 +151,36 @@ def test_a_service_that_stops_may_hand_its_runs_over_to_another(
     assert (len(messages.started), messages.end.state) == (3, RunState.COMPLETE)
     assert messages.end.scraped == len(messages.items)
     assert set(messages.keys) == {f"u{number}" for number in range(1, 201)}
+
+
+def test_a_service_hands_over_within_ten_seconds_while_redis_is_silent(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(400)
+    site.delay = 0.05
+    request_crawl(crawls.redis_url, crawl_request("shop"))
+    services.append(crawls.serve(**IMPATIENT, BOOKWHEEL_SCRAPER_WHEN_STOPPED="hand-over"))
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 0, seconds=60, what="items")
+    (child,) = children(services[-1].process.pid)
+    client.execute_command("CLIENT", "PAUSE", 12_000, "ALL")  # type: ignore[no-untyped-call]
+    try:
+        services[-1].process.terminate()
+        assert services[-1].process.wait(10) == 0
+        assert not Path(f"/proc/{child}").exists()
+    finally:
+        wait_until(lambda: _answers(crawls.redis_url), seconds=30, what="Redis again")
+    assert not ended(crawls)
+    assert client.xlen(CRAWL_STREAM) == 1
+
+
+def _answers(url: str) -> bool:
+    asked = Redis.from_url(url, socket_timeout=1)
+    try:
+        return bool(asked.ping())
+    except RedisError:
+        return False
+    finally:
+        asked.close()
 
 
 def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_crawled_again(

@@ -109,10 +109,11 @@ class ScraperService:
                 logger.warning("waiting for Redis", error=str(error))
                 time.sleep(1.0)
             self._progress.note()
-        herald.stop()
         if self._settings.scraper_when_stopped == "hand-over":
-            self._hand_over()
+            self._hand_over()  # first of all: what comes after may wait for Redis
+            herald.stop()
         else:
+            herald.stop()
             self._end_crawls()
 
     def _fault(self) -> str | None:
