@@ -1,7 +1,9 @@
 """One version everywhere, what a release must show, and the workflow that makes one."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 from importlib import import_module
 from pathlib import Path
@@ -111,6 +113,22 @@ def test_the_workflow_runs_what_the_repository_has() -> None:
     assert set(re.findall(r"make ([a-z-]+)", commands)) <= targets
     for name in set(re.findall(r"(?:deploy|\.ci)/[\w./-]+", commands)):
         assert (ROOT / name).exists() or not (ROOT / name).parent.exists(), name
+
+
+def test_the_chart_is_published_with_the_registry_of_its_images(tmp_path: Path) -> None:
+    [script] = [step["run"] for step in steps(yaml.safe_load(WORKFLOWS[0].read_text())) if step.get("name") == "Chart"]
+    chart = tmp_path / "deploy/k8s/bookwheel"
+    shutil.copytree(ROOT / "deploy/k8s/bookwheel", chart)
+    helm = tmp_path / "bin/helm"
+    helm.parent.mkdir()
+    helm.write_text('#!/bin/sh\n[ "$1" != package ] || cp "$2/values.yaml" packaged.yaml\n')
+    helm.chmod(0o755)
+    told = os.environ | {"PATH": f"{helm.parent}:{os.environ['PATH']}", "REGISTRY": "ghcr.example/team"}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=told, check=True)
+    before = yaml.safe_load((ROOT / "deploy/k8s/bookwheel/values.yaml").read_text())
+    packaged = yaml.safe_load((tmp_path / "packaged.yaml").read_text())
+    assert packaged.pop("image") == before.pop("image") | {"registry": "ghcr.example/team"}
+    assert packaged == before
 
 
 def test_renovate_finds_the_versions_that_no_manager_knows() -> None:
