@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from bookwheel_testing.containers import ContainerSuite
+from bookwheel_testing.containers import IMAGES_VERSION, ContainerSuite
 from bookwheel_testing.suite import free_port_base
 
 
@@ -21,10 +21,20 @@ def engine() -> None:
 @pytest.fixture(scope="session")
 def suite(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerSuite]:
     suite = ContainerSuite(
-        state=tmp_path_factory.mktemp("containers"), port_base=free_port_base(), books=1000, project="bookwheel-test"
+        state=tmp_path_factory.mktemp("containers"),
+        port_base=free_port_base(),
+        books=1000,
+        project=os.environ.get("BOOKWHEEL_TEST_PROJECT", "bookwheel-test"),
     )
     try:
+        if not _has_images():
+            suite.plain_up()
         suite.up()
         yield suite
     finally:
         suite.down()
+
+
+def _has_images() -> bool:
+    images = ["docker", "image", "ls", "--quiet", f"bookwheel/*:{IMAGES_VERSION}"]
+    return bool(subprocess.run(images, capture_output=True, text=True, check=True).stdout)
