@@ -191,6 +191,15 @@ def test_a_list_of_one_book_is_no_book_s_page(schema_org: SchemaOrgSpider, name:
     assert [book["title"] for book in books] == (["Alone"] if name == "schema_last_but_one.html" else [])
 
 
+def test_what_follows_a_list_is_a_list_though_its_last_page_has_one_book(schema_org: SchemaOrgSpider) -> None:
+    [found] = schema_org.parse_next(json_ld('{"@type": "Book", "name": "Last", "isbn": "9780306406157"}'))
+    assert isinstance(found, ScrapedBook)
+    assert found.payload["key"] == "9780306406157", "not the page's address, at which another may be tomorrow"
+    [followed] = schema_org.parse_next(page("schema_list_of_one.html", "https://shop.example/list?page=2"))
+    assert isinstance(followed, Request)
+    assert followed.url == "https://shop.example/books/9"
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -208,7 +217,9 @@ def test_a_book_s_page_is_one_however_it_writes_its_own_address(schema_org: Sche
 
 
 def test_a_page_that_a_list_led_to_is_a_book_s_whatever_address_it_gives(schema_org: SchemaOrgSpider) -> None:
-    [found] = schema_org.parse_linked(json_ld('{"@type": "Book", "name": "Linked", "url": "https://shop.example/"}'))
+    data = '{"@type": "Book", "name": "Linked", "url": "https://shop.example/"}'
+    response = html(f'<link rel="next" href="/books/1"><script type="application/ld+json">{data}</script>')
+    [found] = schema_org.parse_linked(response)
     assert isinstance(found, ScrapedBook)
     assert found.payload == {"title": "Linked"}
 

@@ -1,9 +1,9 @@
 """Any site that describes its books with schema.org data: its lists are followed to their books and to their next page.
 
-A page that describes one book is that book's page and leads nowhere, unless another page follows it, or the crawl began
-there and the book has a page elsewhere on the site. Any other page is a list: its books are followed where they have a
-page, and published from the list where they have none. A list without any such data is searched for
-links, but what they lead to only counts when it is a book's page, so that a crawl does not wander over the whole site.
+A page that describes one book is that book's page and leads nowhere; where a crawl begins, only if no other page
+follows it and the book has none elsewhere on the site. Any other page is a list: its books are followed where they have
+a page, and published from the list where they have none. A list without any such data is searched for links, but what
+they lead to only counts when it is a book's page, so that a crawl does not wander over the whole site.
 """
 
 from collections.abc import Iterator
@@ -26,28 +26,27 @@ class SchemaOrgSpider(BookSpider):
     name = "schema_org"
 
     def parse_start(self, response: HtmlResponse) -> SpiderOutput:
-        return self.parse_page(response)
-
-    def parse_page(self, response: HtmlResponse) -> SpiderOutput:
-        """A page where the crawl starts, or that follows it: a list as a rule, even of one book."""
         page = books_of(response)
-        is_list = len(page.books) > 1 or any(self.is_elsewhere(response, book) for book in page.books)
-        return self.parse_books(response, page, is_list=is_list)
+        is_list_of_one = len(page.books) == 1 and self.is_elsewhere(response, page.books[0])
+        may_be_of_a_book = not is_list_of_one and not next_pages(response)
+        return self.parse_books(response, page, may_be_of_a_book=may_be_of_a_book)
+
+    def parse_next(self, response: HtmlResponse) -> SpiderOutput:
+        """A page that follows a list: a list too, if only of one book."""
+        return self.parse_books(response, books_of(response), may_be_of_a_book=False)
 
     def parse_linked(self, response: HtmlResponse) -> SpiderOutput:
-        """A page that a list led to: a book's as a rule, whatever address that gives for itself."""
-        page = books_of(response)
-        return self.parse_books(response, page, is_list=len(page.books) > 1)
+        """A page that a list led to: a book's as a rule, whatever address it gives and whichever page follows it."""
+        return self.parse_books(response, books_of(response), may_be_of_a_book=True)
 
-    def parse_books(self, response: HtmlResponse, page: PageBooks, *, is_list: bool) -> SpiderOutput:
-        following = next_pages(response)
-        if page.books and not is_list and not following:
+    def parse_books(self, response: HtmlResponse, page: PageBooks, *, may_be_of_a_book: bool) -> SpiderOutput:
+        if len(page.books) == 1 and may_be_of_a_book:
             yield scraped(response, page.books[0])
             return
-        for url in following:
-            yield self.request(url, self.parse_page)
+        for url in next_pages(response):
+            yield self.request(url, self.parse_next)
         if page:
-            yield from self.parse_list(response, page, may_be_of_a_book=not following)
+            yield from self.parse_list(response, page, may_be_of_a_book=may_be_of_a_book)
         else:
             for href in response.xpath(_LINKS).getall():
                 yield from self.follow(response, href, leaf=True)
