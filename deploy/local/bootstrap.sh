@@ -17,15 +17,16 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx, and an ordinary user's PA
 . deploy/local/distribution.sh
 
 # Prints the first Python that is new enough; the lock is made for 3.11, so that is preferred. The distribution's own comes
-# before another of the same version: it is optimized by profile, and one built by hand or by a version manager is not
-# and takes a quarter longer.
+# before another of the same version: it is optimized by profile, and one that is not takes a quarter longer.
 find_python() {
-  local name
-  for name in ${BOOKWHEEL_PYTHON:+"$BOOKWHEEL_PYTHON"} {/usr/bin/,}python3.11 {/usr/bin/,}python3.12 {/usr/bin/,}python3.13 python3; do
-    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      "$name" -c 'import sys; print(sys.executable)'
-      return
-    fi
+  local name found
+  for name in "${BOOKWHEEL_PYTHON:-python3.11}" python3.12 python3.13 python3; do
+    while read -r found; do
+      if "$found" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        "$found" -c 'import sys; print(sys.executable)'
+        return
+      fi
+    done < <(type -aP "$name" | grep '^/usr/bin/'; type -aP "$name")
   done
   return 1
 }

@@ -100,7 +100,7 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
                 what=f"{count} {verdict}",
             )
             assert suite_metric("bookwheel_items", verdict=verdict) == count
-        assert worker_metric("bookwheel_tasks_total", task="bookwheel.processor.ingest", outcome="succeeded") > 1
+        assert worker_metric("bookwheel_tasks_total", task="bookwheel.processor.ingest", outcome="succeeded") >= 1
         assert suite_metric("bookwheel_projection_lag_seconds", projection="search") == 0
         assert suite_metric("bookwheel_store_up", store="records") == 1
         wait_until(
