@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from bookwheel_contracts import RawItem, RunFinished, RunStarted, RunState, parse_stream_message
+from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState, parse_stream_message
 from bookwheel_contracts.crawls import RAW_STREAM, run_key
 from bookwheel_runtime.traces import trace_id_of
 from bookwheel_scraper.run_ledger import RunLedger
@@ -57,7 +57,11 @@ def test_a_crawl_tells_whether_it_sees_its_whole_source_and_what_is_expected_of_
     assert whole.whole_source
     assert (whole.expect.share, whole.expect.grace, whole.expect.fill) == (0.3, None, {"price": 0.9})
     messages = crawls.run(crawl_request("shop", f"{site.url}page-1.html"), BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="allow")
-    assert not messages.started[-1].whole_source
+    part = messages.started[-1]
+    assert (part.whole_source, part.expect.fill) == (False, {"price": 0.9})
+    elsewhere = site.url.replace("127.0.0.1", "localhost")
+    messages = crawls.run(crawl_request("shop", elsewhere), BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="allow")
+    assert messages.started[-1].expect == Expectations()
 
 
 def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Crawls, site: Site) -> None:

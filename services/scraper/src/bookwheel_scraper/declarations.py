@@ -51,7 +51,7 @@ class Caps(Declared):
 
 class Source(Declared):
     """`private_addresses` lets the declared start URLs, not one given with a request, lie in a private network.
-    `expect` is what the processor holds the source's runs to.
+    `expect` is what the processor holds the runs of its own sites to.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")

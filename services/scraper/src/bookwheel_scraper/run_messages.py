@@ -17,14 +17,15 @@ class RunMessages:
         self._traceparent = traceparent
 
     def started(self, start_url: str, source: Source | None = None, *, whole: bool = False) -> RunStarted:
-        """`whole` for a crawl from the source's own start."""
+        """`whole` for a crawl from the source's own start. Of sites that it does not declare nothing is expected."""
+        is_its_own = source is not None and source.other_site(start_url) is None
         return RunStarted(
             run_id=self._request.run_id,
             source=self._request.source,
             start_url=start_url,
             started_at=datetime.now(UTC),
             whole_source=whole,
-            expect=source.expect if source else Expectations(),
+            expect=source.expect if source and is_its_own else Expectations(),
             traceparent=self._traceparent,
         )
 
