@@ -29,7 +29,7 @@ from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import BookReader, ChangeFeed, IndexRefusals, RunStore
 from bookwheel_stores.records.feed_states import FeedStates
-from bookwheel_stores.records.tables import book, observation, offer
+from bookwheel_stores.records.tables import observation, offer
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
@@ -149,8 +149,9 @@ class Stores:
         assert self._observed_in_lake() == self._observed()
 
     def _observed(self) -> list[tuple[Any, ...]]:
-        columns = (book.c.book_id, offer.c.source, observation.c.price, observation.c.stock)
-        query = select(*columns).select_from(observation.join(offer).join(book))
+        """Not by the book, which in the lake is the one that the offer was then."""
+        columns = (offer.c.url, offer.c.source, observation.c.price, observation.c.stock)
+        query = select(*columns).select_from(observation.join(offer))
         with self.records.engine.connect() as connection:
             return sorted(tuple(map(str, row)) for row in connection.execute(query))
 
@@ -159,9 +160,9 @@ class Stores:
         for file in lake.list("silver/observations"):
             source = file.path.partition("source=")[2].partition("/")[0]
             with lake.open(file.path) as opened:
-                for row in pq.read_table(opened, columns=["book_id", "price_amount", "stock"]).to_pylist():
+                for row in pq.read_table(opened, columns=["url", "price_amount", "stock"]).to_pylist():
                     price = row["price_amount"] and int(row["price_amount"] * 10_000)
-                    rows.append((row["book_id"], source, str(price), str(row["stock"])))
+                    rows.append((row["url"], source, str(price), str(row["stock"])))
         return sorted(rows)
 
 
