@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from bookwheel_contracts import PredictionRecord
 from bookwheel_stores.records import (
     DATABASE_AWAY,
     BookReader,
@@ -28,6 +27,7 @@ from bookwheel_stores.records.quarantine_store import NewlyQuarantined, Quaranti
 from bookwheel_stores.records.schema import RECORDS
 from bookwheel_stores.records.tables import book, crawl_run, projection
 from bookwheel_stores.records.values import to_millis
+from bookwheel_testing.books import prediction
 from bookwheel_testing.engines import Postgres, running_postgres
 from bookwheel_testing.servers import free_port
 from sqlalchemy import Connection, Engine, insert, select, text, update
@@ -146,19 +146,7 @@ def test_a_nul_finds_nothing_and_stops_nothing(engine: Engine) -> None:
     assert BookReader(engine).changes("\0", limit=1) == []
     assert RunStore(engine).get("\0") is None
     assert RunStore(engine).latest(source="\0", limit=1) == []
-    record = PredictionRecord(
-        prediction_id="p",
-        book_id=None,
-        predicted_at=SEEN,
-        model_name="rating",
-        model_version="1",
-        rating=0.1 + 0.2,
-        low=1e-9,
-        high=4.0,
-        features=(1.0,),
-        subject="me\0",
-        traceparent="",
-    )
+    record = prediction(rating=0.1 + 0.2, low=1e-9, subject="me\0")
     PredictionStore(engine).write([record])
     [kept] = PredictionStore(engine).recent(1)
     assert kept.subject.startswith("me")

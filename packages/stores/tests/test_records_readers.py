@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import CrawlRequest, PredictionRecord, RunFinished, RunState, Verdict
+from bookwheel_contracts import CrawlRequest, RunFinished, RunState, Verdict
 from bookwheel_stores.records import (
     BookReader,
     ChangeFeed,
@@ -17,7 +17,7 @@ from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.run_gates import RunGates
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
-from bookwheel_testing.books import state_of
+from bookwheel_testing.books import prediction, state_of
 from sqlalchemy import Engine
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
@@ -244,19 +244,7 @@ def test_a_run_whose_items_are_lost_is_due_to_end_as_partial(engine: Engine) -> 
 def test_a_prediction_is_kept_once(engine: Engine) -> None:
     store = PredictionStore(engine)
     records = [
-        PredictionRecord(
-            prediction_id=f"p-{number}",
-            book_id="shop:a" if number else None,
-            predicted_at=START,
-            model_name="rating",
-            model_version="1",
-            rating=3.5,
-            low=3.0,
-            high=4.0,
-            features=(1.0, 0.25),
-            subject="me",
-            traceparent=TRACEPARENT,
-        )
+        prediction(prediction_id=f"p-{number}", book_id="shop:a" if number else None, features=(1.0, 0.25))
         for number in range(3)
     ]
     store.write(records)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import FieldError, Money, PredictionRecord, RunState, Verdict, parse_stream_message
+from bookwheel_contracts import FieldError, Money, RunState, Verdict, parse_stream_message
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_processor import deliveries, replay
 from bookwheel_processor.catalogue import take_in
@@ -16,6 +16,7 @@ from bookwheel_processor.ingest import Ingest
 from bookwheel_processor.replay import Replay
 from bookwheel_stores.records import BookReader, PredictionStore, RunStore
 from bookwheel_stores.records.quarantine_store import EVERYTHING, QuarantineStore, QuarantineWriter
+from bookwheel_testing.books import prediction
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
@@ -107,19 +108,7 @@ def test_one_that_the_database_refuses_holds_up_no_other(
 
 
 def test_a_prediction_that_is_read_at_last_is_stored(engine: Engine) -> None:
-    record = PredictionRecord(
-        prediction_id="p-1",
-        book_id=None,
-        predicted_at=START,
-        model_name="rating",
-        model_version="1",
-        rating=3.5,
-        low=3.0,
-        high=4.0,
-        features=(1.0,),
-        subject="user:1",
-        traceparent="",
-    )
+    record = prediction()
     bodies = [record.model_dump_json().encode(), b"{}"]
     refused = [Refused(f"{PREDICTION_STREAM}/{n}-0", body, (NOT_READ,)) for n, body in enumerate(bodies, 1)]
     with engine.begin() as connection:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bookwheel_contracts import PredictionRecord, RunState
+from bookwheel_contracts import RunState
 from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM, CrawlRequest, run_key
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_processor import draining
@@ -28,6 +28,7 @@ from bookwheel_stores.records import (
 )
 from bookwheel_stores.records.quarantine_store import QuarantineStore
 from bookwheel_stores.streams import StreamWriter, connect_redis
+from bookwheel_testing.books import prediction
 from bookwheel_testing.records import refusing
 from bookwheel_testing.servers import wait_until
 from celery import Celery
@@ -265,19 +266,7 @@ def test_a_lost_index_is_built_anew(parts: Parts, publish: Callable[..., None], 
 
 
 def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(parts: Parts, scraped: Any) -> None:
-    record = PredictionRecord(
-        prediction_id="p-1",
-        book_id=None,
-        predicted_at=scraped.item(1).scraped_at,
-        model_name="rating",
-        model_version="1",
-        rating=3.0,
-        low=2.0,
-        high=4.0,
-        features=(1.0,),
-        subject="me",
-        traceparent="",
-    )
+    record = prediction()
     StreamWriter(parts.redis, PREDICTION_STREAM).publish([record.model_dump_json()] * 2 + ["?"])
     assert predictions_round(parts) == 3
     assert PredictionStore(parts.engine).recent(9) == [record]

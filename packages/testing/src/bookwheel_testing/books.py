@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from bookwheel_contracts import Book, BookContent, BookState, Money, OfferContent
+from bookwheel_contracts import Book, BookContent, BookState, Money, OfferContent, PredictionRecord
 from bookwheel_demo_shop.catalogue import Catalogue, Listing
 
 _OPENED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -15,6 +16,24 @@ def state_of(book: Book, *, removed: bool = False) -> BookState:
     offers = [offer.model_dump(exclude={"source_key", "last_seen"}) for offer in book.offers]
     content = BookContent(**shown, offers=tuple(offers)).model_dump_json().encode()
     return BookState(book.number, book.id, book.revision, removed, content)
+
+
+def prediction(**facts: Any) -> PredictionRecord:
+    """As ML serving tells of one, with these facts in place of the usual."""
+    usual: dict[str, Any] = {
+        "prediction_id": "p-1",
+        "book_id": None,
+        "predicted_at": _OPENED,
+        "model_name": "rating",
+        "model_version": "1",
+        "rating": 3.5,
+        "low": 3.0,
+        "high": 4.0,
+        "features": (1.0,),
+        "subject": "me",
+        "traceparent": "",
+    }
+    return PredictionRecord(**usual | facts)
 
 
 def demo_states(count: int, *, seed: int = 1588) -> list[BookState]:
