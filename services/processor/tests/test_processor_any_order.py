@@ -148,22 +148,23 @@ class Stores:
         assert sorted(map(_row, rows)) == sorted(_row(_lake_row(book)) for book in books.values())
         assert self._observed_in_lake() == self._observed()
 
-    def _observed(self) -> list[tuple[Any, ...]]:
-        """Not by the book, which in the lake is the one that the offer was then."""
+    def _observed(self) -> set[tuple[Any, ...]]:
+        """Not by the book, which in the lake is the one that the offer was then; an offer that becomes another's is
+        observed there once more."""
         columns = (offer.c.url, offer.c.source, observation.c.price, observation.c.stock)
         query = select(*columns).select_from(observation.join(offer))
         with self.records.engine.connect() as connection:
-            return sorted(tuple(map(str, row)) for row in connection.execute(query))
+            return {tuple(map(str, row)) for row in connection.execute(query)}
 
-    def _observed_in_lake(self) -> list[tuple[Any, ...]]:
-        lake, rows = self.silver.silver.lake, []
+    def _observed_in_lake(self) -> set[tuple[Any, ...]]:
+        lake, rows = self.silver.silver.lake, set()
         for file in lake.list("silver/observations"):
             source = file.path.partition("source=")[2].partition("/")[0]
             with lake.open(file.path) as opened:
                 for row in pq.read_table(opened, columns=["url", "price_amount", "stock"]).to_pylist():
                     price = row["price_amount"] and int(row["price_amount"] * 10_000)
-                    rows.append((row["url"], source, str(price), str(row["stock"])))
-        return sorted(rows)
+                    rows.add((row["url"], source, str(price), str(row["stock"])))
+        return rows
 
 
 def _as_in(item: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
