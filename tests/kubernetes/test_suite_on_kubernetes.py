@@ -99,7 +99,7 @@ def test_a_worker_is_scaled_up_and_down_in_mid_crawl_and_loses_nothing(suite: Ku
 
 def test_the_catalogue_is_scaled_by_its_load(suite: KubernetesSuite, key: str) -> None:
     scaling = "components.catalog-api.autoscaling"
-    suite.apply(f"{scaling}.enabled=true", f"{scaling}.min=1", f"{scaling}.max=3", f"{scaling}.cpu=20")
+    suite.apply(f"{scaling}.enabled=true", f"{scaling}.min=1", f"{scaling}.max=3", f"{scaling}.cpu=10")
     with suite.load(LOAD, key=key) as counted:
         wait_until(lambda: len(suite.pods("catalog-api")) == 3, seconds=300, what="three pods")
         suite.settle()
