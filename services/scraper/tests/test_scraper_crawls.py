@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -266,3 +268,19 @@ def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, sit
     client.close()
     assert seen == set(range(1, 301))
     assert server.process.wait(30) == 0
+
+
+SET_BACK = """
+import time
+wall, ahead = time.time, [3600.0]
+time.time = lambda: wall() + ahead[0]
+from bookwheel_scraper.run_crawl import crawl_reactor
+reactor = crawl_reactor()
+reactor.callLater(0.05, reactor.stop)
+ahead[0] = 0.0
+reactor.run(installSignalHandlers=False)
+"""
+
+
+def test_a_clock_that_is_set_back_by_an_hour_stops_no_crawl_for_so_long() -> None:
+    subprocess.run([sys.executable, "-c", SET_BACK], check=True, timeout=60)

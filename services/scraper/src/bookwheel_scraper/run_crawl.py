@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from types import ModuleType
+from typing import Any
 
 from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_runtime.logs import configure_logs, get_logger
@@ -50,6 +50,18 @@ def die_with(parent: int) -> None:
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
+def crawl_reactor() -> Any:
+    """Twisted's asyncio reactor, on the clock that nobody sets. By its own, the wall clock, a crawl stood still for an
+    hour where that was set back by one.
+    """
+    install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
+    from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
+
+    installed: Any = reactor
+    installed.seconds = time.monotonic
+    return installed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bookwheel_scraper.run_crawl")
     parser.add_argument("--request", required=True, type=CrawlRequest.model_validate_json, help="CrawlRequest as JSON")
@@ -59,10 +71,7 @@ def main() -> int:
     configure_logs("scraper", settings.log_level)
     if arguments.parent is not None:
         die_with(arguments.parent)
-    install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
-    from twisted.internet import reactor as installed  # noqa: PLC0415 - importing it would install another reactor
-
-    reactor: ModuleType = installed
+    reactor = crawl_reactor()
     statuses: list[int] = []
 
     async def run_and_stop() -> None:
