@@ -130,7 +130,7 @@ def test_an_upgrade_of_everything_under_load_fails_no_request_and_loses_nothing(
 ) -> None:
     before = set(suite.pods(*SERVICES))
     with suite.load(LOAD, key=key) as counted:
-        changed = [f"components.{name}.podAnnotations.round={secrets.token_hex(4)}" for name in SERVICES]
+        changed = [f"components.{name}.podAnnotations.round=r{secrets.token_hex(4)}" for name in SERVICES]
         crawl_under(suite, lambda: suite.apply(*changed))
         suite.settle()
         time.sleep(30)  # until the last of the old ones has ended
