@@ -114,15 +114,23 @@ def test_the_processors_follow_what_waits_where_there_is_keda(suite: KubernetesS
     next_day(suite)
     run_id = suite.start_crawl("demo")
     scaling = "components.processor.autoscaling"
-    by_lag = (f"{scaling}.keda.enabled=true", f"{scaling}.keda.lagCount=100", f"{scaling}.keda.pollingInterval=5")
-    suite.apply(*by_lag, f"{scaling}.min=1", f"{scaling}.max=3", wait=False)  # none of them is there yet
-    wait_until(lambda: len(suite.pods("processor")) == 3, seconds=300, what="three processors for 1,000 entries")
+    by_lag = [f"{scaling}.{name}" for name in ("keda.enabled=true", "keda.lagCount=100", "keda.pollingInterval=5")]
+    by_lag += [f"{scaling}.min=1", f"{scaling}.max=3"]
+    nowhere = "components.processor.nodeSelector.nowhere=yes"  # else the first has done all before others come
+    suite.apply(*by_lag, nowhere, wait=False)
+    wait_until(lambda: replicas(suite, "processor") == 3, seconds=300, what="three processors for 1,000 entries")
     [scaled] = suite.objects("scaledobjects")
     conditions = {each["type"]: each["status"] for each in scaled["status"]["conditions"]}
     assert conditions["Ready"] == "True", conditions
+    suite.apply(*by_lag, wait=False)
     check_against_the_shop(suite, suite.finished_crawl(run_id, seconds=900))
     suite.apply()
     suite.scale("processor", 1)
+
+
+def replicas(suite: KubernetesSuite, component: str) -> int:
+    """How many pods there should be."""
+    return int(suite.objects("deployments", f"app.kubernetes.io/component={component}")[0]["spec"]["replicas"])
 
 
 def test_an_upgrade_of_everything_under_load_fails_no_request_and_loses_nothing(
