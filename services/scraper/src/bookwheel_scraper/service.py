@@ -107,11 +107,13 @@ class ScraperService:
             except RedisError as error:
                 self._redis_fault = f"Redis does not answer: {error}"
                 logger.warning("waiting for Redis", error=str(error))
-                time.sleep(1.0)
+                if not self._stopping:
+                    time.sleep(1.0)
             self._progress.note()
         if self._settings.scraper_when_stopped == "hand-over":
             self._hand_over()  # first of all: what comes after may wait for Redis
-            herald.stop()
+            if self._redis_fault is None:  # else there is nobody to take leave of
+                herald.stop()
         else:
             herald.stop()
             self._end_crawls()
