@@ -183,10 +183,10 @@ loaded to {LOAD:.0%} of that: room for peaks, and for one replica that fails.
 ## How many for so many books, each crawled once a day
 
 `items/s` is books / {DAY:,} s; a book takes {PAGES_PER_BOOK} pages. From {SMALL_BOOKS:,} to {LARGE_BOOKS:,} books, two
-tenfolds, a processor's rate came to {fall:.3f} of itself; {measured.growth:.3f} is counted on, and its square root for
-each further tenfold. SQLite has one writer, so there is no second processor. On PostgreSQL and Elasticsearch a processor
-is counted with what the slower of the two allows it, {measured.cluster_ingest:,.0f} items/s, less what SQLite loses at that
-size: theirs was not measured.
+tenfolds, a processor's rate came to {fall:.3f} of itself; {measured.growth:.3f} is counted on, and its square root
+for each further tenfold. SQLite has one writer, so there is no second processor. On PostgreSQL and Elasticsearch a
+processor is counted with what the slower of the two allows it, {measured.cluster_ingest:,.0f} items/s, less what
+SQLite loses at that size: theirs was not measured.
 
 {of_books}
 
