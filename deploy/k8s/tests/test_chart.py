@@ -24,6 +24,7 @@ from bookwheel_contracts.status import SERVICES
 from bookwheel_local.development import chart
 from bookwheel_local.development.reference import settings_modules, variable
 from bookwheel_local.engines import EngineMissing
+from bookwheel_local.errors import LocalError
 from bookwheel_runtime.settings import Settings
 from bookwheel_testing.engines import or_skip
 
@@ -553,11 +554,17 @@ def lake_settings(workload: Object) -> dict[str, Object]:
     return found
 
 
+def program(name: str) -> str:
+    """Its path."""
+    found = shutil.which(name)
+    if found is None:
+        or_skip(LocalError(f"{name} is missing"))
+    return found
+
+
 @pytest.mark.usefixtures("helm")
 def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> None:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is needed")
+    kubectl = program("kubectl")
     copied = shutil.copytree(ROOT / chart.KUSTOMIZE, tmp_path / "kustomize", ignore=shutil.ignore_patterns("secrets"))
     (copied / "mine").mkdir()
     overlay = {"namespace": "books", "resources": ["../base"], "components": ["../s3"]}
@@ -598,9 +605,7 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
 
 
 def test_kubectl_builds_the_trial_with_secrets_made_once(tmp_path: Path) -> None:
-    kubectl = shutil.which("kubectl")
-    if kubectl is None or shutil.which("openssl") is None:
-        pytest.skip("kubectl and openssl are needed")
+    kubectl, _ = program("kubectl"), program("openssl")
     copied = shutil.copytree(ROOT / chart.KUSTOMIZE, tmp_path / "kustomize", ignore=shutil.ignore_patterns("secrets"))
     builds = []
     for _ in range(2):

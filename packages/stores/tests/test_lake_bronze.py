@@ -15,6 +15,7 @@ from bookwheel_stores.lake.bronze_files import bronze_files
 from bookwheel_stores.lake.bronze_merge import held_twice
 from bookwheel_stores.lake.compaction import GRACE
 from bookwheel_stores.streams import StreamEntry
+from bookwheel_testing.dying import Dead, die_after
 from bookwheel_testing.engines import S3Store
 
 NOON = 1_793_880_000_000  # 2026-11-05T12:00:00Z
@@ -211,31 +212,12 @@ def test_an_entry_that_two_consumers_kept_is_once_in_the_merged_file(lake: Lake)
     assert kept(lake) == bodies([entry(1), entry(2)])
 
 
-class Dead(BaseException):
-    """Where the process was killed."""
-
-
 @pytest.mark.parametrize("step", [0, 1, 2, 3, 9, 20])
 def test_a_merge_killed_at_any_step_loses_and_doubles_nothing(
     lake: Lake, received: list[StreamEntry], step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = entry(9, at=NOON + MINUTE)
-    steps = 0
-
-    def counted(name: str) -> None:
-        original = getattr(Lake, name)
-
-        def stop(self: Lake, *arguments: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps > step:
-                raise Dead
-            return original(self, *arguments)
-
-        monkeypatch.setattr(Lake, name, stop)
-
-    for name in ("writing", "delete"):
-        counted(name)
+    die_after(step, monkeypatch, "writing", "delete")
     with suppress(Dead):
         for _ in range(2):
             merge(lake, later=True)

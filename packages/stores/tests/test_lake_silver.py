@@ -12,6 +12,7 @@ from bookwheel_stores.lake import Compaction, Lake, LakeAddress, Silver, compact
 from bookwheel_stores.lake.compaction import FILE_LIST, without_replaced
 from bookwheel_stores.lake.silver import BOOKS_BY_SOURCE, BUCKET, CATALOGUE, OBSERVATIONS, range_name
 from bookwheel_stores.records.feed_states import SeenChange
+from bookwheel_testing.dying import Dead, die_after
 
 DAY = 86_400_000
 HOSTILE = 'A "title", with\nlines,\r\n\ttabs, \0 NUL, =1+1 and 猫\u2028'
@@ -137,10 +138,6 @@ def test_what_a_change_says_anew_of_an_offer_is_an_observation(lake: Lake, silve
     }
 
 
-class Dead(Exception):
-    """Where the process was killed."""
-
-
 @pytest.fixture
 def observed(lake: Lake) -> list[int]:
     """Ten buckets of two changes: files of one row or two, of two days."""
@@ -207,22 +204,7 @@ def test_a_compaction_killed_at_any_step_loses_and_doubles_nothing(
 ) -> None:
     merging = Compaction(lake, bucket=2, merged=4)
     merging.write_list(20)
-    steps = 0
-
-    def counted(name: str) -> None:
-        original = getattr(Lake, name)
-
-        def stop(self: Lake, *arguments: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps > step:
-                raise Dead
-            return original(self, *arguments)
-
-        monkeypatch.setattr(Lake, name, stop)
-
-    for name in ("writing", "delete", "list"):
-        counted(name)
+    die_after(step, monkeypatch, "writing", "delete", "list")
     later = datetime.now(UTC) + compaction.GRACE * 2
     try:
         merging.run(up_to=20, now=later)

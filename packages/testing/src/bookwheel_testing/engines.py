@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 from bookwheel_local import engines
+from bookwheel_local.errors import LocalError
 from pyarrow.fs import S3FileSystem
 
 from bookwheel_testing.servers import Server, answers, free_port, running
@@ -23,8 +24,8 @@ _PASSWORD = "for-tests"
 _START_SECONDS = 240
 
 
-def or_skip(missing: engines.EngineMissing) -> None:
-    """Where a server can't be had, its tests are skipped, loudly; under `CI=true` they fail."""
+def or_skip(missing: LocalError) -> NoReturn:
+    """Where a server or a program can't be had, its tests are skipped, loudly; under `CI=true` they fail."""
     if os.environ.get("CI") == "true":
         raise missing
     pytest.skip(f"NOT TESTED: {missing}")
