@@ -59,6 +59,7 @@ class _Connection(BaseRequestHandler):
             _reset(self.request)
             return
         with socket.create_connection(self.server.upstream, timeout=30) as upstream:
+            upstream.settimeout(None)  # a client keeps a connection for as long as it likes
             answering = threading.Thread(target=self._answer, args=(upstream,), daemon=True)
             answering.start()
             self._ask(upstream)
@@ -89,6 +90,7 @@ class _Connection(BaseRequestHandler):
                     _reset(self.request)
                     return
                 self.request.sendall(piece)
+            self.request.shutdown(socket.SHUT_RDWR)  # the server has closed: a client must not wait for more
 
 
 def _reset(connection: socket.socket) -> None:
