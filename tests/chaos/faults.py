@@ -19,8 +19,8 @@ Strike = Callable[[Arena, random.Random], None]
 @dataclass(frozen=True, slots=True)
 class Fault:
     """`loses_redis`: what Redis held is gone, so the run may end short, and the crawl is repeated. `own_shop`: the shop
-    of this round is not crawled again, as its items carry times that are not of this day. `slow_shop`: the crawl, or what
-    works only while items come, must still be there, so the shop takes its time.
+    of this round is not crawled again, as its items carry times that are not of this day. `slow_shop`: the shop takes
+    its time, for the crawl, or what works only while items come, must still be there.
     """
 
     name: str
