@@ -75,7 +75,7 @@ def play(arena: Arena, fault: Fault, number: int, seed: int) -> Outcome:
         outcome.seconds = time.monotonic() - begun
         ended = [run, *_ended_soon(arena, runs[:-1])]
         closes |= len(ended) < len(runs)
-        outcome.removed = shop.crawled(sum(_tells_absence(one) for one in ended))
+        outcome.removed = shop.crawled(sum(one["state"] == RunState.COMPLETE for one in ended))
         check_run(outcome.findings, run)
         check_changes(outcome.findings, arena.suite, shop)
         check_records(outcome.findings, arena.suite, shop)
@@ -113,11 +113,6 @@ def _open_shop(arena: Arena, fault: Fault, number: int, seed: int, chance: rando
         restored = shop.next_day(chance.randint(60, 150))
     shop.serve(arena.site)
     return shop, restored
-
-
-def _tells_absence(run: dict[str, Any]) -> bool:
-    """Not where Redis lost the message of its start: whether it was a crawl of the whole source is not known then."""
-    return bool(run["state"] == RunState.COMPLETE and run["started_at"] is not None)
 
 
 def _ended_soon(arena: Arena, run_ids: list[str]) -> list[dict[str, Any]]:

@@ -55,7 +55,13 @@ class Scraped:
         )
 
     def finished(
-        self, run: str = "run-1", *, scraped: int, minute: float = 1, state: RunState = RunState.COMPLETE
+        self,
+        run: str = "run-1",
+        *,
+        scraped: int,
+        minute: float = 1,
+        state: RunState = RunState.COMPLETE,
+        start: RunStarted | None = None,
     ) -> RunFinished:
         return RunFinished(
             run_id=run,
@@ -66,6 +72,7 @@ class Scraped:
             scraped=scraped,
             pages=scraped,
             errors=0,
+            start=start,
             traceparent=TRACEPARENT,
         )
 

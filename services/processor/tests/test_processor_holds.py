@@ -255,6 +255,14 @@ def test_a_run_that_falls_short_of_its_source_s_expectations_is_held(
     assert code in [reason.code for reason in run.hold.reasons]
 
 
+def test_expectations_hold_a_run_also_where_redis_lost_its_start(known: Engine, scraped: Any) -> None:
+    _, *items, _ = scraped.crawl("run-1", ALL, minute=10)
+    start = scraped.started("run-1", minute=10, items=len(ALL) + 1)
+    end = scraped.finished("run-1", scraped=len(ALL), minute=14, start=start)
+    one_by_one(known, [*items, *scraped.entries(end)])
+    assert run_of(known, "run-1").state is RunState.HELD
+
+
 def test_a_run_of_expectations_waits_for_its_end(known: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 3, minute=10, fill={"price": 1.0}, items=50)
     one_by_one(known, entries[:-1])

@@ -145,6 +145,23 @@ def test_a_word_on_a_run_of_an_unknown_version_is_refused(engine: Engine, scrape
     assert (run.state, run.counts.added) == (RunState.RUNNING, 1)
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"schema_version": 99}, "unknown_version"),
+        ({"started_at": datetime(9000, 1, 1, tzinfo=UTC)}, "in_the_future"),
+        ({"run_id": "run-2"}, "value_error"),
+        ({"source": "rival"}, "value_error"),
+    ],
+)
+def test_an_end_with_a_start_that_makes_no_sense_is_refused(
+    engine: Engine, scraped: Any, changes: dict[str, Any], code: str
+) -> None:
+    end = scraped.finished(scraped=0).model_copy(update={"start": scraped.started().model_copy(update=changes)})
+    Ingest(engine).take(scraped.entries(end))
+    assert [kept.code for kept in QuarantineStore(engine).open(limit=9)] == [code]
+
+
 def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, scraped: Any) -> None:
     years = 60 * 24 * 365 * 50
     for number in (1, 2):

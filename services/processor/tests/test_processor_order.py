@@ -185,6 +185,18 @@ def test_a_run_whose_start_comes_last_removes_what_it_missed(engine: Engine, scr
     assert "shop:upc-10" not in living(engine)
 
 
+def test_an_end_tells_of_a_start_that_redis_lost(engine: Engine, scraped: Any) -> None:
+    told(engine, scraped.crawl("run-0", range(1, 11)))
+    told(engine, scraped.crawl("run-1", range(1, 10), minute=10))
+    start = scraped.started("run-2", minute=20)
+    _, *items, _ = scraped.crawl("run-2", range(1, 10), minute=20)
+    told(engine, [*items, *scraped.entries(scraped.finished("run-2", scraped=9, minute=24, start=start))])
+    run = RunStore(engine).get("run-2")
+    assert run is not None
+    assert (run.started_at, run.state, run.removed) == (start.started_at, RunState.COMPLETE, 1)
+    assert "shop:upc-10" not in living(engine)
+
+
 def test_a_run_that_went_on_ends_as_it_did_at_last(new_engine: Callable[[], Engine], scraped: Any) -> None:
     """Its first attempt was given up, the second came through; the end of that one may arrive before its start."""
     entries = scraped.entries(

@@ -38,6 +38,7 @@ def test_a_crawl_publishes_every_book_once_between_its_start_and_its_end(crawls:
     (started,) = messages.started
     end = messages.end
     assert started.start_url == site.url
+    assert end.start == started
     assert sorted(messages.keys) == sorted(f"u{number}" for number in range(1, 46))
     assert [item.item_number for item in messages.items] == list(range(1, 46))
     assert (end.state, end.reason, end.scraped, end.pages, end.errors) == (RunState.COMPLETE, None, 45, 48, 0)

@@ -1,9 +1,9 @@
 """From the scraper to the processor: raw items, the events of a run, and the run's accounting."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, TypeAdapter, field_validator
+from pydantic import Field, JsonValue, TypeAdapter, field_validator, model_validator
 
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
@@ -145,7 +145,9 @@ class RunStarted(Contract):
 
 
 class RunFinished(Contract):
-    """`scraped` is the number of items published, the right-hand side of the run's accounting."""
+    """`scraped` is the number of items published, the right-hand side of the run's accounting. `start` is the start of
+    the attempt that ends, once more: a Redis that loses its latest writes may have lost that one alone.
+    """
 
     kind: Literal["run_finished"] = "run_finished"
     schema_version: int = SCHEMA_VERSION
@@ -157,7 +159,14 @@ class RunFinished(Contract):
     scraped: int = Field(ge=0)
     pages: int = Field(ge=0)
     errors: int = Field(ge=0)
+    start: RunStarted | None = None
     traceparent: str
+
+    @model_validator(mode="after")
+    def _one_run(self) -> Self:
+        if self.start is not None and (self.start.run_id, self.start.source) != (self.run_id, self.source):
+            raise ValueError("start: it is another run's")
+        return self
 
 
 StreamMessage = Annotated[RawItem | RunStarted | RunFinished, Field(discriminator="kind")]

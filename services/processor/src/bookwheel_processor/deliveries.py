@@ -87,12 +87,14 @@ def read_body(entry_id: str, body: bytes, *, now: int | None = None) -> Delivery
         return _unread(entry_id, body, "out_of_range", "its run, source or number is beyond what can be kept")
     if isinstance(message, RawItem):
         return _read_item(entry_id, body, message, now)
-    if not 1 <= message.schema_version <= SCHEMA_VERSION:
-        problem = f"is of version {message.schema_version}, not {SCHEMA_VERSION}"
-        return _unread(entry_id, body, "unknown_version", problem)
-    when = message.started_at if isinstance(message, RunStarted) else message.finished_at
-    if _is_of_the_future(to_millis(when), now):  # it would count as the source's last run until then
-        return _unread(entry_id, body, _FUTURE.code, f"its time {_FUTURE.message}")
+    start = message.start if isinstance(message, RunFinished) else None
+    for event in [message, start] if start else [message]:
+        if not 1 <= event.schema_version <= SCHEMA_VERSION:
+            problem = f"is of version {event.schema_version}, not {SCHEMA_VERSION}"
+            return _unread(entry_id, body, "unknown_version", problem)
+        when = event.started_at if isinstance(event, RunStarted) else event.finished_at
+        if _is_of_the_future(to_millis(when), now):  # it would count as the source's last run until then
+            return _unread(entry_id, body, _FUTURE.code, f"its time {_FUTURE.message}")
     return message
 
 

@@ -1,7 +1,7 @@
 """One batch of the stream's entries becomes one transaction: every item gets its verdict, or nothing happened."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -96,7 +96,7 @@ class _Batch:
         fresh = self._unseen(items)
         accepted = [one for one in fresh if isinstance(one, Accepted)]
         refused = [one for one in fresh if isinstance(one, Refused)]
-        started = {one.run_id: one.expect for one in self._deliveries if isinstance(one, RunStarted)}
+        started = {one.run_id: one.expect for one in _starts(self._deliveries)}
         sites = {one.item.run_id: one.item.site for one in accepted}
         gates = self._gates.of({self._runs[run_id] for run_id in sites}, started, sites)
         verdicts, last_change = take_in(CatalogueWriter(self._connection), self._absences, accepted, gates)
@@ -133,6 +133,13 @@ class _Batch:
                 self._ledger.start(one)
             elif isinstance(one, RunFinished):
                 self._ledger.finish(one)
+
+
+def _starts(deliveries: Sequence[Delivery]) -> Iterator[RunStarted]:
+    for one in deliveries:
+        start = one.start if isinstance(one, RunFinished) else one
+        if isinstance(start, RunStarted):
+            yield start
 
 
 def _count(

@@ -15,11 +15,12 @@ class RunMessages:
     def __init__(self, request: CrawlRequest, traceparent: str) -> None:
         self._request = request
         self._traceparent = traceparent
+        self._start: RunStarted | None = None
 
     def started(self, start_url: str, source: Source | None = None, *, whole: bool = False) -> RunStarted:
         """`whole` for a crawl from the source's own start. Of sites that it does not declare nothing is expected."""
         is_its_own = source is not None and source.other_site(start_url) is None
-        return RunStarted(
+        self._start = RunStarted(
             run_id=self._request.run_id,
             source=self._request.source,
             start_url=start_url,
@@ -28,6 +29,7 @@ class RunMessages:
             expect=source.expect if source and is_its_own else Expectations(),
             traceparent=self._traceparent,
         )
+        return self._start
 
     def finished(self, progress: RunProgress, outcome: Outcome) -> RunFinished:
         return RunFinished(
@@ -39,6 +41,7 @@ class RunMessages:
             scraped=progress.published,
             pages=progress.pages,
             errors=progress.errors,
+            start=self._start,
             traceparent=self._traceparent,
         )
 

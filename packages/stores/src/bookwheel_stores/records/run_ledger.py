@@ -77,7 +77,9 @@ class RunLedger:
     def finish(self, event: RunFinished) -> None:
         """Keeps the scraper's last word. Of several, in whatever order they arrive, that which counts most items is the
         latest: a clock may go back while a run lasts, its count may not. A run that had ended by another word is judged
-        once more."""
+        once more. The start that it repeats counts as if it came once more."""
+        if event.start is not None:
+            self.start(event.start)
         finished = to_millis(event.finished_at)
         says_otherwise = (crawl_run.c.scraped < event.scraped) | (crawl_run.c.finished_state != event.state.value)
         had_ended = crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.PARTIAL.value, RunState.FAILED.value])
