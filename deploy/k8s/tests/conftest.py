@@ -1,0 +1,29 @@
+"""Each scenario's objects, and helm where it is there. Tests run at the root of the repository."""
+
+import pytest
+from bookwheel_local.development import chart
+from bookwheel_local.engines import EngineMissing
+from bookwheel_testing.engines import or_skip
+
+from deploy.k8s.tests.manifests import Object
+from deploy.k8s.tests.renders import ROOT, SCENARIOS, golden
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(params=SCENARIOS)
+def objects(request: pytest.FixtureRequest) -> list[Object]:
+    return golden(request.param)
+
+
+@pytest.fixture
+def helm() -> str:
+    """Where it is missing, what was rendered is tested, but not that it would be rendered so again."""
+    try:
+        return chart.helm()
+    except EngineMissing as missing:
+        or_skip(missing)
+        raise

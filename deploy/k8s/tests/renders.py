@@ -1,0 +1,33 @@
+"""What Helm makes of the chart, as the golden files hold it or at once, and the values that it makes it of."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import yaml
+from bookwheel_local.development import chart
+
+from deploy.k8s.tests.manifests import Object
+
+ROOT = Path(__file__).resolve().parents[3]
+SCENARIOS = ("minimal", "production", "bundled")
+
+
+@cache
+def golden(scenario: str) -> list[Object]:
+    return chart.loaded((ROOT / chart.GOLDEN / f"{scenario}.yaml").read_text())
+
+
+def values(name: str | None = None) -> Object:
+    path = ROOT / chart.CHART / (f"ci/{name}-values.yaml" if name else "values.yaml")
+    found: Object = yaml.safe_load(path.read_text())
+    return found
+
+
+def template(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [chart.helm(), "template", "a", str(chart.CHART), "--kube-version", "1.34.0", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def production(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return template("--values", f"{chart.CHART}/ci/production-values.yaml", *arguments)
