@@ -16,6 +16,7 @@ from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean
 from bookwheel_processor.cleaning.text import clean_prose, clean_text
 from bookwheel_processor.cleaning.urls import canonical_path, canonical_url, clean_image_url
 from bookwheel_stores.records.values import from_units, to_units
+from bookwheel_stores.search.folding import folded_words
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -272,6 +273,33 @@ def test_markup_leaves_prose_but_not_its_signs() -> None:
 )
 def test_escaped_markup_leaves_prose_too(found: Any, expected: str | None) -> None:
     assert clean_prose(found) == expected
+
+
+def test_a_comment_goes_whole_however_long_it_is() -> None:
+    assert clean_prose(f"before<!-- {'<b>x</b> ' * 5000}-->after <!-- on and on") == "before after <!-- on and on"
+    assert clean_prose("<!--a-->b<!---->c<!-- <!-- d -->") == "b c"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "<!--" * 200_000,
+        "&lt;!--" * 200_000,
+        "<a" * 200_000,
+        "Z" + "\u0301\u0316" * 100_000,
+        "Z" + "\u0f75\u0f73" * 100_000,
+        "Z" + "\u0301\uff9e\u0316" * 100_000,
+    ],
+)
+def test_no_text_takes_long_to_clean(hostile: str) -> None:
+    started = time.process_time()
+    cleaned = clean_prose(hostile)
+    folded_words(cleaned or "")
+    assert time.process_time() - started < 3  # these took 16 s and more, most of them a minute
+
+
+def test_marks_above_and_below_a_letter_are_kept_up_to_thirty() -> None:
+    assert clean_text("q\u0323\u0302 x" + "\u0316" * 40) == "q\u0323\u0302 x" + "\u0316" * 30
 
 
 @given(st.text())
