@@ -1,6 +1,7 @@
 """What cleaning makes of the values that pages hold."""
 
 import time
+import tracemalloc
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +14,7 @@ from bookwheel_contracts.isbn import clean_isbn
 from bookwheel_processor.cleaning.faults import Rejected, Unclean
 from bookwheel_processor.cleaning.item import clean_item
 from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
-from bookwheel_processor.cleaning.text import clean_prose, clean_text
+from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
 from bookwheel_processor.cleaning.urls import canonical_path, canonical_url, clean_image_url
 from bookwheel_stores.records.values import from_units, to_units
 from bookwheel_stores.search.folding import folded_words
@@ -300,6 +301,16 @@ def test_no_text_takes_long_to_clean(hostile: str) -> None:
 
 def test_marks_above_and_below_a_letter_are_kept_up_to_thirty() -> None:
     assert clean_text("q\u0323\u0302 x" + "\u0316" * 40) == "q\u0323\u0302 x" + "\u0316" * 30
+
+
+def test_a_label_that_no_other_item_shares_is_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            assert clean_label(f"{number:1000000d} ") == str(number)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @given(st.text())

@@ -20,6 +20,7 @@ _MARKS = "".join(
     each for each in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(unicodedata.normalize("NFKD", each)[0])
 )
 _PILED_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]+")
+_LONGEST_LABEL = 1000
 
 
 def clean_text(value: JsonValue) -> str | None:
@@ -41,9 +42,14 @@ def clean_prose(value: JsonValue) -> str | None:
     return _squeezed(text) or None
 
 
-@lru_cache(maxsize=4096)
 def clean_label(value: str) -> str | None:
-    """As `clean_text`, for the few values that many items share, such as categories."""
+    """As `clean_text`, for the few values that many items share, such as categories. A long one is none of these, and
+    not remembered."""
+    return _label(value) if len(value) <= _LONGEST_LABEL else clean_text(value)
+
+
+@lru_cache(maxsize=4096)
+def _label(value: str) -> str | None:
     return _one_line(value) or None
 
 
