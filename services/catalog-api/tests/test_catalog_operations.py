@@ -176,6 +176,20 @@ async def test_more_items_that_the_rules_refuse_are_a_fall_too(suite: Any, clien
     assert report["faults"] == [{"field": "price", "code": "not_a_price", "items": 20}]
 
 
+async def test_a_run_that_finds_nothing_any_more_has_fallen(suite: Any, client: httpx.AsyncClient) -> None:
+    with suite.engine.begin() as connection:
+        ended_run(connection, "run-1")
+        ended_run(connection, "run-2", valid=0, items=10)
+        RunLedger(connection).open({"run-3": "shop"}, now=NOW)  # under way, with nothing to tell yet
+    [report] = (await client.get("/quality")).json()["items"]
+    assert (report["run_id"], report["items"], report["validity"], report["fell"]) == ("run-2", 0, None, True)
+    assert [(each["kind"], each["holds"]) for each in report["assertions"]] == [("items", False)]
+    found = (await client.get("/quality/shop")).json()["items"]
+    assert [report["run_id"] for report in found] == ["run-2", "run-1"]
+    [running] = (await client.get("/quality?run=run-3")).json()["items"]
+    assert not running["fell"]
+
+
 async def test_the_runs_of_a_source_come_newest_first(suite: Any, client: httpx.AsyncClient) -> None:
     with suite.engine.begin() as connection:
         for number in range(1, 4):

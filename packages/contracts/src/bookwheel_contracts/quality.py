@@ -40,7 +40,8 @@ class Assertion(Contract):
 
 class RunQualityReport(Contract):
     """`validity` is the share of items that the rules took. `earlier_runs` are the complete runs of the same source
-    that it is compared with, newest first. `fell`: its validity or a field fell by a tenth of all items or more.
+    that it is compared with, newest first. `fell`: its validity or a field fell by a tenth of all items or more, or it
+    went through and found no item at all where these found some.
     """
 
     run_id: str

@@ -27,15 +27,15 @@ class QualityReader:
         self._engine = engine
 
     def latest(self) -> list[RunQualityReport]:
-        """The latest run with items of each source, by source."""
-        newest = select(func.max(crawl_run.c.number)).where(_has_items).group_by(crawl_run.c.source)
+        """The latest run that tells anything of each source, by source."""
+        newest = select(func.max(crawl_run.c.number)).where(_is_telling).group_by(crawl_run.c.source)
         query = select(crawl_run).where(crawl_run.c.number.in_(newest)).order_by(crawl_run.c.source)
         with reading(self._engine) as connection:
             return [_report(connection, row) for row in connection.execute(query).all()]
 
     def of_source(self, source: str, *, limit: int) -> list[RunQualityReport]:
-        """The source's runs with items, newest first."""
-        query = select(crawl_run).where(crawl_run.c.source == source, _has_items)
+        """The source's runs that tell anything, newest first."""
+        query = select(crawl_run).where(crawl_run.c.source == source, _is_telling)
         with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(crawl_run.c.number.desc()).limit(limit)).all()
             return [_report(connection, row) for row in rows]
@@ -46,7 +46,11 @@ class QualityReader:
             return None if row is None else _report(connection, row)
 
 
+_THROUGH = (RunState.COMPLETE.value, RunState.HELD.value)
+"""States of runs that went through all there was."""
 _has_items = crawl_run.c.valid + crawl_run.c.invalid > 0
+_is_telling = _has_items | crawl_run.c.state.in_(_THROUGH)
+"""A run that went through and found nothing tells most: the shop has changed its layout."""
 
 
 def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
@@ -62,6 +66,7 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
     )
     validity, earlier_validity = _rate(valid, items), _rate(before_valid, before_items)
     fall = _fall(validity, earlier_validity)
+    found_nothing = run.state in _THROUGH and not items and before_items >= LEAST_ITEMS
     return RunQualityReport(
         run_id=run.run_id,
         source=run.source,
@@ -72,7 +77,7 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
         validity=validity,
         earlier_validity=earlier_validity,
         validity_fall=fall,
-        fell=_has_fallen(fall, items) or any(field.fell for field in fields),
+        fell=found_nothing or _has_fallen(fall, items) or any(field.fell for field in fields),
         fields=fields,
         faults=_faults(connection, run.number),
         assertions=_assertions(run, expectations(run), filled),
