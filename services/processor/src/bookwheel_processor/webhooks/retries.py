@@ -26,7 +26,7 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
         return float(text[:9])
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for "Fri, 01 May 2026 12:00:30 +99999999999999999999"
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
