@@ -267,6 +267,25 @@ def test_a_redirect_is_a_failure_and_is_not_followed(hooks: Hooks, feed: FeedWri
     assert receiver.at("/inside") == []
 
 
+def test_what_no_web_server_says_is_not_shown_to_the_owner(hooks: Hooks, feed: FeedWriter) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"SSH-2.0-inside\r\n\r\n")
+
+        answered = pool.submit(answer)
+        hook = hooks.create(f"http://127.0.0.1:{server.getsockname()[1]}/hook")
+        feed.add("1")
+        hooks.round()
+        answered.result(10)
+    [delivery] = hooks.deliveries(hook)
+    assert (delivery.state, delivery.attempts) == (DeliveryState.PENDING, 1)
+    assert delivery.reason == "RemoteProtocolError: the answer is no HTTP, or broke off"
+
+
 def give_up(hooks: Hooks, receiver: Receiver) -> Webhook:
     """A webhook whose first delivery, of the changes up to then, was given up."""
     receiver.behaviours["/hook"] = Behaviour(statuses=[500] * 1000)

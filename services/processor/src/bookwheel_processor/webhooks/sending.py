@@ -77,7 +77,9 @@ class Sender:
             return _Answer(None, f"no answer within {self._patience.attempt:g} s")
         except (AddressRefused, ValueError) as error:
             return _Answer(None, f"refused: {error}")
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+        except httpcore.ProtocolError as error:  # its text quotes what came, and whoever answered may be no web server
+            return _Answer(None, f"{type(error).__name__}: the answer is no HTTP, or broke off")
+        except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
             return _Answer(None, f"{type(error).__name__}: {str(error)[:200]}".rstrip(": "))
 
     async def _post(self, endpoint: Endpoint, work: Work) -> _Answer:
