@@ -241,6 +241,16 @@ async def test_prices_over_time(suite: Suite, client: httpx.AsyncClient) -> None
         assert (await problem(client, f"/stats/prices?{query}"))["code"] == "invalid_parameter"
 
 
+@pytest.mark.parametrize("interval", ["day", "week", "month"])
+async def test_a_price_trend_at_the_ends_of_the_calendar(
+    filled: Suite, client: httpx.AsyncClient, interval: str
+) -> None:
+    for ends in ("to=0001-01-02", "from=0001-01-01&to=0001-01-09"):
+        assert (await get(client, f"/stats/prices?interval={interval}&{ends}"))["points"] == []
+    for ends in ("to=9999-12-31", "to=9999-12-31T23:59:59-01:00", "from=0001-01-01T00:00:00%2B01:00"):
+        assert (await problem(client, f"/stats/prices?interval={interval}&{ends}"))["code"] == "invalid_parameter"
+
+
 async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
     found = (await get(client, "/suggest?q=scie&type=category"))["items"]
     assert found == [{"text": "Science", "type": "category", "count": 3}]

@@ -211,6 +211,7 @@ async def test_versions_are_listed_newest_first_in_pages(
         ("/exports/0..1?format=xml", 400, "invalid_parameter"),
         ("/exports/books.csv?as_of=yesterday", 400, "invalid_parameter"),
         ("/exports/books.csv?as_of=2999-01-01", 400, "invalid_parameter"),
+        ("/exports/books.csv?as_of=0001-01-01T00:00:00%2B01:00", 400, "invalid_parameter"),
         ("/exports/books.json", 400, "invalid_parameter"),
     ],
 )

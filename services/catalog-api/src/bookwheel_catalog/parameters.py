@@ -104,7 +104,7 @@ def read_isbn(parameter: str, value: str) -> str:
 
 
 def read_time(parameter: str, value: str, *, is_high: bool) -> datetime:
-    """RFC 3339; a date alone is its first moment, or its last where it is the high end of a range."""
+    """RFC 3339, in UTC; a date alone is its first moment, or its last where it is the high end of a range."""
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
@@ -114,7 +114,10 @@ def read_time(parameter: str, value: str, *, is_high: bool) -> datetime:
         return moment + _LAST_MILLISECOND if is_high else moment
     if moment.tzinfo is None:
         reject(parameter, f"`{shown(value)}` lacks an offset such as Z")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        reject(parameter, f"`{shown(value)}` is beyond the years 1 to 9999")
 
 
 def shown(value: str) -> str:

@@ -1,6 +1,6 @@
 """What can be asked of the index over HTTP: a model for the query of each route, and the selection that it means."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
 from bookwheel_catalog.parameters import MAX_TEXT_LENGTH, read_filters, read_isbn, read_text, read_time, reject
 
+_MONTH = timedelta(days=30)
+_MONTH_ONE = datetime.min.replace(tzinfo=UTC) + _MONTH
 Words = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH)]
 Name = Annotated[str | None, Field(min_length=1, max_length=200)]
 Price = Annotated[Decimal | None, Field(ge=0, max_digits=14, decimal_places=4)]
@@ -135,7 +137,7 @@ class TrendQuery(SelectionQuery):
 
     def span(self, now: datetime) -> tuple[datetime, datetime]:
         end = now if self.end is None else read_time("to", self.end, is_high=True)
-        start = end - timedelta(days=30) if self.start is None else read_time("from", self.start, is_high=False)
+        start = max(end, _MONTH_ONE) - _MONTH if self.start is None else read_time("from", self.start, is_high=False)
         if start > end:
             reject("from", "is after the end of the time asked for")
         return start, end

@@ -49,7 +49,8 @@ class _Summary:
 def price_trend(
     connection: Connection, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
 ) -> list[PricePoint]:
-    """One point per interval and currency, in that order. Raises ValueError for more than 400 intervals."""
+    """One point per interval and currency, in that order. Raises ValueError for more than 400 intervals, or for one
+    that ends after the year 9999."""
     points: list[PricePoint] = []
     for begins, ends in pairwise(_bounds(interval, start, end)):
         summaries = _summaries(connection, book_numbers, to_millis(min(ends, end)))
@@ -104,12 +105,15 @@ def _point(time: datetime, currency: str, summary: _Summary) -> PricePoint:
 
 def _bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime]:
     bounds = []
-    for moment in _starts(interval, start.astimezone(UTC)):
-        bounds.append(moment)
-        if moment > end:
-            return bounds
-        if len(bounds) > MAX_INTERVALS:
-            raise ValueError(f"more than {MAX_INTERVALS} intervals")
+    try:
+        for moment in _starts(interval, start.astimezone(UTC)):
+            bounds.append(moment)
+            if moment > end:
+                return bounds
+            if len(bounds) > MAX_INTERVALS:
+                raise ValueError(f"more than {MAX_INTERVALS} intervals")
+    except OverflowError as error:
+        raise ValueError("beyond the year 9999") from error
     raise AssertionError("unreachable: time has no end")
 
 
