@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bookwheel_catalog.cursors import encode
 from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.lake.export_writer import delete_export, read_export, write_export
@@ -205,6 +206,7 @@ async def test_versions_are_listed_newest_first_in_pages(
         ("/exports/csv/99/books.csv", 404, "not_found"),
         ("/exports/xml/1/books.csv", 400, "invalid_parameter"),
         ("/exports?cursor=x", 400, "invalid_cursor"),
+        *((f"/exports?cursor={encode([part])}", 400, "invalid_cursor") for part in ("a", None, 1.5, True)),
         ("/exports?page=2", 400, "invalid_parameter"),
         ("/exports/2..1", 400, "invalid_parameter"),
         ("/exports/0..9999", 404, "not_found"),

@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import Annotated, Any, Literal
 
 from bookwheel_contracts.exports import Export
-from bookwheel_contracts.problems import RangeNotSatisfiable
+from bookwheel_contracts.problems import InvalidCursor, RangeNotSatisfiable
 from bookwheel_runtime.http import problem_response
 from bookwheel_stores.lake.deltas import delta_json, delta_rows, delta_tables
 from bookwheel_stores.lake.export_writer import chunks
@@ -39,8 +39,7 @@ async def exports(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> ExportList:
     """The versions there are and their files, newest first."""
-    before = None if cursor is None else int(decode(cursor, least=1, most=1)[0])
-    found = await asyncio.to_thread(parts.exports.latest, before=before, limit=limit + 1)
+    found = await asyncio.to_thread(parts.exports.latest, before=_version_in(cursor), limit=limit + 1)
     following = encode([found[limit - 1].version]) if len(found) > limit else None
     return ExportList(items=tuple(found[:limit]), next=following)
 
@@ -131,6 +130,16 @@ async def file(  # noqa: PLR0913 - one parameter for each header that counts
         return Response(None, status, headers, _TYPES[file_format])
     content = await asyncio.to_thread(parts.exports.content, found, ByteRange(start, end))
     return StreamingResponse(content, status, headers, _TYPES[file_format])
+
+
+def _version_in(cursor: str | None) -> int | None:
+    """Raises InvalidCursor."""
+    if cursor is None:
+        return None
+    [version] = decode(cursor, least=1, most=1)
+    if type(version) is not int:
+        raise InvalidCursor("The cursor is malformed.")
+    return version
 
 
 def _stream(content: Iterator[bytes], file_format: str, name: str) -> StreamingResponse:
