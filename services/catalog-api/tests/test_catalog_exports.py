@@ -192,7 +192,15 @@ async def test_versions_are_listed_newest_first_in_pages(
     assert seen == versions[::-1]
     old = read_export(lake, versions[0])
     assert old is not None
+    file = f"/exports/parquet/{versions[0]}/books.parquet"
+    assert [(await client.head(file)).status_code, (await client.get(f"/exports/{versions[0]}")).status_code] == [
+        200,
+        200,
+    ]
     delete_export(lake, old)
+    for path in (file, f"/exports/{versions[0]}"):
+        assert (await client.get(path)).json()["detail"] == f"There is no version {versions[0]}."
+    assert (await client.head(file)).status_code == 404
     assert [file for file in lake.list("exports") if f"/{versions[0]}/" in file.path] == []
 
 

@@ -9,7 +9,7 @@ from bookwheel_contracts.exports import EXPORT_STREAM, Export, ExportFile, Expor
 from bookwheel_contracts.problems import Conflict, FieldError, InvalidParameter, NotFound, Unavailable
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.lake import Lake, LakeError, NotInLake
-from bookwheel_stores.lake.export_writer import export_versions, read_export
+from bookwheel_stores.lake.export_writer import export_versions, list_path, read_export
 from bookwheel_stores.records.feed_states import Cut, FeedStates
 from bookwheel_stores.streams import StreamWriter
 from redis import Redis
@@ -24,7 +24,7 @@ _AWAY = "The lake is away, and nothing can be downloaded without it."
 
 
 class ExportShelf:
-    """Reads the lake; versions never change, so the lists of their files are read once."""
+    """Reads the lake; versions never change while they are there, so the lists of their files are read once."""
 
     def __init__(self, lake: Lake, states: FeedStates, redis: Redis) -> None:
         self._lake = lake
@@ -43,6 +43,8 @@ class ExportShelf:
     def get(self, version: int) -> Export:
         """Raises NotFound, Unavailable."""
         try:
+            if self._lake.size(list_path(version)) is None:  # a removed one may have been read before
+                raise NotInLake(f"no version {version}")
             return self._read(version)
         except NotInLake as error:
             raise NotFound(f"There is no version {version}.") from error
