@@ -65,6 +65,8 @@ def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, am
         ("£9999999999.99999", None, "too_large"),  # once rounded
         ("12.00", None, "no_currency"),
         ("12.00", "doubloons", "unknown_currency"),
+        ("£1e400", None, "not_a_price"),
+        ("5E-3", "GBP", "not_a_price"),
         ("9" * 30, "GBP", "too_large"),
         ("9" * 300, "GBP", "too_long"),
         (float("inf"), "GBP", "not_a_price"),
@@ -181,6 +183,7 @@ def test_a_count(found: Any, expected: int | None) -> None:
     [
         ("many", "not_a_count"),
         (-3, "not_a_count"),
+        ("1e5", "not_a_count"),
         ("9" * 20, "too_large"),
         ([], "not_a_count"),
         (True, "not_a_count"),

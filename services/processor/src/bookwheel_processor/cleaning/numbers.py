@@ -23,6 +23,7 @@ _DECIMAL_ZEROS = re.compile(r"\d+\.0+")
 _TEN_THOUSANDTH = Decimal("0.0001")
 _LARGEST_PRICE = Decimal(10) ** 10
 LARGEST_COUNT = 10**12
+_EXPONENT = re.compile(r"\d[eE][+-]?\d")
 _LONGEST_NUMBER = 200
 # The currency that a symbol means where nothing else is said. "¥" is Japan's rather than China's, "kr" Sweden's.
 _SYMBOLS = MappingProxyType(
@@ -123,6 +124,8 @@ def _number_text(value: JsonValue, code: str) -> str:
     text = value if isinstance(value, str) else format(Decimal(repr(value)), "f")
     if len(text) > _LONGEST_NUMBER:
         raise Unclean("too_long", f"is too long for a number: {shown(value)}")
+    if _EXPONENT.search(text):  # read up to the letter, "1e5" would be a one
+        raise Unclean(code, f"is written with an exponent: {shown(value)}")
     return text
 
 
