@@ -146,6 +146,8 @@ async def test_big_changes_make_short_pages(
         ("filter=kind:", "filter"),
         ("filter=kind:deleted", "filter"),
         ("filter=title:x", "filter"),
+        ("filter=field:prise", "filter"),
+        ("filter=field:price&filter=field:revision", "filter"),
         ("cursor=1", "cursor"),
     ],
 )

@@ -122,6 +122,7 @@ async def test_a_user_has_ten_at_most(api: Api, make_token: MakeToken) -> None:
         ({"url": URL, "events": ["ping"]}, "events[0]"),
         ({"url": URL, "filters": ["title:x"]}, "filters"),
         ({"url": URL, "filters": ["kind:gone"]}, "filters"),
+        ({"url": URL, "filters": ["field:prise"]}, "filters"),
         ({"url": URL, "filters": ["source:x"] * 101}, "filters"),
         ({"url": URL, "after": -1}, "after"),
         ({"url": URL, "secret": "mine"}, "secret"),

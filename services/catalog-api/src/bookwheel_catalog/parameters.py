@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NoReturn
 
+from bookwheel_contracts import BookContent
 from bookwheel_contracts.isbn import clean_isbn
 from bookwheel_contracts.problems import FieldError, InvalidParameter
 from bookwheel_stores.records import ChangeFilter
@@ -17,6 +18,7 @@ MAX_WORDS = 32
 MAX_VALUES = 100
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,9})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_CHANGING = [name for name in BookContent.model_fields if name not in {"id", "last_changed", "revision"}]
 _LAST_MILLISECOND = timedelta(days=1) - timedelta(milliseconds=1)
 
 
@@ -54,9 +56,13 @@ def read_change_filter(filters: Sequence[str], parameter: str = "filter") -> Cha
     if len(filters) > MAX_VALUES:
         reject(parameter, f"more than {MAX_VALUES} values")
     try:
-        return ChangeFilter.of(filters)
+        chosen = ChangeFilter.of(filters)
     except ValueError as error:
         reject(parameter, str(error))
+    for name in sorted(chosen.fields.difference(_CHANGING)):
+        known = ", ".join(_CHANGING)
+        reject(parameter, f"no change tells of a field `{shown(name)}`; there are {known}", code="unknown_field")
+    return chosen
 
 
 def read_facets(facets: Iterable[str]) -> tuple[str, ...]:
