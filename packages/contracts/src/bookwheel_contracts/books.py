@@ -10,7 +10,7 @@ from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
 
 class Money(Contract):
-    """An amount with its currency: a decimal string such as `"51.77"`, and an ISO 4217 code."""
+    """An amount with its currency: a decimal string such as `"51.77"`, and three letters, as of ISO 4217."""
 
     amount: Decimal = Field(ge=0, max_digits=14, decimal_places=4)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
