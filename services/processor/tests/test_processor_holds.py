@@ -388,3 +388,28 @@ def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
         run = run_of(engine, "run-1")
         assert run.state is (RunState.COMPLETE if release else RunState.CANCELLED)
     assert run.counts.scraped == len(items) == accounted(run)
+
+
+@pytest.mark.parametrize("late", ["start", "end"])
+def test_a_held_run_is_judged_once_more_by_what_comes_late(known: Engine, scraped: Any, late: str) -> None:
+    """Without its start, or as one that broke off, it was to remove nothing: that is what an operator would release."""
+    seen = range(1, 39)
+    Ingest(known).take(scraped.crawl("run-1", seen, minute=10))
+    items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 11 else "£10.00") for key in seen]
+    start = scraped.started("run-2", minute=20)
+    end = scraped.finished("run-2", scraped=len(items), minute=24)
+    broken_off = scraped.finished("run-2", scraped=len(items), minute=23, state=RunState.PARTIAL)
+    early = [*items, end] if late == "start" else [start, *items, broken_off]
+    Ingest(known).take(scraped.entries(*early))
+    held = run_of(known, "run-2")
+    assert held.hold is not None
+    assert (held.state, held.hold.modifies, held.hold.removes) == (RunState.HELD, 11, 0)
+
+    Ingest(known).take(scraped.entries(start if late == "start" else end))
+    held = run_of(known, "run-2")
+    assert held.hold is not None
+    assert (held.state, held.hold.modifies, held.hold.removes) == (RunState.HELD, 11, 12)
+    assert prices(known) == {"10.00"}
+    decide(known, "run-2", release=True)
+    run = run_of(known, "run-2")
+    assert (run.state, run.counts.modified, run.removed) == (RunState.COMPLETE, 11, 12)

@@ -20,6 +20,9 @@ accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl
 _is_endless = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
     [RunState.QUEUED.value, RunState.RUNNING.value]
 )
+_is_held = crawl_run.c.state == RunState.HELD.value
+_ENDED = [state.value for state in (RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.HELD)]
+"""Judged by what was told of the run until then; not those that an operator discarded."""
 
 
 class RunLedger:
@@ -48,13 +51,13 @@ class RunLedger:
         )
 
     def start(self, event: RunStarted) -> None:
-        """A run that goes on after it had ended is running again; so is one that is complete and whose start, or the
-        first of its starts, comes late: what it is not to see any more was not looked at, or by another time.
+        """A run that goes on after it had ended is running again; so is one that is complete or held and whose start,
+        or the first of its starts, comes late: what it is not to see any more was not looked at, or by another time.
         """
         started = to_millis(event.started_at)
         resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
         is_first = crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at > started)
-        is_late = is_first & (crawl_run.c.state == RunState.COMPLETE.value)
+        is_late = is_first & crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.HELD.value])
         undecided = is_late & crawl_run.c.hold.is_(None)
         self._connection.execute(
             update(crawl_run)
@@ -67,7 +70,7 @@ class RunLedger:
                 scraped=case((resumes, None), else_=crawl_run.c.scraped),
                 finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
                 finished_at=case((resumes, None), else_=crawl_run.c.finished_at),
-                hold=case((resumes, None), else_=crawl_run.c.hold),
+                hold=case((resumes | is_late & _is_held, None), else_=crawl_run.c.hold),
                 gate=case((resumes, "shut"), (undecided, "open"), else_=crawl_run.c.gate),
                 whole_source=event.whole_source,
                 expect=event.expect.model_dump_json(exclude_none=True),
@@ -76,14 +79,13 @@ class RunLedger:
 
     def finish(self, event: RunFinished) -> None:
         """Keeps the scraper's last word. Of several, in whatever order they arrive, that which counts most items is the
-        latest: a clock may go back while a run lasts, its count may not. A run that had ended by another word is judged
-        once more. The start that it repeats counts as if it came once more."""
+        latest: a clock may go back while a run lasts, its count may not. A run that had ended, or is held, by another
+        word is judged once more. The start that it repeats counts as if it came once more."""
         if event.start is not None:
             self.start(event.start)
         finished = to_millis(event.finished_at)
         says_otherwise = (crawl_run.c.scraped < event.scraped) | (crawl_run.c.finished_state != event.state.value)
-        had_ended = crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.PARTIAL.value, RunState.FAILED.value])
-        resumes = says_otherwise & had_ended
+        resumes = says_otherwise & crawl_run.c.state.in_(_ENDED)
         self._connection.execute(
             update(crawl_run)
             .where(
@@ -99,6 +101,7 @@ class RunLedger:
             .values(
                 state=case((resumes, RunState.RUNNING.value), else_=crawl_run.c.state),
                 gate=case((resumes & crawl_run.c.hold.is_(None), "open"), else_=crawl_run.c.gate),
+                hold=case((resumes & _is_held, None), else_=crawl_run.c.hold),
                 finished_at=finished,
                 finished_state=event.state.value,
                 reason=event.reason,
