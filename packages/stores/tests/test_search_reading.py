@@ -256,12 +256,8 @@ def matches(book: Book, wanted: Filter) -> bool:
     )
 
 
-def one_filter_a_field(found: list[Filter]) -> tuple[Filter, ...]:
-    return tuple({each.name: each for each in found}.values())
-
-
 @SLOW
-@given(shelf=shelves(), wanted=st.lists(filters, max_size=3).map(one_filter_a_field))
+@given(shelf=shelves(), wanted=st.lists(filters, max_size=4).map(tuple))
 def test_filters_and_disjunctive_facets_count_what_a_naive_search_counts(
     writer: IndexWriter, index: IndexReader, shelf: list[Book], wanted: tuple[Filter, ...]
 ) -> None:
@@ -274,6 +270,41 @@ def test_filters_and_disjunctive_facets_count_what_a_naive_search_counts(
     for name in names:
         others = [book for book in shelf if all(matches(book, each) for each in wanted if each.name != name)]
         check_facet(page.facets[name], name, others, next((each for each in wanted if each.name == name), None))
+
+
+def test_of_two_filters_of_one_field_both_narrow_the_page_though_its_facet_is_asked_for(
+    writer: IndexWriter, index: IndexReader
+) -> None:
+    shelf = [rated(number, float(number)) for number in range(1, 6)]
+    fill(writer, index, shelf)
+    up_to_three, from_two = (Filter("rating", ranges=(each,)) for each in (Range(None, 3), Range(2, None)))
+    for text in (None, parse_text("rated")):
+        for wanted in ((up_to_three, from_two), (from_two, up_to_three)):
+            query = SearchQuery(Selection(text, wanted), Sort.RATING, 100, facets=("rating", "category"))
+            page = index.search(query)
+            assert [orjson.loads(item)["rating"] for item in page.items] == [2, 3]
+            assert page.total == 2
+            rating, category = page.facets["rating"], page.facets["category"]
+            assert isinstance(rating, NumericFacet)
+            assert (rating.count, rating.selected) == (5, wanted[0].ranges)
+            assert isinstance(category, TermFacet)
+            assert [(each.value, each.count) for each in category.values] == [("Poetry", 2)]
+
+
+def rated(number: int, rating: float) -> Book:
+    return Book(
+        id=f"demo:{number}",
+        number=number,
+        title="Rated",
+        category="Poetry",
+        rating=rating,
+        in_stock=False,
+        offers=(),
+        first_seen=START,
+        last_seen=START,
+        last_changed=START,
+        revision=1,
+    )
 
 
 def test_a_rating_with_more_places_than_an_index_holds_is_within_its_own_bounds(

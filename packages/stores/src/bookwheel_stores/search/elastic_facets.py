@@ -37,13 +37,13 @@ class FacetPlan:
 
     def __init__(self, selection: Selection, names: Sequence[str]) -> None:
         self._names = names
-        self._own = {each.name: each for each in selection.filters if each.name in names}
+        self._own = [each for each in selection.filters if each.name in names]
         self.wide = Selection(selection.text, tuple(each for each in selection.filters if each.name not in names))
 
     @property
     def narrowing(self) -> Query | None:
         """For `post_filter`."""
-        return {"bool": {"filter": [filter_query(each) for each in self._own.values()]}} if self._own else None
+        return {"bool": {"filter": [filter_query(each) for each in self._own]}} if self._own else None
 
     def aggregations(self) -> dict[str, Any]:
         return {name: self._narrowed(name, self._figures(name)) for name in self._names}
@@ -76,7 +76,7 @@ class FacetPlan:
         return facets
 
     def _narrowed(self, name: str, figures: dict[str, Any], *more: Query) -> dict[str, Any]:
-        others = [filter_query(each) for each in self._own.values() if each.name != name]
+        others = [filter_query(each) for each in self._own if each.name != name]
         return {"filter": {"bool": {"filter": [*others, *more]}}, "aggs": figures}
 
     def _figures(self, name: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class FacetPlan:
         return figures
 
     def _selected(self, name: str) -> Filter:
-        return self._own.get(name, Filter(name))
+        return next((each for each in self._own if each.name == name), Filter(name))
 
     def _terms(self, name: str, answer: Answer) -> TermFacet:
         counts = ordered_counts(name, answer["values"])
