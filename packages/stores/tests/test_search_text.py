@@ -177,3 +177,21 @@ def test_names_are_completed_from_any_word_with_typos(index: IndexReader) -> Non
     assert suggested(index, "") == []
     assert suggested(index, "zzzzz") == []
     assert index.suggest(["a"], list(SuggestionKind), limit=1)[0].text == "Ann Lee"
+
+
+@pytest.mark.parametrize(
+    "kinds", [(SuggestionKind.TITLE, SuggestionKind.AUTHOR), (SuggestionKind.AUTHOR, SuggestionKind.TITLE)]
+)
+def test_a_completion_that_needs_a_typo_is_the_best_of_all_kinds_in_any_order(
+    new_search_url: str, kinds: tuple[SuggestionKind, ...]
+) -> None:
+    shelf = [("Moonrise", "Ann"), ("Tides", "Moonrisa"), ("Stars", "Moonrisa")]
+    named = [
+        book(number).model_copy(update={"title": title, "authors": (author,)})
+        for number, (title, author) in enumerate(shelf, start=1)
+    ]
+    with open_index_writer(new_search_url) as writer:
+        writer.apply([state_of(each) for each in named])
+    index = open_index_reader(new_search_url)
+    found = index.suggest(["moonrix"], kinds, limit=1)
+    assert [(each.text, each.count) for each in found] == [("Moonrisa", 2)]

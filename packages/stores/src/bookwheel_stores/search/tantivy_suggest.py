@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import tantivy
 from tantivy import Query
@@ -27,14 +28,12 @@ class Completer:
         if not text:
             return []
         found: dict[tuple[SuggestionKind, str], tuple[int, Suggestion]] = {}
-        for kind in kinds:
-            for typos in range(allowed_typos(text) + 1):
-                for suggestion in self._candidates(kind, text, typos):
-                    words = folded_words(suggestion.text)
-                    rank = 0 if " ".join(words).startswith(text) else 1 + typos
-                    found.setdefault((kind, suggestion.text), (rank, suggestion))
-                if len(found) >= limit:
-                    break
+        for typos in range(allowed_typos(text) + 1):
+            for suggestion in chain.from_iterable(self._candidates(kind, text, typos) for kind in kinds):
+                rank = 0 if folded(suggestion.text).startswith(text) else 1 + typos
+                found.setdefault((suggestion.kind, suggestion.text), (rank, suggestion))
+            if len(found) >= limit:
+                break
         ordered = sorted(found.values(), key=lambda each: (each[0], -each[1].count, len(each[1].text), each[1].text))
         return [suggestion for _, suggestion in ordered[:limit]]
 
