@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import (
     RANGE,
     IndexBusy,
+    IndexRefused,
     RangeSum,
     digest,
     open_index_build,
@@ -115,3 +117,19 @@ def test_a_removal_is_kept_by_a_build_too(removed_late: str) -> None:
         build.publish()
         writer.apply([book(1)])
         assert writer.count() == 0, "a writer that was slow writes to the new index, and comes too late"
+
+
+def test_a_build_whose_index_another_one_removed_makes_none_without_mapping(
+    removed_late: str, elasticsearch_prefix: str, elasticsearch_server: str
+) -> None:
+    """Redis can lose the lock by which builds take turns."""
+    open_index_writer(removed_late).close()
+    with open_index_build(removed_late) as first, open_index_build(removed_late) as second:
+        with pytest.raises(IndexRefused):
+            first.apply([book(1)])
+        second.apply([book(1), book(2)])
+        second.hold()
+        second.publish()
+    assert open_index_reader(removed_late).count(Selection()) == 2
+    names = httpx.get(f"{elasticsearch_server}/_cat/indices/{elasticsearch_prefix}*?h=index", timeout=60).text.split()
+    assert len(names) == 1

@@ -12,7 +12,7 @@ from bookwheel_stores.search.elastic_address import ElasticAddress
 from bookwheel_stores.search.elastic_bulk import BulkSender
 from bookwheel_stores.search.elastic_contents import ElasticContents
 from bookwheel_stores.search.elastic_errors import translated
-from bookwheel_stores.search.elastic_indices import Indices
+from bookwheel_stores.search.elastic_indices import Indices, filling
 from bookwheel_stores.search.elastic_writer import PATIENCE, TIMEOUT, latest_of
 from bookwheel_stores.search.index_writer import Rejected
 
@@ -29,12 +29,12 @@ class ElasticIndexBuild:
         self._replaced: list[str] = []
         self._is_published = False
         with translated(address.server):
-            serving = self._indices.serving()
+            self._name = self._indices.create()  # first, so that it has a name of its own
+            kept = {self._name, *self._indices.serving()}
             for name in self._indices.all():
-                if name not in serving:
+                if name not in kept:
                     self._indices.discard(name)
-            self._name = self._indices.create()
-        self._sender = BulkSender(self._client, self._name, PATIENCE, through_alias=False)
+        self._sender = BulkSender(self._client, filling(self._name), PATIENCE)
         self._contents = ElasticContents(self._client, self._name)
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:

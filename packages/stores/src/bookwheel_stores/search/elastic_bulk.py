@@ -33,7 +33,7 @@ class _Item(NamedTuple):
 
 @dataclass(slots=True)
 class BulkSender:
-    """Sends until every book is accounted for, or `patience` seconds have passed without any.
+    """Sends until every book is accounted for, or `patience` seconds have passed without any. `index` is an alias.
 
     A book's revision is its document's external version, so what arrives late or twice changes nothing.
     """
@@ -41,7 +41,6 @@ class BulkSender:
     client: Elasticsearch
     index: str
     patience: float
-    through_alias: bool = True
     sleep: Callable[[float], None] = time.sleep
 
     def send(self, books: Sequence[BookState]) -> list[Rejected]:
@@ -85,7 +84,7 @@ class BulkSender:
             answer = self.client.bulk(
                 operations=[item.lines for item in items],
                 index=self.index,
-                require_alias=self.through_alias,
+                require_alias=True,
                 filter_path="errors,items.*.status,items.*.error",
             ).body
         except NO_ANSWER as error:

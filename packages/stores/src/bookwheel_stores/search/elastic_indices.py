@@ -40,8 +40,9 @@ class Indices:
         """The name of a new, empty index that nobody is served from."""
         for _ in range(_ATTEMPTS):
             number = max([_FIRST, *map(_number, self.all())]) + 1
-            if self._created(number, aliases={}):
-                return f"{self.alias}-{number}"
+            name = f"{self.alias}-{number}"
+            if self._created(number, aliases={filling(name): {}}):
+                return name
         raise RuntimeError(f"no name is free for an index behind {self.alias}")
 
     def swap(self, name: str) -> list[str]:
@@ -67,6 +68,12 @@ class Indices:
                 raise
             return False
         return True
+
+
+def filling(name: str) -> str:
+    """An alias of an index of its own, for who fills it: written to by its name, it would be made without mapping where
+    another build has removed it."""
+    return f"{name}-filling"
 
 
 def _number(name: str) -> int:
