@@ -413,3 +413,27 @@ def test_a_held_run_is_judged_once_more_by_what_comes_late(known: Engine, scrape
     decide(known, "run-2", release=True)
     run = run_of(known, "run-2")
     assert (run.state, run.counts.modified, run.removed) == (RunState.COMPLETE, 11, 12)
+
+
+def test_items_that_overtake_their_runs_start_are_held_to_what_the_last_run_was(known: Engine, scraped: Any) -> None:
+    """Of two workers that take in a run's first batches, the one without its start may be the faster."""
+    Ingest(known).take(scraped.crawl("run-1", ALL, minute=10, expect={"fill": {"price": 0.9}}))
+    items = [scraped.item(key, run="run-2", minute=21, price=None) for key in (*ALL, *range(51, 71))]
+    Ingest(known).take(scraped.entries(*items))
+    run = run_of(known, "run-2")
+    assert (run.counts.staged, run.counts.added) == (70, 0)
+    start = scraped.started("run-2", minute=20, fill={"price": 0.9})
+    Ingest(known).take(scraped.entries(start, scraped.finished("run-2", scraped=70, minute=24)))
+    run = run_of(known, "run-2")
+    assert (run.state, run.counts.staged) == (RunState.HELD, 70)
+    assert run.hold is not None
+    assert "fill" in [reason.code for reason in run.hold.reasons]
+    assert BookReader(known).count() == 50
+
+
+def test_a_run_whose_start_is_lost_is_held_to_what_the_last_run_was(known: Engine, scraped: Any) -> None:
+    Ingest(known).take(scraped.crawl("run-1", ALL, minute=10, expect={"share": 0.02}))
+    items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 2 else "£10.00") for key in ALL]
+    Ingest(known).take(scraped.entries(*items, scraped.finished("run-2", scraped=len(items), minute=24)))
+    run = run_of(known, "run-2")
+    assert (run.state, run.counts.staged) == (RunState.HELD, 2)

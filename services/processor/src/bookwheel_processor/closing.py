@@ -15,7 +15,7 @@ from bookwheel_stores.records import CONTENT_REFUSED, in_transaction, reading
 from bookwheel_stores.records.absences import Absences, Runs
 from bookwheel_stores.records.catalogue_writer import CatalogueWriter
 from bookwheel_stores.records.quarantine_store import DISCARDED, NewlyQuarantined, QuarantineWriter
-from bookwheel_stores.records.run_gates import HeldItem, RunGates, expectations
+from bookwheel_stores.records.run_gates import HeldItem, RunGates
 from bookwheel_stores.records.run_ledger import RunLedger
 from bookwheel_stores.records.run_quality import RunQuality
 from bookwheel_stores.records.run_store import GateState
@@ -116,7 +116,7 @@ class _Step:
         return 0
 
     def _end(self, run: Row[Any]) -> int:
-        expect = expectations(run)
+        expect = self._gates.expected(run)
         absences = self._complete_runs(run)
         if run.gate != GateState.RELEASED:
             hold = self._judge(run, expect, absences)

@@ -41,10 +41,22 @@ class RunGates:
         query = select(*_gate_columns).where(crawl_run.c.number.in_(run_numbers)).order_by(crawl_run.c.number)
         return [
             GateRow(
-                row.number, row.run_id, row.source, GateState(row.gate), row.known, row.unchanged, expectations(row)
+                row.number, row.run_id, row.source, GateState(row.gate), row.known, row.unchanged, self.expected(row)
             )
-            for row in self._connection.execute(query)
+            for row in self._connection.execute(query).all()
         ]
+
+    def expected(self, run: Row[Any]) -> Expectations:
+        """What the run is held to. As long as its start has not arrived, which another batch may bring and be slower
+        with, or which is lost, that is what its source's last run was held to."""
+        if run.expect is not None:
+            return expectations(run)
+        query = select(crawl_run.c.expect).where(
+            crawl_run.c.source == run.source, crawl_run.c.started_at.is_not(None), crawl_run.c.expect.is_not(None)
+        )
+        last = query.order_by(crawl_run.c.started_at.desc(), crawl_run.c.run_id.desc()).limit(1)
+        row = self._connection.execute(last).first()
+        return Expectations() if row is None else expectations(row)
 
     def stage(self, run_number: int, items: Sequence[HeldItem]) -> None:
         """Keeps items until the run's gate opens. Call `note` with their number, too."""
