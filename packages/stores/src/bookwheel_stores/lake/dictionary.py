@@ -18,7 +18,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "description": "The description, plain text with line breaks.",
         "language": "The language, as the shop names it.",
         "price_amount": "The price, an exact decimal: of a book, the cheapest of its offers in stock.",
-        "price_currency": "The price's currency: three letters, as of ISO 4217, or whichever the shop gives. Amounts of two do not compare.",
+        "price_currency": "The price's currency, three letters as of ISO 4217. Amounts of two do not compare.",
         "rating": "The rating, 0 to 5, of the page with most ratings.",
         "rating_count": "How many ratings it comes from.",
         "stock": "Copies in stock: of a book, over all of its offers. Missing where no page tells a number.",
