@@ -61,6 +61,8 @@ def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, am
         ("-£5.00", None, "negative"),
         ("£-5.00", None, "negative"),
         ("\N{MINUS SIGN}£5.00", None, "negative"),
+        ("\N{EN DASH}£5.00", None, "negative"),
+        (" \N{EN DASH} 5,00 €", None, "negative"),
         ("EUR -5.00", None, "negative"),
         ("£9999999999.99999", None, "too_large"),  # once rounded
         ("12.00", None, "no_currency"),

@@ -12,9 +12,11 @@ from pydantic import JsonValue
 from bookwheel_processor.cleaning.faults import Unclean, shown
 
 _PLAIN_NUMBER = re.compile(r"\d+(?:\.\d+)?")
-# A minus is a sign at the beginning or behind a currency; behind an amount it parts the ends of a range.
+# A minus is a sign at the beginning, where pages also set it as a dash, or behind a currency; behind an amount it parts
+# the ends of a range.
 _NEGATIVE = re.compile(
-    r"(?:^|(?<!\d)(?<!\d\s)(?:[$\xa2-\xa5\u0e3f\u20a0-\u20c0]|\b[A-Z]{3}))\s*[-\u2212]\s*[^\w\s]?\s*\d"
+    r"(?:^\s*[-\u2012\u2013\u2212]"
+    r"|(?<!\d)(?<!\d\s)(?:[$\xa2-\xa5\u0e3f\u20a0-\u20c0]|\b[A-Z]{3})\s*[-\u2212])\s*[^\w\s]?\s*\d"
 )
 _DASH = re.compile(r"[-\u2010-\u2015\u2212]")
 _AMOUNT = re.compile(r"\d[\d.,\s]*")
