@@ -1,6 +1,7 @@
 """An Elasticsearch that is overloaded, away, restarted or refuses: what is lost (nothing), and what is said of it."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from bookwheel_contracts import Book, BookState
 from bookwheel_local.engines import EngineMissing
 from bookwheel_stores.search import IndexAway, IndexRefused, open_index_reader, open_index_writer
 from bookwheel_stores.search.elastic_address import parse_address
+from bookwheel_stores.search.elastic_bulk import BulkSender
 from bookwheel_stores.search.elastic_writer import ElasticIndexWriter
 from bookwheel_stores.search.queries import Selection
 from bookwheel_testing.books import state_of
@@ -160,6 +162,21 @@ def test_a_server_that_never_has_time_is_given_up_after_a_while(url: str, tmp_pa
         pytest.raises(IndexAway, match="none of 1 books"),
     ):
         writer.apply([book(1)])
+
+
+def test_who_is_in_no_hurry_rests_between_requests_as_long_as_they_take(url: str) -> None:
+    rested: list[float] = []
+    with ElasticIndexWriter(parse_address(url)):  # makes the index
+        pass
+    address = parse_address(url)
+    client = address.connect(timeout=30)
+    sender = BulkSender(client, address.alias, 30, at_once=1, rest=2.0, sleep=rested.append)
+    began = time.monotonic()
+    assert sender.send([book(number) for number in range(1, 1202)]) == []
+    took = time.monotonic() - began
+    client.close()
+    assert len(rested) == 3, "there are 500 in a request"
+    assert 0 < sum(rested) < 2 * took
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The index built anew while it serves, compared with the records, and repaired: on each search engine."""
 
+import os
+import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ from bookwheel_processor.app import create_parts
 from bookwheel_processor.closing import utc_now
 from bookwheel_processor.comparison import IndexComparer
 from bookwheel_processor.projection import IndexDiffers
-from bookwheel_processor.reindexing import LOCK_KEY, ReindexBusy
+from bookwheel_processor.reindexing import LOCK_KEY, ReindexBusy, Reindexing
 from bookwheel_processor.replay import Replay, ReplayResult
 from bookwheel_processor.rounds import Parts, ingest_round, project_round, reindex_round, sweep_round
 from bookwheel_processor.settings import ProcessorSettings
@@ -129,6 +132,37 @@ def test_no_search_fails_or_misses_a_book_while_the_index_is_built_anew(
     assert differing(filled) == ()
     with filled.open_index() as index:
         assert index.count() > BOOKS
+
+
+def priority() -> int:
+    """Of the calling thread: the higher, the less it gets."""
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def test_a_build_gives_way_to_whoever_searches(filled: Parts) -> None:
+    found: list[int] = []
+
+    def open_build() -> IndexBuild:
+        found.append(priority())
+        return open_index_build(filled.settings.search_url)
+
+    before = priority()
+    assert Reindexing(filled.redis, filled.projection, open_build).run() == BOOKS
+    assert found == [max(10, before)]
+    assert priority() == before
+
+
+def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Parts) -> None:
+    def open_build() -> IndexBuild:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        return open_index_build(filled.settings.search_url)
+
+    generation = filled.projection.generation.current()
+    with pytest.raises(KeyboardInterrupt):
+        Reindexing(filled.redis, filled.projection, open_build).run()
+    assert filled.projection.generation.current() == generation
+    assert filled.reindexing.run() == BOOKS, "nobody holds its turn"
 
 
 class Damaged:

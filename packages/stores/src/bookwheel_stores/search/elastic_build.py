@@ -17,6 +17,7 @@ from bookwheel_stores.search.elastic_writer import PATIENCE, TIMEOUT, latest_of
 from bookwheel_stores.search.index_writer import Rejected
 
 _LAST_SEARCHES = 0.2  # seconds for searches that are on their way; a later one asks again, see `elastic_search`
+_REST = 2.0  # Elasticsearch takes in as fast as it can, and searches beside it wait
 
 
 class ElasticIndexBuild:
@@ -34,7 +35,7 @@ class ElasticIndexBuild:
             for name in self._indices.all():
                 if name not in kept:
                     self._indices.discard(name)
-        self._sender = BulkSender(self._client, filling(self._name), PATIENCE)
+        self._sender = BulkSender(self._client, filling(self._name), PATIENCE, at_once=1, rest=_REST)
         self._contents = ElasticContents(self._client, self._name)
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:

@@ -18,7 +18,6 @@ from bookwheel_stores.search.index_writer import IndexAway, IndexRefused, Reject
 
 _MAX_BYTES = 4_000_000
 _MAX_ITEMS = 500
-_AT_ONCE = 2
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _CONFLICT = 409
 _UNREADABLE, _TOO_LARGE = 400, 413
@@ -35,18 +34,21 @@ class _Item(NamedTuple):
 class BulkSender:
     """Sends until every book is accounted for, or `patience` seconds have passed without any. `index` is an alias.
 
-    A book's revision is its document's external version, so what arrives late or twice changes nothing.
+    A book's revision is its document's external version, so what arrives late or twice changes nothing. `rest` is how
+    long it pauses after a request, as a share of the time that the request took, so that others have their turn.
     """
 
     client: Elasticsearch
     index: str
     patience: float
+    at_once: int = 2
+    rest: float = 0.0
     sleep: Callable[[float], None] = time.sleep
 
     def send(self, books: Sequence[BookState]) -> list[Rejected]:
         """Returns the books that can never be written as they are. Raises IndexAway, IndexRefused.
 
-        Two requests at once, while the next is made: Elasticsearch works on each with one thread.
+        `at_once` requests at a time, while the next is made: Elasticsearch works on each with one thread.
         """
         rejected: list[Rejected] = []
         batches = _batches(books, rejected)
@@ -55,10 +57,10 @@ class BulkSender:
                 self._insist(items, rejected)
             return rejected
         refused: list[Rejected] = []
-        with ThreadPoolExecutor(_AT_ONCE, "bulk") as senders:
+        with ThreadPoolExecutor(self.at_once, "bulk") as senders:
             sent: deque[Future[None]] = deque()
             for items in batches:
-                if len(sent) == _AT_ONCE:
+                if len(sent) == self.at_once:
                     sent.popleft().result()
                 sent.append(senders.submit(self._insist, items, refused))
             while sent:
@@ -68,7 +70,10 @@ class BulkSender:
     def _insist(self, items: list[_Item], rejected: list[Rejected]) -> None:
         pause, deadline = _FIRST_PAUSE, time.monotonic() + self.patience
         while items:
+            began = time.monotonic()
             waiting, reason = self._attempt(items, rejected)
+            if self.rest:
+                self.sleep(self.rest * (time.monotonic() - began))
             if len(waiting) < len(items):
                 pause, deadline = _FIRST_PAUSE, time.monotonic() + self.patience
             elif time.monotonic() > deadline:
