@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -291,3 +292,33 @@ def test_a_full_lake_is_told_and_nothing_is_half_there(
     assert rows(parts.lake, "silver") == []
     assert ChangeFeed(parts.engine).cursor("lake") == 0
     lake_sweep_round(parts)
+
+
+def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
+    parts: Parts, take_in: Callable[..., None], scraped: Any
+) -> None:
+    take_in(scraped.item(1))
+    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(1)])
+    publish = Lake.write
+    patch = pytest.MonkeyPatch()
+
+    def die(self: Lake, path: str, content: bytes) -> None:
+        if path.startswith("exports/versions/"):
+            raise Dead
+        publish(self, path, content)
+
+    patch.setattr(Lake, "write", die)
+    with pytest.raises(Dead):
+        export_round(parts)
+    patch.undo()
+    take_in(scraped.item(2))
+    export_round(parts)
+    assert export_versions(parts.lake) == [2]
+    lake_sweep_round(parts)
+    assert versions_with_files(parts.lake) == {"1", "2"}  # it might be at work still
+    lake_sweep_round(parts, now=datetime.now(UTC) + timedelta(hours=2))
+    assert versions_with_files(parts.lake) == {"2"}
+
+
+def versions_with_files(lake: Lake) -> set[str]:
+    return {file.path.split("/")[2] for kind in ("csv", "parquet") for file in lake.list(f"exports/{kind}")}

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from bookwheel_contracts.crawls import LAKE_GROUP, RAW_STREAM
 from bookwheel_contracts.exports import EXPORT_STREAM
 from bookwheel_stores.lake import Bronze, BronzeMerge
+from bookwheel_stores.lake.export_writer import sweep_exports
 from bookwheel_stores.records.leases import lease
 from bookwheel_stores.streams import StreamEntry
 
@@ -65,11 +66,12 @@ def export_round(parts: Parts) -> int:
 
 
 def lake_sweep_round(parts: Parts, *, now: datetime | None = None) -> None:
-    """Removes what killed writers left aside, merges small files, and removes those that merged ones have replaced."""
+    """Removes what killed writers left, merges small files, and removes those that merged ones have replaced."""
     now = now or utc_now()
     with _alone(parts) as is_mine:
         if is_mine:
             parts.lake.sweep(before=now - _LEFT_ASIDE)
+            sweep_exports(parts.lake, before=now - _LEFT_ASIDE)
             parts.silver.compact()
             _merge_bronze(parts, now)
 

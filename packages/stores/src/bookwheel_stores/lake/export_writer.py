@@ -89,6 +89,16 @@ def delete_export(lake: Lake, export: Export) -> None:
     lake.delete([list_path(export.version), *(file.path for file in export.files)])
 
 
+def sweep_exports(lake: Lake, *, before: datetime) -> int:
+    """Removes the files, written before that time, of versions that do not exist: whoever was killed while making or
+    removing one has left them, and the next one may well have another number. Returns how many files."""
+    files = [file for kind in WRITERS for file in lake.list(f"exports/{kind}") if file.modified < before]
+    known = {f"{version}" for version in export_versions(lake)}
+    left = [file.path for file in files if (name := file.path.split("/")[2]).isdecimal() and name not in known]
+    lake.delete(left)
+    return len(left)
+
+
 def list_path(version: int) -> str:
     return f"exports/versions/{version}.json"
 
