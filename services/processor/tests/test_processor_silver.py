@@ -322,3 +322,39 @@ def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
 
 def versions_with_files(lake: Lake) -> set[str]:
     return {file.path.split("/")[2] for kind in ("csv", "parquet") for file in lake.list(f"exports/{kind}")}
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_no_version_is_made_of_books_that_another_wrote_to(
+    parts: Parts, take_in: Callable[..., None], scraped: Any, begins: str
+) -> None:
+    take_in(scraped.item(1))
+    parts.silver.refresh_books()
+    take_in(scraped.item(2))
+    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(2)])
+    patch = pytest.MonkeyPatch()
+    write, read = silver.Silver.write_books, silver.Silver.catalogue
+
+    def interfere() -> None:  # a machine that got the lease since this one has lost its own
+        patch.undo()
+        take_in(scraped.item(3))
+        parts.silver.refresh_books()
+
+    def slow_write(self: Any, bucket: int, pages: Any) -> None:
+        interfere()
+        write(self, bucket, pages)
+
+    def slow_read(self: Any) -> Any:
+        interfere()
+        return read(self)
+
+    if begins == "before":
+        patch.setattr(silver.Silver, "write_books", slow_write)
+    else:
+        patch.setattr(silver.Silver, "catalogue", slow_read)
+    with pytest.raises(LakeError, match="at the same time"):
+        export_round(parts)
+    assert export_versions(parts.lake) == []
+    export_round(replace(parts, settings=parts.settings.model_copy(update={"claim_after": 0.001})))
+    assert export_versions(parts.lake) == [3]
+    check_books(parts)

@@ -48,9 +48,14 @@ class Exports:
         return self.make()
 
     def make(self) -> Export:
-        """A version of the catalogue as it is now. The caller keeps others from silver meanwhile."""
+        """A version of the catalogue as it is now. The caller keeps others from silver meanwhile. Raises Overtaken,
+        without a version, where one wrote to it nevertheless."""
         version = self.silver.refresh_books()
-        export = write_export(self.lake, version, now=lambda: datetime.now(UTC))
+
+        def verify() -> None:
+            self.silver.verify_books(version)
+
+        export = write_export(self.lake, version, now=lambda: datetime.now(UTC), verify=verify)
         _log.info("exported", version=version, books=export.books, offers=export.offers)
         for old in export_versions(self.lake)[self.kept :]:
             found = read_export(self.lake, old)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.lake import Compaction, Silver
+from bookwheel_stores.lake import Compaction, LakeError, Silver
 from bookwheel_stores.lake.silver import BUCKET
 from bookwheel_stores.records import ChangeFeed
 from bookwheel_stores.records.feed_states import Cut, FeedStates
@@ -13,6 +13,11 @@ from bookwheel_stores.records.feed_states import Cut, FeedStates
 OBSERVATIONS, BOOKS = "lake", "lake-books"
 """The projections of observations and of current books."""
 _log = get_logger(__name__)
+
+
+class Overtaken(LakeError):
+    def __init__(self) -> None:
+        super().__init__("another wrote to the lake's current books at the same time")
 
 
 @dataclass(slots=True)
@@ -44,16 +49,23 @@ class SilverProjection:
         return time.monotonic() - self._refreshed
 
     def refresh_books(self) -> int:
-        """Brings the current books up to the feed's head; returns the sequence that they are as of."""
+        """Brings the current books up to the feed's head; returns the sequence they are as of. Raises Overtaken."""
         cursor, head = self.feed.cursor(BOOKS), self.states.head()
         if cursor < head:
             for bucket in self.states.buckets_changed(after=cursor, up_to=head, bucket=BUCKET):
                 first, last = bucket * BUCKET, (bucket + 1) * BUCKET
                 pages = self.states.pages(Cut(sequence=head), after_number=first, up_to=last)
                 self.silver.write_books(bucket, pages)
-            self._move(BOOKS, cursor, head)
+            if not self._move(BOOKS, cursor, head):
+                raise Overtaken
+            cursor = head
         self._refreshed = time.monotonic()
-        return self.feed.cursor(BOOKS)
+        return cursor
+
+    def verify_books(self, sequence: int) -> None:
+        """Raises Overtaken where the current books may not be as of that sequence any more."""
+        if self.feed.cursor(BOOKS) != sequence:
+            raise Overtaken
 
     def compact(self) -> int:
         return Compaction(self.silver.lake).run(up_to=self.feed.cursor(OBSERVATIONS), now=datetime.now(UTC))

@@ -37,11 +37,14 @@ TableName = Literal["books", "offers", "categories", "dictionary"]
 Kind = Literal["csv", "parquet"]
 
 
-def write_export(lake: Lake, version: int, *, now: Callable[[], datetime]) -> Export:
+def write_export(
+    lake: Lake, version: int, *, now: Callable[[], datetime], verify: Callable[[], None] = lambda: None
+) -> Export:
     """Makes the version from silver, which the caller keeps as it is after the change `version` meanwhile. One that is
     there already is left as it is.
 
-    The version exists once its list of files does. Whoever dies before has it made again, to the same names.
+    The version exists once its list of files does. Whoever dies before has it made again, to the same names; and so
+    does a caller whose `verify`, asked just before that, raises since silver did not stay as it was.
     """
     known = read_export(lake, version)
     if known is not None:
@@ -61,6 +64,7 @@ def write_export(lake: Lake, version: int, *, now: Callable[[], datetime]) -> Ex
     export = Export(
         version=version, created_at=now(), books=rows["books"], offers=rows["offers"], files=tuple(files.made)
     )
+    verify()
     lake.write(list_path(version), export.model_dump_json().encode())
     return export
 
