@@ -167,3 +167,27 @@ def test_a_wrong_setting_is_named(tmp_path: Path, redis_url: str) -> None:
     assert "BOOKWHEEL_INGEST_BATCH" in said
     suite.engine.dispose()
     suite.redis.close()
+
+
+def test_what_an_operator_mistypes_is_named(tmp_path: Path, redis_url: str) -> None:
+    suite = Suite(tmp_path, redis_url)
+    for verb, option in (("quarantine", "--limit"), ("replay", "--id"), ("worker", "--concurrency")):
+        for number in ("-1", "0", "99999999999999999999", "x"):
+            status, said = suite.run(verb, option, number)
+            assert (status, "Traceback" in said) == (2, False)
+            assert option in said
+    suite.engine.dispose()
+    suite.redis.close()
+
+
+@pytest.mark.parametrize("arguments", [("reindex",), ("compare",), ("replay", "--all")])
+def test_a_verb_tells_that_a_store_is_away(tmp_path: Path, redis_url: str, arguments: tuple[str, ...]) -> None:
+    suite = Suite(tmp_path, redis_url)
+    assert suite.run("migrate")[0] == 0
+    suite.environment["BOOKWHEEL_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
+    status, said = suite.run(*arguments)
+    assert status == 3
+    assert "a store is away or refuses: " in said
+    assert "Traceback" not in said
+    suite.engine.dispose()
+    suite.redis.close()

@@ -28,11 +28,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(options, settings)
 
 
+def _count(text: str) -> int:
+    """From 1 on, and such as a database takes."""
+    number = int(text)
+    if not 0 < number < 1 << 63:
+        raise argparse.ArgumentTypeError(f"not a number from 1 on: {text}")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-processor", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     worker = commands.add_parser("worker", help="take in what is scraped, and keep the index current")
-    worker.add_argument("--concurrency", type=int, help="child processes (default: 4 beside those that take in)")
+    worker.add_argument("--concurrency", type=_count, help="child processes (default: 4 beside those that take in)")
     worker.add_argument("--queues", default="ingest,project,maintenance,lake,webhooks", help="default: %(default)s")
     commands.add_parser("beat", help="nudge the workers; one of these for all of them")
     commands.add_parser("migrate", help="bring the records' tables to their current form")
@@ -40,10 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("reindex", help="build the search index anew from the records")
     commands.add_parser("compare", help="compare the search index with the records, and repair it")
     quarantine = commands.add_parser("quarantine", help="list what could not be taken in, with the reasons")
-    quarantine.add_argument("--limit", type=int, default=20)
+    quarantine.add_argument("--limit", type=_count, default=20)
     replay = commands.add_parser("replay", help="take quarantined items in again, by the rules of today")
     which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--id", type=int, help="the number that `quarantine` shows")
+    which.add_argument("--id", type=_count, help="the number that `quarantine` shows")
     which.add_argument("--all", action="store_true", help="all but what was discarded with its run")
     which.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
     commands.add_parser("held", help="list the runs that wait for a decision, with the reasons")

@@ -21,8 +21,9 @@ from bookwheel_stores.records import (
 from bookwheel_stores.records.quarantine_store import QuarantineState, QuarantineStore
 from bookwheel_stores.search import IndexAway, SearchError
 from celery import Celery
+from redis.exceptions import RedisError
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bookwheel_processor.app import create_parts, run_beat, run_worker
 from bookwheel_processor.closing import utc_now
@@ -38,7 +39,7 @@ _MOST_HELD = 1000
 
 
 def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
-    """Returns the exit status: 0, or 1 where the answer is no, or 3 where the records can't be used."""
+    """Returns the exit status: 0, or 1 where the answer is no, or 3 where the records or a store can't be used."""
     if options.command == "beat":
         run_beat(settings)
         return 0
@@ -58,7 +59,13 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
         run_worker(settings, concurrency=options.concurrency or 4 + ingest_workers, queues=options.queues)
         return 0
     parts = create_parts(settings, Celery(broker=settings.redis_url))
-    return _VERBS[options.command](parts, options)
+    try:
+        return _VERBS[options.command](parts, options)
+    except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
+        # What is committed stays so, and what should follow it is the worker's work as well.
+        reason = str(getattr(error, "orig", error)).strip()
+        print(f"bookwheel-processor: a store is away or refuses: {reason}", file=sys.stderr)
+        return 3
 
 
 def _meet_records(engine: Engine, command: str) -> str | None:
