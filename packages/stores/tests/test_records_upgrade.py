@@ -1,14 +1,18 @@
 """Records of an earlier form, with data in them, are brought to the current one."""
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from bookwheel_contracts import BookContent
 from bookwheel_stores.records import ChangeFeed, NewerSchema, connect_database, is_current, upgrade_database
+from bookwheel_stores.records.engine_ways import ways_of
 from bookwheel_stores.records.schema import RECORDS
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, event, text
 
 SEEN = 1_770_000_000_000
 
@@ -91,6 +95,33 @@ def test_an_upgrade_that_fails_half_way_leaves_the_old_form(old: Engine) -> None
         upgrade_database(old)
     assert not is_current(old)
     assert replace(RECORDS, head="0001").fault(old) is None, "the old version goes on serving"
+
+
+def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> None:
+    patience = {"sqlite": "PRAGMA busy_timeout=200", "postgresql": "SET lock_timeout = '200ms'"}[old.dialect.name]
+
+    @event.listens_for(old, "connect")
+    def make_impatient(connection: Any, _record: Any) -> None:
+        connection.execute(patience)
+        connection.commit()
+
+    old.dispose()
+    is_held = threading.Event()
+
+    def migrate_slowly() -> None:
+        with ways_of(old.dialect.name).migrating(old):
+            is_held.set()
+            time.sleep(1)
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(migrate_slowly)
+        assert is_held.wait(10)
+        upgrade_database(old)
+        other.result()
+    assert is_current(old)
+    with old.connect() as connection:
+        asked = {"sqlite": "PRAGMA busy_timeout", "postgresql": "SHOW lock_timeout"}[old.dialect.name]
+        assert connection.exec_driver_sql(asked).scalar() in {200, "200ms"}
 
 
 def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> None:

@@ -1,6 +1,7 @@
 """What SQLite and PostgreSQL do each in its own way. All that differs between the two engines is behind this port."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
@@ -56,8 +57,8 @@ class EngineWays(Protocol):
         """Waits until no other transaction has changes that are not committed, and keeps others from adding some."""
         ...
 
-    def hold_migrations(self, connection: Connection) -> None:
-        """Waits until no other transaction migrates tables; what they wait for by themselves may then take its time."""
+    def migrating(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """A transaction that begins once no other migrates tables, however long that takes, and may take its time."""
         ...
 
     def is_collision(self, error: Exception) -> bool:

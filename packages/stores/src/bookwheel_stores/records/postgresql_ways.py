@@ -4,7 +4,8 @@ Whoever writes takes its locks in one order, so that nobody ever waits in a circ
 catalogue's door, offers by key, books by id, new books, new offers, the end of the change feed, runs by number.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from operator import itemgetter
 from types import MappingProxyType
@@ -128,10 +129,13 @@ class PostgresqlWays:
     def order_changes(self, connection: Connection) -> None:
         _lock(connection, "pg_advisory_xact_lock", _FEED_END)
 
-    def hold_migrations(self, connection: Connection) -> None:
-        for timeout in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
-            connection.exec_driver_sql(f"SET LOCAL {timeout} = 0")
-        _lock(connection, "pg_advisory_xact_lock", _MIGRATIONS)
+    @contextmanager
+    def migrating(self, engine: Engine) -> Iterator[Connection]:
+        with engine.begin() as connection:
+            for timeout in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+                connection.exec_driver_sql(f"SET LOCAL {timeout} = 0")
+            _lock(connection, "pg_advisory_xact_lock", _MIGRATIONS)
+            yield connection
 
     def is_collision(self, error: Exception) -> bool:
         return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _COLLISIONS

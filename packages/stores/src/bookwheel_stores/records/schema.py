@@ -43,8 +43,7 @@ class Schema:
         config = Config()
         config.set_main_option("script_location", self.migrations)
         config.set_main_option("path_separator", "os")
-        with engine.begin() as connection:
-            ways_of(connection.dialect.name).hold_migrations(connection)
+        with ways_of(engine.dialect.name).migrating(engine) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, self.head)
 

@@ -1,6 +1,7 @@
 """SQLite: one file, one writer at a time, any number of readers beside it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -40,6 +41,8 @@ _PRAGMAS = (
     "temp_store=MEMORY",
     "wal_autocheckpoint=4000",
 )
+_MIGRATIONS_TAKE = 86_400_000
+"""Milliseconds, at most."""
 
 
 class SqliteWays:
@@ -94,8 +97,18 @@ class SqliteWays:
     def order_changes(self, connection: Connection) -> None:
         """Whoever writes is alone."""
 
-    def hold_migrations(self, connection: Connection) -> None:
-        """Whoever writes is alone."""
+    @contextmanager
+    def migrating(self, engine: Engine) -> Iterator[Connection]:
+        """A migration of many rows takes longer than other writers are waited for."""
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            [usual] = driver.execute("PRAGMA busy_timeout").fetchone()
+            driver.execute(f"PRAGMA busy_timeout={_MIGRATIONS_TAKE}")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={usual}")
 
     def is_collision(self, error: Exception) -> bool:  # noqa: ARG002 - whoever writes is alone
         return False
