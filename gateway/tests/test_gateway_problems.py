@@ -1,6 +1,7 @@
 """The gateway's own answers, and the headers on every answer."""
 
 import re
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -186,6 +187,28 @@ def test_downloads_are_passed_on_as_they_are(gateway: Any, token: str) -> None:
     assert (answer.json()["service"], answer.json()["path"]) == ("catalog", "/api/v1/exports/csv/1/books.csv")
     for path in ("/api/v1/exports", "/api/v1/exports/1..2", "/api/v1/exports/1"):
         assert gateway.get(path, token).json()["path"] == path
+
+
+def test_a_download_does_not_wait_in_files_of_the_gateway(gateway: Any, token: str) -> None:
+    head = f"Host: x\r\nConnection: close\r\nAuthorization: Bearer {token}"
+    request = f"GET /api/v1/exports/1..2?size=60000000 HTTP/1.1\r\n{head}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as slow:
+        slow.sendall(request.encode())
+        received = bytearray(slow.recv(65536))
+        assert received.startswith(b"HTTP/1.1 200")
+        time.sleep(2)  # the gateway takes what the service has
+        waiting = spooled(gateway.server.process.pid)
+        while piece := slow.recv(1 << 20):
+            received += piece
+    assert waiting == 0
+    assert received.count(b"x") >= 60_000_000
+
+
+def spooled(master: int) -> int:
+    """Bytes in the open files of proxied answers, which have no name any more."""
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    opened = [one for pid in children for one in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(one.stat().st_size for one in opened if "/nginx-proxy/" in str(one.readlink()))
 
 
 def test_a_long_answer_arrives_whole(gateway: Any, token: str) -> None:
