@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -109,6 +110,17 @@ def test_what_a_killed_writer_left_aside_is_swept_but_not_a_living_one_s(tmp_pat
     assert lake.sweep(before=datetime.now(UTC) + timedelta(hours=1)) == 1
     assert list((tmp_path / ".aside").iterdir()) == []
     assert lake.read("a/b") == b"x"
+
+
+def test_a_killed_writer_to_a_bucket_leaves_nothing_on_its_machine(
+    s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with s3_lake(s3).writing("a/b") as file:
+        file.write(LARGE)
+        file.flush()
+        assert list(tmp_path.iterdir()) == [], "what has no name goes with its process"
+    assert s3_lake(s3).read("a/b") == LARGE
 
 
 class CuttingProxy:

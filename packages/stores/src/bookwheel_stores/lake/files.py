@@ -54,17 +54,21 @@ class Lake:
 
         Raises LakeError when it can't be published: then `path` is as it was before.
         """
-        target = self._full(path)
-        with tempfile.NamedTemporaryFile(dir=self._scratch(), prefix="bookwheel-lake-", delete=False) as made:
+        target, folder = self._full(path), self.address.folder
+        if folder is None:
+            with tempfile.TemporaryFile() as nameless:  # whoever is killed leaves nothing on this machine
+                yield nameless
+                nameless.flush()
+                with _told(path):
+                    self._upload(nameless, target)
+            return
+        with tempfile.NamedTemporaryFile(dir=_scratch(folder), prefix="bookwheel-lake-", delete=False) as made:
             try:
                 yield made
                 made.flush()
                 with _told(path):
-                    if self.address.folder is None:
-                        self._upload(Path(made.name), target)
-                    else:
-                        os.fsync(made.fileno())
-                        _rename(Path(made.name), Path(target))
+                    os.fsync(made.fileno())
+                    _rename(Path(made.name), Path(target))
             finally:
                 Path(made.name).unlink(missing_ok=True)
 
@@ -133,19 +137,11 @@ class Lake:
             raise ValueError(f"not a path in the lake: {path!r}")
         return f"{self.address.root}/{path}"
 
-    def _scratch(self) -> Path:
-        """In a folder, on the same disk: a rename must not become a copy."""
-        if self.address.folder is None:
-            return Path(tempfile.gettempdir())
-        aside = self.address.folder / _ASIDE
-        aside.mkdir(parents=True, exist_ok=True)
-        return aside
-
-    def _upload(self, made: Path, target: str) -> None:
+    def _upload(self, made: IO[bytes], target: str) -> None:
         """A small file is one request. A large one is many: were the last of them to fail, pyarrow could complete what
         it has sent, so it goes to a name aside and is copied, which is one request again.
         """
-        size = made.stat().st_size
+        size = os.fstat(made.fileno()).st_size
         if size <= _PIECE:
             self._send(made, target)
             return
@@ -156,10 +152,18 @@ class Lake:
             raise LakeError(f"{size} bytes were sent to the lake and it holds {sent}")
         self._filesystem.move(aside, target)
 
-    def _send(self, made: Path, target: str) -> None:
-        with made.open("rb") as file, self._filesystem.open_output_stream(target) as stream:
-            while piece := file.read(_PIECE):
+    def _send(self, made: IO[bytes], target: str) -> None:
+        made.seek(0)
+        with self._filesystem.open_output_stream(target) as stream:
+            while piece := made.read(_PIECE):
                 stream.write(piece)
+
+
+def _scratch(folder: Path) -> Path:
+    """On the same disk: a rename must not become a copy."""
+    aside = folder / _ASIDE
+    aside.mkdir(parents=True, exist_ok=True)
+    return aside
 
 
 def _rename(made: Path, target: Path) -> None:
