@@ -1,9 +1,11 @@
 """Downloads over HTTP: versions that never change, deltas and the catalogue as of any time."""
 
+import asyncio
 import csv
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bookwheel_catalog.cursors import encode
+from bookwheel_catalog.places import Places
 from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
+from bookwheel_contracts.problems import RateLimited, Unavailable
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.lake.export_writer import delete_export, read_export, write_export
 from bookwheel_stores.records.bulk import insert_rows
@@ -369,3 +373,39 @@ async def test_time_and_text_in_the_query_do_no_harm(feed: Feed, client: httpx.A
     answer = await client.get("/exports/books.csv", params={"as_of": past})
     assert answer.status_code in {200, 400}
     assert "\n" not in answer.headers.get("Content-Disposition", "")
+
+
+async def test_a_user_has_so_many_downloads_made_at_once(
+    suite: Any, lake: Lake, feed: Feed, make_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def slowly(*_: object, **__: object) -> Iterator[bytes]:
+        begun.set()
+        goes_on.wait(30)
+        yield b"{}"
+
+    feed.write(1)
+    monkeypatch.setattr("bookwheel_catalog.routers.exports.delta_json", slowly)
+    async with make_client(suite, lake_url=lake.address.url, made_downloads_subject=1) as client:
+        first = asyncio.create_task(client.get("/exports/0..1"))
+        await asyncio.to_thread(begun.wait, 30)
+        for path in ("/exports/0..1", "/exports/books.csv"):
+            refused = await client.get(path)
+            assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+            assert refused.headers["Retry-After"] == "10"
+        goes_on.set()
+        assert (await first).status_code == 200
+        assert (await client.get("/exports/books.csv")).status_code == 200
+
+
+def test_places_are_of_a_process_and_of_a_user() -> None:
+    places = Places("downloads", most=2, most_of_subject=1)
+    with places.taken("ann"):
+        with pytest.raises(RateLimited, match="already have 1 downloads"), places.taken("ann"):
+            pass
+        with places.taken("bea"), pytest.raises(Unavailable, match="as many downloads"), places.taken("cy"):
+            pass
+        with places.taken("cy"):
+            assert not places.are_free
+    assert places.are_free

@@ -36,6 +36,7 @@ from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.dependencies import Parts
 from bookwheel_catalog.exports import ExportShelf
+from bookwheel_catalog.places import Places
 from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.reindexing import ReindexOrders
 from bookwheel_catalog.routers import (
@@ -90,6 +91,11 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             ),
             stream_seconds=settings.stream_seconds,
             exports=ExportShelf(lake, FeedStates(engine), redis),
+            made_downloads=Places(
+                "downloads under way that are made for you",
+                most=settings.made_downloads,
+                most_of_subject=settings.made_downloads_subject,
+            ),
             webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
             status=StatusBoard(redis, FeedLag(engine), RunStore(engine)),
         )

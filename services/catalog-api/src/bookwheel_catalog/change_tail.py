@@ -2,11 +2,9 @@
 
 import asyncio
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from bookwheel_contracts.problems import RateLimited, Unavailable
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import FeedEntry, FeedReader
 from bookwheel_stores.streams import CHANGES_CHANNEL
@@ -14,6 +12,8 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette.sse import AppStatus
+
+from bookwheel_catalog.places import Places
 
 POLL_SECONDS = 1.0
 PAGE = 500
@@ -34,9 +34,7 @@ class ChangeTail:
     def __init__(self, feed: FeedReader, redis: AsyncRedis, *, listeners: int, listeners_of_subject: int) -> None:
         self._feed = feed
         self._redis = redis
-        self._most = listeners
-        self._most_of_subject = listeners_of_subject
-        self._subjects: Counter[str] = Counter()
+        self._places = Places("change streams", most=listeners, most_of_subject=listeners_of_subject)
         self._kept: list[FeedEntry] = []
         self._kept_bytes = 0
         self._start = 0
@@ -54,20 +52,13 @@ class ChangeTail:
     @asynccontextmanager
     async def listening(self, subject: str) -> AsyncIterator[None]:
         """Held by a listener for as long as it listens. Raises RateLimited or Unavailable where there are too many."""
-        if self._subjects[subject] >= self._most_of_subject:
-            message = f"You already listen {self._most_of_subject} times; end one of those first."
-            raise RateLimited(message, retry_after=10)
-        if self._subjects.total() >= self._most:
-            raise Unavailable("As many listen already as this server takes.", retry_after=10)
-        self._subjects[subject] += 1
         try:
-            if not self._tasks:
-                self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._hear())]
-            yield
+            with self._places.taken(subject):
+                if not self._tasks:
+                    self._tasks = [asyncio.create_task(self._follow()), asyncio.create_task(self._hear())]
+                yield
         finally:
-            self._subjects[subject] -= 1
-            self._subjects += Counter()  # forgets subjects at zero
-            if not self._subjects:
+            if self._places.are_free:
                 self._rest()
 
     async def after(self, position: int, *, seconds: float) -> list[FeedEntry]:

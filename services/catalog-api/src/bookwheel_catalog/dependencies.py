@@ -14,6 +14,7 @@ from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.exports import ExportShelf
+from bookwheel_catalog.places import Places
 from bookwheel_catalog.reindexing import ReindexOrders
 from bookwheel_catalog.suite_status import StatusBoard
 from bookwheel_catalog.webhooks import Webhooks
@@ -32,6 +33,7 @@ class Parts:
     tail: ChangeTail
     stream_seconds: float
     exports: ExportShelf
+    made_downloads: Places
     webhooks: Webhooks
     status: StatusBoard
 

@@ -35,6 +35,12 @@ class CatalogSettings(LakeSettings):
     stream_listeners_subject: int = Field(
         default=20, ge=1, description="Listeners to changes that one process takes of one user."
     )
+    made_downloads: int = Field(
+        default=4,
+        ge=1,
+        description="Deltas and catalogues as of a time that one process makes at once, some 60 MB of memory each.",
+    )
+    made_downloads_subject: int = Field(default=2, ge=1, description="Such downloads that it makes of one user's.")
     webhook_private_addresses: Literal["allow", "deny"] = Field(
         default="deny",
         description="Whether webhooks may be sent to loopback, private and other addresses that are not of the "

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from bookwheel_stores.lake.deltas import delta_json, delta_rows, delta_tables
 from bookwheel_stores.lake.export_writer import chunks
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from bookwheel_catalog.byte_ranges import ByteRange, NotSatisfiable, wanted_range
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH, decode, encode
@@ -29,6 +31,19 @@ _PARTIAL: dict[int | str, dict[str, Any]] = {
     206: {"description": "The asked part."},
     304: {"description": "The client has it."},
 }
+
+
+class MadeDownload(StreamingResponse):
+    """What is made while it is sent. Raises RateLimited or Unavailable where no place is free, before it sends any."""
+
+    def __init__(self, place: AbstractContextManager[None], content: Iterator[bytes], kind: str, name: str) -> None:
+        headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-cache"}
+        super().__init__(content, 200, headers, _TYPES[kind])
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
 
 
 @router.get("")
@@ -55,7 +70,7 @@ async def order(request: Request, response: Response, parts: PartsOf, claims: Op
 @router.get("/books.{file_format}", response_class=Response, responses=_BINARY)
 async def books(
     parts: PartsOf,
-    _: Reader,
+    claims: Reader,
     file_format: FileFormat,
     as_of: Annotated[
         str | None, Query(max_length=40, description="A past time, RFC 3339, or a date for its end. Now, by default.")
@@ -65,13 +80,14 @@ async def books(
     cut = await asyncio.to_thread(parts.exports.cut, as_of)
     point = cut.sequence if cut.moment is None else f"{cut.moment.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}"
     name = f"bookwheel-{point}-books.{file_format}"
-    return _stream(chunks(parts.exports.states.pages(cut), file_format), file_format, name)
+    content = chunks(parts.exports.states.pages(cut), file_format)
+    return MadeDownload(parts.made_downloads.taken(claims.sub), content, file_format, name)
 
 
 @router.get("/{earlier}..{later}", response_class=Response, responses=_BINARY)
 async def delta(
     parts: PartsOf,
-    _: Reader,
+    claims: Reader,
     earlier: Version,
     later: Version,
     file_format: Annotated[Literal["json", "csv", "parquet"], Query(alias="format")] = "json",
@@ -84,8 +100,10 @@ async def delta(
     rows = delta_rows(parts.exports.states.differences(earlier, later))
     name = f"bookwheel-{earlier}-{later}.{file_format}"
     if file_format == "json":
-        return _stream(delta_json(rows, earlier=earlier, later=later), file_format, name)
-    return _stream(delta_tables(rows, file_format), file_format, name)
+        content = delta_json(rows, earlier=earlier, later=later)
+    else:
+        content = delta_tables(rows, file_format)
+    return MadeDownload(parts.made_downloads.taken(claims.sub), content, file_format, name)
 
 
 @router.get("/{version}")
@@ -140,8 +158,3 @@ def _version_in(cursor: str | None) -> int | None:
     if type(version) is not int:
         raise InvalidCursor("The cursor is malformed.")
     return version
-
-
-def _stream(content: Iterator[bytes], file_format: str, name: str) -> StreamingResponse:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-cache"}
-    return StreamingResponse(content, 200, headers, _TYPES[file_format])
