@@ -123,7 +123,7 @@ def test_what_a_change_says_anew_of_an_offer_is_an_observation(lake: Lake, silve
         change(7, None, None),
     ]
     for _ in range(2):
-        silver.write_observations(0, [changes[:3], changes[3:]])
+        silver.write_observations(0, [changes[:3], changes[3:]], up_to=9)
     found = {
         path.removeprefix(f"{OBSERVATIONS}/").rpartition("/")[0]: [
             (row["sequence"], str(row["price_amount"])) for row in rows
@@ -182,6 +182,23 @@ def test_what_may_still_grow_is_not_merged(lake: Lake, observed: list[int]) -> N
         f"{range_name(0, size=2)}.parquet",
         f"{1:012d}-{6:012d}.parquet",
     ], "what is full of the day that is over"
+    assert listed(lake) == observed
+
+
+def test_a_file_that_an_overtaken_writer_has_put_in_place_is_not_merged(lake: Lake, observed: list[int]) -> None:
+    path = f"{OBSERVATIONS}/source=demo/date=2026-01-01/{range_name(1, size=2)}.parquet"
+    [whole] = tables(lake, path.rpartition("/")[0])[path]
+    again: list[int] = []
+    merging = Compaction(lake, bucket=2, merged=4)
+    for up_to, left in ((3, 4), (4, 0)):
+        with lake.writing(path) as file:
+            table = pa.table({"sequence": [whole["sequence"]]})
+            pq.write_table(table.replace_schema_metadata({"bookwheel.up_to": f"{up_to}"}), file)
+        merging.run(up_to=20, now=SECOND, write_again=again.append)
+        assert again == [2], "after which the file begins"
+        merged = f"{path.rpartition('/')[0]}/{1:012d}-{8:012d}.parquet"
+        assert (lake.size(merged) is None) == bool(left)
+        assert orjson.loads(lake.read(FILE_LIST))["sequence"] == (2 if left else 20)
     assert listed(lake) == observed
 
 

@@ -17,7 +17,7 @@ from bookwheel_processor.lake_rounds import export_round, lake_sweep_round, silv
 from bookwheel_processor.rounds import Parts, ingest_round
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.slots import slot
-from bookwheel_stores.lake import Lake, LakeError, silver
+from bookwheel_stores.lake import Lake, LakeError, compaction, silver
 from bookwheel_stores.lake.compaction import without_replaced
 from bookwheel_stores.lake.export_writer import export_versions, read_export
 from bookwheel_stores.lake.silver import OBSERVATIONS
@@ -170,20 +170,41 @@ def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
     write = silver.Silver.write_observations
     is_first = True
 
-    def slow(self: Any, bucket: int, changes: Any) -> None:
+    def slow(self: Any, bucket: int, changes: Any, *, up_to: int) -> None:
         nonlocal is_first
         held = list(changes)
         if is_first:  # another machine's round takes place between this one's reading and writing
             is_first = False
             take_in(scraped.item(3), scraped.item(4))
             projection.observe()
-        write(self, bucket, held)
+        write(self, bucket, held, up_to=up_to)
 
     monkeypatch.setattr(silver.Silver, "write_observations", slow)
     projection.observe()
     assert len(rows(parts.lake, OBSERVATIONS)) == 2
     assert silver_round(parts) == 4
     check_observations(parts)
+
+
+def test_what_is_merged_while_a_slow_writer_is_in_between_loses_nothing(
+    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has written its older file and, as yet or for ever, not put the cursor back. The day is over."""
+    take_in(*(scraped.item(number) for number in range(1, 7)))
+    older = [list(page) for page in parts.silver.states.changes(after=0, up_to=6)]
+    take_in(*(scraped.item(number) for number in range(7, 17)))
+    parts.silver.observe()
+    monkeypatch.setattr(compaction, "GRACE", timedelta(hours=-1))
+    parts.silver.silver.write_observations(0, older, up_to=6)
+    assert len(rows(parts.lake, OBSERVATIONS)) == 14
+    for _ in range(2):
+        parts.silver.compact()
+        parts.silver.observe()
+    assert len(rows(parts.lake, OBSERVATIONS)) == 16
+    check_observations(parts)
+    parts.silver.compact()
+    assert len(rows(parts.lake, OBSERVATIONS)) == 16
+    assert len([file for file in parts.lake.list(OBSERVATIONS) if file.path.endswith(".parquet")]) == 1
 
 
 def test_only_one_process_writes_silver(parts: Parts, take_in: Callable[..., None], scraped: Any) -> None:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.lake import Compaction, LakeError, Silver
@@ -39,7 +40,8 @@ class SilverProjection:
         while cursor < head:
             bucket = cursor // BUCKET
             end = min(head, (bucket + 1) * BUCKET)
-            self.silver.write_observations(bucket, self.states.changes(after=bucket * BUCKET, up_to=end))
+            changes = self.states.changes(after=bucket * BUCKET, up_to=end)
+            self.silver.write_observations(bucket, changes, up_to=end)
             if not self._move(OBSERVATIONS, cursor, end):
                 break
             cursor = end
@@ -68,7 +70,10 @@ class SilverProjection:
             raise Overtaken
 
     def compact(self) -> int:
-        return Compaction(self.silver.lake).run(up_to=self.feed.cursor(OBSERVATIONS), now=datetime.now(UTC))
+        """What another, overtaken, has put older files in place of is written again by the next round."""
+        compaction, cursor = Compaction(self.silver.lake), self.feed.cursor(OBSERVATIONS)
+        back = partial(self.feed.put_back, OBSERVATIONS)
+        return compaction.run(up_to=cursor, now=datetime.now(UTC), write_again=back)
 
     def _move(self, projection: str, expected: int, to: int) -> bool:
         if self.feed.move(projection, expected=expected, to=to):

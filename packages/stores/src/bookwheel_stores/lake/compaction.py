@@ -1,7 +1,7 @@
 """Merges the small files of observations, and tells which files together hold each observation once."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import orjson
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bookwheel_stores.lake.files import Lake, LakeFile
-from bookwheel_stores.lake.silver import BUCKET, COMPRESSION, OBSERVATIONS, range_text
+from bookwheel_stores.lake.silver import BUCKET, COMPRESSION, OBSERVATIONS, range_text, up_to_of
 
 MERGED = 100
 """Buckets in a merged file, at most."""
@@ -28,10 +28,14 @@ class Compaction:
         self._bucket = bucket
         self._merged = merged
 
-    def run(self, *, up_to: int, now: datetime) -> int:
+    def run(self, *, up_to: int, now: datetime, write_again: Callable[[int], None] = lambda _: None) -> int:
         """Merges what holds changes up to the sequence only, of a day that is over as far as there is something;
-        returns how many files were made."""
-        made = 0
+        returns how many files were made.
+
+        `write_again` is told of a sequence where the file that begins after it holds less than the caller has written:
+        a writer that was overtaken has put an older one in its place. Such a one is merged with no other.
+        """
+        made, whole = 0, up_to
         for (folder, group), found in self._groups().items():
             is_full = (group + 1) * self._bucket * self._merged <= up_to
             is_over = folder.rpartition("/date=")[2] < now.date().isoformat()
@@ -40,9 +44,14 @@ class Compaction:
                 first, last = file_range(files[0])[0], file_range(files[-1])[1]
                 if is_full:
                     first, last = group * self._bucket * self._merged + 1, (group + 1) * self._bucket * self._merged
-                self._merge(f"{folder}/{range_text(first, last)}.parquet", files)
+                tables = [self._read(file) for file in files]
+                if behind := [file for file, table in zip(files, tables, strict=True) if _is_behind(file, table)]:
+                    whole = min(whole, file_range(behind[0])[0] - 1)
+                    write_again(whole)
+                    continue
+                self._merge(f"{folder}/{range_text(first, last)}.parquet", tables)
                 made += 1
-        self.write_list(up_to)
+        self.write_list(whole)
         self._delete_replaced(now)
         return made
 
@@ -62,19 +71,24 @@ class Compaction:
             groups[folder, (first - 1) // (self._bucket * self._merged)].append(file)
         return groups
 
-    def _merge(self, target: str, files: Sequence[LakeFile]) -> None:
-        tables = []
-        for file in files:
-            with self._lake.open(file.path) as opened:
-                tables.append(pq.read_table(opened))
+    def _read(self, file: LakeFile) -> pa.Table:
+        with self._lake.open(file.path) as opened:
+            return pq.read_table(opened)
+
+    def _merge(self, target: str, tables: Sequence[pa.Table]) -> None:
+        together = pa.concat_tables([table.replace_schema_metadata() for table in tables])
         with self._lake.writing(target) as made:
-            pq.write_table(pa.concat_tables(tables).sort_by("sequence"), made, compression=COMPRESSION)
+            pq.write_table(together.sort_by("sequence"), made, compression=COMPRESSION)
 
     def _delete_replaced(self, now: datetime) -> None:
         current, replaced = without_replaced(self._lake.list(OBSERVATIONS))
         published = {file.path: file.modified for file in current}
         old = [path for path, by in replaced.items() if published[by] < now - GRACE]
         self._lake.delete(old)
+
+
+def _is_behind(file: LakeFile, table: pa.Table) -> bool:
+    return up_to_of(table) < file_range(file)[1]
 
 
 def file_range(file: LakeFile) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Silver: the catalogue as it is now and every observed price, in Parquet; made from the change feed."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ BUCKET = 10_000
 """Book numbers in a file of current books, and changes in a file of observations. Part of the files' names."""
 CATALOGUE, BOOKS_BY_SOURCE, OBSERVATIONS = "silver/catalogue", "silver/books", "silver/observations"
 COMPRESSION = "zstd"
+_UP_TO = b"bookwheel.up_to"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OBSERVED = pa.schema(
     [
@@ -68,8 +70,8 @@ class Silver:
             stale.discard(path)
         self.lake.delete(sorted(stale))
 
-    def write_observations(self, bucket: int, changes: Iterable[Sequence[SeenChange]]) -> None:
-        """Puts what the bucket's changes observed in place, by source and day."""
+    def write_observations(self, bucket: int, changes: Iterable[Sequence[SeenChange]], *, up_to: int) -> None:
+        """Puts what the bucket's changes, up to that sequence, observed in place, by source and day."""
         name = f"{range_name(bucket)}.parquet"
         rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for page in changes:
@@ -78,7 +80,8 @@ class Silver:
                 for source, row in _observed(change):
                     rows[f"source={partition_value(source)}/date={day}"].append(row)
         for partition, found in sorted(rows.items()):
-            self._write(f"{OBSERVATIONS}/{partition}/{name}", _observed_table(found))
+            table = _observed_table(found).replace_schema_metadata({_UP_TO: f"{up_to}"})
+            self._write(f"{OBSERVATIONS}/{partition}/{name}", table)
 
     def catalogue(self) -> Iterator[pa.Table]:
         """The unified table, a bucket at a time, by book number; in the form of `BOOKS`."""
@@ -102,6 +105,13 @@ class Silver:
     def _write(self, path: str, table: pa.Table) -> None:
         with self.lake.writing(path) as file:
             pq.write_table(table, file, compression=COMPRESSION)
+
+
+def up_to_of(table: pa.Table) -> int:
+    """The sequence up to which a file of observations held all of its range when it was written. One that does not say,
+    such as a merged one, held all."""
+    noted = (table.schema.metadata or {}).get(_UP_TO)
+    return sys.maxsize if noted is None else int(noted)
 
 
 def _observed(change: SeenChange) -> Iterator[tuple[str, dict[str, Any]]]:
