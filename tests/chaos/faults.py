@@ -13,6 +13,7 @@ from tests.chaos.arena import Arena
 from tests.chaos.s3_proxy import Mode
 from tests.chaos.servers import stall, terminate
 
+_LATEST, _LATEST_AT = 1.2, {CRAWL: 0.6, INDEX_WRITER: 0.0}
 Strike = Callable[[Arena, random.Random], None]
 
 
@@ -20,18 +21,21 @@ Strike = Callable[[Arena, random.Random], None]
 class Fault:
     """`loses_redis`: what Redis held is gone, so the run may end short, and the crawl is repeated. `own_shop`: the shop
     of this round is not crawled again, as its items carry times that are not of this day. `slow_shop`: the shop takes
-    its time, for the crawl, or what works only while items come, must still be there.
+    its time, for the crawl, or what works only while items come, must still be there. `latest`: in seconds, how long
+    after the crawl's start it may strike; most crawls take one to two.
     """
 
     name: str
     strike: Strike
     slow_shop: bool = False
+    latest: float = _LATEST
     loses_redis: bool = False
     own_shop: bool = False
 
 
 def killing(part: str) -> Fault:
-    return Fault(f"kill {part}", partial(_kill, part), slow_shop=part in (CRAWL, INDEX_WRITER))
+    is_passing = part in _LATEST_AT
+    return Fault(f"kill {part}", partial(_kill, part), slow_shop=is_passing, latest=_LATEST_AT.get(part, _LATEST))
 
 
 def _kill(part: str, arena: Arena, chance: random.Random) -> None:
@@ -73,7 +77,12 @@ def faults_of(arena: Arena) -> list[Fault]:
     parts = (*_PROGRAMS, *servers, WORKER, *writer, CRAWL)
     found = [killing(part) for part in parts]
     found.append(
-        Fault("kill two at once", partial(_two_kills, ("redis", "scraper", WORKER, CRAWL, *servers)), slow_shop=True)
+        Fault(
+            "kill two at once",
+            partial(_two_kills, ("redis", "scraper", WORKER, CRAWL, *servers)),
+            slow_shop=True,
+            latest=_LATEST_AT[CRAWL],
+        )
     )
     for server in ("redis", *servers):
         found.append(Fault(f"restart {server}", partial(terminate, server)))

@@ -25,8 +25,6 @@ from tests.chaos.checks import (
 from tests.chaos.faults import Fault
 from tests.chaos.shop import Shop
 
-_LATEST_STRIKE = 1.2  # seconds after the crawl's start; most crawls take one to two
-_LATEST_STRIKE_AT_CRAWL = 0.6
 _PAGE_SECONDS = (0.0, 0.03, 0.1)
 _SETTLE_SECONDS = 120.0
 _STRAGGLE_SECONDS = 10.0
@@ -66,7 +64,7 @@ def play(arena: Arena, fault: Fault, number: int, seed: int) -> Outcome:
     try:
         runs = [_ask(arena, shop)]
         wait_until(lambda: bool(processes(arena.suite, CRAWL)), seconds=30, what="the crawl's start")
-        time.sleep(chance.uniform(0.0, _LATEST_STRIKE_AT_CRAWL if fault.slow_shop else _LATEST_STRIKE))
+        time.sleep(chance.uniform(0.0, fault.latest))
         fault.strike(arena, chance)
         if fault.loses_redis:
             wait_until(lambda: not processes(arena.suite, CRAWL), seconds=60, what="the crawl's end")
