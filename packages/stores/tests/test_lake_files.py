@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from bookwheel_local import engines
+from bookwheel_local.engines import EngineMissing, find_minio
 from bookwheel_stores.lake import Lake, LakeAddress, LakeError, NotInLake
-from bookwheel_testing.engines import S3Store
+from bookwheel_testing.engines import S3Store, or_skip
 from bookwheel_testing.servers import free_port
 
 LARGE = os.urandom(1 << 20) * 17
@@ -209,8 +209,9 @@ def test_a_bucket_that_is_not_there_is_told(s3: S3Store) -> None:
         missing.write("a", b"x")
 
 
-@pytest.mark.skipif(engines.find_minio() is None, reason="NOT TESTED: moto's server checks no credentials")
 def test_wrong_credentials_are_told_without_the_secret(s3: S3Store) -> None:
+    if find_minio() is None:  # moto's server checks no credentials
+        or_skip(EngineMissing("MinIO", "s3"))
     address = LakeAddress(f"s3://{s3.bucket}/x", s3.endpoint, "us-east-1", s3.access_key, "wrong-secret")
     with pytest.raises(LakeError) as told:
         Lake(address).write("a", b"x")
