@@ -1,6 +1,6 @@
 """Elasticsearch: the pipeline beside a raw bulk; searches beside the raw query, and cached ones beside uncached ones.
 
-`python -m benchmarks.bench_elasticsearch bulk` or `… search` measures some; a number is the size of the catalogue.
+`python -m benchmarks.bench_elasticsearch bulk` or `… search` measures some; a number is the size of the catalog.
 """
 
 import json
@@ -18,18 +18,18 @@ from uuid import uuid4
 import httpx
 from bookwheel_contracts import BookState
 from bookwheel_stores.records import ChangeFeed, connect_database
-from bookwheel_stores.search.elastic_address import parse_address
-from bookwheel_stores.search.elastic_facets import FacetPlan
-from bookwheel_stores.search.elastic_mapping import build_document, index_body
-from bookwheel_stores.search.elastic_reader import page_request
-from bookwheel_stores.search.elastic_walk import Order
+from bookwheel_stores.search.elasticsearch.address import parse_address
+from bookwheel_stores.search.elasticsearch.facets import FacetPlan
+from bookwheel_stores.search.elasticsearch.mapping import build_document, index_body
+from bookwheel_stores.search.elasticsearch.reader import page_request
+from bookwheel_stores.search.elasticsearch.walk import Order
 from bookwheel_stores.search.queries import Filter, Range, SearchQuery, Selection, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.engines import running_elasticsearch
 from bookwheel_testing.search import elasticsearch_url
 from elasticsearch import helpers
 
-from benchmarks.catalog import NUMBERS, Catalog, running_catalog, words
+from benchmarks.catalog_server import NUMBERS, Catalog, running_catalog, words
 from benchmarks.harness import Result, compare, requests_per_second, save
 from benchmarks.processing import Processor, redis_server
 from benchmarks.scraped import scraped_books
@@ -41,7 +41,7 @@ PATH = "/api/v1/books?limit=20&sort=relevance&facet=category"
 
 
 class Pipeline:
-    """From the stream into the index. Each run fills a catalogue of its own."""
+    """From the stream into the index. Each run fills a catalog of its own."""
 
     def __init__(self, folder: Path, server: str, redis_url: str) -> None:
         self._folder, self._server, self._redis_url = folder, server, redis_url
@@ -131,7 +131,7 @@ def search(processor: Processor, catalog: Catalog) -> list[Result]:
         return client.get(PATH, params=httpx.URL(PATH).params.merge(query)).raise_for_status().json()
 
     def raw(word: str, number: int) -> Any:
-        """What the catalogue would ask, asked by Elasticsearch's own client."""
+        """What the catalog would ask, asked by Elasticsearch's own client."""
         never_twice = Filter("stock", ranges=(Range(0, number),))
         query = SearchQuery(Selection(parse_text(word), (never_twice,)), Sort.RELEVANCE, 20, facets=("category",))
         request = page_request(query, FacetPlan(query.selection, query.facets), Order.of(query))
@@ -150,7 +150,7 @@ end
         return requests_per_second(catalog.url, headers=catalog.headers, script=lua)
 
     if through_catalog(words()[0], 999)["total"]["value"] != raw(words()[0], 999)["hits"]["total"]["value"]:
-        raise RuntimeError("the catalogue and the raw query find different books")
+        raise RuntimeError("the catalog and the raw query find different books")
     cached = f"{catalog.url}{PATH}&q={words()[0]}"
     return [
         compare(

@@ -1,4 +1,4 @@
-"""The embedded engines and the cluster's side by side, as the catalogue grows. No bound: it tells which to choose when.
+"""The embedded engines and the cluster's side by side, as the catalog grows. No bound: it tells which to choose when.
 
 `python -m benchmarks.bench_engines 1000000` takes a size of its own, `… embedded 1000000` one set of engines alone.
 """
@@ -38,7 +38,7 @@ class Figures:
 
 
 def measured(processor: Processor, size: int) -> Figures:
-    """A new catalogue of `size` books, filled and then searched."""
+    """A new catalog of `size` books, filled and then searched."""
     ingest = processor.fill(size)
     reader = open_index_reader(processor.search_url)
     reader.reload()

@@ -1,4 +1,4 @@
-"""An export of 100,000 books beside a bare pyarrow write of the same table, and memory as the catalogue grows."""
+"""An export of 100,000 books beside a bare pyarrow write of the same table, and memory as the catalog grows."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from bookwheel_stores.lake.book_tables import BOOKS, CategoryCodes, coded
 from bookwheel_stores.lake.export_writer import ExportFiles, add_books
 from bookwheel_stores.lake.silver import BUCKET, COMPRESSION
 
-from benchmarks.catalogue import contents
+from benchmarks.book_contents import contents
 from benchmarks.harness import Result, compare, result, save
 
 BOOKS_EXPORTED = 100_000
@@ -33,7 +33,7 @@ def lake_of(folder: Path, books: int) -> Lake:
 
 def beside_pyarrow(folder: Path) -> Result:
     lake = lake_of(folder, BOOKS_EXPORTED)
-    table = CategoryCodes().add_to(pa.concat_tables(Silver(lake).catalogue()))
+    table = CategoryCodes().add_to(pa.concat_tables(Silver(lake).catalog()))
     versions = count(1)
 
     def ours() -> float:
@@ -52,7 +52,7 @@ def beside_pyarrow(folder: Path) -> Result:
 
 
 def memory(folder: Path) -> Result:
-    """Peak memory of a process that makes a whole version: of the small catalogue over that of the large one."""
+    """Peak memory of a process that makes a whole version: of the small catalog over that of the large one."""
     peaks = []
     for books in (SMALL, LARGE):
         lake_of(folder / str(books), books)

@@ -1,4 +1,4 @@
-"""Ingest and projection: beside one task per item, beside a bare loop, and as the catalogue grows.
+"""Ingest and projection: beside one task per item, beside a bare loop, and as the catalog grows.
 
 `python -m benchmarks.bench_ingest` measures all three, with `tasks`, `bare` or `growth` behind it some.
 """
@@ -23,7 +23,7 @@ SMALL, LARGE, ADDED = 1_000, 100_000, 4_000
 
 
 class Growing:
-    """A processor at work, whose catalogue each call adds books to that it does not have yet."""
+    """A processor at work, whose catalog each call adds books to that it does not have yet."""
 
     def __init__(self, processor: Processor, *, holds: int = 0) -> None:
         self._processor = processor
@@ -55,7 +55,7 @@ def beside_tasks(folder: Path) -> Result:
 
 
 def beside_bare_loop(folder: Path) -> Result:
-    """Both fill an empty catalogue, ours after a thousand books that show its worker what to import and compile."""
+    """Both fill an empty catalog, ours after a thousand books that show its worker what to import and compile."""
     settings = ProcessorSettings()
     rounds = count()
     with ExitStack() as stack:
@@ -87,7 +87,7 @@ def beside_bare_loop(folder: Path) -> Result:
 
 
 def growth(folder: Path) -> Result:
-    """The same number of books added to a large catalogue and to a small one, which is put back after each round."""
+    """The same number of books added to a large catalog and to a small one, which is put back after each round."""
     with ExitStack() as stack:
         small_redis = stack.enter_context(redis_server(folder / "redis-small"))
         template = Processor(folder / "template", small_redis)

@@ -45,7 +45,7 @@ class Intake(Processor):
 
 
 class Taking:
-    """A worker at work on a database of its own, whose catalogue each call adds books to that it does not have yet."""
+    """A worker at work on a database of its own, whose catalog each call adds books to that it does not have yet."""
 
     def __init__(self, folder: Path, server: Postgres, stack: ExitStack, *, workers: int) -> None:
         redis = stack.enter_context(redis_server(folder / "redis"))

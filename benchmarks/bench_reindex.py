@@ -1,7 +1,7 @@
 """Searches while the index is built anew, beside the same searches while nothing else happens, on both engines.
 
 `python -m benchmarks.bench_reindex embedded`, or `… elasticsearch`, measures one, a number behind it the size of the
-catalogue. A search that fails ends the benchmark.
+catalog. A search that fails ends the benchmark.
 """
 
 import sys
@@ -16,7 +16,7 @@ from bookwheel_testing.engines import running_elasticsearch
 from bookwheel_testing.search import elasticsearch_url
 from bookwheel_testing.servers import start
 
-from benchmarks.catalog import NUMBERS, Catalog, running_catalog, words
+from benchmarks.catalog_server import NUMBERS, Catalog, running_catalog, words
 from benchmarks.harness import Result, result, save
 from benchmarks.processing import PROCESSOR, Processor, redis_server
 

@@ -1,7 +1,7 @@
 """Writes docs/reference/capacity.md: how many replicas carry what, as arithmetic on `results.json`.
 
 With `--check`, says whether it is current. A number with a `*` is extrapolated: nobody measured that many replicas, or
-a catalogue of that size.
+a catalog of that size.
 """
 
 import json
@@ -73,7 +73,7 @@ class Measured:
         return min(self.result(POSTGRESQL).floor, self.rate(ELASTICSEARCH))
 
     def cluster_ingest_at(self, books: int) -> float:
-        """The same at a catalogue of that size, as if they lost by it what SQLite does."""
+        """The same at a catalog of that size, as if they lost by it what SQLite does."""
         return self.cluster_ingest * min(1.0, self.ingest(books) / self.result(GROWTH).floor)
 
     def requests(self) -> dict[str, float]:
@@ -92,7 +92,7 @@ class Measured:
         return min(self.result(GROWTH).ratio, LEAST_GROWTH)
 
     def ingest(self, books: int) -> float:
-        """Items that one processor takes in at a catalogue of that size: the measured loss goes on for each tenfold."""
+        """Items that one processor takes in at a catalog of that size: the measured loss goes on for each tenfold."""
         growth = self.growth
         decades = math.log10(books / LARGE_BOOKS)
         per_decade = growth ** (1 / math.log10(LARGE_BOOKS / SMALL_BOOKS))
@@ -117,7 +117,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def carried(measured: Measured) -> Iterator[tuple[str, str, str]]:
     yield "scraper", f"{measured.rate(CRAWL):,.0f} pages/s", "from a shop that answers at once"
-    yield "processor", f"{measured.rate(INGEST):,.0f} items/s", "from the stream to records and index, new catalogue"
+    yield "processor", f"{measured.rate(INGEST):,.0f} items/s", "from the stream to records and index, new catalog"
     yield "processor", f"{measured.rate(GROWTH):,.0f} items/s", f"the same at {LARGE_BOOKS:,} books"
     postgresql = measured.result(POSTGRESQL)
     yield "processor", f"{postgresql.floor:,.0f} items/s", "from the stream to PostgreSQL, one child that takes in"
@@ -169,7 +169,7 @@ def page(measured: Measured) -> str:
 # Capacity
 
 Made by `make docs` from `benchmarks/results.json`, that is from `make bench` on one machine of two cores which also ran
-the stores and the load. `*` marks what is extrapolated: a catalogue larger than any that was measured, or more than
+the stores and the load. `*` marks what is extrapolated: a catalog larger than any that was measured, or more than
 one replica, as if replicas added up. They do while the stores keep up: [scaling](../runbooks/scaling.md).
 
 ## What one replica carries: measured
@@ -195,8 +195,8 @@ A shop that allows one page a second has at most {politely:,.0f} books crawled a
 ## How many for so many requests a second
 
 Replicas of catalog-api, or of ml-serving for predictions, each with a gateway. A search on Elasticsearch that is not
-cached is its work for the most part: those rows count nodes of two cores with a catalogue on each. Searches were
-measured at {SMALL_BOOKS:,} books, on Elasticsearch at {LARGE_BOOKS:,}; in larger catalogues they were not. The gateway
+cached is its work for the most part: those rows count nodes of two cores with a catalog on each. Searches were
+measured at {SMALL_BOOKS:,} books, on Elasticsearch at {LARGE_BOOKS:,}; in larger catalogs they were not. The gateway
 has a token checked once in ten seconds: a tenth as many checks a second as there are users at a time.
 
 {table(("requests", *(f"{rate:,}/s" for rate in RATES)), list(by_rate(measured)))}

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bookwheel_contracts import CrawlRun, RunFinished, RunState
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_processor.rounds import GROUP
-from bookwheel_runtime.health import fault
+from bookwheel_processor.worker.jobs import GROUP
+from bookwheel_runtime.healthcheck import fault
 from bookwheel_runtime.traces import new_traceparent
 from bookwheel_scraper.envelopes import Envelope, ScrapedBook
 from bookwheel_stores.records import RunStore, connect_database, upgrade_database
@@ -110,7 +110,7 @@ class Processor:
         return len(books) / seconds
 
     def fill(self, books: int) -> float:
-        """Takes that many new books into an empty catalogue, as many at once as the scraper lets wait; items/s."""
+        """Takes that many new books into an empty catalog, as many at once as the scraper lets wait; items/s."""
         seconds = 0.0
         with self.at_work():
             for start in range(0, books, STREAM_ITEMS):

@@ -1,9 +1,9 @@
-"""Books as the spider yields them, made from the demo shop's catalogue without its pages."""
+"""Books as the spider yields them, made from the demo shop's catalog without its pages."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
 
-from bookwheel_demo_shop.catalogue import Catalogue, Listing
+from bookwheel_demo_shop.catalog import Catalog, Listing
 from bookwheel_demo_shop.pages import STAR_WORDS, availability
 from bookwheel_scraper.envelopes import Payload, ScrapedBook
 
@@ -14,9 +14,9 @@ _SHOP_BOOKS = 5_000
 
 def scraped_books(first: int, count: int) -> list[ScrapedBook]:
     """Books number `first` (from 0) and on: about 1 KB each as an item. After 5,000, further volumes of the same."""
-    catalogue = Catalogue(size=_SHOP_BOOKS, seed=SEED)
+    catalog = Catalog(size=_SHOP_BOOKS, seed=SEED)
     places = sorted({number % _SHOP_BOOKS for number in range(first, first + min(count, _SHOP_BOOKS))})
-    payloads = {place: _payload(catalogue.listings(0, place, 1)[0]) for place in places}
+    payloads = {place: _payload(catalog.listings(0, place, 1)[0]) for place in places}
     return list(_volumes(payloads, range(first, first + count)))
 
 

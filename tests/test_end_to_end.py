@@ -121,7 +121,7 @@ def test_a_shop_s_new_layout_shows_as_a_fall_and_its_run_is_held(suite: Suite) -
     price = next(field for field in report["fields"] if field["field"] == "price")
     assert (report["fell"], price["fell"], price["fill_rate"], price["earlier"]) == (True, True, 0.0, 1.0)
     now = suite.get(f"/api/v1/books/{book_id}")
-    assert (now["price"], now["revision"]) == (before["price"], before["revision"]), "it has not touched the catalogue"
+    assert (now["price"], now["revision"]) == (before["price"], before["revision"]), "it has not touched the catalog"
     suite.post(f"/api/v1/crawls/{run['id']}/discard", {}, 202)
     wait_until(
         lambda: suite.get(f"/api/v1/crawls/{run['id']}")["state"] == "cancelled", seconds=60, what="the run discarded"

@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 from bookwheel_local.settings import EngineSet
 from bookwheel_testing.engines import need_cluster
-from bookwheel_testing.victims import CRAWL, INDEX_WRITER, WORKER
+from bookwheel_testing.process_kill import CRAWL, INDEX_WRITER, WORKER
 
 from tests.chaos.arena import Arena, arena
 from tests.chaos.checks import Findings

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bookwheel_stores.replicas import services
+from bookwheel_stores.heartbeats import services
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import Postgres, need_cluster, running_postgres
 from bookwheel_testing.servers import (

@@ -16,8 +16,8 @@ from bookwheel_local.development.documentation import faults
 from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import announce_changes, connect_redis
 from bookwheel_testing.feed import FeedWriter
-from bookwheel_testing.listening import Listener, read_events, wait_for
 from bookwheel_testing.servers import Server, answers, free_port, redis_answers, redis_command, start, wait_until
+from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.exceptions import RedisError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +27,7 @@ PASSWORD = "a wheel of open books"
 
 @dataclass
 class Live:
-    """Accounts, catalogue API, Redis and gateway, each of which can be killed and started again."""
+    """Accounts, catalog API, Redis and gateway, each of which can be killed and started again."""
 
     folder: Path
     ports: dict[str, int]
@@ -163,7 +163,7 @@ def test_kills_in_mid_stream_lose_and_double_nothing(victim: str, live: Live, fe
     headers = live.login()
     start_at = head_of(live, headers)
     head = start_at
-    with Listener(f"{live.url}/api/v1/changes/stream?after={start_at}", headers) as listener:
+    with SseClient(f"{live.url}/api/v1/changes/stream?after={start_at}", headers) as listener:
         for kill in range(2):
             for number in range(chance.randrange(5, 15)):
                 head = feed.add(*(f"{victim}-{kill}-{number}-{more}" for more in range(chance.randrange(1, 8))))
@@ -186,7 +186,7 @@ def test_kills_in_mid_stream_lose_and_double_nothing(victim: str, live: Live, fe
 def test_a_stream_ends_soon_after_its_login(live: Live, feed: FeedWriter) -> None:
     """Its time is up after 4 s here; who comes again without a living login is refused."""
     headers = live.login()
-    with Listener(f"{live.url}/api/v1/changes/stream?after=latest", headers) as listener:
+    with SseClient(f"{live.url}/api/v1/changes/stream?after=latest", headers) as listener:
         wait_until(lambda: listener.connections > 0, seconds=30, what="the stream")
         assert httpx.post(f"{live.url}/api/v1/auth/logout", headers=headers, timeout=30).is_success
         wait_until(lambda: "HTTPStatusError" in listener.failures, seconds=30, what="the refusal")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import RawItem
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.ingest.batch import Ingest
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request

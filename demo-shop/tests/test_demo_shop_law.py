@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from bookwheel_demo_shop import law
-from bookwheel_demo_shop.catalogue import Catalogue, Listing
+from bookwheel_demo_shop.catalog import Catalog, Listing
 from bookwheel_demo_shop.cli import DEFAULT_SEED
 from bookwheel_demo_shop.vocabulary import CATEGORIES
 from hypothesis import given
@@ -46,7 +46,7 @@ def test_the_law_names_only_categories_of_the_shop() -> None:
 
 def test_the_best_reachable_error_is_what_a_simulation_finds() -> None:
     chance = random.Random(1)
-    facts = [listing.rated_facts for listing in Catalogue(size=100, seed=4).listings(0, 0, 100)]
+    facts = [listing.rated_facts for listing in Catalog(size=100, seed=4).listings(0, 0, 100)]
     squared = absolute = 0.0
     for each in facts:
         expected, chances = law.expected_rating(each), law.star_probabilities(each)
@@ -61,14 +61,14 @@ def test_the_best_reachable_error_is_what_a_simulation_finds() -> None:
 
 @pytest.mark.parametrize("day", [0, 333])
 def test_the_law_holds_on_every_day_of_a_large_shop(day: int) -> None:
-    listings = Catalogue(size=4_000, seed=DEFAULT_SEED).listings(day, 0, 4_000)
+    listings = Catalog(size=4_000, seed=DEFAULT_SEED).listings(day, 0, 4_000)
     best = law.best_reachable_rmse(listing.rated_facts for listing in listings)
     squares = [(listing.rating - law.expected_rating(listing.rated_facts)) ** 2 for listing in listings]
     assert math.sqrt(math.fsum(squares) / len(squares)) == pytest.approx(best, rel=0.04)
 
 
 def test_the_marker_words_are_those_that_the_description_contains() -> None:
-    for listing in Catalogue(size=500, seed=1).listings(0, 0, 500):
+    for listing in Catalog(size=500, seed=1).listings(0, 0, 500):
         found = set(re.findall("[a-z]+", (listing.book.description or "").lower())) & set(law.WORD_EFFECTS)
         assert found == listing.book.marker_words
 
@@ -82,7 +82,7 @@ def rmse(
 @pytest.mark.parametrize("seed", [DEFAULT_SEED, 1, 2])
 def test_a_random_forest_learns_the_law_from_800_books(seed: int) -> None:
     """Held-out error within 15 % of the best reachable one, and the mean of the category at least 25 % above it."""
-    listings = Catalogue(size=1_000, seed=seed).listings(0, 0, 1_000)
+    listings = Catalog(size=1_000, seed=seed).listings(0, 0, 1_000)
     random.Random(0).shuffle(listings)
     known, held_out = listings[:800], listings[800:]
     words = CountVectorizer(binary=True, min_df=10, max_features=200).fit([text(each) for each in known])

@@ -14,9 +14,9 @@ from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_processor.app import create_app
+from bookwheel_processor.lake.silver_projection import BOOKS, OBSERVATIONS
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.silver_projection import BOOKS, OBSERVATIONS
-from bookwheel_processor.tasks import BRONZE, SILVER, nudge
+from bookwheel_processor.worker.tasks import BRONZE, SILVER, nudge
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import running_s3

@@ -183,7 +183,7 @@ def _scaled(price: Decimal | None) -> int | None:
 
 
 def check_totals(findings: Findings, suite: Suite, lake: Lake) -> None:
-    """The whole records against the whole index, by ids and revisions, and against the lake's whole catalogue."""
+    """The whole records against the whole index, by ids and revisions, and against the lake's whole catalog."""
     books = suite.rows("SELECT book_id, title, price, stock, revision FROM book WHERE removed_at IS NULL")
     stored = {book_id: revision for book_id, *_, revision in books}
     shown = {book["id"]: book["revision"] for book in suite.books_where(fields="id,revision", sort="title")}
@@ -191,4 +191,4 @@ def check_totals(findings: Findings, suite: Suite, lake: Lake) -> None:
     findings.index += differing
     if differing:
         findings.notes.append(f"index: {differing} of {len(stored)} books differ over all sources")
-    findings.compare_lake("silver's catalogue", _silver(lake, "silver/catalogue", _BOOK), books)
+    findings.compare_lake("silver's catalog", _silver(lake, "silver/catalogue", _BOOK), books)

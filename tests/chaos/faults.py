@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from bookwheel_testing.victims import CRAWL, INDEX_WRITER, WORKER, kill
+from bookwheel_testing.process_kill import CRAWL, INDEX_WRITER, WORKER, kill
 
 from tests.chaos import redis_faults, streams
 from tests.chaos.arena import Arena

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 from bookwheel_contracts import RunState
+from bookwheel_testing.process_kill import CRAWL, processes
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.victims import CRAWL, processes
 
 from tests.chaos.arena import Arena
 from tests.chaos.checks import (

@@ -6,8 +6,8 @@ import signal
 import time
 from contextlib import suppress
 
+from bookwheel_testing.process_kill import processes
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.victims import processes
 
 from tests.chaos.arena import Arena
 

@@ -1,4 +1,4 @@
-"""A small shop for each source that chaos crawls: seeded, and told exactly what the catalogue must hold of it."""
+"""A small shop for each source that chaos crawls: seeded, and told exactly what the catalog must hold of it."""
 
 import math
 import random
@@ -39,7 +39,7 @@ class Listing:
 class Shop:
     """What is `listed`, by the page's key, and what was and is `away`, which so many complete crawls have `missed`.
 
-    `changes` are all that the catalogue's feed must tell of the shop: keys and kinds.
+    `changes` are all that the catalog's feed must tell of the shop: keys and kinds.
     """
 
     source: str
@@ -51,7 +51,7 @@ class Shop:
 
     @property
     def living(self) -> dict[str, Listing]:
-        """What the catalogue must hold: what is listed, and what is away within its grace."""
+        """What the catalog must hold: what is listed, and what is away within its grace."""
         return self.listed | {key: book for key, book in self.away.items() if self.missed[key] < _GRACE}
 
     def next_day(self, new: int) -> int:

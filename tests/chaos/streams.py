@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_testing.victims import WORKER, processes
+from bookwheel_testing.process_kill import WORKER, processes
 
 from tests.chaos.arena import Arena
 

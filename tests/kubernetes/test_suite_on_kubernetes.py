@@ -97,7 +97,7 @@ def test_a_worker_is_scaled_up_and_down_in_mid_crawl_and_loses_nothing(suite: Ku
     crawl_under(suite, scale)
 
 
-def test_the_catalogue_is_scaled_by_its_load(suite: KubernetesSuite, key: str) -> None:
+def test_the_catalog_is_scaled_by_its_load(suite: KubernetesSuite, key: str) -> None:
     scaling = "components.catalog-api.autoscaling"
     suite.apply(f"{scaling}.enabled=true", f"{scaling}.min=1", f"{scaling}.max=3", f"{scaling}.cpu=10")
     with suite.load(LOAD, key=key) as counted:

@@ -10,7 +10,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from bookwheel_demo_shop.backstage import Backstage, Clock
-from bookwheel_demo_shop.catalogue import Catalogue
+from bookwheel_demo_shop.catalog import Catalog
 from bookwheel_demo_shop.faults import LOOP_PATH, Faults
 from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category_shelf, environment
 from bookwheel_demo_shop.schema_pages import SchemaPages
@@ -43,12 +43,12 @@ def slug_and_number(folder: str) -> tuple[str, int | None]:
 class Faces:
     """The pages of both faces by their address."""
 
-    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, clock: Clock) -> None:
         templates = environment()
         self._clock = clock
-        self._pages = Pages(catalogue, templates)
-        self._schema_pages = SchemaPages(catalogue, templates)
-        self._categories = {f"{each.slug}_{each.number}": each for each in catalogue.categories}
+        self._pages = Pages(catalog, templates)
+        self._schema_pages = SchemaPages(catalog, templates)
+        self._categories = {f"{each.slug}_{each.number}": each for each in catalog.categories}
 
     def home(self, _request: Request) -> str | None:
         return self._pages.book_list(HOME, 1, self._clock.day)
@@ -85,8 +85,8 @@ class Faces:
 
 def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
     """The shop as an ASGI app. Raises ValueError for a number of books or a day out of range."""
-    catalogue, clock, faults = Catalogue(size=books, seed=seed), Clock(day), Faults()
-    faces = Faces(catalogue, clock)
+    catalog, clock, faults = Catalog(size=books, seed=seed), Clock(day), Faults()
+    faces = Faces(catalog, clock)
 
     def page(path: str, make: PageMaker, media_type: str = "text/html") -> Route:
         async def endpoint(request: Request) -> Response:
@@ -112,7 +112,7 @@ def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
             Route("/robots.txt", robots),
             Route(f"{LOOP_PATH}/{{turn}}", redirect_loop),
             Mount("/static", StaticFiles(packages=[("bookwheel_demo_shop", "static")])),
-            Mount("/_shop", routes=Backstage(catalogue, clock, faults).routes()),
+            Mount("/_shop", routes=Backstage(catalog, clock, faults).routes()),
         ],
     )
 

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bookwheel_demo_shop import law
-from bookwheel_demo_shop.catalogue import MAX_DAY, Catalogue, Listing
+from bookwheel_demo_shop.catalog import MAX_DAY, Catalog, Listing
 from bookwheel_demo_shop.faults import FaultPlan, Faults
 from bookwheel_demo_shop.schema_pages import book_path
 
@@ -44,7 +44,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Backstage:
-    catalogue: Catalogue
+    catalog: Catalog
     clock: Clock
     faults: Faults
 
@@ -71,21 +71,21 @@ class Backstage:
 
         `after`: start behind the place of the book with this number. `limit`: at most so many lines.
         """
-        after, limit = query_number(request, "after", 0), query_number(request, "limit", self.catalogue.size)
-        first = self.catalogue.place_of(after) + 1 if after else 0
+        after, limit = query_number(request, "after", 0), query_number(request, "limit", self.catalog.size)
+        first = self.catalog.place_of(after) + 1 if after else 0
         return StreamingResponse(
-            self._lines(first, min(first + limit, self.catalogue.size)), media_type="application/x-ndjson"
+            self._lines(first, min(first + limit, self.catalog.size)), media_type="application/x-ndjson"
         )
 
     async def _lines(self, first: int, end: int) -> AsyncIterator[str]:
         day = self.clock.day
         for start in range(first, end, FACTS_AT_ONCE):
-            listings = self.catalogue.listings(day, start, min(FACTS_AT_ONCE, end - start))
+            listings = self.catalog.listings(day, start, min(FACTS_AT_ONCE, end - start))
             yield "".join(json.dumps(facts(listing), ensure_ascii=False) + "\n" for listing in listings)
             await asyncio.sleep(0)  # lets the pages of other clients through
 
     async def law(self, _request: Request) -> Response:
-        listings = await run_in_threadpool(self.catalogue.listings, self.clock.day, 0, MEASURED_BOOKS)
+        listings = await run_in_threadpool(self.catalog.listings, self.clock.day, 0, MEASURED_BOOKS)
         rated = [listing.rated_facts for listing in listings]
         return JSONResponse(
             {

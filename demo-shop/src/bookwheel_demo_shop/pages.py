@@ -6,7 +6,7 @@ from functools import cache, lru_cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bookwheel_demo_shop.catalogue import Catalogue, Category, Listing
+from bookwheel_demo_shop.catalog import Catalog, Category, Listing
 
 PAGE_SIZE = 20
 STAR_WORDS = ("Zero", "One", "Two", "Three", "Four", "Five")
@@ -67,8 +67,8 @@ def category_shelf(category: Category) -> Shelf:
 class Pages:
     """Renders pages as HTML text. A method returns None where there is no such page on that day."""
 
-    def __init__(self, catalogue: Catalogue, templates: Environment) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, templates: Environment) -> None:
+        self._catalog = catalog
         self._list = templates.get_template("list.html")
         self._sidebar_template = templates.get_template("sidebar.html")
         self._product = templates.get_template("product.html")
@@ -76,12 +76,12 @@ class Pages:
         self._sidebar = lru_cache(maxsize=64)(self._make_sidebar)
 
     def book_list(self, shelf: Shelf, page: int, day: int) -> str | None:
-        total = shelf.category.size if shelf.category else self._catalogue.size
+        total = shelf.category.size if shelf.category else self._catalog.size
         pages = page_count(total)
         if not 1 <= page <= pages:
             return None
         first = (page - 1) * PAGE_SIZE
-        listings = self._catalogue.listings(day, first, PAGE_SIZE, shelf.category)
+        listings = self._catalog.listings(day, first, PAGE_SIZE, shelf.category)
         return self._list.render(
             heading=shelf.heading,
             root=shelf.root,
@@ -99,20 +99,20 @@ class Pages:
         )
 
     def product(self, slug: str, number: int, day: int) -> str | None:
-        listing = self._catalogue.find(number, day)
+        listing = self._catalog.find(number, day)
         if listing is None or listing.book.slug != slug:
             return None
         return self._product.render(root="../../", listing=listing, availability=availability(listing))
 
     def cover(self, number: int, day: int) -> str | None:
         """An SVG image."""
-        listing = self._catalogue.find(number, day)
+        listing = self._catalog.find(number, day)
         return self._cover.render(book=listing.book) if listing else None
 
     def _make_sidebar(self, shelf: Shelf) -> Markup:
         current = shelf.category.number if shelf.category else None
         html = self._sidebar_template.render(
-            shelves=shelf.shelves, current=current, categories=self._catalogue.categories
+            shelves=shelf.shelves, current=current, categories=self._catalog.categories
         )
         return Markup(html)  # noqa: S704 - its template escapes
 

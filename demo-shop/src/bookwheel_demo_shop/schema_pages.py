@@ -6,7 +6,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from bookwheel_demo_shop.catalogue import Book, Catalogue, Listing
+from bookwheel_demo_shop.catalog import Book, Catalog, Listing
 from bookwheel_demo_shop.pages import PAGE_SIZE, page_count
 
 SCHEMA = "https://schema.org"
@@ -15,16 +15,16 @@ SCHEMA = "https://schema.org"
 class SchemaPages:
     """Renders pages as HTML text. A method returns None where there is no such page on that day."""
 
-    def __init__(self, catalogue: Catalogue, templates: Environment) -> None:
-        self._catalogue = catalogue
+    def __init__(self, catalog: Catalog, templates: Environment) -> None:
+        self._catalog = catalog
         self._list = templates.get_template("schema_list.html")
         self._book = templates.get_template("schema_book.html")
 
     def book_list(self, page: int, day: int) -> str | None:
-        pages = page_count(self._catalogue.size)
+        pages = page_count(self._catalog.size)
         if not 1 <= page <= pages:
             return None
-        listings = self._catalogue.listings(day, (page - 1) * PAGE_SIZE, PAGE_SIZE)
+        listings = self._catalog.listings(day, (page - 1) * PAGE_SIZE, PAGE_SIZE)
         return self._list.render(
             listings=listings,
             data=script(item_list(listings, (page - 1) * PAGE_SIZE + 1)),
@@ -35,7 +35,7 @@ class SchemaPages:
         )
 
     def book(self, number: int, day: int) -> str | None:
-        listing = self._catalogue.find(number, day)
+        listing = self._catalog.find(number, day)
         return self._book.render(listing=listing, data=script(document(listing))) if listing else None
 
 

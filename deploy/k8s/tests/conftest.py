@@ -2,7 +2,7 @@
 
 import pytest
 from bookwheel_local.development import chart
-from bookwheel_local.engines import EngineMissing
+from bookwheel_local.engines import EngineNotInstalledError
 from bookwheel_testing.engines import or_skip
 
 from deploy.k8s.tests.manifests import Object
@@ -24,6 +24,6 @@ def helm() -> str:
     """Where it is missing, what was rendered is tested, but not that it would be rendered so again."""
     try:
         return chart.helm()
-    except EngineMissing as missing:
+    except EngineNotInstalledError as missing:
         or_skip(missing)
         raise

@@ -13,7 +13,7 @@ from bookwheel_contracts.crawls import CrawlCounts, CrawlRun, RunState
 from bookwheel_local import crawling, training
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import accounting, follow, request_crawl
-from bookwheel_local.errors import CrawlStalled, LocalError, NotRunning, RequestFailed
+from bookwheel_local.errors import CrawlStalledError, LocalError, NotRunningError, RequestFailedError
 from bookwheel_local.progress import Progress
 from bookwheel_local.training import registered, train, wait_until_served
 from bookwheel_testing.servers import free_port
@@ -115,7 +115,7 @@ def test_an_expired_token_is_replaced_once(gateway: Gateway, client: SuiteClient
 
 def test_a_user_who_is_refused_is_told_why(gateway: Gateway, client: SuiteClient) -> None:
     gateway.answers.append((403, {"title": "Forbidden", "detail": "needs crawl:write", "trace_id": "abc"}))
-    with pytest.raises(RequestFailed, match=r"answered 403: Forbidden: needs crawl:write \(trace abc\)"):
+    with pytest.raises(RequestFailedError, match=r"answered 403: Forbidden: needs crawl:write \(trace abc\)"):
         client.post("/a", {})
 
 
@@ -124,7 +124,7 @@ def test_an_answer_that_is_no_problem_document_is_shown_as_it_is(
     gateway: Gateway, client: SuiteClient, body: str
 ) -> None:
     gateway.answers.append((502, body))
-    with pytest.raises(RequestFailed, match="answered 502"):
+    with pytest.raises(RequestFailedError, match="answered 502"):
         client.get("/a")
 
 
@@ -135,7 +135,7 @@ def test_a_rate_limit_is_waited_for(gateway: Gateway, client: SuiteClient) -> No
 
 def test_no_suite_at_the_address_says_how_to_start_one() -> None:
     client = SuiteClient(f"http://127.0.0.1:{free_port()}", password="x")
-    with client, pytest.raises(NotRunning, match="make up"):
+    with client, pytest.raises(NotRunningError, match="make up"):
         client.get("/a")
 
 
@@ -161,7 +161,7 @@ def test_a_crawl_without_progress_ends_with_what_to_look_at(
     monkeypatch.setattr(crawling, "_STALLED_SECONDS", 0.0)
     running = QUEUED.model_copy(update={"state": RunState.RUNNING, "pages": 30})
     gateway.answers.append((200, as_json(running)))
-    with pytest.raises(CrawlStalled, match="make logs SERVICE=scraper"):
+    with pytest.raises(CrawlStalledError, match="make logs SERVICE=scraper"):
         follow(client, running, progress(), sleep=lambda _: None)
 
 
@@ -196,7 +196,7 @@ def test_a_queued_crawl_has_stalled_where_nothing_runs_or_gets_on(
     monkeypatch.setattr(crawling, "_STALLED_SECONDS", 0.0)
     for _ in range(2):
         gateway.answers.extend([(200, as_json(QUEUED)), of_others(*pages)])
-    with pytest.raises(CrawlStalled, match="crawl run-1 made no progress"):
+    with pytest.raises(CrawlStalledError, match="crawl run-1 made no progress"):
         follow(client, QUEUED, progress(), sleep=lambda _: None)
 
 

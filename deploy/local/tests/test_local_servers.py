@@ -12,7 +12,7 @@ import httpx
 import psycopg
 import pytest
 from bookwheel_local.choice import Choice
-from bookwheel_local.engines import EngineMissing
+from bookwheel_local.engines import EngineNotInstalledError
 from bookwheel_local.layout import MARKER, Layout, Ports
 from bookwheel_local.processes import end, suite_processes
 from bookwheel_local.program import Program
@@ -71,7 +71,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     layout.create_folders()
     try:
         programs = server_programs(layout, LocalSettings(state_dir=layout.state), CHOICE)
-    except EngineMissing as missing:
+    except EngineNotInstalledError as missing:
         or_skip(missing)
         raise
     servers = Servers(layout, Secrets(layout.secrets), Supervisor(layout), programs)

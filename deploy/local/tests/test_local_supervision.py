@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 
 import pytest
-from bookwheel_local.errors import ProgramFailed
+from bookwheel_local.errors import ProcessFailedError
 from bookwheel_local.layout import MARKER, Layout
 from bookwheel_local.processes import alive, end, port_is_free, suite_processes
 from bookwheel_local.program import Program, Stage
@@ -113,7 +113,7 @@ def test_the_configuration_holds_no_secret(layout: Layout) -> None:
 
 
 def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor, layout: Layout) -> None:
-    with pytest.raises(ProgramFailed, match=r"(?s)ghost can't be started.*no-such-program"):
+    with pytest.raises(ProcessFailedError, match=r"(?s)ghost can't be started.*no-such-program"):
         start(supervisor, layout, [Program("ghost", ("/no-such-program",))])
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from bookwheel_contracts import Claims, Money, RawItem, RunFinished, RunStarted, RunState, Scope, parse_stream_message
-from bookwheel_contracts.problems import BookwheelError, FieldError, NotFound
+from bookwheel_contracts.problems import BookwheelError, FieldError, NotFoundError
 from pydantic import ValidationError
 
 NOW = datetime(2026, 1, 31, 8, 15, tzinfo=UTC)
@@ -87,6 +87,8 @@ def test_admin_may_do_everything_and_others_only_what_they_hold() -> None:
 def test_every_error_has_a_code_of_its_own_and_becomes_a_problem() -> None:
     kinds: list[type[BookwheelError]] = [BookwheelError, *BookwheelError.__subclasses__()]
     assert len({kind.code for kind in kinds}) == len(kinds)
-    problem = NotFound("no book x", errors=(FieldError(field="id", code="c", message="m"),)).problem(instance="/b/x")
+    problem = NotFoundError("no book x", errors=(FieldError(field="id", code="c", message="m"),)).problem(
+        instance="/b/x"
+    )
     assert (problem.status, problem.code, problem.instance) == (404, "not_found", "/b/x")
     assert problem.type.endswith("#not_found")

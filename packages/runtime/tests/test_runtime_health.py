@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from bookwheel_runtime.health import answers
+from bookwheel_runtime.healthcheck import answers
 
 
 class Answers(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
-from bookwheel_contracts.problems import Conflict
+from bookwheel_contracts.problems import ConflictError
 from bookwheel_runtime.http import create_app, query_pairs
 from bookwheel_runtime.tokens import TokenVerifier, require
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -108,7 +108,7 @@ def example_app(verifier: TokenVerifier) -> FastAPI:
 
     @app.get("/clash")
     async def clash() -> None:
-        raise Conflict("already there", retry_after=7)
+        raise ConflictError("already there", retry_after=7)
 
     @app.get("/bug")
     async def bug() -> None:
@@ -186,7 +186,7 @@ async def test_a_service_is_ready_once_it_has_had_the_token_keys(
 ) -> None:
     monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 0)
     key_server.status = 500
-    assert (await client.get("/readyz")).json()["checks"]["token keys"].startswith("Unavailable: ")
+    assert (await client.get("/readyz")).json()["checks"]["token keys"].startswith("UnavailableError: ")
     key_server.status = 200
     assert (await client.get("/readyz")).json()["checks"]["token keys"] == "ok"
     key_server.status = 500

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_runtime.health import ask
+from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
+from bookwheel_runtime.healthcheck import ask
 from bookwheel_runtime.http import create_app
 from bookwheel_runtime.metrics import counted_task, metrics_page
-from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
 from bookwheel_testing.servers import free_port
 from fastapi import APIRouter, FastAPI
 from prometheus_client.parser import text_string_to_metric_families
@@ -125,7 +125,7 @@ def test_a_task_is_counted_however_it_ends() -> None:
 
 _FORKS = """
 import os, signal, sys
-from bookwheel_runtime.shared_counts import share_counts
+from bookwheel_runtime.prometheus_multiprocess import share_counts
 share_counts(int(sys.argv[1]))
 from bookwheel_runtime.metrics import count_request, metrics_page
 children = []
@@ -158,35 +158,37 @@ def test_processes_add_up_also_those_that_were_killed(tmp_path: Path) -> None:
 
 
 def test_sharing_counts_too_late_is_an_error() -> None:
-    late = "import prometheus_client; from bookwheel_runtime.shared_counts import share_counts; share_counts(9)"
+    late = (
+        "import prometheus_client; from bookwheel_runtime.prometheus_multiprocess import share_counts; share_counts(9)"
+    )
     done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
     assert "RuntimeError: prometheus_client is imported already" in done.stderr
 
 
 def test_a_program_tells_how_it_is_on_a_port_of_its_own() -> None:
     port, faults = free_port(), {"alive": None, "ready": "the stores are away"}
-    server = serve_vitals("127.0.0.1", port, Vitals(lambda: faults["alive"], lambda: faults["ready"]))
+    server = serve_health("127.0.0.1", port, HealthChecks(lambda: faults["alive"], lambda: faults["ready"]))
     assert server is not None
     assert ask(port, "/livez") == (200, '{"status": "alive"}')
     assert ask(port, "/readyz") == (503, '{"status": "not ready", "reason": "the stores are away"}')
     assert "bookwheel_tasks" in ask(port, "/metrics")[1]
     assert ask(port, "/etc/passwd")[0] == 404
     with pytest.raises(SystemExit, match=f"BOOKWHEEL_METRICS_PORT: 127.0.0.1:{port} can't be listened on"):
-        serve_vitals("127.0.0.1", port, Vitals(lambda: None, lambda: None))
+        serve_health("127.0.0.1", port, HealthChecks(lambda: None, lambda: None))
     server.shutdown()
     server.server_close()
 
 
 def test_without_a_port_nothing_is_served() -> None:
-    assert serve_vitals("127.0.0.1", 0, Vitals(lambda: None, lambda: None)) is None
+    assert serve_health("127.0.0.1", 0, HealthChecks(lambda: None, lambda: None)) is None
 
 
 def test_progress_is_seen_across_a_fork_and_missed_when_it_stops() -> None:
     progress = Progress()
-    judge = going_on(progress, within=0.3)
+    judge = stalled_check(progress, within=0.3)
     assert progress.age() is None
     assert judge() is None
-    command = "from bookwheel_runtime.vitals import Progress; import os; p = Progress(); c = os.fork()\n"
+    command = "from bookwheel_runtime.health_server import Progress; import os; p = Progress(); c = os.fork()\n"
     command += "p.note() if not c else (os.waitpid(c, 0), print(p.age() is not None))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"

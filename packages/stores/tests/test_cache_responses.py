@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_stores.cache import Generation, ResponseCache
-from bookwheel_stores.cache.remembered import RememberedAnswers
+from bookwheel_stores.cache.local_cache import LocalCache
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
 from redis.asyncio import Redis
@@ -101,7 +101,7 @@ async def test_an_answer_of_an_older_generation_is_not_remembered(redis_url: str
 
 
 def test_remembered_answers_are_bounded_by_their_bytes() -> None:
-    answers = RememberedAnswers(limit=100)
+    answers = LocalCache(limit=100)
     for number in range(10):
         answers.add(f"key {number}", 1, b"x" * 30)
         assert answers.get("key 0", 1) or number > 2 or number == 0

@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bookwheel_stores.lake import Bronze, BronzeMerge, Lake, LakeAddress, NotInLake, bronze
+from bookwheel_stores.lake import Bronze, BronzeMerge, Lake, LakeAddress, LakeFileNotFoundError, bronze
 from bookwheel_stores.lake.bronze_files import bronze_files
 from bookwheel_stores.lake.bronze_merge import held_twice
 from bookwheel_stores.lake.compaction import GRACE
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.dying import Dead, die_after
 from bookwheel_testing.engines import S3Store
+from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
 
 NOON = 1_793_880_000_000  # 2026-11-05T12:00:00Z
 
@@ -217,8 +217,8 @@ def test_a_merge_killed_at_any_step_loses_and_doubles_nothing(
     lake: Lake, received: list[StreamEntry], step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = entry(9, at=NOON + MINUTE)
-    die_after(step, monkeypatch, "writing", "delete")
-    with suppress(Dead):
+    crash_after(step, monkeypatch, "writing", "delete")
+    with suppress(SimulatedCrash):
         for _ in range(2):
             merge(lake, later=True)
     monkeypatch.undo()
@@ -249,7 +249,7 @@ def test_two_merges_at_once_leave_everything_once(
         return writing(self, path)
 
     monkeypatch.setattr(Lake, "writing", sleepy)
-    with pytest.raises(NotInLake) if long else nullcontext():
+    with pytest.raises(LakeFileNotFoundError) if long else nullcontext():
         merge(lake)
     monkeypatch.undo()
     for _ in range(2):

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from bookwheel_local.engines import EngineMissing, find_minio
-from bookwheel_stores.lake import Lake, LakeAddress, LakeError, NotInLake
+from bookwheel_local.engines import EngineNotInstalledError, find_minio
+from bookwheel_stores.lake import Lake, LakeAddress, LakeError, LakeFileNotFoundError
 from bookwheel_testing.engines import S3Store, or_skip
 from bookwheel_testing.servers import free_port
 
@@ -80,7 +80,7 @@ def test_what_is_not_there(lake: Lake) -> None:
     assert lake.list("a") == []
     assert lake.size("a") is None
     lake.delete(["a"])
-    with pytest.raises(NotInLake):
+    with pytest.raises(LakeFileNotFoundError):
         lake.read("a")
     lake.write("a/b", b"")
     assert lake.size("a") is None
@@ -211,7 +211,7 @@ def test_a_bucket_that_is_not_there_is_told(s3: S3Store) -> None:
 
 def test_wrong_credentials_are_told_without_the_secret(s3: S3Store) -> None:
     if find_minio() is None:  # moto's server checks no credentials
-        or_skip(EngineMissing("MinIO", "s3"))
+        or_skip(EngineNotInstalledError("MinIO", "s3"))
     address = LakeAddress(f"s3://{s3.bucket}/x", s3.endpoint, "us-east-1", s3.access_key, "wrong-secret")
     with pytest.raises(LakeError) as told:
         Lake(address).write("a", b"x")

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_stores.lake import Compaction, Lake, LakeAddress, Silver, compaction
 from bookwheel_stores.lake.compaction import FILE_LIST, without_replaced
-from bookwheel_stores.lake.silver import BOOKS_BY_SOURCE, BUCKET, CATALOGUE, OBSERVATIONS, range_name
-from bookwheel_stores.records.feed_states import SeenChange
-from bookwheel_testing.dying import Dead, die_after
+from bookwheel_stores.lake.silver import BOOKS_BY_SOURCE, BUCKET, CATALOG, OBSERVATIONS, range_name
+from bookwheel_stores.records.feed.snapshots import SeenChange
+from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
 
 DAY = 86_400_000
 HOSTILE = 'A "title", with\nlines,\r\n\ttabs, \0 NUL, =1+1 and 猫\u2028'
@@ -73,9 +73,9 @@ def test_books_lie_whole_and_by_source(lake: Lake, silver: Silver) -> None:
     assert [file.path for file in lake.list("silver")] == [
         f"{BOOKS_BY_SOURCE}/source=a%2Fb%3Dc/{name}.parquet",
         f"{BOOKS_BY_SOURCE}/source=demo/{name}.parquet",
-        f"{CATALOGUE}/{name}.parquet",
+        f"{CATALOG}/{name}.parquet",
     ]
-    [whole] = silver.catalogue()
+    [whole] = silver.catalog()
     rows = whole.to_pylist()
     assert [row["book_id"] for row in rows] == ["demo:1", "demo:2"]
     assert rows[1]["title"] == HOSTILE
@@ -96,12 +96,12 @@ def test_a_bucket_written_again_is_replaced(lake: Lake, silver: Silver) -> None:
     silver.write_books(0, [[content(1), content(2, offers={"other": "1.00"})]])
     silver.write_books(1, [[content(BUCKET + 1)]])
     silver.write_books(0, [[content(1, title="New")]])
-    assert [row["title"] for table in silver.catalogue() for row in table.to_pylist()] == ["New", "Book 10001"]
+    assert [row["title"] for table in silver.catalog() for row in table.to_pylist()] == ["New", "Book 10001"]
     assert list(silver.sources()) == ["demo"]
     silver.write_books(0, [])
     silver.write_books(1, [])
     assert lake.list("silver") == []
-    assert list(silver.catalogue()) == []
+    assert list(silver.catalog()) == []
 
 
 def change(
@@ -221,11 +221,11 @@ def test_a_compaction_killed_at_any_step_loses_and_doubles_nothing(
 ) -> None:
     merging = Compaction(lake, bucket=2, merged=4)
     merging.write_list(20)
-    die_after(step, monkeypatch, "writing", "delete", "list")
+    crash_after(step, monkeypatch, "writing", "delete", "list")
     later = datetime.now(UTC) + compaction.GRACE * 2
     try:
         merging.run(up_to=20, now=later)
-    except Dead:
+    except SimulatedCrash:
         monkeypatch.undo()
     monkeypatch.undo()
     assert listed(lake) == observed

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from bookwheel_stores.records import connect_database, is_current, reading, upgrade_database
-from bookwheel_stores.records.schema import RECORDS
+from bookwheel_stores.records.database.schema import RECORDS
 from bookwheel_stores.records.tables import metadata, observation, projection
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError

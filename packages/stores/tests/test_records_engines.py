@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bookwheel_stores.records import (
-    DATABASE_AWAY,
+    DATABASE_ERRORS,
     BookReader,
     PredictionStore,
     RunStore,
@@ -17,14 +17,14 @@ from bookwheel_stores.records import (
     in_transaction,
     is_current,
     reading,
-    takes_many_writers,
+    supports_concurrent_writers,
     upgrade_database,
     wait_for_database,
 )
-from bookwheel_stores.records.book_reader import ObservationPlace
-from bookwheel_stores.records.catalogue_writer import CatalogueWriter
-from bookwheel_stores.records.quarantine_store import NewlyQuarantined, QuarantineStore, QuarantineWriter
-from bookwheel_stores.records.schema import RECORDS
+from bookwheel_stores.records.catalog.book_reader import ObservationPlace
+from bookwheel_stores.records.catalog.writer import CatalogWriter
+from bookwheel_stores.records.database.schema import RECORDS
+from bookwheel_stores.records.runs.quarantine import NewQuarantineEntry, QuarantineStore, QuarantineWriter
 from bookwheel_stores.records.tables import book, crawl_run, projection
 from bookwheel_stores.records.values import to_millis
 from bookwheel_testing.books import prediction
@@ -44,7 +44,7 @@ def add_books(engine: Engine, *keys: str, price: int = 99_999) -> dict[str, int]
     told = {"title": "T", "authors": "[]", **nothing, **OFFERED, "price": price}
     told |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
-        writer = CatalogueWriter(connection)
+        writer = CatalogWriter(connection)
         writer.enter()
         return writer.add_books([{"book_id": f"shop:{key}", **told} for key in keys])
 
@@ -54,7 +54,7 @@ def add_offers(engine: Engine, book_number: int, *keys: str, source: str = "shop
     row = {"source": source, "book_number": book_number, "url": "http://x/", **OFFERED, "price": price, "content": "{}"}
     row |= {"fingerprint": "", "first_seen": seen, "last_seen": seen, "last_run": "r", "last_item": 1}
     with engine.begin() as connection:
-        writer = CatalogueWriter(connection)
+        writer = CatalogWriter(connection)
         numbers = writer.add_offers([row | {"source_key": key} for key in keys])
         offered = {**OFFERED, "price": price, "observed_at": seen}
         writer.observe([{"offer_number": number, **offered} for number in numbers.values()], superseding=())
@@ -87,7 +87,7 @@ def test_texts_are_ordered_by_code_point_and_differ_where_a_byte_does(any_order:
     assert BookReader(any_order).get("shop:A") is None
     assert BookReader(any_order).get("shop:a ") is None
     with any_order.begin() as connection:
-        locked = CatalogueWriter(connection).books([f"shop:{name}" for name in NAMES], [])
+        locked = CatalogWriter(connection).books([f"shop:{name}" for name in NAMES], [])
     assert list(locked) == sorted(locked)
 
 
@@ -106,9 +106,9 @@ def test_amounts_are_exact_and_their_sum_knows_no_bound(engine: Engine) -> None:
     assert found is not None
     assert {str(offer.price.amount) for offer in found.offers if offer.price} == {"9999999999.9999"}
     with engine.begin() as connection:
-        [offer] = CatalogueWriter(connection).offers([("shop", "k")]).values()
+        [offer] = CatalogWriter(connection).offers([("shop", "k")]).values()
         seen = {**OFFERED, "price": largest, "offer_number": offer["number"], "observed_at": to_millis(SEEN)}
-        CatalogueWriter(connection).observe([seen] * 99_999, superseding=())
+        CatalogWriter(connection).observe([seen] * 99_999, superseding=())
     assert largest * 100_000 > 2**63
     [point] = BookReader(engine).price_trend(book_numbers=None, interval="month", start=SEEN, end=SEEN)
     assert (point.count, str(point.max.amount), str(point.avg.amount)) == (
@@ -155,7 +155,7 @@ def test_a_nul_finds_nothing_and_stops_nothing(engine: Engine) -> None:
 
 def test_a_quarantined_body_is_kept_whatever_it_holds_and_once(engine: Engine) -> None:
     items = [
-        NewlyQuarantined(f"e-{at}", None, None, "http://x/\0", body, ())
+        NewQuarantineEntry(f"e-{at}", None, None, "http://x/\0", body, ())
         for at, body in enumerate((b"\0\xff", b"\xed\xa0\x80", "\\u0000 ü".encode()))
     ]
     for _ in range(2):
@@ -186,7 +186,7 @@ def test_rows_are_updated_each_for_itself(engine: Engine) -> None:
         for number, (title, stock, rating) in zip(numbers.values(), told, strict=True)
     ]
     with engine.begin() as connection:
-        CatalogueWriter(connection).update_books(rows)
+        CatalogWriter(connection).update_books(rows)
     with reading(engine) as connection:
         found = connection.execute(select(*(book.c[name] for name in rows[0])).order_by(book.c.number)).mappings()
         assert [dict(row) for row in found] == rows
@@ -233,7 +233,7 @@ def test_what_fails_every_time_is_raised_in_the_end(engine: Engine) -> None:
 
     with pytest.raises(IntegrityError):
         in_transaction(engine, work)
-    assert len(attempts) == (10 if takes_many_writers(engine) else 1)
+    assert len(attempts) == (10 if supports_concurrent_writers(engine) else 1)
 
 
 def test_a_reader_of_postgresql_cannot_write(postgres_url: str) -> None:
@@ -259,7 +259,7 @@ def test_connections_that_the_server_ended_are_replaced(postgres_url: str) -> No
         with other.connect() as ending:
             ending.execute(text(end))
         with pytest.raises(OperationalError):
-            CatalogueWriter(connection).add_changes([{"book_number": 1}])
+            CatalogWriter(connection).add_changes([{"book_number": 1}])
     assert is_current(engine)
     engine.dispose()
     other.dispose()
@@ -309,14 +309,14 @@ def test_an_old_database_may_be_upgraded_by_several_at_once(records_url: str) ->
 
 def test_whatever_keeps_the_database_away_has_a_name(records_url: str) -> None:
     engine = connect_database(records_url)
-    with pytest.raises(DATABASE_AWAY):  # not migrated
+    with pytest.raises(DATABASE_ERRORS):  # not migrated
         BookReader(engine).count()
     engine.dispose()
     unreachable = connect_database(f"postgresql://127.0.0.1:{free_port()}/x?connect_timeout=2")
-    with pytest.raises(DATABASE_AWAY):
+    with pytest.raises(DATABASE_ERRORS):
         BookReader(unreachable).count()
-    if takes_many_writers(engine):
+    if supports_concurrent_writers(engine):
         crowded = connect_database(f"{records_url}?pool_size=1&max_overflow=0&pool_timeout=0")
-        with crowded.connect(), pytest.raises(DATABASE_AWAY):
+        with crowded.connect(), pytest.raises(DATABASE_ERRORS):
             BookReader(crowded).count()
         crowded.dispose()

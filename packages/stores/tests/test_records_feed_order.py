@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from bookwheel_stores.records import FeedReader, connect_database, upgrade_database
-from bookwheel_stores.records.bulk import insert_rows
-from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.catalog.writer import CatalogWriter
+from bookwheel_stores.records.database.bulk import insert_rows
 from bookwheel_stores.records.tables import book, change
 from bookwheel_testing.servers import wait_until
 from sqlalchemy import Engine, text
@@ -67,11 +67,11 @@ def test_a_transaction_adds_its_changes_after_all_of_an_earlier_one(postgresql: 
 
     def add_fast() -> int:
         with postgresql.begin() as connection:
-            return CatalogueWriter(connection).add_changes([CHANGE | {"revision": 2}])
+            return CatalogWriter(connection).add_changes([CHANGE | {"revision": 2}])
 
     with ThreadPoolExecutor(1) as pool:
         with postgresql.begin() as slow:
-            first = CatalogueWriter(slow).add_changes([CHANGE])
+            first = CatalogWriter(slow).add_changes([CHANGE])
             fast = pool.submit(add_fast)
             wait_until(lambda: is_waiting(postgresql), seconds=10, what="the second writer's wait")
             look()
@@ -84,10 +84,10 @@ def test_a_transaction_adds_its_changes_after_all_of_an_earlier_one(postgresql: 
 
 def test_a_transaction_that_is_given_up_lets_the_next_one_in_and_leaves_a_gap(postgresql: Engine) -> None:
     with postgresql.connect() as connection:
-        given_up = CatalogueWriter(connection).add_changes([CHANGE, CHANGE])
+        given_up = CatalogWriter(connection).add_changes([CHANGE, CHANGE])
         connection.rollback()
     with postgresql.begin() as connection:
-        kept = CatalogueWriter(connection).add_changes([CHANGE])
+        kept = CatalogWriter(connection).add_changes([CHANGE])
     assert sequences(FeedReader(postgresql), after=0) == [kept]
     assert kept > given_up
 
@@ -103,7 +103,7 @@ def test_a_reader_beside_many_writers_sees_every_change_once_and_in_order(engine
         chance = random.Random(writer)
         for _ in range(each):
             with engine.begin() as connection:
-                CatalogueWriter(connection).add_changes([CHANGE] * chance.randint(1, 3))
+                CatalogWriter(connection).add_changes([CHANGE] * chance.randint(1, 3))
                 time.sleep(chance.random() * 0.004)
 
     def follow() -> None:

@@ -13,9 +13,9 @@ from bookwheel_stores.records import (
     PredictionStore,
     RunStore,
 )
-from bookwheel_stores.records.catalogue_writer import CatalogueWriter
-from bookwheel_stores.records.run_gates import RunGates
-from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.catalog.writer import CatalogWriter
+from bookwheel_stores.records.runs.approvals import RunApprovals
+from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
 from bookwheel_testing.books import prediction, state_of
 from sqlalchemy import Engine
@@ -34,7 +34,7 @@ def add_book(
     book = {"book_id": f"shop:{name}", "title": name, "authors": '["Ada"]', **nothing, **offered}
     book |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
-        writer = CatalogueWriter(connection)
+        writer = CatalogWriter(connection)
         number = writer.add_books([book])[f"shop:{name}"]
         offer = {"source": "shop", "source_key": name, "book_number": number, "url": "http://shop.example/", **offered}
         offer |= {
@@ -61,7 +61,7 @@ def add_book(
 
 def reprice(engine: Engine, name: str, price: int, *, day: int) -> None:
     with engine.begin() as connection:
-        writer = CatalogueWriter(connection)
+        writer = CatalogWriter(connection)
         number = writer.offers([("shop", name)])["shop", name]["number"]
         observed = {"offer_number": number, "observed_at": to_millis(START + timedelta(days=day))}
         observed |= {"price": price, "currency": "GBP", "stock": 1, "in_stock": True}
@@ -153,7 +153,7 @@ def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
     for revision, kind in ((2, "modified"), (3, "removed")):
         change = {"book_number": numbers["b"], "revision": revision, "kind": kind, "fields": "[]", "changed_at": 1}
         with engine.begin() as connection:
-            writer = CatalogueWriter(connection)
+            writer = CatalogWriter(connection)
             writer.add_changes([{**change, "run_id": "r", "content": f'{{"revision":{revision}}}'}])
             removed_at = 1 if kind == "removed" else None
             writer.update_books([{"number": numbers["b"], "revision": revision, "removed_at": removed_at}])
@@ -179,7 +179,7 @@ def test_where_a_change_carries_no_content_the_tables_tell_it_of_the_latest(engi
     assert read is not None
     assert book == state_of(read)
     with engine.begin() as connection:
-        CatalogueWriter(connection).update_books([{"number": number, "revision": 2}])
+        CatalogWriter(connection).update_books([{"number": number, "revision": 2}])
     assert feed.changed_books(after=0, limit=9) == ([], 1, 1), "what it was then is not known, and revision 2 comes"
 
 
@@ -223,13 +223,13 @@ def test_a_run_whose_items_are_lost_is_due_to_end_as_partial(engine: Engine) -> 
         ledger.sign(number, [1, 2])
         ledger.account(number, {Verdict.ADDED: 2}, last_change=0, now=now)
         ledger.finish(end)
-        assert RunGates(connection).due([number]) == []
+        assert RunApprovals(connection).due([number]) == []
         assert ledger.close_lost(before=now) == 0
         assert ledger.close_lost(before=now + 1) == ledger.close_lost(before=now + 1) + 1
         assert ledger.unseen(number, [1, 2, 3]) == {3}
-        assert RunGates(connection).due(None) == [number]
-        RunGates(connection).set(number, state=RunState.PARTIAL.value)
-        assert RunGates(connection).due(None) == []
+        assert RunApprovals(connection).due(None) == [number]
+        RunApprovals(connection).set(number, state=RunState.PARTIAL.value)
+        assert RunApprovals(connection).due(None) == []
         assert ledger.forget_receipts(before=now) == 0
         assert ledger.forget_receipts(before=now + 1) == 2
     run = RunStore(engine).get("run-1")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import BookContent
-from bookwheel_stores.records import ChangeFeed, NewerSchema, connect_database, is_current, upgrade_database
-from bookwheel_stores.records.engine_ways import ways_of
-from bookwheel_stores.records.schema import RECORDS
+from bookwheel_stores.records import ChangeFeed, NewerSchemaError, connect_database, is_current, upgrade_database
+from bookwheel_stores.records.database.dialect import dialect_of
+from bookwheel_stores.records.database.schema import RECORDS
 from sqlalchemy import Connection, Engine, event, text
 
 SEEN = 1_770_000_000_000
@@ -109,7 +109,7 @@ def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> No
     is_held = threading.Event()
 
     def migrate_slowly() -> None:
-        with ways_of(old.dialect.name).migrating(old):
+        with dialect_of(old.dialect.name).migrating(old):
             is_held.set()
             time.sleep(1)
 
@@ -129,7 +129,7 @@ def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> Non
     upgrade_database(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE records_version SET version_num = '9999'"))
-    with pytest.raises(NewerSchema, match=r"have the form 9999, and this version .* restore a backup"):
+    with pytest.raises(NewerSchemaError, match=r"have the form 9999, and this version .* restore a backup"):
         upgrade_database(engine)
     assert RECORDS.revision(engine) == "9999"
     engine.dispose()

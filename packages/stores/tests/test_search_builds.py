@@ -8,8 +8,8 @@ import pytest
 from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import (
     RANGE,
-    IndexBusy,
-    IndexRefused,
+    IndexBusyError,
+    IndexRejectedError,
     RangeSum,
     digest,
     open_index_build,
@@ -91,14 +91,14 @@ def test_a_build_that_is_given_up_changes_nothing(new_search_url: str) -> None:
 def test_a_folder_that_is_written_to_is_not_replaced(tmp_path: Path) -> None:
     url = f"tantivy://{tmp_path}/index"
     with open_index_build(url) as build:
-        with open_index_writer(url) as writer, pytest.raises(IndexBusy):
+        with open_index_writer(url) as writer, pytest.raises(IndexBusyError):
             build.hold()
         assert writer is not None
         build.hold()
-        with pytest.raises(IndexBusy):
+        with pytest.raises(IndexBusyError):
             open_index_writer(url)
         build.publish()
-        with pytest.raises(IndexBusy):
+        with pytest.raises(IndexBusyError):
             open_index_writer(url)
     open_index_writer(url).close()
     assert len([each for each in (tmp_path / "index").iterdir() if each.is_dir()]) == 1
@@ -125,7 +125,7 @@ def test_a_build_whose_index_another_one_removed_makes_none_without_mapping(
     """Redis can lose the lock by which builds take turns."""
     open_index_writer(removed_late).close()
     with open_index_build(removed_late) as first, open_index_build(removed_late) as second:
-        with pytest.raises(IndexRefused):
+        with pytest.raises(IndexRejectedError):
             first.apply([book(1)])
         second.apply([book(1), book(2)])
         second.hold()

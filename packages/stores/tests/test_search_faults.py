@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts import Book, BookState
-from bookwheel_local.engines import EngineMissing
-from bookwheel_stores.search import IndexAway, IndexRefused, open_index_reader, open_index_writer
-from bookwheel_stores.search.elastic_address import parse_address
-from bookwheel_stores.search.elastic_bulk import BulkSender
-from bookwheel_stores.search.elastic_writer import ElasticIndexWriter
+from bookwheel_local.engines import EngineNotInstalledError
+from bookwheel_stores.search import IndexRejectedError, IndexUnavailableError, open_index_reader, open_index_writer
+from bookwheel_stores.search.elasticsearch.address import parse_address
+from bookwheel_stores.search.elasticsearch.bulk import BulkSender
+from bookwheel_stores.search.elasticsearch.writer import ElasticIndexWriter
 from bookwheel_stores.search.queries import Selection
 from bookwheel_testing.books import state_of
 from bookwheel_testing.engines import or_skip, running_elasticsearch, server_folder
@@ -98,7 +98,7 @@ def test_a_late_write_does_not_undo_a_removal_even_after_a_restart(tmp_path: Pat
                 writer.apply([book(1, revision=2, removed=True)])
                 writer.apply([book(1, title="Late")])
                 assert writer.count() == 1
-        except EngineMissing as missing:
+        except EngineNotInstalledError as missing:
             or_skip(missing)
         with running_elasticsearch(folder=address, for_speed=False) as (server, _), _writer(server) as writer:
             assert writer.count() == 1, "the removal outlives the restart"
@@ -123,12 +123,12 @@ def test_writers_at_once_end_with_the_newest(url: str) -> None:
 
 def test_a_server_that_is_away_is_said_to_be(tmp_path: Path) -> None:
     url = f"elasticsearch://127.0.0.1:{free_port()}"
-    with pytest.raises(IndexAway, match="does not answer"):
+    with pytest.raises(IndexUnavailableError, match="does not answer"):
         open_index_writer(url)
     index = open_index_reader(url)
-    with pytest.raises(IndexAway, match="does not answer"):
+    with pytest.raises(IndexUnavailableError, match="does not answer"):
         index.count(Selection())
-    with pytest.raises(IndexAway):
+    with pytest.raises(IndexUnavailableError):
         index.check()
 
 
@@ -137,12 +137,12 @@ def test_an_index_that_was_made_read_only_or_removed_stops_the_writer(url: str, 
     with open_index_writer(url) as writer:
         writer.apply([book(1)])
         _settings(elasticsearch_server, prefix, {"index.blocks.read_only_allow_delete": True})
-        with pytest.raises(IndexRefused, match="cluster_block_exception"):
+        with pytest.raises(IndexRejectedError, match="cluster_block_exception"):
             writer.apply([book(2)])
         _settings(elasticsearch_server, prefix, {"index.blocks.read_only_allow_delete": None})
         assert writer.apply([book(2)]) == []
         httpx.delete(f"{elasticsearch_server}/{prefix}books-v1-1", timeout=60).raise_for_status()
-        with pytest.raises(IndexRefused, match="index_not_found"):
+        with pytest.raises(IndexRejectedError, match="index_not_found"):
             writer.apply([book(3)])
     names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index", timeout=60).text.split()
     assert names == [], "no index without a mapping is made by a write"
@@ -159,7 +159,7 @@ def test_a_server_that_never_has_time_is_given_up_after_a_while(url: str, tmp_pa
     with (
         faulty(url, tmp_path, items=1 << 40, share=100) as (faulty_url, _),
         ElasticIndexWriter(parse_address(faulty_url), timeout=5, patience=0.3) as writer,
-        pytest.raises(IndexAway, match="none of 1 books"),
+        pytest.raises(IndexUnavailableError, match="none of 1 books"),
     ):
         writer.apply([book(1)])
 

@@ -12,7 +12,7 @@ import pytest
 from bookwheel_contracts import Book, Money, Offer
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.search.queries import FACETS, Filter, Range, SearchPage, SearchQuery, Selection, Sort
-from bookwheel_stores.search.tantivy_reader import TantivyIndexReader
+from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.books import state_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_contracts import Book, BookState
-from bookwheel_stores.search import IndexBusy, IndexWriter, open_index_writer
+from bookwheel_stores.search import IndexBusyError, IndexWriter, open_index_writer
 from bookwheel_testing.books import state_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_what_waits_for_its_commit_is_gone_with_what_failed(tmp_path: Path) -> N
 def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
     url = f"tantivy://{tmp_path}/index"
     writer = open_index_writer(url)
-    with pytest.raises(IndexBusy):
+    with pytest.raises(IndexBusyError):
         open_index_writer(url)
     writer.close()
     open_index_writer(url).close()

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from bookwheel_testing.sharing import Keeper, asking
+from bookwheel_testing.shared_servers import SharedServers, asking
 
 ANOTHER_PROCESS = """
 import sys
-from bookwheel_testing.sharing import asking
+from bookwheel_testing.shared_servers import asking
 print(asking((sys.argv[1], sys.argv[2]))("sea"))
 """
 
@@ -41,13 +41,13 @@ def servers() -> Servers:
 
 
 @pytest.fixture
-def keeper(servers: Servers) -> Iterator[Keeper]:
-    keeper = Keeper({"sea": servers.sea, "broken": servers.broken})
+def keeper(servers: Servers) -> Iterator[SharedServers]:
+    keeper = SharedServers({"sea": servers.sea, "broken": servers.broken})
     yield keeper
     keeper.close()
 
 
-def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(keeper: Keeper, servers: Servers) -> None:
+def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(keeper: SharedServers, servers: Servers) -> None:
     invitation = keeper.invitation()
     command = [sys.executable, "-c", ANOTHER_PROCESS, *invitation]
     with ThreadPoolExecutor(8) as pool:
@@ -59,13 +59,13 @@ def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(keeper: Kee
     assert servers.stopped == ["sea"]
 
 
-def test_a_server_that_does_not_start_is_told_to_who_asked(keeper: Keeper) -> None:
+def test_a_server_that_does_not_start_is_told_to_who_asked(keeper: SharedServers) -> None:
     with pytest.raises(RuntimeError, match="it does not start"):
         asking(keeper.invitation())("broken")
     assert asking(keeper.invitation())("sea") == "sea 1"
 
 
-def test_who_is_not_of_the_run_gets_nothing(keeper: Keeper) -> None:
+def test_who_is_not_of_the_run_gets_nothing(keeper: SharedServers) -> None:
     path, _ = keeper.invitation()
     with pytest.raises(Exception, match="digest"):
         asking((path, "00"))("sea")

@@ -8,8 +8,8 @@ import httpx
 import pytest
 from bookwheel_accounts.app import build_app
 from bookwheel_accounts.database import ACCOUNTS
+from bookwheel_accounts.dependencies import Dependencies
 from bookwheel_accounts.keys import make_key_file
-from bookwheel_accounts.services import Services
 from bookwheel_accounts.settings import AccountsSettings
 from bookwheel_stores.records import connect_database
 from fastapi import FastAPI
@@ -28,8 +28,8 @@ class Accounts:
     settings: AccountsSettings
 
     @property
-    def services(self) -> Services:
-        services: Services = self.app.state.services
+    def services(self) -> Dependencies:
+        services: Dependencies = self.app.state.services
         return services
 
     async def register(self, email: str = "reader@example.com", password: str = PASSWORD) -> httpx.Response:

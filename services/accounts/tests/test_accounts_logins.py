@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bookwheel_accounts.sign_in import normalize_email
 from bookwheel_accounts.tables import account, login_session, refresh_token
-from bookwheel_contracts.problems import Forbidden, InvalidParameter
+from bookwheel_contracts.problems import ForbiddenError, InvalidParameterError
 from sqlalchemy import func, select, text, update
 
 PASSWORD = "a wheel of open books"
@@ -216,11 +216,11 @@ async def test_a_user_who_lost_a_scope_has_it_in_no_token_any_more(accounts: Any
 
 async def test_registration_can_be_closed(accounts: Any) -> None:
     closed = replace(accounts.services.sign_in, registration=False)
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         await closed.register("reader@example.com", PASSWORD)
 
 
 def test_addresses_are_normalised_or_refused() -> None:
     assert normalize_email("Ada.Lovelace@EXAMPLE.com") == "ada.lovelace@example.com"
-    with pytest.raises(InvalidParameter):
+    with pytest.raises(InvalidParameterError):
         normalize_email("ada@example.com\r\nBcc: x@example.com")

@@ -1,4 +1,4 @@
-"""A small catalogue in real records, a real index and a real Redis, and the API on top of it."""
+"""A small catalog in real records, a real index and a real Redis, and the API on top of it."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from bookwheel_catalog.app import build_app
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
-from bookwheel_stores.records.catalogue_writer import CatalogueWriter
+from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.tables import book, offer
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import open_index_writer
@@ -88,7 +88,7 @@ class Suite:
             "last_item": 1,
         }
         with self.engine.begin() as connection:
-            writer = CatalogueWriter(connection)
+            writer = CatalogWriter(connection)
             number = writer.add_books([told])[f"demo:{key}"]
             offer_number = writer.add_offers([{**told_by_page, "book_number": number}])["demo", key]
             for day in range(observed):
@@ -113,7 +113,7 @@ class Suite:
         }
         told |= {"fingerprint": "", "first_seen": seen, "last_seen": seen, "last_run": "run", "last_item": 1}
         with self.engine.begin() as connection:
-            writer = CatalogueWriter(connection)
+            writer = CatalogWriter(connection)
             [number] = connection.execute(select(book.c.number).where(book.c.book_id == book_id)).scalars()
             [added] = writer.add_offers([{**told, **offered, "book_number": number}]).values()
             writer.observe([{"offer_number": added, "observed_at": seen, **offered}], superseding=())

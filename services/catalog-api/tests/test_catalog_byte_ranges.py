@@ -1,5 +1,5 @@
 import pytest
-from bookwheel_catalog.byte_ranges import NotSatisfiable, wanted_range
+from bookwheel_catalog.byte_ranges import InvalidByteRangeError, wanted_range
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,5 @@ def test_the_one_range_or_the_whole_file(
     ("header", "size"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0)]
 )
 def test_a_range_behind_the_end(header: str, size: int) -> None:
-    with pytest.raises(NotSatisfiable):
+    with pytest.raises(InvalidByteRangeError):
         wanted_range(header, None, etag='"tag"', size=size)

@@ -1,4 +1,4 @@
-"""The catalogue on Elasticsearch: the same answers, and what happens while it is away."""
+"""The catalog on Elasticsearch: the same answers, and what happens while it is away."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from bookwheel_stores.search.elastic_address import parse_address
+from bookwheel_stores.search.elasticsearch.address import parse_address
 from bookwheel_testing.search import elasticsearch_url
 from bookwheel_testing.servers import answers, free_port, running
 

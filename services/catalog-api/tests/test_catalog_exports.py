@@ -1,4 +1,4 @@
-"""Downloads over HTTP: versions that never change, deltas and the catalogue as of any time."""
+"""Downloads over HTTP: versions that never change, deltas and the catalog as of any time."""
 
 import asyncio
 import csv
@@ -16,14 +16,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from bookwheel_catalog.concurrency_limit import Places
 from bookwheel_catalog.cursors import encode
-from bookwheel_catalog.places import Places
 from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
-from bookwheel_contracts.problems import RateLimited, Unavailable
+from bookwheel_contracts.problems import RateLimitedError, UnavailableError
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.lake.export_writer import delete_export, read_export, write_export
-from bookwheel_stores.records.bulk import insert_rows
-from bookwheel_stores.records.feed_states import Cut, FeedStates
+from bookwheel_stores.records.database.bulk import insert_rows
+from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.streams import StreamReader, connect_redis
 from sqlalchemy import Engine, update
@@ -46,7 +46,7 @@ class Feed:
             if revision == 1:
                 row = {"number": number, "book_id": f"demo:{number}", "title": "t", "authors": "[]", "in_stock": True}
                 insert_rows(connection, book, [row | {"first_seen": 0, "last_changed": 0, "revision": 1}])
-            head = FeedStates(self._engine).head()
+            head = SnapshotReader(self._engine).head()
             told = {"book_number": number, "revision": revision, "kind": kind, "fields": "[]", "run_id": "run"}
             text = book_content(number, revision, **facts) if content else None
             insert_rows(connection, change, [told | {"changed_at": START + head * DAY, "content": text}])
@@ -84,9 +84,9 @@ async def client(
 @pytest.fixture
 def export(suite: Any, lake: Lake) -> Callable[[], int]:
     def export() -> int:
-        states = FeedStates(suite.engine)
+        states = SnapshotReader(suite.engine)
         head = states.head()
-        Silver(lake).write_books(0, states.pages(Cut(sequence=head)))
+        Silver(lake).write_books(0, states.pages(Snapshot(sequence=head)))
         return write_export(lake, head, now=lambda: datetime.now(UTC)).version
 
     return export
@@ -329,7 +329,7 @@ async def test_a_delta_between_versions_is_what_their_files_differ_by(
     }
 
 
-async def test_the_catalogue_as_of_any_past_time(feed: Feed, client: httpx.AsyncClient) -> None:
+async def test_the_catalog_as_of_any_past_time(feed: Feed, client: httpx.AsyncClient) -> None:
     feed.write(1)
     feed.write(2)
     feed.write(1, "modified", title="Renamed")
@@ -402,9 +402,9 @@ async def test_a_user_has_so_many_downloads_made_at_once(
 def test_places_are_of_a_process_and_of_a_user() -> None:
     places = Places("downloads", most=2, most_of_subject=1)
     with places.taken("ann"):
-        with pytest.raises(RateLimited, match="already have 1 downloads"), places.taken("ann"):
+        with pytest.raises(RateLimitedError, match="already have 1 downloads"), places.taken("ann"):
             pass
-        with places.taken("bea"), pytest.raises(Unavailable, match="as many downloads"), places.taken("cy"):
+        with places.taken("bea"), pytest.raises(UnavailableError, match="as many downloads"), places.taken("cy"):
             pass
         with places.taken("cy"):
             assert not places.are_free

@@ -19,16 +19,16 @@ from bookwheel_contracts import (
     Verdict,
 )
 from bookwheel_stores.records import IndexRefusals
-from bookwheel_stores.records.quarantine_store import (
+from bookwheel_stores.records.runs.approvals import RunApprovals
+from bookwheel_stores.records.runs.ledger import RunLedger
+from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quarantine import (
     DISCARDED,
-    NewlyQuarantined,
+    NewQuarantineEntry,
     QuarantineState,
     QuarantineStore,
     QuarantineWriter,
 )
-from bookwheel_stores.records.run_gates import RunGates
-from bookwheel_stores.records.run_ledger import RunLedger
-from bookwheel_stores.records.run_quality import RunQuality
 from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Connection, text
 
@@ -69,15 +69,15 @@ def ended_run(
             traceparent=TRACEPARENT,
         )
     )
-    RunQuality(connection).add(number, valid=valid, filled={"title": valid, **filled})
-    RunGates(connection).set(number, state=RunState.COMPLETE.value)
+    RunQualityWriter(connection).add(number, valid=valid, filled={"title": valid, **filled})
+    RunApprovals(connection).set(number, state=RunState.COMPLETE.value)
     return number
 
 
 def quarantine(connection: Connection, number: int, *, code: str = "not_a_price", source: str = "shop") -> None:
     reason = FieldError(field="price", code=code, message="is no price: 'tuppence'")
     body = b'{"kind":"item","n":%d}' % number
-    one = NewlyQuarantined(f"bookwheel:raw/{number}-0", "run-1", source, "http://shop.example/1", body, (reason,))
+    one = NewQuarantineEntry(f"bookwheel:raw/{number}-0", "run-1", source, "http://shop.example/1", body, (reason,))
     QuarantineWriter(connection).add([one], now=NOW)
 
 
@@ -90,7 +90,7 @@ def operator(make_token: MakeToken) -> dict[str, str]:
 def held(suite: Any) -> str:
     with suite.engine.begin() as connection:
         number = ended_run(connection, "run-1")
-        RunGates(connection).hold(number, Hold(reasons=(REASON,), known=50, modifies=30, removes=0))
+        RunApprovals(connection).hold(number, Hold(reasons=(REASON,), known=50, modifies=30, removes=0))
     return "run-1"
 
 
@@ -169,7 +169,7 @@ async def test_more_items_that_the_rules_refuse_are_a_fall_too(suite: Any, clien
     with suite.engine.begin() as connection:
         ended_run(connection, "run-1")
         number = ended_run(connection, "run-2", valid=30)
-        RunQuality(connection).add_faults(number, invalid=20, faults={("price", "not_a_price"): 20})
+        RunQualityWriter(connection).add_faults(number, invalid=20, faults={("price", "not_a_price"): 20})
     [report] = (await client.get("/quality", params={"run": "run-2"})).json()["items"]
     assert (report["validity"], report["earlier_validity"], report["validity_fall"]) == (0.6, 1.0, 0.4)
     assert report["fell"]

@@ -15,7 +15,7 @@ from bookwheel_catalog.parameters import (
     read_text,
     read_time,
 )
-from bookwheel_contracts.problems import InvalidCursor, InvalidParameter
+from bookwheel_contracts.problems import InvalidCursorError, InvalidParameterError
 from bookwheel_stores.search.queries import Filter, Position, Range, Selection, Sort
 from bookwheel_stores.search.text import parse_text
 from hypothesis import given
@@ -63,16 +63,16 @@ def test_days_are_whole_in_ranges_of_times() -> None:
     ],
 )
 def test_a_filter_that_means_nothing_is_refused_by_name(given_filter: str) -> None:
-    with pytest.raises(InvalidParameter) as caught:
+    with pytest.raises(InvalidParameterError) as caught:
         read_filters([given_filter])
     assert caught.value.errors[0].field == "filter"
     assert len(caught.value.detail) < 400
 
 
 def test_too_much_is_refused() -> None:
-    with pytest.raises(InvalidParameter, match="more than 100 values"):
+    with pytest.raises(InvalidParameterError, match="more than 100 values"):
         read_filters([f"category:{number}" for number in range(101)])
-    with pytest.raises(InvalidParameter, match="more than 32 words"):
+    with pytest.raises(InvalidParameterError, match="more than 32 words"):
         read_text("a " * 33)
 
 
@@ -80,9 +80,9 @@ def test_facets_and_fields_are_lists_with_known_names() -> None:
     assert read_facets(["category,price", "category"]) == ("category", "price")
     assert read_fields(None, ["id"]) is None
     assert read_fields("title,id,title", ["id", "title"]) == ("title", "id")
-    with pytest.raises(InvalidParameter, match="`title`"):
+    with pytest.raises(InvalidParameterError, match="`title`"):
         read_facets(["title"])
-    with pytest.raises(InvalidParameter, match="``"):
+    with pytest.raises(InvalidParameterError, match="``"):
         read_fields("id,", ["id"])
 
 
@@ -101,9 +101,9 @@ def test_a_cursor_brings_its_position_back_and_fits_its_list_only(
     cursor = encode_position(position, selection, sort)
     assert decode_position(cursor, selection, sort) == position
     other = Sort.PRICE if sort is not Sort.PRICE else Sort.NEWEST
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursorError):
         decode_position(cursor, selection, other)
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursorError):
         decode_position(cursor, Selection(parse_text("something else entirely")), sort)
 
 
@@ -114,7 +114,7 @@ json = st.recursive(
 
 @given(st.text(max_size=50) | st.lists(json, max_size=8).map(encode), st.sampled_from(Sort))
 def test_a_forged_cursor_is_refused(cursor: str, sort: Sort) -> None:
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursorError):
         decode_position(cursor, Selection(), sort)
 
 
@@ -129,7 +129,7 @@ def test_a_cursor_of_the_right_list_with_wrong_values_is_refused(value: list[obj
         forged = encode([binding, 1, 0, *value])
     except TypeError:  # beyond what JSON numbers of this library hold
         return
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursorError):
         decode_position(forged, Selection(), Sort.PRICE)
 
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
 from bookwheel_contracts.status import FORGOTTEN_SECONDS, REPLICAS_KEY, SERVICES, Heartbeat, IndexComparison, ModelRef
+from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.index_report import write_comparison
-from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import wait_until
 from redis import Redis
@@ -160,7 +160,7 @@ async def test_what_is_away_is_named_and_the_rest_is_told(suite: Any, make_clien
 def test_a_replica_tells_until_it_is_stopped(redis_url: str) -> None:
     with connect_redis(redis_url) as redis:
         faults: list[str] = []
-        herald = Herald(redis, "scraper", fault=lambda: faults[0] if faults else None, every=0.05)
+        herald = HeartbeatPublisher(redis, "scraper", fault=lambda: faults[0] if faults else None, every=0.05)
 
         def told() -> Heartbeat | None:
             found = redis.hgetall(REPLICAS_KEY)

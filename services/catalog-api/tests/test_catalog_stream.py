@@ -16,8 +16,8 @@ from bookwheel_catalog.change_tail import ChangeTail
 from bookwheel_stores.records import FeedEntry, FeedReader
 from bookwheel_stores.streams import announce_changes, connect_redis
 from bookwheel_testing.feed import FeedWriter
-from bookwheel_testing.listening import Listener, read_events, wait_for
 from bookwheel_testing.servers import Server, answers, free_port, running
+from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.asyncio import Redis as AsyncRedis
 from sqlalchemy import Engine
 
@@ -41,8 +41,8 @@ class Served:
         self.headers = headers
         self.server = server
 
-    def listener(self, query: str = "", last_id: str = "") -> Listener:
-        return Listener(f"{self.url}{query}", self.headers, last_id=last_id)
+    def listener(self, query: str = "", last_id: str = "") -> SseClient:
+        return SseClient(f"{self.url}{query}", self.headers, last_id=last_id)
 
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.server.log.read_text().splitlines()]

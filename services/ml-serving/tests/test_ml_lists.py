@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from bookwheel_contracts import Book
-from bookwheel_contracts.problems import InvalidCursor, NotAcceptable
+from bookwheel_contracts.problems import InvalidCursorError, NotAcceptableError
 from bookwheel_ml.accept import choose_media_type
 from bookwheel_ml.cursors import decode_cursor, encode_cursor
 from bookwheel_ml.training_data import csv_chunks, parquet_chunks, training_row
@@ -24,13 +24,13 @@ _OFFERED = ("application/json", "text/csv", "application/vnd.apache.parquet")
 def test_a_cursor_leads_back_to_its_number_in_its_own_list_only(number: int) -> None:
     cursor = encode_cursor("models", number)
     assert decode_cursor("models", cursor) == number
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursorError):
         decode_cursor("training-data", cursor)
 
 
 @given(st.text(max_size=150))
 def test_any_other_text_is_an_invalid_cursor(text: str) -> None:
-    with pytest.raises(InvalidCursor):
+    with pytest.raises(InvalidCursorError):
         decode_cursor("models", text)
 
 
@@ -56,13 +56,13 @@ def test_the_media_type_that_the_client_likes_best_is_chosen(accept: str | None,
     "accept", ["text/html", "application/json;q=0", "*/*;q=0", "text/csv;q=much", ";;;", "nan;q=nan"]
 )
 def test_a_client_that_takes_none_of_them_is_told_so(accept: str) -> None:
-    with pytest.raises(NotAcceptable):
+    with pytest.raises(NotAcceptableError):
         choose_media_type(accept, _OFFERED)
 
 
 @given(st.text(max_size=60))
 def test_no_accept_header_breaks_the_choice(accept: str) -> None:
-    with suppress(NotAcceptable):
+    with suppress(NotAcceptableError):
         assert choose_media_type(accept, _OFFERED) in _OFFERED
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bookwheel_contracts import Book
-from bookwheel_contracts.problems import Unavailable
+from bookwheel_contracts.problems import UnavailableError
 from bookwheel_ml.champion import ChampionWatch
 from bookwheel_ml.dataset import read_datasets
 from bookwheel_ml.mlflow_registry import MlflowRegistry
@@ -127,9 +127,9 @@ async def test_the_watch_follows_the_champion_and_remembers_it(
     registry = MlflowRegistry(registry_uri)
     first = train_and_register(book_reader, registry, trees=_TREES)
     watch = ChampionWatch(registry_process, cache=tmp_path, poll_seconds=60)
-    with pytest.raises(Unavailable, match="No model"):
+    with pytest.raises(UnavailableError, match="No model"):
         _ = watch.current
-    with pytest.raises(Unavailable, match="not answered yet"):
+    with pytest.raises(UnavailableError, match="not answered yet"):
         await watch.check()
     await watch.look()
     await watch.check()
@@ -152,7 +152,7 @@ def test_a_broken_cache_is_no_champion_and_no_crash(tmp_path: Path, pointer: byt
     (tmp_path / "champion.json").write_bytes(pointer)
     watch = ChampionWatch(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
     watch.restore()
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         _ = watch.current
 
 
@@ -162,7 +162,7 @@ async def test_a_registry_process_that_was_killed_is_started_again(registry_uri:
         killed = process._running().process
         killed.kill()
         killed.join()
-        with pytest.raises(Unavailable, match="ended"):
+        with pytest.raises(UnavailableError, match="ended"):
             await process.ask(Registry.champion)
         assert process._running().process.is_alive()
     finally:
@@ -202,7 +202,7 @@ async def test_a_registry_that_is_away_is_unavailable_and_may_come_back(
     registry_process: RegistryProcess, tmp_path: Path
 ) -> None:
     """In the child that the other tests use too, since MLflow's import takes seconds."""
-    with pytest.raises(Unavailable, match="can't be asked"):
+    with pytest.raises(UnavailableError, match="can't be asked"):
         await registry_process.ask(Registry.download, "999999", tmp_path)
     assert await registry_process.ask(Registry.version, "999999") is None
 

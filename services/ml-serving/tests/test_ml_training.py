@@ -11,11 +11,11 @@ import onnx
 import pytest
 from bookwheel_contracts import Book, Money
 from bookwheel_demo_shop import law
-from bookwheel_demo_shop.catalogue import Catalogue
+from bookwheel_demo_shop.catalog import Catalog
 from bookwheel_ml import training as training_steps
 from bookwheel_ml.dataset import is_held_out, rated_books, read_datasets
-from bookwheel_ml.evaluate import TooFewRatings, Verdict
-from bookwheel_ml.export import ExportNotEqual, check_export, export_forest
+from bookwheel_ml.evaluate import TooFewRatingsError, Verdict
+from bookwheel_ml.export import OnnxMismatchError, check_export, export_forest
 from bookwheel_ml.onnx_session import open_session
 from bookwheel_ml.train import fit_forest, forest_scores
 from bookwheel_ml.training import TrainedModel, train_model
@@ -71,7 +71,7 @@ def test_ratings_that_are_all_alike_leave_nothing_to_learn(make_books: MakeBooks
 @pytest.mark.parametrize("seed", [11, 12])
 def test_on_the_demo_shop_the_error_is_within_15_percent_of_the_best_reachable(seed: int) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
-    listings = Catalogue(size=1000, seed=seed).listings(0, 0, 1000)
+    listings = Catalog(size=1000, seed=seed).listings(0, 0, 1000)
     books = [
         Book(
             id=f"demo:{listing.book.upc}",
@@ -99,7 +99,7 @@ def test_on_the_demo_shop_the_error_is_within_15_percent_of_the_best_reachable(s
 
 def test_too_few_rated_books_are_refused_with_their_number(make_books: MakeBooks) -> None:
     for count in (0, 1, 40):
-        with pytest.raises(TooFewRatings, match="rated books to train on"):
+        with pytest.raises(TooFewRatingsError, match="rated books to train on"):
             _train(make_books(count))
 
 
@@ -158,7 +158,7 @@ def test_an_export_that_answers_otherwise_is_never_registered(
     make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch, name: Any, value: Callable[[float], float]
 ) -> None:
     monkeypatch.setattr(training_steps, "export_forest", _tampered_with(name, 0, value))
-    with pytest.raises(ExportNotEqual):
+    with pytest.raises(OnnxMismatchError):
         _train(make_books(300))
 
 
@@ -174,7 +174,7 @@ def test_a_wrong_leaf_that_no_held_out_book_comes_to_is_found_as_well(
         monkeypatch.setattr(
             training_steps, "export_forest", _tampered_with("target_weights", place, lambda found: found + 1)
         )
-        with pytest.raises(ExportNotEqual):
+        with pytest.raises(OnnxMismatchError):
             train_model(known, few, trees=1)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_contracts import Book
-from bookwheel_contracts.problems import Unavailable
+from bookwheel_contracts.problems import UnavailableError
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.trainer import create_celery, run_training, send_training
 from bookwheel_ml.training_runs import MOST_ATTEMPTS, TrainingRuns, TrainingState
@@ -61,20 +61,20 @@ def test_an_unknown_run_is_none_and_is_not_trained(redis_url: str) -> None:
 
 def test_without_redis_a_run_is_refused_as_unavailable() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         _runs(url).request(requested_by="tester", traceparent=_TRACEPARENT)
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         _runs(url).get("any")
 
 
 def test_a_queue_that_is_away_is_unavailable_too(redis_url: str) -> None:
     celery = create_celery(f"redis://127.0.0.1:{free_port()}/0")
     runs = TrainingRuns(connect_redis(redis_url), lambda run_id: send_training(celery, run_id))
-    with pytest.raises(Unavailable):
+    with pytest.raises(UnavailableError):
         runs.request(requested_by="tester", traceparent=_TRACEPARENT)
 
 
-def test_a_catalogue_with_too_few_ratings_fails_the_run_with_the_reason(
+def test_a_catalog_with_too_few_ratings_fails_the_run_with_the_reason(
     redis_url: str, tmp_path: Path, make_books: MakeBooks, fill_records: FillRecords
 ) -> None:
     url = fill_records(tmp_path, make_books(12))

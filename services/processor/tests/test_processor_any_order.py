@@ -1,8 +1,8 @@
-"""Whatever happens on the way, and in whatever order, records, index and lake come to the same catalogue.
+"""Whatever happens on the way, and in whatever order, records, index and lake come to the same catalog.
 
 Two shops live on: books appear, change and vanish, and the shops are crawled, also twice at once, in several attempts
 and with pages met more than once. What the crawls publish is delivered in any order, in parts and also twice, with
-projections, rebuilds, replays, releases and refreshes of the lake in between. In the end the catalogue is what the same
+projections, rebuilds, replays, releases and refreshes of the lake in between. In the end the catalog is what the same
 messages come to one by one. `BOOKWHEEL_HISTORIES` says how many histories are tried.
 """
 
@@ -19,21 +19,21 @@ from uuid import uuid4
 
 import pytest
 from bookwheel_contracts import Book, RawItem, RunFinished, RunStarted, RunState
-from bookwheel_processor.closing import Closing
-from bookwheel_processor.gates import HoldPolicy
-from bookwheel_processor.ingest import Ingest
-from bookwheel_processor.projection import Projection
-from bookwheel_processor.replay import Replay
-from bookwheel_processor.silver_projection import SilverProjection
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.lake.silver_projection import SilverProjection
+from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.runs.finalizer import Closing
+from bookwheel_processor.search_index.projection import Projection
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import BookReader, ChangeFeed, IndexRefusals, RunStore
-from bookwheel_stores.records.feed_states import FeedStates
+from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.records.tables import observation, offer
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
-from bookwheel_testing.consistency import catalogue_contents
+from bookwheel_testing.consistency import catalog_contents
 from bookwheel_testing.engines import S3Store
 from bookwheel_testing.search import elasticsearch_url
 from hypothesis import HealthCheck, Phase, settings
@@ -95,7 +95,7 @@ class Records:
         self._closing = Closing(engine, policy)
 
     def release(self) -> bool:
-        """Lets the runs that wait for a decision into the catalogue, in their order; False where none waits."""
+        """Lets the runs that wait for a decision into the catalog, in their order; False where none waits."""
         held = RunStore(self.engine).latest(state=RunState.HELD, limit=100)
         for run in reversed(held):
             assert RunStore(self.engine).decide(run.id, release=True, by="ann", now=NOW)
@@ -119,7 +119,7 @@ class Stores:
         self.records = records
         self.search_url = search_url
         self.projection = Projection(feed, IndexRefusals(records.engine), Generation(redis), 3)
-        self.silver = SilverProjection(feed, FeedStates(records.engine), Silver(lake))
+        self.silver = SilverProjection(feed, SnapshotReader(records.engine), Silver(lake))
 
     def project(self) -> None:
         with open_index_writer(self.search_url) as index:
@@ -144,7 +144,7 @@ class Stores:
         assert page.total == len(page.items) == len(books)
         told = {book_id: book.model_dump(mode="json") for book_id, book in books.items()}
         assert found == {book_id: _as_in(found.get(book_id, {}), said) for book_id, said in told.items()}
-        rows = [row for table in self.silver.silver.catalogue() for row in table.to_pylist()]
+        rows = [row for table in self.silver.silver.catalog() for row in table.to_pylist()]
         assert sorted(map(_row, rows)) == sorted(_row(_lake_row(book)) for book in books.values())
         assert self._observed_in_lake() == self._observed()
 
@@ -338,7 +338,7 @@ class History(RuleBasedStateMachine):
         for entry in self._published:
             one_by_one.ingest.take([entry])
         one_by_one.release_all()
-        assert catalogue_contents(self._records.engine) == catalogue_contents(one_by_one.engine)
+        assert catalog_contents(self._records.engine) == catalog_contents(one_by_one.engine)
         self._stores.project()
         self._stores.refresh_lake()
         self._stores.check_copies()
@@ -363,7 +363,7 @@ def places(
 
 
 @pytest.mark.timeout(0)
-def test_any_order_comes_to_the_same_catalogue(places: tuple[str, Places], scraped: Any) -> None:
+def test_any_order_comes_to_the_same_catalog(places: tuple[str, Places], scraped: Any) -> None:
     engines, stores = places
     histories = int(os.environ.get("BOOKWHEEL_HISTORIES", HISTORIES[engines]))
     make: Any = partial(History, stores, scraped)  # what it wants is called like a class

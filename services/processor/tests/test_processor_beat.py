@@ -1,7 +1,7 @@
 from collections import Counter
 
-from bookwheel_processor.beat import Beat
-from bookwheel_runtime.vitals import Progress
+from bookwheel_processor.worker.beat import Beat
+from bookwheel_runtime.health_server import Progress
 from kombu.exceptions import OperationalError
 
 

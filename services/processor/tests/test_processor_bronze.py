@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_processor.app import create_parts
-from bookwheel_processor.closing import utc_now
-from bookwheel_processor.lake_rounds import bronze_round, lake_sweep_round
-from bookwheel_processor.rounds import Parts, ingest_round
+from bookwheel_processor.lake.jobs import bronze_round, lake_sweep_round
+from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.worker.jobs import Dependencies, ingest_round
 from bookwheel_stores.lake import Bronze, Lake, LakeAddress, LakeError
 from bookwheel_stores.records import BookReader, RunStore, upgrade_database
 from bookwheel_stores.streams import StreamWriter
@@ -21,7 +21,7 @@ from celery import Celery
 
 
 @pytest.fixture
-def parts(tmp_path: Path, redis_url: str) -> Iterator[Parts]:
+def parts(tmp_path: Path, redis_url: str) -> Iterator[Dependencies]:
     settings = ProcessorSettings(
         database_url=f"sqlite:///{tmp_path / 'bookwheel.sqlite'}",
         search_url=f"tantivy://{tmp_path / 'index'}",
@@ -36,7 +36,7 @@ def parts(tmp_path: Path, redis_url: str) -> Iterator[Parts]:
 
 
 @pytest.fixture
-def publish(parts: Parts) -> Callable[..., None]:
+def publish(parts: Dependencies) -> Callable[..., None]:
     def publish(*messages: Any) -> None:
         StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
 
@@ -52,7 +52,7 @@ def kept(lake: Lake) -> list[bytes]:
 
 
 def test_both_groups_get_every_entry_and_then_the_stream_is_empty(
-    parts: Parts, publish: Callable[..., None], scraped: Any
+    parts: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     messages = [scraped.started(), *(scraped.item(n) for n in range(1, 31)), scraped.finished(scraped=30)]
     publish(*messages)
@@ -68,8 +68,8 @@ def test_both_groups_get_every_entry_and_then_the_stream_is_empty(
     assert parts.redis.xlen(RAW_STREAM) == 0
 
 
-def test_a_lake_that_is_away_loses_nothing_and_does_not_stop_the_catalogue(
-    parts: Parts, publish: Callable[..., None], scraped: Any
+def test_a_lake_that_is_away_loses_nothing_and_does_not_stop_the_catalog(
+    parts: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     away = replace(parts, lake=Lake(LakeAddress("s3://lake", "http://127.0.0.1:9", "us-east-1", "key", "secret")))
     publish(*(scraped.item(n) for n in range(1, 11)))
@@ -84,7 +84,7 @@ def test_a_lake_that_is_away_loses_nothing_and_does_not_stop_the_catalogue(
 
 
 def test_a_worker_that_dies_before_it_acknowledges_doubles_nothing(
-    parts: Parts, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    parts: Dependencies, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(*(scraped.item(n) for n in range(1, 11)))
 
@@ -105,7 +105,7 @@ def test_a_worker_that_dies_before_it_acknowledges_doubles_nothing(
 
 
 def test_after_a_redis_that_lost_everything_a_new_crawl_completes_the_records(
-    parts: Parts, publish: Callable[..., None], scraped: Any
+    parts: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 11)), scraped.finished(scraped=10))
     ingest_round(parts)
@@ -127,7 +127,7 @@ def test_after_a_redis_that_lost_everything_a_new_crawl_completes_the_records(
 
 
 def test_a_day_that_is_over_is_merged_once_everything_of_it_is_kept(
-    parts: Parts, publish: Callable[..., None], scraped: Any
+    parts: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     now = utc_now()
     lake_sweep_round(parts, now=now)

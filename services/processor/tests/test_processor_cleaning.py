@@ -11,7 +11,7 @@ import pytest
 from bookwheel_contracts import Money, RawItem
 from bookwheel_contracts.crawls import RAW_FIELDS
 from bookwheel_contracts.isbn import clean_isbn
-from bookwheel_processor.cleaning.faults import Rejected, Unclean
+from bookwheel_processor.cleaning.faults import InvalidItemError, InvalidValueError
 from bookwheel_processor.cleaning.item import clean_item
 from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
 from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
@@ -77,7 +77,7 @@ def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, am
     ],
 )
 def test_a_price_that_is_none_is_named(found: Any, currency: str | None, code: str) -> None:
-    with pytest.raises(Unclean) as fault:
+    with pytest.raises(InvalidValueError) as fault:
         clean_price(found, currency)
     assert fault.value.code == code
 
@@ -158,7 +158,7 @@ def test_a_rating_is_brought_to_the_scale_of_five(rating: Any, best: Any, expect
     ("rating", "best"), [("Six", None), ("6", None), ("4", "0"), ("4", "x"), ([4], None), ("-1", None)]
 )
 def test_a_rating_beyond_its_scale_is_rejected(rating: Any, best: Any) -> None:
-    with pytest.raises(Unclean):
+    with pytest.raises(InvalidValueError):
         clean_rating(rating, best)
 
 
@@ -195,7 +195,7 @@ def test_a_count(found: Any, expected: int | None) -> None:
     ],
 )
 def test_what_is_no_count_is_rejected(found: Any, code: str) -> None:
-    with pytest.raises(Unclean) as fault:
+    with pytest.raises(InvalidValueError) as fault:
         clean_count(found)
     assert fault.value.code == code
 
@@ -204,7 +204,7 @@ def test_what_is_no_count_is_rejected(found: Any, code: str) -> None:
 def test_no_text_takes_long(text: str) -> None:
     started = time.process_time()
     for clean in (lambda: clean_stock(None, text), lambda: clean_price(text, "GBP"), lambda: clean_count(text)):
-        with suppress(Unclean):
+        with suppress(InvalidValueError):
             clean()
     assert time.process_time() - started < 0.2
 
@@ -348,7 +348,7 @@ def test_the_host_is_no_part_of_a_page_s_identity() -> None:
     ["ftp://a/b", "javascript:alert(1)", "/x", "", "http://", "http://a b/", "http://a:x/", "http://a/" + "x" * 3000],
 )
 def test_what_is_no_web_address_is_rejected(url: str) -> None:
-    with pytest.raises(Unclean):
+    with pytest.raises(InvalidValueError):
         canonical_url(url)
 
 
@@ -381,7 +381,7 @@ def test_an_item_becomes_an_offer(scraped: Any) -> None:
 
 def test_all_faults_of_an_item_are_named_at_once(scraped: Any) -> None:
     item = scraped.item(1, title=" ", price="soon", rating="Eleven", colour="red")
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(InvalidItemError) as rejected:
         clean_item(item)
     named = {(reason.field, reason.code) for reason in rejected.value.reasons}
     assert named == {
@@ -393,7 +393,7 @@ def test_all_faults_of_an_item_are_named_at_once(scraped: Any) -> None:
 
 
 def test_what_is_too_long_is_rejected_and_its_message_is_short(scraped: Any) -> None:
-    with pytest.raises(Rejected) as rejected:
+    with pytest.raises(InvalidItemError) as rejected:
         clean_item(scraped.item(1, title="x" * 5000, description="y" * 200_000))
     assert {reason.field for reason in rejected.value.reasons} == {"title", "description"}
     assert all(len(reason.message) < 300 for reason in rejected.value.reasons)
@@ -419,7 +419,7 @@ def test_whatever_a_page_says_is_cleaned_or_rejected(payload: dict[str, Any], ur
         fingerprint="",
         traceparent="",
     )
-    with suppress(Rejected):
+    with suppress(InvalidItemError):
         offer = clean_item(item)
         assert offer.facts.title
         assert offer.model_dump_json().encode()

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bookwheel_contracts import RawItem, RunState, Verdict
-from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.ingest.batch import Ingest
 from bookwheel_stores.records import RunStore
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.consistency import catalogue_contents, check_consistent
+from bookwheel_testing.consistency import catalog_contents, check_consistent
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
@@ -77,4 +77,4 @@ def test_batches_of_any_size_come_to_the_same_books(
     size = data.draw(st.integers(1, 5))
     for at in range(0, len(entries), size):
         Ingest(parted).take(entries[at : at + size])
-    assert catalogue_contents(whole) == catalogue_contents(parted)
+    assert catalog_contents(whole) == catalog_contents(parted)

@@ -1,4 +1,4 @@
-"""A run that would change or remove too much waits for an operator before it touches the catalogue."""
+"""A run that would change or remove too much waits for an operator before it touches the catalog."""
 
 import random
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
-from bookwheel_processor import closing
-from bookwheel_processor.catalogue import take_in
-from bookwheel_processor.closing import Closing
-from bookwheel_processor.gates import HoldPolicy
-from bookwheel_processor.ingest import Ingest
-from bookwheel_processor.replay import Replay
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.ingest.offer_updates import take_in
+from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.runs import finalizer as closing
+from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.runs.finalizer import Closing
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
-from bookwheel_stores.records.quarantine_store import DISCARDED, QuarantineStore
+from bookwheel_stores.records.runs.quarantine import DISCARDED, QuarantineStore
 from bookwheel_stores.records.tables import held_item
 from bookwheel_stores.streams import StreamEntry
 from hypothesis import HealthCheck, Phase, given, settings
@@ -78,7 +78,7 @@ def test_a_run_that_would_change_too_much_touches_nothing(known: Engine, scraped
     assert run.hold is not None
     assert (run.hold.known, run.hold.modifies, run.hold.removes) == (50, 11, 0)
     assert run.reason == "it would modify 11 and remove 0 of 50 offers, where 10 may change"
-    assert not run.searchable, "what it found is not in the catalogue"
+    assert not run.searchable, "what it found is not in the catalog"
     assert run.finished_at is not None
     assert ChangeFeed(known).head() == head
     assert prices(known) == {"10.00"}
@@ -297,7 +297,7 @@ def test_a_crawl_of_a_part_needs_no_number_of_items(known: Engine, scraped: Any)
 def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
     known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookwheel_processor.closing._STEP", 7)
+    monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP", 7)
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     assert RunStore(known).decide("run-1", release=True, by="ann", now=NOW)
     Closing(known, POLICY)._step(2)  # one step of the run, and then nothing more

@@ -9,12 +9,12 @@ import pytest
 from bookwheel_contracts import RunState, Verdict
 from bookwheel_processor.cleaning import item as cleaning
 from bookwheel_processor.cleaning.numbers import clean_price
-from bookwheel_processor.ingest import Ingest
-from bookwheel_processor.replay import Replay
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.ingest.replay import Replay
 from bookwheel_stores.records import BookReader, RunStore
-from bookwheel_stores.records.quarantine_store import QuarantineStore
-from bookwheel_stores.records.run_gates import RunGates
-from bookwheel_stores.records.run_quality import RunQuality
+from bookwheel_stores.records.runs.approvals import RunApprovals
+from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.records.tables import run_fault
 from sqlalchemy import Engine, func, select
 
@@ -258,15 +258,15 @@ def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
     Ingest(engine).take(entries)
     Ingest(engine).take(entries)
     with engine.begin() as connection:
-        [row] = RunGates(connection).look([1])
-        filled = RunQuality(connection).filled(row.number)
+        [row] = RunApprovals(connection).look([1])
+        filled = RunQualityWriter(connection).filled(row.number)
         assert (filled["title"], filled["price"], filled["rating"], filled.get("isbn13")) == (2, 1, 1, None)
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 2
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
     monkeypatch.setattr(cleaning, "clean_rating", lambda *_: 3.0)
     Replay(engine).all()
     with engine.begin() as connection:
-        filled = RunQuality(connection).filled(1)
+        filled = RunQualityWriter(connection).filled(1)
         assert (filled["title"], filled["price"], filled["rating"]) == (3, 1, 2)
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 0
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import RawItem
 from bookwheel_contracts.model import MAX_KEY_LENGTH
-from bookwheel_processor import identity
+from bookwheel_processor.cleaning import identity
 from bookwheel_processor.cleaning.item import clean_item
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import BookContent, ChangeKind, CrawlRun, RunState, Verdict
-from bookwheel_processor.ingest import Ingest, IngestResult
+from bookwheel_processor.ingest.batch import Ingest, IngestResult
 from bookwheel_stores.records import BookReader, ChangeFeed, FeedReader, RunStore
-from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.records.tables import change
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.books import state_of

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 from bookwheel_contracts import Money
-from bookwheel_processor.merge import merge
-from bookwheel_processor.offers import BookFacts, CleanOffer
+from bookwheel_processor.cleaning.offers import BookFacts, CleanOffer
+from bookwheel_processor.ingest.merge import merge
 from hypothesis import given
 from hypothesis import strategies as st
 

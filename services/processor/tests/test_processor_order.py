@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import Book, ChangeKind, RunState
-from bookwheel_processor.gates import HoldPolicy
-from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.runs.approval import HoldPolicy
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.consistency import catalogue_contents, check_consistent
+from bookwheel_testing.consistency import catalog_contents, check_consistent
 from sqlalchemy import Engine
 
 ISBN = "0306406152"
@@ -36,10 +36,10 @@ def living(engine: Engine) -> set[str]:
 
 def in_any_order(new_engine: Callable[[], Engine], entries: list[StreamEntry]) -> list[dict[str, Any]]:
     """What every order of the entries comes to."""
-    expected = catalogue_contents(told(new_engine(), entries))
+    expected = catalog_contents(told(new_engine(), entries))
     for shuffled in permutations(entries):
         engine = told(new_engine(), list(shuffled))
-        assert catalogue_contents(engine) == expected
+        assert catalog_contents(engine) == expected
         check_consistent(engine)
     return expected
 

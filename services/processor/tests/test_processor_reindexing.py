@@ -18,17 +18,22 @@ from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.reindexing import REINDEX_KEY, REINDEX_STREAM
 from bookwheel_contracts.status import INDEX_SWEEP_KEY
 from bookwheel_processor.app import create_parts
-from bookwheel_processor.closing import utc_now
-from bookwheel_processor.comparison import IndexComparer
-from bookwheel_processor.projection import IndexDiffers
-from bookwheel_processor.reindexing import LOCK_KEY, ReindexBusy, Reindexing
-from bookwheel_processor.replay import Replay, ReplayResult
-from bookwheel_processor.rounds import Parts, ingest_round, project_round, reindex_round, sweep_round
+from bookwheel_processor.ingest.replay import Replay, ReplayResult
+from bookwheel_processor.runs.finalizer import utc_now
+from bookwheel_processor.search_index.comparison import IndexComparer
+from bookwheel_processor.search_index.projection import IndexMismatchError
+from bookwheel_processor.search_index.reindexing import LOCK_KEY, Reindexing, ReindexInProgressError
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.suite_metrics import SuiteMetrics
+from bookwheel_processor.worker.jobs import Dependencies, ingest_round, project_round, reindex_round, sweep_round
+from bookwheel_processor.worker.suite_metrics import SuiteMetrics
 from bookwheel_stores.records import SEARCH_PROJECTION, IndexRefusals, upgrade_database
-from bookwheel_stores.records.quarantine_store import REFUSED_BY_INDEX, QuarantineState, QuarantineStore, Sieve
-from bookwheel_stores.search import IndexBuild, IndexWriter, Rejected, open_index_build, open_index_reader
+from bookwheel_stores.records.runs.quarantine import (
+    REFUSED_BY_INDEX,
+    QuarantineFilter,
+    QuarantineState,
+    QuarantineStore,
+)
+from bookwheel_stores.search import IndexBuild, IndexWriter, RejectedBook, open_index_build, open_index_reader
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_stores.streams import StreamWriter
@@ -40,7 +45,7 @@ BOOKS = 400
 
 
 @pytest.fixture
-def parts(tmp_path: Path, new_search_url: str, redis_url: str) -> Iterator[Parts]:
+def parts(tmp_path: Path, new_search_url: str, redis_url: str) -> Iterator[Dependencies]:
     settings = ProcessorSettings(
         database_url=f"sqlite:///{tmp_path}/records.sqlite",
         search_url=new_search_url,
@@ -56,7 +61,7 @@ def parts(tmp_path: Path, new_search_url: str, redis_url: str) -> Iterator[Parts
 
 
 @pytest.fixture
-def publish(parts: Parts) -> Callable[..., None]:
+def publish(parts: Dependencies) -> Callable[..., None]:
     def publish(*messages: Any) -> None:
         StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
         ingest_round(parts)
@@ -66,12 +71,12 @@ def publish(parts: Parts) -> Callable[..., None]:
 
 
 @pytest.fixture
-def filled(parts: Parts, publish: Callable[..., None], scraped: Any) -> Parts:
+def filled(parts: Dependencies, publish: Callable[..., None], scraped: Any) -> Dependencies:
     publish(*(scraped.item(number) for number in range(1, BOOKS + 1)))
     return parts
 
 
-def differing(parts: Parts) -> tuple[int, ...]:
+def differing(parts: Dependencies) -> tuple[int, ...]:
     with parts.open_index() as index:
         up_to = parts.projection.feed.cursor(SEARCH_PROJECTION)
         return IndexComparer(parts.projection.feed).compare(index, up_to=up_to).differing
@@ -79,7 +84,7 @@ def differing(parts: Parts) -> tuple[int, ...]:
 
 @contextmanager
 def searching(url: str, counts: list[int], failures: list[BaseException]) -> Iterator[None]:
-    """Searches time and again, as the catalogue would: with a reload before each search."""
+    """Searches time and again, as the catalog would: with a reload before each search."""
     ended = threading.Event()
 
     def search() -> None:
@@ -104,7 +109,7 @@ def searching(url: str, counts: list[int], failures: list[BaseException]) -> Ite
 
 
 def test_no_search_fails_or_misses_a_book_while_the_index_is_built_anew(
-    filled: Parts, publish: Callable[..., None], scraped: Any
+    filled: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     counts: list[int] = []
     failures: list[BaseException] = []
@@ -139,7 +144,7 @@ def priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def test_a_build_gives_way_to_whoever_searches(filled: Parts) -> None:
+def test_a_build_gives_way_to_whoever_searches(filled: Dependencies) -> None:
     found: list[int] = []
 
     def open_build() -> IndexBuild:
@@ -152,7 +157,7 @@ def test_a_build_gives_way_to_whoever_searches(filled: Parts) -> None:
     assert priority() == before
 
 
-def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Parts) -> None:
+def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Dependencies) -> None:
     def open_build() -> IndexBuild:
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.3)
@@ -172,7 +177,7 @@ class Damaged:
         self._build = build
         self._change = change
 
-    def apply(self, books: list[BookState], *, commit: bool = True) -> list[Rejected]:
+    def apply(self, books: list[BookState], *, commit: bool = True) -> list[RejectedBook]:
         changed = [self._change(book) for book in books]
         return self._build.apply([book for book in changed if book is not None], commit=commit)
 
@@ -180,7 +185,7 @@ class Damaged:
         return getattr(self._build, name)
 
 
-def damage(parts: Parts, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
+def damage(parts: Dependencies, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
     """Puts an index in place that is not what the records say."""
     with open_index_build(parts.settings.search_url) as build:
         Damaged(build, change).apply(parts.projection.feed.books(after_number=0, limit=10_000))
@@ -189,14 +194,14 @@ def damage(parts: Parts, change: Callable[[BookState], BookState | None], *more:
         build.publish()
 
 
-def swept(parts: Parts) -> dict[str, Any]:
+def swept(parts: Dependencies) -> dict[str, Any]:
     sweep_round(parts)
     found: dict[str, Any] = orjson.loads(parts.redis.get(INDEX_SWEEP_KEY) or b"{}")
     return found
 
 
 def test_a_sweep_repairs_what_differs_and_tells_of_it(
-    filled: Parts, publish: Callable[..., None], scraped: Any
+    filled: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     dearer = [scraped.item(n, run="run-2", minute=9, price="£11.00") for n in range(1, 4)]
     publish(scraped.started("run-2", minute=9), *dearer, scraped.finished("run-2", scraped=3, minute=10))
@@ -211,7 +216,7 @@ def test_a_sweep_repairs_what_differs_and_tells_of_it(
     assert swept(filled)["differing"] == 0
 
 
-def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Parts) -> None:
+def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Dependencies) -> None:
     stranger = filled.projection.feed.books(after_number=0, limit=1)[0]._replace(number=9_999, book_id="nobody:1")
     damage(filled, lambda book: book, stranger)
     assert swept(filled)["rebuild"] is True
@@ -219,9 +224,9 @@ def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Parts) -> N
     assert swept(filled)["differing"] == 0
 
 
-def test_a_new_index_that_differs_is_not_put_in_place(filled: Parts) -> None:
+def test_a_new_index_that_differs_is_not_put_in_place(filled: Dependencies) -> None:
     with (
-        pytest.raises(IndexDiffers, match="in 1 books"),
+        pytest.raises(IndexMismatchError, match="in 1 books"),
         open_index_build(filled.settings.search_url) as build,
     ):
         filled.projection.rebuild(Damaged(build, lambda book: None if book.number == 7 else book))  # type: ignore[arg-type]
@@ -235,9 +240,9 @@ class Refusing:
         self._index = index
         self._numbers = numbers
 
-    def apply(self, books: list[BookState], *, commit: bool = True) -> list[Rejected]:
+    def apply(self, books: list[BookState], *, commit: bool = True) -> list[RejectedBook]:
         self._index.apply([book for book in books if book.number not in self._numbers], commit=commit)
-        return [Rejected(book, "400 too strange") for book in books if book.number in self._numbers]
+        return [RejectedBook(book, "400 too strange") for book in books if book.number in self._numbers]
 
     def __enter__(self) -> "Refusing":
         return self
@@ -256,7 +261,7 @@ def refused() -> set[int]:
 
 
 @pytest.fixture
-def choosy(parts: Parts, publish: Callable[..., None], scraped: Any, refused: set[int]) -> Parts:
+def choosy(parts: Dependencies, publish: Callable[..., None], scraped: Any, refused: set[int]) -> Dependencies:
     """Three books are in its records and nothing in its index yet."""
     StreamWriter(parts.redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 4)])
     ingest_round(parts)
@@ -264,13 +269,15 @@ def choosy(parts: Parts, publish: Callable[..., None], scraped: Any, refused: se
     return replace(parts, open_index=lambda: Refusing(open_index(), refused))  # type: ignore[arg-type, return-value]
 
 
-def waiting(parts: Parts) -> list[str]:
-    found = QuarantineStore(parts.engine).page(Sieve(code=REFUSED_BY_INDEX), state=QuarantineState.OPEN, limit=9)
+def waiting(parts: Dependencies) -> list[str]:
+    found = QuarantineStore(parts.engine).page(
+        QuarantineFilter(code=REFUSED_BY_INDEX), state=QuarantineState.OPEN, limit=9
+    )
     return [one.entry_id for one in found]
 
 
 def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revision_is_taken(
-    choosy: Parts, scraped: Any, refused: set[int]
+    choosy: Dependencies, scraped: Any, refused: set[int]
 ) -> None:
     refused.add(2)
     assert project_round(choosy) == 3
@@ -305,7 +312,9 @@ def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revisio
     assert swept(choosy)["differing"] == 0
 
 
-def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(choosy: Parts, refused: set[int]) -> None:
+def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(
+    choosy: Dependencies, refused: set[int]
+) -> None:
     refused.add(2)
     project_round(choosy)
     generation = choosy.projection.generation.current()
@@ -332,7 +341,7 @@ def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(cho
 
 
 def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
-    choosy: Parts, refused: set[int], monkeypatch: pytest.MonkeyPatch
+    choosy: Dependencies, refused: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> None:
         raise SystemExit
@@ -355,18 +364,18 @@ def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
     assert waiting(choosy) == [], "and waits no more"
 
 
-def test_a_replay_leaves_what_waits_for_the_index(choosy: Parts, refused: set[int]) -> None:
+def test_a_replay_leaves_what_waits_for_the_index(choosy: Dependencies, refused: set[int]) -> None:
     refused.add(2)
     project_round(choosy)
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
     [kept] = store.open(limit=9)
-    assert (store.queue_one(kept.number), store.queue(Sieve(code=REFUSED_BY_INDEX))) == (False, 0)
+    assert (store.queue_one(kept.number), store.queue(QuarantineFilter(code=REFUSED_BY_INDEX))) == (False, 0)
     assert replay.all() == replay.queued() == ReplayResult(Counter(), 0)
     assert replay.number(kept.number) == ReplayResult(Counter(), 1)
     assert waiting(choosy) == ["index/2/1"]
 
 
-def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Parts) -> None:
+def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Dependencies) -> None:
     if filled.settings.search_url.startswith("tantivy"):
         pytest.skip("takes whatever the records have")
     with filled.engine.begin() as connection:
@@ -386,16 +395,16 @@ def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Parts) 
     assert waiting(filled) == []
 
 
-def ask(parts: Parts, job_id: str) -> None:
+def ask(parts: Dependencies, job_id: str) -> None:
     request = ReindexRequest(job_id=job_id, requested_at=utc_now(), requested_by="user:1", traceparent="")
     StreamWriter(parts.redis, REINDEX_STREAM).publish([request.model_dump_json()])
 
 
-def job(parts: Parts, job_id: str) -> ReindexJob:
+def job(parts: Dependencies, job_id: str) -> ReindexJob:
     return ReindexJob.model_validate_json(parts.redis.get(REINDEX_KEY.format(job_id)) or b"")
 
 
-def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Parts) -> None:
+def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dependencies) -> None:
     ask(filled, "a")
     StreamWriter(filled.redis, REINDEX_STREAM).publish(["{"])
     ask(filled, "b")
@@ -406,11 +415,11 @@ def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Par
     assert reindex_round(filled) == 0
 
 
-def test_one_build_at_a_time_and_a_failed_one_tells_why(filled: Parts) -> None:
+def test_one_build_at_a_time_and_a_failed_one_tells_why(filled: Dependencies) -> None:
     ask(filled, "a")
     with filled.redis.lock(LOCK_KEY, timeout=60):
         assert reindex_round(filled) == 0
-        with pytest.raises(ReindexBusy):
+        with pytest.raises(ReindexInProgressError):
             filled.reindexing.run()
     with filled.engine.begin() as connection:
         connection.execute(text("ALTER TABLE change RENAME TO change_away"))

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import ChangeKind, CrawlRun, RunState
-from bookwheel_processor.closing import Closing
-from bookwheel_processor.gates import HoldPolicy
-from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.runs.finalizer import Closing
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.tables import observation, offer
 from hypothesis import HealthCheck, Phase, given, settings
@@ -237,7 +237,7 @@ def test_a_worker_that_died_between_a_run_s_items_and_its_end_loses_nothing(
 def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookwheel_processor.closing._STEP", 3)
+    monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP", 3)
     ingest = Ingest(engine, HoldPolicy(share=1))
     ingest.take(scraped.crawl("run-0", range(1, 31)))
     for number in (1, 2):

@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from bookwheel_contracts import FieldError, Money, RunState, Verdict, parse_stream_message
 from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_processor import deliveries, replay
-from bookwheel_processor.catalogue import take_in
 from bookwheel_processor.cleaning import item as cleaning
-from bookwheel_processor.deliveries import Refused
-from bookwheel_processor.deliveries import quarantined as quarantined_one
-from bookwheel_processor.ingest import Ingest
-from bookwheel_processor.replay import Replay
+from bookwheel_processor.ingest import decoding as deliveries
+from bookwheel_processor.ingest import replay
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.ingest.decoding import Refused
+from bookwheel_processor.ingest.decoding import quarantined as quarantined_one
+from bookwheel_processor.ingest.offer_updates import take_in
+from bookwheel_processor.ingest.replay import Replay
 from bookwheel_stores.records import BookReader, PredictionStore, RunStore
-from bookwheel_stores.records.quarantine_store import EVERYTHING, QuarantineStore, QuarantineWriter
+from bookwheel_stores.records.runs.quarantine import EVERYTHING, QuarantineStore, QuarantineWriter
 from bookwheel_testing.books import prediction
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError

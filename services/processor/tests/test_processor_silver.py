@@ -11,18 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
-from bookwheel_processor import silver_projection
 from bookwheel_processor.app import create_parts
-from bookwheel_processor.lake_rounds import export_round, lake_sweep_round, silver_round
-from bookwheel_processor.rounds import Parts, ingest_round
+from bookwheel_processor.lake import silver_projection
+from bookwheel_processor.lake.jobs import export_round, lake_sweep_round, silver_round
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.slots import slot
+from bookwheel_processor.worker.jobs import Dependencies, ingest_round
+from bookwheel_processor.worker.process_lock import slot
 from bookwheel_stores.lake import Lake, LakeError, compaction, silver
 from bookwheel_stores.lake.compaction import without_replaced
 from bookwheel_stores.lake.export_writer import export_versions, read_export
 from bookwheel_stores.lake.silver import OBSERVATIONS
 from bookwheel_stores.records import BookReader, ChangeFeed, upgrade_database
-from bookwheel_stores.records.leases import lease
+from bookwheel_stores.records.database.leases import lease
 from bookwheel_stores.streams import StreamWriter
 from celery import Celery
 
@@ -35,7 +35,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Parts]:
+def parts(tmp_path: Path, redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dependencies]:
     for module in (silver, silver_projection):
         monkeypatch.setattr(module, "BUCKET", 8)
     monkeypatch.setattr(silver.range_name, "__kwdefaults__", {"size": 8})
@@ -54,7 +54,7 @@ def parts(tmp_path: Path, redis_url: str, database_url: str, monkeypatch: pytest
 
 
 @pytest.fixture
-def take_in(parts: Parts) -> Callable[..., None]:
+def take_in(parts: Dependencies) -> Callable[..., None]:
     def take_in(*messages: Any) -> None:
         StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
         ingest_round(parts)
@@ -72,9 +72,9 @@ def rows(lake: Lake, folder: str) -> list[dict[str, Any]]:
     return found
 
 
-def check_books(parts: Parts) -> None:
+def check_books(parts: Dependencies) -> None:
     expected = {one.id: one for one in BookReader(parts.engine).page(after_number=0, limit=1000)}
-    found = [row for table in parts.silver.silver.catalogue() for row in table.to_pylist()]
+    found = [row for table in parts.silver.silver.catalog() for row in table.to_pylist()]
     assert [row["book_id"] for row in found] == list(expected)
     for row in found:
         one = expected[row["book_id"]]
@@ -85,7 +85,7 @@ def check_books(parts: Parts) -> None:
     assert by_source == sorted((one.id, offer.source, offer.url) for one in expected.values() for offer in one.offers)
 
 
-def check_observations(parts: Parts) -> None:
+def check_observations(parts: Dependencies) -> None:
     """Each price in force is one that was observed, and none is there twice."""
     found = rows(parts.lake, OBSERVATIONS)
     keys = [(row["sequence"], row["source"], row["url"]) for row in found]
@@ -97,7 +97,7 @@ def check_observations(parts: Parts) -> None:
             assert latest[offer.source, offer.url]["stock"] == offer.stock
 
 
-def test_silver_follows_the_records(parts: Parts, take_in: Callable[..., None], scraped: Any) -> None:
+def test_silver_follows_the_records(parts: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
     take_in(*(scraped.item(n) for n in range(1, 21)))
     assert silver_round(parts) == 20
     check_books(parts)
@@ -122,7 +122,7 @@ class Dead(BaseException):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_silver_is_right_after_any_kills(
-    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     dice = random.Random(seed)
     for minute in range(8):
@@ -163,7 +163,7 @@ def test_silver_is_right_after_any_kills(
 
 
 def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
-    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1), scraped.item(2))
     projection = parts.silver
@@ -187,7 +187,7 @@ def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
 
 
 def test_what_is_merged_while_a_slow_writer_is_in_between_loses_nothing(
-    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has written its older file and, as yet or for ever, not put the cursor back. The day is over."""
     take_in(*(scraped.item(number) for number in range(1, 7)))
@@ -207,7 +207,7 @@ def test_what_is_merged_while_a_slow_writer_is_in_between_loses_nothing(
     assert len([file for file in parts.lake.list(OBSERVATIONS) if file.path.endswith(".parquet")]) == 1
 
 
-def test_only_one_process_writes_silver(parts: Parts, take_in: Callable[..., None], scraped: Any) -> None:
+def test_only_one_process_writes_silver(parts: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
     take_in(scraped.item(1))
     with slot(parts.slots, "lake") as is_mine:
         assert is_mine
@@ -226,7 +226,7 @@ def request(version: int) -> str:
 
 
 def test_a_version_is_made_when_asked_for_and_only_then(
-    parts: Parts, take_in: Callable[..., None], scraped: Any
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     take_in(*(scraped.item(n) for n in range(1, 6)))
     assert export_round(parts) == 0
@@ -243,7 +243,7 @@ def test_a_version_is_made_when_asked_for_and_only_then(
 
 
 def test_complete_crawls_bring_about_versions_no_more_often_than_set_and_old_ones_go(
-    parts: Parts, take_in: Callable[..., None], scraped: Any
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     often = replace(parts, settings=parts.settings.model_copy(update={"export_interval": 0.001, "exports_kept": 2}))
     take_in(scraped.started(), scraped.item(1))
@@ -270,7 +270,7 @@ def test_complete_crawls_bring_about_versions_no_more_often_than_set_and_old_one
 
 @pytest.mark.parametrize("step", range(0, 12, 2))
 def test_a_version_whose_making_was_killed_is_made_again(
-    parts: Parts, take_in: Callable[..., None], scraped: Any, step: int
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any, step: int
 ) -> None:
     take_in(scraped.item(1), scraped.item(2, source="other"))
     StreamWriter(parts.redis, EXPORT_STREAM).publish([request(2)])
@@ -299,7 +299,7 @@ def test_a_version_whose_making_was_killed_is_made_again(
 
 
 def test_a_full_lake_is_told_and_nothing_is_half_there(
-    parts: Parts, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1))
 
@@ -316,7 +316,7 @@ def test_a_full_lake_is_told_and_nothing_is_half_there(
 
 
 def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
-    parts: Parts, take_in: Callable[..., None], scraped: Any
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     take_in(scraped.item(1))
     StreamWriter(parts.redis, EXPORT_STREAM).publish([request(1)])
@@ -347,14 +347,14 @@ def versions_with_files(lake: Lake) -> set[str]:
 
 @pytest.mark.parametrize("begins", ["before", "after"])
 def test_no_version_is_made_of_books_that_another_wrote_to(
-    parts: Parts, take_in: Callable[..., None], scraped: Any, begins: str
+    parts: Dependencies, take_in: Callable[..., None], scraped: Any, begins: str
 ) -> None:
     take_in(scraped.item(1))
     parts.silver.refresh_books()
     take_in(scraped.item(2))
     StreamWriter(parts.redis, EXPORT_STREAM).publish([request(2)])
     patch = pytest.MonkeyPatch()
-    write, read = silver.Silver.write_books, silver.Silver.catalogue
+    write, read = silver.Silver.write_books, silver.Silver.catalog
 
     def interfere() -> None:  # a machine that got the lease since this one has lost its own
         patch.undo()
@@ -372,7 +372,7 @@ def test_no_version_is_made_of_books_that_another_wrote_to(
     if begins == "before":
         patch.setattr(silver.Silver, "write_books", slow_write)
     else:
-        patch.setattr(silver.Silver, "catalogue", slow_read)
+        patch.setattr(silver.Silver, "catalog", slow_read)
     with pytest.raises(LakeError, match="at the same time"):
         export_round(parts)
     assert export_versions(parts.lake) == []

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import RunState, Verdict
-from bookwheel_processor.gates import HoldPolicy
-from bookwheel_processor.ingest import Ingest
+from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.runs.approval import HoldPolicy
 from bookwheel_stores.records import FeedReader, RunStore, connect_database, upgrade_database
-from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.consistency import catalogue_contents, check_consistent
+from bookwheel_testing.consistency import catalog_contents, check_consistent
 from bookwheel_testing.engines import Postgres
 from sqlalchemy import Connection, Engine, event, text
 
@@ -138,7 +138,7 @@ def test_a_storm_of_workers_comes_to_what_one_of_them_makes(
         for batch in batches:
             Ingest(alone, NOTHING_IS_HELD).take(batch)
         check_outcome(alone, weather.totals)
-        assert catalogue_contents(postgresql) == catalogue_contents(alone)
+        assert catalog_contents(postgresql) == catalog_contents(alone)
         assert QuarantineStore(postgresql).count() == QuarantineStore(alone).count()
         alone.dispose()
 

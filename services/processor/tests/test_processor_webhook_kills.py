@@ -10,8 +10,8 @@ import pytest
 from bookwheel_contracts import WebhookEventType
 from bookwheel_stores.records import NewWebhook, WebhookStore
 from bookwheel_testing.feed import FeedWriter
-from bookwheel_testing.receiving import Behaviour, Receiver, is_signed, receiving
 from bookwheel_testing.servers import Server, running, start, wait_until
+from bookwheel_testing.webhook_receiver import Behaviour, WebhookReceiver, is_signed, running_webhook_receiver
 from sqlalchemy import Engine
 
 PROGRAM = str(Path(sys.executable).with_name("bookwheel-processor"))
@@ -33,8 +33,8 @@ def environment(engine: Engine, tmp_path: Path, redis_url: str) -> dict[str, str
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
+def receiver() -> Iterator[WebhookReceiver]:
+    with running_webhook_receiver() as receiver:
         yield receiver
 
 
@@ -44,7 +44,7 @@ def worker(environment: dict[str, str], folder: Path) -> Server:
 
 
 def test_kills_of_the_worker_lose_nothing_and_repeat_under_the_same_id(
-    engine: Engine, environment: dict[str, str], receiver: Receiver, tmp_path: Path
+    engine: Engine, environment: dict[str, str], receiver: WebhookReceiver, tmp_path: Path
 ) -> None:
     chance = random.Random(11)
     feed, store = FeedWriter(engine), WebhookStore(engine)

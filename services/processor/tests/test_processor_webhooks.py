@@ -22,16 +22,16 @@ from bookwheel_contracts import (
     WebhookState,
 )
 from bookwheel_processor.webhooks import dispatch
-from bookwheel_processor.webhooks.connections import AddressRefused, PublicBackend
+from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicBackend
 from bookwheel_processor.webhooks.dispatch import Dispatch
 from bookwheel_processor.webhooks.retries import pause_seconds, retry_after_seconds
 from bookwheel_processor.webhooks.sending import Patience, Sender
 from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, NewWebhook, WebhookQueue, WebhookStore
-from bookwheel_stores.records.run_gates import RunGates
-from bookwheel_stores.records.run_ledger import RunLedger
+from bookwheel_stores.records.runs.approvals import RunApprovals
+from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_testing.feed import FeedWriter
-from bookwheel_testing.receiving import Behaviour, Receiver, is_signed, receiving
 from bookwheel_testing.servers import free_port, wait_until
+from bookwheel_testing.webhook_receiver import Behaviour, WebhookReceiver, is_signed, running_webhook_receiver
 from sqlalchemy import Engine
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -39,8 +39,8 @@ ALL = (WebhookEventType.CATALOG_CHANGED, WebhookEventType.RUN_FINISHED)
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
+def receiver() -> Iterator[WebhookReceiver]:
+    with running_webhook_receiver() as receiver:
         yield receiver
 
 
@@ -96,7 +96,7 @@ def keys(*numbers: int) -> list[str]:
     return [str(number) for number in numbers]
 
 
-def test_changes_arrive_in_order_and_signed(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_changes_arrive_in_order_and_signed(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     feed.add("before")
     hook = hooks.create(f"{receiver.url}/hook?a=b", after=None)
     feed.add(*keys(*range(250)))
@@ -120,7 +120,7 @@ def test_changes_arrive_in_order_and_signed(hooks: Hooks, feed: FeedWriter, rece
     assert hooks.round() == 0
 
 
-def test_filters_and_kinds_of_events_are_heeded(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_filters_and_kinds_of_events_are_heeded(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     hooks.create(f"{receiver.url}/removals", filters=("kind:removed",))
     hooks.create(f"{receiver.url}/runs", events=(WebhookEventType.RUN_FINISHED,))
     other = hooks.create(f"{receiver.url}/other", filters=("source:other", "kind:added"))
@@ -157,11 +157,11 @@ def end_run(engine: Engine, run_id: str, *, change: int) -> None:
                 traceparent="",
             )
         )
-        RunGates(connection).set(number, state=RunState.COMPLETE.value)
+        RunApprovals(connection).set(number, state=RunState.COMPLETE.value)
 
 
 def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(
-    engine: Engine, hooks: Hooks, feed: FeedWriter, receiver: Receiver
+    engine: Engine, hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     end_run(engine, "before", change=0)
     time.sleep(1.2)  # it ended before there was a webhook, with what it says of its end
@@ -185,7 +185,7 @@ def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(
 
 
 def test_a_failure_is_repeated_with_the_same_id_and_body_and_holds_back_what_follows(
-    hooks: Hooks, feed: FeedWriter, receiver: Receiver
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[500, 404, 503])
     hook = hooks.create(f"{receiver.url}/hook")
@@ -202,7 +202,7 @@ def test_a_failure_is_repeated_with_the_same_id_and_body_and_holds_back_what_fol
     assert (first.attempts, first.status, first.reason, second.attempts) == (4, 200, None, 1)
 
 
-def test_a_receiver_says_when_to_come_again(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_a_receiver_says_when_to_come_again(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[429], headers={"Retry-After": "1"})
     hooks.create(f"{receiver.url}/hook")
     feed.add("1")
@@ -212,7 +212,7 @@ def test_a_receiver_says_when_to_come_again(hooks: Hooks, feed: FeedWriter, rece
 
 
 def test_receivers_that_hang_or_talk_too_much_hold_up_nobody_else(
-    hooks: Hooks, feed: FeedWriter, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "BOX_SECONDS", 60.0)
     hooks.patience = Patience(attempt=60.0, first_pause=0.02, whole=60.0)
@@ -241,7 +241,9 @@ def test_receivers_that_hang_or_talk_too_much_hold_up_nobody_else(
     assert reasons == [None] * 20, "all were in their first attempt"
 
 
-def test_a_receiver_that_does_not_answer_in_time_has_failed(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_a_receiver_that_does_not_answer_in_time_has_failed(
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+) -> None:
     hooks.patience = Patience(attempt=0.3, first_pause=60.0, whole=600.0)
     receiver.behaviours["/hook"] = Behaviour(seconds=60)
     hook = hooks.create(f"{receiver.url}/hook")
@@ -256,7 +258,7 @@ def test_a_receiver_that_does_not_answer_in_time_has_failed(hooks: Hooks, feed: 
     assert str(hooks.deliveries(unknown)[0].reason).startswith(("ConnectError: the host is not found", "no answer"))
 
 
-def test_a_redirect_is_a_failure_and_is_not_followed(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_a_redirect_is_a_failure_and_is_not_followed(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[302], headers={"Location": f"{receiver.url}/inside"})
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add("1")
@@ -286,7 +288,7 @@ def test_what_no_web_server_says_is_not_shown_to_the_owner(hooks: Hooks, feed: F
     assert delivery.reason == "RemoteProtocolError: the answer is no HTTP, or broke off"
 
 
-def give_up(hooks: Hooks, receiver: Receiver) -> Webhook:
+def give_up(hooks: Hooks, receiver: WebhookReceiver) -> Webhook:
     """A webhook whose first delivery, of the changes up to then, was given up."""
     receiver.behaviours["/hook"] = Behaviour(statuses=[500] * 1000)
     hook = hooks.create(f"{receiver.url}/hook")
@@ -297,7 +299,7 @@ def give_up(hooks: Hooks, receiver: Receiver) -> Webhook:
 
 
 def test_a_delivery_is_given_up_at_its_age_and_the_webhook_disabled(
-    hooks: Hooks, feed: FeedWriter, receiver: Receiver
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     feed.add("1")
     hook = give_up(hooks, receiver)
@@ -315,7 +317,7 @@ def test_a_delivery_is_given_up_at_its_age_and_the_webhook_disabled(
 
 @pytest.mark.parametrize(("missed", "arrived"), [("deliver", [1, 2, 3]), ("skip_failed", [2, 3]), ("skip_all", [3])])
 def test_a_webhook_that_is_enabled_again_goes_on_as_its_owner_says(
-    missed: Any, arrived: list[int], hooks: Hooks, feed: FeedWriter, receiver: Receiver
+    missed: Any, arrived: list[int], hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     feed.add("1")
     hook = give_up(hooks, receiver)
@@ -329,7 +331,7 @@ def test_a_webhook_that_is_enabled_again_goes_on_as_its_owner_says(
     assert hooks.state(hook) is WebhookState.ACTIVE
 
 
-def test_a_receiver_that_is_gone_is_not_called_again(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_a_receiver_that_is_gone_is_not_called_again(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[410])
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add("1")
@@ -339,7 +341,7 @@ def test_a_receiver_that_is_gone_is_not_called_again(hooks: Hooks, feed: FeedWri
     assert len(receiver.at("/hook")) == 1
 
 
-def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     feed.add("1")
     hook = give_up(hooks, receiver)
     before = len(receiver.at("/hook"))
@@ -361,7 +363,9 @@ def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWrit
     assert hooks.store.ping("wh_none", now=0) is None
 
 
-def test_a_webhook_that_is_deleted_is_told_nothing_more(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_a_webhook_that_is_deleted_is_told_nothing_more(
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+) -> None:
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add("1")
     hooks.round()
@@ -372,7 +376,9 @@ def test_a_webhook_that_is_deleted_is_told_nothing_more(hooks: Hooks, feed: Feed
     assert hooks.deliveries(hook) == []
 
 
-def test_deliveries_that_ended_are_kept_for_thirty_days(hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_deliveries_that_ended_are_kept_for_thirty_days(
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+) -> None:
     hook = hooks.create(f"{receiver.url}/hook")
     waiting = hooks.create(f"{receiver.url}/waiting")
     receiver.behaviours["/waiting"] = Behaviour(statuses=[500] * 9)
@@ -384,7 +390,7 @@ def test_deliveries_that_ended_are_kept_for_thirty_days(hooks: Hooks, feed: Feed
 
 
 def test_several_workers_share_the_work_and_send_nothing_twice(
-    hooks: Hooks, feed: FeedWriter, receiver: Receiver
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     for number in range(6):
         hooks.create(f"{receiver.url}/{number}")
@@ -406,7 +412,7 @@ def test_several_workers_share_the_work_and_send_nothing_twice(
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
 )
-def test_nothing_is_sent_inside(host: str, hooks: Hooks, feed: FeedWriter, receiver: Receiver) -> None:
+def test_nothing_is_sent_inside(host: str, hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     """Even for a URL that was taken while private addresses were allowed."""
     port = receiver.url.rpartition(":")[2]
     hook = hooks.create(f"http://{host}:{port}/hook")
@@ -434,7 +440,7 @@ async def test_a_name_is_connected_to_at_the_address_that_was_checked(monkeypatc
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
     await PublicBackend(private=False).connect_tcp("rebinding.example", 443)
     assert connected == ["8.8.8.8"]
-    with pytest.raises(AddressRefused):
+    with pytest.raises(AddressRefusedError):
         await PublicBackend(private=False).connect_tcp("rebinding.example", 443)
     assert connected == ["8.8.8.8"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRun, RunState
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_runtime.health import ask, fault
+from bookwheel_runtime.healthcheck import ask, fault
 from bookwheel_stores.records import BookReader, RunStore, connect_database
-from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import StreamWriter, connect_redis
 from bookwheel_testing.servers import Server, free_port, running, start, wait_until

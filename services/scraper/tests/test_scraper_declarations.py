@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_scraper.crawl_run import BadRequest, plan
+from bookwheel_scraper.crawl_run import BadRequestError, plan
 from bookwheel_scraper.crawl_settings import scrapy_settings
-from bookwheel_scraper.declarations import BadDeclaration, Source, declared_sources, read_declaration
+from bookwheel_scraper.declarations import DeclarationError, Source, declared_sources, read_declaration
 from bookwheel_scraper.schedules import parse_schedule
 from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.sites import site_of
@@ -34,7 +34,7 @@ def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> 
 )
 def test_what_is_expected_of_a_source_must_make_sense(expect: str, word: str) -> None:
     text = 'name = "a"\ntitle = "A"\nspider = "toscrape"\n[expect]\n'
-    with pytest.raises(BadDeclaration, match=word):
+    with pytest.raises(DeclarationError, match=word):
         read(text + expect)
 
 
@@ -54,7 +54,7 @@ def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
     sources = declared_sources(ScraperSettings(scraper_sources_dir=tmp_path))
     assert sources["mine"].requires_start_url
     assert sources["demo"].title == "Another demo"
-    with pytest.raises(BadDeclaration, match="is not a folder"):
+    with pytest.raises(DeclarationError, match="is not a folder"):
         declared_sources(ScraperSettings(scraper_sources_dir=tmp_path / "nothing"))
 
 
@@ -71,7 +71,7 @@ def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_declaration_is_named_with_its_fault(text: str, fault: str) -> None:
-    with pytest.raises(BadDeclaration, match=rf"x\.toml: .*{fault}"):
+    with pytest.raises(DeclarationError, match=rf"x\.toml: .*{fault}"):
         read(text)
 
 
@@ -99,7 +99,7 @@ def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() 
 
 @pytest.mark.parametrize("url", ["http://:80/", "http://a:x/", "http://[::1/", "http://a~b/", f"http://{'a' * 300}/"])
 def test_a_start_url_without_a_host_is_refused(url: str) -> None:
-    with pytest.raises(BadRequest, match="start_url"):
+    with pytest.raises(BadRequestError, match="start_url"):
         plan(crawl_request("schema_org", url), declared_sources(ScraperSettings()))
 
 
@@ -140,7 +140,7 @@ def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
         ("toscrape", "javascript:alert(1)"),
         ("toscrape", "http://x/" + "a" * 3000),
     ):
-        with pytest.raises(BadRequest):
+        with pytest.raises(BadRequestError):
             plan(crawl_request(source, url), sources)
 
 

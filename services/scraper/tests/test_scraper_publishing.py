@@ -14,7 +14,7 @@ from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_mess
 from bookwheel_scraper.envelopes import Envelope, Payload, ScrapedBook
 from bookwheel_scraper.outcomes import Outcome
 from bookwheel_scraper.publisher import Publisher, PublishingLimits
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOver
+from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOverError
 from bookwheel_scraper.run_messages import RunMessages
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.crawls import crawl_request, read_messages
@@ -101,10 +101,10 @@ def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
             await publisher.put(book(9))
             await asyncio.sleep(0.01)
 
-    with pytest.raises(RunTakenOver):
+    with pytest.raises(RunTakenOverError):
         asyncio.run(put_until_refused())
     assert not publisher.close(seconds=5)
-    with pytest.raises(RunTakenOver):
+    with pytest.raises(RunTakenOverError):
         old.finish(MESSAGES.finished(RunProgress(published=9), Outcome(RunState.COMPLETE, None)))
     assert len(read_messages(redis_url).items) == 3
     assert read_messages(redis_url).finished == []
@@ -122,7 +122,7 @@ def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) ->
                 body = ENVELOPE.wrap(book(number, name), number=number)
                 try:
                     ledger.publish([body], RunProgress(published=number))
-                except RunTakenOver:
+                except RunTakenOverError:
                     break
 
     threads = [threading.Thread(target=race, args=pair) for pair in ((first, "one"), (second, "two"))]

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRequest, RunState
 from bookwheel_contracts.crawls import CRAWL_STREAM
-from bookwheel_runtime.health import ask, fault
+from bookwheel_runtime.healthcheck import ask, fault
 from bookwheel_scraper.declarations import Source
 from bookwheel_scraper.run_ledger import RunLedger, RunProgress
 from bookwheel_scraper.run_messages import RunMessages
 from bookwheel_scraper.scheduler import Scheduler
 from bookwheel_scraper.source_list import SOURCES_KEY
-from bookwheel_stores.replicas import replicas
+from bookwheel_stores.heartbeats import replicas
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
 from bookwheel_testing.servers import Server, free_port, wait_until
 from bookwheel_testing.sites import Site

@@ -16,7 +16,7 @@ from pathlib import Path
 from bookwheel_contracts.crawls import LAKE_GROUP, RAW_STREAM
 from bookwheel_runtime.settings import LakeSettings
 from bookwheel_stores.lake import Lake, LakeAddress
-from bookwheel_stores.lake.files import NotInLake
+from bookwheel_stores.lake.files import LakeFileNotFoundError
 from bookwheel_stores.streams import StreamReader, connect_redis
 from redis.exceptions import RedisError, ResponseError
 
@@ -179,7 +179,7 @@ def _copy_files(lake: Lake, paths: Sequence[str], target: Path, progress: Progre
         try:
             with lake.open(path) as source, (target / path).open("xb") as copied:
                 copy(source, copied)
-        except NotInLake:
+        except LakeFileNotFoundError:
             (target / path).unlink(missing_ok=True)
             gone += 1
     return gone

@@ -22,7 +22,7 @@ FORMAT = 1
 _PIECE = 1 << 20
 
 
-class BackupUnusable(LocalError):
+class BackupInvalidError(LocalError):
     def __init__(self, folder: Path, why: str) -> None:
         super().__init__(f"{folder} can't be restored: {why}. Nothing was changed here.")
 
@@ -85,11 +85,11 @@ def read_manifest(folder: Path, *, version: str) -> Manifest:
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise BackupUnusable(folder, f"it holds no {MANIFEST}, so it is no complete backup") from None
+        raise BackupInvalidError(folder, f"it holds no {MANIFEST}, so it is no complete backup") from None
     except (OSError, ValidationError) as error:
-        raise BackupUnusable(folder, f"its {MANIFEST} can't be read ({str(error)[:200]})") from error
+        raise BackupInvalidError(folder, f"its {MANIFEST} can't be read ({str(error)[:200]})") from error
     if manifest.format != FORMAT or _numbers(manifest.version) > _numbers(version):
-        raise BackupUnusable(folder, f"Bookwheel {manifest.version} made it, and this is {version}: upgrade first")
+        raise BackupInvalidError(folder, f"Bookwheel {manifest.version} made it, and this is {version}: upgrade first")
     return manifest
 
 
@@ -97,12 +97,12 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     """Raises BackupUnusable where the folder does not hold exactly what the manifest says."""
     present = {str(path.relative_to(folder)): path for path in _files(folder) if path.name != MANIFEST}
     if missing := manifest.files.keys() - present.keys():
-        raise BackupUnusable(folder, f"{len(missing)} files are missing, such as {min(missing)}")
+        raise BackupInvalidError(folder, f"{len(missing)} files are missing, such as {min(missing)}")
     if unknown := present.keys() - manifest.files.keys():
-        raise BackupUnusable(folder, f"{len(unknown)} files are not of the backup, such as {min(unknown)}")
+        raise BackupInvalidError(folder, f"{len(unknown)} files are not of the backup, such as {min(unknown)}")
     for name, path in present.items():
         if _described(path) != manifest.files[name]:
-            raise BackupUnusable(folder, f"{name} is not what was backed up")
+            raise BackupInvalidError(folder, f"{name} is not what was backed up")
 
 
 def copy(source: IO[bytes], target: IO[bytes]) -> None:

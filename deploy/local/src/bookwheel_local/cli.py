@@ -14,7 +14,7 @@ from bookwheel_runtime.settings import load_settings
 
 from bookwheel_local.containers import containers_url, remote_client
 from bookwheel_local.crawling import accounting, follow, request_crawl
-from bookwheel_local.errors import LocalError, NotRunning, RequestFailed
+from bookwheel_local.errors import LocalError, NotRunningError, RequestFailedError
 from bookwheel_local.first_steps import fill, first_steps
 from bookwheel_local.layout import Layout
 from bookwheel_local.progress import Progress
@@ -90,7 +90,7 @@ def _status(suite: Suite) -> int:
     try:
         with client:
             told = SuiteStatus.model_validate(client.get("/api/v1/status"))
-    except (RequestFailed, NotRunning) as error:
+    except (RequestFailedError, NotRunningError) as error:
         print(f"status: {error}")
         return 1
     print(suite_text(told))

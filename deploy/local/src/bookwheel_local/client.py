@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import httpx
 
-from bookwheel_local.errors import NotRunning, RequestFailed
+from bookwheel_local.errors import NotRunningError, RequestFailedError
 
 DEMO_USER = "demo@example.com"
 _TRIES = 5
@@ -51,9 +51,9 @@ class SuiteClient:
             try:
                 answer = self._http.request(method, path, **options)
             except httpx.ConnectError:
-                raise NotRunning from None
+                raise NotRunningError from None
             except httpx.HTTPError as error:
-                raise RequestFailed(f"{method} {path}: {error}") from error
+                raise RequestFailedError(f"{method} {path}: {error}") from error
             if answer.status_code != 429:
                 break
             time.sleep(min(float(answer.headers.get("Retry-After", "1")), 30))
@@ -69,7 +69,7 @@ class SuiteClient:
             told = f"{problem['title']}: {problem.get('detail') or ''} (trace {problem.get('trace_id')})"
         except (ValueError, KeyError, TypeError):
             told = answer.text[:500]
-        raise RequestFailed(f"{request} answered {answer.status_code}: {told}")
+        raise RequestFailedError(f"{request} answered {answer.status_code}: {told}")
 
     def __enter__(self) -> Self:
         return self

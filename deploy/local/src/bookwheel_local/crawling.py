@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from bookwheel_contracts.crawls import CrawlRun, RunState, Verdict
 
 from bookwheel_local.client import SuiteClient
-from bookwheel_local.errors import CrawlStalled
+from bookwheel_local.errors import CrawlStalledError
 from bookwheel_local.progress import Progress
 
 _POLL_SECONDS = 0.5
@@ -58,7 +58,7 @@ def follow(
         if (found, found_others) != (run, others):
             run, others, changed_at = found, found_others, time.monotonic()
         elif time.monotonic() - changed_at > _STALLED_SECONDS:
-            raise CrawlStalled(
+            raise CrawlStalledError(
                 f"crawl {run.id} made no progress for {_STALLED_SECONDS:.0f} s ({_line(run, others)}).\n"
                 "See: make status, make logs SERVICE=scraper, make logs SERVICE=processor"
             )

@@ -22,7 +22,7 @@ _INITDB_SECONDS = 120
 _CAP_DAC_READ_SEARCH = 2
 
 
-class EngineMissing(LocalError):
+class EngineNotInstalledError(LocalError):
     def __init__(self, name: str, engine: str) -> None:
         super().__init__(f"{name} is missing; run: deploy/local/engines.sh {engine}")
 
@@ -32,7 +32,7 @@ def find_postgres(program: str) -> str:
     packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: int(path.parts[-3]))
     found = str(packaged[-1]) if packaged else shutil.which(program)
     if found is None:
-        raise EngineMissing("PostgreSQL", "postgres")
+        raise EngineNotInstalledError("PostgreSQL", "postgres")
     return found
 
 
@@ -40,7 +40,7 @@ def find_elasticsearch() -> Path:
     """Elasticsearch's folder. Raises EngineMissing."""
     folder = ENGINES / "elasticsearch"
     if not (folder / ".version").exists() or not (ENGINES / "jdk" / "bin" / "java").exists():
-        raise EngineMissing("Elasticsearch", "elasticsearch")
+        raise EngineNotInstalledError("Elasticsearch", "elasticsearch")
     return folder
 
 
@@ -174,5 +174,5 @@ def minio_command(data: Path, port: int) -> list[str]:
     """With MINIO_ROOT_USER and MINIO_ROOT_PASSWORD in its environment. Raises EngineMissing."""
     program = find_minio()
     if program is None:
-        raise EngineMissing("MinIO", "s3")
+        raise EngineNotInstalledError("MinIO", "s3")
     return [program, "server", str(data), "--address", f"{HOST}:{port}", "--quiet"]

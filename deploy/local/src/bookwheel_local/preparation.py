@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from bookwheel_contracts import Scope
 
 from bookwheel_local.client import DEMO_USER
-from bookwheel_local.errors import LocalError, ProgramFailed
+from bookwheel_local.errors import LocalError, ProcessFailedError
 from bookwheel_local.gateway import render_gateway
 from bookwheel_local.layout import Layout
 from bookwheel_local.program import script
@@ -42,7 +42,7 @@ def run_step(name: str, command: list[str], environment: Mapping[str, str], *, g
         check=False,
     )
     if done.returncode != 0:
-        raise ProgramFailed(name, f"failed ({' '.join(command[1:])})", done.stdout[-_LOG_END:])
+        raise ProcessFailedError(name, f"failed ({' '.join(command[1:])})", done.stdout[-_LOG_END:])
 
 
 def write_configuration(layout: Layout, settings: LocalSettings, secrets: Secrets, gateway: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bookwheel_local.choice import Server, check_choice, chosen, install_servers, remember
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.environment import suite_environment
-from bookwheel_local.errors import LocalError, PortBusy, ProgramFailed, RequestFailed
+from bookwheel_local.errors import LocalError, PortInUseError, ProcessFailedError, RequestFailedError
 from bookwheel_local.gateway import gateway_values
 from bookwheel_local.layout import Layout
 from bookwheel_local.preparation import (
@@ -124,7 +124,7 @@ class Suite:
         with self.client() as client:
             try:
                 client.token()
-            except RequestFailed:
+            except RequestFailedError:
                 create_demo_user(self.environment, password=self.secrets.demo_password)
                 client.token()
 
@@ -160,18 +160,18 @@ class Suite:
         for program in self.programs:
             for port in program.ports:
                 if not port_is_free(port):
-                    raise PortBusy(port, program.name)
+                    raise PortInUseError(port, program.name)
 
     def _wait_until_ready(self, progress: Progress, programs: Sequence[Program]) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
         while waiting := waiting_for(healths := self.healths(programs)):
             for health in healths:
                 if health.failed:
-                    raise ProgramFailed(health.program.name, "does not start", self.log_end(health.program))
+                    raise ProcessFailedError(health.program.name, "does not start", self.log_end(health.program))
             if time.monotonic() > deadline:
                 slow = next(health for health in healths if not health.ready)
                 what = f"is not ready after {self.settings.start_seconds:.0f} s ({slow.reason})"
-                raise ProgramFailed(slow.program.name, what, self.log_end(slow.program))
+                raise ProcessFailedError(slow.program.name, what, self.log_end(slow.program))
             ready = len(healths) - len(waiting)
             progress.update(f"{ready} of {len(healths)} programs ready, waiting for {', '.join(waiting)}")
             time.sleep(_POLL_SECONDS)

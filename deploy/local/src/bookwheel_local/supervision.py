@@ -15,7 +15,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
-from bookwheel_local.errors import ProgramFailed
+from bookwheel_local.errors import ProcessFailedError
 from bookwheel_local.layout import Layout
 from bookwheel_local.processes import alive, wait_for_end
 from bookwheel_local.program import Program, Stage, script
@@ -134,7 +134,7 @@ class Supervisor:
                 try:
                     self._call("startProcess", program.supervised_name, False)
                 except xmlrpc.client.Fault as fault:
-                    raise ProgramFailed(program.name, "can't be started", fault.faultString) from fault
+                    raise ProcessFailedError(program.name, "can't be started", fault.faultString) from fault
 
     def states(self) -> dict[str, ProgramState]:
         """By program name."""

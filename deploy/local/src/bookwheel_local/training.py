@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bookwheel_local.client import SuiteClient
-from bookwheel_local.errors import LocalError, RequestFailed
+from bookwheel_local.errors import LocalError, RequestFailedError
 from bookwheel_local.progress import Progress
 
 _POLL_SECONDS = 0.5
@@ -24,7 +24,7 @@ def predicted(client: SuiteClient) -> bool:
     book = {"title": "A first question", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
     try:
         client.post("/api/v1/ml/predictions", {"books": [book]})
-    except RequestFailed:
+    except RequestFailedError:
         return False
     return True
 

@@ -1,4 +1,4 @@
-"""The catalogue as the API, the index and the feed see it."""
+"""The catalog as the API, the index and the feed see it."""
 
 from decimal import Decimal
 from enum import StrEnum

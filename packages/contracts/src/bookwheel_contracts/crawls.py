@@ -192,7 +192,7 @@ class CrawlRequest(Contract):
 class CrawlCounts(Contract):
     """scraped = added + modified + unchanged + duplicate + quarantined, once the run has ended.
 
-    `staged` are items that would modify the catalogue and wait until it is sure, or an operator says, that they may.
+    `staged` are items that would modify the catalog and wait until it is sure, or an operator says, that they may.
     """
 
     scraped: int = 0
@@ -219,7 +219,7 @@ class HoldReason(Contract):
 
 
 class Hold(Contract):
-    """A run that is held, or was: before any of it but additions touched the catalogue.
+    """A run that is held, or was: before any of it but additions touched the catalog.
 
     `known` is the number of the source's offers when the run began, of which it would modify `modifies` and remove
     `removes`. `decision` is null until an operator decides, then what became of the staged items.

@@ -1,4 +1,4 @@
-"""Versions of the whole catalogue for download: made by the processor, listed and served by the catalogue service."""
+"""Versions of the whole catalog for download: made by the processor, listed and served by the catalog service."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ EXPORT_STREAM = "bookwheel:exports"
 
 
 class ExportRequest(Contract):
-    """Make a version of the catalogue as it is after the change `version` of the feed."""
+    """Make a version of the catalog as it is after the change `version` of the feed."""
 
     version: int = Field(ge=0)
     requested_by: str

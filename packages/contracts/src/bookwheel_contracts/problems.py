@@ -54,61 +54,61 @@ class BookwheelError(Exception):
         )
 
 
-class InvalidParameter(BookwheelError):
+class InvalidParameterError(BookwheelError):
     """A query parameter, header or body field that is unknown, malformed or out of range."""
 
     status, code, title = 400, "invalid_parameter", "The request has an invalid parameter"
 
 
-class InvalidCursor(BookwheelError):
+class InvalidCursorError(BookwheelError):
     status, code, title = 400, "invalid_cursor", "The cursor does not fit this request"
 
 
-class Unauthenticated(BookwheelError):
+class UnauthenticatedError(BookwheelError):
     status, code, title = 401, "unauthenticated", "A valid access token or API key is required"
 
 
-class Forbidden(BookwheelError):
+class ForbiddenError(BookwheelError):
     status, code, title = 403, "forbidden", "The token lacks the scope that this needs"
 
 
-class NotFound(BookwheelError):
+class NotFoundError(BookwheelError):
     status, code, title = 404, "not_found", "There is no such resource"
 
 
-class MethodNotAllowed(BookwheelError):
+class MethodNotAllowedError(BookwheelError):
     status, code, title = 405, "method_not_allowed", "The resource does not offer this method"
 
 
-class NotAcceptable(BookwheelError):
+class NotAcceptableError(BookwheelError):
     status, code, title = 406, "not_acceptable", "No offered media type is acceptable"
 
 
-class Conflict(BookwheelError):
+class ConflictError(BookwheelError):
     status, code, title = 409, "conflict", "The request conflicts with the current state"
 
 
-class Gone(BookwheelError):
+class GoneError(BookwheelError):
     status, code, title = 410, "gone", "The resource was there and is not any more"
 
 
-class PayloadTooLarge(BookwheelError):
+class PayloadTooLargeError(BookwheelError):
     status, code, title = 413, "payload_too_large", "The request body is too large"
 
 
-class UnsupportedMediaType(BookwheelError):
+class UnsupportedMediaTypeError(BookwheelError):
     status, code, title = 415, "unsupported_media_type", "The body's media type is not supported"
 
 
-class RangeNotSatisfiable(BookwheelError):
+class RangeNotSatisfiableError(BookwheelError):
     status, code, title = 416, "range_not_satisfiable", "The file has no such range"
 
 
-class RateLimited(BookwheelError):
+class RateLimitedError(BookwheelError):
     status, code, title = 429, "rate_limited", "Too many requests"
 
 
-class Unavailable(BookwheelError):
+class UnavailableError(BookwheelError):
     """A dependency is away; the same request may succeed later."""
 
     status, code, title = 503, "unavailable", "A part of the service is not available right now"

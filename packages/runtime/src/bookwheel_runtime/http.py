@@ -10,13 +10,13 @@ from bookwheel_contracts.problems import (
     PROBLEM_TYPE,
     BookwheelError,
     FieldError,
-    InvalidParameter,
-    MethodNotAllowed,
-    NotAcceptable,
-    NotFound,
-    PayloadTooLarge,
-    Unauthenticated,
-    UnsupportedMediaType,
+    InvalidParameterError,
+    MethodNotAllowedError,
+    NotAcceptableError,
+    NotFoundError,
+    PayloadTooLargeError,
+    UnauthenticatedError,
+    UnsupportedMediaTypeError,
 )
 from fastapi import Depends, FastAPI, Request, Response, params
 from fastapi.dependencies.utils import get_flat_params
@@ -35,11 +35,11 @@ ReadinessCheck = Callable[[], Awaitable[None]]
 """Raises an exception, whose text tells an operator what is missing, while a dependency is away."""
 
 _HTTP_ERRORS: Mapping[int, type[BookwheelError]] = {
-    404: NotFound,
-    405: MethodNotAllowed,
-    406: NotAcceptable,
-    413: PayloadTooLarge,
-    415: UnsupportedMediaType,
+    404: NotFoundError,
+    405: MethodNotAllowedError,
+    406: NotAcceptableError,
+    413: PayloadTooLargeError,
+    415: UnsupportedMediaTypeError,
 }
 _TRACEPARENT = TRACEPARENT_HEADER.encode()
 _WATCHING_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
@@ -49,7 +49,7 @@ _WATCHING_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
 def problem_response(request: Request, error: BookwheelError) -> Response:
     problem = error.problem(instance=request.url.path, trace_id=current_trace_id())
     headers = {}
-    if isinstance(error, Unauthenticated):
+    if isinstance(error, UnauthenticatedError):
         headers["WWW-Authenticate"] = 'Bearer realm="bookwheel"'
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
@@ -64,12 +64,12 @@ def _field_path(location: tuple[int | str, ...]) -> str:
     return path or "body"
 
 
-def invalid_parameter(error: RequestValidationError) -> InvalidParameter:
+def invalid_parameter(error: RequestValidationError) -> InvalidParameterError:
     errors = tuple(
         FieldError(field=_field_path(tuple(fault["loc"])), code=fault["type"], message=fault["msg"])
         for fault in error.errors()[:100]
     )
-    return InvalidParameter("; ".join(f"{fault.field}: {fault.message}" for fault in errors[:5]), errors=errors)
+    return InvalidParameterError("; ".join(f"{fault.field}: {fault.message}" for fault in errors[:5]), errors=errors)
 
 
 def _query_parameters(request: Request) -> dict[str, bool]:
@@ -111,7 +111,7 @@ def check_query_names(given: Sequence[str], known: Mapping[str, bool]) -> None:
     """
     unknown = [name for name in dict.fromkeys(given) if name not in known]
     if unknown:
-        raise InvalidParameter(
+        raise InvalidParameterError(
             f"Unknown query parameter: {', '.join(unknown)}. Known here: {', '.join(sorted(known)) or 'none'}.",
             errors=_each(unknown, "unknown_parameter", "there is no such query parameter"),
         )
@@ -119,7 +119,7 @@ def check_query_names(given: Sequence[str], known: Mapping[str, bool]) -> None:
         return
     repeated = [name for name in dict.fromkeys(given) if not known[name] and given.count(name) > 1]
     if repeated:
-        raise InvalidParameter(
+        raise InvalidParameterError(
             f"Given more than once: {', '.join(repeated)}.",
             errors=_each(repeated, "repeated_parameter", "this query parameter has one value"),
         )
@@ -239,7 +239,7 @@ def create_app(
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         kind = _HTTP_ERRORS.get(error.status_code)
-        known = kind(str(error.detail)) if kind else InvalidParameter(str(error.detail))
+        known = kind(str(error.detail)) if kind else InvalidParameterError(str(error.detail))
         return problem_response(request, known)
 
     @app.get("/livez", tags=["meta"])

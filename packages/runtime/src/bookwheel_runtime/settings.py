@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         return self.state_dir / "data"
 
 
-class VitalsSettings(Settings):
+class HealthSettings(Settings):
     """For programs that serve nothing but `/livez`, `/readyz` and `/metrics`."""
 
     host: str = Field(default="127.0.0.1", description="Address that the program listens on.")

@@ -12,7 +12,7 @@ import httpx
 import jwt
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE
-from bookwheel_contracts.problems import Forbidden, Unauthenticated, Unavailable
+from bookwheel_contracts.problems import ForbiddenError, UnauthenticatedError, UnavailableError
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
@@ -80,7 +80,7 @@ class TokenVerifier:
             )
             scopes = frozenset(Scope(name) for name in str(found.get("scope", "")).split())
         except (jwt.InvalidTokenError, ValueError) as error:
-            raise Unauthenticated("The token is not valid.") from error
+            raise UnauthenticatedError("The token is not valid.") from error
         return Claims(sub=found["sub"], scopes=scopes, expires_at=int(found["exp"]))
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
@@ -89,7 +89,7 @@ class TokenVerifier:
                 if key_id not in self._keys and time.monotonic() - self._fetched_at > _REFRESH_SECONDS:
                     await self._fetch()
         if key_id not in self._keys:
-            raise Unauthenticated("The token is signed with an unknown key.")
+            raise UnauthenticatedError("The token is signed with an unknown key.")
         return self._keys[key_id]
 
     async def _look_again(self) -> None:
@@ -97,11 +97,11 @@ class TokenVerifier:
             if time.monotonic() - self._fetched_at > _KEYS_KEPT_SECONDS:
                 try:
                     await self._fetch()
-                except Unavailable:  # asked again in a moment, not for every request
+                except UnavailableError:  # asked again in a moment, not for every request
                     self._fetched_at = time.monotonic() - _KEYS_KEPT_SECONDS + _REFRESH_SECONDS
 
     async def _fetch(self) -> None:
-        away = Unavailable("The token keys can't be fetched right now.", retry_after=_RETRY_SECONDS)
+        away = UnavailableError("The token keys can't be fetched right now.", retry_after=_RETRY_SECONDS)
         if time.monotonic() - self._failed_at < _RETRY_SECONDS:
             raise away
         try:
@@ -131,11 +131,11 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
     async def verified(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise Unauthenticated("The request carries no token.")
+            raise UnauthenticatedError("The request carries no token.")
         verifier: TokenVerifier = request.app.state.token_verifier
         claims = await verifier.verify(token)
         if not claims.allows(scope):
-            raise Forbidden(f"This needs the scope {scope}.")
+            raise ForbiddenError(f"This needs the scope {scope}.")
         return claims
 
     return verified

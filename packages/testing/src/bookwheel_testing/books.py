@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from bookwheel_contracts import Book, BookContent, BookState, Money, OfferContent, PredictionRecord
-from bookwheel_demo_shop.catalogue import Catalogue, Listing
+from bookwheel_demo_shop.catalog import Catalog, Listing
 
 _OPENED = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ def prediction(**facts: Any) -> PredictionRecord:
 
 def demo_states(count: int, *, seed: int = 1588) -> list[BookState]:
     """Books of the demo shop as the feed carries them once they are taken in: about 1 KB each, numbered from 1."""
-    listings = Catalogue(size=max(count, 1), seed=seed).listings(0, 0, count)
+    listings = Catalog(size=max(count, 1), seed=seed).listings(0, 0, count)
     return [_demo_state(number, listing) for number, listing in enumerate(listings, start=1)]
 
 

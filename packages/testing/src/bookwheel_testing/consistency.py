@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bookwheel_stores.records import BookReader, ChangeFeed
-from bookwheel_stores.records.quarantine_store import INDEX_ENTRIES
+from bookwheel_stores.records.runs.quarantine import INDEX_ENTRIES
 from bookwheel_stores.records.tables import book, change, observation, offer, quarantine, receipt
 from sqlalchemy import Engine, func, select
 
@@ -16,7 +16,7 @@ VOLATILE = {"number", "revision", "last_changed"}
 _MOST = 100_000
 
 
-def catalogue_contents(engine: Engine) -> list[dict[str, Any]]:
+def catalog_contents(engine: Engine) -> list[dict[str, Any]]:
     """What the living books say, in the order of their ids, without what depends on the order of the items."""
     books = BookReader(engine).page(after_number=0, limit=_MOST)
     found = [one.model_dump(mode="json", exclude=VOLATILE) for one in books]

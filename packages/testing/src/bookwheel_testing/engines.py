@@ -18,7 +18,7 @@ from bookwheel_local.errors import LocalError
 from pyarrow.fs import S3FileSystem
 
 from bookwheel_testing.servers import Server, answers, free_port, running
-from bookwheel_testing.sharing import Ask, Keeper, asking
+from bookwheel_testing.shared_servers import Ask, SharedServers, asking
 
 _PASSWORD = "for-tests"
 _START_SECONDS = 240
@@ -36,7 +36,7 @@ def need_cluster() -> None:
     try:
         engines.find_postgres("postgres")
         engines.find_elasticsearch()
-    except engines.EngineMissing as missing:
+    except engines.EngineNotInstalledError as missing:
         or_skip(missing)
 
 
@@ -177,7 +177,7 @@ def running_s3() -> Iterator[S3Store]:
             yield S3Store(endpoint, "", key, secret)
 
 
-_KEEPER = pytest.StashKey[Keeper]()
+_KEEPER = pytest.StashKey[SharedServers]()
 _ASK = pytest.StashKey[Ask]()
 
 
@@ -185,7 +185,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.stash[_ASK] = asking(config.workerinput["bookwheel_keeper"])
         return
-    keeper = Keeper({"postgres": running_postgres, "elasticsearch": _elasticsearch_url, "s3": running_s3})
+    keeper = SharedServers({"postgres": running_postgres, "elasticsearch": _elasticsearch_url, "s3": running_s3})
     config.add_cleanup(keeper.close)
     config.stash[_KEEPER] = keeper
     config.stash[_ASK] = keeper.ask
@@ -207,7 +207,7 @@ def postgres(pytestconfig: pytest.Config) -> Postgres:
     """The PostgreSQL of this test run, shared by its processes."""
     try:
         engines.find_postgres("postgres")
-    except engines.EngineMissing as missing:
+    except engines.EngineNotInstalledError as missing:
         or_skip(missing)
     server: Postgres = pytestconfig.stash[_ASK]("postgres")
     return server
@@ -225,7 +225,7 @@ def elasticsearch_server(pytestconfig: pytest.Config) -> str:
     """The URL of the Elasticsearch of this test run, shared by its processes."""
     try:
         engines.find_elasticsearch()
-    except engines.EngineMissing as missing:
+    except engines.EngineNotInstalledError as missing:
         or_skip(missing)
     return str(pytestconfig.stash[_ASK]("elasticsearch"))
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bookwheel_contracts import ChangeKind
-from bookwheel_stores.records.catalogue_writer import CatalogueWriter
-from bookwheel_stores.records.content import book_content
+from bookwheel_stores.records.catalog.book_content import book_content
+from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Engine
 
@@ -25,7 +25,7 @@ class FeedWriter:
         """Adds books `<source>:<key>` with one offer each; returns the feed's head."""
         books = [_book(source, key, facts) for key in keys]
         with self._engine.begin() as connection:
-            writer = CatalogueWriter(connection)
+            writer = CatalogWriter(connection)
             writer.enter()
             numbers = writer.add_books([{**book} for book in books])
             for book in books:
@@ -43,7 +43,7 @@ class FeedWriter:
         book = self._books[book_id]
         book.update(facts, revision=book["revision"] + 1)
         with self._engine.begin() as connection:
-            writer = CatalogueWriter(connection)
+            writer = CatalogWriter(connection)
             writer.enter()
             writer.update_books([book])
             return writer.add_changes([self._change(book_id, kind, sorted(facts) if kind == "modified" else ())])

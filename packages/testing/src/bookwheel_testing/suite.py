@@ -218,5 +218,5 @@ def shop_facts(url: str) -> list[dict[str, Any]]:
 
 
 def as_read(text: str) -> str:
-    """A title of the shop without the entities that its editors left in, as the catalogue has it."""
+    """A title of the shop without the entities that its editors left in, as the catalog has it."""
     return " ".join(html.unescape(text).split())

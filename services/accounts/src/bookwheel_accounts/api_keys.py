@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
-from bookwheel_contracts.problems import Conflict
+from bookwheel_contracts.problems import ConflictError
 from bookwheel_stores.records import reading
 from sqlalchemy import ColumnElement, Engine, func, insert, select, update
 
@@ -41,7 +41,7 @@ class ApiKeyStore:
                 .where(api_key.c.user_id == user_id, api_key.c.revoked_at.is_(None))
             ).scalar_one()
             if held >= MAX_KEYS_PER_USER:
-                raise Conflict(f"An account has at most {MAX_KEYS_PER_USER} API keys; revoke one first.")
+                raise ConflictError(f"An account has at most {MAX_KEYS_PER_USER} API keys; revoke one first.")
             connection.execute(
                 insert(api_key).values(
                     key_id=key.key_id,

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import httpx
-from bookwheel_contracts.problems import Unavailable
-from bookwheel_runtime.health import fault
+from bookwheel_contracts.problems import UnavailableError
+from bookwheel_runtime.healthcheck import fault
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import DATABASE_AWAY, connect_database
-from bookwheel_stores.replicas import Herald
+from bookwheel_stores.heartbeats import HeartbeatPublisher
+from bookwheel_stores.records import DATABASE_ERRORS, connect_database
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
 from pwdlib import PasswordHash
@@ -19,10 +19,10 @@ from starlette.concurrency import run_in_threadpool
 from bookwheel_accounts.api_keys import ApiKeyStore
 from bookwheel_accounts.credentials import CredentialCheck
 from bookwheel_accounts.database import ACCOUNTS
+from bookwheel_accounts.dependencies import Dependencies
 from bookwheel_accounts.keys import load_key_ring
 from bookwheel_accounts.passwords import PasswordHasher
-from bookwheel_accounts.routes import discovery, documentation, keys, logins, oauth
-from bookwheel_accounts.services import Services
+from bookwheel_accounts.routers import discovery, documentation, keys, logins, oauth
 from bookwheel_accounts.sessions import SessionStore
 from bookwheel_accounts.settings import AccountsSettings
 from bookwheel_accounts.sign_in import SignIn
@@ -47,7 +47,7 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         passwords = PasswordHasher(settings.password_workers, argon2)
         async with httpx.AsyncClient(timeout=_SUITE_TIMEOUT) as client:
-            app.state.services = Services(
+            app.state.services = Dependencies(
                 ring=ring,
                 tokens=tokens,
                 users=users,
@@ -84,9 +84,9 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
 
     async def database_away(request: Request, error: Exception) -> Response:
         logger.error("the database does not answer", exc_info=error)
-        return problem_response(request, Unavailable("The accounts can't be reached right now.", retry_after=1))
+        return problem_response(request, UnavailableError("The accounts can't be reached right now.", retry_after=1))
 
-    for kind in DATABASE_AWAY:
+    for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, database_away)
     for module in (logins, keys, oauth, discovery, documentation):
         app.include_router(module.router)
@@ -99,7 +99,9 @@ def _heralded(settings: AccountsSettings) -> Iterator[None]:
     if not settings.redis_url:
         yield
         return
-    herald = Herald(connect_redis(settings.redis_url), "accounts", fault=partial(fault, settings.port, "/readyz"))
+    herald = HeartbeatPublisher(
+        connect_redis(settings.redis_url), "accounts", fault=partial(fault, settings.port, "/readyz")
+    )
     herald.start()
     yield
     herald.stop()

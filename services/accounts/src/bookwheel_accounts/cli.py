@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from bookwheel_runtime.health import answers
+from bookwheel_runtime.healthcheck import answers
 from bookwheel_runtime.memory import importing
 
 from bookwheel_accounts import DEFAULT_PORT

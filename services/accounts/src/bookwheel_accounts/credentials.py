@@ -23,7 +23,7 @@ class Refusal(StrEnum):
     REVOKED = "revoked"
 
 
-class CredentialRefused(Exception):
+class InvalidCredentialError(Exception):
     def __init__(self, reason: Refusal) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -43,13 +43,13 @@ class CredentialCheck:
         Raises CredentialRefused.
         """
         if authorization and key_header:
-            raise CredentialRefused(Refusal.AMBIGUOUS)
+            raise InvalidCredentialError(Refusal.AMBIGUOUS)
         scheme, _, credential = authorization.partition(" ")
         if authorization and (scheme.lower() != "bearer" or not credential.strip()):
-            raise CredentialRefused(Refusal.INVALID)
+            raise InvalidCredentialError(Refusal.INVALID)
         credential = credential.strip() or key_header
         if not credential:
-            raise CredentialRefused(Refusal.MISSING)
+            raise InvalidCredentialError(Refusal.MISSING)
         if key_header or credential.startswith(API_KEY_PREFIX):
             return self._key(credential)
         return self._token(credential)
@@ -57,7 +57,7 @@ class CredentialCheck:
     def _key(self, secret: str) -> tuple[Identity, float]:
         found = self.api_keys.by_secret(secret)
         if found is None:
-            raise CredentialRefused(Refusal.INVALID)
+            raise InvalidCredentialError(Refusal.INVALID)
         identity, expires_at = found
         return identity, float("inf") if expires_at is None else expires_at - time.time()
 
@@ -65,12 +65,12 @@ class CredentialCheck:
         try:
             claimed, expires_at = self.tokens.read_access_token(token)
         except jwt.ExpiredSignatureError as error:
-            raise CredentialRefused(Refusal.EXPIRED) from error
+            raise InvalidCredentialError(Refusal.EXPIRED) from error
         except (jwt.InvalidTokenError, ValueError) as error:
-            raise CredentialRefused(Refusal.INVALID) from error
+            raise InvalidCredentialError(Refusal.INVALID) from error
         origin = self._origin(claimed)
         if origin is None or origin[0].user_id != claimed.user_id:
-            raise CredentialRefused(Refusal.REVOKED)
+            raise InvalidCredentialError(Refusal.REVOKED)
         living, origin_expires_at = origin
         scopes = still_held(claimed.scopes, living.scopes)
         ends_at = expires_at if origin_expires_at is None else min(expires_at, origin_expires_at)

@@ -6,27 +6,27 @@ nginx writes them itself, in gateway/conf.d/problems.conf; a test holds the two 
 from bookwheel_contracts.problems import BookwheelError
 
 
-class InvalidRequest(BookwheelError):
+class InvalidRequestError(BookwheelError):
     """The request line, a header or the path is malformed."""
 
     status, code, title = 400, "invalid_request", "The request is malformed"
 
 
-class RequestTimeout(BookwheelError):
+class RequestTimeoutError(BookwheelError):
     status, code, title = 408, "request_timeout", "The request took too long to arrive"
 
 
-class UriTooLong(BookwheelError):
+class UriTooLongError(BookwheelError):
     status, code, title = 414, "uri_too_long", "The address is too long"
 
 
-class HeadersTooLarge(BookwheelError):
+class HeadersTooLargeError(BookwheelError):
     status, code, title = 431, "headers_too_large", "The request headers are too large"
 
 
-class BadGateway(BookwheelError):
+class BadGatewayError(BookwheelError):
     status, code, title = 502, "bad_gateway", "A service gave no valid answer"
 
 
-class GatewayTimeout(BookwheelError):
+class GatewayTimeoutError(BookwheelError):
     status, code, title = 504, "gateway_timeout", "A service took too long to answer"

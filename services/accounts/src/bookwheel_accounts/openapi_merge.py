@@ -64,7 +64,7 @@ def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "info": {
             "title": "Bookwheel",
             "version": version("bookwheel-accounts"),
-            "description": "One clean, searchable, versioned catalogue of bookshop websites, with rating predictions.",
+            "description": "One clean, searchable, versioned catalog of bookshop websites, with rating predictions.",
         },
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": security},

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import TypeVar
 
 from bookwheel_contracts import FieldError
-from bookwheel_contracts.problems import InvalidParameter, Unavailable
+from bookwheel_contracts.problems import InvalidParameterError, UnavailableError
 from pwdlib import PasswordHash
 
 Result = TypeVar("Result")
@@ -44,7 +44,7 @@ def check_policy(password: str, *, email: str) -> None:
     else:
         return
     error = FieldError(field="password", code="weak_password", message=fault)
-    raise InvalidParameter(f"The password {fault}.", errors=(error,))
+    raise InvalidParameterError(f"The password {fault}.", errors=(error,))
 
 
 class PasswordHasher:
@@ -69,7 +69,7 @@ class PasswordHasher:
 
     async def _run(self, work: Callable[[], Result]) -> Result:
         if self._room == 0:
-            raise Unavailable("Too many logins are waiting.", retry_after=2)
+            raise UnavailableError("Too many logins are waiting.", retry_after=2)
         self._room -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)

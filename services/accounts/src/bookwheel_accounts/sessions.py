@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 
 from bookwheel_contracts import Scope
-from bookwheel_contracts.problems import Unauthenticated
+from bookwheel_contracts.problems import UnauthenticatedError
 from bookwheel_stores.records import reading
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
@@ -61,7 +61,7 @@ class SessionStore:
                 living = self._living(connection, used.session_id, now)
             following = self._new_token(connection, used.session_id) if used and living else ""
         if living is None:  # raised outside the transaction, so that the revocation is kept
-            raise Unauthenticated("The refresh token is not valid.")
+            raise UnauthenticatedError("The refresh token is not valid.")
         return living[0], following
 
     def find(self, session_id: str) -> tuple[Identity, int] | None:

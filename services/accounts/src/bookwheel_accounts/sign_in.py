@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from bookwheel_contracts import FieldError, Scope
-from bookwheel_contracts.problems import Forbidden, InvalidParameter, Unauthenticated
+from bookwheel_contracts.problems import ForbiddenError, InvalidParameterError, UnauthenticatedError
 from email_validator import EmailNotValidError, validate_email
 from starlette.concurrency import run_in_threadpool
 
@@ -21,7 +21,7 @@ def normalize_email(text: str) -> str:
         return validate_email(text, check_deliverability=False).normalized.lower()
     except EmailNotValidError as error:
         fault = FieldError(field="email", code="invalid_email", message=str(error))
-        raise InvalidParameter(f"email: {error}", errors=(fault,)) from error
+        raise InvalidParameterError(f"email: {error}", errors=(fault,)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class SignIn:
     async def register(self, email: str, password: str) -> User:
         """Raises Forbidden where registration is closed, InvalidParameter, or Conflict where the address is taken."""
         if not self.registration:
-            raise Forbidden("Registration is closed; ask the operator for an account.")
+            raise ForbiddenError("Registration is closed; ask the operator for an account.")
         email = normalize_email(email)
         check_policy(password, email=email)
         hashed = await self.passwords.hash(password)
@@ -48,13 +48,13 @@ class SignIn:
         """
         try:
             user = await run_in_threadpool(self.users.by_email, normalize_email(email))
-        except InvalidParameter:
+        except InvalidParameterError:
             user = None
         fits = await self.passwords.verify(password, user.password_hash if user else None)
         if user is None or not fits or user.disabled_at is not None:
-            raise Unauthenticated("The e-mail address or the password is wrong.")
+            raise UnauthenticatedError("The e-mail address or the password is wrong.")
         if asked is not None and not covers(user.scopes, asked):
-            raise Forbidden("The account does not have every scope that was asked for.")
+            raise ForbiddenError("The account does not have every scope that was asked for.")
         return await run_in_threadpool(self.sessions.open, user.user_id, asked or user.scopes)
 
     async def refresh(self, refresh_token: str) -> tuple[Identity, str]:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
-from bookwheel_contracts.problems import Conflict
+from bookwheel_contracts.problems import ConflictError
 from bookwheel_stores.records import reading
 from sqlalchemy import Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -49,7 +49,7 @@ class UserStore:
                     )
                 )
         except IntegrityError as error:
-            raise Conflict("There is an account with this e-mail address already.") from error
+            raise ConflictError("There is an account with this e-mail address already.") from error
         return user
 
     def by_email(self, email: str) -> User | None:

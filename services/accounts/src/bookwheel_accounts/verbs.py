@@ -8,7 +8,7 @@ from pathlib import Path
 from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import NewerSchema, connect_database, wait_for_database
+from bookwheel_stores.records import NewerSchemaError, connect_database, wait_for_database
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
             case "disable-user":
                 if not UserStore(_database(settings)).disable(normalize_email(arguments.email)):
                     raise SystemExit(f"there is no user {arguments.email}")
-    except (KeyFileError, BookwheelError, FileExistsError, NewerSchema) as error:
+    except (KeyFileError, BookwheelError, FileExistsError, NewerSchemaError) as error:
         raise SystemExit(f"bookwheel-accounts: {error}") from error
     except OperationalError as error:
         raise SystemExit(f"bookwheel-accounts: the database can't be used: {str(error.orig).strip()}") from error

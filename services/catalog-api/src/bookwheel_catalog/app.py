@@ -1,19 +1,20 @@
-"""Wires the catalogue service."""
+"""Wires the catalog service."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from bookwheel_contracts.problems import Unavailable
-from bookwheel_runtime.health import fault
+from bookwheel_contracts.problems import UnavailableError
+from bookwheel_runtime.healthcheck import fault
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
+from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import (
-    DATABASE_AWAY,
+    DATABASE_ERRORS,
     BookReader,
     FeedReader,
     RunStore,
@@ -21,22 +22,20 @@ from bookwheel_stores.records import (
     connect_database,
     schema_fault,
 )
-from bookwheel_stores.records.feed_lag import FeedLag
-from bookwheel_stores.records.feed_states import FeedStates
-from bookwheel_stores.records.quality_reader import QualityReader
-from bookwheel_stores.records.quarantine_store import QuarantineStore
-from bookwheel_stores.replicas import Herald
+from bookwheel_stores.records.feed.lag import FeedLag
+from bookwheel_stores.records.feed.snapshots import SnapshotReader
+from bookwheel_stores.records.runs.quality_reader import QualityReader
+from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI, Request, Response
 from redis.asyncio import Redis as AsyncRedis
 
-from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
+from bookwheel_catalog.concurrency_limit import Places
 from bookwheel_catalog.crawls import CrawlOrders, Sources
-from bookwheel_catalog.dependencies import Parts
+from bookwheel_catalog.dependencies import Dependencies
 from bookwheel_catalog.exports import ExportShelf
-from bookwheel_catalog.places import Places
 from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.reindexing import ReindexOrders
 from bookwheel_catalog.routers import (
@@ -50,6 +49,7 @@ from bookwheel_catalog.routers import (
     status,
     webhooks,
 )
+from bookwheel_catalog.search_service import Catalog
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.suite_status import StatusBoard
 from bookwheel_catalog.webhooks import Webhooks
@@ -74,8 +74,8 @@ def build_app(settings: CatalogSettings) -> ShortWay:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.parts = Parts(
-            catalogue=Catalogue(open_index_reader(settings.search_url), cache),
+        app.state.parts = Dependencies(
+            catalog=Catalog(open_index_reader(settings.search_url), cache),
             books=BookReader(engine),
             sources=sources,
             orders=CrawlOrders(redis, RunStore(engine), sources),
@@ -90,7 +90,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
                 listeners_of_subject=settings.stream_listeners_subject,
             ),
             stream_seconds=settings.stream_seconds,
-            exports=ExportShelf(lake, FeedStates(engine), redis),
+            exports=ExportShelf(lake, SnapshotReader(engine), redis),
             made_downloads=Places(
                 "downloads under way that are made for you",
                 most=settings.made_downloads,
@@ -99,11 +99,11 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
             status=StatusBoard(redis, FeedLag(engine), RunStore(engine)),
         )
-        herald = Herald(redis, "catalog-api", fault=partial(fault, settings.port, "/readyz"))
+        herald = HeartbeatPublisher(redis, "catalog-api", fault=partial(fault, settings.port, "/readyz"))
         herald.start()
         yield
         await asyncio.to_thread(herald.stop)
-        app.state.parts.catalogue.close()
+        app.state.parts.catalog.close()
         await announcements.aclose()
         await cache.close()
         redis.close()
@@ -117,11 +117,11 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         await asyncio.to_thread(redis.ping)
 
     async def index_answers() -> None:
-        parts: Parts = app.state.parts
-        await parts.catalogue.check()
+        parts: Dependencies = app.state.parts
+        await parts.catalog.check()
 
     app = create_app(
-        title="Bookwheel catalogue",
+        title="Bookwheel catalog",
         description="Search, facets, statistics, history and crawls.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
         readiness={"records": records_are_current, "redis": redis_answers, "search": index_answers},
@@ -130,9 +130,9 @@ def build_app(settings: CatalogSettings) -> ShortWay:
 
     async def records_away(request: Request, error: Exception) -> Response:
         logger.error("the records do not answer", error=str(error)[:500])
-        return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
+        return problem_response(request, UnavailableError("The records can't be reached right now.", retry_after=1))
 
-    for kind in DATABASE_AWAY:
+    for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, records_away)
 
     app.include_router(books.lists, prefix=PREFIX)

@@ -13,7 +13,7 @@ class ByteRange(NamedTuple):
     end: int
 
 
-class NotSatisfiable(Exception):
+class InvalidByteRangeError(Exception):
     """The range begins behind the file's end."""
 
 
@@ -33,5 +33,5 @@ def wanted_range(header: str | None, if_range: str | None, *, etag: str, size: i
         if found[2] and int(found[2]) < start:
             return None
     if start >= size or start >= end:
-        raise NotSatisfiable
+        raise InvalidByteRangeError
     return ByteRange(start, end)

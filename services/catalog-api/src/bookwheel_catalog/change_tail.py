@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette.sse import AppStatus
 
-from bookwheel_catalog.places import Places
+from bookwheel_catalog.concurrency_limit import Places
 
 POLL_SECONDS = 1.0
 PAGE = 500

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bookwheel_contracts.problems import InvalidCursor
+from bookwheel_contracts.problems import InvalidCursorError
 from bookwheel_stores.records import ChangeFilter, FeedEntry, FeedReader
 
 LATEST = "latest"
@@ -34,7 +34,7 @@ def place_in(feed: FeedReader, after: str | None, *, default: str) -> int:
     wanted = after or default
     place = head if wanted == LATEST else int(wanted)
     if place > head:
-        raise InvalidCursor(f"There is no change {place} yet: the feed ends at {head}. Was it of another catalogue?")
+        raise InvalidCursorError(f"There is no change {place} yet: the feed ends at {head}. Was it of another catalog?")
     return place
 
 

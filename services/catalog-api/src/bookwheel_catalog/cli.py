@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from bookwheel_runtime.health import answers
+from bookwheel_runtime.healthcheck import answers
 from bookwheel_runtime.memory import importing
 
 from bookwheel_catalog import DEFAULT_PORT
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bookwheel-catalog", description="The catalogue over HTTP.")
+    parser = argparse.ArgumentParser(prog="bookwheel-catalog", description="The catalog over HTTP.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("serve", help="serve the API until stopped")
     commands.add_parser("health", help="succeed if the one on this machine is ready to serve")
@@ -23,8 +23,8 @@ def _serve() -> int:
     # Here, since `health` is called every few seconds, and needs none of it.
     with importing():
         from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+        from bookwheel_runtime.prometheus_multiprocess import share_counts  # noqa: PLC0415
         from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
-        from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
 
         from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415
 

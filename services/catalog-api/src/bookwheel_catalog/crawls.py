@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 
 from bookwheel_contracts import CrawlRequest, CrawlRun, RunState
 from bookwheel_contracts.crawls import CRAWL_STREAM
-from bookwheel_contracts.problems import Conflict, FieldError, InvalidParameter, NotFound, Unavailable
+from bookwheel_contracts.problems import (
+    ConflictError,
+    FieldError,
+    InvalidParameterError,
+    NotFoundError,
+    UnavailableError,
+)
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.records import RunStore
 from bookwheel_stores.streams import StreamWriter
@@ -21,8 +27,8 @@ PROGRESS_KEY = "bookwheel:run:{}"
 _AWAY = "Redis is away, and crawls can't be asked for or followed without it."
 
 
-def _rejected(field: str, code: str, message: str) -> InvalidParameter:
-    return InvalidParameter(f"{field}: {message}", errors=(FieldError(field=field, code=code, message=message),))
+def _rejected(field: str, code: str, message: str) -> InvalidParameterError:
+    return InvalidParameterError(f"{field}: {message}", errors=(FieldError(field=field, code=code, message=message),))
 
 
 class Sources:
@@ -34,7 +40,7 @@ class Sources:
         try:
             found = self._redis.hgetall(SOURCES_KEY)
         except RedisError as error:
-            raise Unavailable(_AWAY, retry_after=1) from error
+            raise UnavailableError(_AWAY, retry_after=1) from error
         return sorted(map(DeclaredSource.model_validate_json, found.values()), key=lambda each: each.name)
 
     def get(self, name: str) -> DeclaredSource:
@@ -70,7 +76,7 @@ class CrawlOrders:
         try:
             StreamWriter(self._redis, CRAWL_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
-            raise Unavailable(_AWAY, retry_after=1) from error
+            raise UnavailableError(_AWAY, retry_after=1) from error
         self._runs.queue(request)
         return self.get(request.run_id)
 
@@ -78,7 +84,7 @@ class CrawlOrders:
         """A run as it is now. Raises NotFound."""
         run = self._runs.get(run_id)
         if run is None:
-            raise NotFound(f"There is no crawl {run_id}.")
+            raise NotFoundError(f"There is no crawl {run_id}.")
         return self._with_progress([run])[0]
 
     def decide(self, run_id: str, *, release: bool, by: str) -> CrawlRun:
@@ -86,7 +92,7 @@ class CrawlOrders:
         is_decided = self._runs.decide(run_id, release=release, by=by, now=datetime.now(UTC))
         run = self.get(run_id)
         if not is_decided:
-            raise Conflict(f"The crawl {run_id} is {run.state.value}: only one that is held can be decided on.")
+            raise ConflictError(f"The crawl {run_id} is {run.state.value}: only one that is held can be decided on.")
         return run
 
     def latest(self, *, source: str | None, state: RunState | None = None, limit: int) -> list[CrawlRun]:

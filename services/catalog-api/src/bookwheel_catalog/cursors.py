@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
-from bookwheel_contracts.problems import InvalidCursor
+from bookwheel_contracts.problems import InvalidCursorError
 from bookwheel_stores.search.queries import TITLE_PARTS, Position, Selection, Sort
 
 MAX_CURSOR_LENGTH = 500
@@ -22,13 +22,13 @@ def decode_position(cursor: str | None, selection: Selection, sort: Sort) -> Pos
         return None
     binding, number, rank, *value = decode(cursor, least=4, most=3 + TITLE_PARTS)
     if binding != _binding(selection, sort):
-        raise InvalidCursor("The cursor belongs to a list with another text, filter or sort.")
+        raise InvalidCursorError("The cursor belongs to a list with another text, filter or sort.")
     is_scored = sort is Sort.RELEVANCE and selection.text is not None
     is_fitting = len(value) == (TITLE_PARTS if sort is Sort.TITLE else 1) and all(
         _is_score(each) if is_scored else _is_unsigned(each) for each in value
     )
     if not is_fitting or not _is_unsigned(number) or not _is_unsigned(rank):
-        raise InvalidCursor("The cursor is malformed.")
+        raise InvalidCursorError("The cursor is malformed.")
     return Position(tuple(value), number, rank)
 
 
@@ -41,9 +41,9 @@ def decode(cursor: str, *, least: int, most: int) -> list[Any]:
     try:
         parts = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
-        raise InvalidCursor("The cursor is malformed.") from error
+        raise InvalidCursorError("The cursor is malformed.") from error
     if not isinstance(parts, list) or not least <= len(parts) <= most:
-        raise InvalidCursor("The cursor is malformed.")
+        raise InvalidCursorError("The cursor is malformed.")
     return parts
 
 

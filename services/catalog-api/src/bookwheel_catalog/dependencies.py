@@ -6,23 +6,23 @@ from typing import Annotated
 from bookwheel_contracts import Claims, Scope
 from bookwheel_runtime.tokens import require
 from bookwheel_stores.records import BookReader, FeedReader
-from bookwheel_stores.records.quality_reader import QualityReader
-from bookwheel_stores.records.quarantine_store import QuarantineStore
+from bookwheel_stores.records.runs.quality_reader import QualityReader
+from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from fastapi import Depends, Request
 
-from bookwheel_catalog.catalogue import Catalogue
 from bookwheel_catalog.change_tail import ChangeTail
+from bookwheel_catalog.concurrency_limit import Places
 from bookwheel_catalog.crawls import CrawlOrders, Sources
 from bookwheel_catalog.exports import ExportShelf
-from bookwheel_catalog.places import Places
 from bookwheel_catalog.reindexing import ReindexOrders
+from bookwheel_catalog.search_service import Catalog
 from bookwheel_catalog.suite_status import StatusBoard
 from bookwheel_catalog.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    catalogue: Catalogue
+class Dependencies:
+    catalog: Catalog
     books: BookReader
     sources: Sources
     orders: CrawlOrders
@@ -38,17 +38,17 @@ class Parts:
     status: StatusBoard
 
 
-def parts_of(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
+def parts_of(request: Request) -> Dependencies:
+    parts: Dependencies = request.app.state.parts
     return parts
 
 
 # asynchronous, though nothing is awaited: FastAPI sends any other dependency through a thread
-async def _parts(request: Request) -> Parts:
+async def _parts(request: Request) -> Dependencies:
     return parts_of(request)
 
 
-PartsOf = Annotated[Parts, Depends(_parts)]
+PartsOf = Annotated[Dependencies, Depends(_parts)]
 Reader = Annotated[Claims, Depends(require(Scope.CATALOG_READ))]
 Operator = Annotated[Claims, Depends(require(Scope.ADMIN))]
 Crawler = Annotated[Claims, Depends(require(Scope.CRAWL_WRITE))]

@@ -1,4 +1,4 @@
-"""The versions of the catalogue for download: which there are, their files, and the way to have one made."""
+"""The versions of the catalog for download: which there are, their files, and the way to have one made."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -6,11 +6,17 @@ from functools import lru_cache
 from typing import Any
 
 from bookwheel_contracts.exports import EXPORT_STREAM, Export, ExportFile, ExportRequest
-from bookwheel_contracts.problems import Conflict, FieldError, InvalidParameter, NotFound, Unavailable
+from bookwheel_contracts.problems import (
+    ConflictError,
+    FieldError,
+    InvalidParameterError,
+    NotFoundError,
+    UnavailableError,
+)
 from bookwheel_runtime.traces import current_traceparent
-from bookwheel_stores.lake import Lake, LakeError, NotInLake
+from bookwheel_stores.lake import Lake, LakeError, LakeFileNotFoundError
 from bookwheel_stores.lake.export_writer import export_versions, list_path, read_export
-from bookwheel_stores.records.feed_states import Cut, FeedStates
+from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.streams import StreamWriter
 from redis import Redis
 from redis.exceptions import RedisError
@@ -26,7 +32,7 @@ _AWAY = "The lake is away, and nothing can be downloaded without it."
 class ExportShelf:
     """Reads the lake; versions never change while they are there, so the lists of their files are read once."""
 
-    def __init__(self, lake: Lake, states: FeedStates, redis: Redis) -> None:
+    def __init__(self, lake: Lake, states: SnapshotReader, redis: Redis) -> None:
         self._lake = lake
         self.states = states
         self._redis = redis
@@ -38,34 +44,34 @@ class ExportShelf:
             found = [version for version in export_versions(self._lake) if before is None or version < before]
             return [self._read(version) for version in found[:limit]]
         except LakeError as error:
-            raise Unavailable(_AWAY, retry_after=5) from error
+            raise UnavailableError(_AWAY, retry_after=5) from error
 
     def get(self, version: int) -> Export:
         """Raises NotFound, Unavailable."""
         try:
             if self._lake.size(list_path(version)) is None:  # a removed one may have been read before
-                raise NotInLake(f"no version {version}")
+                raise LakeFileNotFoundError(f"no version {version}")
             return self._read(version)
-        except NotInLake as error:
-            raise NotFound(f"There is no version {version}.") from error
+        except LakeFileNotFoundError as error:
+            raise NotFoundError(f"There is no version {version}.") from error
         except LakeError as error:
-            raise Unavailable(_AWAY, retry_after=5) from error
+            raise UnavailableError(_AWAY, retry_after=5) from error
 
     def file(self, version: int, path: str) -> ExportFile:
         """The file of that version with that path in the lake. Raises NotFound, Unavailable."""
         for file in self.get(version).files:
             if file.path == path:
                 return file
-        raise NotFound(f"Version {version} has no such file.")
+        raise NotFoundError(f"Version {version} has no such file.")
 
     def content(self, file: ExportFile, part: ByteRange) -> Iterator[bytes]:
         """A part of the file, in pieces. Raises NotFound, Unavailable before the first of them."""
         try:
             opened = self._lake.open(file.path)
-        except NotInLake as error:
-            raise NotFound("The version has just been removed.") from error
+        except LakeFileNotFoundError as error:
+            raise NotFoundError("The version has just been removed.") from error
         except LakeError as error:
-            raise Unavailable(_AWAY, retry_after=5) from error
+            raise UnavailableError(_AWAY, retry_after=5) from error
         return _pieces(opened, part)
 
     def order(self, *, requested_by: str) -> int:
@@ -82,34 +88,36 @@ class ExportShelf:
         try:
             StreamWriter(self._redis, EXPORT_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
-            raise Unavailable("Redis is away, and no version can be asked for without it.", retry_after=1) from error
+            raise UnavailableError(
+                "Redis is away, and no version can be asked for without it.", retry_after=1
+            ) from error
         return head
 
-    def cut(self, as_of: str | None) -> Cut:
+    def cut(self, as_of: str | None) -> Snapshot:
         """The point of the feed that a download shows. Raises InvalidParameter, Conflict."""
         if as_of is None:
-            return Cut(sequence=self.states.head())
+            return Snapshot(sequence=self.states.head())
         moment = read_time("as_of", as_of, is_high=True)
         if moment > datetime.now(UTC):
-            raise _refused("as_of", "in_the_future", "nobody knows the catalogue of the future")
-        cut = Cut(moment=moment)
+            raise _refused("as_of", "in_the_future", "nobody knows the catalog of the future")
+        cut = Snapshot(moment=moment)
         if not self.states.is_exact(cut):
-            raise Conflict(
-                f"The catalogue as of {as_of} is not known exactly: then, changes were kept without contents."
+            raise ConflictError(
+                f"The catalog as of {as_of} is not known exactly: then, changes were kept without contents."
             )
         return cut
 
-    def span(self, earlier: int, later: int) -> tuple[Cut, Cut]:
+    def span(self, earlier: int, later: int) -> tuple[Snapshot, Snapshot]:
         """The ends of a delta. Raises InvalidParameter, NotFound, Conflict."""
         if earlier > later:
             raise _refused("earlier", "out_of_order", "a delta goes from the earlier version to the later one")
         head = self.states.head()
         if later > head:
-            raise NotFound(f"There is no version {later} yet: the feed is at {head}.")
-        cuts = Cut(sequence=earlier), Cut(sequence=later)
+            raise NotFoundError(f"There is no version {later} yet: the feed is at {head}.")
+        cuts = Snapshot(sequence=earlier), Snapshot(sequence=later)
         for cut in cuts:
             if not self.states.is_exact(cut):
-                raise Conflict(
+                raise ConflictError(
                     f"Version {cut.sequence} is not known exactly: then, changes were kept without contents."
                 )
         return cuts
@@ -117,7 +125,7 @@ class ExportShelf:
     def _read_list(self, version: int) -> Export:
         export = read_export(self._lake, version)
         if export is None:
-            raise NotInLake(f"no version {version}")
+            raise LakeFileNotFoundError(f"no version {version}")
         return export
 
 
@@ -133,5 +141,5 @@ def _pieces(opened: Any, part: ByteRange) -> Iterator[bytes]:
             yield piece
 
 
-def _refused(field: str, code: str, message: str) -> InvalidParameter:
-    return InvalidParameter(f"{field}: {message}", errors=(FieldError(field=field, code=code, message=message),))
+def _refused(field: str, code: str, message: str) -> InvalidParameterError:
+    return InvalidParameterError(f"{field}: {message}", errors=(FieldError(field=field, code=code, message=message),))

@@ -1,8 +1,8 @@
 """Pages of a book's history: its prices and stocks as observed, and its entries in the change feed."""
 
-from bookwheel_contracts.problems import InvalidCursor, NotFound
+from bookwheel_contracts.problems import InvalidCursorError, NotFoundError
 from bookwheel_stores.records import BookReader
-from bookwheel_stores.records.book_reader import ObservationPlace
+from bookwheel_stores.records.catalog.book_reader import ObservationPlace
 
 from bookwheel_catalog.cursors import decode, encode
 from bookwheel_catalog.models import BookHistory
@@ -18,7 +18,7 @@ def read_history(books: BookReader, book_id: str, *, cursor: str | None, limit: 
     observations = books.observations(book_id, limit=limit + 1, before=before) if is_observed else []
     changes = [] if sequence == _NO_MORE else books.changes(book_id, limit=limit + 1, before_sequence=sequence)
     if cursor is None and not observations and not changes:
-        raise NotFound(f"There is no book {book_id}.")
+        raise NotFoundError(f"There is no book {book_id}.")
     more_observations, more_changes = len(observations) > limit, len(changes) > limit
     observations, changes = observations[:limit], changes[:limit]
     following = None
@@ -33,7 +33,7 @@ def _read_cursor(cursor: str | None, book_id: str) -> tuple[ObservationPlace | N
         return None, None
     owner, observed_at, number, sequence = decode(cursor, least=4, most=4)
     if owner != book_id or not all(type(part) is int for part in (observed_at, number, sequence)):
-        raise InvalidCursor("The cursor belongs to another book's history.")
+        raise InvalidCursorError("The cursor belongs to another book's history.")
     if not (-1 <= observed_at < 1 << 45 and -1 <= number < 1 << 62 and -1 <= sequence < 1 << 62):
-        raise InvalidCursor("The cursor is malformed.")
+        raise InvalidCursorError("The cursor is malformed.")
     return ObservationPlace(observed_at, number), sequence

@@ -20,7 +20,7 @@ from bookwheel_contracts import (
     WebhookEventType,
 )
 from bookwheel_contracts.model import Contract, Timestamp
-from bookwheel_stores.records.quarantine_store import Quarantined, QuarantineState
+from bookwheel_stores.records.runs.quarantine import Quarantined, QuarantineState
 from pydantic import AnyHttpUrl, Field
 
 LONGEST_BODY = 100_000

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from bookwheel_contracts import BookContent
 from bookwheel_contracts.isbn import clean_isbn
-from bookwheel_contracts.problems import FieldError, InvalidParameter
+from bookwheel_contracts.problems import FieldError, InvalidParameterError
 from bookwheel_stores.records import ChangeFilter
 from bookwheel_stores.search.queries import FACETS, FIELDS, FieldKind, Filter, Range, TextQuery
 from bookwheel_stores.search.text import parse_text
@@ -23,7 +23,7 @@ _LAST_MILLISECOND = timedelta(days=1) - timedelta(milliseconds=1)
 
 
 def reject(name: str, message: str, *, code: str = "invalid_value") -> NoReturn:
-    raise InvalidParameter(f"{name}: {message}", errors=(FieldError(field=name, code=code, message=message),))
+    raise InvalidParameterError(f"{name}: {message}", errors=(FieldError(field=name, code=code, message=message),))
 
 
 def read_text(text: str | None, *, parameter: str = "q", name: str | None = None) -> TextQuery | None:

@@ -31,7 +31,7 @@ _KEPT_QUERIES = 1024  # reading a query takes a third of a cached answer's time
 
 
 class QueryRoute(APIRoute):
-    """A GET for readers of the catalogue. Its endpoint has one of two forms, where `wanted` is the model of its query:
+    """A GET for readers of the catalog. Its endpoint has one of two forms, where `wanted` is the model of its query:
 
     - `endpoint(wanted)` returns how a page is made of the index. It depends on the query alone, and is kept with it.
     - `async endpoint(request, wanted)` returns a response that depends on more.
@@ -63,7 +63,7 @@ class QueryRoute(APIRoute):
             query = request.scope["query_string"]
             meant = read.get(query) or understood(query)
             if is_page:
-                return await parts_of(request).catalogue.answer(request, meant)
+                return await parts_of(request).catalog.answer(request, meant)
             answer: Response = await endpoint(request, meant)
             return answer
 

@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime
 
 from bookwheel_contracts import ReindexJob, ReindexRequest, ReindexState
-from bookwheel_contracts.problems import NotFound, Unavailable
+from bookwheel_contracts.problems import NotFoundError, UnavailableError
 from bookwheel_contracts.reindexing import REINDEX_DAYS, REINDEX_KEY, REINDEX_STREAM
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.streams import StreamWriter
@@ -37,7 +37,7 @@ class ReindexOrders:
             self._redis.set(REINDEX_KEY.format(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
             StreamWriter(self._redis, REINDEX_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
-            raise Unavailable(_AWAY, retry_after=1) from error
+            raise UnavailableError(_AWAY, retry_after=1) from error
         return job
 
     def get(self, job_id: str) -> ReindexJob:
@@ -45,7 +45,9 @@ class ReindexOrders:
         try:
             found = self._redis.get(REINDEX_KEY.format(job_id))
         except RedisError as error:
-            raise Unavailable(_AWAY, retry_after=1) from error
+            raise UnavailableError(_AWAY, retry_after=1) from error
         if found is None:
-            raise NotFound(f"There is no build {job_id} of the index, or it was more than {REINDEX_DAYS} days ago.")
+            raise NotFoundError(
+                f"There is no build {job_id} of the index, or it was more than {REINDEX_DAYS} days ago."
+            )
         return ReindexJob.model_validate_json(found)

@@ -1,4 +1,4 @@
-"""What serves the catalogue's app: uvicorn, in one process or in several."""
+"""What serves the catalog's app: uvicorn, in one process or in several."""
 
 import uvicorn
 from bookwheel_runtime.memory import collect_garbage_rarely

@@ -1,4 +1,4 @@
-"""What the catalogue service reads from its environment."""
+"""What the catalog service reads from its environment."""
 
 from typing import Literal
 
@@ -38,7 +38,7 @@ class CatalogSettings(LakeSettings):
     made_downloads: int = Field(
         default=4,
         ge=1,
-        description="Deltas and catalogues as of a time that one process makes at once, some 60 MB of memory each.",
+        description="Deltas and catalogs as of a time that one process makes at once, some 60 MB of memory each.",
     )
     made_downloads_subject: int = Field(default=2, ge=1, description="Such downloads that it makes of one user's.")
     webhook_private_addresses: Literal["allow", "deny"] = Field(

@@ -7,10 +7,10 @@ from typing import Any
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.status import IndexComparison, Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
+from bookwheel_stores.heartbeats import services
 from bookwheel_stores.index_report import read_comparison
-from bookwheel_stores.records import DATABASE_AWAY, RunStore
-from bookwheel_stores.records.feed_lag import FeedLag
-from bookwheel_stores.replicas import services
+from bookwheel_stores.records import DATABASE_ERRORS, RunStore
+from bookwheel_stores.records.feed.lag import FeedLag
 from bookwheel_stores.streams.lag import stream_lags
 from redis import Redis
 from redis.exceptions import RedisError
@@ -65,7 +65,7 @@ def _ask(store: str, questions: dict[str, Question], faults: dict[str, str]) -> 
     try:
         for name, question in questions.items():
             found[name] = question()
-    except (RedisError, *DATABASE_AWAY) as error:
+    except (RedisError, *DATABASE_ERRORS) as error:
         faults[store] = f"does not answer: {str(error)[:500]}"
     return found
 

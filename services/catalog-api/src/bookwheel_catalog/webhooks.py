@@ -6,9 +6,9 @@ from base64 import b64encode
 from dataclasses import dataclass
 
 from bookwheel_contracts import Claims, Scope, Webhook, WebhookDelivery
-from bookwheel_contracts.problems import Conflict, InvalidCursor, NotFound
+from bookwheel_contracts.problems import ConflictError, InvalidCursorError, NotFoundError
 from bookwheel_runtime.endpoints import read_endpoint
-from bookwheel_stores.records import FeedReader, Missed, NewWebhook, TooManyWebhooks, WebhookStore
+from bookwheel_stores.records import FeedReader, Missed, NewWebhook, TooManyWebhooksError, WebhookStore
 
 from bookwheel_catalog.changes import place_in
 from bookwheel_catalog.cursors import decode, encode
@@ -47,8 +47,8 @@ class Webhooks:
         )
         try:
             made = self.store.create(new, most=WEBHOOKS_OF_A_USER, now=_now())
-        except TooManyWebhooks:
-            raise Conflict(f"You have {WEBHOOKS_OF_A_USER} webhooks; delete one of them first.") from None
+        except TooManyWebhooksError:
+            raise ConflictError(f"You have {WEBHOOKS_OF_A_USER} webhooks; delete one of them first.") from None
         return CreatedWebhook(**dict(made), secret=secret)
 
     def all(self, claims: Claims) -> list[Webhook]:
@@ -58,7 +58,7 @@ class Webhooks:
         """Raises NotFound, also for another user's: whether that exists is nobody else's business."""
         found = self.store.get(webhook_id)
         if found is None or not (found.owner == claims.sub or claims.allows(Scope.ADMIN)):
-            raise NotFound(f"You have no webhook {webhook_id}.")
+            raise NotFoundError(f"You have no webhook {webhook_id}.")
         return found
 
     def delete(self, webhook_id: str, claims: Claims) -> None:
@@ -67,7 +67,7 @@ class Webhooks:
     def ping(self, webhook_id: str, claims: Claims) -> WebhookDelivery:
         delivery = self.store.ping(self.get(webhook_id, claims).id, now=_now())
         if delivery is None:  # deleted a moment ago
-            raise NotFound(f"You have no webhook {webhook_id}.")
+            raise NotFoundError(f"You have no webhook {webhook_id}.")
         return delivery
 
     def enable(self, webhook_id: str, claims: Claims, *, missed: Missed) -> Webhook:
@@ -81,7 +81,7 @@ class Webhooks:
         if cursor is not None:
             of_webhook, before = decode(cursor, least=2, most=2)
             if of_webhook != owned.id or type(before) is not int or not 0 <= before < 1 << 62:
-                raise InvalidCursor("The cursor belongs to another webhook.")
+                raise InvalidCursorError("The cursor belongs to another webhook.")
         found = self.store.deliveries(owned.id, before=before, limit=limit + 1)
         more = len(found) > limit
         following = encode([owned.id, found[limit - 1][0]]) if more else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bookwheel_contracts.problems import NotAcceptable
+from bookwheel_contracts.problems import NotAcceptableError
 
 
 def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:
@@ -10,7 +10,7 @@ def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:
     wanted = _parse(accept or "*/*")
     best = max(offered, key=lambda name: _quality(name, wanted))
     if _quality(best, wanted) <= 0:
-        raise NotAcceptable(f"Offered here: {', '.join(offered)}.")
+        raise NotAcceptableError(f"Offered here: {', '.join(offered)}.")
     return best
 
 

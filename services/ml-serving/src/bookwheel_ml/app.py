@@ -6,22 +6,22 @@ from contextlib import asynccontextmanager
 from functools import cached_property, partial
 
 from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_contracts.problems import Unavailable
+from bookwheel_contracts.problems import UnavailableError
 from bookwheel_contracts.status import ModelRef
-from bookwheel_runtime.health import fault
+from bookwheel_runtime.healthcheck import fault
 from bookwheel_runtime.http import create_app, problem_response
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.tokens import TokenVerifier
-from bookwheel_stores.records import DATABASE_AWAY, BookReader, connect_database
-from bookwheel_stores.replicas import Herald
+from bookwheel_stores.heartbeats import HeartbeatPublisher
+from bookwheel_stores.records import DATABASE_ERRORS, BookReader, connect_database
 from bookwheel_stores.streams import StreamWriter, connect_redis
 from fastapi import FastAPI, Request, Response
 
 from bookwheel_ml.champion import ChampionWatch
+from bookwheel_ml.dependencies import Dependencies
 from bookwheel_ml.prediction_log import PredictionLog
 from bookwheel_ml.registry_process import RegistryProcess
-from bookwheel_ml.routes import models, predictions, training_data, training_runs
-from bookwheel_ml.services import Services
+from bookwheel_ml.routers import models, predictions, training_data, training_runs
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training_runs import TrainingRuns
 
@@ -40,9 +40,9 @@ def create_ml_app(settings: MlSettings) -> FastAPI:
 
     async def records_away(request: Request, error: Exception) -> Response:
         logger.error("the records do not answer", error=str(error)[:500])
-        return problem_response(request, Unavailable("The records can't be reached right now.", retry_after=1))
+        return problem_response(request, UnavailableError("The records can't be reached right now.", retry_after=1))
 
-    for kind in DATABASE_AWAY:
+    for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, records_away)
     for routes in (predictions, models, training_data, training_runs):
         app.include_router(routes.router, prefix=PREFIX)
@@ -66,7 +66,7 @@ class _TrainingQueue:
 
 
 @asynccontextmanager
-async def running_services(settings: MlSettings) -> AsyncIterator[Services]:
+async def running_services(settings: MlSettings) -> AsyncIterator[Dependencies]:
     """Opens the connections, restores the champion, and watches for a new one until left."""
     redis = connect_redis(settings.redis_url)
     engine = connect_database(settings.records_url)
@@ -80,13 +80,13 @@ async def running_services(settings: MlSettings) -> AsyncIterator[Services]:
     def served() -> ModelRef | None:
         try:
             return ModelRef(name=champion.current.name, version=champion.current.version)
-        except Unavailable:
+        except UnavailableError:
             return None
 
-    herald = Herald(redis, "ml-serving", fault=partial(fault, settings.port, "/readyz"), model=served)
+    herald = HeartbeatPublisher(redis, "ml-serving", fault=partial(fault, settings.port, "/readyz"), model=served)
     herald.start()
     try:
-        yield Services(
+        yield Dependencies(
             books=BookReader(engine),
             registry=registry,
             champion=champion,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-from bookwheel_contracts.problems import BookwheelError, Unavailable
+from bookwheel_contracts.problems import BookwheelError, UnavailableError
 from bookwheel_runtime.logs import get_logger
 
 from bookwheel_ml.model import RatingModel, load_model
@@ -45,13 +45,13 @@ class ChampionWatch:
     def current(self) -> Champion:
         """Raises Unavailable where no model has been trained yet."""
         if self._champion is None:
-            raise Unavailable("No model has been trained yet.", retry_after=5)
+            raise UnavailableError("No model has been trained yet.", retry_after=5)
         return self._champion
 
     async def check(self) -> None:
         """For readiness. Raises Unavailable until it is known who is champion, if anyone."""
         if self._champion is None and not self._looked:
-            raise Unavailable("The model registry has not answered yet.")
+            raise UnavailableError("The model registry has not answered yet.")
 
     def restore(self) -> None:
         """Takes the champion of the last run from the cache, if there is one."""

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bookwheel_runtime.health import answers
+from bookwheel_runtime.healthcheck import answers
 from bookwheel_runtime.memory import importing
 
 from bookwheel_ml import DEFAULT_PORT
@@ -45,7 +45,7 @@ def _serve(settings: "MlSettings") -> None:
 
 
 def _worker(settings: "MlSettings") -> None:
-    from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415 - see above
+    from bookwheel_runtime.prometheus_multiprocess import share_counts  # noqa: PLC0415 - see above
 
     if settings.metrics_port:
         share_counts(settings.metrics_port)  # its tasks run in a child
@@ -60,8 +60,8 @@ def _train(settings: "MlSettings") -> None:
         from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
         from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
 
-        from bookwheel_ml.evaluate import TooFewRatings  # noqa: PLC0415 - see above
-        from bookwheel_ml.export import ExportNotEqual  # noqa: PLC0415 - see above
+        from bookwheel_ml.evaluate import TooFewRatingsError  # noqa: PLC0415 - see above
+        from bookwheel_ml.export import OnnxMismatchError  # noqa: PLC0415 - see above
         from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
         from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
 
@@ -71,7 +71,7 @@ def _train(settings: "MlSettings") -> None:
         version = train_and_register(
             BookReader(engine), MlflowRegistry(settings.registry_uri), trees=settings.forest_trees
         )
-    except (TooFewRatings, ExportNotEqual) as error:
+    except (TooFewRatingsError, OnnxMismatchError) as error:
         raise SystemExit(f"No model was registered. {error}") from None
     finally:
         engine.dispose()

@@ -3,7 +3,7 @@
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
-from bookwheel_contracts.problems import InvalidCursor
+from bookwheel_contracts.problems import InvalidCursorError
 
 _MOST_LENGTH = 100
 _MOST_NUMBER = 2**63 - 1
@@ -23,5 +23,5 @@ def decode_cursor(kind: str, cursor: str) -> int:
         if found != kind or not number.isdecimal() or int(number) > _MOST_NUMBER:
             raise ValueError("of another list")
     except (ValueError, binascii.Error) as error:
-        raise InvalidCursor("The cursor was not made by this list.") from error
+        raise InvalidCursorError("The cursor was not made by this list.") from error
     return int(number)

@@ -19,7 +19,7 @@ LEAST_HELD_OUT = 20
 LEAST_TRAINING = 50
 
 
-class TooFewRatings(Exception):
+class TooFewRatingsError(Exception):
     """There are not enough rated books to train and to judge a model."""
 
 
@@ -77,7 +77,7 @@ def errors_of(predicted: Ratings, actual: Ratings) -> Errors:
 def check_enough(training: Dataset, held_out: Dataset) -> None:
     """Raises TooFewRatings."""
     if len(training) < LEAST_TRAINING or len(held_out) < LEAST_HELD_OUT:
-        raise TooFewRatings(
+        raise TooFewRatingsError(
             f"{len(training)} rated books to train on and {len(held_out)} to judge by; "
             f"{LEAST_TRAINING} and {LEAST_HELD_OUT} are the least."
         )

@@ -13,7 +13,7 @@ TOLERANCE = 1e-5
 """Largest allowed difference of a rating, in stars; for the mean square, of its largest value 25."""
 
 
-class ExportNotEqual(Exception):
+class OnnxMismatchError(Exception):
     """The exported model does not answer as scikit-learn does."""
 
 
@@ -27,7 +27,7 @@ def export_forest(forest: RandomForestRegressor) -> onnx.ModelProto:
     model: onnx.ModelProto = to_onnx(forest, np.zeros((1, forest.n_features_in_), np.float32))
     node = model.graph.node[0]
     if len(model.graph.node) != 1 or node.op_type != "TreeEnsembleRegressor":
-        raise ExportNotEqual(f"skl2onnx wrote {[node.op_type for node in model.graph.node]}, not one tree ensemble")
+        raise OnnxMismatchError(f"skl2onnx wrote {[node.op_type for node in model.graph.node]}, not one tree ensemble")
     attributes = {attribute.name: attribute for attribute in node.attribute}
     trees, leaves = list(attributes["target_treeids"].ints), list(attributes["target_nodeids"].ints)
     moments = leaf_moments(forest)
@@ -55,5 +55,7 @@ def check_export(model: onnx.ModelProto, forest: RandomForestRegressor, matrix: 
     found = open_session(model.SerializeToString())(matrix)
     gaps = np.max(np.abs(found - forest_scores(forest, matrix)), axis=0, initial=0) / (1, 25)
     if not np.all(gaps <= TOLERANCE):  # not `any(gaps > …)`: a NaN must not pass
-        raise ExportNotEqual(f"ONNX and scikit-learn differ by {gaps[0]:g} stars, and {gaps[1]:g} of the mean square")
+        raise OnnxMismatchError(
+            f"ONNX and scikit-learn differ by {gaps[0]:g} stars, and {gaps[1]:g} of the mean square"
+        )
     return float(gaps[0])

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from bookwheel_contracts.problems import Unavailable
+from bookwheel_contracts.problems import UnavailableError
 
 from bookwheel_ml.registry import Registry
 
@@ -47,12 +47,14 @@ class RegistryProcess:
                 found = await asyncio.to_thread(_exchange, child, (question.__name__, arguments, named))
             except (EOFError, OSError) as error:
                 self.close()
-                raise Unavailable("The model registry's process ended; it is started again.", retry_after=5) from error
+                raise UnavailableError(
+                    "The model registry's process ended; it is started again.", retry_after=5
+                ) from error
             except asyncio.CancelledError:
                 self.close()  # else its answer to this question would be taken for the answer to the next
                 raise
         if isinstance(found, _Failure):
-            raise Unavailable(f"The model registry can't be asked: {found.reason}", retry_after=5)
+            raise UnavailableError(f"The model registry can't be asked: {found.reason}", retry_after=5)
         answer: Answer = found
         return answer
 

@@ -4,13 +4,13 @@ from functools import cached_property
 from pathlib import Path
 
 from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl, TrackingUri
-from bookwheel_runtime.settings import VitalsSettings
+from bookwheel_runtime.settings import HealthSettings
 from pydantic import Field
 
 from bookwheel_ml import DEFAULT_PORT
 
 
-class MlSettings(VitalsSettings):
+class MlSettings(HealthSettings):
     """One class for all three: each must find the same records, registry and streams."""
 
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port that the service listens on.")

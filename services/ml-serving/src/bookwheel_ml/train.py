@@ -13,7 +13,7 @@ from bookwheel_ml.intervals import Calibration, calibrate
 TREES = 200
 _LEAST_LEAF = 8
 _MOST_FEATURES = 0.4
-_MOST_LEAVES = 1_000  # a tree's size stays bounded, and with it a prediction's time, however large the catalogue
+_MOST_LEAVES = 1_000  # a tree's size stays bounded, and with it a prediction's time, however large the catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 import socket
 from typing import Any
 
+from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
 from bookwheel_runtime.logs import configure_logs, get_logger
 from bookwheel_runtime.metrics import counted_task
 from bookwheel_runtime.traces import traced
-from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
+from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.records import BookReader, connect_database
-from bookwheel_stores.replicas import Herald
 from bookwheel_stores.streams import connect_redis
 from celery import Celery, Task
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
@@ -100,9 +100,9 @@ def run_trainer(settings: MlSettings) -> None:
             progress.note()
         return None if answers else f"{name} does not answer within {_PATIENCE:.0f} s"
 
-    herald = Herald(connect_redis(settings.redis_url), "trainer", fault=fault)
+    herald = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", fault=fault)
 
-    deaf = going_on(progress, within=_DEAF_SECONDS)
+    deaf = stalled_check(progress, within=_DEAF_SECONDS)
 
     def alive() -> str | None:
         return None if progress.age() is None else deaf()
@@ -116,7 +116,7 @@ def run_trainer(settings: MlSettings) -> None:
 
     worker_ready.connect(begin, weak=False)
     worker_shutting_down.connect(end, weak=False)
-    serve_vitals(settings.host, settings.metrics_port, Vitals(alive, fault))
+    serve_health(settings.host, settings.metrics_port, HealthChecks(alive, fault))
     worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
     celery.worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
 

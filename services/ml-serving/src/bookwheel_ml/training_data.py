@@ -110,7 +110,7 @@ class _Outbox(io.RawIOBase):
 
 
 def parquet_chunks(books: Iterable[Book]) -> Iterator[bytes]:
-    """A row group per 1,000 books, so that memory does not grow with the catalogue."""
+    """A row group per 1,000 books, so that memory does not grow with the catalog."""
     outbox = _Outbox()
     with ParquetWriter(outbox, _COLUMNS) as writer:
         for batch in _batches(books):

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from bookwheel_contracts.model import Contract, Timestamp
-from bookwheel_contracts.problems import Unavailable
+from bookwheel_contracts.problems import UnavailableError
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -102,7 +102,7 @@ def _redis_needed() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise Unavailable("Training runs can't be reached right now.", retry_after=5) from error
+        raise UnavailableError("Training runs can't be reached right now.", retry_after=5) from error
 
 
 def _key(run_id: str) -> str:

@@ -8,28 +8,28 @@ import threading
 from functools import cache
 from typing import Any
 
+from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.memory import collect_garbage_rarely
-from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
 from bookwheel_stores.cache import Generation
+from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.records import ChangeFeed, IndexRefusals, connect_database
-from bookwheel_stores.records.feed_states import FeedStates
-from bookwheel_stores.replicas import Herald
+from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.search import open_index_build, open_index_writer
 from bookwheel_stores.streams import connect_redis
 from celery import Celery
 from celery.signals import setup_logging, worker_ready, worker_shutting_down
 
-from bookwheel_processor.beat import Beat
-from bookwheel_processor.progress import Watchdog
-from bookwheel_processor.projection import Projection
-from bookwheel_processor.reindexing import Reindexing
-from bookwheel_processor.rounds import Parts
+from bookwheel_processor.lake.silver_projection import SilverProjection
+from bookwheel_processor.search_index.projection import Projection
+from bookwheel_processor.search_index.reindexing import Reindexing
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.silver_projection import SilverProjection
-from bookwheel_processor.suite_metrics import SuiteMetrics
-from bookwheel_processor.tasks import INGEST, PERIODS, PROJECT, nudge, register_tasks
+from bookwheel_processor.worker.beat import Beat
+from bookwheel_processor.worker.jobs import Dependencies
+from bookwheel_processor.worker.suite_metrics import SuiteMetrics
+from bookwheel_processor.worker.tasks import INGEST, PERIODS, PROJECT, nudge, register_tasks
+from bookwheel_processor.worker.watchdog import Watchdog
 
 _CHATTY = ("celery.worker.strategy", "celery.app.trace")  # lines for every nudge, twice a second
 
@@ -54,7 +54,7 @@ def create_app(settings: ProcessorSettings, progress: Progress | None = None) ->
     )
 
     @cache
-    def parts() -> Parts:
+    def parts() -> Dependencies:
         collect_garbage_rarely()
         return create_parts(settings, app, progress)
 
@@ -62,12 +62,12 @@ def create_app(settings: ProcessorSettings, progress: Progress | None = None) ->
     return app
 
 
-def create_parts(settings: ProcessorSettings, app: Celery, progress: Progress | None = None) -> Parts:
+def create_parts(settings: ProcessorSettings, app: Celery, progress: Progress | None = None) -> Dependencies:
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
     lake = Lake(LakeAddress(**settings.lake_options()))
     projection = Projection(ChangeFeed(engine), IndexRefusals(engine), Generation(redis), settings.projection_batch)
-    return Parts(
+    return Dependencies(
         settings=settings,
         engine=engine,
         redis=redis,
@@ -75,7 +75,7 @@ def create_parts(settings: ProcessorSettings, app: Celery, progress: Progress | 
         progress=progress or Progress(),
         open_index=lambda: open_index_writer(settings.search_url),
         lake=lake,
-        silver=SilverProjection(ChangeFeed(engine), FeedStates(engine), Silver(lake)),
+        silver=SilverProjection(ChangeFeed(engine), SnapshotReader(engine), Silver(lake)),
         reindexing=Reindexing(redis, projection, lambda: open_index_build(settings.search_url)),
         consumer=socket.gethostname(),
         nudge_ingest=lambda: nudge(app, INGEST),
@@ -97,7 +97,7 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
     )
     takes_in = "ingest" in queues.split(",")  # else there is no progress to watch
     ready = watchdog.ready if takes_in else lambda: None
-    herald = Herald(redis, "processor-worker", fault=ready, progress=progress.age)
+    herald = HeartbeatPublisher(redis, "processor-worker", fault=ready, progress=progress.age)
 
     def begin(**_: Any) -> None:
         herald.start()
@@ -111,7 +111,7 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
     _log_as(settings)
     worker_ready.connect(begin, weak=False)
     worker_shutting_down.connect(end, weak=False)
-    serve_vitals(settings.host, settings.metrics_port, Vitals(watchdog.alive, ready))
+    serve_health(settings.host, settings.metrics_port, HealthChecks(watchdog.alive, ready))
     app.worker_main(
         ["worker", f"--concurrency={concurrency}", f"--queues={queues}", "--without-mingle", "--without-gossip"]
     )
@@ -127,13 +127,13 @@ def run_beat(settings: ProcessorSettings) -> None:
     beat = Beat(lambda name: nudge(app, name), PERIODS, progress)
     redis = connect_redis(settings.redis_url)
     metrics = SuiteMetrics(redis, connect_database(settings.database_url))
-    serve_vitals(
+    serve_health(
         settings.host,
         settings.metrics_port,
-        Vitals(going_on(progress, within=_BEAT_STALLED), beat.fault),
+        HealthChecks(stalled_check(progress, within=_BEAT_STALLED), beat.fault),
         (metrics,),
     )
-    herald = Herald(redis, "processor-beat", fault=beat.fault, progress=progress.age)
+    herald = HeartbeatPublisher(redis, "processor-beat", fault=beat.fault, progress=progress.age)
     herald.start()
     beat.run(stop)
     herald.stop()

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from bookwheel_runtime.health import answers
+from bookwheel_runtime.healthcheck import answers
 from bookwheel_runtime.memory import importing
 
 
@@ -14,8 +14,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return answers(variable="BOOKWHEEL_METRICS_PORT")
     # Here, since `health` is called every few seconds, and needs none of it.
     with importing():
+        from bookwheel_runtime.prometheus_multiprocess import share_counts  # noqa: PLC0415
         from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
-        from bookwheel_runtime.shared_counts import share_counts  # noqa: PLC0415
 
         from bookwheel_processor.settings import ProcessorSettings  # noqa: PLC0415
 
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--all", action="store_true", help="all but what was discarded with its run")
     which.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
     commands.add_parser("held", help="list the runs that wait for a decision, with the reasons")
-    release = commands.add_parser("release", help="let a held run into the catalogue")
+    release = commands.add_parser("release", help="let a held run into the catalog")
     release.set_defaults(release=True)
     discard = commands.add_parser("discard", help="put what waits of a held run into quarantine")
     discard.set_defaults(release=False)

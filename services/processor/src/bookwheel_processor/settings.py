@@ -3,13 +3,13 @@
 from typing import Literal
 
 from bookwheel_runtime.setting_types import DatabaseUrl, RedisUrl, SearchUrl
-from bookwheel_runtime.settings import LakeSettings, VitalsSettings
+from bookwheel_runtime.settings import HealthSettings, LakeSettings
 from pydantic import Field
 
-from bookwheel_processor.gates import HoldPolicy
+from bookwheel_processor.runs.approval import HoldPolicy
 
 
-class ProcessorSettings(LakeSettings, VitalsSettings):
+class ProcessorSettings(LakeSettings, HealthSettings):
     database_url: DatabaseUrl = Field(
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="Where the records are kept."
     )

@@ -10,27 +10,27 @@ from types import MappingProxyType
 
 from bookwheel_contracts import RunState
 from bookwheel_stores.records import (
-    NewerSchema,
+    NewerSchemaError,
     RunStore,
     connect_database,
     schema_fault,
-    takes_many_writers,
+    supports_concurrent_writers,
     upgrade_database,
     wait_for_database,
 )
-from bookwheel_stores.records.quarantine_store import QuarantineState, QuarantineStore
-from bookwheel_stores.search import IndexAway, SearchError
+from bookwheel_stores.records.runs.quarantine import QuarantineState, QuarantineStore
+from bookwheel_stores.search import IndexUnavailableError, SearchError
 from celery import Celery
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bookwheel_processor.app import create_parts, run_beat, run_worker
-from bookwheel_processor.closing import utc_now
-from bookwheel_processor.replay import Replay
-from bookwheel_processor.restoring import after_restore
-from bookwheel_processor.rounds import Parts, close_runs, compare_index, project_round
+from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.restore import after_restore
+from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.worker.jobs import Dependencies, close_runs, compare_index, project_round
 
 _RECORDS_PATIENCE = 60.0
 _REINDEX_PATIENCE = 60.0
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
     engine = connect_database(settings.database_url)
     try:
         fault = _meet_records(engine, options.command)
-    except (NewerSchema, OperationalError) as error:
+    except (NewerSchemaError, OperationalError) as error:
         fault = str(getattr(error, "orig", error)).strip()
     if fault:
         print(f"bookwheel-processor: {fault}", file=sys.stderr)
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
         return 0
     engine.dispose()
     if options.command == "worker":
-        ingest_workers = settings.ingest_workers if takes_many_writers(engine) else 1
+        ingest_workers = settings.ingest_workers if supports_concurrent_writers(engine) else 1
         run_worker(settings, concurrency=options.concurrency or 4 + ingest_workers, queues=options.queues)
         return 0
     parts = create_parts(settings, Celery(broker=settings.redis_url))
@@ -79,13 +79,13 @@ def _meet_records(engine: Engine, command: str) -> str | None:
     return None
 
 
-def _reindex(parts: Parts, _options: argparse.Namespace) -> int:
+def _reindex(parts: Dependencies, _options: argparse.Namespace) -> int:
     deadline = time.monotonic() + _REINDEX_PATIENCE
     while True:
         try:
             print(f"{parts.reindexing.run(patience=_REINDEX_PATIENCE)} books indexed")
             break
-        except IndexAway as error:
+        except IndexUnavailableError as error:
             if time.monotonic() > deadline:
                 print(str(error), file=sys.stderr)
                 return 1
@@ -97,7 +97,7 @@ def _reindex(parts: Parts, _options: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(parts: Parts, _options: argparse.Namespace) -> int:
+def _compare(parts: Dependencies, _options: argparse.Namespace) -> int:
     deadline = time.monotonic() + _COMPARE_PATIENCE
     try:
         while (found := compare_index(parts)) is None:
@@ -116,7 +116,7 @@ def _compare(parts: Parts, _options: argparse.Namespace) -> int:
     return 1 if found.rejected or found.rebuild else 0
 
 
-def _quarantine(parts: Parts, options: argparse.Namespace) -> int:
+def _quarantine(parts: Dependencies, options: argparse.Namespace) -> int:
     store = QuarantineStore(parts.engine)
     for item in store.open(limit=options.limit):
         print(f"{item.number}  {item.quarantined_at:%Y-%m-%d %H:%M:%S}  {item.run_id or '-'}  {item.url or '-'}")
@@ -126,7 +126,7 @@ def _quarantine(parts: Parts, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(parts: Parts, options: argparse.Namespace) -> int:
+def _replay(parts: Dependencies, options: argparse.Namespace) -> int:
     asked = None if options.id is None else QuarantineStore(parts.engine).get(options.id)
     if asked is not None and asked.waits_for_index and asked.state is QuarantineState.OPEN:
         print(
@@ -147,7 +147,7 @@ def _replay(parts: Parts, options: argparse.Namespace) -> int:
     return 0
 
 
-def _held(parts: Parts, _options: argparse.Namespace) -> int:
+def _held(parts: Dependencies, _options: argparse.Namespace) -> int:
     held = RunStore(parts.engine).latest(state=RunState.HELD, limit=_MOST_HELD)
     for run in held:
         print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items wait")
@@ -156,13 +156,13 @@ def _held(parts: Parts, _options: argparse.Namespace) -> int:
     return 0
 
 
-def _restored(parts: Parts, _options: argparse.Namespace) -> int:
+def _restored(parts: Dependencies, _options: argparse.Namespace) -> int:
     ended = after_restore(parts, now=utc_now())
     print(f"{ended} interrupted runs end as partial; the search index and the lake's silver are made anew")
     return 0
 
 
-def _decide(parts: Parts, options: argparse.Namespace) -> int:
+def _decide(parts: Dependencies, options: argparse.Namespace) -> int:
     store = RunStore(parts.engine)
     if not store.decide(options.run_id, release=options.release, by=getpass.getuser(), now=utc_now()):
         print(f"the run {options.run_id} is not held", file=sys.stderr)
@@ -175,7 +175,7 @@ def _decide(parts: Parts, options: argparse.Namespace) -> int:
     return 0
 
 
-_VERBS: Mapping[str, Callable[[Parts, argparse.Namespace], int]] = MappingProxyType(
+_VERBS: Mapping[str, Callable[[Dependencies, argparse.Namespace], int]] = MappingProxyType(
     {
         "reindex": _reindex,
         "compare": _compare,

@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 
-from bookwheel_runtime.health import answers
+from bookwheel_runtime.healthcheck import answers
 from bookwheel_runtime.memory import importing
 
 
@@ -27,7 +27,7 @@ def _run(verb: str) -> int:
         from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
         from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
-        from bookwheel_scraper.declarations import BadDeclaration, declared_sources  # noqa: PLC0415
+        from bookwheel_scraper.declarations import DeclarationError, declared_sources  # noqa: PLC0415
         from bookwheel_scraper.service import ScraperService  # noqa: PLC0415
         from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
         from bookwheel_scraper.source_list import public_facts  # noqa: PLC0415
@@ -35,7 +35,7 @@ def _run(verb: str) -> int:
     settings = load_settings(ScraperSettings)
     try:
         sources = declared_sources(settings)
-    except BadDeclaration as error:
+    except DeclarationError as error:
         print(f"source declaration: {error}", file=sys.stderr)
         return 2
     if verb == "sources":

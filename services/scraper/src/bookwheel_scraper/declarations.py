@@ -22,7 +22,7 @@ def _with_a_host(url: str) -> str:
 WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$", max_length=2000), AfterValidator(_with_a_host)]
 
 
-class BadDeclaration(Exception):
+class DeclarationError(Exception):
     """A source's file is not valid; the text names the file and each field."""
 
 
@@ -91,9 +91,9 @@ def read_declaration(text: str, *, file: str, places: dict[str, str]) -> Source:
         return Source.model_validate(tomllib.loads(Template(text).substitute(places)))
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise BadDeclaration(f"{file}: {faults}") from None
+        raise DeclarationError(f"{file}: {faults}") from None
     except (KeyError, ValueError) as error:
-        raise BadDeclaration(f"{file}: {error}") from None
+        raise DeclarationError(f"{file}: {error}") from None
 
 
 def declared_sources(settings: ScraperSettings) -> dict[str, Source]:
@@ -112,5 +112,5 @@ def _folders(settings: ScraperSettings) -> Iterator[list[tuple[str, str]]]:
     yield [(entry.name, entry.read_text("utf-8")) for entry in ours.iterdir() if entry.name.endswith(".toml")]
     if settings.scraper_sources_dir is not None:
         if not settings.scraper_sources_dir.is_dir():
-            raise BadDeclaration(f"{settings.scraper_sources_dir} is not a folder")
+            raise DeclarationError(f"{settings.scraper_sources_dir} is not a folder")
         yield [(str(path), path.read_text("utf-8")) for path in sorted(settings.scraper_sources_dir.glob("*.toml"))]

@@ -14,7 +14,7 @@ from bookwheel_runtime.logs import get_logger
 from redis.exceptions import RedisError
 
 from bookwheel_scraper.envelopes import Envelope, ScrapedBook
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOver
+from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOverError
 
 logger = get_logger(__name__)
 
@@ -62,7 +62,7 @@ class Publisher:
         self._changed = threading.Condition()
         self._closing = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
-        self.failure: RunTakenOver | None = None
+        self.failure: RunTakenOverError | None = None
         context = contextvars.copy_context()  # log lines of the thread carry the run's trace id
         self._thread = threading.Thread(target=context.run, args=(self._work,), name="publisher", daemon=True)
 
@@ -147,7 +147,7 @@ class Publisher:
                 batch = self._next_batch()
                 if batch or self.progress() != self._recorded:
                     self._publish(batch)
-        except RunTakenOver as taken_over:
+        except RunTakenOverError as taken_over:
             logger.warning("run taken over", reason=str(taken_over))
             with self._changed:
                 self.failure = taken_over

@@ -5,7 +5,7 @@ from scrapy.exceptions import DropItem
 
 from bookwheel_scraper.crawl_context import CrawlContext, context_of
 from bookwheel_scraper.envelopes import ScrapedBook
-from bookwheel_scraper.run_ledger import RunTakenOver
+from bookwheel_scraper.run_ledger import RunTakenOverError
 
 
 class PublishingPipeline:
@@ -19,7 +19,7 @@ class PublishingPipeline:
     async def process_item(self, item: ScrapedBook) -> ScrapedBook:
         try:
             await self._context.publisher.put(item)
-        except RunTakenOver as error:
+        except RunTakenOverError as error:
             self._context.stop.wish("another process has taken the run over")
             raise DropItem(str(error)) from error
         return item

@@ -31,7 +31,7 @@ return redis.call('XLEN', KEYS[1])
 """One script instead of a watched transaction: one round trip a batch, and a seventh of the client's work an item."""
 
 
-class RunTakenOver(Exception):
+class RunTakenOverError(Exception):
     """Another process has begun a later attempt of this run: this one must publish nothing more."""
 
 
@@ -114,6 +114,6 @@ class RunLedger:
             self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, KEPT_SECONDS, *counts, *spent, *bodies])
         )
         if answer < 0:
-            raise RunTakenOver(f"attempt {-answer} has replaced attempt {self._attempt}")
+            raise RunTakenOverError(f"attempt {-answer} has replaced attempt {self._attempt}")
         self._latest = progress
         return answer

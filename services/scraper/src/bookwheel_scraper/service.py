@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
+from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
-from bookwheel_runtime.vitals import Progress, Vitals, going_on, serve_vitals
-from bookwheel_stores.replicas import Herald
+from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.streams import StreamEntry, StreamReader, connect_redis
 from pydantic import ValidationError
 from redis import Redis
@@ -96,9 +96,9 @@ class ScraperService:
     def serve(self) -> None:
         """Serves until `stop`, then ends the crawls gracefully: their runs end as partial. Or hands them over."""
         logger.info("serving", sources=sorted(self._sources))
-        vitals = Vitals(going_on(self._progress, within=_STALLED_SECONDS), self._fault)
-        serve_vitals(self._settings.host, self._settings.metrics_port, vitals)
-        herald = Herald(self._redis, "scraper", fault=self._fault, progress=self._progress.age)
+        vitals = HealthChecks(stalled_check(self._progress, within=_STALLED_SECONDS), self._fault)
+        serve_health(self._settings.host, self._settings.metrics_port, vitals)
+        herald = HeartbeatPublisher(self._redis, "scraper", fault=self._fault, progress=self._progress.age)
         herald.start()
         while not self._stopping:
             try:

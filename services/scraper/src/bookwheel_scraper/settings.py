@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from bookwheel_runtime.setting_types import HttpUrl, RedisUrl
-from bookwheel_runtime.settings import VitalsSettings
+from bookwheel_runtime.settings import HealthSettings
 from pydantic import Field
 
 
-class ScraperSettings(VitalsSettings):
+class ScraperSettings(HealthSettings):
     redis_url: RedisUrl = Field(default="redis://127.0.0.1:8084/0", description="Redis that holds the suite's streams.")
     demo_shop_url: HttpUrl = Field(
         default="http://127.0.0.1:8085/", description="Where the demo shop answers; its two sources start here."

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bookwheel_local.engines import ENGINES, EngineMissing
+from bookwheel_local.engines import ENGINES, EngineNotInstalledError
 
 DEPLOY = Path("deploy/k8s")
 CHART = DEPLOY / "bookwheel"
@@ -92,7 +92,7 @@ def helm() -> str:
     built = ENGINES / "helm" / "helm"
     found = shutil.which("helm") or (str(built) if built.exists() else None)
     if found is None:
-        raise EngineMissing("Helm", "helm")
+        raise EngineNotInstalledError("Helm", "helm")
     return found
 
 
@@ -165,7 +165,7 @@ def main() -> int:
     else:
         try:
             render()
-        except EngineMissing as missing:
+        except EngineNotInstalledError as missing:
             print(missing, file=sys.stderr)
             return 1
     return 0

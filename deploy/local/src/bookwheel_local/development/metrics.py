@@ -22,7 +22,7 @@ catalog-api and ml-serving on the port of their API, the other programs on `BOOK
 these, each program tells what `prometheus_client` does: `process_cpu_seconds_total`, `process_resident_memory_bytes`
 and the like.
 
-A program of several processes (the catalogue's, a worker's children) tells their sum. Counters begin at 0 when a
+A program of several processes (the catalog's, a worker's children) tells their sum. Counters begin at 0 when a
 program starts. Routes are templates, `unmatched` where there is none, so what clients send makes no new series. Probes
 and scrapes are not counted.
 """
@@ -61,13 +61,13 @@ def table(rows: Iterable[Row]) -> str:
 
 
 def page() -> str:
-    families = import_module("bookwheel_processor.suite_metrics").FAMILIES
+    families = import_module("bookwheel_processor.worker.suite_metrics").FAMILIES
     suite = [(name, "gauge", _labels(labels), text) for name, (labels, text) in families.items()]
     sections = {
         "accounts, catalog-api, ml-serving": _rows("bookwheel_runtime.metrics", "REQUESTS", "REQUEST_SECONDS"),
         "processor-worker, trainer": [
             *_rows("bookwheel_runtime.metrics", "TASKS", "TASK_SECONDS"),
-            *_rows("bookwheel_processor.rounds"),
+            *_rows("bookwheel_processor.worker.jobs"),
         ],
         "scraper": _rows("bookwheel_scraper.metrics"),
         "processor-beat, of the whole suite": suite,

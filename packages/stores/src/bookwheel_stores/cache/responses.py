@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from bookwheel_stores.cache.connection import KeptConnection
 from bookwheel_stores.cache.generation import GENERATION_KEY
-from bookwheel_stores.cache.remembered import RememberedAnswers
+from bookwheel_stores.cache.local_cache import LocalCache
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class ResponseCache:
         self._waiting: list[tuple[str | None, asyncio.Future[Found]]] = []
         self._made: list[Made] = []
         self._making: dict[tuple[str, int], asyncio.Task[bytes]] = {}
-        self._remembered = RememberedAnswers()
+        self._remembered = LocalCache()
         self._exchanging: asyncio.Task[None] | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._away_until = 0.0

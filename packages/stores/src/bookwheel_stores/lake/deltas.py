@@ -9,7 +9,7 @@ import pyarrow as pa
 from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, parse_contents
 from bookwheel_stores.lake.export_writer import WRITERS, Outbox
 from bookwheel_stores.lake.prefetch import prefetched
-from bookwheel_stores.records.feed_states import Difference
+from bookwheel_stores.records.feed.snapshots import BookDiff
 
 _UNTOLD = frozenset({"revision", "last_changed"})
 """Fields that differ though a book came back to what it was: by themselves they are no difference."""
@@ -36,7 +36,7 @@ class DeltaRow(NamedTuple):
     after: bytes | None
 
 
-def delta_rows(differences: Iterable[Sequence[Difference]]) -> Iterator[list[DeltaRow]]:
+def delta_rows(differences: Iterable[Sequence[BookDiff]]) -> Iterator[list[DeltaRow]]:
     """Page by page, without the books that are the same at both points."""
     for page in differences:
         rows = [row for difference in page if (row := _row(difference)) is not None]
@@ -44,7 +44,7 @@ def delta_rows(differences: Iterable[Sequence[Difference]]) -> Iterator[list[Del
             yield rows
 
 
-def _row(difference: Difference) -> DeltaRow | None:
+def _row(difference: BookDiff) -> DeltaRow | None:
     before = None if difference.before is None else orjson.loads(difference.before)
     after = None if difference.after is None else orjson.loads(difference.after)
     if before is None:

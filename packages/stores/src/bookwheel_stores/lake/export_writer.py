@@ -1,4 +1,4 @@
-"""Writes a version of the catalogue: every file in one pass over the books, the list of the files last."""
+"""Writes a version of the catalog: every file in one pass over the books, the list of the files last."""
 
 import hashlib
 import re
@@ -71,7 +71,7 @@ def write_export(
 
 def add_books(lake: Lake, codes: CategoryCodes, files: Sequence["TableFile"]) -> None:
     """Writes the unified table to each of the files, a bucket at a time."""
-    for table in prefetched(Silver(lake).catalogue()):
+    for table in prefetched(Silver(lake).catalog()):
         whole = codes.add_to(table)
         for file in files:
             file.add(whole)

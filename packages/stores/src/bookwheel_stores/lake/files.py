@@ -23,7 +23,7 @@ class LakeError(OSError):
     """The lake does not answer, refuses, or does not hold what was asked for."""
 
 
-class NotInLake(LakeError):
+class LakeFileNotFoundError(LakeError):
     pass
 
 
@@ -110,7 +110,7 @@ class Lake:
             try:
                 with _told(path):
                     self._filesystem.delete_file(self._full(path))
-            except NotInLake:
+            except LakeFileNotFoundError:
                 continue
 
     def check(self) -> None:
@@ -183,7 +183,7 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise NotInLake(f"the lake has no {path}") from error
+        raise LakeFileNotFoundError(f"the lake has no {path}") from error
     except LakeError:
         raise
     except OSError as error:

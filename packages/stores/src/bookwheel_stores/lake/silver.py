@@ -1,4 +1,4 @@
-"""Silver: the catalogue as it is now and every observed price, in Parquet; made from the change feed."""
+"""Silver: the catalog as it is now and every observed price, in Parquet; made from the change feed."""
 
 import sys
 from collections import defaultdict
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, amounts, books_table, offers_table, parse_contents
 from bookwheel_stores.lake.files import Lake
 from bookwheel_stores.lake.partitions import partition_name, partition_value
-from bookwheel_stores.records.feed_states import SeenChange
+from bookwheel_stores.records.feed.snapshots import SeenChange
 
 BUCKET = 10_000
 """Book numbers in a file of current books, and changes in a file of observations. Part of the files' names."""
-CATALOGUE, BOOKS_BY_SOURCE, OBSERVATIONS = "silver/catalogue", "silver/books", "silver/observations"
+CATALOG, BOOKS_BY_SOURCE, OBSERVATIONS = "silver/catalogue", "silver/books", "silver/observations"
 COMPRESSION = "zstd"
 _UP_TO = b"bookwheel.up_to"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,15 +54,15 @@ class Silver:
         self.lake = lake
 
     def write_books(self, bucket: int, pages: Iterable[Sequence[bytes]]) -> None:
-        """Puts the bucket's books in place: whole in the catalogue, and by the sources that offer them."""
+        """Puts the bucket's books in place: whole in the catalog, and by the sources that offer them."""
         name = f"{range_name(bucket)}.parquet"
         parsed = pa.concat_tables([parse_contents(page) for page in pages] or [parse_contents([])])
         offers = offers_table(parsed)
         stale = {file.path for file in self.lake.list(BOOKS_BY_SOURCE) if file.path.endswith(f"/{name}")}
         if parsed.num_rows:
-            self._write(f"{CATALOGUE}/{name}", books_table(parsed))
+            self._write(f"{CATALOG}/{name}", books_table(parsed))
         else:
-            self.lake.delete([f"{CATALOGUE}/{name}"])
+            self.lake.delete([f"{CATALOG}/{name}"])
         for source in offers["source"].combine_chunks().unique().to_pylist():
             path = f"{BOOKS_BY_SOURCE}/source={partition_value(source)}/{name}"
             own = offers.filter(pc.equal(offers["source"], source))
@@ -83,9 +83,9 @@ class Silver:
             table = _observed_table(found).replace_schema_metadata({_UP_TO: f"{up_to}"})
             self._write(f"{OBSERVATIONS}/{partition}/{name}", table)
 
-    def catalogue(self) -> Iterator[pa.Table]:
+    def catalog(self) -> Iterator[pa.Table]:
         """The unified table, a bucket at a time, by book number; in the form of `BOOKS`."""
-        for file in self.lake.list(CATALOGUE):
+        for file in self.lake.list(CATALOG):
             with self.lake.open(file.path) as opened:
                 yield pq.read_table(opened).cast(BOOKS)
 

@@ -140,7 +140,7 @@ crawl_run = Table(
     # From the run's start: null as long as that has not arrived.
     Column("whole_source", Boolean),
     Column("expect", Text),  # JSON of Expectations
-    # Whether what it modifies may touch the catalogue: shut, open, released or discarding.
+    # Whether what it modifies may touch the catalog: shut, open, released or discarding.
     Column("gate", String(16), nullable=False, default="shut", server_default="shut"),
     Column("known", BigInteger),  # the source's offers when the run's first item arrived
     Column("staged", BigInteger, nullable=False, default=0, server_default="0"),

@@ -4,27 +4,27 @@ from bookwheel_stores.search.digests import RANGE, RangeSum, digest
 from bookwheel_stores.search.index_build import IndexBuild
 from bookwheel_stores.search.index_reader import IndexReader
 from bookwheel_stores.search.index_writer import (
-    IndexAway,
-    IndexBusy,
+    IndexBusyError,
     IndexContents,
-    IndexRefused,
+    IndexRejectedError,
+    IndexUnavailableError,
     IndexWriter,
-    Rejected,
+    RejectedBook,
     SearchError,
 )
 from bookwheel_stores.search.opening import open_index_build, open_index_reader, open_index_writer
 
 __all__ = [
     "RANGE",
-    "IndexAway",
     "IndexBuild",
-    "IndexBusy",
+    "IndexBusyError",
     "IndexContents",
     "IndexReader",
-    "IndexRefused",
+    "IndexRejectedError",
+    "IndexUnavailableError",
     "IndexWriter",
     "RangeSum",
-    "Rejected",
+    "RejectedBook",
     "SearchError",
     "digest",
     "open_index_build",

@@ -1,4 +1,4 @@
-"""The port through which the catalogue is searched."""
+"""The port through which the catalog is searched."""
 
 from collections.abc import Sequence
 from typing import Protocol

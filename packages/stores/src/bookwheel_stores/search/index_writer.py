@@ -13,19 +13,19 @@ class SearchError(Exception):
     """Base of what can go wrong with the index."""
 
 
-class IndexBusy(SearchError):
+class IndexBusyError(SearchError):
     """Another writer holds the index: its holder will project what this one would have."""
 
 
-class IndexAway(SearchError):
+class IndexUnavailableError(SearchError):
     """The index does not answer or has no time: the same request may succeed later."""
 
 
-class IndexRefused(SearchError):
+class IndexRejectedError(SearchError):
     """The index refuses all that is asked: an operator has to see to its rights, its disk or its being there."""
 
 
-class Rejected(NamedTuple):
+class RejectedBook(NamedTuple):
     """A book that the index can never take as it is."""
 
     book: BookState
@@ -35,7 +35,7 @@ class Rejected(NamedTuple):
 class IndexContents(Protocol):
     """What can be written to an index, and be asked of it in order to compare it with the records."""
 
-    def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[Rejected]:
+    def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
         """Puts books in place and deletes those that are removed, in one commit; returns those it can never take.
 
         Without `commit` readers may see it only with the next commit; until then it is lost if this writer ends.

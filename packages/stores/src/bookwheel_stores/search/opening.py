@@ -7,12 +7,13 @@ what a program that searches Tantivy would need to start.
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bookwheel_stores.search import elastic_address, tantivy_folders
+from bookwheel_stores.search.elasticsearch import address as elastic_address
 from bookwheel_stores.search.index_build import IndexBuild
 from bookwheel_stores.search.index_reader import IndexReader
 from bookwheel_stores.search.index_writer import IndexWriter
-from bookwheel_stores.search.tantivy_folders import TantivyIndexBuild
-from bookwheel_stores.search.tantivy_reader import TantivyIndexReader
+from bookwheel_stores.search.tantivy import folders as tantivy_folders
+from bookwheel_stores.search.tantivy.folders import TantivyIndexBuild
+from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
 
 
 def open_index_writer(url: str) -> IndexWriter:
@@ -22,7 +23,7 @@ def open_index_writer(url: str) -> IndexWriter:
     IndexAway while it does not answer and IndexRefused where it won't.
     """
     if is_elastic(url):
-        from bookwheel_stores.search.elastic_writer import ElasticIndexWriter  # noqa: PLC0415 - see above
+        from bookwheel_stores.search.elasticsearch.writer import ElasticIndexWriter  # noqa: PLC0415 - see above
 
         return ElasticIndexWriter(elastic_address.parse_address(url))
     return tantivy_folders.open_writer(_tantivy_path(url))
@@ -31,7 +32,7 @@ def open_index_writer(url: str) -> IndexWriter:
 def open_index_build(url: str) -> IndexBuild:
     """A new index to take the place of the one that serves. The same URLs and errors; IndexBusy only from `hold`."""
     if is_elastic(url):
-        from bookwheel_stores.search.elastic_build import ElasticIndexBuild  # noqa: PLC0415 - see above
+        from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild  # noqa: PLC0415 - see above
 
         return ElasticIndexBuild(elastic_address.parse_address(url))
     return TantivyIndexBuild(_tantivy_path(url))
@@ -40,7 +41,7 @@ def open_index_build(url: str) -> IndexBuild:
 def open_index_reader(url: str) -> IndexReader:
     """The same URLs. The index need not exist yet, nor the server answer. Raises ValueError for another URL."""
     if is_elastic(url):
-        from bookwheel_stores.search.elastic_reader import ElasticIndexReader  # noqa: PLC0415 - see above
+        from bookwheel_stores.search.elasticsearch.reader import ElasticIndexReader  # noqa: PLC0415 - see above
 
         return ElasticIndexReader(elastic_address.parse_address(url))
     return TantivyIndexReader(_tantivy_path(url))

@@ -5,13 +5,12 @@ from hashlib import blake2b
 from typing import Annotated
 
 from bookwheel_contracts.model import format_time
-from bookwheel_contracts.problems import Gone, NotFound
+from bookwheel_contracts.problems import GoneError, NotFoundError
 from bookwheel_stores.records import BookReader
 from bookwheel_stores.search.queries import Sort
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import answers
-from bookwheel_catalog.catalogue import MakePage
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
 from bookwheel_catalog.dependencies import PartsOf, Reader
 from bookwheel_catalog.history import read_history
@@ -21,6 +20,7 @@ from bookwheel_catalog.pages import matches_etag
 from bookwheel_catalog.parameters import read_fields
 from bookwheel_catalog.query_route import query_router
 from bookwheel_catalog.requests import FieldSearchQuery, PriceRangeQuery, SearchQueryModel, TopRatedQuery
+from bookwheel_catalog.search_service import MakePage
 
 router = APIRouter(prefix="/books", tags=["books"])
 lists = query_router("books")
@@ -80,9 +80,11 @@ async def detail(request: Request, parts: PartsOf, _: Reader, book_id: BookId, f
     return Response(content, 200, headers, "application/json")
 
 
-def _absence(books: BookReader, book_id: str) -> NotFound | Gone:
+def _absence(books: BookReader, book_id: str) -> NotFoundError | GoneError:
     """Why there is no such book."""
     moment = books.removed_at(book_id)
     if moment is None:
-        return NotFound(f"There is no book {book_id}.")
-    return Gone(f"No source has {book_id} since {format_time(moment)}. What was known of it: /books/{book_id}/history")
+        return NotFoundError(f"There is no book {book_id}.")
+    return GoneError(
+        f"No source has {book_id} since {format_time(moment)}. What was known of it: /books/{book_id}/history"
+    )

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from bookwheel_catalog.change_stream import ChangeStream, change_events
 from bookwheel_catalog.changes import LATEST, ChangePage, place_in, read_page
-from bookwheel_catalog.dependencies import Parts, PartsOf, Reader
+from bookwheel_catalog.dependencies import Dependencies, PartsOf, Reader
 from bookwheel_catalog.models import ChangeList
 from bookwheel_catalog.pages import matches_etag, next_link
 from bookwheel_catalog.parameters import read_change_filter
@@ -64,7 +64,7 @@ async def changes(  # noqa: PLR0913 - one parameter for each of the query
 
 
 async def _wait_for(
-    parts: Parts, chosen: ChangeFilter, page: ChangePage, *, limit: int, seconds: float, subject: str
+    parts: Dependencies, chosen: ChangeFilter, page: ChangePage, *, limit: int, seconds: float, subject: str
 ) -> ChangePage:
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds

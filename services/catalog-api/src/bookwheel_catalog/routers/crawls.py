@@ -19,7 +19,7 @@ _MAX_SOURCES = 10_000
 async def sources(parts: PartsOf, _: Reader) -> SourceList:
     """The declared sources, and how many books have offers of each."""
     declared = await asyncio.to_thread(parts.sources.declared)
-    counts = await parts.catalogue.read(lambda index: index.terms(Selection(), "source", limit=_MAX_SOURCES))
+    counts = await parts.catalog.read(lambda index: index.terms(Selection(), "source", limit=_MAX_SOURCES))
     books = {each.value: each.count for each in counts}
     return SourceList(
         items=tuple(Source(**source.model_dump(), books=books.get(source.name, 0)) for source in declared)
@@ -57,7 +57,7 @@ async def crawl(parts: PartsOf, _: Reader, run_id: RunId) -> CrawlRun:
 
 @router.post("/crawls/{run_id}/release", status_code=202)
 async def release(parts: PartsOf, claims: Operator, run_id: RunId) -> CrawlRun:
-    """Lets a held crawl into the catalogue: within seconds what waits is applied and what it missed is removed."""
+    """Lets a held crawl into the catalog: within seconds what waits is applied and what it missed is removed."""
     return await asyncio.to_thread(parts.orders.decide, run_id, release=True, by=claims.sub)
 
 

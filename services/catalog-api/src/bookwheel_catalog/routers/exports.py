@@ -1,4 +1,4 @@
-"""Downloads: versions of the whole catalogue, what differs between two of them, and the catalogue as of any time."""
+"""Downloads: versions of the whole catalog, what differs between two of them, and the catalog as of any time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import Annotated, Any, Literal
 
 from bookwheel_contracts.exports import Export
-from bookwheel_contracts.problems import InvalidCursor, RangeNotSatisfiable
+from bookwheel_contracts.problems import InvalidCursorError, RangeNotSatisfiableError
 from bookwheel_runtime.http import problem_response
 from bookwheel_stores.lake.deltas import delta_json, delta_rows, delta_tables
 from bookwheel_stores.lake.export_writer import chunks
@@ -15,7 +15,7 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from bookwheel_catalog.byte_ranges import ByteRange, NotSatisfiable, wanted_range
+from bookwheel_catalog.byte_ranges import ByteRange, InvalidByteRangeError, wanted_range
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH, decode, encode
 from bookwheel_catalog.dependencies import Operator, PartsOf, Reader
 from bookwheel_catalog.export_models import ExportList, ExportOrder
@@ -94,7 +94,7 @@ async def delta(
 ) -> StreamingResponse:
     """What differs between two versions: books added, modified (before and after) and removed.
 
-    Any sequence of the feed is a version here, whether files were made of it or not; 0 is the empty catalogue.
+    Any sequence of the feed is a version here, whether files were made of it or not; 0 is the empty catalog.
     """
     await asyncio.to_thread(parts.exports.span, earlier, later)
     rows = delta_rows(parts.exports.states.differences(earlier, later))
@@ -134,8 +134,8 @@ async def file(  # noqa: PLR0913 - one parameter for each header that counts
         return Response(None, 304, headers)
     try:
         part = wanted_range(range_header, if_range, etag=etag, size=found.size)
-    except NotSatisfiable:
-        answer = problem_response(request, RangeNotSatisfiable(f"The file has {found.size} bytes."))
+    except InvalidByteRangeError:
+        answer = problem_response(request, RangeNotSatisfiableError(f"The file has {found.size} bytes."))
         answer.headers["Content-Range"] = f"bytes */{found.size}"
         return answer
     start, end = part or ByteRange(0, found.size)
@@ -156,5 +156,5 @@ def _version_in(cursor: str | None) -> int | None:
         return None
     [version] = decode(cursor, least=1, most=1)
     if type(version) is not int:
-        raise InvalidCursor("The cursor is malformed.")
+        raise InvalidCursorError("The cursor is malformed.")
     return version

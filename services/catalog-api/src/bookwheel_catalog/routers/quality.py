@@ -3,8 +3,8 @@
 import asyncio
 from typing import Annotated
 
-from bookwheel_contracts.problems import Conflict, NotFound
-from bookwheel_stores.records.quarantine_store import QuarantineState, Sieve
+from bookwheel_contracts.problems import ConflictError, NotFoundError
+from bookwheel_stores.records.runs.quarantine import QuarantineFilter, QuarantineState
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog.dependencies import Operator, PartsOf, Reader
@@ -23,7 +23,7 @@ async def quality(parts: PartsOf, _: Reader, run: RunId = None) -> QualityList:
         return QualityList(items=tuple(await asyncio.to_thread(parts.quality.latest)))
     report = await asyncio.to_thread(parts.quality.of_run, run)
     if report is None:
-        raise NotFound(f"There is no crawl {run}.")
+        raise NotFoundError(f"There is no crawl {run}.")
     return QualityList(items=(report,))
 
 
@@ -39,11 +39,11 @@ async def quality_of_source(
     if run is None:
         found = await asyncio.to_thread(parts.quality.of_source, source, limit=limit)
         if not found:
-            raise NotFound(f"No items of a source {source} have come yet.")
+            raise NotFoundError(f"No items of a source {source} have come yet.")
         return QualityList(items=tuple(found))
     report = await asyncio.to_thread(parts.quality.of_run, run)
     if report is None or report.source != source:
-        raise NotFound(f"The source {source} has no crawl {run}.")
+        raise NotFoundError(f"The source {source} has no crawl {run}.")
     return QualityList(items=(report,))
 
 
@@ -61,7 +61,7 @@ async def quarantine(  # noqa: PLR0913 - one parameter for each of the query
 ) -> QuarantineList:
     """What could not be taken in, and books that the index refuses for good (code `refused_by_index`), with the
     reasons, oldest first."""
-    sieve = Sieve(source=source, run_id=run, code=code)
+    sieve = QuarantineFilter(source=source, run_id=run, code=code)
     page = await asyncio.to_thread(parts.quarantine.page, sieve, state=state, after_number=after, limit=limit + 1)
     total = await asyncio.to_thread(parts.quarantine.count, sieve, state=state)
     items = tuple(QuarantinedEntry.of(one, with_body=False) for one in page[:limit])
@@ -73,7 +73,7 @@ async def quarantined(parts: PartsOf, _: Reader, number: EntryNumber) -> Quarant
     """One of them with its body as it came; of a long one the beginning."""
     found = await asyncio.to_thread(parts.quarantine.get, number)
     if found is None:
-        raise NotFound(f"Nothing in quarantine has the number {number}.")
+        raise NotFoundError(f"Nothing in quarantine has the number {number}.")
     return QuarantinedEntry.of(found, with_body=True)
 
 
@@ -81,7 +81,7 @@ async def quarantined(parts: PartsOf, _: Reader, number: EntryNumber) -> Quarant
 async def replay(parts: PartsOf, _: Operator, order: ReplayOrder) -> ReplayQueued:
     """Has all that match taken in once more, by the rules of today. What an operator discarded with its run only where
     that run, or the code `run_discarded`, is named. Books that the index refused wait for the index alone."""
-    sieve = Sieve(source=order.source, run_id=order.run, code=order.code)
+    sieve = QuarantineFilter(source=order.source, run_id=order.run, code=order.code)
     return ReplayQueued(queued=await asyncio.to_thread(parts.quarantine.queue, sieve))
 
 
@@ -93,10 +93,10 @@ async def replay_one(
     is_queued = await asyncio.to_thread(parts.quarantine.queue_one, number)
     found = await asyncio.to_thread(parts.quarantine.get, number)
     if found is None:
-        raise NotFound(f"Nothing in quarantine has the number {number}.")
+        raise NotFoundError(f"Nothing in quarantine has the number {number}.")
     if found.waits_for_index and found.state is QuarantineState.OPEN:
-        raise Conflict(f"Number {number} waits for the index, which is offered the book again each minute.")
+        raise ConflictError(f"Number {number} waits for the index, which is offered the book again each minute.")
     if not is_queued:
-        raise Conflict(f"Number {number} is {found.state.value}, and only what is open can be replayed.")
+        raise ConflictError(f"Number {number} is {found.state.value}, and only what is open can be replayed.")
     response.headers["Location"] = request.url.path.removesuffix("/replay")
     return QuarantinedEntry.of(found, with_body=False)

@@ -1,22 +1,22 @@
-"""What the catalogue holds, in numbers; every route takes the text and the filters of a search."""
+"""What the catalog holds, in numbers; every route takes the text and the filters of a search."""
 
 import asyncio
 from datetime import UTC, datetime
 from typing import Annotated
 
-from bookwheel_contracts.problems import InvalidParameter
+from bookwheel_contracts.problems import InvalidParameterError
 from bookwheel_stores.search import IndexReader
 from bookwheel_stores.search.folding import folded_words
 from bookwheel_stores.search.queries import Selection, SuggestionKind
 from fastapi import Query, Request, Response
 
 from bookwheel_catalog import answers
-from bookwheel_catalog.catalogue import MakePage
 from bookwheel_catalog.dependencies import parts_of
 from bookwheel_catalog.models import CategoryList, CategoryStatisticsList, Overview, PriceTrend, SuggestionList
 from bookwheel_catalog.pages import Page
 from bookwheel_catalog.query_route import query_router
 from bookwheel_catalog.requests import SelectionQuery, SuggestQuery, TrendQuery
+from bookwheel_catalog.search_service import MakePage
 
 router = query_router("statistics")
 MAX_SOURCES = 60_000
@@ -85,11 +85,11 @@ async def price_trend(request: Request, wanted: Annotated[TrendQuery, Query()]) 
     start, end = wanted.span(datetime.now(UTC))
     numbers = None
     if selection != Selection():
-        numbers = await parts.catalogue.read(lambda index: index.numbers(selection, limit=MAX_BOOKS))
+        numbers = await parts.catalog.read(lambda index: index.numbers(selection, limit=MAX_BOOKS))
     try:
         found = await asyncio.to_thread(
             parts.books.price_trend, book_numbers=numbers, interval=wanted.interval, start=start, end=end
         )
     except ValueError as error:
-        raise InvalidParameter(f"from, to, interval: {error}") from error
+        raise InvalidParameterError(f"from, to, interval: {error}") from error
     return Response(answers.price_trend(wanted.interval, found), media_type="application/json")

@@ -16,7 +16,7 @@ WebhookId = Annotated[str, Path(min_length=1, max_length=64)]
 
 @router.post("", status_code=201)
 async def create_webhook(response: Response, parts: PartsOf, claims: Reader, order: WebhookOrder) -> CreatedWebhook:
-    """Has a URL of yours called with each change of the catalogue, and with each crawl that has ended.
+    """Has a URL of yours called with each change of the catalog, and with each crawl that has ended.
 
     Deliveries are signed as Standard Webhooks has it; `secret` is shown here and never again.
     """

@@ -3,7 +3,7 @@
 from bookwheel_contracts import FieldError
 
 
-class Unclean(ValueError):
+class InvalidValueError(ValueError):
     """One field's value means nothing to us. `code` is stable, the message names the value."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -11,7 +11,7 @@ class Unclean(ValueError):
         self.code = code
 
 
-class Rejected(Exception):
+class InvalidItemError(Exception):
     """An item that goes to quarantine, with everything that is wrong with it."""
 
     def __init__(self, reasons: tuple[FieldError, ...]) -> None:

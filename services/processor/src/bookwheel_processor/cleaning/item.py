@@ -8,12 +8,12 @@ from bookwheel_contracts.crawls import RAW_FIELDS, SCHEMA_VERSION
 from bookwheel_contracts.isbn import clean_isbn
 from pydantic import JsonValue, ValidationError
 
-from bookwheel_processor import identity
-from bookwheel_processor.cleaning.faults import Rejected, Unclean, shown
+from bookwheel_processor.cleaning import identity
+from bookwheel_processor.cleaning.faults import InvalidItemError, InvalidValueError, shown
 from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
+from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
 from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
-from bookwheel_processor.offers import CleanOffer
 
 T = TypeVar("T")
 _MOST_REASONS = 50
@@ -31,7 +31,7 @@ class _Faults:
     def guard(self, field: str, clean: Callable[..., T], *values: Any) -> T | None:
         try:
             return clean(*values)
-        except Unclean as fault:
+        except InvalidValueError as fault:
             self.add(field, fault.code, str(fault))
             return None
 
@@ -42,7 +42,7 @@ class _Faults:
         if more > 0:
             del self.reasons[_MOST_REASONS:]
             self.add("entry", "more_reasons", f"has {more} more faults")
-        raise Rejected(tuple(self.reasons))
+        raise InvalidItemError(tuple(self.reasons))
 
 
 def clean_item(item: RawItem) -> CleanOffer:
@@ -74,7 +74,7 @@ def clean_item(item: RawItem) -> CleanOffer:
             }
         )
     except ValidationError as error:
-        raise Rejected(tuple(map(_reason, error.errors(include_url=False, include_context=False)))) from None
+        raise InvalidItemError(tuple(map(_reason, error.errors(include_url=False, include_context=False)))) from None
 
 
 def _facts(payload: dict[str, JsonValue], page_url: str, faults: _Faults) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _facts(payload: dict[str, JsonValue], page_url: str, faults: _Faults) -> dic
 def _title(value: JsonValue) -> str:
     title = clean_text(value)
     if title is None:
-        raise Unclean("missing", "is missing")
+        raise InvalidValueError("missing", "is missing")
     return title
 
 

@@ -9,7 +9,7 @@ from bookwheel_contracts import Money
 from price_parser import Price
 from pydantic import JsonValue
 
-from bookwheel_processor.cleaning.faults import Unclean, shown
+from bookwheel_processor.cleaning.faults import InvalidValueError, shown
 
 _PLAIN_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 # A minus is a sign at the beginning, where pages also set it as a dash, or behind a currency; behind an amount it parts
@@ -98,15 +98,15 @@ def _count(text: str) -> int:
     text = text.strip()
     found = _GROUPED.search(text)
     if found is None or _NEGATIVE.match(text):
-        raise Unclean("not_a_count", f"is no number of things: {shown(text)}")
+        raise InvalidValueError("not_a_count", f"is no number of things: {shown(text)}")
     digits, fraction = found.groups()
     if _DECIMAL_ZEROS.fullmatch(text):  # "3.000" alone is a program's three; "3.000 ratings" are thousands
         digits, fraction = text.partition(".")[0], None
     if fraction and fraction.strip("0"):
-        raise Unclean("fractional", f"is no whole number: {shown(text)}")
+        raise InvalidValueError("fractional", f"is no whole number: {shown(text)}")
     count = int(re.sub(r"\D", "", digits))
     if count > LARGEST_COUNT:
-        raise Unclean("too_large", f"is beyond {LARGEST_COUNT}: {shown(text)}")
+        raise InvalidValueError("too_large", f"is beyond {LARGEST_COUNT}: {shown(text)}")
     return count
 
 
@@ -122,12 +122,12 @@ def clean_rating(value: JsonValue, best: JsonValue) -> float | None:
 
 def _number_text(value: JsonValue, code: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Unclean(code, f"is no number: {shown(value)}")
+        raise InvalidValueError(code, f"is no number: {shown(value)}")
     text = value if isinstance(value, str) else format(Decimal(repr(value)), "f")
     if len(text) > _LONGEST_NUMBER:
-        raise Unclean("too_long", f"is too long for a number: {shown(value)}")
+        raise InvalidValueError("too_long", f"is too long for a number: {shown(value)}")
     if _EXPONENT.search(text):  # read up to the letter, "1e5" would be a one
-        raise Unclean(code, f"is written with an exponent: {shown(value)}")
+        raise InvalidValueError(code, f"is written with an exponent: {shown(value)}")
     return text
 
 
@@ -136,13 +136,13 @@ def _price(text: str, currency: str) -> Money:
     text = text.strip()
     parsed = _low_end(text)
     if parsed is None and _NEGATIVE.search(text):
-        raise Unclean("negative", f"is negative: {shown(text)}")
+        raise InvalidValueError("negative", f"is negative: {shown(text)}")
     parsed = parsed or _parsed(text)
     if parsed.amount is None:
-        raise Unclean("not_a_price", f"is no price: {shown(text)}")
+        raise InvalidValueError("not_a_price", f"is no price: {shown(text)}")
     exact = min(parsed.amount, _LARGEST_PRICE).quantize(_TEN_THOUSANDTH, rounding=ROUND_HALF_EVEN)
     if exact >= _LARGEST_PRICE:  # once rounded, as it will be kept
-        raise Unclean("too_large", f"is beyond any price: {shown(text)}")
+        raise InvalidValueError("too_large", f"is beyond any price: {shown(text)}")
     shortest = exact.quantize(Decimal("0.01")) if exact == exact.quantize(Decimal("0.01")) else exact
     return Money(amount=shortest, currency=_currency(currency.strip() or parsed.currency, text))
 
@@ -168,10 +168,10 @@ def _is_bare(end: str) -> bool:
 
 def _currency(name: str | None, text: str) -> str:
     if name is None:
-        raise Unclean("no_currency", f"names no currency: {shown(text)}")
+        raise InvalidValueError("no_currency", f"names no currency: {shown(text)}")
     code = _SYMBOLS.get(name, name.upper())
     if _ISO_CODE.fullmatch(code) is None:
-        raise Unclean("unknown_currency", f"is in an unknown currency: {shown(name)}")
+        raise InvalidValueError("unknown_currency", f"is in an unknown currency: {shown(name)}")
     return code
 
 
@@ -224,11 +224,11 @@ _RATING = re.compile(r"(\d+(?:[.,]\d+)?)\s*(?:(?:/|out\s+of|of)\s*(\d+(?:[.,]\d+
 def _rating(text: str, best: str) -> float:
     match = _RATING.fullmatch(_WORDS.get(text.strip().lower(), text.strip()))
     if match is None:
-        raise Unclean("not_a_rating", f"is no rating: {shown(text)}")
+        raise InvalidValueError("not_a_rating", f"is no rating: {shown(text)}")
     scale = match[2] or (match[3] and "100") or _scale(best)
     points, top = Decimal(match[1].replace(",", ".")), Decimal(scale.replace(",", "."))
     if top <= 0 or points > top:
-        raise Unclean("out_of_range", f"is beyond its scale of {top}: {shown(text)}")
+        raise InvalidValueError("out_of_range", f"is beyond its scale of {top}: {shown(text)}")
     return float(round(points * 5 / top, 4))
 
 
@@ -236,5 +236,5 @@ def _scale(best: str) -> str:
     if not best.strip():
         return "5"
     if re.fullmatch(r"\d+(?:[.,]\d+)?", best.strip()) is None:
-        raise Unclean("not_a_rating", f"has no number as its scale: {shown(best)}")
+        raise InvalidValueError("not_a_rating", f"has no number as its scale: {shown(best)}")
     return best.strip()

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from pydantic import JsonValue
 
-from bookwheel_processor.cleaning.faults import Unclean, shown
+from bookwheel_processor.cleaning.faults import InvalidValueError, shown
 
 # C0 and C1 controls that are no white space, lone surrogates, and what reverses or hides text: PostgreSQL refuses the
 # first, UTF-8 the second, and the third lets a title show as something else than it is.
@@ -28,7 +28,7 @@ def clean_text(value: JsonValue) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Unclean("not_text", f"is not text: {shown(value)}")
+        raise InvalidValueError("not_text", f"is not text: {shown(value)}")
     return _one_line(str(value)) or None
 
 

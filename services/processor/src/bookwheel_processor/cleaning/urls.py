@@ -5,7 +5,7 @@ from urllib.parse import urljoin, urlsplit
 
 from pydantic import JsonValue
 
-from bookwheel_processor.cleaning.faults import Unclean, shown
+from bookwheel_processor.cleaning.faults import InvalidValueError, shown
 
 LONGEST_URL = 2048
 _TRACKING = re.compile(r"(?i)(?:utm_[a-z]+|fbclid|gclid|msclkid|mc_[ce]id|sessionid|phpsessid|jsessionid)=")
@@ -39,7 +39,7 @@ def clean_image_url(value: JsonValue, page_url: str) -> str | None:
 def _canonical(url: str) -> tuple[str, str]:
     """Scheme with host, and path with query."""
     if len(url) > LONGEST_URL:
-        raise Unclean("too_long", f"is longer than {LONGEST_URL} characters: {shown(url)}")
+        raise InvalidValueError("too_long", f"is longer than {LONGEST_URL} characters: {shown(url)}")
     simple = _CANONICAL.fullmatch(url)
     if simple:
         return simple[1], simple[2]
@@ -47,9 +47,9 @@ def _canonical(url: str) -> tuple[str, str]:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as error:
-        raise Unclean("not_a_url", f"is no URL: {shown(url)}") from error
+        raise InvalidValueError("not_a_url", f"is no URL: {shown(url)}") from error
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or _BLANK.search(url.strip()):
-        raise Unclean("not_a_url", f"is no http or https URL: {shown(url)}")
+        raise InvalidValueError("not_a_url", f"is no http or https URL: {shown(url)}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     address = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
     query = "&".join(pair for pair in parts.query.split("&") if pair and not _TRACKING.match(pair))

@@ -8,7 +8,7 @@ import httpcore
 from bookwheel_runtime.addresses import is_public
 
 
-class AddressRefused(OSError):
+class AddressRefusedError(OSError):
     """The host has no address that may be connected to."""
 
 
@@ -36,7 +36,7 @@ class PublicBackend(httpcore.AsyncNetworkBackend):
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         allowed = [address for address in addresses if self._private or is_public(address)]
         if not allowed:
-            raise AddressRefused("the host is not an address of the internet")
+            raise AddressRefusedError("the host is not an address of the internet")
         for address in allowed[:-1]:
             try:
                 return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)

@@ -8,9 +8,9 @@ from importlib.metadata import version
 
 import httpcore
 from bookwheel_runtime.endpoints import Endpoint, read_endpoint
-from bookwheel_stores.records import Result, Work
+from bookwheel_stores.records import DeliveryResult, DeliveryTask
 
-from bookwheel_processor.webhooks.connections import AddressRefused, PublicBackend
+from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicBackend
 from bookwheel_processor.webhooks.retries import pause_seconds, retry_after_seconds
 from bookwheel_processor.webhooks.signing import signed_headers
 
@@ -51,38 +51,38 @@ class Sender:
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def attempt(self, work: Work) -> Result:
+    async def attempt(self, work: DeliveryTask) -> DeliveryResult:
         """What became of it, and when to try again if at all."""
         answer = await self._answer(work)
         if answer.reason is None:
-            return Result(delivered=True, status=answer.status, reason=None)
+            return DeliveryResult(delivered=True, status=answer.status, reason=None)
         now = time.time()
         pause = pause_seconds(work.attempts + 1, first=self._patience.first_pause, retry_after=answer.retry_after)
         age = now - work.tried_since / 1000
         if answer.status == _GONE:
-            return Result(delivered=False, status=answer.status, reason=answer.reason, gone=True)
+            return DeliveryResult(delivered=False, status=answer.status, reason=answer.reason, gone=True)
         if work.is_ping or age + pause > self._patience.whole:
             reason = answer.reason if work.is_ping else f"given up after {age:.0f} s: {answer.reason}"
-            return Result(delivered=False, status=answer.status, reason=reason)
-        return Result(
+            return DeliveryResult(delivered=False, status=answer.status, reason=reason)
+        return DeliveryResult(
             delivered=False, status=answer.status, reason=answer.reason, next_attempt_at=round((now + pause) * 1000)
         )
 
-    async def _answer(self, work: Work) -> _Answer:
+    async def _answer(self, work: DeliveryTask) -> _Answer:
         try:
             endpoint = read_endpoint(work.url, private=self._private)  # the setting may be another one by now
             async with asyncio.timeout(self._patience.attempt):
                 return await self._post(endpoint, work)
         except TimeoutError:
             return _Answer(None, f"no answer within {self._patience.attempt:g} s")
-        except (AddressRefused, ValueError) as error:
+        except (AddressRefusedError, ValueError) as error:
             return _Answer(None, f"refused: {error}")
         except httpcore.ProtocolError as error:  # its text quotes what came, and whoever answered may be no web server
             return _Answer(None, f"{type(error).__name__}: the answer is no HTTP, or broke off")
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
             return _Answer(None, f"{type(error).__name__}: {str(error)[:200]}".rstrip(": "))
 
-    async def _post(self, endpoint: Endpoint, work: Work) -> _Answer:
+    async def _post(self, endpoint: Endpoint, work: DeliveryTask) -> _Answer:
         headers = {
             "content-type": "application/json",
             "user-agent": _USER_AGENT,

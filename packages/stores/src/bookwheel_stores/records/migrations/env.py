@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from bookwheel_stores.records.schema import RECORDS
+from bookwheel_stores.records.database.schema import RECORDS
 from bookwheel_stores.records.tables import metadata
 
 context.configure(

@@ -6,7 +6,7 @@ import orjson
 import sqlalchemy as sa
 from alembic import op
 
-from bookwheel_stores.records.content import contents_now
+from bookwheel_stores.records.catalog.book_content import contents_now
 
 revision = "0002"
 down_revision = "0001"

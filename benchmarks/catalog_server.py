@@ -1,0 +1,43 @@
+"""The catalog's service by itself, on what a processor filled, and searches for it of which no two are the same."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from bookwheel_testing.servers import answers, free_port, running
+from bookwheel_testing.tokens import internal_token, serving_keys
+
+from benchmarks.processing import Processor
+from benchmarks.scraped import scraped_books
+
+NUMBERS = count(1000)  # more than any book's stock: a filter that leaves out none, and is in no cache
+_COMMAND = Path(sys.prefix) / "bin" / "bookwheel-catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    url: str
+    headers: dict[str, str]
+
+
+@contextmanager
+def running_catalog(processor: Processor) -> Iterator[Catalog]:
+    with serving_keys() as jwks:
+        url = f"http://127.0.0.1:{free_port()}"
+        environment = processor.environment | {"BOOKWHEEL_JWKS_URL": jwks, "BOOKWHEEL_PORT": url.rpartition(":")[2]}
+        log = processor.folder / "catalog.log"
+        ready = f"{url}/livez"
+        with running([_COMMAND, "serve"], log=log, ready=lambda: answers(ready), seconds=90, environment=environment):
+            yield Catalog(url, {"Authorization": f"Bearer {internal_token()}"})
+
+
+def words() -> list[str]:
+    """The longest word of each of some hundred titles."""
+    titles = [str(book.payload["title"]).split() for book in scraped_books(0, 300)]
+    longest = {
+        max((word for word in title if word.isascii() and word.isalpha()), key=len, default="") for title in titles
+    }
+    return sorted(longest - {""})

@@ -1,0 +1,1 @@
+"""Books, offers and observations."""

@@ -1,0 +1,1 @@
+"""The connection, its dialects, and statements over many rows."""

@@ -1,0 +1,142 @@
+"""SQLite: one file, one writer at a time, any number of readers beside it."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from operator import itemgetter
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    URL,
+    Column,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Engine,
+    Executable,
+    Table,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
+
+from bookwheel_stores.records.database.dialect import Row
+
+_READ_ONLY = "bookwheel_read_only"
+
+# FULL: what is committed is acknowledged in Redis right after it, so it must outlive a power cut.
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "busy_timeout=30000",
+    "foreign_keys=ON",
+    "cache_size=-65536",
+    "temp_store=MEMORY",
+    "wal_autocheckpoint=4000",
+)
+_MIGRATIONS_TAKE = 86_400_000
+"""Milliseconds, at most."""
+
+
+class SqliteDialect:
+    """A transaction takes the write lock when it begins, waiting up to 30 s for it: one that reads first and writes
+    later could otherwise fail half-way, without any waiting. So no two of them ever meet."""
+
+    many_writers: ClassVar[bool] = False
+
+    def connect(self, url: URL) -> Engine:
+        if url.database and url.database != ":memory:":
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def read_only(self, engine: Engine) -> Engine:
+        return engine.execution_options(**{_READ_ONLY: True})
+
+    def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        """SQLAlchemy's executemany spends some 15 µs a row on preparing parameters that are ready as they are: as much
+        as SQLite takes to insert them. So it compiles the statement once, and the driver gets the rows directly."""
+        statement, arranged = _compiled_insert(connection.dialect, table, tuple(rows[0]))
+        connection.exec_driver_sql(statement, [arranged(row) for row in rows])
+
+    def insert_ignoring(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
+
+    def add_counts(self, connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
+        connection.execute(_adding(counted), rows)
+
+    def update_rows(
+        self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
+    ) -> None:
+        columns: Row = {name: bindparam(name) for name in rows[0] if name != by.name}
+        statement = update(by.table).where(by == bindparam("by_value")).values(columns)
+        if only is not None:
+            statement = statement.where(only)
+        keyed = [{"by_value" if name == by.name else name: row[name] for name in row} for row in rows]
+        connection.execute(statement, keyed)
+
+    def reserve(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
+        last = connection.scalar(select(func.max(number))) or 0
+        return range(last + 1, last + 1 + count)
+
+    def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+        return column.in_(list(values))
+
+    def lock_catalog(self, connection: Connection, *, alone: bool) -> None:
+        """Whoever writes is alone."""
+
+    def order_changes(self, connection: Connection) -> None:
+        """Whoever writes is alone."""
+
+    @contextmanager
+    def migrating(self, engine: Engine) -> Iterator[Connection]:
+        """A migration of many rows takes longer than other writers are waited for."""
+        with engine.connect() as connection:
+            driver: Any = connection.connection.driver_connection
+            [usual] = driver.execute("PRAGMA busy_timeout").fetchone()
+            driver.execute(f"PRAGMA busy_timeout={_MIGRATIONS_TAKE}")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                driver.execute(f"PRAGMA busy_timeout={usual}")
+
+    def is_collision(self, error: Exception) -> bool:  # noqa: ARG002 - whoever writes is alone
+        return False
+
+    def is_hopeless(self, error: Exception) -> bool:  # noqa: ARG002 - a file is there or not
+        return True
+
+
+def _prepare(connection: SqliteConnection, _record: Any) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself: `_begin` does
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    is_reader = connection.get_execution_options().get(_READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if is_reader else "BEGIN IMMEDIATE")
+
+
+@lru_cache(maxsize=256)
+def _compiled_insert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> tuple[str, Callable[[Row], Any]]:
+    compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
+    places = list(compiled.positiontup or ())
+    return str(compiled), itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+
+
+@lru_cache(maxsize=16)
+def _adding(counted: Column[Any]) -> Executable:
+    statement = sqlite.insert(counted.table)
+    summed = {counted.name: counted + statement.excluded[counted.name]}
+    return statement.on_conflict_do_update(index_elements=list(counted.table.primary_key), set_=summed)

@@ -1,0 +1,65 @@
+"""The change feed with what it carries, for whoever passes it on: clients, listeners, webhooks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from bookwheel_contracts import Change
+from sqlalchemy import Engine, select
+
+from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.feed.change_feed import change_of, feed_head
+from bookwheel_stores.records.tables import book, change
+
+
+@dataclass(slots=True)
+class FeedEntry:
+    """A change and the JSON of the book as it was then (a `BookContent`): None in what older versions wrote."""
+
+    change: Change
+    content: bytes | None
+    _book: dict[str, Any] | None = None
+
+    @property
+    def sequence(self) -> int:
+        return self.change.sequence
+
+    @property
+    def size(self) -> int:
+        """Bytes of its JSON, to a few hundred."""
+        return len(self.content or b"") + 200
+
+    def json(self) -> bytes:
+        """A `CarriedChange`, on one line."""
+        return b'%b,"book":%b}' % (self.change.model_dump_json().encode()[:-1], self.content or b"null")
+
+    def book(self) -> dict[str, Any] | None:
+        """The book, parsed once for all who ask."""
+        if self._book is None and self.content is not None:
+            self._book = orjson.loads(self.content)
+        return self._book
+
+
+class FeedReader:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def head(self) -> int:
+        """The last change's sequence, 0 before the first."""
+        with reading(self._engine) as connection:
+            return feed_head(connection)
+
+    def read(self, *, after: int, limit: int) -> list[FeedEntry]:
+        """Up to `limit` changes behind the sequence `after`, oldest first."""
+        query = (
+            select(change, book.c.book_id)
+            .join(book, book.c.number == change.c.book_number)
+            .where(change.c.sequence > after)
+            .order_by(change.c.sequence)
+            .limit(limit)
+        )
+        with reading(self._engine) as connection:
+            return [
+                FeedEntry(change_of(row), None if row.content is None else row.content.encode())
+                for row in connection.execute(query)
+            ]

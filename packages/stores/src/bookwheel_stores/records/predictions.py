@@ -1,0 +1,52 @@
+"""The predictions that were served."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from bookwheel_contracts import PredictionRecord
+from sqlalchemy import Connection, Engine, Row, select
+
+from bookwheel_stores.records.database.bulk import insert_ignoring
+from bookwheel_stores.records.database.connection import in_transaction, reading
+from bookwheel_stores.records.tables import prediction
+from bookwheel_stores.records.values import from_millis, to_millis
+
+
+class PredictionStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def write(self, records: Sequence[PredictionRecord]) -> None:
+        """Stores each prediction once, however often it is written."""
+        # In the order in which they came, so two that are given the same ones may meet crosswise.
+        in_transaction(self._engine, lambda connection: write_predictions(connection, records))
+
+    def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
+        """Newest first."""
+        query = select(prediction).where(prediction.c.book_id == book_id)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(prediction.c.number.desc()).limit(limit))
+            return [_record(row) for row in rows]
+
+    def recent(self, limit: int) -> list[PredictionRecord]:
+        """Newest first."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(prediction).order_by(prediction.c.number.desc()).limit(limit))
+            return [_record(row) for row in rows]
+
+
+def write_predictions(connection: Connection, records: Sequence[PredictionRecord]) -> None:
+    """The same inside the caller's transaction."""
+    insert_ignoring(connection, prediction, [_row(record) for record in records])
+
+
+def _row(record: PredictionRecord) -> dict[str, Any]:
+    row = record.model_dump()
+    return row | {"predicted_at": to_millis(record.predicted_at), "features": orjson.dumps(record.features).decode()}
+
+
+def _record(row: Row[Any]) -> PredictionRecord:
+    values = {name: getattr(row, name) for name in PredictionRecord.model_fields}
+    values |= {"predicted_at": from_millis(row.predicted_at), "features": tuple(orjson.loads(row.features))}
+    return PredictionRecord(**values)

@@ -1,0 +1,1 @@
+"""Crawl runs: accounting, approval, quality and quarantine."""

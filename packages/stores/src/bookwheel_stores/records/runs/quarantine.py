@@ -1,0 +1,228 @@
+"""Items that could not be taken in and books that the index refused, with the reasons, until that is settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from bookwheel_contracts import FieldError, Verdict
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, true, update
+
+from bookwheel_stores.records.database.bulk import insert_ignoring, update_rows
+from bookwheel_stores.records.database.connection import in_transaction, reading
+from bookwheel_stores.records.tables import quarantine
+from bookwheel_stores.records.values import from_millis
+
+
+class QuarantineState(StrEnum):
+    """`queued`: an operator wants it replayed, and the processor will. `replayed`: settled, also by the index."""
+
+    OPEN = "open"
+    QUEUED = "queued"
+    REPLAYED = "replayed"
+
+
+DISCARDED = "run_discarded"
+"""The reason of items whose run an operator discarded: not replayed with all the others."""
+REFUSED_BY_INDEX = "refused_by_index"
+"""The reason of books that the index refused for good."""
+INDEX_ENTRIES = "index/"
+"""Begins the entry ids of these books. There is no message to replay: see `index_refusals`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """`body` is the stream's entry as it came, or the book that the index refused. `run_id` is None where nothing could
+    be read from it. `code` is that of the first reason, `verdict` what became of it when it was replayed."""
+
+    number: int
+    entry_id: str
+    run_id: str | None
+    source: str | None
+    url: str | None
+    body: str
+    reasons: tuple[FieldError, ...]
+    code: str
+    state: QuarantineState
+    quarantined_at: datetime
+    replayed_at: datetime | None
+    verdict: Verdict | None
+
+    @property
+    def waits_for_index(self) -> bool:
+        return self.entry_id.startswith(INDEX_ENTRIES)
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFilter:
+    """Which ones are meant: of one source, run or first reason; None for any."""
+
+    source: str | None = None
+    run_id: str | None = None
+    code: str | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        wanted = {"source": self.source, "run_id": self.run_id, "code": self.code}
+        return and_(true(), *(quarantine.c[name] == value for name, value in wanted.items() if value is not None))
+
+
+EVERYTHING = QuarantineFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class NewQuarantineEntry:
+    """`entry_id` identifies the entry for good, so that its redelivery is not kept twice. `source_key` tells whose
+    offer it is, None where that cannot be told."""
+
+    entry_id: str
+    run_id: str | None
+    source: str | None
+    url: str | None
+    body: bytes
+    reasons: tuple[FieldError, ...]
+    source_key: str | None = None
+
+
+class QuarantineStore:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(
+        self, sieve: QuarantineFilter = EVERYTHING, *, state: QuarantineState | None, after_number: int = 0, limit: int
+    ) -> list[Quarantined]:
+        """Those in that state, or in any, oldest first."""
+        query = select(quarantine).where(sieve.condition, quarantine.c.number > after_number)
+        if state is not None:
+            query = query.where(quarantine.c.state == state.value)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(quarantine.c.number).limit(limit))
+            return [_quarantined(row) for row in rows]
+
+    def open(self, *, after_number: int = 0, limit: int) -> list[Quarantined]:
+        """What waits for a replay, oldest first."""
+        return self.page(state=QuarantineState.OPEN, after_number=after_number, limit=limit)
+
+    def get(self, number: int) -> Quarantined | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(select(quarantine).where(quarantine.c.number == number)).first()
+        return None if row is None else _quarantined(row)
+
+    def count(
+        self, sieve: QuarantineFilter = EVERYTHING, *, state: QuarantineState | None = QuarantineState.OPEN
+    ) -> int:
+        """How many there are in that state, or in any: those that wait for a replay."""
+        query = select(func.count()).select_from(quarantine).where(sieve.condition)
+        if state is not None:
+            query = query.where(quarantine.c.state == state.value)
+        with reading(self._engine) as connection:
+            return connection.scalar(query) or 0
+
+    def queue(self, sieve: QuarantineFilter) -> int:
+        """Has open ones replayed by the processor; returns how many. What an operator discarded with its run stays
+        where it is unless it is what is asked for; what waits for the index always."""
+        wanted = sieve.condition
+        if sieve.run_id is None and sieve.code != DISCARDED:
+            wanted &= quarantine.c.code != DISCARDED
+        return self._queue(wanted)
+
+    def queue_one(self, number: int) -> bool:
+        """Whether it was open, and is queued now. What waits for the index is not."""
+        return self._queue(quarantine.c.number == number) == 1
+
+    def _queue(self, wanted: ColumnElement[bool]) -> int:
+        is_open = quarantine.c.state == QuarantineState.OPEN.value
+        is_message = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
+        statement = update(quarantine).where(wanted, is_open, is_message).values(state=QuarantineState.QUEUED.value)
+        return in_transaction(self._engine, lambda connection: connection.execute(statement).rowcount)
+
+
+def _quarantined(row: Row[Any]) -> Quarantined:
+    return Quarantined(
+        number=row.number,
+        entry_id=row.entry_id,
+        run_id=row.run_id,
+        source=row.source,
+        url=row.url,
+        body=row.body,
+        reasons=tuple(FieldError(**reason) for reason in orjson.loads(row.reasons)),
+        code=row.code,
+        state=QuarantineState(row.state),
+        quarantined_at=from_millis(row.quarantined_at),
+        replayed_at=None if row.replayed_at is None else from_millis(row.replayed_at),
+        verdict=Verdict(row.verdict) if row.verdict else None,
+    )
+
+
+class QuarantineWriter:
+    """Works inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, items: Sequence[NewQuarantineEntry], *, now: int) -> None:
+        """Keeps each entry once, however often it is delivered."""
+        new = {item.entry_id: item for item in items}
+        rows = [
+            {
+                "entry_id": item.entry_id,
+                "run_id": item.run_id,
+                "source": item.source,
+                "source_key": item.source_key,
+                "url": item.url,
+                "body": storable(item.body),
+                "reasons": _json(item.reasons),
+                "code": _code(item.reasons),
+                "state": QuarantineState.OPEN.value,
+                "quarantined_at": now,
+            }
+            for _, item in sorted(new.items())
+        ]
+        insert_ignoring(self._connection, quarantine, rows)
+
+    def still_rejected(self, number: int, reasons: Sequence[FieldError]) -> None:
+        """It stays, with the reasons of today, and waits until somebody wants it replayed again."""
+        is_there = quarantine.c.state != QuarantineState.REPLAYED.value
+        told = {"reasons": _json(reasons), "code": _code(reasons), "state": QuarantineState.OPEN.value}
+        self._connection.execute(update(quarantine).where(quarantine.c.number == number, is_there).values(told))
+
+    def take(self, number: int, *, now: int) -> bool:
+        """Marks one that is not yet as replayed; False where another replay was faster."""
+        taken = self._connection.execute(
+            update(quarantine)
+            .where(quarantine.c.number == number, quarantine.c.state != QuarantineState.REPLAYED.value)
+            .values(state=QuarantineState.REPLAYED.value, replayed_at=now)
+        )
+        return taken.rowcount == 1
+
+    def settle(self, entry_ids: Sequence[str], *, now: int) -> None:
+        """They wait for nothing any more."""
+        values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
+        self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])
+
+    def reopen(self, items: Sequence[NewQuarantineEntry]) -> None:
+        """Those of them that were settled wait again, for the reasons of today."""
+        values = {"state": QuarantineState.OPEN.value, "replayed_at": None}
+        rows = [{"entry_id": item.entry_id, "reasons": _json(item.reasons), **values} for item in items]
+        self._update(sorted(rows, key=lambda row: str(row["entry_id"])))
+
+    def _update(self, rows: Sequence[dict[str, Any]]) -> None:
+        update_rows(self._connection, rows, by=quarantine.c.entry_id)
+
+    def note_verdict(self, number: int, verdict: Verdict) -> None:
+        """What became of one that was replayed."""
+        self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(verdict=verdict.value))
+
+
+def storable(body: bytes) -> str:
+    return body.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
+def _code(reasons: Sequence[FieldError]) -> str:
+    return reasons[0].code[:64] if reasons else ""
+
+
+def _json(reasons: Sequence[FieldError]) -> str:
+    return orjson.dumps([reason.model_dump() for reason in reasons]).decode()

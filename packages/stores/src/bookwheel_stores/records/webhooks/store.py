@@ -1,0 +1,210 @@
+"""Webhooks as their owners see them."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from bookwheel_contracts import (
+    DeliveryState,
+    Webhook,
+    WebhookDelivery,
+    WebhookEventType,
+    WebhookState,
+)
+from bookwheel_contracts.webhooks import PingTold
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
+
+from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.feed.change_feed import feed_head
+from bookwheel_stores.records.tables import webhook, webhook_delivery
+from bookwheel_stores.records.values import from_millis
+from bookwheel_stores.records.webhooks.bodies import event_body
+
+Missed = Literal["deliver", "skip_failed", "skip_all"]
+
+
+class TooManyWebhooksError(Exception):
+    """The owner has as many as one may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """`after`: the feed's sequence behind which its changes begin; None for the feed's end as it is now."""
+
+    owner: str
+    url: str
+    secret: str
+    events: tuple[WebhookEventType, ...]
+    filters: tuple[str, ...]
+    after: int | None
+
+
+class WebhookStore:
+    """Times are milliseconds, as everywhere in the records."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, new: NewWebhook, *, most: int, now: int) -> Webhook:
+        """Raises TooManyWebhooks for an owner that has `most` of them already."""
+        with self._engine.begin() as connection:
+            owned = select(func.count()).select_from(webhook).where(webhook.c.owner == new.owner)
+            if (connection.scalar(owned) or 0) >= most:
+                raise TooManyWebhooksError
+            row = {
+                "webhook_id": f"wh_{secrets.token_hex(12)}",
+                "owner": new.owner,
+                "url": new.url,
+                "secret": new.secret,
+                "wants_changes": WebhookEventType.CATALOG_CHANGED in new.events,
+                "wants_runs": WebhookEventType.RUN_FINISHED in new.events,
+                "filters": orjson.dumps(new.filters).decode(),
+                "state": WebhookState.ACTIVE.value,
+                "sequence": feed_head(connection) if new.after is None else new.after,
+                "claimed_until": 0,
+                "created_at": now,
+            }
+            connection.execute(insert(webhook), row)
+            made = connection.execute(select(webhook).where(webhook.c.webhook_id == row["webhook_id"])).one()
+        return webhook_of(made)
+
+    def all(self, *, owner: str | None) -> list[Webhook]:
+        """Oldest first, of one owner or of everybody."""
+        query = select(webhook).order_by(webhook.c.number)
+        if owner is not None:
+            query = query.where(webhook.c.owner == owner)
+        with reading(self._engine) as connection:
+            return [webhook_of(row) for row in connection.execute(query)]
+
+    def get(self, webhook_id: str) -> Webhook | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(select(webhook).where(webhook.c.webhook_id == webhook_id)).first()
+        return webhook_of(row) if row else None
+
+    def delete(self, webhook_id: str) -> None:
+        """With its deliveries. One that is under way is not called back."""
+        with self._engine.begin() as connection:
+            number = _number(webhook_id)
+            connection.execute(delete(webhook_delivery).where(webhook_delivery.c.webhook_number == number))
+            connection.execute(delete(webhook).where(webhook.c.webhook_id == webhook_id))
+
+    def deliveries(self, webhook_id: str, *, before: int | None, limit: int) -> list[tuple[int, WebhookDelivery]]:
+        """Newest first, each with its number; `before` excludes that number and those above it."""
+        query = (
+            select(webhook_delivery)
+            .where(webhook_delivery.c.webhook_number == _number(webhook_id))
+            .order_by(webhook_delivery.c.number.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            query = query.where(webhook_delivery.c.number < before)
+        with reading(self._engine) as connection:
+            return [(row.number, delivery_of(row)) for row in connection.execute(query)]
+
+    def ping(self, webhook_id: str, *, now: int) -> WebhookDelivery | None:
+        """Asks for a test delivery; one that waits already is returned instead. None for a webhook that is gone."""
+        with self._engine.begin() as connection:
+            number = connection.scalar(select(_number(webhook_id)))
+            if number is None:
+                return None
+            row = _waiting_ping(connection, number)
+            if row is None:
+                told = PingTold(webhook_id=webhook_id).model_dump_json().encode()
+                new = new_delivery(number, WebhookEventType.PING, now=now)
+                body = event_body(WebhookEventType.PING, from_millis(now), told)
+                connection.execute(insert(webhook_delivery), {**new, "body": body.decode()})
+                row = _waiting_ping(connection, number)
+        return None if row is None else delivery_of(row)
+
+    def enable(self, webhook_id: str, *, missed: Missed, now: int) -> None:
+        """Starts a disabled webhook again.
+
+        What was given up is tried again before anything else (`deliver`), or not (`skip_failed`); or it goes on with
+        what changes from now on (`skip_all`). Of an active webhook only the waiting time to its next attempt ends.
+        """
+        number = _number(webhook_id)
+        of_webhook = webhook_delivery.c.webhook_number == number
+        is_open = webhook_delivery.c.state == DeliveryState.PENDING.value
+        is_ping = webhook_delivery.c.type == WebhookEventType.PING.value
+        again = {"state": DeliveryState.PENDING.value, "next_attempt_at": now, "tried_since": now, "ended_at": None}
+        with self._engine.begin() as connection:
+            changed: dict[str, Any] = {"state": WebhookState.ACTIVE.value, "reason": None}
+            if missed == "skip_all":
+                changed["sequence"] = feed_head(connection)
+                dropped = {"state": DeliveryState.DEAD.value, "reason": "skipped by its owner", "ended_at": now}
+                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(dropped))
+            else:
+                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(again))
+            if missed == "deliver":
+                last = select(func.max(webhook_delivery.c.number)).where(of_webhook, ~is_ping).scalar_subquery()
+                given_up = webhook_delivery.c.state == DeliveryState.DEAD.value
+                connection.execute(
+                    update(webhook_delivery).where(webhook_delivery.c.number == last, given_up).values(again)
+                )
+            connection.execute(update(webhook).where(webhook.c.webhook_id == webhook_id).values(changed))
+
+
+def new_delivery(webhook_number: int, kind: WebhookEventType, *, now: int) -> dict[str, Any]:
+    """The columns that every delivery begins with."""
+    return {
+        "delivery_id": f"evt_{secrets.token_hex(16)}",
+        "webhook_number": webhook_number,
+        "type": kind.value,
+        "state": DeliveryState.PENDING.value,
+        "attempts": 0,
+        "created_at": now,
+        "tried_since": now,
+        "next_attempt_at": now,
+    }
+
+
+def _number(webhook_id: str) -> Any:
+    return select(webhook.c.number).where(webhook.c.webhook_id == webhook_id).scalar_subquery()
+
+
+def _waiting_ping(connection: Connection, webhook_number: int) -> Row[Any] | None:
+    return connection.execute(
+        select(webhook_delivery).where(
+            webhook_delivery.c.webhook_number == webhook_number,
+            webhook_delivery.c.type == WebhookEventType.PING.value,
+            webhook_delivery.c.state == DeliveryState.PENDING.value,
+        )
+    ).first()
+
+
+def _events(row: Row[Any]) -> Sequence[WebhookEventType]:
+    wanted = {WebhookEventType.CATALOG_CHANGED: row.wants_changes, WebhookEventType.RUN_FINISHED: row.wants_runs}
+    return [event for event, is_wanted in wanted.items() if is_wanted]
+
+
+def webhook_of(row: Row[Any]) -> Webhook:
+    return Webhook(
+        id=row.webhook_id,
+        owner=row.owner,
+        url=row.url,
+        events=tuple(_events(row)),
+        filters=tuple(orjson.loads(row.filters)),
+        state=WebhookState(row.state),
+        reason=row.reason,
+        position=row.sequence,
+        created_at=from_millis(row.created_at),
+    )
+
+
+def delivery_of(row: Row[Any]) -> WebhookDelivery:
+    return WebhookDelivery(
+        id=row.delivery_id,
+        type=WebhookEventType(row.type),
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        status=row.status,
+        reason=row.reason,
+        after=row.after,
+        through=row.through,
+        run_id=row.run_id,
+        created_at=from_millis(row.created_at),
+        next_attempt_at=None if row.next_attempt_at is None else from_millis(row.next_attempt_at),
+        ended_at=None if row.ended_at is None else from_millis(row.ended_at),
+    )

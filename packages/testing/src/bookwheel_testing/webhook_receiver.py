@@ -1,0 +1,138 @@
+"""A receiver of webhooks that behaves as it is told, and checks signatures in its own way."""
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One request. `at`: Unix seconds at which all of it had come."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+    answered: int
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def event(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+@dataclass
+class Behaviour:
+    """The answer: `statuses` one after the other, then 200; `seconds` of waiting before it, `body` bytes of it."""
+
+    statuses: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    body: int = 2
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class WebhookReceiver:
+    """Takes whatever is posted; how it answers depends on the path."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.behaviours: dict[str, Behaviour] = {}
+        self._received: list[Received] = []
+        self._lock = threading.Lock()
+        self.ending = threading.Event()
+
+    def at(self, path: str) -> list[Received]:
+        with self._lock:
+            return [one for one in self._received if one.path == path]
+
+    def delivered(self, path: str) -> list[Received]:
+        """Those that were answered well, each id once, in the order in which they first were."""
+        firsts: dict[str, Received] = {}
+        for one in self.at(path):
+            if 200 <= one.answered < 300:
+                firsts.setdefault(one.id, one)
+        return list(firsts.values())
+
+    def sequences(self, path: str) -> list[int]:
+        """Of the changes that arrived, without those of repeated deliveries."""
+        events = [one.event for one in self.delivered(path)]
+        changed = [event for event in events if event["type"] == "catalog.changed"]
+        return [change["sequence"] for event in changed for change in event["data"]["changes"]]
+
+    def answer(self, path: str) -> tuple[int, Behaviour]:
+        behaviour = self.behaviours.get(path, Behaviour())
+        with self._lock:
+            return behaviour.statuses.pop(0) if behaviour.statuses else 200, behaviour
+
+    def note(self, received: Received) -> None:
+        with self._lock:
+            self._received.append(received)
+
+
+def is_signed(received: Received, secret: str) -> bool:
+    """As a receiver would check it: the signature fits, and its time is of these minutes."""
+    key = b64decode(secret.partition("_")[2])
+    timestamp = received.headers["webhook-timestamp"]
+    signed = f"{received.id}.{timestamp}.".encode() + received.body
+    wanted = b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    is_fresh = abs(received.at - int(timestamp)) < 300
+    return is_fresh and hmac.compare_digest(received.headers["webhook-signature"], f"v1,{wanted}")
+
+
+@contextmanager
+def running_webhook_receiver() -> Iterator[WebhookReceiver]:
+    """A receiver on a free port of loopback, for the length of a `with`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            at = time.time()
+            status, behaviour = receiver.answer(self.path)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            receiver.ending.wait(behaviour.seconds)
+            receiver.note(Received(self.path, headers, body, at, status))
+            try:
+                self.send_response(status)
+                for name, value in behaviour.headers.items():
+                    self.send_header(name, value)
+                self.send_header("content-length", str(behaviour.body))
+                self.end_headers()
+                for _ in range(behaviour.body // 65_536):
+                    self.wfile.write(b"x" * 65_536)
+                self.wfile.write(b"x" * (behaviour.body % 65_536))
+            except OSError:
+                self.close_connection = True
+
+        do_GET = do_POST  # noqa: N815 - the base class names it so
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+            """Quiet."""
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), Handler)
+    receiver = WebhookReceiver(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield receiver
+    finally:
+        receiver.ending.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()

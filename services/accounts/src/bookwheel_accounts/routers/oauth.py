@@ -1,0 +1,111 @@
+"""The OAuth 2 token endpoint (RFC 6749), for clients that speak it; its errors are OAuth's, not problems."""
+
+import base64
+import binascii
+from typing import Annotated, Literal
+from urllib.parse import unquote_plus
+
+from bookwheel_contracts import Scope
+from bookwheel_contracts.problems import ForbiddenError, UnauthenticatedError
+from fastapi import APIRouter, Form, Header
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from pydantic import Field as Limits
+from starlette.concurrency import run_in_threadpool
+
+from bookwheel_accounts.dependencies import Dependencies, ServicesHere
+from bookwheel_accounts.identity import Identity, covers, parse_scopes
+from bookwheel_accounts.routers.answers import TokenPair, token_pair
+
+router = APIRouter(prefix="/api/v1/oauth", tags=["accounts"])
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_Text = Annotated[str, Limits(max_length=1024)]
+
+
+class TokenForm(BaseModel):
+    """The fields of all grants. What a grant does not use is ignored, as the RFC asks."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    grant_type: _Text = ""
+    username: _Text = ""
+    password: _Text = ""
+    refresh_token: _Text = ""
+    client_id: _Text = ""
+    client_secret: _Text = ""
+    scope: _Text = ""
+
+
+class OAuthError(Exception):
+    """`code` is one of RFC 6749, section 5.2."""
+
+    def __init__(self, code: str, status: Literal[400, 401] = 400) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+
+
+@router.post("/token", response_model=TokenPair)
+async def token(
+    form: Annotated[TokenForm, Form()], services: ServicesHere, authorization: Annotated[str, Header()] = ""
+) -> JSONResponse:
+    """Grants: `password`, `refresh_token`, and `client_credentials` with an API key's id and the key as the secret."""
+    try:
+        identity, refresh_token = await _grant(form, services, authorization)
+    except OAuthError as refusal:
+        challenge = {"WWW-Authenticate": 'Basic realm="bookwheel"'} if refusal.status == 401 else {}
+        return JSONResponse({"error": refusal.code}, refusal.status, {**_NO_STORE, **challenge})
+    pair = token_pair(services, identity, refresh_token)
+    return JSONResponse(pair.model_dump(mode="json", exclude_none=True), headers=_NO_STORE)
+
+
+async def _grant(form: TokenForm, services: Dependencies, authorization: str) -> tuple[Identity, str | None]:
+    asked = _scopes(form.scope)
+    try:
+        match form.grant_type:
+            case "password":
+                return await services.sign_in.login(form.username, form.password, asked)
+            case "refresh_token":
+                return await services.sign_in.refresh(form.refresh_token)
+            case "client_credentials":
+                return await _client(form, services, authorization, asked), None
+    except UnauthenticatedError as error:
+        raise OAuthError("invalid_grant") from error
+    except ForbiddenError as error:
+        raise OAuthError("invalid_scope") from error
+    raise OAuthError("unsupported_grant_type" if form.grant_type else "invalid_request")
+
+
+def _scopes(text: str) -> frozenset[Scope] | None:
+    try:
+        return parse_scopes(text) or None
+    except ValueError as error:
+        raise OAuthError("invalid_scope") from error
+
+
+async def _client(
+    form: TokenForm, services: Dependencies, authorization: str, asked: frozenset[Scope] | None
+) -> Identity:
+    """The identity of an API key, from the `Authorization: Basic` header or else from the form."""
+    client_id, secret = _basic(authorization) or (form.client_id, form.client_secret)
+    found = await run_in_threadpool(services.api_keys.by_secret, secret)
+    if found is None or found[0].key_id != client_id:
+        raise OAuthError("invalid_client", 401)
+    identity = found[0]
+    if asked is None:
+        return identity
+    if not covers(identity.scopes, asked):
+        raise OAuthError("invalid_scope")
+    return Identity(identity.user_id, asked, key_id=identity.key_id)
+
+
+def _basic(authorization: str) -> tuple[str, str] | None:
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise OAuthError("invalid_client", 401) from error
+    return unquote_plus(client_id), unquote_plus(secret)

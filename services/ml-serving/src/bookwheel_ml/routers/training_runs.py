@@ -1,0 +1,40 @@
+"""POST /ml/training-runs and GET /ml/training-runs/{run_id}."""
+
+from typing import Annotated
+
+from bookwheel_contracts import Claims, Scope
+from bookwheel_contracts.problems import NotFoundError
+from bookwheel_runtime.tokens import require
+from bookwheel_runtime.traces import current_traceparent
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from bookwheel_ml.dependencies import Dependencies, services
+from bookwheel_ml.training_runs import TrainingRun
+
+router = APIRouter(tags=["ml"])
+
+
+@router.post("/training-runs", status_code=202)
+def post_training_run(
+    request: Request,
+    response: Response,
+    claims: Annotated[Claims, Depends(require(Scope.ADMIN))],
+    parts: Annotated[Dependencies, Depends(services)],
+) -> TrainingRun:
+    """Asks the trainer for a new model from today's records."""
+    run = parts.training_runs.request(requested_by=claims.sub, traceparent=current_traceparent())
+    response.headers["Location"] = f"{request.url.path}/{run.id}"
+    return run
+
+
+@router.get("/training-runs/{run_id}")
+def get_training_run(
+    run_id: Annotated[str, Path(max_length=64)],
+    _claims: Annotated[Claims, Depends(require(Scope.ADMIN))],
+    parts: Annotated[Dependencies, Depends(services)],
+) -> TrainingRun:
+    """How a training run is doing, and which model came of it."""
+    run = parts.training_runs.get(run_id)
+    if run is None:
+        raise NotFoundError("There is no such training run; they are kept for 30 days.")
+    return run

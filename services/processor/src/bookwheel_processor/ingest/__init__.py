@@ -1,0 +1,1 @@
+"""From a batch of stream entries to one transaction: decode, classify, plan, write."""

@@ -1,0 +1,100 @@
+"""Between cleaned offers, merged books and the rows of the records."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from bookwheel_contracts import Money
+from bookwheel_stores.records.values import money, to_units
+
+from bookwheel_processor.cleaning.identity import book_id
+from bookwheel_processor.cleaning.offers import BookFacts, CleanOffer
+from bookwheel_processor.ingest.merge import MergedBook
+
+_OFFER_VISIBLE = ("url", "price", "currency", "stock", "in_stock")
+"""What a book shows of its offers."""
+_OBSERVED = ("price", "currency", "stock", "in_stock")
+BOOK_COLUMNS = (*MergedBook._fields, "currency")
+"""A book's content, without its identity and history."""
+_FIELDS = {"currency": "price"}  # columns that are no field of a book by themselves
+
+
+def offer_columns(offer: CleanOffer) -> dict[str, Any]:
+    """What the page says, and the fingerprint of it: all columns but identity, book and sightings."""
+    price, currency = _price_columns(offer.price)
+    content = offer.facts.__pydantic_serializer__.to_json(offer.facts).decode()
+    seen = f"{offer.url}\n{price}\n{currency}\n{offer.stock}\n{offer.in_stock}\n{content}"
+    return {
+        "url": offer.url,
+        "price": price,
+        "currency": currency,
+        "stock": offer.stock,
+        "in_stock": offer.in_stock,
+        "content": content,
+        "fingerprint": blake2b(seen.encode(), digest_size=16).hexdigest(),
+    }
+
+
+def offer_of(row: Mapping[str, Any]) -> CleanOffer:
+    facts = BookFacts.model_validate_json(row["content"])
+    return CleanOffer(
+        source=row["source"],
+        source_key=row["source_key"],
+        book_id=book_id(row["source"], row["source_key"], facts.isbn13),
+        url=row["url"],
+        price=money(row["price"], row["currency"]),
+        stock=row["stock"],
+        in_stock=row["in_stock"],
+        facts=facts,
+    )
+
+
+def columns_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `offer_columns`, from an offer's whole row."""
+    return {name: row[name] for name in (*_OFFER_VISIBLE, "content", "fingerprint")}
+
+
+def shown_offer(offer: CleanOffer, columns: Mapping[str, Any], first_seen: int) -> dict[str, Any]:
+    """The columns of an offer's row that its book shows, among others."""
+    return {**columns, "source": offer.source, "source_key": offer.source_key, "first_seen": first_seen}
+
+
+def book_columns(merged: MergedBook) -> dict[str, Any]:
+    price, currency = _price_columns(merged.price)
+    return {
+        "title": merged.title,
+        "authors": orjson.dumps(merged.authors).decode(),
+        "isbn13": merged.isbn13,
+        "category": merged.category,
+        "description": merged.description,
+        "language": merged.language,
+        "price": price,
+        "currency": currency,
+        "rating": merged.rating,
+        "rating_count": merged.rating_count,
+        "stock": merged.stock,
+        "in_stock": merged.in_stock,
+        "image_url": merged.image_url,
+    }
+
+
+def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """The book's fields whose columns in `after` differ from those in `before`."""
+    return {_FIELDS.get(name, name) for name, value in after.items() if before[name] != value}
+
+
+def shows_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    return any(before[name] != after[name] for name in _OFFER_VISIBLE)
+
+
+def is_observed_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    return any(before[name] != after[name] for name in _OBSERVED)
+
+
+def observation(offer_number: int, seen_at: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {"offer_number": offer_number, "observed_at": seen_at} | {name: columns[name] for name in _OBSERVED}
+
+
+def _price_columns(price: Money | None) -> tuple[int | None, str | None]:
+    return (to_units(price.amount), price.currency) if price else (None, None)

@@ -1,0 +1,1 @@
+"""Writes the lake: bronze, silver and exports."""

@@ -1,0 +1,1 @@
+"""The life of a crawl run: approval, finalization, sweep."""

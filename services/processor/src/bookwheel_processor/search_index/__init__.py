@@ -1,0 +1,1 @@
+"""Keeps the search index equal to the records."""

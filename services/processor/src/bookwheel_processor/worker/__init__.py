@@ -1,0 +1,1 @@
+"""The Celery worker: its tasks, jobs, schedule and watchdog."""

@@ -1,0 +1,102 @@
+"""What is true of the whole suite, asked of Redis and the records at each scrape.
+
+The scheduler tells it, of which there is one: told by each replica, it could be told apart from a sum no more.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.heartbeats import services
+from bookwheel_stores.index_report import read_comparison
+from bookwheel_stores.records.feed.lag import FeedLag
+from bookwheel_stores.streams.lag import stream_lags
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+Values = Mapping[tuple[str, ...], float]
+
+# No counter among them: a replay takes items from one verdict to another.
+FAMILIES = MappingProxyType(
+    {
+        "bookwheel_store_up": (("store",), "Whether the scheduler reaches the store."),
+        "bookwheel_stream_lag_entries": (("stream", "group"), "Entries that a group has not acknowledged."),
+        "bookwheel_stream_oldest_entry_age_seconds": (("stream", "group"), "Age of the oldest of them, 0 without any."),
+        "bookwheel_replicas_ready": (("service",), "Replicas of a service that lately said that they are ready."),
+        "bookwheel_index_compared_books": (
+            ("result",),
+            "Books of the latest comparison of index and records; those `rejected` the engine refuses for good.",
+        ),
+        "bookwheel_items": (("verdict",), "Items of all crawls, by what became of them."),
+        "bookwheel_projection_lag_seconds": (
+            ("projection",),
+            "Age of the oldest change that a projection of the records does not hold; `search` is the index.",
+        ),
+        "bookwheel_projection_lag_changes": (("projection",), "Changes that a projection does not hold yet."),
+    }
+)
+"""Labels and meaning of each."""
+_log = get_logger(__name__)
+
+
+class SuiteMetrics(Collector):
+    """A store that is away costs its own figures, and is told by `bookwheel_store_up`."""
+
+    def __init__(self, redis: Redis, engine: Engine) -> None:
+        self._redis = redis
+        self._feed = FeedLag(engine)
+
+    def collect(self) -> Iterable[Metric]:
+        up: dict[tuple[str, ...], float] = {}
+        for store, ask in (("redis", self._of_redis), ("records", self._of_records)):
+            found = _or_none(ask)
+            up[(store,)] = 0 if found is None else 1
+            yield from (_family(name, values) for name, values in (found or {}).items())
+        yield _family("bookwheel_store_up", up)
+
+    def _of_redis(self) -> dict[str, Values]:
+        lags = stream_lags(self._redis)
+        index = read_comparison(self._redis)
+        return {
+            "bookwheel_stream_lag_entries": {(lag.stream, lag.group): lag.lag for lag in lags},
+            "bookwheel_stream_oldest_entry_age_seconds": {
+                (lag.stream, lag.group): lag.oldest_seconds or 0.0 for lag in lags
+            },
+            "bookwheel_replicas_ready": {(service.name,): service.ready for service in services(self._redis)},
+            "bookwheel_index_compared_books": {}
+            if index is None
+            else {
+                ("compared",): index.books,
+                ("differing",): index.differing,
+                ("repaired",): index.repaired,
+                ("rejected",): index.rejected,
+            },
+        }
+
+    def _of_records(self) -> dict[str, Values]:
+        behind = self._feed.projections()
+        return {
+            "bookwheel_items": {(verdict,): count for verdict, count in self._feed.items().items()},
+            "bookwheel_projection_lag_seconds": {(lag.name,): lag.seconds for lag in behind},
+            "bookwheel_projection_lag_changes": {(lag.name,): lag.head - lag.cursor for lag in behind},
+        }
+
+
+def _family(name: str, values: Values) -> Metric:
+    labels, meaning = FAMILIES[name]
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for label_values, value in values.items():
+        family.add_metric(label_values, value)
+    return family
+
+
+def _or_none(ask: Callable[[], dict[str, Values]]) -> dict[str, Values] | None:
+    try:
+        return ask()
+    except (RedisError, SQLAlchemyError, OSError) as error:
+        _log.warning("a store does not tell how it is", error=str(error)[:500])
+        return None

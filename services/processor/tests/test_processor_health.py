@@ -1,0 +1,126 @@
+"""What a worker and the scheduler tell of themselves when things go wrong, replica by replica."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_runtime.healthcheck import ask, fault
+from bookwheel_stores.records import connect_database, upgrade_database
+from bookwheel_stores.streams import StreamWriter, connect_redis
+from bookwheel_testing.servers import free_port, running, start, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+PROGRAM = str(Path(sys.executable).with_name("bookwheel-processor"))
+STALLED_AFTER = 20.0
+
+
+class Replica:
+    """A program with a folder, as in a container, and a port of its own."""
+
+    def __init__(self, folder: Path, verb: str, environment: dict[str, str]) -> None:
+        folder.mkdir()
+        self.port = free_port()
+        self.command = [PROGRAM, verb, *(["--concurrency", "2"] if verb == "worker" else [])]
+        self.log = folder / "log"
+        self.environment = environment | {
+            "BOOKWHEEL_STATE_DIR": str(folder),
+            "BOOKWHEEL_METRICS_PORT": str(self.port),
+            "BOOKWHEEL_STALLED_AFTER": str(STALLED_AFTER),
+        }
+
+    def fault(self, path: str = "/readyz") -> str | None:
+        return fault(self.port, path)
+
+    def metrics(self) -> dict[str, float]:
+        families = text_string_to_metric_families(ask(self.port, "/metrics")[1])
+        return {"/".join((each.name, *each.labels.values())): each.value for one in families for each in one.samples}
+
+    def start(self) -> None:
+        self.server = start(self.command, log=self.log, environment=self.environment)
+
+    def is_ready(self) -> bool:
+        assert self.server.process.poll() is None, self.log.read_text()[-2000:]
+        return self.fault() is None
+
+
+@pytest.fixture
+def replicas(tmp_path: Path, records_url: str, redis_url: str) -> Iterator[list[Replica]]:
+    """A scheduler and two workers that run."""
+    engine = connect_database(records_url)
+    upgrade_database(engine)
+    engine.dispose()
+    environment = {
+        "BOOKWHEEL_DATABASE_URL": records_url,
+        "BOOKWHEEL_SEARCH_URL": f"tantivy://{tmp_path / 'index'}",
+        "BOOKWHEEL_REDIS_URL": redis_url,
+    }
+    verbs = {"scheduler": "beat", "one": "worker", "other": "worker"}
+    made = [Replica(tmp_path / name, verb, environment) for name, verb in verbs.items()]
+    for each in made:
+        each.start()
+    try:
+        for each in made:
+            wait_until(each.is_ready, seconds=120, what="a program that is ready")
+        yield made
+    finally:
+        for each in made:
+            each.server.stop()
+
+
+@pytest.mark.parametrize("records_url", ["postgresql"], indirect=True)  # it takes in nothing: one engine is enough
+def test_only_the_worker_that_stopped_is_told_to_be_restarted(replicas: list[Replica]) -> None:
+    _, one, other = replicas
+    parent = one.server.process.pid
+    children = [int(text) for text in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    for child in children:  # it takes messages still, and does nothing about them
+        os.kill(child, signal.SIGSTOP)
+    try:
+        wait_until(lambda: one.fault("/readyz") is not None, seconds=60, what="a worker that stalls")
+        wait_until(lambda: "restarting" in one.log.read_text(), seconds=20, what="its own restart")
+        assert other.fault("/livez") is None
+        assert other.fault("/readyz") is None
+    finally:
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+
+def test_lag_and_age_grow_while_no_worker_runs_and_fall_when_one_does(
+    replicas: list[Replica], redis_url: str, scraped: Any
+) -> None:
+    beat, one, other = replicas
+    one.server.kill()
+    other.server.kill()
+    redis = connect_redis(redis_url)
+    StreamWriter(redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 31)])
+    lag = "bookwheel_stream_lag_entries/processor/bookwheel:raw"
+    age = "bookwheel_stream_oldest_entry_age_seconds/processor/bookwheel:raw"
+    assert beat.metrics()[lag] == 30
+    first = beat.metrics()[age]
+    wait_until(lambda: beat.metrics()[age] > first + 0.5, seconds=20, what="an older entry")
+    redis.close()
+    one.start()
+    wait_until(lambda: beat.metrics()[lag] == 0, seconds=120, what="an empty stream")
+    assert beat.metrics()[age] == 0
+    freshness = "bookwheel_projection_lag_seconds/search"
+    wait_until(lambda: beat.metrics()[freshness] == 0, seconds=60, what="a current index")
+    assert beat.metrics()["bookwheel_items/added"] == 30
+
+
+def test_the_scheduler_tells_which_store_is_away(tmp_path: Path, redis_url: str) -> None:
+    away = "postgresql+psycopg://nobody@127.0.0.1:9/none"
+    nowhere = {"BOOKWHEEL_DATABASE_URL": away, "BOOKWHEEL_REDIS_URL": redis_url}
+    beat = Replica(tmp_path / "beat", "beat", nowhere)
+    with running(
+        beat.command, log=beat.log, ready=lambda: beat.fault() is None, seconds=120, environment=beat.environment
+    ):
+        found = beat.metrics()
+        assert (found["bookwheel_store_up/records"], found["bookwheel_store_up/redis"]) == (0, 1)
+        assert not [name for name in found if name.startswith("bookwheel_items")]
+        assert "bookwheel_stream_lag_entries/processor/bookwheel:raw" in found
