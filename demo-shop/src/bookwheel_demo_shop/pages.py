@@ -1,4 +1,4 @@
-"""The first face of the shop: pages with the structure of books.toscrape.com. ADR 0010 has its differences."""
+"""The first face of the shop: pages with the structure of books.toscrape.com. Decision 10 lists the differences."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache

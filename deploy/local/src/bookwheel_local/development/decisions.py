@@ -10,8 +10,9 @@ INDEX = "README.md"
 INTRODUCTION = """\
 # Decisions
 
-One page each: what was decided, why, and what follows from it, with figures. A decision is not rewritten when it is
-changed: a new one replaces it and says so. Made by `make docs`.
+The choices that a newcomer would question: context, decision, consequences, with measured figures. A decision that
+changes is marked as superseded by its successor. How the suite works is described in [design](../design). `make docs`
+writes this index.
 
 | number | decision | status |
 |---|---|---|
