@@ -8,7 +8,7 @@ BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
 CONTAINERS := $(BIN)/python -m bookwheel_local.containers
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
-SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/ deploy/k8s/))
+SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/ deploy/k8s/ tools/))
 
 # ENGINES=cluster: PostgreSQL and Elasticsearch in place of SQLite and Tantivy; LAKE=s3: MinIO in place of a folder.
 ifdef ENGINES
@@ -80,22 +80,22 @@ token-docker: install
 check: install ## Lint, format, types, import rules, licences, locks, the gateway's configuration
 	@$(BIN)/ruff check $(if $(SERVICE),$(PARTS),.)
 	@$(BIN)/ruff format --check $(if $(SERVICE),$(PARTS),.)
-	@$(BIN)/python -m bookwheel_local.development.types $(PARTS)
+	@$(BIN)/python -m tools.types $(PARTS)
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python -m bookwheel_local.development.repository
-	@$(BIN)/python -m bookwheel_local.development.reference --check
-	@$(BIN)/python -m bookwheel_local.development.decisions --check
+	@$(BIN)/python -m tools.repository
+	@$(BIN)/python -m tools.reference --check
+	@$(BIN)/python -m tools.decisions --check
 	@$(BIN)/python -m benchmarks.capacity --check
-	@$(BIN)/python -m bookwheel_local.development.metrics --check
-	@$(BIN)/python -m bookwheel_local.development.chart readme --check
-	@$(BIN)/python -m bookwheel_local.development.chart render --check
-	@$(BIN)/python -m bookwheel_local.development.gateway
+	@$(BIN)/python -m tools.metrics --check
+	@$(BIN)/python -m tools.chart readme --check
+	@$(BIN)/python -m tools.chart render --check
+	@$(BIN)/python -m tools.gateway_check
 
 release-check: check ## What a release must show: one version everywhere, its CHANGELOG section, a clean tree, no such tag
-	@$(BIN)/python -m bookwheel_local.development.release check
+	@$(BIN)/python -m tools.release check
 
 release-version: install ## Write a version wherever it stands, and begin its CHANGELOG section (VERSION=1.2.3)
-	@$(BIN)/python -m bookwheel_local.development.release set "$(or $(VERSION),$(error which? make release-version VERSION=1.2.3))"
+	@$(BIN)/python -m tools.release set "$(or $(VERSION),$(error which? make release-version VERSION=1.2.3))"
 
 test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
 	@deploy/local/engines.sh s3 postgres elasticsearch helm || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
@@ -120,11 +120,11 @@ lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
 	@deploy/local/lock.sh
 
 docs: install ## Write the generated pages again: settings, capacity, index of decisions, values of the chart
-	@$(BIN)/python -m bookwheel_local.development.reference
-	@$(BIN)/python -m bookwheel_local.development.decisions
+	@$(BIN)/python -m tools.reference
+	@$(BIN)/python -m tools.decisions
 	@$(BIN)/python -m benchmarks.capacity
-	@$(BIN)/python -m bookwheel_local.development.metrics
-	@$(BIN)/python -m bookwheel_local.development.chart readme
+	@$(BIN)/python -m tools.metrics
+	@$(BIN)/python -m tools.chart readme
 
 manifests: install ## Render the chart again, with helm: what its tests compare, and the base of kustomize
-	@$(BIN)/python -m bookwheel_local.development.chart render
+	@$(BIN)/python -m tools.chart render

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bookwheel_local.development.pages import keep_current
-
 from benchmarks.harness import RESULTS, Result
+from tools.pages import keep_current
 
 PAGE = Path("docs/reference/capacity.md")
 LOAD = 0.5

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from bookwheel_local.development.documentation import faults
 from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import announce_changes, connect_redis
 from bookwheel_testing.feed import FeedWriter
 from bookwheel_testing.servers import Server, answers, free_port, redis_answers, redis_command, start, wait_until
 from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.exceptions import RedisError
+
+from tools.documentation import faults
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = Path(sys.executable).parent

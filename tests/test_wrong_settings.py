@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bookwheel_local.development.reference import settings_modules, variable
 from bookwheel_runtime.settings import Settings, load_settings
+
+from tools.reference import settings_modules, variable
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = (

@@ -1,12 +1,12 @@
 """Each scenario's objects, and helm where it is there. Tests run at the root of the repository."""
 
 import pytest
-from bookwheel_local.development import chart
 from bookwheel_local.engines import EngineNotInstalledError
 from bookwheel_testing.engines import or_skip
 
 from deploy.k8s.tests.manifests import Object
 from deploy.k8s.tests.renders import ROOT, SCENARIOS, golden
+from tools import chart
 
 
 @pytest.fixture(autouse=True)

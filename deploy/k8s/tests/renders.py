@@ -5,9 +5,9 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from bookwheel_local.development import chart
 
 from deploy.k8s.tests.manifests import Object
+from tools import chart
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENARIOS = ("minimal", "production", "bundled")

@@ -10,10 +10,10 @@ import subprocess
 import kubernetes_validate
 import pytest
 import yaml
-from bookwheel_local.development import chart
 
 from deploy.k8s.tests.manifests import Object
 from deploy.k8s.tests.renders import ROOT, SCENARIOS
+from tools import chart
 
 OF_OTHERS = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "HTTPRoute")
 """Kinds whose schemas are not Kubernetes' own."""

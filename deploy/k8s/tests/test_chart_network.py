@@ -4,10 +4,10 @@ import json
 from ipaddress import ip_address, ip_network
 
 import pytest
-from bookwheel_local.development import chart
 
 from deploy.k8s.tests.manifests import Object, hops, of_kind
 from deploy.k8s.tests.renders import production, template, values
+from tools import chart
 
 
 def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[Object]) -> None:

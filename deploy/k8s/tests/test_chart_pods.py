@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-from bookwheel_local.development import chart
 
 from deploy.k8s.tests.manifests import WORKLOADS, Object, component, containers, of_kind, pod_of
 from deploy.k8s.tests.renders import ROOT, template
+from tools import chart
 
 
 def test_every_pod_meets_the_restricted_standard_and_is_given_no_token(objects: list[Object]) -> None:

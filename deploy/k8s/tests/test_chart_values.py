@@ -7,12 +7,12 @@ from copy import deepcopy
 import jsonschema
 import pytest
 from bookwheel_contracts.status import SERVICES
-from bookwheel_local.development import chart
-from bookwheel_local.development.reference import settings_modules, variable
 from bookwheel_runtime.settings import Settings
 
 from deploy.k8s.tests.manifests import Object, containers, of_kind, pod_of
 from deploy.k8s.tests.renders import ROOT, SCENARIOS, template, values
+from tools import chart
+from tools.reference import settings_modules, variable
 
 
 def schema() -> Object:

@@ -8,12 +8,12 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from bookwheel_local.development import chart
 from bookwheel_local.errors import LocalError
 from bookwheel_testing.engines import or_skip
 
 from deploy.k8s.tests.manifests import WORKLOADS, Object, hops, is_selected, of_kind, pod_of
 from deploy.k8s.tests.renders import ROOT, golden
+from tools import chart
 
 
 def kustomized(*names: str) -> list[Object]:

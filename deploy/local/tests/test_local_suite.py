@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bookwheel_local.development.documentation import faults
 from bookwheel_local.processes import alive, suite_processes
 from bookwheel_testing.process_kill import command_line, processes
 from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.suite import COMMAND, Suite, free_port_base
+
+from tools.documentation import faults
 
 ROOT = Path(__file__).resolve().parents[3]
 

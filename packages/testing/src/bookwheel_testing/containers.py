@@ -2,16 +2,18 @@
 
 import json
 import os
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from bookwheel_local.containers import ROOT, Containers
-from bookwheel_local.development.release import release_version
 
 from bookwheel_testing.suite import Suite
 
-IMAGES_VERSION = os.environ.get("BOOKWHEEL_VERSION") or release_version(ROOT)
+IMAGES_VERSION: str = (
+    os.environ.get("BOOKWHEEL_VERSION") or tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+)
 """The tag of the images that are tested."""
 
 ROWS = """

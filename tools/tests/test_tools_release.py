@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bookwheel_local.development.release import (
+
+from tools.release import (
     changelog_faults,
     faults,
     label_faults,
@@ -21,7 +22,7 @@ from bookwheel_local.development.release import (
 )
 
 yaml = import_module("yaml")  # its types are not everywhere
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FILES = {
     "pyproject.toml": '[project]\nname = "x"\nversion = "0.1.0"\n\n[tool.other]\ntarget-version = "py311"\n',

@@ -11,7 +11,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from bookwheel_local.development.release import version_faults
+from tools.release import version_faults
 
 LICENCE = "Apache-2.0"
 ROOT_LOCK = Path("requirements.lock")

@@ -10,7 +10,7 @@ from pathlib import Path
 from bookwheel_runtime.settings import Settings
 from pydantic.fields import FieldInfo
 
-from bookwheel_local.development.pages import keep_current
+from tools.pages import keep_current
 
 PAGE = Path("docs/reference/settings.md")
 INTRODUCTION = """\

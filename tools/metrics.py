@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from bookwheel_local.development.pages import keep_current
+from tools.pages import keep_current
 
 PAGE = Path("docs/reference/metrics.md")
 INTRODUCTION = """\

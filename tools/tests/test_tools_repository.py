@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bookwheel_local.development.decisions import index
-from bookwheel_local.development.reference import page, table, variable
-from bookwheel_local.development.repository import faults, lock_faults
-from bookwheel_local.development.types import type_check_runs
 from bookwheel_local.settings import LocalSettings
 from bookwheel_runtime.settings import Settings
 from pydantic import Field
+
+from tools.decisions import index
+from tools.reference import page, table, variable
+from tools.repository import faults, lock_faults
+from tools.types import type_check_runs
 
 ROOT = Path("pyproject.toml")
 PART = Path("services/one/pyproject.toml")

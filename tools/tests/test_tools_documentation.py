@@ -2,7 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-from bookwheel_local.development.documentation import Example, examples, faults, matches
+
+from tools.documentation import Example, examples, faults, matches
 
 DOCUMENT = """\
 Text.

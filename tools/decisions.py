@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bookwheel_local.development.pages import keep_current
+from tools.pages import keep_current
 
 FOLDER = Path("docs/decisions")
 INDEX = "README.md"

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from bookwheel_local.engines import ENGINES, EngineNotInstalledError
 
 DEPLOY = Path("deploy/k8s")

@@ -1,1 +1,0 @@
-"""What `make check`, `make docs` and the tests of the documentation run."""
