@@ -1,4 +1,4 @@
-"""Nothing in a stream is lost, and no entry takes others down with it."""
+"""Stream readers lose no entry, and one bad entry does not affect others."""
 
 import random
 import time
@@ -17,9 +17,16 @@ def redis(redis_url: str) -> Redis:
 
 
 def reader_of(
-    redis: Redis, consumer: str = "one", *, claim_after: float = 30, group: str = "readers", beside: Sequence[str] = ()
+    redis: Redis,
+    consumer: str = "one",
+    *,
+    claim_after: float = 30,
+    group: str = "readers",
+    other_groups: Sequence[str] = (),
 ) -> StreamReader:
-    return StreamReader(redis, STREAM, group=group, consumer=consumer, claim_after=claim_after, beside=beside)
+    return StreamReader(
+        redis, STREAM, group=group, consumer=consumer, claim_after=claim_after, other_groups=other_groups
+    )
 
 
 def publish(redis: Redis, count: int) -> None:
@@ -30,7 +37,7 @@ def bodies(entries: list[StreamEntry]) -> list[bytes]:
     return [entry.body for entry in entries]
 
 
-def test_acknowledged_entries_are_gone(redis: Redis) -> None:
+def test_acknowledged_entries_are_deleted(redis: Redis) -> None:
     publish(redis, 3)
     reader = reader_of(redis)
     entries = reader.read(10)
@@ -42,12 +49,12 @@ def test_acknowledged_entries_are_gone(redis: Redis) -> None:
     reader.acknowledge([])
 
 
-def test_what_was_published_before_the_first_reader_is_read(redis: Redis) -> None:
+def test_entries_published_before_the_first_reader_are_read(redis: Redis) -> None:
     publish(redis, 1)
     assert len(reader_of(redis).read(10)) == 1
 
 
-def test_a_reader_goes_on_after_redis_was_emptied(redis: Redis) -> None:
+def test_a_reader_continues_after_redis_was_emptied(redis: Redis) -> None:
     reader = reader_of(redis)
     assert reader.read(1) == []
     redis.flushall()
@@ -57,7 +64,7 @@ def test_a_reader_goes_on_after_redis_was_emptied(redis: Redis) -> None:
     assert reader.resume(1) == reader.claim(1) == []
 
 
-def test_a_new_life_of_a_consumer_resumes_at_once_and_counts(redis: Redis) -> None:
+def test_a_restarted_consumer_resumes_its_entries_and_counts_the_delivery(redis: Redis) -> None:
     publish(redis, 3)
     reader_of(redis).read(2)
     again = reader_of(redis).resume(10)
@@ -66,7 +73,7 @@ def test_a_new_life_of_a_consumer_resumes_at_once_and_counts(redis: Redis) -> No
     assert reader_of(redis, "other").resume(10) == []
 
 
-def test_another_consumer_claims_only_what_was_left_for_long(redis: Redis) -> None:
+def test_another_consumer_claims_only_entries_idle_for_claim_after(redis: Redis) -> None:
     publish(redis, 2)
     reader_of(redis).read(2)
     assert reader_of(redis, "other", claim_after=60).claim(10) == []
@@ -76,26 +83,26 @@ def test_another_consumer_claims_only_what_was_left_for_long(redis: Redis) -> No
     assert {entry.deliveries for entry in claimed} == {2}
 
 
-def test_excused_entries_are_as_good_as_new(redis: Redis) -> None:
+def test_a_decremented_delivery_does_not_count(redis: Redis) -> None:
     publish(redis, 2)
     reader = reader_of(redis)
     entries = reader.read(10)
     for _ in range(9):
-        reader.excuse(entries)
+        reader.decrement_delivery_count(entries)
         entries = reader.resume(10)
         assert {entry.deliveries for entry in entries} == {1}
     assert bodies(entries) == [b"0", b"1"]
 
 
-@pytest.mark.parametrize("way", ["resume", "claim"])
-def test_a_poisonous_entry_is_singled_out(redis: Redis, way: str) -> None:
+@pytest.mark.parametrize("method", ["resume", "claim"])
+def test_a_poison_entry_is_isolated(redis: Redis, method: str) -> None:
     publish(redis, 300)
     reader = reader_of(redis, claim_after=0.001)
     reader.read(300)
     worst: dict[bytes, int] = {}
     for _ in range(40):
         time.sleep(0.002)
-        entries = getattr(reader, way)(300)
+        entries = getattr(reader, method)(300)
         if not entries:
             break
         worst.update({entry.body: entry.deliveries for entry in entries})
@@ -134,27 +141,27 @@ def test_an_entry_stays_until_every_group_has_acknowledged_it(redis: Redis) -> N
     assert redis.xlen(STREAM) == one.backlog() == two.backlog() == 0
 
 
-def test_a_group_that_is_named_but_never_read_yet_loses_nothing(redis: Redis) -> None:
+def test_a_named_group_that_has_not_read_yet_loses_nothing(redis: Redis) -> None:
     publish(redis, 3)
-    one = reader_of(redis, group="one", beside=("one", "two"))
+    one = reader_of(redis, group="one", other_groups=("one", "two"))
     one.acknowledge(ids(one.read(10)))
     publish(redis, 1)
     one.acknowledge(ids(one.read(10)))
-    two = reader_of(redis, group="two", beside=("one", "two"))
+    two = reader_of(redis, group="two", other_groups=("one", "two"))
     assert two.backlog() == 4
     assert bodies(two.read(10)) == [b"0", b"1", b"2", b"0"]
 
 
-def test_a_group_that_nobody_names_does_not_hold_the_stream_up(redis: Redis) -> None:
+def test_an_unnamed_group_does_not_block_deletion(redis: Redis) -> None:
     publish(redis, 3)
     one = reader_of(redis, group="one")
     one.acknowledge(ids(one.read(10)))
     assert redis.xlen(STREAM) == 0
 
 
-def test_acknowledging_after_redis_was_emptied_is_no_error(redis: Redis) -> None:
+def test_acknowledging_after_redis_was_emptied_succeeds(redis: Redis) -> None:
     publish(redis, 2)
-    one = reader_of(redis, group="one", beside=("two",))
+    one = reader_of(redis, group="one", other_groups=("two",))
     entries = one.read(10)
     redis.flushall()
     one.acknowledge(ids(entries))
@@ -163,10 +170,10 @@ def test_acknowledging_after_redis_was_emptied_is_no_error(redis: Redis) -> None
     assert one.backlog() == reader_of(redis, group="two").backlog() == 1
 
 
-def test_groups_at_any_pace_see_every_entry_and_leave_none(redis: Redis) -> None:
+def test_groups_at_any_pace_read_every_entry_and_leave_none(redis: Redis) -> None:
     dice = random.Random(7)
     names = ("one", "two", "three")
-    readers = {name: reader_of(redis, group=name, beside=names) for name in names}
+    readers = {name: reader_of(redis, group=name, other_groups=names) for name in names}
     seen: dict[str, list[bytes]] = {name: [] for name in names}
     held: dict[str, list[StreamEntry]] = {name: [] for name in names}
     published = 0
@@ -187,7 +194,7 @@ def test_groups_at_any_pace_see_every_entry_and_leave_none(redis: Redis) -> None
     assert redis.xlen(STREAM) == 0
 
 
-def test_more_entries_than_a_script_takes_are_acknowledged(redis: Redis) -> None:
+def test_more_entries_than_one_script_call_accepts_are_acknowledged(redis: Redis) -> None:
     publish(redis, 10_000)
     one, two = reader_of(redis, group="one"), reader_of(redis, group="two")
     two.ensure_group()
@@ -197,16 +204,19 @@ def test_more_entries_than_a_script_takes_are_acknowledged(redis: Redis) -> None
     assert redis.xlen(STREAM) == 0
 
 
-def test_a_group_has_taken_what_it_has_acknowledged_and_nothing_else(redis: Redis) -> None:
+def test_is_acked_up_to_is_true_only_without_unread_and_pending_entries(redis: Redis) -> None:
     publish(redis, 3)
-    reader, other = reader_of(redis, group="lake", beside=["other"]), reader_of(redis, group="other", beside=["lake"])
+    reader, other = (
+        reader_of(redis, group="lake", other_groups=["other"]),
+        reader_of(redis, group="other", other_groups=["lake"]),
+    )
     last = redis.xinfo_stream(STREAM)["last-generated-id"].decode()
-    assert not reader.has_taken(last), "there is no such group yet"
+    assert not reader.is_acked_up_to(last), "there is no such group yet"
     entries = [entry.id for entry in reader.read(10)]
     other.acknowledge([entry.id for entry in other.read(10)])
     reader.acknowledge(entries[1:])
-    assert not reader.has_taken(last), "the first one is pending"
+    assert not reader.is_acked_up_to(last), "the first one is pending"
     publish(redis, 1)
     reader.acknowledge(entries[:1])
-    assert reader.has_taken(last)
-    assert not reader.has_taken(redis.xinfo_stream(STREAM)["last-generated-id"].decode())
+    assert reader.is_acked_up_to(last)
+    assert not reader.is_acked_up_to(redis.xinfo_stream(STREAM)["last-generated-id"].decode())

@@ -125,7 +125,7 @@ def _wait_for_the_lake(suite: Suite, progress: Progress) -> None:
     deadline = time.monotonic() + _LAKE_SECONDS
     try:
         last = redis.xinfo_stream(RAW_STREAM)["last-generated-id"].decode()
-        while not reader.has_taken(last):
+        while not reader.is_acked_up_to(last):
             if time.monotonic() > deadline:
                 progress.done("the lake lags behind: what it has not taken in yet is not in its part of the backup")
                 return

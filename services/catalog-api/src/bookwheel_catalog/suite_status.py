@@ -11,7 +11,7 @@ from bookwheel_stores.heartbeats import services
 from bookwheel_stores.index_report import read_comparison
 from bookwheel_stores.records import DATABASE_ERRORS, RunStore
 from bookwheel_stores.records.feed.lag import FeedLag
-from bookwheel_stores.streams.lag import stream_lags
+from bookwheel_stores.streams import list_stream_lags
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -33,7 +33,7 @@ class StatusBoard:
         faults: dict[str, str] = {}
         redis: dict[str, Question] = {
             "services": lambda: services(self._redis),
-            "streams": lambda: stream_lags(self._redis),
+            "streams": lambda: list_stream_lags(self._redis),
             "index": lambda: read_comparison(self._redis),
         }
         records: dict[str, Question] = {

@@ -11,8 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted, run_key
-from bookwheel_stores.streams import StreamWriter
-from bookwheel_stores.streams.writer import BODY
+from bookwheel_stores.streams import BODY_FIELD, StreamWriter
 from redis import Redis
 
 KEPT_SECONDS = 7 * 86400
@@ -22,7 +21,7 @@ KEPT_SECONDS = 7 * 86400
 _APPEND_AS_CURRENT_ATTEMPT = f"""
 local attempt = redis.call('HGET', KEYS[2], 'attempt')
 if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
-for position = 9, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY.decode()}', ARGV[position]) end
+for position = 9, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY_FIELD.decode()}', ARGV[position]) end
 redis.call('HSET', KEYS[2], 'published', ARGV[3], 'pages', ARGV[4], 'errors', ARGV[5], 'finished', ARGV[6],
     'requests', ARGV[7], 'bytes', ARGV[8])
 if ARGV[6] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end

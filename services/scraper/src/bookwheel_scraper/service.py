@@ -83,7 +83,7 @@ class ScraperService:
         self._progress = Progress()
         self._redis_fault: str | None = None
         self._duties = (
-            _Duty(settings.scraper_claim_seconds / 5, lambda: self._reader.touch(list(self._crawls))),
+            _Duty(settings.scraper_claim_seconds / 5, lambda: self._reader.extend_claim(list(self._crawls))),
             _Duty(settings.scraper_claim_seconds / 5, self._claim),
             _Duty(1.0, self._schedule),
             _Duty(_COUNT_SECONDS, self._count),

@@ -1,15 +1,16 @@
-"""Redis streams: a writer that publishes in batches, and a reader of a consumer group that loses nothing."""
+"""Redis streams: a batching writer and an at-least-once reader of a consumer group."""
 
-from bookwheel_stores.streams.announcements import CHANGES_CHANNEL, announce_changes
-from bookwheel_stores.streams.connection import connect_redis
+from bookwheel_stores.streams.lag import list_stream_lags
 from bookwheel_stores.streams.reader import StreamEntry, StreamReader
-from bookwheel_stores.streams.writer import StreamWriter
+from bookwheel_stores.streams.writer import BODY_FIELD, CHANGES_CHANNEL, StreamWriter, announce_changes, connect_redis
 
 __all__ = [
+    "BODY_FIELD",
     "CHANGES_CHANNEL",
     "StreamEntry",
     "StreamReader",
     "StreamWriter",
     "announce_changes",
     "connect_redis",
+    "list_stream_lags",
 ]

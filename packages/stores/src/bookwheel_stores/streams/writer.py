@@ -1,35 +1,44 @@
-"""Publishes messages to a stream in batches."""
+"""Publish to Redis: messages to a stream in batches, and notifications of new changes."""
 
 from collections.abc import Sequence
 
 from redis import Redis
 from redis.client import Pipeline
 
-BODY = b"body"
-"""The one field of every stream entry: the message as JSON."""
+BODY_FIELD = b"body"
+"""The only field of a stream entry: the message as JSON."""
+CHANGES_CHANNEL = "bookwheel:changes"
+"""A pub/sub channel; each message is the sequence of a committed change."""
+
+
+def connect_redis(url: str, *, timeout: float = 5.0) -> Redis:
+    """A client that returns bytes and times out after `timeout` seconds. Connects on first use."""
+    return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30)
 
 
 class StreamWriter:
-    """Appends messages with pipelined `XADD`; a batch is accepted once `publish` returns.
-
-    The stream is never trimmed here: readers drop the entries that all of their groups have acknowledged.
-    """
+    """Appends messages with pipelined `XADD`. It never trims the stream: readers delete acknowledged entries."""
 
     def __init__(self, redis: Redis, stream: str) -> None:
         self._redis = redis
         self._stream = stream
 
     def publish(self, bodies: Sequence[str | bytes]) -> None:
-        """Raises redis.RedisError when Redis has not confirmed the whole batch; then any part may have arrived."""
+        """Append a batch. Raises redis.RedisError if Redis did not confirm all of it; any part may have arrived."""
         with self._redis.pipeline(transaction=False) as pipe:
             self.append_to(pipe, bodies)
             pipe.execute()
 
     def append_to(self, pipe: Pipeline, bodies: Sequence[str | bytes]) -> None:
-        """Adds the appends to the caller's pipeline, for a batch that is one transaction with other commands."""
+        """Add the appends to the caller's pipeline, to run them in one transaction with other commands."""
         for body in bodies:
-            pipe.xadd(self._stream, {BODY: body})
+            pipe.xadd(self._stream, {BODY_FIELD: body})
 
     def length(self) -> int:
-        """Entries that not every group has acknowledged, and those that came after the oldest of them."""
+        """Count the entries from the oldest one that some group has not acknowledged."""
         return int(self._redis.xlen(self._stream))
+
+
+def announce_changes(redis: Redis, sequence: int) -> None:
+    """Notify subscribers of a commit. A lost message delays them by one polling interval. Raises redis.RedisError."""
+    redis.publish(CHANGES_CHANNEL, sequence)

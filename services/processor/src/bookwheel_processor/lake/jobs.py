@@ -80,7 +80,7 @@ def _merge_bronze(parts: Dependencies, now: datetime) -> None:
     """Of days that are over, once nothing of them is left in the stream that bronze has not got."""
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     last_of_yesterday = f"{int(today.timestamp() * 1000) - 1}"
-    if parts.reader(RAW_STREAM, group=LAKE_GROUP).has_taken(last_of_yesterday):
+    if parts.reader(RAW_STREAM, group=LAKE_GROUP).is_acked_up_to(last_of_yesterday):
         BronzeMerge(parts.lake).run(before=today.date(), now=now)
 
 

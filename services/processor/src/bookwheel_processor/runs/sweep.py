@@ -8,7 +8,7 @@ from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest, run_key
 from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
-from bookwheel_stores.streams.writer import BODY
+from bookwheel_stores.streams import BODY_FIELD
 from pydantic import ValidationError
 from redis import Redis
 from sqlalchemy import Connection, Engine
@@ -49,7 +49,7 @@ def _known(redis: Redis, run_ids: set[str]) -> set[str]:
     known = set()
     for _, fields in asked:
         try:
-            known.add(CrawlRequest.model_validate_json(fields.get(BODY, b"")).run_id)
+            known.add(CrawlRequest.model_validate_json(fields.get(BODY_FIELD, b"")).run_id)
         except ValidationError:
             continue
     return {run_id for run_id in run_ids if run_id in known or redis.exists(run_key(run_id))}

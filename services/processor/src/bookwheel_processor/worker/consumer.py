@@ -42,7 +42,7 @@ class Drain:
             try:
                 take(entries)
             except Exception:
-                self.reader.excuse(entries)
+                self.reader.decrement_delivery_count(entries)
                 raise
             self.reader.acknowledge([entry.id for entry in entries])
             total += len(entries)

@@ -80,7 +80,7 @@ class Dependencies:
             group=group,
             consumer=f"{self.consumer}-{number}" if number else self.consumer,
             claim_after=self.settings.claim_after,
-            beside=RAW_GROUPS if stream == RAW_STREAM else (),
+            other_groups=RAW_GROUPS if stream == RAW_STREAM else (),
         )
 
 

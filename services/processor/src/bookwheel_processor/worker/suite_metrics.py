@@ -10,7 +10,7 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.heartbeats import services
 from bookwheel_stores.index_report import read_comparison
 from bookwheel_stores.records.feed.lag import FeedLag
-from bookwheel_stores.streams.lag import stream_lags
+from bookwheel_stores.streams import list_stream_lags
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis import Redis
@@ -59,7 +59,7 @@ class SuiteMetrics(Collector):
         yield _family("bookwheel_store_up", up)
 
     def _of_redis(self) -> dict[str, Values]:
-        lags = stream_lags(self._redis)
+        lags = list_stream_lags(self._redis)
         index = read_comparison(self._redis)
         return {
             "bookwheel_stream_lag_entries": {(lag.stream, lag.group): lag.lag for lag in lags},
