@@ -14,9 +14,9 @@ from pathlib import Path
 
 from bookwheel_contracts.crawls import RunStarted
 from bookwheel_runtime.traces import new_traceparent
-from bookwheel_scraper.envelopes import Envelope, ScrapedBook
-from bookwheel_scraper.publisher import Publisher, PublishingLimits
-from bookwheel_scraper.run_ledger import RunLedger
+from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
+from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.suite import another_shop
 
@@ -56,7 +56,7 @@ def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
     redis = connect_redis(redis_url)
     redis.flushall()
     traceparent = new_traceparent()
-    ledger = RunLedger(redis, "run")
+    ledger = RunAttempt(redis, "run")
     started = RunStarted(
         run_id="run", source="demo", start_url="", started_at=datetime.now(UTC), traceparent=traceparent
     )

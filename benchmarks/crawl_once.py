@@ -11,20 +11,20 @@ import uuid
 from datetime import UTC, datetime
 from types import ModuleType
 
-import bookwheel_scraper.crawl_engine
+import bookwheel_scraper.crawl.engine
 from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_runtime.traces import traced
-from bookwheel_scraper.crawl_context import CrawlContext, Stop
-from bookwheel_scraper.crawl_engine import crawl
-from bookwheel_scraper.crawl_run import CrawlRun, plan
-from bookwheel_scraper.crawl_settings import scrapy_settings
-from bookwheel_scraper.declarations import declared_sources
-from bookwheel_scraper.envelopes import Envelope
-from bookwheel_scraper.publisher import Publisher, PublishingLimits
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress
+from bookwheel_scraper.crawl.context import CrawlContext, Stop
+from bookwheel_scraper.crawl.engine import crawl
+from bookwheel_scraper.crawl.run import CrawlRun, plan
+from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
+from bookwheel_scraper.publishing.envelopes import Envelope
+from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.sources.declarations import declared_sources
 from bookwheel_stores.streams import connect_redis
 from scrapy.utils.reactor import install_reactor
 
@@ -43,18 +43,18 @@ def crawl_request(traceparent: str) -> CrawlRequest:
 async def publishing(request: CrawlRequest, settings: ScraperSettings) -> int:
     """The whole of a run as the service makes it, from its start event to its end event; the pages."""
     await CrawlRun(request, settings, Stop(), request.traceparent).run()
-    return RunLedger(connect_redis(settings.redis_url), request.run_id).progress().pages
+    return RunAttempt(connect_redis(settings.redis_url), request.run_id).progress().pages
 
 
 async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int:
     def without_pipeline(*known: object) -> dict[str, object]:
         return scrapy_settings(*known) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
 
-    setattr(bookwheel_scraper.crawl_engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
+    setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
     source, start_urls = plan(request, declared_sources(settings))
-    ledger = RunLedger(connect_redis(settings.redis_url), request.run_id)
+    ledger = RunAttempt(connect_redis(settings.redis_url), request.run_id)
     envelope = Envelope(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
-    publisher = Publisher(ledger, envelope, RunProgress(), PublishingLimits())  # never started: it counts pages
+    publisher = Publisher(ledger, envelope, RunCounts(), PublishingLimits())  # never started: it counts pages
     await crawl(CrawlContext(source, start_urls, publisher, True, Stop()), settings)
     return publisher.progress().pages
 

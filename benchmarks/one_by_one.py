@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tantivy
 from bookwheel_contracts import RawItem
 from bookwheel_processor.cleaning.item import clean_item
-from bookwheel_scraper.envelopes import Envelope, ScrapedBook
+from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import running, wait_until
 from celery import Celery

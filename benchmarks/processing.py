@@ -13,7 +13,7 @@ from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_processor.worker.jobs import GROUP
 from bookwheel_runtime.healthcheck import fault
 from bookwheel_runtime.traces import new_traceparent
-from bookwheel_scraper.envelopes import Envelope, ScrapedBook
+from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
 from bookwheel_stores.records import RunStore, connect_database, upgrade_database
 from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until

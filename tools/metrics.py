@@ -69,7 +69,7 @@ def page() -> str:
             *_rows("bookwheel_runtime.metrics", "TASKS", "TASK_SECONDS"),
             *_rows("bookwheel_processor.worker.jobs"),
         ],
-        "scraper": _rows("bookwheel_scraper.metrics"),
+        "scraper": _rows("bookwheel_scraper.service.metrics"),
         "processor-beat, of the whole suite": suite,
         "gateway": list(_GATEWAY),
     }

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bookwheel_scraper.crawl_context import CrawlContext, Stop
-from bookwheel_scraper.declarations import Source
-from bookwheel_scraper.envelopes import Envelope
-from bookwheel_scraper.publisher import Publisher, PublishingLimits
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress
+from bookwheel_scraper.crawl.context import CrawlContext, Stop
+from bookwheel_scraper.publishing.envelopes import Envelope
+from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
+from bookwheel_scraper.sources.declarations import Source
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.crawls import Crawls
 from bookwheel_testing.sites import Site, serving_site
@@ -21,12 +21,12 @@ def idle_context() -> Callable[[str], CrawlContext]:
     """Makes the context of a crawl from a start URL whose publisher is not started: for spiders without an engine."""
 
     def make(start_url: str) -> CrawlContext:
-        ledger = RunLedger(connect_redis(NOWHERE), "run")
+        ledger = RunAttempt(connect_redis(NOWHERE), "run")
         envelope = Envelope(run_id="run", source="test", traceparent="")
         return CrawlContext(
             source=Source(name="test", title="Test", spider="toscrape"),
             start_urls=(start_url,),
-            publisher=Publisher(ledger, envelope, RunProgress(), PublishingLimits()),
+            publisher=Publisher(ledger, envelope, RunCounts(), PublishingLimits()),
             allow_private_addresses=True,
             stop=Stop(),
         )

@@ -11,7 +11,7 @@ import pytest
 from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState, parse_stream_message
 from bookwheel_contracts.crawls import RAW_STREAM, run_key
 from bookwheel_runtime.traces import trace_id_of
-from bookwheel_scraper.run_ledger import RunLedger
+from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages
 from bookwheel_testing.servers import wait_until
@@ -166,7 +166,7 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
         [site.url], rest="[politeness]\ndelay = 0\nconcurrency = 1\nautothrottle = false\n[caps]\npages = 40\n"
     )
     request = crawl_request("shop")
-    ledger = RunLedger(connect_redis(crawls.redis_url), request.run_id)
+    ledger = RunAttempt(connect_redis(crawls.redis_url), request.run_id)
     killed = crawls.start(request)
     wait_until(lambda: ledger.progress().requests >= 25, seconds=60, what="most of the pages")
     killed.kill()
@@ -275,7 +275,7 @@ SET_BACK = """
 import time
 wall, ahead = time.time, [3600.0]
 time.time = lambda: wall() + ahead[0]
-from bookwheel_scraper.run_crawl import crawl_reactor
+from bookwheel_scraper.crawl.process import crawl_reactor
 reactor = crawl_reactor()
 reactor.callLater(0.05, reactor.stop)
 ahead[0] = 0.0

@@ -4,13 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_scraper.crawl_run import BadRequestError, plan
-from bookwheel_scraper.crawl_settings import scrapy_settings
-from bookwheel_scraper.declarations import DeclarationError, Source, declared_sources, read_declaration
-from bookwheel_scraper.schedules import parse_schedule
+from bookwheel_scraper.crawl.run import InvalidCrawlRequestError, plan
+from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
+from bookwheel_scraper.service.source_list import SOURCES_KEY, publish_sources
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sites import site_of
-from bookwheel_scraper.source_list import SOURCES_KEY, publish_sources
+from bookwheel_scraper.sources.declarations import DeclarationError, Source, declared_sources, read_declaration
+from bookwheel_scraper.sources.schedules import parse_schedule
+from bookwheel_scraper.sources.sites import site_of
 from bookwheel_testing.crawls import crawl_request
 from redis import Redis
 
@@ -99,7 +99,7 @@ def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() 
 
 @pytest.mark.parametrize("url", ["http://:80/", "http://a:x/", "http://[::1/", "http://a~b/", f"http://{'a' * 300}/"])
 def test_a_start_url_without_a_host_is_refused(url: str) -> None:
-    with pytest.raises(BadRequestError, match="start_url"):
+    with pytest.raises(InvalidCrawlRequestError, match="start_url"):
         plan(crawl_request("schema_org", url), declared_sources(ScraperSettings()))
 
 
@@ -140,7 +140,7 @@ def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
         ("toscrape", "javascript:alert(1)"),
         ("toscrape", "http://x/" + "a" * 3000),
     ):
-        with pytest.raises(BadRequestError):
+        with pytest.raises(InvalidCrawlRequestError):
             plan(crawl_request(source, url), sources)
 
 

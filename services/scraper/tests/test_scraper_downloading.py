@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 from bookwheel_contracts import RunState
-from bookwheel_scraper.downloading.charsets import true_encoding
-from bookwheel_scraper.downloading.retries import backoff_seconds, retry_after_seconds
-from bookwheel_scraper.outcomes import outcome_of
+from bookwheel_scraper.crawl.outcomes import outcome_of
+from bookwheel_scraper.middlewares.charsets import true_encoding
+from bookwheel_scraper.middlewares.retries import backoff_seconds, retry_after_seconds
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_message
-from bookwheel_scraper.envelopes import Envelope, Payload, ScrapedBook
-from bookwheel_scraper.outcomes import Outcome
-from bookwheel_scraper.publisher import Publisher, PublishingLimits
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOverError
-from bookwheel_scraper.run_messages import RunMessages
+from bookwheel_scraper.crawl.outcomes import Outcome
+from bookwheel_scraper.crawl.run_events import RunMessages
+from bookwheel_scraper.publishing.envelopes import Envelope, Payload, ScrapedBook
+from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.crawls import crawl_request, read_messages
 from bookwheel_testing.servers import Server, free_port, redis_answers, redis_command, start, wait_until
@@ -34,8 +34,8 @@ def book(number: int, title: str = "x") -> ScrapedBook:
     return ScrapedBook(f"http://shop.example/{number}", {"key": f"u{number}", "title": title})
 
 
-def ledger_of(redis_url: str) -> RunLedger:
-    return RunLedger(connect_redis(redis_url, timeout=1), REQUEST.run_id)
+def ledger_of(redis_url: str) -> RunAttempt:
+    return RunAttempt(connect_redis(redis_url, timeout=1), REQUEST.run_id)
 
 
 async def publish(publisher: Publisher, numbers: range) -> None:
@@ -83,7 +83,7 @@ def test_items_are_numbered_on_and_counted_with_their_batch(redis_url: str) -> N
         publisher.count_page()
         asyncio.run(publish(publisher, range(first, last + 1)))
         assert publisher.close(seconds=10)
-        assert ledger.progress() == RunProgress(attempt=attempt, published=last, pages=attempt)
+        assert ledger.progress() == RunCounts(attempt=attempt, published=last, pages=attempt)
     numbers = [item.item_number for item in read_messages(redis_url).items]
     assert numbers == list(range(1, 1301))
 
@@ -105,7 +105,7 @@ def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
         asyncio.run(put_until_refused())
     assert not publisher.close(seconds=5)
     with pytest.raises(RunTakenOverError):
-        old.finish(MESSAGES.finished(RunProgress(published=9), Outcome(RunState.COMPLETE, None)))
+        old.finish(MESSAGES.finished(RunCounts(published=9), Outcome(RunState.COMPLETE, None)))
     assert len(read_messages(redis_url).items) == 3
     assert read_messages(redis_url).finished == []
 
@@ -115,13 +115,13 @@ def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) ->
     first, second = ledger_of(redis_url), ledger_of(redis_url)
     contents: set[tuple[int, str]] = set()
 
-    def race(ledger: RunLedger, name: str) -> None:
+    def race(ledger: RunAttempt, name: str) -> None:
         for _ in range(30):
             before = ledger.begin(started())
             for number in range(before.published + 1, before.published + 4):
                 body = ENVELOPE.wrap(book(number, name), number=number)
                 try:
-                    ledger.publish([body], RunProgress(published=number))
+                    ledger.publish([body], RunCounts(published=number))
                 except RunTakenOverError:
                     break
 
@@ -186,7 +186,7 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
 ) -> None:
     url, servers = durable_redis
     limits = PublishingLimits(buffer_items=10, pause_seconds=0.01)
-    publisher = Publisher(ledger_of(url), ENVELOPE, RunProgress(), limits)
+    publisher = Publisher(ledger_of(url), ENVELOPE, RunCounts(), limits)
     publisher.start()
 
     async def overfill() -> int:

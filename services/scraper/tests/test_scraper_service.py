@@ -13,11 +13,11 @@ import pytest
 from bookwheel_contracts import CrawlRequest, RunState
 from bookwheel_contracts.crawls import CRAWL_STREAM
 from bookwheel_runtime.healthcheck import ask, fault
-from bookwheel_scraper.declarations import Source
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress
-from bookwheel_scraper.run_messages import RunMessages
-from bookwheel_scraper.scheduler import Scheduler
-from bookwheel_scraper.source_list import SOURCES_KEY
+from bookwheel_scraper.crawl.run_events import RunMessages
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
+from bookwheel_scraper.service.scheduler import Scheduler
+from bookwheel_scraper.service.source_list import SOURCES_KEY
+from bookwheel_scraper.sources.declarations import Source
 from bookwheel_stores.heartbeats import replicas
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
 from bookwheel_testing.servers import Server, free_port, wait_until
@@ -188,14 +188,14 @@ def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_
 ) -> None:
     site.fill(3)
     done, hopeless = crawl_request("shop"), crawl_request("shop")
-    ledger = RunLedger(client, done.run_id)
+    ledger = RunAttempt(client, done.run_id)
     messages = RunMessages(done, done.traceparent)
     before = ledger.begin(messages.started(site.url))
     ledger.finish(messages.broken(before, "earlier"))
-    dead = RunLedger(client, hopeless.run_id)
+    dead = RunAttempt(client, hopeless.run_id)
     for _ in range(3):
         dead.begin(RunMessages(hopeless, hopeless.traceparent).started(site.url))
-    dead.publish([], RunProgress(published=7))
+    dead.publish([], RunCounts(published=7))
     for request in (done, hopeless):
         request_crawl(crawls.redis_url, request)
     services.append(crawls.serve(BOOKWHEEL_SCRAPER_ATTEMPTS="3"))

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from bookwheel_contracts.crawls import RAW_FIELDS
-from bookwheel_scraper.crawl_context import CrawlContext
-from bookwheel_scraper.envelopes import Payload, ScrapedBook
+from bookwheel_scraper.crawl.context import CrawlContext
+from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider
 from bookwheel_scraper.spiders.schema_org import SchemaOrgSpider, books_of
 from bookwheel_scraper.spiders.toscrape import ToScrapeSpider

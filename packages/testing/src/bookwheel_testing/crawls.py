@@ -78,7 +78,7 @@ class Crawls:
         (self.folder / "shop.toml").write_text(text)
 
     def start(self, request: CrawlRequest, **settings: str) -> Server:
-        module = "bookwheel_scraper.run_crawl"
+        module = "bookwheel_scraper.crawl.process"
         command = [sys.executable, "-m", module, "--request", request.model_dump_json()]
         self.servers.append(start(command, log=self.log, environment=self.environment | settings))
         return self.servers[-1]

@@ -18,7 +18,7 @@ CRAWL, WORKER, INDEX_WRITER = "crawl", "worker", "index writer"
 def processes(suite: Suite, part: str) -> list[int]:
     """Those of `CRAWL`, `WORKER` (with its children), `INDEX_WRITER`, or of a program and its children by its name."""
     if part == CRAWL:
-        return [pid for pid in suite_processes(suite.state) if "run_crawl" in command_line(pid)]
+        return [pid for pid in suite_processes(suite.state) if "bookwheel_scraper.crawl.process" in command_line(pid)]
     if part == INDEX_WRITER:
         return _holders(suite.state / "run" / "processor-project.lock")
     program = suite.supervisor.states().get("processor-worker" if part == WORKER else part)

@@ -27,10 +27,10 @@ def _run(verb: str) -> int:
         from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
         from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
-        from bookwheel_scraper.declarations import DeclarationError, declared_sources  # noqa: PLC0415
-        from bookwheel_scraper.service import ScraperService  # noqa: PLC0415
+        from bookwheel_scraper.service.service import ScraperService  # noqa: PLC0415
+        from bookwheel_scraper.service.source_list import public_facts  # noqa: PLC0415
         from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
-        from bookwheel_scraper.source_list import public_facts  # noqa: PLC0415
+        from bookwheel_scraper.sources.declarations import DeclarationError, declared_sources  # noqa: PLC0415
 
     settings = load_settings(ScraperSettings)
     try:

@@ -10,9 +10,9 @@ from scrapy.http import HtmlResponse, Response
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
-from bookwheel_scraper.crawl_context import CrawlContext
-from bookwheel_scraper.downloading.same_site import ForbiddenByRobots, Skipped
-from bookwheel_scraper.envelopes import ScrapedBook
+from bookwheel_scraper.crawl.context import CrawlContext
+from bookwheel_scraper.middlewares.same_site import ForbiddenByRobotsError, RequestSkippedError
+from bookwheel_scraper.publishing.envelopes import ScrapedBook
 
 SpiderOutput = Iterator[ScrapedBook | Request]
 PageParser = Callable[[HtmlResponse], SpiderOutput]
@@ -57,9 +57,9 @@ class BookSpider(Spider):
         error = failure.value
         request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy for errbacks
         is_start = request.meta["is_start"]
-        if isinstance(error, Skipped) and not is_start:
+        if isinstance(error, RequestSkippedError) and not is_start:
             return
-        if isinstance(error, ForbiddenByRobots) and not is_start:
+        if isinstance(error, ForbiddenByRobotsError) and not is_start:
             return
         if isinstance(error, HttpError):
             if error.response.status in _GONE and not is_start:

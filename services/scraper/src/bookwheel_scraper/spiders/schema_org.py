@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.http import HtmlResponse
 
-from bookwheel_scraper.envelopes import ScrapedBook
-from bookwheel_scraper.listed_books import keys_of, same_page
-from bookwheel_scraper.schema_books import BookNode, PageBooks, book_payload, read_page
+from bookwheel_scraper.extraction.listed_books import keys_of, same_page
+from bookwheel_scraper.extraction.schema_books import BookNode, PageBooks, book_payload, read_page
+from bookwheel_scraper.extraction.structured_data import page_syntaxes
+from bookwheel_scraper.publishing.envelopes import ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider, SpiderOutput
-from bookwheel_scraper.structured_data import page_syntaxes
 
 _MENTIONS = "ancestor::nav or ancestor::header or ancestor::footer or contains(concat(' ', @rel, ' '), ' nofollow ')"
 _LINKS = f"//a[@href][not({_MENTIONS})]/@href"

@@ -2,7 +2,7 @@
 
 from scrapy.http import HtmlResponse
 
-from bookwheel_scraper.envelopes import Payload, ScrapedBook
+from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider, SpiderOutput
 
 

@@ -13,8 +13,8 @@ from scrapy.http import Response
 from scrapy.utils.misc import load_object
 from scrapy.utils.response import response_status_message
 
-from bookwheel_scraper.crawl_context import context_of
-from bookwheel_scraper.downloading.same_site import Skipped
+from bookwheel_scraper.crawl.context import context_of
+from bookwheel_scraper.middlewares.same_site import RequestSkippedError
 
 LONGEST_WAIT = 120.0
 """Seconds. A shop that asks for a longer wait is not asked again in this run."""
@@ -86,4 +86,4 @@ class RetryMiddleware:
 
     async def _sleep(self, seconds: float) -> None:
         if await self._stop.sleep(seconds):
-            raise Skipped("the crawl ends")
+            raise RequestSkippedError("the crawl ends")

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 
-from bookwheel_scraper.declarations import Source
+from bookwheel_scraper.sources.declarations import Source
 
 logger = get_logger(__name__)
 SCHEDULE_KEY = "bookwheel:schedule"

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from scrapy.robotstxt import RobotParser
 
 
-class Skipped(IgnoreRequest):
+class RequestSkippedError(IgnoreRequest):
     """Not asked for, on purpose: another site, a cap, a crawl that ends."""
 
 
-class ForbiddenByRobots(IgnoreRequest):
+class ForbiddenByRobotsError(IgnoreRequest):
     """The site's robots.txt asks not to."""
 
 
@@ -26,7 +26,7 @@ class SameSiteMiddleware(OffsiteMiddleware):
     def process_request(self, request: Request, spider: "Spider | None" = None) -> None:
         spider = spider or self.crawler.spider
         if spider is not None and not self.should_follow(request, spider):
-            raise Skipped(f"{request.url} is another site")
+            raise RequestSkippedError(f"{request.url} is another site")
 
 
 class RobotsMiddleware(RobotsTxtMiddleware):
@@ -34,4 +34,4 @@ class RobotsMiddleware(RobotsTxtMiddleware):
         try:
             super().process_request_2(rp, request)
         except IgnoreRequest as error:
-            raise ForbiddenByRobots(f"robots.txt forbids {request.url}") from error
+            raise ForbiddenByRobotsError(f"robots.txt forbids {request.url}") from error

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from bookwheel_scraper.declarations import Source
 from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.sources.declarations import Source
 
-_OWN = "bookwheel_scraper.downloading"
+_OWN = "bookwheel_scraper.middlewares"
 _SCRAPY = "scrapy.downloadermiddlewares"
 
 
@@ -42,7 +42,7 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
             f"{_OWN}.charsets.CharsetMiddleware": 585,
             f"{_OWN}.caps.CapsMiddleware": 950,
         },
-        "ITEM_PIPELINES": {"bookwheel_scraper.publishing.PublishingPipeline": 100},
+        "ITEM_PIPELINES": {"bookwheel_scraper.publishing.pipeline.PublishingPipeline": 100},
         # Only the web: a link to file: or data: is no page, and a proxy would resolve names past our address check.
         "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
         "HTTPPROXY_ENABLED": False,

@@ -1,4 +1,4 @@
-"""One crawl in a process of its own: `python -m bookwheel_scraper.run_crawl --request JSON [--parent PID]`.
+"""One crawl in a process of its own: `python -m bookwheel_scraper.crawl.process --request JSON [--parent PID]`.
 
 A crash or a leak of a crawl never hurts the service, and Twisted's reactor, which cannot start twice, need not.
 """
@@ -17,8 +17,8 @@ from bookwheel_runtime.settings import load_settings
 from bookwheel_runtime.traces import traced
 from scrapy.utils.reactor import install_reactor
 
-from bookwheel_scraper.crawl_context import Stop
-from bookwheel_scraper.crawl_run import CrawlRun
+from bookwheel_scraper.crawl.context import Stop
+from bookwheel_scraper.crawl.run import CrawlRun
 from bookwheel_scraper.settings import ScraperSettings
 
 logger = get_logger(__name__)
@@ -63,7 +63,7 @@ def crawl_reactor() -> Any:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bookwheel_scraper.run_crawl")
+    parser = argparse.ArgumentParser(prog="bookwheel_scraper.crawl.process")
     parser.add_argument("--request", required=True, type=CrawlRequest.model_validate_json, help="CrawlRequest as JSON")
     parser.add_argument("--parent", type=int, help="process without which this one ends")
     arguments = parser.parse_args()

@@ -3,9 +3,9 @@
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from bookwheel_scraper.crawl_context import CrawlContext, context_of
-from bookwheel_scraper.envelopes import ScrapedBook
-from bookwheel_scraper.run_ledger import RunTakenOverError
+from bookwheel_scraper.crawl.context import CrawlContext, context_of
+from bookwheel_scraper.publishing.envelopes import ScrapedBook
+from bookwheel_scraper.publishing.run_attempt import RunTakenOverError
 
 
 class PublishingPipeline:

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from bookwheel_contracts.crawls import CrawlRequest, Expectations, RunFinished, RunStarted, RunState
 
-from bookwheel_scraper.declarations import Source
-from bookwheel_scraper.outcomes import Outcome
-from bookwheel_scraper.run_ledger import RunProgress
+from bookwheel_scraper.crawl.outcomes import Outcome
+from bookwheel_scraper.publishing.run_attempt import RunCounts
+from bookwheel_scraper.sources.declarations import Source
 
 
 class RunMessages:
@@ -31,7 +31,7 @@ class RunMessages:
         )
         return self._start
 
-    def finished(self, progress: RunProgress, outcome: Outcome) -> RunFinished:
+    def finished(self, progress: RunCounts, outcome: Outcome) -> RunFinished:
         return RunFinished(
             run_id=self._request.run_id,
             source=self._request.source,
@@ -45,7 +45,7 @@ class RunMessages:
             traceparent=self._traceparent,
         )
 
-    def broken(self, progress: RunProgress, reason: str) -> RunFinished:
+    def broken(self, progress: RunCounts, reason: str) -> RunFinished:
         """The end of a run that cannot go on."""
         outcome = Outcome(RunState.PARTIAL if progress.published else RunState.FAILED, reason)
         return self.finished(progress, outcome)

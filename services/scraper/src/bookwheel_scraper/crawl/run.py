@@ -11,25 +11,25 @@ from bookwheel_stores.streams import connect_redis
 from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 
-from bookwheel_scraper.crawl_context import CrawlContext, Stop
-from bookwheel_scraper.crawl_engine import crawl
-from bookwheel_scraper.declarations import Source, WebUrl, declared_sources
-from bookwheel_scraper.envelopes import Envelope
-from bookwheel_scraper.outcomes import ExitStatus, outcome_of
-from bookwheel_scraper.publisher import Publisher, PublishingLimits
-from bookwheel_scraper.run_ledger import RunLedger, RunTakenOverError
-from bookwheel_scraper.run_messages import RunMessages
+from bookwheel_scraper.crawl.context import CrawlContext, Stop
+from bookwheel_scraper.crawl.engine import crawl
+from bookwheel_scraper.crawl.outcomes import ExitStatus, outcome_of
+from bookwheel_scraper.crawl.run_events import RunMessages
+from bookwheel_scraper.publishing.envelopes import Envelope
+from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunTakenOverError
 from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.sources.declarations import Source, WebUrl, declared_sources
 
 logger = get_logger(__name__)
 Answer = TypeVar("Answer")
 
 
-class BadRequestError(Exception):
+class InvalidCrawlRequestError(Exception):
     """The crawl cannot be made as asked; the text is the run's reason."""
 
 
-class _OutOfTimeError(Exception):
+class _StopDeadlineError(Exception):
     """Redis stayed away for too long after the scraper was told to stop."""
 
 
@@ -37,15 +37,15 @@ def plan(request: CrawlRequest, sources: dict[str, Source]) -> tuple[Source, tup
     """The source and where to start. Raises BadRequest."""
     source = sources.get(request.source)
     if source is None:
-        raise BadRequestError(f"there is no source {request.source!r}")
+        raise InvalidCrawlRequestError(f"there is no source {request.source!r}")
     if request.start_url is None:
         if source.requires_start_url:
-            raise BadRequestError(f"the source {source.name!r} needs a start_url")
+            raise InvalidCrawlRequestError(f"the source {source.name!r} needs a start_url")
         return source, source.start_urls
     try:
         return source, (TypeAdapter(WebUrl).validate_python(request.start_url),)
     except ValidationError:
-        raise BadRequestError("start_url must be an http or https address") from None
+        raise InvalidCrawlRequestError("start_url must be an http or https address") from None
 
 
 class CrawlRun:
@@ -57,19 +57,19 @@ class CrawlRun:
         self._stop = stop
         self._traceparent = traceparent
         self._messages = RunMessages(request, traceparent)
-        self._ledger = RunLedger(connect_redis(settings.redis_url), request.run_id)
+        self._ledger = RunAttempt(connect_redis(settings.redis_url), request.run_id)
         self._deadline: float | None = None
 
     async def run(self) -> ExitStatus:
         try:
             source, start_urls = plan(self._request, declared_sources(self._settings))
             await self._crawl(source, start_urls)
-        except BadRequestError as error:
+        except InvalidCrawlRequestError as error:
             await self._refuse(str(error))
         except RunTakenOverError as error:
             logger.warning("run taken over", run_id=self._request.run_id, reason=str(error))
             return ExitStatus.TAKEN_OVER
-        except _OutOfTimeError:
+        except _StopDeadlineError:
             logger.warning("run left unfinished", run_id=self._request.run_id)
             return ExitStatus.UNFINISHED
         return ExitStatus.FINISHED
@@ -112,14 +112,14 @@ class CrawlRun:
         return declared or self._settings.scraper_private_addresses == "allow"
 
     async def _drain(self, publisher: Publisher) -> None:
-        """Waits until all items are published. Raises RunTakenOver, _OutOfTimeError."""
+        """Waits until all items are published. Raises RunTakenOver, _StopDeadlineError."""
         while not await asyncio.to_thread(publisher.close, seconds=0.5):
             if publisher.failure is not None:
                 raise publisher.failure
             self._check_time()
 
     async def _redis(self, action: Callable[[], Answer]) -> Answer:
-        """Calls Redis until it answers. Raises _OutOfTimeError."""
+        """Calls Redis until it answers. Raises _StopDeadlineError."""
         while True:
             try:
                 return await asyncio.to_thread(action)
@@ -134,4 +134,4 @@ class CrawlRun:
         if self._deadline is None:
             self._deadline = time.monotonic() + self._settings.scraper_stop_seconds
         if time.monotonic() > self._deadline:
-            raise _OutOfTimeError
+            raise _StopDeadlineError

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from bookwheel_runtime.logs import get_logger
 from redis.exceptions import RedisError
 
-from bookwheel_scraper.envelopes import Envelope, ScrapedBook
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress, RunTakenOverError
+from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 
 logger = get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Publisher:
     (another process has taken the run over) nothing more is accepted.
     """
 
-    def __init__(self, ledger: RunLedger, envelope: Envelope, before: RunProgress, limits: PublishingLimits) -> None:
+    def __init__(self, ledger: RunAttempt, envelope: Envelope, before: RunCounts, limits: PublishingLimits) -> None:
         self._ledger = ledger
         self._envelope = envelope
         self._limits = limits
@@ -86,7 +86,7 @@ class Publisher:
         """Errors of this attempt."""
         return self._errors
 
-    def progress(self) -> RunProgress:
+    def progress(self) -> RunCounts:
         """What Redis has confirmed, with what was counted so far."""
         return replace(
             self._before,

@@ -14,7 +14,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]  # zope s
 
 
 @implementer(IResolutionReceiver)
-class _PublicOnly:
+class _PublicAddressFilter:
     """Passes on public addresses only."""
 
     def __init__(self, receiver: Any, host: str, refused_hosts: set[str]) -> None:
@@ -36,7 +36,7 @@ class _PublicOnly:
 
 
 @implementer(IHostnameResolver)
-class PublicResolver:
+class PublicAddressResolver:
     """Resolves names to public addresses only, and notes the hosts for which it refused one."""
 
     def __init__(self, resolver: CachingHostnameResolver, refused_hosts: set[str]) -> None:
@@ -51,11 +51,11 @@ class PublicResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
-        receiver: Any = _PublicOnly(resolutionReceiver, hostName, self._refused_hosts)
+        receiver: Any = _PublicAddressFilter(resolutionReceiver, hostName, self._refused_hosts)
         return self._resolver.resolveHostName(receiver, hostName, portNumber, addressTypes, transportSemantics)
 
 
 def install_resolver(reactor: Any, *, refused_hosts: set[str] | None) -> None:
     """Sets the reactor's resolver: a caching one, guarded unless `refused_hosts` is None."""
     resolver = CachingHostnameResolver(reactor, cache_size=10_000)
-    reactor.installNameResolver(resolver if refused_hosts is None else PublicResolver(resolver, refused_hosts))
+    reactor.installNameResolver(resolver if refused_hosts is None else PublicAddressResolver(resolver, refused_hosts))

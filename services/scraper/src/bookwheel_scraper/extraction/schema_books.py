@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bookwheel_scraper.envelopes import Payload
-from bookwheel_scraper.structured_data import Node
+from bookwheel_scraper.extraction.structured_data import Node
+from bookwheel_scraper.publishing.envelopes import Payload
 
 _BOOKS = frozenset({"Book", "Audiobook"})
 _PRODUCTS = frozenset({"Product", "IndividualProduct", "ProductModel", "ProductGroup", "SomeProducts"})

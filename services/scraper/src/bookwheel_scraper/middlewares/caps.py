@@ -8,8 +8,8 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 
-from bookwheel_scraper.crawl_context import CrawlContext, context_of
-from bookwheel_scraper.downloading.same_site import Skipped
+from bookwheel_scraper.crawl.context import CrawlContext, context_of
+from bookwheel_scraper.middlewares.same_site import RequestSkippedError
 
 
 class CapsMiddleware:
@@ -39,4 +39,4 @@ class CapsMiddleware:
 
     def _end(self, reason: str) -> None:
         self._context.stop.wish(reason)
-        raise Skipped(reason)
+        raise RequestSkippedError(reason)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import sha256
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from bookwheel_scraper.schema_books import BookNode, book_payload
+from bookwheel_scraper.extraction.schema_books import BookNode, book_payload
 
 _SCHEME = re.compile(r"^https?://(www\.)?", re.IGNORECASE)
 

@@ -9,9 +9,9 @@ from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK, Request
 from scrapy.utils.misc import load_object
 
-from bookwheel_scraper.crawl_context import CrawlContext
-from bookwheel_scraper.crawl_settings import scrapy_settings
-from bookwheel_scraper.downloading.addresses import install_resolver
+from bookwheel_scraper.crawl.context import CrawlContext
+from bookwheel_scraper.crawl.resolver import install_resolver
+from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
 from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.spiders.book_spider import BookSpider
 

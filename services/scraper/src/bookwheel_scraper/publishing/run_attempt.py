@@ -35,7 +35,7 @@ class RunTakenOverError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class RunProgress:
+class RunCounts:
     """Counts over all attempts of the run. `published` is also the highest item number in use. `requests` and `bytes`
     are what its caps count; so are `seconds`, from the run's first start to this attempt's, known where that begins.
     """
@@ -50,16 +50,16 @@ class RunProgress:
     seconds: float = 0.0
 
 
-_COUNTS = {field.name for field in fields(RunProgress)} - {"finished", "seconds"}
+_COUNTS = {field.name for field in fields(RunCounts)} - {"finished", "seconds"}
 
 
-def _progress(found: Any) -> RunProgress:
+def _progress(found: Any) -> RunCounts:
     counts = {name.decode(): int(value) for name, value in found.items()}
     known = {name: count for name, count in counts.items() if name in _COUNTS}
-    return RunProgress(**known, finished=bool(counts.get("finished", 0)))
+    return RunCounts(**known, finished=bool(counts.get("finished", 0)))
 
 
-class RunLedger:
+class RunAttempt:
     """One attempt's view of its run. Every method raises redis.RedisError when Redis did not confirm; calling again
     with the same arguments is then safe.
     """
@@ -70,12 +70,12 @@ class RunLedger:
         self._writer = StreamWriter(redis, RAW_STREAM)
         self._script: Any = redis.register_script(_APPEND_AS_CURRENT_ATTEMPT)
         self._attempt = 0
-        self._latest = RunProgress()
+        self._latest = RunCounts()
 
-    def progress(self) -> RunProgress:
+    def progress(self) -> RunCounts:
         return _progress(self._redis.hgetall(self._key))
 
-    def begin(self, started: RunStarted) -> RunProgress:
+    def begin(self, started: RunStarted) -> RunCounts:
         """Makes this the run's current attempt, which shuts out earlier ones, and returns what those have published."""
         now = self._now()
         with self._redis.pipeline(transaction=True) as pipe:
@@ -94,7 +94,7 @@ class RunLedger:
         moment: Any = self._redis.time()
         return int(moment[0]) * 1000 + int(moment[1]) // 1000
 
-    def publish(self, bodies: Sequence[bytes], progress: RunProgress) -> int:
+    def publish(self, bodies: Sequence[bytes], progress: RunCounts) -> int:
         """Appends a batch and records the counts that are true with it. Returns the stream's length after it.
 
         Raises RunTakenOver where a later attempt has begun.
@@ -106,7 +106,7 @@ class RunLedger:
         counts = {"published": finished.scraped, "pages": finished.pages, "errors": finished.errors}
         self._append([finished.model_dump_json()], replace(self._latest, **counts, finished=True))
 
-    def _append(self, bodies: Sequence[str | bytes], progress: RunProgress) -> int:
+    def _append(self, bodies: Sequence[str | bytes], progress: RunCounts) -> int:
         counts = (progress.published, progress.pages, progress.errors, int(progress.finished))
         spent = (progress.requests, progress.bytes)
         answer = int(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from scrapy.crawler import Crawler
 
-from bookwheel_scraper.declarations import Source
-from bookwheel_scraper.publisher import Publisher
+from bookwheel_scraper.publishing.publisher import Publisher
+from bookwheel_scraper.sources.declarations import Source
 
 
 class Stop:

@@ -20,14 +20,14 @@ from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from bookwheel_scraper.declarations import Source
-from bookwheel_scraper.metrics import CRAWLS_RUNNING, ENDED, ERRORS, ITEMS, PAGES
-from bookwheel_scraper.outcomes import ExitStatus
-from bookwheel_scraper.run_ledger import RunLedger, RunProgress
-from bookwheel_scraper.run_messages import RunMessages
-from bookwheel_scraper.scheduler import Scheduler
+from bookwheel_scraper.crawl.outcomes import ExitStatus
+from bookwheel_scraper.crawl.run_events import RunMessages
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
+from bookwheel_scraper.service.metrics import CRAWLS_RUNNING, ENDED, ERRORS, ITEMS, PAGES
+from bookwheel_scraper.service.scheduler import Scheduler
+from bookwheel_scraper.service.source_list import publish_sources
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.source_list import publish_sources
+from bookwheel_scraper.sources.declarations import Source
 
 logger = get_logger(__name__)
 
@@ -43,7 +43,7 @@ class _Crawl:
     request: CrawlRequest
     process: "subprocess.Popen[bytes] | None" = None
     retry_at: float = 0.0
-    counted: RunProgress = field(default_factory=RunProgress)
+    counted: RunCounts = field(default_factory=RunCounts)
     """What the metrics hold of it, or was there before it was ours."""
 
 
@@ -138,9 +138,9 @@ class ScraperService:
         for crawl in self._crawls.values():
             self._count_progress(crawl)
 
-    def _count_progress(self, crawl: _Crawl) -> RunProgress:
+    def _count_progress(self, crawl: _Crawl) -> RunCounts:
         """Counts what the crawl has done since it was last counted, and returns all of it."""
-        now, before = RunLedger(self._redis, crawl.request.run_id).progress(), crawl.counted
+        now, before = RunAttempt(self._redis, crawl.request.run_id).progress(), crawl.counted
         source = self._label(crawl)
         PAGES.labels(source).inc(max(0, now.pages - before.pages))
         ITEMS.labels(source).inc(max(0, now.published - before.published))
@@ -176,7 +176,7 @@ class ScraperService:
 
     def _begin_attempt(self, entry_id: str) -> None:
         crawl = self._crawls[entry_id]
-        progress = crawl.counted = RunLedger(self._redis, crawl.request.run_id).progress()
+        progress = crawl.counted = RunAttempt(self._redis, crawl.request.run_id).progress()
         if progress.finished:  # its scraper died between the run's end and this acknowledgement
             self._done(entry_id)
         elif progress.attempt >= self._settings.scraper_attempts:
@@ -188,7 +188,7 @@ class ScraperService:
     def _start(self, request: CrawlRequest) -> "subprocess.Popen[bytes]":
         with traced(request.traceparent):
             logger.info("starting crawl", run_id=request.run_id, source=request.source)
-        module = "bookwheel_scraper.run_crawl"
+        module = "bookwheel_scraper.crawl.process"
         command = [sys.executable, "-m", module, "--parent", str(os.getpid()), "--request", request.model_dump_json()]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own module, no shell
 
@@ -196,7 +196,7 @@ class ScraperService:
         reason = f"the crawl's process died {self._settings.scraper_attempts} times"
         logger.error("giving up", run_id=request.run_id, reason=reason)
         messages = RunMessages(request, request.traceparent)
-        ledger = RunLedger(self._redis, request.run_id)
+        ledger = RunAttempt(self._redis, request.run_id)
         before = ledger.begin(messages.started(request.start_url or ""))
         ledger.finish(messages.broken(before, reason))
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from bookwheel_contracts import Expectations
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from bookwheel_scraper.schedules import Schedule, parse_schedule
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sites import site_of
+from bookwheel_scraper.sources.schedules import Schedule, parse_schedule
+from bookwheel_scraper.sources.sites import site_of
 
 
 def _with_a_host(url: str) -> str:
@@ -26,11 +26,11 @@ class DeclarationError(Exception):
     """A source's file is not valid; the text names the file and each field."""
 
 
-class Declared(BaseModel):
+class DeclarationModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Politeness(Declared):
+class Politeness(DeclarationModel):
     """`delay` in seconds between requests to one host; `concurrency` is of one host too."""
 
     delay: float = Field(default=0.5, ge=0)
@@ -39,7 +39,7 @@ class Politeness(Declared):
     obey_robots: bool = True
 
 
-class Caps(Declared):
+class Caps(DeclarationModel):
     """Where a run ends at the latest, however often it was begun again after a kill. Sizes in bytes; `pages` counts
     every request but that for robots.txt, `seconds` from the run's first start."""
 
@@ -49,7 +49,7 @@ class Caps(Declared):
     seconds: float = Field(default=6 * 3600, gt=0)
 
 
-class Source(Declared):
+class Source(DeclarationModel):
     """`private_addresses` lets the declared start URLs, not one given with a request, lie in a private network.
     `expect` is what the processor holds the runs of its own sites to.
     """

@@ -4,7 +4,7 @@ import json
 
 from redis import Redis
 
-from bookwheel_scraper.declarations import Source
+from bookwheel_scraper.sources.declarations import Source
 
 SOURCES_KEY = "bookwheel:sources"
 """Hash from a source's name to JSON {name, title, spider, start_urls, schedule, requires_start_url}."""

@@ -1,1 +1,0 @@
-"""How pages are fetched: Scrapy's downloader middlewares of our own, each with one job."""

@@ -1,0 +1,1 @@
+"""Books in the structured data of a page."""

@@ -1,0 +1,1 @@
+"""Downloader middlewares: same site, robots.txt, retries, charsets, caps."""

@@ -1,0 +1,1 @@
+"""From a scraped book to messages in the raw stream."""

@@ -1,0 +1,1 @@
+"""The long-running scraper: consumes crawl requests, supervises crawls, schedules sources."""

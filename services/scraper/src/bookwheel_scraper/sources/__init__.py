@@ -1,0 +1,1 @@
+"""Source declarations: the TOML files here, their schedules and sites."""
