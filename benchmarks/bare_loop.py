@@ -29,7 +29,7 @@ class Written:
 def written_by(records: Path) -> Written:
     """Where each item is one new book of one offer, each table has a row for each item."""
     engine = connect_database(f"sqlite:///{records}")
-    books = ChangeFeed(engine).books(after_number=0, limit=1_000_000)
+    books = ChangeFeed(engine).list_books(after_number=0, limit=1_000_000)
     engine.dispose()
     with sqlite3.connect(records) as connection:
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}

@@ -61,7 +61,7 @@ class Pipeline:
                 rate = processor.take_in("run", [*new, *new[:repeated]])
             if not self.written:
                 engine = connect_database(processor.records_url)
-                self.written = ChangeFeed(engine).books(after_number=500, limit=ITEMS)
+                self.written = ChangeFeed(engine).list_books(after_number=500, limit=ITEMS)
                 engine.dispose()
         return rate
 

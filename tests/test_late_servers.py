@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bookwheel_stores.heartbeats import services
+from bookwheel_stores.heartbeats import list_services
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import Postgres, need_cluster, running_postgres
 from bookwheel_testing.servers import (
@@ -107,7 +107,7 @@ def test_servers_that_come_late_are_waited_for_by_every_program(environment: dic
 
             def is_ready(name: str) -> bool:
                 programs.keep_up(WORKER)  # one that meets the database before its tables ends
-                return any(service.ready for service in services(redis) if service.name == name)
+                return any(service.ready for service in list_services(redis) if service.name == name)
 
             for service, path in (("accounts", "/readyz"), ("catalog", "/readyz"), ("ml", "/livez")):
                 url = f"http://127.0.0.1:{environment[f'PORT_OF_{service}']}{path}"

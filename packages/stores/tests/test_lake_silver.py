@@ -11,7 +11,7 @@ import pytest
 from bookwheel_stores.lake import Compaction, Lake, LakeAddress, Silver, compaction
 from bookwheel_stores.lake.compaction import FILE_LIST, without_replaced
 from bookwheel_stores.lake.silver import BOOKS_BY_SOURCE, BUCKET, CATALOG, OBSERVATIONS, range_name
-from bookwheel_stores.records.feed.snapshots import SeenChange
+from bookwheel_stores.records.feed.snapshots import ChangeDiff
 from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
 
 DAY = 86_400_000
@@ -106,8 +106,8 @@ def test_a_bucket_written_again_is_replaced(lake: Lake, silver: Silver) -> None:
 
 def change(
     sequence: int, before: bytes | None, after: bytes | None, *, day: int = 0, removed: bool = False
-) -> SeenChange:
-    return SeenChange(sequence, 1, day * DAY + 1000, removed, before, after)
+) -> ChangeDiff:
+    return ChangeDiff(sequence, 1, day * DAY + 1000, removed, before, after)
 
 
 def test_what_a_change_says_anew_of_an_offer_is_an_observation(lake: Lake, silver: Silver) -> None:

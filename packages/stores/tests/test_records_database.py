@@ -8,7 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from bookwheel_stores.records import connect_database, is_current, reading, upgrade_database
+from bookwheel_stores.records import connect_database, is_current, read_connection, upgrade_database
 from bookwheel_stores.records.database.schema import RECORDS
 from bookwheel_stores.records.tables import metadata, observation, projection
 from sqlalchemy import Engine, insert, select
@@ -59,7 +59,7 @@ def test_writers_queue_up_even_when_they_read_first(engine: Engine) -> None:
         connection.execute(insert(projection), {"name": "n", "sequence": 0})
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(increment, range(40)))
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         assert connection.scalar(select(projection.c.sequence)) == 40
     engine.dispose()
 
@@ -76,12 +76,12 @@ def test_a_reader_neither_waits_for_a_writer_nor_sees_half_of_its_work(engine: E
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         assert written.wait(10)
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             assert connection.execute(select(projection)).all() == []
             read.set()
             writing.result(10)
             assert connection.execute(select(projection)).all() == [], "one snapshot"
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         assert len(connection.execute(select(projection)).all()) == 1
     engine.dispose()
 

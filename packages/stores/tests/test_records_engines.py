@@ -16,12 +16,12 @@ from bookwheel_stores.records import (
     connect_database,
     in_transaction,
     is_current,
-    reading,
+    read_connection,
     supports_concurrent_writers,
     upgrade_database,
     wait_for_database,
 )
-from bookwheel_stores.records.catalog.book_reader import ObservationPlace
+from bookwheel_stores.records.catalog.book_reader import ObservationCursor
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.database.schema import RECORDS
 from bookwheel_stores.records.runs.quarantine import NewQuarantineEntry, QuarantineStore, QuarantineWriter
@@ -45,7 +45,7 @@ def add_books(engine: Engine, *keys: str, price: int = 99_999) -> dict[str, int]
     told |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
         writer = CatalogWriter(connection)
-        writer.enter()
+        writer.lock()
         return writer.add_books([{"book_id": f"shop:{key}", **told} for key in keys])
 
 
@@ -57,7 +57,7 @@ def add_offers(engine: Engine, book_number: int, *keys: str, source: str = "shop
         writer = CatalogWriter(connection)
         numbers = writer.add_offers([row | {"source_key": key} for key in keys])
         offered = {**OFFERED, "price": price, "observed_at": seen}
-        writer.observe([{"offer_number": number, **offered} for number in numbers.values()], superseding=())
+        writer.add_observations([{"offer_number": number, **offered} for number in numbers.values()], superseding=())
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "a PostgreSQL that orders as English does"])
@@ -87,7 +87,7 @@ def test_texts_are_ordered_by_code_point_and_differ_where_a_byte_does(any_order:
     assert BookReader(any_order).get("shop:A") is None
     assert BookReader(any_order).get("shop:a ") is None
     with any_order.begin() as connection:
-        locked = CatalogWriter(connection).books([f"shop:{name}" for name in NAMES], [])
+        locked = CatalogWriter(connection).lock_books([f"shop:{name}" for name in NAMES], [])
     assert list(locked) == sorted(locked)
 
 
@@ -106,9 +106,9 @@ def test_amounts_are_exact_and_their_sum_knows_no_bound(engine: Engine) -> None:
     assert found is not None
     assert {str(offer.price.amount) for offer in found.offers if offer.price} == {"9999999999.9999"}
     with engine.begin() as connection:
-        [offer] = CatalogWriter(connection).offers([("shop", "k")]).values()
+        [offer] = CatalogWriter(connection).lock_offers([("shop", "k")]).values()
         seen = {**OFFERED, "price": largest, "offer_number": offer["number"], "observed_at": to_millis(SEEN)}
-        CatalogWriter(connection).observe([seen] * 99_999, superseding=())
+        CatalogWriter(connection).add_observations([seen] * 99_999, superseding=())
     assert largest * 100_000 > 2**63
     [point] = BookReader(engine).price_trend(book_numbers=None, interval="month", start=SEEN, end=SEEN)
     assert (point.count, str(point.max.amount), str(point.avg.amount)) == (
@@ -121,11 +121,11 @@ def test_amounts_are_exact_and_their_sum_knows_no_bound(engine: Engine) -> None:
 def test_times_are_kept_to_the_millisecond(engine: Engine) -> None:
     [number] = add_books(engine, "a").values()
     add_offers(engine, number, "k")
-    [seen] = BookReader(engine).observations("shop:a", limit=9)
+    [seen] = BookReader(engine).list_observations("shop:a", limit=9)
     assert seen.observed_at == SEEN.replace(microsecond=123_000)
-    assert BookReader(engine).observations("shop:a", limit=9, before=seen.place) == []
-    later = ObservationPlace(to_millis(SEEN) + 1, 0)
-    assert BookReader(engine).observations("shop:a", limit=9, before=later) == [seen]
+    assert BookReader(engine).list_observations("shop:a", limit=9, before=seen.cursor) == []
+    later = ObservationCursor(to_millis(SEEN) + 1, 0)
+    assert BookReader(engine).list_observations("shop:a", limit=9, before=later) == [seen]
 
 
 def test_what_was_observed_in_one_millisecond_is_paged_one_by_one(engine: Engine) -> None:
@@ -133,9 +133,9 @@ def test_what_was_observed_in_one_millisecond_is_paged_one_by_one(engine: Engine
     add_offers(engine, number, "k", "l", "m")
     add_offers(engine, number, "k", source="rival")
     reader, place, seen = BookReader(engine), None, []
-    while page := reader.observations("shop:a", limit=1, before=place):
+    while page := reader.list_observations("shop:a", limit=1, before=place):
         seen.append((page[0].source, page[0].source_key))
-        place = page[0].place
+        place = page[0].cursor
     assert seen == [("rival", "k"), ("shop", "m"), ("shop", "l"), ("shop", "k")]
 
 
@@ -143,9 +143,9 @@ def test_a_nul_finds_nothing_and_stops_nothing(engine: Engine) -> None:
     add_books(engine, "a")
     assert BookReader(engine).get("shop:a\0") is None
     assert BookReader(engine).get_many(["\0", "shop:a"]).keys() == {"shop:a"}
-    assert BookReader(engine).changes("\0", limit=1) == []
+    assert BookReader(engine).list_changes("\0", limit=1) == []
     assert RunStore(engine).get("\0") is None
-    assert RunStore(engine).latest(source="\0", limit=1) == []
+    assert RunStore(engine).list_latest(source="\0", limit=1) == []
     record = prediction(rating=0.1 + 0.2, low=1e-9, subject="me\0")
     PredictionStore(engine).write([record])
     [kept] = PredictionStore(engine).recent(1)
@@ -161,11 +161,14 @@ def test_a_quarantined_body_is_kept_whatever_it_holds_and_once(engine: Engine) -
     for _ in range(2):
         with engine.begin() as connection:
             QuarantineWriter(connection).add([*items, items[0]], now=1)
-    kept = QuarantineStore(engine).open(limit=9)
+    kept = QuarantineStore(engine).list_open(limit=9)
     assert [one.body for one in kept] == ["\\x00\\xff", "\\xed\\xa0\\x80", "\\u0000 ü"]
     with engine.begin() as connection:
         writer = QuarantineWriter(connection)
-        assert [writer.take(kept[0].number, now=2), writer.take(kept[0].number, now=2)] == [True, False]
+        assert [writer.mark_replayed(kept[0].number, now=2), writer.mark_replayed(kept[0].number, now=2)] == [
+            True,
+            False,
+        ]
 
 
 def test_what_the_engine_cannot_hold_is_an_error_that_leaves_nothing(engine: Engine) -> None:
@@ -187,7 +190,7 @@ def test_rows_are_updated_each_for_itself(engine: Engine) -> None:
     ]
     with engine.begin() as connection:
         CatalogWriter(connection).update_books(rows)
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         found = connection.execute(select(*(book.c[name] for name in rows[0])).order_by(book.c.number)).mappings()
         assert [dict(row) for row in found] == rows
 
@@ -216,7 +219,7 @@ def test_writers_that_deadlock_go_on_one_after_the_other(postgres_url: str) -> N
         list(pool.map(crosswise, ["ab", "ba"]))
     # Tried again, it may take the row before the other one is awake: then they meet once more.
     assert 3 <= len(attempts) < 10
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         assert set(connection.scalars(select(projection.c.sequence))) == {2}
     engine.dispose()
 
@@ -239,7 +242,7 @@ def test_what_fails_every_time_is_raised_in_the_end(engine: Engine) -> None:
 def test_a_reader_of_postgresql_cannot_write(postgres_url: str) -> None:
     engine = connect_database(postgres_url)
     upgrade_database(engine)
-    with reading(engine) as connection, pytest.raises(DBAPIError, match="read-only transaction"):
+    with read_connection(engine) as connection, pytest.raises(DBAPIError, match="read-only transaction"):
         connection.execute(insert(projection), {"name": "a", "sequence": 1})
     with engine.begin() as connection:  # the same connection of the pool
         connection.execute(insert(projection), {"name": "a", "sequence": 1})

@@ -46,7 +46,7 @@ def add_book(
             "last_item": 1,
         }
         offer_number = writer.add_offers([offer])["shop", name]
-        writer.observe([{"offer_number": offer_number, "observed_at": seen, **offered}], superseding=())
+        writer.add_observations([{"offer_number": offer_number, "observed_at": seen, **offered}], superseding=())
         change = {
             "book_number": number,
             "revision": 1,
@@ -62,10 +62,10 @@ def add_book(
 def reprice(engine: Engine, name: str, price: int, *, day: int) -> None:
     with engine.begin() as connection:
         writer = CatalogWriter(connection)
-        number = writer.offers([("shop", name)])["shop", name]["number"]
+        number = writer.lock_offers([("shop", name)])["shop", name]["number"]
         observed = {"offer_number": number, "observed_at": to_millis(START + timedelta(days=day))}
         observed |= {"price": price, "currency": "GBP", "stock": 1, "in_stock": True}
-        writer.observe([observed], superseding={number})
+        writer.add_observations([observed], superseding={number})
 
 
 def test_books_are_read_by_id_by_number_and_all_through(engine: Engine) -> None:
@@ -104,12 +104,12 @@ def test_history_is_paged_from_the_newest(engine: Engine) -> None:
     reprice(engine, "book", 120_000, day=1)
     reprice(engine, "book", 90_000, day=2)
     reader = BookReader(engine)
-    newest = reader.observations("shop:book", limit=2)
+    newest = reader.list_observations("shop:book", limit=2)
     assert [str(one.price.amount) for one in newest if one.price] == ["9.00", "12.00"]
-    older = reader.observations("shop:book", limit=2, before=newest[-1].place)
+    older = reader.list_observations("shop:book", limit=2, before=newest[-1].cursor)
     assert [str(one.price.amount) for one in older if one.price] == ["10.00"]
-    change = reader.changes("shop:book", limit=9)[0]
-    assert reader.changes("shop:book", limit=9, before_sequence=change.sequence) == []
+    change = reader.list_changes("shop:book", limit=9)[0]
+    assert reader.list_changes("shop:book", limit=9, before_sequence=change.sequence) == []
 
 
 def test_the_price_trend_is_of_the_prices_in_force(engine: Engine) -> None:
@@ -166,9 +166,9 @@ def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
         "the last of them"
     )
     assert feed.changed_books(after=5, limit=9) == ([], 0, 5)
-    books = feed.books(after_number=0, limit=9)
+    books = feed.list_books(after_number=0, limit=9)
     assert [(book.book_id, book.removed) for book in books] == [("shop:a", False), ("shop:b", True), ("shop:c", False)]
-    assert feed.books(after_number=numbers["b"], limit=1) == [told["shop:c"]]
+    assert feed.list_books(after_number=numbers["b"], limit=1) == [told["shop:c"]]
 
 
 def test_where_a_change_carries_no_content_the_tables_tell_it_of_the_latest(engine: Engine) -> None:
@@ -194,10 +194,10 @@ def test_a_run_is_queued_once_and_its_latest_come_first(engine: Engine) -> None:
             requested_by="me",
             traceparent=TRACEPARENT,
         )
-        runs.queue(request)
-        runs.queue(request)
-    assert [run.id for run in runs.latest(limit=2)] == ["run-2", "run-1"]
-    assert [run.id for run in runs.latest(source="rival", limit=2)] == ["run-0"]
+        runs.create_requested(request)
+        runs.create_requested(request)
+    assert [run.id for run in runs.list_latest(limit=2)] == ["run-2", "run-1"]
+    assert [run.id for run in runs.list_latest(source="rival", limit=2)] == ["run-0"]
     run = runs.get("run-1")
     assert run is not None
     assert (run.state, run.requested_at, run.searchable) == (RunState.QUEUED, START, False)
@@ -219,19 +219,19 @@ def test_a_run_whose_items_are_lost_is_due_to_end_as_partial(engine: Engine) -> 
     now = to_millis(START)
     with engine.begin() as connection:
         ledger = RunLedger(connection)
-        number = ledger.open({"run-1": "shop"}, now=now)["run-1"]
-        ledger.sign(number, [1, 2])
-        ledger.account(number, {Verdict.ADDED: 2}, last_change=0, now=now)
+        number = ledger.get_or_create({"run-1": "shop"}, now=now)["run-1"]
+        ledger.mark_processed(number, [1, 2])
+        ledger.add_verdicts(number, {Verdict.ADDED: 2}, last_change=0, now=now)
         ledger.finish(end)
-        assert RunApprovals(connection).due([number]) == []
-        assert ledger.close_lost(before=now) == 0
-        assert ledger.close_lost(before=now + 1) == ledger.close_lost(before=now + 1) + 1
-        assert ledger.unseen(number, [1, 2, 3]) == {3}
-        assert RunApprovals(connection).due(None) == [number]
-        RunApprovals(connection).set(number, state=RunState.PARTIAL.value)
-        assert RunApprovals(connection).due(None) == []
-        assert ledger.forget_receipts(before=now) == 0
-        assert ledger.forget_receipts(before=now + 1) == 2
+        assert RunApprovals(connection).list_due([number]) == []
+        assert ledger.close_incomplete(before=now) == 0
+        assert ledger.close_incomplete(before=now + 1) == ledger.close_incomplete(before=now + 1) + 1
+        assert ledger.list_unprocessed(number, [1, 2, 3]) == {3}
+        assert RunApprovals(connection).list_due(None) == [number]
+        RunApprovals(connection).update(number, state=RunState.PARTIAL.value)
+        assert RunApprovals(connection).list_due(None) == []
+        assert ledger.purge_processed(before=now) == 0
+        assert ledger.purge_processed(before=now + 1) == 2
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.scraped, run.reason) == (

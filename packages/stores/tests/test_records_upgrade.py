@@ -78,7 +78,7 @@ def test_the_feed_of_an_upgraded_database_tells_every_book(old: Engine) -> None:
     books = feed.changed_books(after=0, limit=100_000).books
     assert len(books) == 2500
     assert [book.number for book in books if book.removed] == [7]
-    assert len(feed.books(after_number=0, limit=100_000)) == 2500
+    assert len(feed.list_books(after_number=0, limit=100_000)) == 2500
     [book] = [book for book in books if book.number == 5]
     content = BookContent.model_validate_json(book.content)
     assert (content.id, content.title, content.authors, content.revision) == ("shop:5", "Über “5”", ("Zoë",), 3)
@@ -109,7 +109,7 @@ def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> No
     is_held = threading.Event()
 
     def migrate_slowly() -> None:
-        with dialect_of(old.dialect.name).migrating(old):
+        with dialect_of(old.dialect.name).migration_transaction(old):
             is_held.set()
             time.sleep(1)
 

@@ -94,7 +94,7 @@ class Suite:
             for day in range(observed):
                 moment = to_millis(START + timedelta(days=day))
                 seen_then = {**offered, "price": None if price is None else price + day * 10_000}
-                writer.observe(
+                writer.add_observations(
                     [{"offer_number": offer_number, "observed_at": moment, **seen_then}],
                     superseding={offer_number} if day else (),
                 )
@@ -116,7 +116,7 @@ class Suite:
             writer = CatalogWriter(connection)
             [number] = connection.execute(select(book.c.number).where(book.c.book_id == book_id)).scalars()
             [added] = writer.add_offers([{**told, **offered, "book_number": number}]).values()
-            writer.observe([{"offer_number": added, "observed_at": seen, **offered}], superseding=())
+            writer.add_observations([{"offer_number": added, "observed_at": seen, **offered}], superseding=())
 
     def see(self, source: str, moment: datetime) -> None:
         """The source's offers are seen again then, and nothing about them has changed."""
@@ -126,7 +126,7 @@ class Suite:
     def project(self) -> int:
         """Brings the index to where the records are. Returns the generation."""
         with open_index_writer(self.environment["BOOKWHEEL_SEARCH_URL"]) as writer:
-            writer.apply(ChangeFeed(self.engine).books(after_number=0, limit=1000))
+            writer.apply(ChangeFeed(self.engine).list_books(after_number=0, limit=1000))
         with connect_redis(self.environment["BOOKWHEEL_REDIS_URL"]) as redis:
             return Generation(redis).advance()
 

@@ -86,7 +86,7 @@ def export(suite: Any, lake: Lake) -> Callable[[], int]:
     def export() -> int:
         states = SnapshotReader(suite.engine)
         head = states.head()
-        Silver(lake).write_books(0, states.pages(Snapshot(sequence=head)))
+        Silver(lake).write_books(0, states.book_pages(Snapshot(sequence=head)))
         return write_export(lake, head, now=lambda: datetime.now(UTC)).version
 
     return export

@@ -44,7 +44,7 @@ def ended_run(
 ) -> int:
     """A complete run of the source `shop`."""
     ledger = RunLedger(connection)
-    number = ledger.open({run_id: "shop"}, now=NOW)[run_id]
+    number = ledger.get_or_create({run_id: "shop"}, now=NOW)[run_id]
     started = RunStarted(
         run_id=run_id,
         source="shop",
@@ -55,7 +55,7 @@ def ended_run(
         traceparent=TRACEPARENT,
     )
     ledger.start(started)
-    ledger.account(number, {Verdict.UNCHANGED: valid}, last_change=0, now=NOW)
+    ledger.add_verdicts(number, {Verdict.UNCHANGED: valid}, last_change=0, now=NOW)
     ledger.finish(
         RunFinished(
             run_id=run_id,
@@ -69,8 +69,8 @@ def ended_run(
             traceparent=TRACEPARENT,
         )
     )
-    RunQualityWriter(connection).add(number, valid=valid, filled={"title": valid, **filled})
-    RunApprovals(connection).set(number, state=RunState.COMPLETE.value)
+    RunQualityWriter(connection).add_valid(number, valid=valid, filled={"title": valid, **filled})
+    RunApprovals(connection).update(number, state=RunState.COMPLETE.value)
     return number
 
 
@@ -169,7 +169,7 @@ async def test_more_items_that_the_rules_refuse_are_a_fall_too(suite: Any, clien
     with suite.engine.begin() as connection:
         ended_run(connection, "run-1")
         number = ended_run(connection, "run-2", valid=30)
-        RunQualityWriter(connection).add_faults(number, invalid=20, faults={("price", "not_a_price"): 20})
+        RunQualityWriter(connection).add_invalid(number, invalid=20, faults={("price", "not_a_price"): 20})
     [report] = (await client.get("/quality", params={"run": "run-2"})).json()["items"]
     assert (report["validity"], report["earlier_validity"], report["validity_fall"]) == (0.6, 1.0, 0.4)
     assert report["fell"]
@@ -180,7 +180,7 @@ async def test_a_run_that_finds_nothing_any_more_has_fallen(suite: Any, client: 
     with suite.engine.begin() as connection:
         ended_run(connection, "run-1")
         ended_run(connection, "run-2", valid=0, items=10)
-        RunLedger(connection).open({"run-3": "shop"}, now=NOW)  # under way, with nothing to tell yet
+        RunLedger(connection).get_or_create({"run-3": "shop"}, now=NOW)  # under way, with nothing to tell yet
     [report] = (await client.get("/quality")).json()["items"]
     assert (report["run_id"], report["items"], report["validity"], report["fell"]) == ("run-2", 0, None, True)
     assert [(each["kind"], each["holds"]) for each in report["assertions"]] == [("items", False)]
@@ -228,7 +228,7 @@ async def test_a_replay_is_queued_for_the_processor(
         for number in range(1, 4):
             quarantine(connection, number, code=DISCARDED if number == 3 else "not_a_price")
     store = QuarantineStore(suite.engine)
-    one = store.open(limit=1)[0].number
+    one = store.list_open(limit=1)[0].number
     answer = await client.post(f"/quarantine/{one}/replay", headers=operator)
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
     assert answer.headers["location"] == f"/api/v1/quarantine/{one}"
@@ -245,11 +245,11 @@ async def test_a_book_that_the_index_refused_is_shown_and_waits_for_the_index_al
     suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
 ) -> None:
     book = BookState(7, "shop:seven", 3, False, b'{"id":"shop:seven"}')
-    IndexRefusals(suite.engine).note([(book, "400 too strange")], now=NOW, is_settled=lambda _: False)
+    IndexRefusals(suite.engine).update([(book, "400 too strange")], now=NOW, is_resolved=lambda _: False)
     [item] = (await client.get("/quarantine?code=refused_by_index")).json()["items"]
     assert item["reasons"][0]["message"] == "shop:seven, revision 3: 400 too strange"
     answer = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
     assert (answer.status_code, "waits for the index" in answer.json()["detail"]) == (409, True)
     assert (await client.post("/quarantine/replay", json={}, headers=operator)).json() == {"queued": 0}
-    IndexRefusals(suite.engine).note([], now=NOW, is_settled=lambda _: True)
+    IndexRefusals(suite.engine).update([], now=NOW, is_resolved=lambda _: True)
     assert (await client.get(f"/quarantine/{item['id']}")).json()["state"] == "replayed"

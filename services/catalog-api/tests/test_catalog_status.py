@@ -8,9 +8,16 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
-from bookwheel_contracts.status import FORGOTTEN_SECONDS, REPLICAS_KEY, SERVICES, Heartbeat, IndexComparison, ModelRef
+from bookwheel_contracts.status import (
+    REPLICA_RETENTION_SECONDS,
+    REPLICAS_KEY,
+    SERVICES,
+    Heartbeat,
+    IndexComparison,
+    ModelRef,
+)
 from bookwheel_stores.heartbeats import HeartbeatPublisher
-from bookwheel_stores.index_report import write_comparison
+from bookwheel_stores.index_report import save_comparison
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import wait_until
 from redis import Redis
@@ -53,7 +60,7 @@ async def test_every_service_is_shown_with_its_replicas(
         heartbeat(redis, "ml-serving", "b", model=model)
         heartbeat(redis, "processor-worker", "b", ready=False, reason="no progress for 200 s")
         heartbeat(redis, "processor-worker", "c", silent=60)
-        heartbeat(redis, "processor-worker", "d", silent=FORGOTTEN_SECONDS + 60)
+        heartbeat(redis, "processor-worker", "d", silent=REPLICA_RETENTION_SECONDS + 60)
         redis.hset(REPLICAS_KEY, "scraper/broken", "no JSON")
         redis.hset(REPLICAS_KEY, "scraper/b", json.dumps({"service": "scraper", "more": 1}))
         found = await status(client, admin)
@@ -117,10 +124,10 @@ async def test_what_the_latest_comparison_of_index_and_records_found_is_told(
     moment = datetime(2026, 1, 30, 12, tzinfo=UTC)
     compared = IndexComparison(at=moment, books=9, differing=2, repaired=2, rejected=0, rebuild=False)
     with connect_redis(redis_url) as redis:
-        write_comparison(redis, compared)
+        save_comparison(redis, compared)
         found = await status(client, admin)
         assert (found["index"]["differing"], "index" in found["faults"]) == (2, False)
-        write_comparison(redis, compared.model_copy(update={"repaired": 0, "rejected": 2}))
+        save_comparison(redis, compared.model_copy(update={"repaired": 0, "rejected": 2}))
         found = await status(client, admin)
     assert found["faults"]["index"].startswith("refuses 2 books for good")
 

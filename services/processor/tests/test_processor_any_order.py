@@ -96,7 +96,7 @@ class Records:
 
     def release(self) -> bool:
         """Lets the runs that wait for a decision into the catalog, in their order; False where none waits."""
-        held = RunStore(self.engine).latest(state=RunState.HELD, limit=100)
+        held = RunStore(self.engine).list_latest(state=RunState.HELD, limit=100)
         for run in reversed(held):
             assert RunStore(self.engine).decide(run.id, release=True, by="ann", now=NOW)
             self._closing.advance()
@@ -105,7 +105,7 @@ class Records:
     def release_all(self) -> None:
         while self.release():
             pass
-        assert all(run.state is not RunState.RUNNING for run in RunStore(self.engine).latest(limit=100))
+        assert all(run.state is not RunState.RUNNING for run in RunStore(self.engine).list_latest(limit=100))
 
     def books(self) -> dict[str, Book]:
         return {book.id: book for book in BookReader(self.engine).page(after_number=0, limit=100)}

@@ -11,11 +11,11 @@ import pytest
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.lake.jobs import bronze_round, lake_sweep_round
-from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.worker.jobs import Dependencies, ingest_round
 from bookwheel_stores.lake import Bronze, Lake, LakeAddress, LakeError
 from bookwheel_stores.records import BookReader, RunStore, upgrade_database
+from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.streams import StreamWriter
 from celery import Celery
 

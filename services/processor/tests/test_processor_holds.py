@@ -158,7 +158,7 @@ def test_a_released_run_is_applied_and_adds_up(known: Engine, scraped: Any) -> N
     assert run.hold is not None
     assert (run.hold.decision, run.hold.decided_by, run.hold.decided_at) == ("released", "ann", NOW)
     assert prices(known) == {"10.00", "99.00"}
-    assert BookReader(known).changes("shop:upc-1", limit=1)[0].kind is ChangeKind.MODIFIED
+    assert BookReader(known).list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.MODIFIED
     assert not run.searchable
     ChangeFeed(known).advance({"search": ChangeFeed(known).head()})
     assert run_of(known, "run-1").searchable
@@ -171,7 +171,7 @@ def test_a_discarded_run_goes_to_quarantine_and_adds_up(known: Engine, scraped: 
     assert (run.state, run.counts.quarantined, run.counts.staged) == (RunState.CANCELLED, 30, 0)
     assert run.counts.scraped == accounted(run) == 50
     assert prices(known) == {"10.00"}
-    kept = QuarantineStore(known).open(limit=99)
+    kept = QuarantineStore(known).list_open(limit=99)
     assert {(item.reasons[0].code, item.run_id, item.source) for item in kept} == {(DISCARDED, "run-1", "shop")}
     with known.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(held_item)) == 0
@@ -181,7 +181,7 @@ def test_a_discarded_item_can_be_replayed_by_itself_but_not_with_all_the_others(
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     decide(known, "run-1", release=False)
     assert Replay(known).all().verdicts == {}
-    item = QuarantineStore(known).open(limit=1)[0]
+    item = QuarantineStore(known).list_open(limit=1)[0]
     result = Replay(known).number(item.number)
     assert result is not None
     assert result.verdicts == {Verdict.MODIFIED: 1}
@@ -321,7 +321,7 @@ def test_a_staged_item_that_the_database_refuses_costs_no_other(
     decide(known, "run-1", release=True)
     run = run_of(known, "run-1")
     assert (run.state, run.counts.modified, run.counts.quarantined) == (RunState.COMPLETE, 29, 1)
-    [kept] = QuarantineStore(known).open(limit=9)
+    [kept] = QuarantineStore(known).list_open(limit=9)
     assert (kept.code, kept.url) == ("refused_by_database", "http://shop.example/catalogue/upc-7/index.html")
 
 

@@ -37,7 +37,7 @@ def check(engine: Engine, scraped: Any, body: bytes, field: str, code: str) -> N
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
     Ingest(engine).take(entries)
     assert BookReader(engine).count() == 2
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert (field, code) in [(reason.field, reason.code) for reason in kept.reasons]
     assert all(0 < len(reason.message) <= 1000 for reason in kept.reasons)
     run = RunStore(engine).get("run-1")
@@ -95,7 +95,7 @@ def test_numbers_that_are_none(engine: Engine, scraped: Any, number: bytes) -> N
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
     Ingest(engine).take(entries)
     assert BookReader(engine).count() == 2
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.reasons[0].message
 
 
@@ -121,7 +121,7 @@ def test_an_envelope_that_makes_no_sense(
         entries = scraped.entries(scraped.item(1), as_entry(scraped, run_id="run-x", **changes), scraped.item(3))
         Ingest(engine).take(entries)
         assert BookReader(engine).count() == 2
-        [kept] = QuarantineStore(engine).open(limit=9)
+        [kept] = QuarantineStore(engine).list_open(limit=9)
         assert (kept.reasons[0].field, kept.reasons[0].code) == (field, code)
     else:
         check(engine, scraped, as_entry(scraped, **changes), field, code)
@@ -139,7 +139,7 @@ def test_a_word_on_a_run_of_an_unknown_version_is_refused(engine: Engine, scrape
     messages = [scraped.started(), scraped.finished(scraped=1)]
     changed = [one.model_copy(update={"schema_version": version}).model_dump_json().encode() for one in messages]
     Ingest(engine).take(scraped.entries(changed[0], scraped.item(1), changed[1]))
-    assert [kept.code for kept in QuarantineStore(engine).open(limit=9)] == ["unknown_version"] * 2
+    assert [kept.code for kept in QuarantineStore(engine).list_open(limit=9)] == ["unknown_version"] * 2
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added) == (RunState.RUNNING, 1)
@@ -159,7 +159,7 @@ def test_an_end_with_a_start_that_makes_no_sense_is_refused(
 ) -> None:
     end = scraped.finished(scraped=0).model_copy(update={"start": scraped.started().model_copy(update=changes)})
     Ingest(engine).take(scraped.entries(end))
-    assert [kept.code for kept in QuarantineStore(engine).open(limit=9)] == [code]
+    assert [kept.code for kept in QuarantineStore(engine).list_open(limit=9)] == [code]
 
 
 def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, scraped: Any) -> None:
@@ -197,7 +197,7 @@ def test_nul_bytes_and_hidden_signs_are_no_part_of_a_text(engine: Engine, scrape
 
 def test_a_nul_byte_in_what_is_kept_as_it_came(engine: Engine, scraped: Any) -> None:
     Ingest(engine).take(scraped.entries(scraped.item(1), b"\x00{}", scraped.item(3)))
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.body == "\\x00{}"
     assert BookReader(engine).count() == 2
 
@@ -222,7 +222,7 @@ def test_as_many_unknown_fields_as_one_likes_are_one_figure(engine: Engine, scra
 def test_ten_megabytes_of_reasons_are_cut(engine: Engine, scraped: Any) -> None:
     payload = {f"{n:x>500}": n for n in range(2000)}
     Ingest(engine).take(scraped.entries(scraped.item(1, **payload)))
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert len(kept.reasons) <= 100
 
 
@@ -232,7 +232,7 @@ def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 999, 1)
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert [(reason.field, reason.code) for reason in kept.reasons] == [("price", "not_a_price")]
     assert "tuppence" in kept.reasons[0].message
 
@@ -258,21 +258,21 @@ def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
     Ingest(engine).take(entries)
     Ingest(engine).take(entries)
     with engine.begin() as connection:
-        [row] = RunApprovals(connection).look([1])
-        filled = RunQualityWriter(connection).filled(row.number)
+        [row] = RunApprovals(connection).get([1])
+        filled = RunQualityWriter(connection).filled_counts(row.number)
         assert (filled["title"], filled["price"], filled["rating"], filled.get("isbn13")) == (2, 1, 1, None)
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 2
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
     monkeypatch.setattr(cleaning, "clean_rating", lambda *_: 3.0)
     Replay(engine).all()
     with engine.begin() as connection:
-        filled = RunQualityWriter(connection).filled(1)
+        filled = RunQualityWriter(connection).filled_counts(1)
         assert (filled["title"], filled["price"], filled["rating"]) == (3, 1, 2)
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 0
 
 
 def test_no_reason_is_without_a_stable_code(engine: Engine, scraped: Any) -> None:
     Ingest(engine).take(scraped.entries(b"", b"[]", b'{"kind":"x"}', scraped.item(1, title=5.5, price=[], rating={})))
-    codes = {reason.code for kept in QuarantineStore(engine).open(limit=9) for reason in kept.reasons}
+    codes = {reason.code for kept in QuarantineStore(engine).list_open(limit=9) for reason in kept.reasons}
     assert codes
     assert all(re.fullmatch(r"[a-z_]+", code) for code in codes)

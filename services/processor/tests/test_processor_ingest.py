@@ -69,7 +69,7 @@ def test_crawling_an_unchanged_shop_again_changes_nothing_but_last_seen(engine: 
     assert after is not None
     assert after.last_seen - before.last_seen == timedelta(minutes=60)
     assert (after.revision, after.last_changed, reader.fingerprint()) == (1, before.last_changed, fingerprint)
-    assert len(reader.observations("shop:upc-1", limit=9)) == 1
+    assert len(reader.list_observations("shop:upc-1", limit=9)) == 1
 
 
 def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped: Any) -> None:
@@ -78,9 +78,9 @@ def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped:
     ingest.take(scraped.entries(scraped.item(1, price="£10.00")))
     result = ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=5, price="£9.50")))
     assert counted(result) == {Verdict.MODIFIED: 1}
-    change = reader.changes("shop:upc-1", limit=1)[0]
+    change = reader.list_changes("shop:upc-1", limit=1)[0]
     assert (change.kind, change.fields, change.revision) == (ChangeKind.MODIFIED, ("offers", "price"), 2)
-    prices = [str(seen.price.amount) for seen in reader.observations("shop:upc-1", limit=9) if seen.price]
+    prices = [str(seen.price.amount) for seen in reader.list_observations("shop:upc-1", limit=9) if seen.price]
     assert prices == ["9.50", "10.00"]
 
 
@@ -88,8 +88,8 @@ def test_a_changed_description_is_no_observation(engine: Engine, scraped: Any) -
     ingest = Ingest(engine)
     ingest.take(scraped.entries(scraped.item(1, description="old")))
     ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=5, description="new")))
-    assert BookReader(engine).changes("shop:upc-1", limit=1)[0].fields == ("description",)
-    assert len(BookReader(engine).observations("shop:upc-1", limit=9)) == 1
+    assert BookReader(engine).list_changes("shop:upc-1", limit=1)[0].fields == ("description",)
+    assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 1
 
 
 def test_the_same_items_delivered_again_are_nothing_at_all(engine: Engine, scraped: Any) -> None:
@@ -123,7 +123,7 @@ def test_an_offer_twice_in_a_run_is_a_duplicate(engine: Engine, scraped: Any) ->
 def test_an_offer_that_says_something_new_in_one_run_is_modified(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(1, price="£1"), scraped.item(2, key="upc-1", title="Book 1", price="£2", minute=1)]
     assert counted(Ingest(engine).take(scraped.entries(*items))) == {Verdict.ADDED: 1, Verdict.MODIFIED: 1}
-    assert len(BookReader(engine).observations("shop:upc-1", limit=9)) == 2
+    assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 2
 
 
 def test_what_arrives_late_does_not_undo_what_is_newer(engine: Engine, scraped: Any) -> None:
@@ -164,14 +164,14 @@ def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: E
     result = ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=1, isbn="0306406152")))
     assert counted(result) == {Verdict.MODIFIED: 1}
     assert reader.get("shop:upc-1") is None
-    assert reader.changes("shop:upc-1", limit=1)[0].kind is ChangeKind.REMOVED
+    assert reader.list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.REMOVED
     assert reader.get("isbn:9780306406157") is not None
-    assert len(reader.observations("isbn:9780306406157", limit=9)) == 1, "its history moves along"
+    assert len(reader.list_observations("isbn:9780306406157", limit=9)) == 1, "its history moves along"
     back = ingest.take(scraped.entries(scraped.item(1, run="run-3", minute=2)))
     assert counted(back) == {Verdict.MODIFIED: 1}
     restored = reader.get("shop:upc-1")
     assert restored is not None
-    assert reader.changes("shop:upc-1", limit=1)[0].kind is ChangeKind.RESTORED
+    assert reader.list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.RESTORED
     assert restored.revision == 3
     assert reader.count() == 1
 
@@ -259,7 +259,7 @@ def test_what_cannot_be_read_is_quarantined_beside_the_others(engine: Engine, sc
     Ingest(engine).take(entries)
     Ingest(engine).take(entries)
     assert BookReader(engine).count() == 1
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.run_id is None
     assert kept.reasons[0].field == "entry"
 
@@ -280,7 +280,7 @@ def test_a_payload_cannot_pose_as_another_run_s_item(engine: Engine, scraped: An
 def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped: Any) -> None:
     [entry] = scraped.entries(scraped.item(1))
     Ingest(engine).take([StreamEntry(entry.id, entry.body, 6)])
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.reasons[0].code == "poison"
     assert run_of(engine).counts.quarantined == 1
 

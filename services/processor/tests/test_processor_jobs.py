@@ -232,7 +232,7 @@ def test_a_crawl_that_redis_has_forgotten_ends_with_what_it_has_until_its_end_co
         for run_id in ("waiting", "forgotten")
     )
     for request in (waiting, forgotten):
-        RunStore(parts.engine).queue(request)
+        RunStore(parts.engine).create_requested(request)
     StreamWriter(parts.redis, CRAWL_STREAM).publish(["no request", waiting.model_dump_json()])
     publish(scraped.started(), scraped.item(1))
     publish(scraped.started("run-2"), scraped.item(1, run="run-2", key="upc-2"))
@@ -270,7 +270,7 @@ def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(parts: Depen
     StreamWriter(parts.redis, PREDICTION_STREAM).publish([record.model_dump_json()] * 2 + ["?"])
     assert predictions_round(parts) == 3
     assert PredictionStore(parts.engine).recent(9) == [record]
-    [kept] = QuarantineStore(parts.engine).open(limit=9)
+    [kept] = QuarantineStore(parts.engine).list_open(limit=9)
     assert kept.reasons[0].code == "invalid_prediction"
 
 
@@ -338,7 +338,7 @@ def test_an_entry_whose_content_the_database_refuses_is_quarantined_without_its_
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 41)), scraped.finished(scraped=40))
     with refusing(parts.engine, "book", title="Book 13"):
         assert ingest_round(parts) == 42
-    [kept] = QuarantineStore(parts.engine).open(limit=9)
+    [kept] = QuarantineStore(parts.engine).list_open(limit=9)
     assert (kept.run_id, kept.reasons[0].code) == ("run-1", "refused_by_database")
     run = RunStore(parts.engine).get("run-1")
     assert run is not None

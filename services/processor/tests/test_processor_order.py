@@ -79,7 +79,7 @@ def test_an_older_item_that_comes_late_tells_since_when_a_book_is_there(engine: 
     book = book_of(engine, BOOK)
     assert (book.first_seen.minute, [one.first_seen.minute for one in book.offers]) == (10, [30, 10])
     assert str(book.price.amount if book.price else "") == "10.00"
-    change = BookReader(engine).changes(BOOK, limit=1)[0]
+    change = BookReader(engine).list_changes(BOOK, limit=1)[0]
     assert (change.kind, change.fields, change.run_id) == (ChangeKind.MODIFIED, ("first_seen", "offers"), "run-1")
     check_consistent(engine)
 
@@ -112,7 +112,7 @@ def test_an_offer_that_returns_as_another_book_takes_its_age_along(engine: Engin
         told(engine, scraped.crawl(f"run-{number}", [1, 2], minute=10 * number))
     told(engine, scraped.entries(scraped.item(9, run="run-3", key="a", title="A", minute=31)))
     assert (book_of(engine, BOOK).first_seen.minute, book_of(engine, "shop:a").first_seen.minute) == (5, 2)
-    change = BookReader(engine).changes(BOOK, limit=1)[0]
+    change = BookReader(engine).list_changes(BOOK, limit=1)[0]
     assert (change.kind, change.fields, change.run_id) == (ChangeKind.MODIFIED, ("first_seen",), "run-3")
     check_consistent(engine)
 
@@ -123,7 +123,7 @@ def test_a_book_first_told_of_after_complete_runs_missed_it_goes_at_once(engine:
     late = Ingest(engine).take(scraped.entries(scraped.item(10, run="slow", minute=5)))
     assert late.verdicts["slow"] == {"added": 1}
     assert "shop:upc-10" not in living(engine)
-    kinds = [change.kind for change in BookReader(engine).changes("shop:upc-10", limit=9)]
+    kinds = [change.kind for change in BookReader(engine).list_changes("shop:upc-10", limit=9)]
     assert kinds == [ChangeKind.REMOVED, ChangeKind.ADDED]
 
 
@@ -139,7 +139,7 @@ def test_what_comes_late_of_a_removed_offer_is_what_it_returns_with(engine: Engi
     told(engine, scraped.entries(start, *items, refused, end))
     book = book_of(engine, "shop:upc-10")
     assert str(book.price.amount if book.price else "") == "5.00"
-    change = BookReader(engine).changes("shop:upc-10", limit=1)[0]
+    change = BookReader(engine).list_changes("shop:upc-10", limit=1)[0]
     assert (change.kind, change.run_id) == (ChangeKind.RESTORED, "run-3")
 
 

@@ -19,7 +19,6 @@ from bookwheel_contracts.reindexing import REINDEX_KEY, REINDEX_STREAM
 from bookwheel_contracts.status import INDEX_SWEEP_KEY
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.ingest.replay import Replay, ReplayResult
-from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.search_index.comparison import IndexComparer
 from bookwheel_processor.search_index.projection import IndexMismatchError
 from bookwheel_processor.search_index.reindexing import LOCK_KEY, Reindexing, ReindexInProgressError
@@ -33,6 +32,7 @@ from bookwheel_stores.records.runs.quarantine import (
     QuarantineState,
     QuarantineStore,
 )
+from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.search import IndexBuild, IndexWriter, RejectedBook, open_index_build, open_index_reader
 from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.search.text import parse_text
@@ -188,7 +188,7 @@ class Damaged:
 def damage(parts: Dependencies, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
     """Puts an index in place that is not what the records say."""
     with open_index_build(parts.settings.search_url) as build:
-        Damaged(build, change).apply(parts.projection.feed.books(after_number=0, limit=10_000))
+        Damaged(build, change).apply(parts.projection.feed.list_books(after_number=0, limit=10_000))
         build.apply(more)
         build.hold()
         build.publish()
@@ -206,7 +206,9 @@ def test_a_sweep_repairs_what_differs_and_tells_of_it(
     dearer = [scraped.item(n, run="run-2", minute=9, price="£11.00") for n in range(1, 4)]
     publish(scraped.started("run-2", minute=9), *dearer, scraped.finished("run-2", scraped=3, minute=10))
     assert swept(filled)["differing"] == 0
-    missing = [book.number for book in filled.projection.feed.books(after_number=0, limit=99) if book.revision == 1][:2]
+    missing = [
+        book.number for book in filled.projection.feed.list_books(after_number=0, limit=99) if book.revision == 1
+    ][:2]
     damage(filled, lambda book: None if book.number in missing else book._replace(revision=1))
     generation = filled.projection.generation.current()
     told = swept(filled)
@@ -217,7 +219,7 @@ def test_a_sweep_repairs_what_differs_and_tells_of_it(
 
 
 def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Dependencies) -> None:
-    stranger = filled.projection.feed.books(after_number=0, limit=1)[0]._replace(number=9_999, book_id="nobody:1")
+    stranger = filled.projection.feed.list_books(after_number=0, limit=1)[0]._replace(number=9_999, book_id="nobody:1")
     damage(filled, lambda book: book, stranger)
     assert swept(filled)["rebuild"] is True
     assert differing(filled) == ()
@@ -281,11 +283,11 @@ def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revisio
 ) -> None:
     refused.add(2)
     assert project_round(choosy) == 3
-    [kept] = QuarantineStore(choosy.engine).open(limit=9)
+    [kept] = QuarantineStore(choosy.engine).list_open(limit=9)
     assert (kept.entry_id, kept.code, kept.run_id) == ("index/2/1", REFUSED_BY_INDEX, None)
     assert kept.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
     assert orjson.loads(kept.body)["id"] == "shop:upc-2"
-    choosy.projection.feed.restart(SEARCH_PROJECTION)
+    choosy.projection.feed.reset(SEARCH_PROJECTION)
     assert project_round(choosy) == 3
     for _ in range(2):
         assert {key: value for key, value in swept(choosy).items() if key != "at"} == {
@@ -368,8 +370,8 @@ def test_a_replay_leaves_what_waits_for_the_index(choosy: Dependencies, refused:
     refused.add(2)
     project_round(choosy)
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
-    [kept] = store.open(limit=9)
-    assert (store.queue_one(kept.number), store.queue(QuarantineFilter(code=REFUSED_BY_INDEX))) == (False, 0)
+    [kept] = store.list_open(limit=9)
+    assert (store.queue_replay(kept.number), store.queue_replays(QuarantineFilter(code=REFUSED_BY_INDEX))) == (False, 0)
     assert replay.all() == replay.queued() == ReplayResult(Counter(), 0)
     assert replay.number(kept.number) == ReplayResult(Counter(), 1)
     assert waiting(choosy) == ["index/2/1"]
@@ -385,7 +387,7 @@ def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Depende
     assert filled.reindexing.run() == BOOKS
     assert differing(filled) == (5,)
     assert waiting(filled) == ["index/5/1"]
-    assert "rating_count" in QuarantineStore(filled.engine).open(limit=1)[0].reasons[0].message
+    assert "rating_count" in QuarantineStore(filled.engine).list_open(limit=1)[0].reasons[0].message
     told = swept(filled)
     assert (told["differing"], told["repaired"], told["rejected"], told["rebuild"]) == (1, 0, 1, False)
     with filled.engine.begin() as connection:

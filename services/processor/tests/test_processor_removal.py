@@ -24,7 +24,7 @@ def run_of(engine: Engine, run_id: str) -> CrawlRun:
 
 
 def kinds(engine: Engine, book_id: str) -> list[ChangeKind]:
-    return [change.kind for change in reversed(BookReader(engine).changes(book_id, limit=9))]
+    return [change.kind for change in reversed(BookReader(engine).list_changes(book_id, limit=9))]
 
 
 def living(engine: Engine) -> set[str]:
@@ -47,10 +47,10 @@ def test_a_book_that_two_complete_runs_miss_is_removed(known: Engine, scraped: A
     run = run_of(known, "run-2")
     assert (run.state, run.missed, run.removed) == (RunState.COMPLETE, 1, 1)
     assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)}
-    [change, _] = BookReader(known).changes("shop:upc-10", limit=9)
+    [change, _] = BookReader(known).list_changes("shop:upc-10", limit=9)
     assert (change.kind, change.run_id, change.changed_at) == (ChangeKind.REMOVED, "run-2", run.finished_at)
     assert BookReader(known).removed_at("shop:upc-10") == run.finished_at
-    assert len(BookReader(known).observations("shop:upc-10", limit=9)) == 1, "its history stays"
+    assert len(BookReader(known).list_observations("shop:upc-10", limit=9)) == 1, "its history stays"
     [state] = [book for book in ChangeFeed(known).changed_books(after=0, limit=99).books if book.removed]
     assert state.book_id == "shop:upc-10"
     assert not run.searchable, "until the index has lost it"
@@ -76,7 +76,7 @@ def test_it_comes_back_as_restored(known: Engine, scraped: Any) -> None:
     assert book is not None
     assert (book.revision, len(book.offers)) == (3, 1)
     assert BookReader(known).removed_at("shop:upc-10") is None
-    assert len(BookReader(known).observations("shop:upc-10", limit=9)) == 2
+    assert len(BookReader(known).list_observations("shop:upc-10", limit=9)) == 2
     with known.begin() as connection:
         in_force = select(func.count()).where(observation.c.superseded_at.is_(None))
         assert connection.scalar(in_force) == 10
@@ -167,7 +167,7 @@ def test_a_book_of_two_shops_only_loses_the_offer(engine: Engine, scraped: Any) 
     assert book is not None
     assert [offered.source for offered in book.offers] == ["rival"]
     assert str(book.price.amount if book.price else "") == "7.00"
-    change = BookReader(engine).changes(book.id, limit=1)[0]
+    change = BookReader(engine).list_changes(book.id, limit=1)[0]
     assert (change.kind, change.run_id) == (ChangeKind.MODIFIED, "run-2")
     assert {"offers", "price"} <= set(change.fields)
 

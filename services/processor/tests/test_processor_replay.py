@@ -16,7 +16,7 @@ from bookwheel_processor.ingest.decoding import quarantined as quarantined_one
 from bookwheel_processor.ingest.offer_updates import take_in
 from bookwheel_processor.ingest.replay import Replay
 from bookwheel_stores.records import BookReader, PredictionStore, RunStore
-from bookwheel_stores.records.runs.quarantine import EVERYTHING, QuarantineStore, QuarantineWriter
+from bookwheel_stores.records.runs.quarantine import ALL_ENTRIES, QuarantineStore, QuarantineWriter
 from bookwheel_testing.books import prediction
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
@@ -51,7 +51,7 @@ def test_what_is_understood_now_moves_its_accounting(quarantined: Engine, monkey
 
 
 def test_one_is_replayed_by_its_number(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = next(kept for kept in QuarantineStore(quarantined).open(limit=9) if kept.reasons[0].field == "price")
+    wanted = next(kept for kept in QuarantineStore(quarantined).list_open(limit=9) if kept.reasons[0].field == "price")
     assert Replay(quarantined).number(99) is None
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
     result = Replay(quarantined).number(wanted.number)
@@ -77,12 +77,12 @@ def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
 
 def waiting(engine: Engine) -> dict[str, int]:
     """Numbers of what is in quarantine and open, by what the first reason is about."""
-    return {kept.reasons[0].field: kept.number for kept in QuarantineStore(engine).open(limit=9)}
+    return {kept.reasons[0].field: kept.number for kept in QuarantineStore(engine).list_open(limit=9)}
 
 
 def test_what_an_operator_asked_for_and_is_still_wrong_is_open_again(quarantined: Engine) -> None:
     before = waiting(quarantined)
-    assert QuarantineStore(quarantined).queue(EVERYTHING) == 3
+    assert QuarantineStore(quarantined).queue_replays(ALL_ENTRIES) == 3
     assert waiting(quarantined) == {}
     assert Replay(quarantined).queued().rejected == 3
     assert waiting(quarantined) == before
@@ -101,10 +101,10 @@ def test_one_that_the_database_refuses_holds_up_no_other(
 
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
     monkeypatch.setattr(replay, "take_in", refusing)
-    QuarantineStore(engine).queue(EVERYTHING)
+    QuarantineStore(engine).queue_replays(ALL_ENTRIES)
     result = Replay(engine).queued()
     assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 2}, 1)
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.code == "refused_by_database"
 
 
@@ -117,7 +117,7 @@ def test_a_prediction_that_is_read_at_last_is_stored(engine: Engine) -> None:
     result = Replay(engine).all()
     assert (result.verdicts.total(), result.rejected) == (1, 1)
     assert PredictionStore(engine).recent(9) == [record]
-    [kept] = QuarantineStore(engine).open(limit=9)
+    [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.code == "invalid_prediction"
 
 
@@ -127,7 +127,7 @@ def test_a_word_on_a_run_counts_when_it_is_taken_at_last(engine: Engine, scraped
     crawl = scraped.crawl("run-1", [1], minute=ahead)
     Ingest(engine, clock=lambda: START).take(crawl)
     assert BookReader(engine).count() == 0
-    assert {kept.code for kept in QuarantineStore(engine).open(limit=9)} == {"in_the_future"}
+    assert {kept.code for kept in QuarantineStore(engine).list_open(limit=9)} == {"in_the_future"}
     result = Replay(engine, clock=lambda: START + timedelta(minutes=ahead)).all()
     assert (result.verdicts.total(), result.rejected) == (3, 0)
     run = RunStore(engine).get("run-1")

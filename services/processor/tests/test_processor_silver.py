@@ -191,7 +191,7 @@ def test_what_is_merged_while_a_slow_writer_is_in_between_loses_nothing(
 ) -> None:
     """It has written its older file and, as yet or for ever, not put the cursor back. The day is over."""
     take_in(*(scraped.item(number) for number in range(1, 7)))
-    older = [list(page) for page in parts.silver.states.changes(after=0, up_to=6)]
+    older = [list(page) for page in parts.silver.states.change_pages(after=0, up_to=6)]
     take_in(*(scraped.item(number) for number in range(7, 17)))
     parts.silver.observe()
     monkeypatch.setattr(compaction, "GRACE", timedelta(hours=-1))

@@ -53,7 +53,7 @@ def test_kills_of_the_worker_lose_nothing_and_repeat_under_the_same_id(
     receiver.behaviours["/moody"] = Behaviour(statuses=[chance.choice([200, 500, 429]) for _ in range(60)])
     for path in paths:
         new = NewWebhook("me", f"{receiver.url}{path}", SECRET, (WebhookEventType.CATALOG_CHANGED,), (), 0)
-        store.create(new, most=10, now=0)
+        store.create(new, limit=10, now=0)
     with running([PROGRAM, "beat"], log=tmp_path / "beat.log", ready=lambda: True, environment=environment):
         written = 0
         for kill in range(KILLS):

@@ -60,7 +60,7 @@ class Hooks:
 
     def create(self, url: str, *, filters: tuple[str, ...] = (), events: Any = ALL, after: int | None = 0) -> Webhook:
         new = NewWebhook("user:1", url, SECRET, events, filters, after)
-        return self.store.create(new, most=100, now=time.time_ns() // 1_000_000)
+        return self.store.create(new, limit=100, now=time.time_ns() // 1_000_000)
 
     def round(self) -> int:
         async def run() -> int:
@@ -77,7 +77,7 @@ class Hooks:
             time.sleep(0.01)
 
     def deliveries(self, hook: Webhook) -> list[WebhookDelivery]:
-        return [delivery for _, delivery in self.store.deliveries(hook.id, before=None, limit=100)][::-1]
+        return [delivery for _, delivery in self.store.list_deliveries(hook.id, before=None, limit=100)][::-1]
 
     def state(self, hook: Webhook) -> WebhookState:
         found = self.store.get(hook.id)
@@ -142,8 +142,8 @@ def end_run(engine: Engine, run_id: str, *, change: int) -> None:
     now = datetime.now(UTC)
     with engine.begin() as connection:
         ledger = RunLedger(connection)
-        number = ledger.open({run_id: "demo"}, now=round(now.timestamp() * 1000))[run_id]
-        ledger.account(number, {}, last_change=change, now=round(now.timestamp() * 1000))
+        number = ledger.get_or_create({run_id: "demo"}, now=round(now.timestamp() * 1000))[run_id]
+        ledger.add_verdicts(number, {}, last_change=change, now=round(now.timestamp() * 1000))
         ledger.finish(
             RunFinished(
                 run_id=run_id,
@@ -157,7 +157,7 @@ def end_run(engine: Engine, run_id: str, *, change: int) -> None:
                 traceparent="",
             )
         )
-        RunApprovals(connection).set(number, state=RunState.COMPLETE.value)
+        RunApprovals(connection).update(number, state=RunState.COMPLETE.value)
 
 
 def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(
@@ -345,8 +345,8 @@ def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWrit
     feed.add("1")
     hook = give_up(hooks, receiver)
     before = len(receiver.at("/hook"))
-    asked = hooks.store.ping(hook.id, now=time.time_ns() // 1_000_000)
-    again = hooks.store.ping(hook.id, now=time.time_ns() // 1_000_000)
+    asked = hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
+    again = hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
     assert asked is not None
     assert again is not None
     assert again.id == asked.id
@@ -355,12 +355,12 @@ def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWrit
     assert (ping.id, ping.event["type"], ping.event["data"]) == (asked.id, "ping", {"webhook_id": hook.id})
     assert is_signed(ping, SECRET)
     receiver.behaviours["/hook"] = Behaviour(statuses=[500])
-    hooks.store.ping(hook.id, now=time.time_ns() // 1_000_000)
+    hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
     hooks.round()
     hooks.round()
     assert hooks.deliveries(hook)[-1].state is DeliveryState.DEAD
     assert len(receiver.at("/hook")) == before + 2
-    assert hooks.store.ping("wh_none", now=0) is None
+    assert hooks.store.create_ping("wh_none", now=0) is None
 
 
 def test_a_webhook_that_is_deleted_is_told_nothing_more(
@@ -385,7 +385,7 @@ def test_deliveries_that_ended_are_kept_for_thirty_days(
     feed.add("1")
     hooks.round()
     days = [time.time_ns() // 1_000_000 + number * 86_400_000 for number in (29, 31)]
-    assert [hooks.queue.forget(now=now) for now in days] == [0, 1]
+    assert [hooks.queue.purge_ended(now=now) for now in days] == [0, 1]
     assert (len(hooks.deliveries(hook)), len(hooks.deliveries(waiting))) == (0, 1)
 
 

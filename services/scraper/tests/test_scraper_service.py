@@ -18,7 +18,7 @@ from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.service.scheduler import Scheduler
 from bookwheel_scraper.service.source_list import SOURCES_KEY
 from bookwheel_scraper.sources.declarations import Source
-from bookwheel_stores.heartbeats import replicas
+from bookwheel_stores.heartbeats import list_replicas
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
 from bookwheel_testing.servers import Server, free_port, wait_until
 from bookwheel_testing.sites import Site
@@ -267,12 +267,12 @@ def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
     assert 'bookwheel_crawl_processes_total{outcome="ended",source="shop"} 1.0' in page
     told = {("scraper", True, socket.gethostname())}
     wait_until(
-        lambda: {(one.service, one.ready, one.instance) for one in replicas(client)} == told,
+        lambda: {(one.service, one.ready, one.instance) for one in list_replicas(client)} == told,
         seconds=30,
         what="it tells that it is ready",
     )
     services[-1].stop()
-    assert replicas(client) == []
+    assert list_replicas(client) == []
 
 
 def test_a_scraper_without_redis_lives_but_is_not_ready(crawls: Crawls, services: list[Server]) -> None:

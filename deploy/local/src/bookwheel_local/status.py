@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from bookwheel_contracts.crawls import CrawlRun, Verdict
 from bookwheel_contracts.status import (
-    SILENT_SECONDS,
+    HEARTBEAT_TIMEOUT_SECONDS,
     IndexComparison,
     ProjectionLag,
     Replica,
@@ -84,7 +84,7 @@ def replica_table(services: Sequence[ServiceStatus]) -> str:
 
 
 def _replica(replica: Replica) -> tuple[str, ...]:
-    silent = replica.silent_seconds >= SILENT_SECONDS
+    silent = replica.silent_seconds >= HEARTBEAT_TIMEOUT_SECONDS
     progress = replica.progress_seconds
     return (
         replica.instance,

@@ -16,9 +16,9 @@ REPLICAS_KEY = "bookwheel:replicas"
 INDEX_SWEEP_KEY = "bookwheel:sweep:index"
 """The JSON of an IndexComparison, the latest."""
 HEARTBEAT_SECONDS = 5.0
-SILENT_SECONDS = 20.0
+HEARTBEAT_TIMEOUT_SECONDS = 20.0
 """A replica that has not been heard for so long is counted as away."""
-FORGOTTEN_SECONDS = 300.0
+REPLICA_RETENTION_SECONDS = 300.0
 """One that ended without a word is remembered for so long."""
 SERVICES = ("accounts", "catalog-api", "ml-serving", "trainer", "scraper", "processor-worker", "processor-beat")
 """The programs that tell of themselves. The gateway, being nginx, does not: what comes through it shows it is up."""

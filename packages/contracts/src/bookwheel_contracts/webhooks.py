@@ -62,7 +62,7 @@ class WebhookDelivery(Contract):
     ended_at: Timestamp | None
 
 
-class ChangesTold(Contract):
+class ChangesPayload(Contract):
     """Changes behind the sequence `after`, up to and with `through`; between them only such as the filters keep out."""
 
     after: int
@@ -70,13 +70,13 @@ class ChangesTold(Contract):
     changes: tuple[CarriedChange, ...]
 
 
-class RunTold(Contract):
+class RunPayload(Contract):
     """A crawl that has ended and whose changes are searchable, as it was when this was first said."""
 
     run: CrawlRun
 
 
-class PingTold(Contract):
+class PingPayload(Contract):
     webhook_id: str
 
 
@@ -85,4 +85,4 @@ class WebhookEvent(Contract):
 
     type: WebhookEventType
     timestamp: Timestamp
-    data: ChangesTold | RunTold | PingTold
+    data: ChangesPayload | RunPayload | PingPayload

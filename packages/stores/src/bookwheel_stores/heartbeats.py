@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 from bookwheel_contracts.status import (
-    FORGOTTEN_SECONDS,
     HEARTBEAT_SECONDS,
+    HEARTBEAT_TIMEOUT_SECONDS,
+    REPLICA_RETENTION_SECONDS,
     REPLICAS_KEY,
     SERVICES,
-    SILENT_SECONDS,
     Heartbeat,
     ModelRef,
     Replica,
@@ -46,7 +46,7 @@ class HeartbeatPublisher(threading.Thread):
         model: Callable[[], ModelRef | None] = _nothing,
         every: float = HEARTBEAT_SECONDS,
     ) -> None:
-        super().__init__(name="herald", daemon=True)
+        super().__init__(name="heartbeat", daemon=True)
         self._redis = redis
         self._service = service
         self._instance = socket.gethostname()
@@ -55,28 +55,28 @@ class HeartbeatPublisher(threading.Thread):
         self._model = model
         self._every = every
         self._started_at = datetime.now(UTC)
-        self._stop_asked = threading.Event()
+        self._stopping = threading.Event()
 
     def stop(self) -> None:
         """An orderly end: nobody waits for another word."""
-        self._stop_asked.set()
+        self._stopping.set()
         if self.is_alive():
             self.join(_PATIENCE)
         with suppress(RedisError):
             self._redis.hdel(REPLICAS_KEY, self._field)
 
     def run(self) -> None:
-        while not self._stop_asked.is_set():
+        while not self._stopping.is_set():
             ready = False
             with suppress(RedisError):
-                ready = self._tell()
-            self._stop_asked.wait(self._every if ready else min(1.0, self._every))
+                ready = self._publish()
+            self._stopping.wait(self._every if ready else min(1.0, self._every))
 
     @property
     def _field(self) -> str:
         return f"{self._service}/{self._instance}"
 
-    def _tell(self) -> bool:
+    def _publish(self) -> bool:
         fault = self._fault()
         told = Heartbeat(
             service=self._service,
@@ -89,12 +89,12 @@ class HeartbeatPublisher(threading.Thread):
             progress_seconds=self._progress(),
             model=self._model(),
         )
-        if not self._stop_asked.is_set():
+        if not self._stopping.is_set():
             self._redis.hset(REPLICAS_KEY, self._field, told.model_dump_json())
         return told.ready
 
 
-def replicas(redis: Redis) -> list[Replica]:
+def list_replicas(redis: Redis) -> list[Replica]:
     """All that have lately been heard, and those that fell silent. Raises RedisError."""
     now = _now(redis)
     found = []
@@ -105,20 +105,22 @@ def replicas(redis: Redis) -> list[Replica]:
             redis.hdel(REPLICAS_KEY, field)
             continue
         silent_for = max(timedelta(0), now - told.seen_at).total_seconds()
-        if silent_for > FORGOTTEN_SECONDS:
+        if silent_for > REPLICA_RETENTION_SECONDS:
             redis.hdel(REPLICAS_KEY, field)
         else:
             found.append(Replica(**told.model_dump(), silent_seconds=silent_for))
     return sorted(found, key=lambda replica: (replica.service, replica.instance))
 
 
-def services(redis: Redis) -> list[ServiceStatus]:
+def list_services(redis: Redis) -> list[ServiceStatus]:
     """Every program of the suite, with the replicas that were heard of. Raises RedisError."""
-    heard = replicas(redis)
+    heard = list_replicas(redis)
     return [
         ServiceStatus(
             name=name,
-            ready=sum(each.ready and each.silent_seconds < SILENT_SECONDS for each in heard if each.service == name),
+            ready=sum(
+                each.ready and each.silent_seconds < HEARTBEAT_TIMEOUT_SECONDS for each in heard if each.service == name
+            ),
             replicas=tuple(each for each in heard if each.service == name),
         )
         for name in SERVICES

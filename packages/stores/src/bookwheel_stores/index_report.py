@@ -5,11 +5,11 @@ from pydantic import ValidationError
 from redis import Redis
 
 
-def write_comparison(redis: Redis, found: IndexComparison) -> None:
+def save_comparison(redis: Redis, found: IndexComparison) -> None:
     redis.set(INDEX_SWEEP_KEY, found.model_dump_json())
 
 
-def read_comparison(redis: Redis) -> IndexComparison | None:
+def load_comparison(redis: Redis) -> IndexComparison | None:
     """None before the first one. Raises RedisError."""
     try:
         return IndexComparison.model_validate_json(redis.get(INDEX_SWEEP_KEY) or b"")

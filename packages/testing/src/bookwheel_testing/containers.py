@@ -20,10 +20,10 @@ ROWS = """
 import json, sys
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_runtime.settings import load_settings
-from bookwheel_stores.records import connect_database, reading
+from bookwheel_stores.records import connect_database, read_connection
 from sqlalchemy import text
 query, parameters = json.load(sys.stdin)
-with reading(connect_database(load_settings(ProcessorSettings).database_url)) as connection:
+with read_connection(connect_database(load_settings(ProcessorSettings).database_url)) as connection:
     print(json.dumps([list(row) for row in connection.execute(text(query), parameters)], default=str))
 """
 

@@ -26,7 +26,7 @@ class FeedWriter:
         books = [_book(source, key, facts) for key in keys]
         with self._engine.begin() as connection:
             writer = CatalogWriter(connection)
-            writer.enter()
+            writer.lock()
             numbers = writer.add_books([{**book} for book in books])
             for book in books:
                 self._books[book["book_id"]] = {**book, "number": numbers[book["book_id"]]}
@@ -44,7 +44,7 @@ class FeedWriter:
         book.update(facts, revision=book["revision"] + 1)
         with self._engine.begin() as connection:
             writer = CatalogWriter(connection)
-            writer.enter()
+            writer.lock()
             writer.update_books([book])
             return writer.add_changes([self._change(book_id, kind, sorted(facts) if kind == "modified" else ())])
 

@@ -21,7 +21,7 @@ from bookwheel_local.layout import Layout, Ports
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.supervision import Supervisor
-from bookwheel_stores.records import connect_database, reading
+from bookwheel_stores.records import connect_database, read_connection
 from sqlalchemy import Engine, text
 
 from bookwheel_testing.servers import answers, free_port, running, wait_until
@@ -100,7 +100,7 @@ class Suite:
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         """What the suite's records answer to a query with `:named` parameters."""
-        with reading(self._records) as connection:
+        with read_connection(self._records) as connection:
             return [tuple(row) for row in connection.execute(text(query), parameters)]
 
     @cached_property

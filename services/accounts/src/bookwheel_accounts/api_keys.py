@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import ConflictError
-from bookwheel_stores.records import reading
+from bookwheel_stores.records import read_connection
 from sqlalchemy import ColumnElement, Engine, func, insert, select, update
 
 from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes, still_held
@@ -57,7 +57,7 @@ class ApiKeyStore:
 
     def list(self, user_id: str) -> list[ApiKey]:
         """The user's keys that are not revoked, oldest first."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             rows = connection.execute(
                 select(api_key)
                 .where(api_key.c.user_id == user_id, api_key.c.revoked_at.is_(None))
@@ -84,7 +84,7 @@ class ApiKeyStore:
         return self._living(api_key.c.key_id == key_id)
 
     def _living(self, which: ColumnElement[bool]) -> tuple[Identity, int | None] | None:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             row = connection.execute(
                 select(
                     api_key.c.key_id,

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import UnauthenticatedError
-from bookwheel_stores.records import reading
+from bookwheel_stores.records import read_connection
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes, still_held
@@ -66,7 +66,7 @@ class SessionStore:
 
     def find(self, session_id: str) -> tuple[Identity, int] | None:
         """The login with the scopes that its user still has, and until when it lives; None once it is over."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return self._living(connection, session_id, int(time.time()))
 
     def close(self, session_id: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import ConflictError
-from bookwheel_stores.records import reading
+from bookwheel_stores.records import read_connection
 from sqlalchemy import Engine, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -53,12 +53,12 @@ class UserStore:
         return user
 
     def by_email(self, email: str) -> User | None:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select(account).where(account.c.email == email)).one_or_none()
         return None if row is None else _user(row)
 
     def get(self, user_id: str) -> User | None:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select(account).where(account.c.user_id == user_id)).one_or_none()
         return None if row is None else _user(row)
 

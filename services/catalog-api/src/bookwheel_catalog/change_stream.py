@@ -52,7 +52,7 @@ async def change_events(tail: ChangeTail, chosen: ChangeFilter, *, after: int, s
 
 
 def event(entry: FeedEntry) -> bytes:
-    return b"id: %d\nevent: change\ndata: %b\n\n" % (entry.sequence, entry.json())
+    return b"id: %d\nevent: change\ndata: %b\n\n" % (entry.sequence, entry.to_json())
 
 
 class ChangeStream(EventSourceResponse):

@@ -21,7 +21,7 @@ class ChangePage:
     more: bool
 
     def json(self) -> bytes:
-        items = b",".join(entry.json() for entry in self.entries)
+        items = b",".join(entry.to_json() for entry in self.entries)
         return b'{"items":[%b],"next":"%d","more":%b}' % (items, self.next, b"true" if self.more else b"false")
 
 

@@ -77,7 +77,7 @@ class CrawlOrders:
             StreamWriter(self._redis, CRAWL_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
             raise UnavailableError(_AWAY, retry_after=1) from error
-        self._runs.queue(request)
+        self._runs.create_requested(request)
         return self.get(request.run_id)
 
     def get(self, run_id: str) -> CrawlRun:
@@ -96,7 +96,7 @@ class CrawlOrders:
         return run
 
     def latest(self, *, source: str | None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
-        return self._with_progress(self._runs.latest(source=source, state=state, limit=limit))
+        return self._with_progress(self._runs.list_latest(source=source, state=state, limit=limit))
 
     def _with_progress(self, runs: list[CrawlRun]) -> list[CrawlRun]:
         """While a run lasts, the scraper is ahead of the records: its own counts show what it has done so far."""

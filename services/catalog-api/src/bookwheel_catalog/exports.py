@@ -101,7 +101,7 @@ class ExportShelf:
         if moment > datetime.now(UTC):
             raise _refused("as_of", "in_the_future", "nobody knows the catalog of the future")
         cut = Snapshot(moment=moment)
-        if not self.states.is_exact(cut):
+        if not self.states.has_all_contents(cut):
             raise ConflictError(
                 f"The catalog as of {as_of} is not known exactly: then, changes were kept without contents."
             )
@@ -116,7 +116,7 @@ class ExportShelf:
             raise NotFoundError(f"There is no version {later} yet: the feed is at {head}.")
         cuts = Snapshot(sequence=earlier), Snapshot(sequence=later)
         for cut in cuts:
-            if not self.states.is_exact(cut):
+            if not self.states.has_all_contents(cut):
                 raise ConflictError(
                     f"Version {cut.sequence} is not known exactly: then, changes were kept without contents."
                 )

@@ -2,7 +2,7 @@
 
 from bookwheel_contracts.problems import InvalidCursorError, NotFoundError
 from bookwheel_stores.records import BookReader
-from bookwheel_stores.records.catalog.book_reader import ObservationPlace
+from bookwheel_stores.records.catalog.book_reader import ObservationCursor
 
 from bookwheel_catalog.cursors import decode, encode
 from bookwheel_catalog.models import BookHistory
@@ -15,20 +15,20 @@ def read_history(books: BookReader, book_id: str, *, cursor: str | None, limit: 
     before, sequence = _read_cursor(cursor, book_id)
     # one more than shown, to know whether there are more
     is_observed = before is None or before.observed_at != _NO_MORE
-    observations = books.observations(book_id, limit=limit + 1, before=before) if is_observed else []
-    changes = [] if sequence == _NO_MORE else books.changes(book_id, limit=limit + 1, before_sequence=sequence)
+    observations = books.list_observations(book_id, limit=limit + 1, before=before) if is_observed else []
+    changes = [] if sequence == _NO_MORE else books.list_changes(book_id, limit=limit + 1, before_sequence=sequence)
     if cursor is None and not observations and not changes:
         raise NotFoundError(f"There is no book {book_id}.")
     more_observations, more_changes = len(observations) > limit, len(changes) > limit
     observations, changes = observations[:limit], changes[:limit]
     following = None
     if more_observations or more_changes:
-        oldest = observations[-1].place if more_observations else (_NO_MORE, _NO_MORE)
+        oldest = observations[-1].cursor if more_observations else (_NO_MORE, _NO_MORE)
         following = encode([book_id, *oldest, changes[-1].sequence if more_changes else _NO_MORE])
     return BookHistory(book_id=book_id, observations=tuple(observations), changes=tuple(changes), next=following)
 
 
-def _read_cursor(cursor: str | None, book_id: str) -> tuple[ObservationPlace | None, int | None]:
+def _read_cursor(cursor: str | None, book_id: str) -> tuple[ObservationCursor | None, int | None]:
     if cursor is None:
         return None, None
     owner, observed_at, number, sequence = decode(cursor, least=4, most=4)
@@ -36,4 +36,4 @@ def _read_cursor(cursor: str | None, book_id: str) -> tuple[ObservationPlace | N
         raise InvalidCursorError("The cursor belongs to another book's history.")
     if not (-1 <= observed_at < 1 << 45 and -1 <= number < 1 << 62 and -1 <= sequence < 1 << 62):
         raise InvalidCursorError("The cursor is malformed.")
-    return ObservationPlace(observed_at, number), sequence
+    return ObservationCursor(observed_at, number), sequence

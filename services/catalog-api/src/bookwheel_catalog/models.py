@@ -20,7 +20,7 @@ from bookwheel_contracts import (
     WebhookEventType,
 )
 from bookwheel_contracts.model import Contract, Timestamp
-from bookwheel_stores.records.runs.quarantine import Quarantined, QuarantineState
+from bookwheel_stores.records.runs.quarantine import QuarantineEntry, QuarantineState
 from pydantic import AnyHttpUrl, Field
 
 LONGEST_BODY = 100_000
@@ -306,7 +306,7 @@ class QuarantinedEntry(Contract):
     truncated: bool = False
 
     @classmethod
-    def of(cls, found: Quarantined, *, with_body: bool) -> Self:
+    def of(cls, found: QuarantineEntry, *, with_body: bool) -> Self:
         return cls(
             id=found.number,
             run_id=found.run_id,

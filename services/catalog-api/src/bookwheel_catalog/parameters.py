@@ -56,7 +56,7 @@ def read_change_filter(filters: Sequence[str], parameter: str = "filter") -> Cha
     if len(filters) > MAX_VALUES:
         reject(parameter, f"more than {MAX_VALUES} values")
     try:
-        chosen = ChangeFilter.of(filters)
+        chosen = ChangeFilter.parse(filters)
     except ValueError as error:
         reject(parameter, str(error))
     for name in sorted(chosen.fields.difference(_CHANGING)):

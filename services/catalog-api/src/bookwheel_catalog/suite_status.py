@@ -7,8 +7,8 @@ from typing import Any
 from bookwheel_contracts.crawls import RAW_STREAM
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.status import IndexComparison, Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
-from bookwheel_stores.heartbeats import services
-from bookwheel_stores.index_report import read_comparison
+from bookwheel_stores.heartbeats import list_services
+from bookwheel_stores.index_report import load_comparison
 from bookwheel_stores.records import DATABASE_ERRORS, RunStore
 from bookwheel_stores.records.feed.lag import FeedLag
 from bookwheel_stores.streams import list_stream_lags
@@ -32,14 +32,14 @@ class StatusBoard:
         """Raises nothing: a store that is away is what the answer says."""
         faults: dict[str, str] = {}
         redis: dict[str, Question] = {
-            "services": lambda: services(self._redis),
+            "services": lambda: list_services(self._redis),
             "streams": lambda: list_stream_lags(self._redis),
-            "index": lambda: read_comparison(self._redis),
+            "index": lambda: load_comparison(self._redis),
         }
         records: dict[str, Question] = {
             "projections": self._feed.projections,
             "items": self._feed.items,
-            "crawls": lambda: self._runs.latest(limit=_CRAWLS),
+            "crawls": lambda: self._runs.list_latest(limit=_CRAWLS),
         }
         found = _ask("redis", redis, faults) | _ask("records", records, faults)
         heard: list[ServiceStatus] | None = found["services"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bookwheel_contracts import Claims, Scope, Webhook, WebhookDelivery
 from bookwheel_contracts.problems import ConflictError, InvalidCursorError, NotFoundError
 from bookwheel_runtime.endpoints import read_endpoint
-from bookwheel_stores.records import FeedReader, Missed, NewWebhook, TooManyWebhooksError, WebhookStore
+from bookwheel_stores.records import FeedReader, MissedDeliveries, NewWebhook, TooManyWebhooksError, WebhookStore
 
 from bookwheel_catalog.changes import place_in
 from bookwheel_catalog.cursors import decode, encode
@@ -46,13 +46,13 @@ class Webhooks:
             after=None if order.after is None else place_in(self.feed, str(order.after), default="latest"),
         )
         try:
-            made = self.store.create(new, most=WEBHOOKS_OF_A_USER, now=_now())
+            made = self.store.create(new, limit=WEBHOOKS_OF_A_USER, now=_now())
         except TooManyWebhooksError:
             raise ConflictError(f"You have {WEBHOOKS_OF_A_USER} webhooks; delete one of them first.") from None
         return CreatedWebhook(**dict(made), secret=secret)
 
     def all(self, claims: Claims) -> list[Webhook]:
-        return self.store.all(owner=None if claims.allows(Scope.ADMIN) else claims.sub)
+        return self.store.list_all(owner=None if claims.allows(Scope.ADMIN) else claims.sub)
 
     def get(self, webhook_id: str, claims: Claims) -> Webhook:
         """Raises NotFound, also for another user's: whether that exists is nobody else's business."""
@@ -65,12 +65,12 @@ class Webhooks:
         self.store.delete(self.get(webhook_id, claims).id)
 
     def ping(self, webhook_id: str, claims: Claims) -> WebhookDelivery:
-        delivery = self.store.ping(self.get(webhook_id, claims).id, now=_now())
+        delivery = self.store.create_ping(self.get(webhook_id, claims).id, now=_now())
         if delivery is None:  # deleted a moment ago
             raise NotFoundError(f"You have no webhook {webhook_id}.")
         return delivery
 
-    def enable(self, webhook_id: str, claims: Claims, *, missed: Missed) -> Webhook:
+    def enable(self, webhook_id: str, claims: Claims, *, missed: MissedDeliveries) -> Webhook:
         self.store.enable(self.get(webhook_id, claims).id, missed=missed, now=_now())
         return self.get(webhook_id, claims)
 
@@ -82,7 +82,7 @@ class Webhooks:
             of_webhook, before = decode(cursor, least=2, most=2)
             if of_webhook != owned.id or type(before) is not int or not 0 <= before < 1 << 62:
                 raise InvalidCursorError("The cursor belongs to another webhook.")
-        found = self.store.deliveries(owned.id, before=before, limit=limit + 1)
+        found = self.store.list_deliveries(owned.id, before=before, limit=limit + 1)
         more = len(found) > limit
         following = encode([owned.id, found[limit - 1][0]]) if more else None
         return DeliveryList(items=tuple(delivery for _, delivery in found[:limit]), next=following)

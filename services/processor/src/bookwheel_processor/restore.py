@@ -22,10 +22,10 @@ def after_restore(parts: Dependencies, *, now: datetime) -> int:
             delete_export(lake, export)
     lake.delete([file.path for file in lake.list("silver")])
     for projection in (SEARCH_PROJECTION, OBSERVATIONS, BOOKS):
-        feed.restart(projection)
+        feed.reset(projection)
 
     def end_interrupted(connection: Connection) -> int:
         ledger, before = RunLedger(connection), to_millis(now)
-        return ledger.end_forgotten(ledger.endless(before=before)) + ledger.close_lost(before=before)
+        return ledger.finish_abandoned(ledger.list_unfinished(before=before)) + ledger.close_incomplete(before=before)
 
     return in_transaction(parts.engine, end_interrupted)

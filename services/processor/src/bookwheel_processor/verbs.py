@@ -19,6 +19,7 @@ from bookwheel_stores.records import (
     wait_for_database,
 )
 from bookwheel_stores.records.runs.quarantine import QuarantineState, QuarantineStore
+from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.search import IndexUnavailableError, SearchError
 from celery import Celery
 from redis.exceptions import RedisError
@@ -28,7 +29,6 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from bookwheel_processor.app import create_parts, run_beat, run_worker
 from bookwheel_processor.ingest.replay import Replay
 from bookwheel_processor.restore import after_restore
-from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.worker.jobs import Dependencies, close_runs, compare_index, project_round
 
@@ -118,7 +118,7 @@ def _compare(parts: Dependencies, _options: argparse.Namespace) -> int:
 
 def _quarantine(parts: Dependencies, options: argparse.Namespace) -> int:
     store = QuarantineStore(parts.engine)
-    for item in store.open(limit=options.limit):
+    for item in store.list_open(limit=options.limit):
         print(f"{item.number}  {item.quarantined_at:%Y-%m-%d %H:%M:%S}  {item.run_id or '-'}  {item.url or '-'}")
         for reason in item.reasons:
             print(f"    {reason.field}: {reason.message} ({reason.code})")
@@ -128,7 +128,7 @@ def _quarantine(parts: Dependencies, options: argparse.Namespace) -> int:
 
 def _replay(parts: Dependencies, options: argparse.Namespace) -> int:
     asked = None if options.id is None else QuarantineStore(parts.engine).get(options.id)
-    if asked is not None and asked.waits_for_index and asked.state is QuarantineState.OPEN:
+    if asked is not None and asked.is_refused_book and asked.state is QuarantineState.OPEN:
         print(
             f"number {options.id} is a book that the index refused: the sweep offers it again each minute,"
             " and `bookwheel-processor compare` does so now",
@@ -148,7 +148,7 @@ def _replay(parts: Dependencies, options: argparse.Namespace) -> int:
 
 
 def _held(parts: Dependencies, _options: argparse.Namespace) -> int:
-    held = RunStore(parts.engine).latest(state=RunState.HELD, limit=_MOST_HELD)
+    held = RunStore(parts.engine).list_latest(state=RunState.HELD, limit=_MOST_HELD)
     for run in held:
         print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items wait")
         print(f"    {run.reason}")

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, amounts, books_table, offers_table, parse_contents
 from bookwheel_stores.lake.files import Lake
 from bookwheel_stores.lake.partitions import partition_name, partition_value
-from bookwheel_stores.records.feed.snapshots import SeenChange
+from bookwheel_stores.records.feed.snapshots import ChangeDiff
 
 BUCKET = 10_000
 """Book numbers in a file of current books, and changes in a file of observations. Part of the files' names."""
@@ -70,7 +70,7 @@ class Silver:
             stale.discard(path)
         self.lake.delete(sorted(stale))
 
-    def write_observations(self, bucket: int, changes: Iterable[Sequence[SeenChange]], *, up_to: int) -> None:
+    def write_observations(self, bucket: int, changes: Iterable[Sequence[ChangeDiff]], *, up_to: int) -> None:
         """Puts what the bucket's changes, up to that sequence, observed in place, by source and day."""
         name = f"{range_name(bucket)}.parquet"
         rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -114,7 +114,7 @@ def up_to_of(table: pa.Table) -> int:
     return sys.maxsize if noted is None else int(noted)
 
 
-def _observed(change: SeenChange) -> Iterator[tuple[str, dict[str, Any]]]:
+def _observed(change: ChangeDiff) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the change says anew of each offer, beside its source."""
     if change.after is None or change.removed:
         return

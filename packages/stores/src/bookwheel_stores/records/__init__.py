@@ -8,8 +8,8 @@ from bookwheel_stores.records.database.connection import (
     DATABASE_ERRORS,
     connect_database,
     in_transaction,
+    read_connection,
     read_only,
-    reading,
     supports_concurrent_writers,
     wait_for_database,
 )
@@ -26,7 +26,7 @@ from bookwheel_stores.records.feed.entries import FeedEntry, FeedReader
 from bookwheel_stores.records.predictions import PredictionStore
 from bookwheel_stores.records.runs.store import RunStore
 from bookwheel_stores.records.webhooks.queue import DeliveryResult, DeliveryTask, WebhookQueue
-from bookwheel_stores.records.webhooks.store import Missed, NewWebhook, TooManyWebhooksError, WebhookStore
+from bookwheel_stores.records.webhooks.store import MissedDeliveries, NewWebhook, TooManyWebhooksError, WebhookStore
 
 __all__ = [
     "CONTENT_ERRORS",
@@ -41,7 +41,7 @@ __all__ = [
     "FeedReader",
     "IndexRefusals",
     "Interval",
-    "Missed",
+    "MissedDeliveries",
     "NewWebhook",
     "NewerSchemaError",
     "PredictionStore",
@@ -54,8 +54,8 @@ __all__ = [
     "connect_database",
     "in_transaction",
     "is_current",
+    "read_connection",
     "read_only",
-    "reading",
     "schema_fault",
     "supports_concurrent_writers",
     "upgrade_database",

@@ -7,8 +7,8 @@ import orjson
 from bookwheel_contracts import PredictionRecord
 from sqlalchemy import Connection, Engine, Row, select
 
-from bookwheel_stores.records.database.bulk import insert_ignoring
-from bookwheel_stores.records.database.connection import in_transaction, reading
+from bookwheel_stores.records.database.bulk import insert_or_ignore
+from bookwheel_stores.records.database.connection import in_transaction, read_connection
 from bookwheel_stores.records.tables import prediction
 from bookwheel_stores.records.values import from_millis, to_millis
 
@@ -25,20 +25,20 @@ class PredictionStore:
     def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
         """Newest first."""
         query = select(prediction).where(prediction.c.book_id == book_id)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             rows = connection.execute(query.order_by(prediction.c.number.desc()).limit(limit))
             return [_record(row) for row in rows]
 
     def recent(self, limit: int) -> list[PredictionRecord]:
         """Newest first."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             rows = connection.execute(select(prediction).order_by(prediction.c.number.desc()).limit(limit))
             return [_record(row) for row in rows]
 
 
 def write_predictions(connection: Connection, records: Sequence[PredictionRecord]) -> None:
     """The same inside the caller's transaction."""
-    insert_ignoring(connection, prediction, [_row(record) for record in records])
+    insert_or_ignore(connection, prediction, [_row(record) for record in records])
 
 
 def _row(record: PredictionRecord) -> dict[str, Any]:

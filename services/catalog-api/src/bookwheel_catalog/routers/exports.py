@@ -80,7 +80,7 @@ async def books(
     cut = await asyncio.to_thread(parts.exports.cut, as_of)
     point = cut.sequence if cut.moment is None else f"{cut.moment.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}"
     name = f"bookwheel-{point}-books.{file_format}"
-    content = chunks(parts.exports.states.pages(cut), file_format)
+    content = chunks(parts.exports.states.book_pages(cut), file_format)
     return MadeDownload(parts.made_downloads.taken(claims.sub), content, file_format, name)
 
 
@@ -97,7 +97,7 @@ async def delta(
     Any sequence of the feed is a version here, whether files were made of it or not; 0 is the empty catalog.
     """
     await asyncio.to_thread(parts.exports.span, earlier, later)
-    rows = delta_rows(parts.exports.states.differences(earlier, later))
+    rows = delta_rows(parts.exports.states.diff_pages(earlier, later))
     name = f"bookwheel-{earlier}-{later}.{file_format}"
     if file_format == "json":
         content = delta_json(rows, earlier=earlier, later=later)

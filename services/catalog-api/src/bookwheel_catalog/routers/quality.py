@@ -20,8 +20,8 @@ EntryNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 async def quality(parts: PartsOf, _: Reader, run: RunId = None) -> QualityList:
     """Fill rates and validity of each source's latest run, compared with the complete runs before it."""
     if run is None:
-        return QualityList(items=tuple(await asyncio.to_thread(parts.quality.latest)))
-    report = await asyncio.to_thread(parts.quality.of_run, run)
+        return QualityList(items=tuple(await asyncio.to_thread(parts.quality.list_latest)))
+    report = await asyncio.to_thread(parts.quality.get, run)
     if report is None:
         raise NotFoundError(f"There is no crawl {run}.")
     return QualityList(items=(report,))
@@ -37,11 +37,11 @@ async def quality_of_source(
 ) -> QualityList:
     """The same for a source's runs, newest first."""
     if run is None:
-        found = await asyncio.to_thread(parts.quality.of_source, source, limit=limit)
+        found = await asyncio.to_thread(parts.quality.list_for_source, source, limit=limit)
         if not found:
             raise NotFoundError(f"No items of a source {source} have come yet.")
         return QualityList(items=tuple(found))
-    report = await asyncio.to_thread(parts.quality.of_run, run)
+    report = await asyncio.to_thread(parts.quality.get, run)
     if report is None or report.source != source:
         raise NotFoundError(f"The source {source} has no crawl {run}.")
     return QualityList(items=(report,))
@@ -61,9 +61,9 @@ async def quarantine(  # noqa: PLR0913 - one parameter for each of the query
 ) -> QuarantineList:
     """What could not be taken in, and books that the index refuses for good (code `refused_by_index`), with the
     reasons, oldest first."""
-    sieve = QuarantineFilter(source=source, run_id=run, code=code)
-    page = await asyncio.to_thread(parts.quarantine.page, sieve, state=state, after_number=after, limit=limit + 1)
-    total = await asyncio.to_thread(parts.quarantine.count, sieve, state=state)
+    selection = QuarantineFilter(source=source, run_id=run, code=code)
+    page = await asyncio.to_thread(parts.quarantine.page, selection, state=state, after_number=after, limit=limit + 1)
+    total = await asyncio.to_thread(parts.quarantine.count, selection, state=state)
     items = tuple(QuarantinedEntry.of(one, with_body=False) for one in page[:limit])
     return QuarantineList(items=items, total=total, next=items[-1].id if len(page) > limit else None)
 
@@ -81,8 +81,8 @@ async def quarantined(parts: PartsOf, _: Reader, number: EntryNumber) -> Quarant
 async def replay(parts: PartsOf, _: Operator, order: ReplayOrder) -> ReplayQueued:
     """Has all that match taken in once more, by the rules of today. What an operator discarded with its run only where
     that run, or the code `run_discarded`, is named. Books that the index refused wait for the index alone."""
-    sieve = QuarantineFilter(source=order.source, run_id=order.run, code=order.code)
-    return ReplayQueued(queued=await asyncio.to_thread(parts.quarantine.queue, sieve))
+    selection = QuarantineFilter(source=order.source, run_id=order.run, code=order.code)
+    return ReplayQueued(queued=await asyncio.to_thread(parts.quarantine.queue_replays, selection))
 
 
 @router.post("/quarantine/{number}/replay", status_code=202)
@@ -90,11 +90,11 @@ async def replay_one(
     request: Request, response: Response, parts: PartsOf, _: Operator, number: EntryNumber
 ) -> QuarantinedEntry:
     """Has one taken in once more. The answer's `Location` tells, within seconds, what became of it."""
-    is_queued = await asyncio.to_thread(parts.quarantine.queue_one, number)
+    is_queued = await asyncio.to_thread(parts.quarantine.queue_replay, number)
     found = await asyncio.to_thread(parts.quarantine.get, number)
     if found is None:
         raise NotFoundError(f"Nothing in quarantine has the number {number}.")
-    if found.waits_for_index and found.state is QuarantineState.OPEN:
+    if found.is_refused_book and found.state is QuarantineState.OPEN:
         raise ConflictError(f"Number {number} waits for the index, which is offered the book again each minute.")
     if not is_queued:
         raise ConflictError(f"Number {number} is {found.state.value}, and only what is open can be replayed.")

@@ -12,7 +12,7 @@ from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import MissingOffers
 from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import QuarantineWriter
-from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.streams import StreamEntry
 from sqlalchemy import Connection, Engine
 
@@ -27,7 +27,7 @@ from bookwheel_processor.ingest.decoding import (
 )
 from bookwheel_processor.ingest.offer_updates import take_in
 from bookwheel_processor.runs.approval import USUAL_POLICY, HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing, utc_now
+from bookwheel_processor.runs.finalizer import Closing
 from bookwheel_processor.runs.quality import record_quality
 from bookwheel_processor.runs.staging import BatchApprovals
 
@@ -89,7 +89,7 @@ class _Batch:
         self._ledger = RunLedger(connection)
         self._now = now
         self._deliveries = deliveries
-        self._runs = self._ledger.open(_sources(deliveries), now=now)
+        self._runs = self._ledger.get_or_create(_sources(deliveries), now=now)
 
     def apply(self) -> IngestResult:
         items = [one for one in self._deliveries if isinstance(one, Accepted | Refused)]
@@ -102,9 +102,9 @@ class _Batch:
         verdicts, last_change = take_in(CatalogWriter(self._connection), self._absences, accepted, gates)
         QuarantineWriter(self._connection).add([quarantined(one) for one in refused], now=self._now)
         by_run = _count(accepted, verdicts, refused)
-        self._ledger.hold(self._runs.values())
+        self._ledger.lock(self._runs.values())
         for run_id, counts in by_run.items():
-            self._ledger.account(self._runs[run_id], counts, last_change=last_change, now=self._now)
+            self._ledger.add_verdicts(self._runs[run_id], counts, last_change=last_change, now=self._now)
         self._gates.keep([one for one, verdict in zip(accepted, verdicts, strict=True) if verdict is None])
         record_quality(RunQualityWriter(self._connection), self._runs, accepted, refused)
         self._take_events()
@@ -121,9 +121,9 @@ class _Batch:
         numbers: dict[str, list[int]] = defaultdict(list)
         for run_id, number in firsts:
             numbers[run_id].append(number)
-        unseen = {run_id: self._ledger.unseen(self._runs[run_id], found) for run_id, found in numbers.items()}
+        unseen = {run_id: self._ledger.list_unprocessed(self._runs[run_id], found) for run_id, found in numbers.items()}
         for run_id, found in sorted(unseen.items()):
-            self._ledger.sign(self._runs[run_id], sorted(found))
+            self._ledger.mark_processed(self._runs[run_id], sorted(found))
         fresh = {id(one) for (run_id, number), one in firsts.items() if number in unseen[run_id]}
         return [one for one in items if id(one) in fresh or _item_of(one) == (None, None)]
 

@@ -32,11 +32,11 @@ def take_in(
     changes: list[Row] = []
     waves = _waves(accepted)
     if waves:
-        writer.enter(alone=len(waves) > 1)
+        writer.lock(exclusive=len(waves) > 1)
     gone = _gone(absences, accepted)
     for wave in waves:
         keys = {(accepted[at].offer.source, accepted[at].offer.source_key): at for at in wave}
-        known = writer.offers(keys)
+        known = writer.lock_offers(keys)
         taken: dict[Verdict, list[Taken]] = defaultdict(list)
         for key, at in keys.items():
             one, row = accepted[at], known.get(key)
@@ -121,9 +121,11 @@ def _gone(absences: MissingOffers, accepted: Sequence[Accepted]) -> dict[int, Co
         if seen_at < oldest.get(one.offer.source, seen_at + 1):
             oldest[one.offer.source] = seen_at
     gone: dict[int, CompleteRuns] = {}
-    for source, runs in absences.later_than(oldest).items():
-        late = [at for at, one in enumerate(accepted) if one.offer.source == source and runs.miss(*one.sighting[:2])]
-        met = absences.met(runs, {accepted[at].offer.source_key for at in late})
+    for source, runs in absences.complete_runs_after(oldest).items():
+        late = [
+            at for at, one in enumerate(accepted) if one.offer.source == source and runs.is_missing(*one.sighting[:2])
+        ]
+        met = absences.seen(runs, {accepted[at].offer.source_key for at in late})
         gone |= {at: runs for at in late if accepted[at].offer.source_key not in met}
     return gone
 
@@ -139,7 +141,7 @@ def _by_runs(gone: Mapping[int, CompleteRuns], wave: Sequence[int]) -> Collectio
 
 def _withdraw_again(writer: CatalogWriter, runs: CompleteRuns, accepted: Sequence[Accepted]) -> list[Row]:
     """Removes what came by items after whose time complete runs missed it: as if they had come in time."""
-    found = writer.offers({(one.offer.source, one.offer.source_key) for one in accepted})
+    found = writer.lock_offers({(one.offer.source, one.offer.source_key) for one in accepted})
     gone = []
     for one in accepted:
         row = found.get((one.offer.source, one.offer.source_key))
@@ -149,14 +151,14 @@ def _withdraw_again(writer: CatalogWriter, runs: CompleteRuns, accepted: Sequenc
 
 
 def _withdraw(writer: CatalogWriter, offers: Sequence[Row], by: Sighting) -> list[Row]:
-    known = {row["number"]: row for row in writer.books((), {row["book_number"] for row in offers}).values()}
+    known = {row["number"]: row for row in writer.lock_books((), {row["book_number"] for row in offers}).values()}
     updates: dict[str, BookUpdate] = {}
     for row in offers:
         book = known[row["book_number"]]
         update = updates.setdefault(book["book_id"], BookUpdate(book["book_id"], book, sightings=[by]))
         update.leave.add((row["source"], row["source_key"]))
     changes = _apply_updates(writer, [updates[book_id] for book_id in sorted(updates)], ())
-    writer.withdraw([row["number"] for row in offers], moment=by.seen_at)
+    writer.remove_offers([row["number"] for row in offers], moment=by.seen_at)
     return changes
 
 
@@ -186,7 +188,7 @@ def _apply(
     if not taken and not told:
         return []
     wanted = {one.offer.book_id for one in taken} | {one.offer.book_id for one in repeats.posthumous}
-    known = writer.books(wanted, {one.known["book_number"] for one in (*taken, *told) if one.known})
+    known = writer.lock_books(wanted, {one.known["book_number"] for one in (*taken, *told) if one.known})
     ids = {row["number"]: book_id for book_id, row in known.items()}
     moved = [one for one in repeats.posthumous if one.known and ids[one.known["book_number"]] != one.offer.book_id]
     taken = [*taken, *moved]  # for a moment: see `_withdraw_again`
@@ -235,8 +237,10 @@ def _updates(
 
 
 def _apply_updates(writer: CatalogWriter, updates: Sequence[BookUpdate], taken: Sequence[Taken]) -> list[Row]:
-    siblings = writer.offers_of([update.known["number"] for update in updates if update.known])
-    pages = writer.first_seen([update.known["number"] for update in updates if update.known and update.needs_pages])
+    siblings = writer.list_offers([update.known["number"] for update in updates if update.known])
+    pages = writer.first_seen_by_offer(
+        [update.known["number"] for update in updates if update.known and update.needs_pages]
+    )
     changes: list[Row] = []
     new_books: list[Row] = []
     changed_books: list[Row] = []
@@ -279,7 +283,7 @@ def _write_offers(writer: CatalogWriter, taken: Sequence[Taken], book_numbers: M
         if one.known is None or not one.is_live or rows.is_observed_otherwise(one.known, one.columns)
     ]
     numbers |= {one.key: one.known["number"] for one in observed if one.known}
-    writer.observe(
+    writer.add_observations(
         [rows.observation(numbers[one.key], one.since, one.columns) for one in observed],
         superseding={one.known["number"] for one in observed if one.known},
     )

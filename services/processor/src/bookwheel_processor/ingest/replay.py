@@ -15,21 +15,21 @@ from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import MissingOffers
 from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import (
+    ALL_ENTRIES,
     DISCARDED,
-    EVERYTHING,
-    Quarantined,
+    QuarantineEntry,
     QuarantineFilter,
     QuarantineState,
     QuarantineStore,
     QuarantineWriter,
 )
-from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine
 
 from bookwheel_processor.ingest.decoding import Accepted, Refused, read_body, read_prediction, refused_by_database
 from bookwheel_processor.ingest.offer_updates import take_in
 from bookwheel_processor.runs.approval import USUAL_POLICY, HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing, utc_now
+from bookwheel_processor.runs.finalizer import Closing
 from bookwheel_processor.runs.quality import faults_of, filled_fields
 
 _PAGE = 200
@@ -61,15 +61,15 @@ class Replay:
 
     def queued(self) -> ReplayResult:
         """What operators asked for."""
-        return self._replay(EVERYTHING, QuarantineState.QUEUED, with_discarded=True)
+        return self._replay(ALL_ENTRIES, QuarantineState.QUEUED, with_discarded=True)
 
-    def _replay(self, sieve: QuarantineFilter, state: QuarantineState, *, with_discarded: bool) -> ReplayResult:
+    def _replay(self, selection: QuarantineFilter, state: QuarantineState, *, with_discarded: bool) -> ReplayResult:
         verdicts: Counter[Verdict] = Counter()
         rejected = number = 0
-        while page := self._store.page(sieve, state=state, after_number=number, limit=_PAGE):
+        while page := self._store.page(selection, state=state, after_number=number, limit=_PAGE):
             number = page[-1].number
             for item in page:
-                if item.waits_for_index or (item.code == DISCARDED and not with_discarded):
+                if item.is_refused_book or (item.code == DISCARDED and not with_discarded):
                     continue
                 verdict = self.one(item)
                 if verdict is None:
@@ -80,18 +80,18 @@ class Replay:
 
     def number(self, number: int) -> ReplayResult | None:
         """The one with this number; None where it is not in quarantine."""
-        found = self._store.open(after_number=number - 1, limit=1)
+        found = self._store.list_open(after_number=number - 1, limit=1)
         if not found or found[0].number != number:
             return None
         verdict = self.one(found[0])
         return ReplayResult(Counter([verdict] if verdict else []), 0 if verdict else 1)
 
-    def one(self, item: Quarantined) -> Verdict | None:
+    def one(self, item: QuarantineEntry) -> Verdict | None:
         """The item's new verdict, in one transaction with its effects; None where it is still rejected.
 
         What is no item, a prediction or a word on a run, is `ADDED` where it is taken in.
         """
-        if item.waits_for_index:
+        if item.is_refused_book:
             return None
         now = to_millis(self._clock())
         delivery = _read(item, now)
@@ -101,10 +101,10 @@ class Replay:
 
         def take(connection: Connection) -> Verdict | None:
             writer = QuarantineWriter(connection)
-            if not writer.take(item.number, now=now):
+            if not writer.mark_replayed(item.number, now=now):
                 return None
             verdict = self._take(connection, item, delivery, now)
-            writer.note_verdict(item.number, verdict)
+            writer.set_verdict(item.number, verdict)
             return verdict
 
         try:
@@ -116,18 +116,18 @@ class Replay:
         self._closing.advance()
         return verdict
 
-    def _reject(self, item: Quarantined, reasons: Sequence[FieldError]) -> None:
+    def _reject(self, item: QuarantineEntry, reasons: Sequence[FieldError]) -> None:
         with self._engine.begin() as connection:
-            QuarantineWriter(connection).still_rejected(item.number, reasons)
+            QuarantineWriter(connection).update_reasons(item.number, reasons)
 
-    def _take(self, connection: Connection, item: Quarantined, delivery: _Readable, now: int) -> Verdict:
+    def _take(self, connection: Connection, item: QuarantineEntry, delivery: _Readable, now: int) -> Verdict:
         if isinstance(delivery, Accepted):
             return _take_item(connection, MissingOffers(connection, grace=self._policy.grace), item, delivery, now)
         if isinstance(delivery, PredictionRecord):
             write_predictions(connection, [delivery])
             return Verdict.ADDED
         ledger = RunLedger(connection)
-        ledger.hold(ledger.open({delivery.run_id: delivery.source}, now=now).values())
+        ledger.lock(ledger.get_or_create({delivery.run_id: delivery.source}, now=now).values())
         if isinstance(delivery, RunStarted):
             ledger.start(delivery)
         else:
@@ -135,7 +135,7 @@ class Replay:
         return Verdict.ADDED
 
 
-def _read(item: Quarantined, now: int) -> _Readable | Refused:
+def _read(item: QuarantineEntry, now: int) -> _Readable | Refused:
     body = item.body.encode()
     if item.entry_id.startswith(f"{PREDICTION_STREAM}/"):
         return read_prediction(item.entry_id, body)
@@ -143,31 +143,31 @@ def _read(item: Quarantined, now: int) -> _Readable | Refused:
 
 
 def _take_item(
-    connection: Connection, absences: MissingOffers, item: Quarantined, accepted: Accepted, now: int
+    connection: Connection, absences: MissingOffers, item: QuarantineEntry, accepted: Accepted, now: int
 ) -> Verdict:
     ledger = RunLedger(connection)
     run_id = accepted.item.run_id
-    run = ledger.open({run_id: accepted.item.source}, now=now)[run_id]
+    run = ledger.get_or_create({run_id: accepted.item.source}, now=now)[run_id]
     moved: Counter[Verdict] = Counter()
     if item.run_id is None:  # it counted for no run while nothing in it could be read
-        if not ledger.unseen(run, [accepted.item.item_number]):
+        if not ledger.list_unprocessed(run, [accepted.item.item_number]):
             return Verdict.DUPLICATE
-        ledger.sign(run, [accepted.item.item_number])
+        ledger.mark_processed(run, [accepted.item.item_number])
     else:
         moved[Verdict.QUARANTINED] -= 1
     verdicts, last_change = take_in(CatalogWriter(connection), absences, [accepted])
     verdict = verdicts[0] or Verdict.DUPLICATE  # without a gate none waits
     moved[verdict] += 1
-    ledger.hold([run])
-    ledger.account(run, moved, last_change=last_change, now=now)
+    ledger.lock([run])
+    ledger.add_verdicts(run, moved, last_change=last_change, now=now)
     _move_quality(RunQualityWriter(connection), run, item, accepted)
     return verdict
 
 
-def _move_quality(quality: RunQualityWriter, run: int, item: Quarantined, accepted: Accepted) -> None:
+def _move_quality(quality: RunQualityWriter, run: int, item: QuarantineEntry, accepted: Accepted) -> None:
     if item.code == DISCARDED:  # the rules took it when it came
         return
-    quality.add(run, valid=1, filled=filled_fields([accepted.offer]))
+    quality.add_valid(run, valid=1, filled=filled_fields([accepted.offer]))
     if item.run_id is not None:
         faults = faults_of([Refused(item.entry_id, b"", item.reasons)])
-        quality.add_faults(run, invalid=-1, faults={fault: -count for fault, count in faults.items()})
+        quality.add_invalid(run, invalid=-1, faults={fault: -count for fault, count in faults.items()})

@@ -9,10 +9,10 @@ from bookwheel_contracts.exports import EXPORT_STREAM
 from bookwheel_stores.lake import Bronze, BronzeMerge
 from bookwheel_stores.lake.export_writer import sweep_exports
 from bookwheel_stores.records.database.leases import lease
+from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.streams import StreamEntry
 
 from bookwheel_processor.lake.exports import Exports
-from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.worker.consumer import Drain
 from bookwheel_processor.worker.jobs import Dependencies
 from bookwheel_processor.worker.process_lock import slot

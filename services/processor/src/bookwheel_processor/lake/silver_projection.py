@@ -40,7 +40,7 @@ class SilverProjection:
         while cursor < head:
             bucket = cursor // BUCKET
             end = min(head, (bucket + 1) * BUCKET)
-            changes = self.states.changes(after=bucket * BUCKET, up_to=end)
+            changes = self.states.change_pages(after=bucket * BUCKET, up_to=end)
             self.silver.write_observations(bucket, changes, up_to=end)
             if not self._move(OBSERVATIONS, cursor, end):
                 break
@@ -54,9 +54,9 @@ class SilverProjection:
         """Brings the current books up to the feed's head; returns the sequence they are as of. Raises Overtaken."""
         cursor, head = self.feed.cursor(BOOKS), self.states.head()
         if cursor < head:
-            for bucket in self.states.buckets_changed(after=cursor, up_to=head, bucket=BUCKET):
+            for bucket in self.states.changed_buckets(after=cursor, up_to=head, bucket=BUCKET):
                 first, last = bucket * BUCKET, (bucket + 1) * BUCKET
-                pages = self.states.pages(Snapshot(sequence=head), after_number=first, up_to=last)
+                pages = self.states.book_pages(Snapshot(sequence=head), after_number=first, up_to=last)
                 self.silver.write_books(bucket, pages)
             if not self._move(BOOKS, cursor, head):
                 raise CursorMovedError
@@ -72,12 +72,12 @@ class SilverProjection:
     def compact(self) -> int:
         """What another, overtaken, has put older files in place of is written again by the next round."""
         compaction, cursor = Compaction(self.silver.lake), self.feed.cursor(OBSERVATIONS)
-        back = partial(self.feed.put_back, OBSERVATIONS)
+        back = partial(self.feed.rewind, OBSERVATIONS)
         return compaction.run(up_to=cursor, now=datetime.now(UTC), write_again=back)
 
     def _move(self, projection: str, expected: int, to: int) -> bool:
-        if self.feed.move(projection, expected=expected, to=to):
+        if self.feed.try_advance(projection, expected=expected, to=to):
             return True
         _log.warning("another wrote to the lake at the same time: it is written again", projection=projection)
-        self.feed.put_back(projection, expected)
+        self.feed.rewind(projection, expected)
         return False

@@ -5,13 +5,13 @@ In steps, each a transaction of its own that leaves the run where the next step,
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from bookwheel_contracts import Expectations, FieldError, Hold, RunState, Verdict
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.records import CONTENT_ERRORS, in_transaction, reading
+from bookwheel_stores.records import CONTENT_ERRORS, in_transaction, read_connection
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.runs.approvals import RunApprovals, StagedItem
 from bookwheel_stores.records.runs.ledger import RunLedger
@@ -19,7 +19,7 @@ from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOf
 from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import DISCARDED, NewQuarantineEntry, QuarantineWriter
 from bookwheel_stores.records.runs.store import ApprovalState
-from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine, Row
 
 from bookwheel_processor.ingest.decoding import Accepted, Refused, quarantined, read_body, refused_by_database
@@ -28,10 +28,6 @@ from bookwheel_processor.runs.approval import HoldPolicy, RunFigures, reasons_to
 
 _STEP = 500
 _log = get_logger(__name__)
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 class Closing:
@@ -58,8 +54,8 @@ class Closing:
         return last_change
 
     def _due(self, run_numbers: Collection[int] | None) -> list[int]:
-        with reading(self._engine) as connection:
-            return RunApprovals(connection).due(run_numbers)
+        with read_connection(self._engine) as connection:
+            return RunApprovals(connection).list_due(run_numbers)
 
     def _step(self, number: int) -> int:
         """Of fewer items where the database refuses what one of them says; that one goes to quarantine at last."""
@@ -95,11 +91,11 @@ class _Step:
 
     def take(self, number: int) -> int:
         """One step of a run; returns the feed's sequence after it, 0 for no change."""
-        self._catalog.enter(alone=True)  # its run is locked before its offers, which is not the others' order
-        run = self._gates.take(number)
+        self._catalog.lock(exclusive=True)  # its run is locked before its offers, which is not the others' order
+        run = self._gates.lock_due(number)
         if run is None:
             return 0
-        if run.gate == ApprovalState.DISCARDING:
+        if run.gate == ApprovalState.DISCARDED:
             return self._discard(run)
         if not run.has_ended:
             return self._apply_staged(run)
@@ -107,36 +103,36 @@ class _Step:
 
     def refuse_first(self, number: int, *, fault: str) -> int:
         """Puts the first staged item into quarantine: the database does not take what it says."""
-        self._catalog.enter(alone=True)
-        run = self._gates.take(number)
-        items = self._gates.staged(number, limit=1)
+        self._catalog.lock(exclusive=True)
+        run = self._gates.lock_due(number)
+        items = self._gates.list_staged(number, limit=1)
         if run is not None and items:
             self._quarantine.add([_unwanted(run, items[0], refused_by_database(fault))], now=self._now)
             self._unstage(run, items, Counter({Verdict.QUARANTINED: 1}), 0)
         return 0
 
     def _end(self, run: Row[Any]) -> int:
-        expect = self._gates.expected(run)
+        expect = self._gates.expectations(run)
         absences = self._complete_runs(run)
         if run.gate != ApprovalState.RELEASED:
             hold = self._judge(run, expect, absences)
             if hold.reasons:
                 self._gates.hold(run.number, hold)
                 return 0
-            self._gates.set(run.number, gate=ApprovalState.RELEASED.value)
+            self._gates.update(run.number, gate=ApprovalState.RELEASED.value)
         if run.staged:
             return self._apply_staged(run)
         if absences is not None:
-            self._gates.set(run.number, removes_before=absences.before)
-            if missed := self._absences.missed(absences, limit=self._limit):
+            self._gates.update(run.number, removes_before=absences.before)
+            if missed := self._absences.list_missing(absences, limit=self._limit):
                 return self._remove(run, missed)
-            if met := self._absences.met_again(absences, limit=self._limit):
+            if met := self._absences.list_reappeared(absences, limit=self._limit):
                 return self._reinstate(run, met)
         seen_by_it = self._complete_runs(run, grace=1)
-        self._gates.set(
+        self._gates.update(
             run.number,
             state=run.finished_state,
-            missed=0 if seen_by_it is None else self._absences.count(seen_by_it) + run.removed,
+            missed=0 if seen_by_it is None else self._absences.count_missing(seen_by_it) + run.removed,
         )
         return 0
 
@@ -144,29 +140,29 @@ class _Step:
         """None for a run that removes nothing."""
         if run.finished_state != RunState.COMPLETE or not run.whole_source:
             return None
-        return self._absences.runs(run.source, ending=run.number, grace=grace)
+        return self._absences.complete_runs(run.source, ending=run.number, grace=grace)
 
     def _judge(self, run: Row[Any], expect: Expectations, absences: CompleteRuns | None) -> Hold:
         is_whole = run.finished_state == RunState.COMPLETE and bool(run.whole_source)
-        known = self._absences.live(run.source) if run.known is None else run.known
-        removes = 0 if absences is None else self._absences.count(absences)
+        known = self._absences.count_live(run.source) if run.known is None else run.known
+        removes = 0 if absences is None else self._absences.count_missing(absences)
         modifies = run.modified + self._gates.count_live_offers(run.number, run.source)
         figures = RunFigures(
             known=known,
             modifies=modifies
-            if removes or run.gate == ApprovalState.SHUT
+            if removes or run.gate == ApprovalState.PENDING
             else 0,  # of an open gate they are few enough
             removes=removes,
             valid=run.valid,
             refused=run.invalid,
             is_whole=is_whole,
-            filled=self._quality.filled(run.number) if expect.fill else {},
+            filled=self._quality.filled_counts(run.number) if expect.fill else {},
         )
         reasons = reasons_to_hold(figures, expect, self._policy.limit(known, expect))
         return Hold(reasons=reasons, known=known, modifies=figures.modifies, removes=figures.removes)
 
     def _apply_staged(self, run: Row[Any]) -> int:
-        items = self._gates.staged(run.number, limit=self._limit)
+        items = self._gates.list_staged(run.number, limit=self._limit)
         deliveries = [read_body(item.entry_id, item.body.encode()) for item in items]
         accepted = [one for one in deliveries if isinstance(one, Accepted)]
         refused = [one for one in deliveries if isinstance(one, Refused)]
@@ -178,9 +174,9 @@ class _Step:
         return last_change
 
     def _discard(self, run: Row[Any]) -> int:
-        items = self._gates.staged(run.number, limit=self._limit)
+        items = self._gates.list_staged(run.number, limit=self._limit)
         if not items:
-            self._gates.set(run.number, state=RunState.CANCELLED.value)
+            self._gates.update(run.number, state=RunState.CANCELLED.value)
             return 0
         reason = FieldError(field="run", code=DISCARDED, message="an operator discarded its run")
         self._quarantine.add([_unwanted(run, item, reason) for item in items], now=self._now)
@@ -188,18 +184,18 @@ class _Step:
         return 0
 
     def _unstage(self, run: Row[Any], items: list[StagedItem], counts: Counter[Verdict], last_change: int) -> None:
-        self._ledger.account(run.number, counts, last_change=last_change, now=self._now)
+        self._ledger.add_verdicts(run.number, counts, last_change=last_change, now=self._now)
         self._gates.unstage(run.number, [item.item_number for item in items])
 
     def _remove(self, run: Row[Any], missed: Any) -> int:
         last_change = withdraw(self._catalog, missed, run_id=run.run_id, moment=run.finished_at)
-        self._ledger.account(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
-        self._gates.set(run.number, removed=run.removed + len(missed))
+        self._ledger.add_verdicts(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
+        self._gates.update(run.number, removed=run.removed + len(missed))
         return last_change
 
     def _reinstate(self, run: Row[Any], met: Any) -> int:
         last_change = reinstate(self._catalog, met, run_id=run.run_id, moment=run.finished_at)
-        self._ledger.account(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
+        self._ledger.add_verdicts(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
         return last_change
 
 

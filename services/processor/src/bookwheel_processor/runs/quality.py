@@ -24,13 +24,13 @@ def record_quality(
     for one in accepted:
         offers[one.item.run_id].append(one.offer)
     for run_id, found in sorted(offers.items(), key=lambda each: runs[each[0]]):
-        quality.add(runs[run_id], valid=len(found), filled=filled_fields(found))
+        quality.add_valid(runs[run_id], valid=len(found), filled=filled_fields(found))
     faulty: dict[str, list[Refused]] = defaultdict(list)
     for refusal in refused:
         if refusal.run_id is not None:
             faulty[refusal.run_id].append(refusal)
     for run_id, refusals in sorted(faulty.items(), key=lambda each: runs[each[0]]):
-        quality.add_faults(runs[run_id], invalid=len(refusals), faults=faults_of(refusals))
+        quality.add_invalid(runs[run_id], invalid=len(refusals), faults=faults_of(refusals))
 
 
 def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:

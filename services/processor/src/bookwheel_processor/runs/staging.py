@@ -28,9 +28,11 @@ class BatchApprovals:
     ) -> Mapping[str, RunApproval]:
         """The gates of these runs that are not open, by the runs' ids; `started` are those that start in this batch.
         `sites` as in the runs' items."""
-        for row in self._rows.look(run_numbers):
-            if row.gate not in (ApprovalState.OPEN, ApprovalState.RELEASED):
-                self._gates[row.run_id] = self._gate(row, started.get(row.run_id, row.expect), sites.get(row.run_id))
+        for row in self._rows.get(run_numbers):
+            if row.state not in (ApprovalState.APPROVED, ApprovalState.RELEASED):
+                self._gates[row.run_id] = self._gate(
+                    row, started.get(row.run_id, row.expectations), sites.get(row.run_id)
+                )
         return self._gates
 
     def keep(self, staged: Sequence[Accepted]) -> None:
@@ -42,10 +44,12 @@ class BatchApprovals:
         for run_id, gate in sorted(self._gates.items(), key=lambda each: each[1].run_number):
             self._rows.stage(gate.run_number, by_run[run_id])
             opens = gate.lets_through
-            self._rows.note(gate.run_number, known=gate.known, staged=len(by_run[run_id]), opens=opens)
+            self._rows.record_batch(
+                gate.run_number, known_offers=gate.known, staged=len(by_run[run_id]), approves=opens
+            )
 
     def _gate(self, row: ApprovalRow, expect: Expectations, site: str | None) -> RunApproval:
-        known = self._absences.live(row.source, site) if row.known is None else row.known
+        known = self._absences.count_live(row.source, site) if row.known_offers is None else row.known_offers
         return RunApproval(
             run_number=row.number,
             is_open=False,

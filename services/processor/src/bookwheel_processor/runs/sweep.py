@@ -34,10 +34,10 @@ def sweep_runs(
         before = to_millis(now - timedelta(seconds=settle_after))
         settled = 0
         if idle:
-            settled = ledger.close_lost(before=before)
-            if endless := ledger.endless(before=before):
-                settled += ledger.end_forgotten(endless - _known(redis, endless))
-        receipts = ledger.forget_receipts(before=to_millis(now - timedelta(days=receipt_days)))
+            settled = ledger.close_incomplete(before=before)
+            if endless := ledger.list_unfinished(before=before):
+                settled += ledger.finish_abandoned(endless - _known(redis, endless))
+        receipts = ledger.purge_processed(before=to_millis(now - timedelta(days=receipt_days)))
         return SweepResult(settled, receipts)
 
     return in_transaction(engine, sweep)

@@ -44,14 +44,14 @@ class IndexComparer:
         return [
             book
             for start in range(0, len(numbers), _PAGE)
-            for book in self._feed.settled_books(numbers[start : start + _PAGE], up_to=up_to)
+            for book in self._feed.list_books_at(numbers[start : start + _PAGE], up_to=up_to)
         ]
 
     def _sums(self) -> dict[int, RangeSum]:
         books: dict[int, int] = defaultdict(int)
         digests: dict[int, int] = defaultdict(int)
         number = 0
-        while page := self._feed.revisions(after_number=number, limit=_PAGE):
+        while page := self._feed.list_revisions(after_number=number, limit=_PAGE):
             for number, book_id, revision in page:
                 books[number // RANGE] += 1
                 digests[number // RANGE] += digest(book_id, revision)
@@ -60,7 +60,7 @@ class IndexComparer:
     def _differing(self, index: IndexContents, place: int) -> list[int]:
         numbers = range(place * RANGE, (place + 1) * RANGE)
         indexed = index.digests(numbers)
-        page = self._feed.revisions(after_number=numbers.start - 1, limit=RANGE)
+        page = self._feed.list_revisions(after_number=numbers.start - 1, limit=RANGE)
         recorded = {number: digest(book_id, revision) for number, book_id, revision in page if number in numbers}
         return sorted(
             number for number in indexed.keys() | recorded.keys() if indexed.get(number) != recorded.get(number)

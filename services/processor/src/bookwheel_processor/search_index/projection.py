@@ -8,10 +8,9 @@ from bookwheel_contracts import BookState
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, IndexRefusals
-from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.search import IndexBuild, IndexBusyError, IndexContents, IndexWriter, RejectedBook, SearchError
 
-from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.search_index.comparison import IndexComparer
 
 GENERATION = "generation"
@@ -104,10 +103,10 @@ class Projection:
 
     def _account(self, revisions: Mapping[int, int], refused: Iterable[RejectedBook]) -> None:
         """`revisions` are those at which books were applied last, by number."""
-        self.refusals.note(
+        self.refusals.update(
             [each for each in refused if each.book.revision == revisions[each.book.number]],
             now=to_millis(utc_now()),
-            is_settled=lambda one: revisions.get(one.number, -1) >= one.revision,
+            is_resolved=lambda one: revisions.get(one.number, -1) >= one.revision,
         )
 
     def rebuild(self, build: IndexBuild, *, progress: Callable[[int], None] = lambda _: None) -> int:
@@ -119,7 +118,7 @@ class Projection:
         start = self.feed.head()
         rejected: dict[int, RejectedBook] = {}
         number = 0
-        while page := self.feed.books(after_number=number, limit=self.batch):
+        while page := self.feed.list_books(after_number=number, limit=self.batch):
             self._fill(build, page, rejected)
             number = page[-1].number
             progress(number)
@@ -134,10 +133,10 @@ class Projection:
         build.publish()
         # What others wrote to the old index in the meantime is in the feed, which has it in its order of commit.
         self._follow(build, reached, rejected, progress)
-        self.refusals.note(
+        self.refusals.update(
             list(rejected.values()),
             now=to_millis(utc_now()),
-            is_settled=lambda one: one.number not in rejected or one.revision < rejected[one.number].book.revision,
+            is_resolved=lambda one: one.number not in rejected or one.revision < rejected[one.number].book.revision,
         )
         self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: start})
         return found.books

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from bookwheel_contracts import ReindexJob, ReindexRequest, ReindexState
 from bookwheel_contracts.reindexing import REINDEX_DAYS, REINDEX_KEY
 from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.search import IndexBuild, SearchError
 from bookwheel_stores.streams import StreamEntry, StreamReader
 from pydantic import ValidationError
@@ -18,7 +19,6 @@ from redis.exceptions import LockError
 from redis.lock import Lock
 from sqlalchemy.exc import SQLAlchemyError
 
-from bookwheel_processor.runs.finalizer import utc_now
 from bookwheel_processor.search_index.projection import Projection
 
 LOCK_KEY = "bookwheel:reindex:lock"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from bookwheel_contracts.status import IndexComparison
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.index_report import write_comparison
+from bookwheel_stores.index_report import save_comparison
 from bookwheel_stores.records import SEARCH_PROJECTION
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import IndexWriter
@@ -31,7 +31,7 @@ class IndexSweep:
         found = self._comparer.compare(index, up_to=up_to)
         repaired = rejected = 0
         remaining = set(found.differing)
-        known = {one.number for one in projection.refusals.waiting()}
+        known = {one.number for one in projection.refusals.list_open()}
         rebuild = len(remaining - known) > _MOST_REPAIRS  # an index built anew would be refused the others as well
         if found.differing and not rebuild:
             books = self._comparer.settled_books(found.differing, up_to=up_to)
@@ -50,7 +50,7 @@ class IndexSweep:
             rejected=rejected,
             rebuild=rebuild,
         )
-        write_comparison(self._redis, swept)
+        save_comparison(self._redis, swept)
         if found.differing:
             told = swept.model_dump(exclude={"at"})
             _log.warning("the index differed from the records", examples=found.differing[:5], **told)
@@ -59,7 +59,7 @@ class IndexSweep:
     def _settle(self, differing: set[int], *, up_to: int, now: datetime) -> None:
         """Refused books that the index holds by now wait no more, whoever wrote them and died before it said so."""
         refusals = self._projection.refusals
-        waiting = sorted({one.number for one in refusals.waiting()} - differing)
+        waiting = sorted({one.number for one in refusals.list_open()} - differing)
         held = {book.number for book in self._comparer.settled_books(waiting, up_to=up_to)}
         if held:
-            refusals.note([], now=to_millis(now), is_settled=lambda one: one.number in held)
+            refusals.update([], now=to_millis(now), is_resolved=lambda one: one.number in held)

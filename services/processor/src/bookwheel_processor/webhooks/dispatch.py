@@ -56,7 +56,7 @@ class Dispatch:
             await self._sender.close()
 
     async def _start(self, *, include_failing: bool) -> None:
-        due = await asyncio.to_thread(self._queue.due, now=_now(), limit=_WEBHOOKS)
+        due = await asyncio.to_thread(self._queue.list_due, now=_now(), limit=_WEBHOOKS)
         just_now = asyncio.get_running_loop().time() - _REST_SECONDS
         for number, has_failed in sorted(due, key=itemgetter(1)):
             is_resting = self._looked_at.get(number, 0.0) > just_now
@@ -68,12 +68,12 @@ class Dispatch:
     async def _deliver(self, number: int) -> None:
         """One attempt; the next one of this receiver waits for its turn among the others."""
         try:
-            work = await asyncio.to_thread(self._queue.take, number, now=_now(), claim_ms=self._claim_ms)
+            work = await asyncio.to_thread(self._queue.claim, number, now=_now(), claim_ms=self._claim_ms)
             if work is None:
                 self._looked_at[number] = asyncio.get_running_loop().time()
                 return
             result = await self._sender.attempt(work)
-            await asyncio.to_thread(self._queue.settle, work, result, now=_now())
+            await asyncio.to_thread(self._queue.record_result, work, result, now=_now())
         except SQLAlchemyError as error:
             self._looked_at[number] = asyncio.get_running_loop().time()
             _log.warning("the records refuse: a webhook is tried later", error=str(error)[:500])

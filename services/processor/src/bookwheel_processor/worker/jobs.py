@@ -17,7 +17,7 @@ from bookwheel_runtime.traces import traced
 from bookwheel_stores.lake import Lake
 from bookwheel_stores.records import PredictionStore, WebhookQueue, supports_concurrent_writers
 from bookwheel_stores.records.runs.quarantine import QuarantineWriter
-from bookwheel_stores.records.values import to_millis
+from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.search import IndexBusyError, IndexWriter
 from bookwheel_stores.streams import StreamReader, announce_changes
 from redis import Redis
@@ -27,7 +27,7 @@ from bookwheel_processor.ingest.batch import Ingest, IngestResult
 from bookwheel_processor.ingest.decoding import Refused, quarantined
 from bookwheel_processor.ingest.replay import Replay
 from bookwheel_processor.lake.silver_projection import SilverProjection
-from bookwheel_processor.runs.finalizer import Closing, utc_now
+from bookwheel_processor.runs.finalizer import Closing
 from bookwheel_processor.runs.sweep import sweep_runs
 from bookwheel_processor.search_index.projection import Projection
 from bookwheel_processor.search_index.reindexing import Reindexing, ReindexInProgressError
@@ -192,7 +192,7 @@ def sweep_round(parts: Dependencies) -> None:
     """Closes runs whose items are lost, drops old receipts and deliveries, and repairs an index that differs from the
     records."""
     settings = parts.settings
-    WebhookQueue(parts.engine).forget(now=to_millis(utc_now()))
+    WebhookQueue(parts.engine).purge_ended(now=to_millis(utc_now()))
     swept = sweep_runs(
         parts.engine,
         parts.redis,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.heartbeats import services
-from bookwheel_stores.index_report import read_comparison
+from bookwheel_stores.heartbeats import list_services
+from bookwheel_stores.index_report import load_comparison
 from bookwheel_stores.records.feed.lag import FeedLag
 from bookwheel_stores.streams import list_stream_lags
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -60,13 +60,13 @@ class SuiteMetrics(Collector):
 
     def _of_redis(self) -> dict[str, Values]:
         lags = list_stream_lags(self._redis)
-        index = read_comparison(self._redis)
+        index = load_comparison(self._redis)
         return {
             "bookwheel_stream_lag_entries": {(lag.stream, lag.group): lag.lag for lag in lags},
             "bookwheel_stream_oldest_entry_age_seconds": {
                 (lag.stream, lag.group): lag.oldest_seconds or 0.0 for lag in lags
             },
-            "bookwheel_replicas_ready": {(service.name,): service.ready for service in services(self._redis)},
+            "bookwheel_replicas_ready": {(service.name,): service.ready for service in list_services(self._redis)},
             "bookwheel_index_compared_books": {}
             if index is None
             else {

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, tup
 
 from bookwheel_stores.records.catalog.price_trend import Interval, PricePoint, price_trend
 from bookwheel_stores.records.database.bulk import in_values
-from bookwheel_stores.records.database.connection import reading
-from bookwheel_stores.records.feed.change_feed import change_of, select_changes
+from bookwheel_stores.records.database.connection import read_connection
+from bookwheel_stores.records.feed.change_feed import change_from_row, select_changes
 from bookwheel_stores.records.tables import book, change, observation, offer
 from bookwheel_stores.records.values import from_millis, money, to_millis
 
@@ -22,7 +22,7 @@ _CHUNK = 5000
 _books: TypeAdapter[list[Book]] = TypeAdapter(list[Book])
 
 
-class ObservationPlace(NamedTuple):
+class ObservationCursor(NamedTuple):
     """Where an observation stands among those of its book: offers may be observed in the same millisecond."""
 
     observed_at: int
@@ -30,14 +30,14 @@ class ObservationPlace(NamedTuple):
     number: int
 
 
-class PlacedObservation(Observation):
+class NumberedObservation(Observation):
     """`number` is its unique integer in the records, and not part of the public API."""
 
     number: int
 
     @property
-    def place(self) -> ObservationPlace:
-        return ObservationPlace(to_millis(self.observed_at), self.number)
+    def cursor(self) -> ObservationCursor:
+        return ObservationCursor(to_millis(self.observed_at), self.number)
 
 
 class BookReader:
@@ -52,7 +52,7 @@ class BookReader:
     def get_many(self, book_ids: Sequence[str]) -> dict[str, Book]:
         """The living ones of `book_ids`, by id."""
         found: dict[str, Book] = {}
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             for start in range(0, len(book_ids), _CHUNK):
                 chunk = list(book_ids[start : start + _CHUNK])
                 found.update((one.id, one) for one in _read(connection, in_values(connection, book.c.book_id, chunk)))
@@ -60,7 +60,7 @@ class BookReader:
 
     def page(self, *, after_number: int, limit: int) -> list[Book]:
         """Living books by number, ascending: for whoever goes through all of them."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             numbers = (
                 select(book.c.number)
                 .where(book.c.number > after_number, book.c.removed_at.is_(None))
@@ -71,25 +71,25 @@ class BookReader:
 
     def removed_at(self, book_id: str) -> datetime | None:
         """Since when a book is removed; None for one that is not, or never was."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             moment = connection.scalar(select(book.c.removed_at).where(book.c.book_id == book_id))
         return None if moment is None else from_millis(moment)
 
     def count(self) -> int:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(book).where(book.c.removed_at.is_(None))) or 0
 
     def fingerprint(self) -> str:
         """Another one after any change of the catalog, at the cost of one row."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             last = connection.execute(
                 select(change.c.sequence, change.c.changed_at).order_by(change.c.sequence.desc()).limit(1)
             ).first()
         return f"{last.sequence}-{last.changed_at}" if last else "0-0"
 
-    def observations(
-        self, book_id: str, *, limit: int, before: ObservationPlace | None = None
-    ) -> list[PlacedObservation]:
+    def list_observations(
+        self, book_id: str, *, limit: int, before: ObservationCursor | None = None
+    ) -> list[NumberedObservation]:
         """Prices and stocks of all of the book's offers, newest first; `before` excludes the one at that place."""
         query = (
             select(observation, offer.c.source, offer.c.source_key)
@@ -101,16 +101,16 @@ class BookReader:
         )
         if before is not None:
             query = query.where(tuple_(observation.c.observed_at, observation.c.number) < before)
-        with reading(self._engine) as connection:
-            return [_placed(row) for row in connection.execute(query)]
+        with read_connection(self._engine) as connection:
+            return [_observation_from_row(row) for row in connection.execute(query)]
 
-    def changes(self, book_id: str, *, limit: int, before_sequence: int | None = None) -> list[Change]:
+    def list_changes(self, book_id: str, *, limit: int, before_sequence: int | None = None) -> list[Change]:
         """The book's entries of the change feed, newest first, those of a removed book included."""
         query = select_changes().where(book.c.book_id == book_id).order_by(change.c.sequence.desc()).limit(limit)
         if before_sequence is not None:
             query = query.where(change.c.sequence < before_sequence)
-        with reading(self._engine) as connection:
-            return [change_of(row) for row in connection.execute(query)]
+        with read_connection(self._engine) as connection:
+            return [change_from_row(row) for row in connection.execute(query)]
 
     def price_trend(
         self, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
@@ -119,7 +119,7 @@ class BookReader:
 
         Of the books with these numbers, or of all. Raises ValueError for more than 400 intervals.
         """
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return price_trend(connection, book_numbers=book_numbers, interval=interval, start=start, end=end)
 
 
@@ -183,8 +183,8 @@ def _book(row: Row[Any], offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _placed(row: Row[Any]) -> PlacedObservation:
-    return PlacedObservation(
+def _observation_from_row(row: Row[Any]) -> NumberedObservation:
+    return NumberedObservation(
         number=row.number,
         source=row.source,
         source_key=row.source_key,

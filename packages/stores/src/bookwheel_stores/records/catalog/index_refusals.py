@@ -6,7 +6,7 @@ from typing import NamedTuple
 from bookwheel_contracts import BookState, FieldError
 from sqlalchemy import Connection, Engine, select
 
-from bookwheel_stores.records.database.connection import in_transaction, reading
+from bookwheel_stores.records.database.connection import in_transaction, read_connection
 from bookwheel_stores.records.runs.quarantine import (
     INDEX_ENTRIES,
     REFUSED_BY_INDEX,
@@ -21,7 +21,7 @@ _BEHIND = INDEX_ENTRIES[:-1] + chr(ord(INDEX_ENTRIES[-1]) + 1)
 """Sorts behind every entry of the index."""
 
 
-class Waiting(NamedTuple):
+class RefusedBook(NamedTuple):
     """A refused book's entry, at the revision that was refused."""
 
     entry_id: str
@@ -35,41 +35,41 @@ class IndexRefusals:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def waiting(self) -> list[Waiting]:
+    def list_open(self) -> list[RefusedBook]:
         query = select(quarantine.c.entry_id).where(
             quarantine.c.entry_id > INDEX_ENTRIES,
             quarantine.c.entry_id < _BEHIND,
             quarantine.c.state != QuarantineState.REPLAYED.value,
         )
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return [_waiting(entry_id) for entry_id in connection.scalars(query)]
 
-    def note(
-        self, refused: Sequence[tuple[BookState, str]], *, now: int, is_settled: Callable[[Waiting], bool]
+    def update(
+        self, refused: Sequence[tuple[BookState, str]], *, now: int, is_resolved: Callable[[RefusedBook], bool]
     ) -> None:
-        """Keeps the refused books with the engine's reasons, and takes from those that wait what `is_settled`.
+        """Keeps the refused books with the engine's reasons, and takes from those that wait what `is_resolved`.
 
         Idempotent; one that was settled and is refused again at the same revision waits again.
         """
         entries = {entry.entry_id: entry for entry in (_entry(book, reason) for book, reason in refused)}
-        known = {one.entry_id: one for one in self.waiting()}
+        known = {one.entry_id: one for one in self.list_open()}
         new = [entry for entry_id, entry in entries.items() if entry_id not in known]
-        settled = [entry_id for entry_id, one in known.items() if entry_id not in entries and is_settled(one)]
+        settled = [entry_id for entry_id, one in known.items() if entry_id not in entries and is_resolved(one)]
         if not new and not settled:
             return
 
         def write(connection: Connection) -> None:
             writer = QuarantineWriter(connection)
-            writer.settle(settled, now=now)
+            writer.resolve(settled, now=now)
             writer.add(new, now=now)
             writer.reopen(new)
 
         in_transaction(self._engine, write)
 
 
-def _waiting(entry_id: str) -> Waiting:
+def _waiting(entry_id: str) -> RefusedBook:
     number, _, revision = entry_id.removeprefix(INDEX_ENTRIES).partition("/")
-    return Waiting(entry_id, int(number), int(revision))
+    return RefusedBook(entry_id, int(number), int(revision))
 
 
 def _entry(book: BookState, reason: str) -> NewQuarantineEntry:

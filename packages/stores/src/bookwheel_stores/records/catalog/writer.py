@@ -15,7 +15,7 @@ from sqlalchemy import Connection, or_, select, update
 
 from bookwheel_stores.records.database.bulk import in_values, insert_numbered, insert_rows, update_rows
 from bookwheel_stores.records.database.connection import lock_catalog
-from bookwheel_stores.records.feed.change_feed import feed_head, order_changes
+from bookwheel_stores.records.feed.change_feed import feed_head, lock_feed
 from bookwheel_stores.records.tables import book, change, observation, offer
 
 Row = dict[str, Any]
@@ -27,16 +27,19 @@ _known_offer = [column for column in offer.c if column.name != "content"]  # lon
 
 
 class CatalogWriter:
-    """Call `enter` first, and `add_changes` last: other writers wait for whoever has added to the feed."""
+    """Call `lock` first, and `add_changes` last: other writers wait for whoever has added to the feed."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def enter(self, *, alone: bool = False) -> None:
-        """`alone` for a transaction that cannot lock what it changes in one go, in the order of the keys."""
-        lock_catalog(self._connection, alone=alone)
+    def lock(self, *, exclusive: bool = False) -> None:
+        """Locks the catalog for this transaction.
 
-    def offers(self, keys: Collection[OfferKey]) -> dict[OfferKey, Row]:
+        `exclusive`: for a transaction that cannot lock its rows in one step in the order of their keys.
+        """
+        lock_catalog(self._connection, exclusive=exclusive)
+
+    def lock_offers(self, keys: Collection[OfferKey]) -> dict[OfferKey, Row]:
         """The known ones of these offers, without their content."""
         by_source: dict[str, list[str]] = defaultdict(list)
         for source, source_key in sorted(keys):
@@ -50,7 +53,7 @@ class CatalogWriter:
                     found[source, row["source_key"]] = dict(row)
         return found
 
-    def offers_of(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
+    def list_offers(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
         """The offers that these books have, with their content. Without locks: nobody changes what a book shows of an
         offer who has not locked the book."""
         found: dict[int, list[Row]] = defaultdict(list)
@@ -62,7 +65,7 @@ class CatalogWriter:
                 found[row["book_number"]].append(dict(row))
         return found
 
-    def first_seen(self, book_numbers: Collection[int]) -> dict[int, dict[OfferKey, int]]:
+    def first_seen_by_offer(self, book_numbers: Collection[int]) -> dict[int, dict[OfferKey, int]]:
         """Since when the offers are known that these books have, or had until they were removed."""
         found: dict[int, dict[OfferKey, int]] = defaultdict(dict)
         columns = [offer.c[name] for name in ("book_number", "source", "source_key", "first_seen")]
@@ -72,7 +75,7 @@ class CatalogWriter:
                 found[number][source, source_key] = seen_at
         return found
 
-    def books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:
+    def lock_books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:
         """The known ones of the books with these ids or these numbers, removed ones included, by id."""
         wanted = [in_values(self._connection, book.c.book_id, book_ids)] if book_ids else []
         wanted += [in_values(self._connection, book.c.number, book_numbers)] if book_numbers else []
@@ -101,14 +104,14 @@ class CatalogWriter:
         """Each row has the offer's `number` and every column to set; all rows the same columns."""
         update_rows(self._connection, rows, by=offer.c.number)
 
-    def withdraw(self, offer_numbers: Collection[int], *, moment: int) -> None:
+    def remove_offers(self, offer_numbers: Collection[int], *, moment: int) -> None:
         """Marks offers as removed, and ends what was in force of them."""
         for chunk in _chunks(offer_numbers):
             ended = (observation.c.offer_number.in_(chunk)) & observation.c.superseded_at.is_(None)
             self._connection.execute(update(observation).where(ended).values(superseded_at=moment))
             self._connection.execute(update(offer).where(offer.c.number.in_(chunk)).values(removed_at=moment))
 
-    def observe(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
+    def add_observations(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
         """Adds observations; for the offers `superseding`, what was in force before ends with them."""
         ended = [
             {"offer_number": row["offer_number"], "superseded_at": row["observed_at"]}
@@ -123,7 +126,7 @@ class CatalogWriter:
         """Appends to the change feed; returns the last one's sequence, 0 for none."""
         if not rows:
             return 0
-        order_changes(self._connection)
+        lock_feed(self._connection)
         insert_rows(self._connection, change, rows)
         return feed_head(self._connection)
 

@@ -18,20 +18,20 @@ def insert_numbered(connection: Connection, number: Column[Any], rows: Sequence[
     """Inserts rows without a `number`; returns the numbers that they get, in the rows' order."""
     if not rows:
         return []
-    numbers = list(dialect_of(connection.dialect.name).reserve(connection, number, len(rows)))
+    numbers = list(dialect_of(connection.dialect.name).reserve_numbers(connection, number, len(rows)))
     numbered = [row | {number.name: given} for row, given in zip(rows, numbers, strict=True)]
     insert_rows(connection, number.table, numbered)
     return numbers
 
 
-def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+def insert_or_ignore(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Inserts the rows; one that is already there, by any unique key, stays as it is. The columns' defaults apply.
 
     Where several rows go in, in the order of a unique key: two transactions that wait for each other's would be in a
     deadlock.
     """
     if rows:
-        dialect_of(connection.dialect.name).insert_ignoring(connection, table, rows)
+        dialect_of(connection.dialect.name).insert_or_ignore(connection, table, rows)
 
 
 def add_counts(connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:

@@ -18,7 +18,7 @@ DATABASE_ERRORS = (OperationalError, InterfaceError, ProgrammingError, PoolExhau
 """What either engine raises where its server does not answer, its disk is full, or a table is not there (yet)."""
 CONTENT_ERRORS = (DataError, IntegrityError, UnicodeEncodeError, OverflowError)
 """What no waiting cures: a text or number that the engine does not take, though the rules let it pass."""
-_ALONE = "bookwheel_alone"
+_EXCLUSIVE = "bookwheel_exclusive"
 _ATTEMPTS, _POLITE_ATTEMPTS = 10, 3
 _LONGEST_PAUSE = 0.02
 _FIRST_WAIT, _LONGEST_WAIT, _TOLD_EVERY = 0.1, 2.0, 10.0
@@ -29,8 +29,8 @@ def connect_database(url: str) -> Engine:
     """An engine for `sqlite:///path` (its folder is made) or `postgresql://user:password@host:port/database`.
 
     On PostgreSQL the URL's query may hold libpq's parameters, and `pool_size`, `max_overflow` and `pool_timeout`.
-    Raises ValueError for any other engine. Use `reading` for what never writes, and `in_transaction` for what may
-    collide with other writers.
+    Raises ValueError for any other engine. Use `read_connection` for reads, and `in_transaction` for writes that may
+    conflict with other writers.
     """
     address = make_url(url)
     name = address.get_backend_name()
@@ -46,7 +46,7 @@ def wait_for_database(engine: Engine, *, seconds: float = 60.0) -> None:
         try:
             engine.connect().close()
         except OperationalError as error:
-            if time.monotonic() + pause > deadline or dialect_of(engine.dialect.name).is_hopeless(error):
+            if time.monotonic() + pause > deadline or dialect_of(engine.dialect.name).is_permanent(error):
                 raise
             if time.monotonic() - told >= _TOLD_EVERY:
                 told = time.monotonic()
@@ -59,7 +59,7 @@ def wait_for_database(engine: Engine, *, seconds: float = 60.0) -> None:
 
 def supports_concurrent_writers(engine: Engine) -> bool:
     """Whether several transactions can write at once."""
-    return dialect_of(engine.dialect.name).many_writers
+    return dialect_of(engine.dialect.name).supports_concurrent_writers
 
 
 def read_only(engine: Engine) -> Engine:
@@ -68,7 +68,7 @@ def read_only(engine: Engine) -> Engine:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def read_connection(engine: Engine) -> Iterator[Connection]:
     """A connection with one consistent snapshot of the records."""
     with read_only(engine).connect() as connection:
         yield connection
@@ -80,23 +80,23 @@ def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     That is no failure: two workers met a new book at the same moment. After three such meetings the work has the
     catalog for itself. Raises SQLAlchemy's errors for all else, with nothing done.
     """
-    collides = dialect_of(engine.dialect.name).is_collision
+    collides = dialect_of(engine.dialect.name).is_conflict
     for attempt in range(1, _ATTEMPTS):
         try:
-            return _attempt(engine, work, alone=attempt > _POLITE_ATTEMPTS)
+            return _attempt(engine, work, exclusive=attempt > _POLITE_ATTEMPTS)
         except DBAPIError as error:
             if not collides(error):
                 raise
         time.sleep(random.uniform(0, _LONGEST_PAUSE))  # noqa: S311 - no secret
-    return _attempt(engine, work, alone=True)
+    return _attempt(engine, work, exclusive=True)
 
 
-def _attempt(engine: Engine, work: Callable[[Connection], T], *, alone: bool) -> T:
-    with engine.execution_options(**{_ALONE: alone}).begin() as connection:
+def _attempt(engine: Engine, work: Callable[[Connection], T], *, exclusive: bool) -> T:
+    with engine.execution_options(**{_EXCLUSIVE: exclusive}).begin() as connection:
         return work(connection)
 
 
-def lock_catalog(connection: Connection, *, alone: bool) -> None:
+def lock_catalog(connection: Connection, *, exclusive: bool) -> None:
     """Before a transaction changes books or offers: see `Dialect.lock_catalog`."""
-    wants_alone = alone or connection.get_execution_options().get(_ALONE, False)
-    dialect_of(connection.dialect.name).lock_catalog(connection, alone=wants_alone)
+    is_exclusive = exclusive or connection.get_execution_options().get(_EXCLUSIVE, False)
+    dialect_of(connection.dialect.name).lock_catalog(connection, exclusive=is_exclusive)

@@ -12,10 +12,10 @@ Row = dict[str, Any]
 
 class Dialect(Protocol):
     """Rows are dictionaries under the columns' names, all rows of a call with the same columns; defaults of columns do
-    not apply. `many_writers` tells whether several transactions can write at once.
+    not apply. `supports_concurrent_writers` tells whether several transactions can write at once.
     """
 
-    many_writers: ClassVar[bool]
+    supports_concurrent_writers: ClassVar[bool]
 
     def connect(self, url: URL) -> Engine: ...
 
@@ -27,7 +27,7 @@ class Dialect(Protocol):
         """In their order, as fast as the engine takes them."""
         ...
 
-    def insert_ignoring(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Rows that are already there, by any unique key, stay as they are. The columns' defaults apply."""
         ...
 
@@ -41,7 +41,7 @@ class Dialect(Protocol):
         """Sets what each row has beside `by` where that column is equal and `only` holds."""
         ...
 
-    def reserve(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
+    def reserve_numbers(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
         """Numbers for `count` new rows, ascending, that no other transaction gets."""
         ...
 
@@ -49,23 +49,23 @@ class Dialect(Protocol):
         """Whether the column has one of the values, of which there are as many as one likes."""
         ...
 
-    def lock_catalog(self, connection: Connection, *, alone: bool) -> None:
-        """Waits until this transaction may change the catalog; `alone` until no other does."""
+    def lock_catalog(self, connection: Connection, *, exclusive: bool) -> None:
+        """Waits until this transaction may change the catalog; `exclusive` until no other does."""
         ...
 
-    def order_changes(self, connection: Connection) -> None:
+    def lock_feed(self, connection: Connection) -> None:
         """Waits until no other transaction has changes that are not committed, and keeps others from adding some."""
         ...
 
-    def migrating(self, engine: Engine) -> AbstractContextManager[Connection]:
+    def migration_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """A transaction that begins once no other migrates tables, however long that takes, and may take its time."""
         ...
 
-    def is_collision(self, error: Exception) -> bool:
+    def is_conflict(self, error: Exception) -> bool:
         """Whether a transaction failed because of another's, and may go through when it is made again."""
         ...
 
-    def is_hopeless(self, error: Exception) -> bool:
+    def is_permanent(self, error: Exception) -> bool:
         """Whether no waiting cures this failure to connect."""
         ...
 

@@ -35,10 +35,10 @@ from sqlalchemy.exc import DBAPIError
 
 from bookwheel_stores.records.database.dialect import Row
 
-_LOCKS = 0x626F6F6B
+_LOCK_NAMESPACE = 0x626F6F6B
 """Our advisory locks among those of others in the same database: "book"."""
-_FEED_END, _CATALOG_LOCK, _MIGRATIONS = 1, 2, 3
-_COLLISIONS = frozenset({"40001", "40P01", "23505"})
+_FEED_LOCK, _CATALOG_LOCK, _MIGRATION_LOCK = 1, 2, 3
+_CONFLICT_STATES = frozenset({"40001", "40P01", "23505"})
 """Serialisation failure, deadlock, and a unique key that another transaction was faster to take."""
 _SESSION: Mapping[str, str | int] = MappingProxyType(
     {
@@ -61,13 +61,13 @@ _CONNECT: Mapping[str, str | int] = MappingProxyType(
     }
 )
 _POOL: Mapping[str, int] = MappingProxyType({"pool_size": 5, "max_overflow": 10, "pool_timeout": 30})
-_CURED_BY_WAITING = ("starting up", "shutting down", "recovery", "too many clients", "remaining connection slots")
+_TRANSIENT_ERRORS = ("starting up", "shutting down", "recovery", "too many clients", "remaining connection slots")
 
 
 class PostgresqlDialect:
     """The URL's query may hold libpq's parameters, and `pool_size`, `max_overflow` and `pool_timeout` (seconds)."""
 
-    many_writers: ClassVar[bool] = True
+    supports_concurrent_writers: ClassVar[bool] = True
 
     def connect(self, url: URL) -> Engine:
         pool = {name: int(str(url.query.get(name, usual))) for name, usual in _POOL.items()}
@@ -100,11 +100,11 @@ class PostgresqlDialect:
         except psycopg.Error as error:
             raise _as_of_sqlalchemy(connection, statement, error) from error
 
-    def insert_ignoring(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
 
     def add_counts(self, connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
-        connection.execute(_adding(counted), rows)
+        connection.execute(_increment_statement(counted), rows)
 
     def update_rows(
         self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
@@ -114,7 +114,7 @@ class PostgresqlDialect:
         statement = _update(by, tuple(rows[0]), condition)
         connection.exec_driver_sql(statement, (orjson.dumps(rows).decode(),))
 
-    def reserve(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
+    def reserve_numbers(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
         sequence = f"{number.table}_{number.name}_seq"  # as SERIAL names it
         query = f"SELECT nextval('{sequence}') FROM generate_series(1, %s)"  # noqa: S608 - our own names
         return sorted(connection.exec_driver_sql(query, (count,)).scalars())
@@ -123,25 +123,25 @@ class PostgresqlDialect:
         kind = postgresql.ARRAY(Text if isinstance(column.type, String) else BigInteger)
         return column == any_(bindparam(None, list(values), type_=kind))
 
-    def lock_catalog(self, connection: Connection, *, alone: bool) -> None:
-        _lock(connection, "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared", _CATALOG_LOCK)
+    def lock_catalog(self, connection: Connection, *, exclusive: bool) -> None:
+        _lock(connection, "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared", _CATALOG_LOCK)
 
-    def order_changes(self, connection: Connection) -> None:
-        _lock(connection, "pg_advisory_xact_lock", _FEED_END)
+    def lock_feed(self, connection: Connection) -> None:
+        _lock(connection, "pg_advisory_xact_lock", _FEED_LOCK)
 
     @contextmanager
-    def migrating(self, engine: Engine) -> Iterator[Connection]:
+    def migration_transaction(self, engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             for timeout in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
                 connection.exec_driver_sql(f"SET LOCAL {timeout} = 0")
-            _lock(connection, "pg_advisory_xact_lock", _MIGRATIONS)
+            _lock(connection, "pg_advisory_xact_lock", _MIGRATION_LOCK)
             yield connection
 
-    def is_collision(self, error: Exception) -> bool:
-        return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _COLLISIONS
+    def is_conflict(self, error: Exception) -> bool:
+        return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in _CONFLICT_STATES
 
-    def is_hopeless(self, error: Exception) -> bool:
-        return "FATAL:" in str(error) and not any(cure in str(error) for cure in _CURED_BY_WAITING)
+    def is_permanent(self, error: Exception) -> bool:
+        return "FATAL:" in str(error) and not any(cure in str(error) for cure in _TRANSIENT_ERRORS)
 
 
 class _TextWithoutNul(StrDumperUnknown):
@@ -156,7 +156,7 @@ def _prepare(connection: Any, _record: Any) -> None:
 
 
 def _lock(connection: Connection, function: str, which: int) -> None:
-    connection.exec_driver_sql(f"SELECT {function}({_LOCKS}, {which})")
+    connection.exec_driver_sql(f"SELECT {function}({_LOCK_NAMESPACE}, {which})")
 
 
 def _as_of_sqlalchemy(connection: Connection, statement: str, error: psycopg.Error) -> Exception:
@@ -188,7 +188,7 @@ def _update(by: Column[Any], columns: tuple[str, ...], condition: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _adding(counted: Column[Any]) -> Executable:
+def _increment_statement(counted: Column[Any]) -> Executable:
     statement = postgresql.insert(counted.table)
     summed = {counted.name: counted + statement.excluded[counted.name]}
     return statement.on_conflict_do_update(index_elements=list(counted.table.primary_key), set_=summed)

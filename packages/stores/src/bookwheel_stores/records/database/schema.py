@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, column, inspect, select, table
 
-from bookwheel_stores.records.database.connection import reading, wait_for_database
+from bookwheel_stores.records.database.connection import read_connection, wait_for_database
 from bookwheel_stores.records.database.dialect import dialect_of
 
 _PATIENCE = 600.0
@@ -43,14 +43,14 @@ class Schema:
         config = Config()
         config.set_main_option("script_location", self.migrations)
         config.set_main_option("path_separator", "os")
-        with dialect_of(engine.dialect.name).migrating(engine) as connection:
+        with dialect_of(engine.dialect.name).migration_transaction(engine) as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, self.head)
 
     def revision(self, engine: Engine) -> str | None:
         """Of the tables; None before the first migration."""
         version = table(self.version_table, column("version_num"))
-        with reading(engine) as connection:
+        with read_connection(engine) as connection:
             if not inspect(connection).has_table(self.version_table):
                 return None
             return connection.scalar(select(version.c.version_num))

@@ -49,7 +49,7 @@ class SqliteDialect:
     """A transaction takes the write lock when it begins, waiting up to 30 s for it: one that reads first and writes
     later could otherwise fail half-way, without any waiting. So no two of them ever meet."""
 
-    many_writers: ClassVar[bool] = False
+    supports_concurrent_writers: ClassVar[bool] = False
 
     def connect(self, url: URL) -> Engine:
         if url.database and url.database != ":memory:":
@@ -68,11 +68,11 @@ class SqliteDialect:
         statement, arranged = _compiled_insert(connection.dialect, table, tuple(rows[0]))
         connection.exec_driver_sql(statement, [arranged(row) for row in rows])
 
-    def insert_ignoring(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
 
     def add_counts(self, connection: Connection, counted: Column[Any], rows: Sequence[Row]) -> None:
-        connection.execute(_adding(counted), rows)
+        connection.execute(_increment_statement(counted), rows)
 
     def update_rows(
         self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
@@ -84,21 +84,21 @@ class SqliteDialect:
         keyed = [{"by_value" if name == by.name else name: row[name] for name in row} for row in rows]
         connection.execute(statement, keyed)
 
-    def reserve(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
+    def reserve_numbers(self, connection: Connection, number: Column[Any], count: int) -> Sequence[int]:
         last = connection.scalar(select(func.max(number))) or 0
         return range(last + 1, last + 1 + count)
 
     def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
         return column.in_(list(values))
 
-    def lock_catalog(self, connection: Connection, *, alone: bool) -> None:
-        """Whoever writes is alone."""
+    def lock_catalog(self, connection: Connection, *, exclusive: bool) -> None:
+        """Whoever writes is exclusive."""
 
-    def order_changes(self, connection: Connection) -> None:
-        """Whoever writes is alone."""
+    def lock_feed(self, connection: Connection) -> None:
+        """Whoever writes is exclusive."""
 
     @contextmanager
-    def migrating(self, engine: Engine) -> Iterator[Connection]:
+    def migration_transaction(self, engine: Engine) -> Iterator[Connection]:
         """A migration of many rows takes longer than other writers are waited for."""
         with engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
@@ -110,10 +110,10 @@ class SqliteDialect:
             finally:
                 driver.execute(f"PRAGMA busy_timeout={usual}")
 
-    def is_collision(self, error: Exception) -> bool:  # noqa: ARG002 - whoever writes is alone
+    def is_conflict(self, error: Exception) -> bool:  # noqa: ARG002 - whoever writes is exclusive
         return False
 
-    def is_hopeless(self, error: Exception) -> bool:  # noqa: ARG002 - a file is there or not
+    def is_permanent(self, error: Exception) -> bool:  # noqa: ARG002 - a file is there or not
         return True
 
 
@@ -136,7 +136,7 @@ def _compiled_insert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -
 
 
 @lru_cache(maxsize=16)
-def _adding(counted: Column[Any]) -> Executable:
+def _increment_statement(counted: Column[Any]) -> Executable:
     statement = sqlite.insert(counted.table)
     summed = {counted.name: counted + statement.excluded[counted.name]}
     return statement.on_conflict_do_update(index_elements=list(counted.table.primary_key), set_=summed)

@@ -23,7 +23,7 @@ class ChangeFilter:
     fields: frozenset[str] = frozenset()
 
     @staticmethod
-    def of(filters: Iterable[str]) -> "ChangeFilter":
+    def parse(filters: Iterable[str]) -> "ChangeFilter":
         """From `name:value` each. Raises ValueError, whose text tells what is wrong."""
         wanted: dict[str, set[str]] = {name: set() for name in NAMES}
         for given in filters:

@@ -7,8 +7,8 @@ import orjson
 from bookwheel_contracts import Change
 from sqlalchemy import Engine, select
 
-from bookwheel_stores.records.database.connection import reading
-from bookwheel_stores.records.feed.change_feed import change_of, feed_head
+from bookwheel_stores.records.database.connection import read_connection
+from bookwheel_stores.records.feed.change_feed import change_from_row, feed_head
 from bookwheel_stores.records.tables import book, change
 
 
@@ -29,7 +29,7 @@ class FeedEntry:
         """Bytes of its JSON, to a few hundred."""
         return len(self.content or b"") + 200
 
-    def json(self) -> bytes:
+    def to_json(self) -> bytes:
         """A `CarriedChange`, on one line."""
         return b'%b,"book":%b}' % (self.change.model_dump_json().encode()[:-1], self.content or b"null")
 
@@ -46,7 +46,7 @@ class FeedReader:
 
     def head(self) -> int:
         """The last change's sequence, 0 before the first."""
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return feed_head(connection)
 
     def read(self, *, after: int, limit: int) -> list[FeedEntry]:
@@ -58,8 +58,8 @@ class FeedReader:
             .order_by(change.c.sequence)
             .limit(limit)
         )
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return [
-                FeedEntry(change_of(row), None if row.content is None else row.content.encode())
+                FeedEntry(change_from_row(row), None if row.content is None else row.content.encode())
                 for row in connection.execute(query)
             ]

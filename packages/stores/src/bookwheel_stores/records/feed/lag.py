@@ -6,7 +6,7 @@ from bookwheel_contracts import Verdict
 from bookwheel_contracts.status import ProjectionLag
 from sqlalchemy import Engine, func, select
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import SEARCH_PROJECTION, feed_head
 from bookwheel_stores.records.tables import change, crawl_run, projection
 from bookwheel_stores.records.values import to_millis
@@ -22,7 +22,7 @@ class FeedLag:
         """Of the search index and the lake."""
         now = to_millis(datetime.now(UTC))
         names = (SEARCH_PROJECTION, *LAKE_PROJECTIONS)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             head = feed_head(connection)
             rows = connection.execute(select(projection.c.name, projection.c.sequence))
             cursors = dict.fromkeys(names, 0) | {name: sequence for name, sequence in rows if name in names}
@@ -37,6 +37,6 @@ class FeedLag:
     def items(self) -> dict[str, int]:
         """The items of all crawls, by verdict."""
         sums = [func.coalesce(func.sum(crawl_run.c[verdict.value]), 0) for verdict in Verdict]
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select(*sums)).one()
         return {verdict.value: int(count) for verdict, count in zip(Verdict, row, strict=True)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from bookwheel_contracts import ChangeKind
 from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import change
 from bookwheel_stores.records.values import to_millis
@@ -29,7 +29,7 @@ class Snapshot:
     sequence: int | None = None
     moment: datetime | None = None
 
-    def holds(self) -> ColumnElement[bool]:
+    def condition(self) -> ColumnElement[bool]:
         """Of a change: that it is up to this point."""
         if self.moment is not None:
             return change.c.changed_at <= to_millis(self.moment)
@@ -43,7 +43,7 @@ class BookDiff(NamedTuple):
     after: bytes | None
 
 
-class SeenChange(NamedTuple):
+class ChangeDiff(NamedTuple):
     """A change with the book's content after it and, of the living, before it."""
 
     sequence: int
@@ -61,33 +61,35 @@ class SnapshotReader:
         self._engine = engine
 
     def head(self) -> int:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return feed_head(connection)
 
-    def is_exact(self, cut: Snapshot) -> bool:
+    def has_all_contents(self, snapshot: Snapshot) -> bool:
         """False where a book's last change up to that point was written by a version that kept no content."""
-        latest = _latest().where(cut.holds()).subquery()
+        latest = _latest().where(snapshot.condition()).subquery()
         query = select(change.c.sequence).join(latest, change.c.sequence == latest.c.last).where(_is_bare).limit(1)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return connection.scalar(query) is None
 
-    def pages(self, cut: Snapshot, *, after_number: int = 0, up_to: int | None = None) -> Iterator[list[bytes]]:
+    def book_pages(
+        self, snapshot: Snapshot, *, after_number: int = 0, up_to: int | None = None
+    ) -> Iterator[list[bytes]]:
         """The contents of the living books with these numbers, in their order: `PAGE` books or fewer at a time."""
         number = after_number
         while True:
-            latest = _latest().where(cut.holds(), change.c.book_number > number)
+            latest = _latest().where(snapshot.condition(), change.c.book_number > number)
             if up_to is not None:
                 latest = latest.where(change.c.book_number <= up_to)
             page = latest.order_by(change.c.book_number).limit(PAGE).subquery()
             query = _select_states.join(page, change.c.sequence == page.c.last).order_by(change.c.book_number)
-            with reading(self._engine) as connection:
+            with read_connection(self._engine) as connection:
                 rows = connection.execute(query).all()
             if not rows:
                 return
             number = rows[-1][0]
             yield [content.encode() for _, removed, content in rows if not removed and content is not None]
 
-    def differences(self, earlier: int, later: int) -> Iterator[list[BookDiff]]:
+    def diff_pages(self, earlier: int, later: int) -> Iterator[list[BookDiff]]:
         """What became of each book between two sequences, by its number; those that are the same are there too."""
         touched = (
             select(change.c.book_number)
@@ -95,15 +97,15 @@ class SnapshotReader:
             .distinct()
             .order_by(change.c.book_number)
         )
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             numbers = array("q", connection.scalars(touched))
         for start in range(0, len(numbers), PAGE):
             page = numbers[start : start + PAGE].tolist()
-            with reading(self._engine) as connection:
+            with read_connection(self._engine) as connection:
                 before, after = _states(connection, page, earlier), _states(connection, page, later)
             yield [BookDiff(before.get(number), after.get(number)) for number in page]
 
-    def changes(self, *, after: int, up_to: int) -> Iterator[list[SeenChange]]:
+    def change_pages(self, *, after: int, up_to: int) -> Iterator[list[ChangeDiff]]:
         """The changes between two sequences, in their order, `PAGE` at a time."""
         while after < up_to:
             query = (
@@ -112,27 +114,27 @@ class SnapshotReader:
                 .order_by(change.c.sequence)
                 .limit(PAGE)
             )
-            with reading(self._engine) as connection:
+            with read_connection(self._engine) as connection:
                 rows = connection.execute(query).all()
                 known = _states(connection, list({row.book_number for row in rows}), after)
             if not rows:
                 return
-            seen: list[SeenChange] = []
+            seen: list[ChangeDiff] = []
             for row in rows:
                 removed = row.kind == ChangeKind.REMOVED.value
                 content = None if row.content is None else row.content.encode()
                 before = known.pop(row.book_number, None)
-                seen.append(SeenChange(row.sequence, row.book_number, row.changed_at, removed, before, content))
+                seen.append(ChangeDiff(row.sequence, row.book_number, row.changed_at, removed, before, content))
                 if content is not None and not removed:
                     known[row.book_number] = content
             after = rows[-1].sequence
             yield seen
 
-    def buckets_changed(self, *, after: int, up_to: int, bucket: int) -> list[int]:
+    def changed_buckets(self, *, after: int, up_to: int, bucket: int) -> list[int]:
         """Which buckets of `bucket` book numbers hold books that changed: 0 for the first."""
         found = ((change.c.book_number - 1) // bucket).label("found")
         query = select(found).where(change.c.sequence > after, change.c.sequence <= up_to).distinct().order_by(found)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return [int(number) for number in connection.scalars(query)]
 
 

@@ -13,15 +13,15 @@ from bookwheel_stores.records.tables import crawl_run, held_item, offer
 
 
 class ApprovalRow(NamedTuple):
-    """`known` is None before the run's first item. `unchanged` counts its items with that verdict."""
+    """`known_offers` is None before the run's first item. `unchanged` counts its items with that verdict."""
 
     number: int
     run_id: str
     source: str
-    gate: ApprovalState
-    known: int | None
+    state: ApprovalState
+    known_offers: int | None
     unchanged: int
-    expect: Expectations
+    expectations: Expectations
 
 
 class StagedItem(NamedTuple):
@@ -37,7 +37,7 @@ class RunApprovals:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def look(self, run_numbers: Collection[int]) -> list[ApprovalRow]:
+    def get(self, run_numbers: Collection[int]) -> list[ApprovalRow]:
         query = select(*_gate_columns).where(crawl_run.c.number.in_(run_numbers)).order_by(crawl_run.c.number)
         return [
             ApprovalRow(
@@ -47,12 +47,12 @@ class RunApprovals:
                 ApprovalState(row.gate),
                 row.known,
                 row.unchanged,
-                self.expected(row),
+                self.expectations(row),
             )
             for row in self._connection.execute(query).all()
         ]
 
-    def expected(self, run: Row[Any]) -> Expectations:
+    def expectations(self, run: Row[Any]) -> Expectations:
         """What the run is held to. As long as its start has not arrived, which another batch may bring and be slower
         with, or which is lost, that is what its source's last run was held to."""
         if run.expect is not None:
@@ -65,21 +65,21 @@ class RunApprovals:
         return Expectations() if row is None else expectations(row)
 
     def stage(self, run_number: int, items: Sequence[StagedItem]) -> None:
-        """Keeps items until the run's gate opens. Call `note` with their number, too."""
+        """Stores items until the run is decided. Call `record_batch` with their number, too."""
         insert_rows(self._connection, held_item, [{"run_number": run_number, **item._asdict()} for item in items])
 
-    def note(self, run_number: int, *, known: int, staged: int, opens: bool) -> None:
-        """What a batch came to. `known` takes effect once; the gate opens where it is shut."""
+    def record_batch(self, run_number: int, *, known_offers: int, staged: int, approves: bool) -> None:
+        """Adds the counts of a batch. `known_offers` takes effect once; `approves` has no effect on a decided run."""
         changes: dict[str, Any] = {
-            "known": func.coalesce(crawl_run.c.known, known),
+            "known": func.coalesce(crawl_run.c.known, known_offers),
             "staged": crawl_run.c.staged + staged,
         }
-        if opens:
-            is_shut = crawl_run.c.gate == ApprovalState.SHUT.value
-            changes["gate"] = case((is_shut, ApprovalState.OPEN.value), else_=crawl_run.c.gate)
+        if approves:
+            is_pending = crawl_run.c.gate == ApprovalState.PENDING.value
+            changes["gate"] = case((is_pending, ApprovalState.APPROVED.value), else_=crawl_run.c.gate)
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(changes))
 
-    def due(self, run_numbers: Collection[int] | None) -> list[int]:
+    def list_due(self, run_numbers: Collection[int] | None) -> list[int]:
         """Of these runs, or of all, those with something left to be done: staged items that may go, or their end.
 
         In the order in which they started, whichever ended or was told of first.
@@ -89,7 +89,7 @@ class RunApprovals:
             query = query.where(crawl_run.c.number.in_(run_numbers))
         return list(self._connection.scalars(query.order_by(crawl_run.c.started_at, crawl_run.c.run_id)))
 
-    def take(self, run_number: int) -> Row[Any] | None:
+    def lock_due(self, run_number: int) -> Row[Any] | None:
         """The run's whole row, locked, with `has_ended`; None where nothing is due any more."""
         query = (
             select(crawl_run, HAS_ENDED.label("has_ended"))
@@ -98,7 +98,7 @@ class RunApprovals:
         )
         return self._connection.execute(query).first()
 
-    def staged(self, run_number: int, *, limit: int) -> list[StagedItem]:
+    def list_staged(self, run_number: int, *, limit: int) -> list[StagedItem]:
         """The first of the run's items that wait."""
         columns = [held_item.c[name] for name in StagedItem._fields]
         query = select(*columns).where(held_item.c.run_number == run_number)
@@ -120,13 +120,13 @@ class RunApprovals:
         numbers = list(item_numbers)
         of_run = held_item.c.run_number == run_number
         self._connection.execute(delete(held_item).where(of_run, held_item.c.item_number.in_(numbers)))
-        self.set(run_number, staged=crawl_run.c.staged - len(numbers))
+        self.update(run_number, staged=crawl_run.c.staged - len(numbers))
 
     def hold(self, run_number: int, hold: Hold) -> None:
         """The run waits for an operator."""
-        self.set(run_number, state=RunState.HELD.value, hold=hold.model_dump_json())
+        self.update(run_number, state=RunState.HELD.value, hold=hold.model_dump_json())
 
-    def set(self, run_number: int, **columns: Any) -> None:
+    def update(self, run_number: int, **columns: Any) -> None:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(columns))
 
 
@@ -136,7 +136,7 @@ def expectations(row: Row[Any]) -> Expectations:
 
 _gate_columns = [crawl_run.c[name] for name in ("number", "run_id", "source", "gate", "known", "unchanged", "expect")]
 HAS_ENDED: ColumnElement[bool] = crawl_run.c.finished_state.is_not(None) & (crawl_run.c.scraped <= accounted)
-_may_go = (crawl_run.c.gate != ApprovalState.SHUT.value) & (crawl_run.c.staged > 0)
+_may_go = (crawl_run.c.gate != ApprovalState.PENDING.value) & (crawl_run.c.staged > 0)
 _is_due = (crawl_run.c.state == RunState.RUNNING.value) & or_(
-    HAS_ENDED, _may_go, crawl_run.c.gate == ApprovalState.DISCARDING.value
+    HAS_ENDED, _may_go, crawl_run.c.gate == ApprovalState.DISCARDED.value
 )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from bookwheel_contracts import RunState
 from sqlalchemy import Engine, exists, func, select
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.tables import crawl_run
 
 
@@ -19,5 +19,5 @@ class RunChanges(NamedTuple):
 def complete_changes(engine: Engine) -> RunChanges:
     last = select(func.max(crawl_run.c.last_change)).where(crawl_run.c.state == RunState.COMPLETE.value)
     running = select(exists().where(crawl_run.c.state == RunState.RUNNING.value))
-    with reading(engine) as connection:
+    with read_connection(engine) as connection:
         return RunChanges(connection.scalar(last) or 0, bool(connection.scalar(running)))

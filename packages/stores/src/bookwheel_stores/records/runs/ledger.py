@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
 from sqlalchemy import Connection, Text, and_, bindparam, case, cast, delete, func, select, update
 
-from bookwheel_stores.records.database.bulk import in_values, insert_ignoring, insert_rows
+from bookwheel_stores.records.database.bulk import in_values, insert_or_ignore, insert_rows
 from bookwheel_stores.records.runs.store import FINAL_STATES
 from bookwheel_stores.records.tables import crawl_run, receipt
 from bookwheel_stores.records.values import to_millis
@@ -29,15 +29,15 @@ class RunLedger:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def open(self, sources: Mapping[str, str], *, now: int) -> dict[str, int]:
+    def get_or_create(self, sources: Mapping[str, str], *, now: int) -> dict[str, int]:
         """The numbers of the runs with these ids; a run that is new here begins, with the given source."""
         fresh = {"state": RunState.RUNNING.value, "touched_at": now}
         rows = [{"run_id": run_id, "source": source, **fresh} for run_id, source in sorted(sources.items())]
-        insert_ignoring(self._connection, crawl_run, rows)
+        insert_or_ignore(self._connection, crawl_run, rows)
         known = select(crawl_run.c.run_id, crawl_run.c.number).where(crawl_run.c.run_id.in_(list(sources)))
         return {row.run_id: row.number for row in self._connection.execute(known)}
 
-    def hold(self, run_numbers: Collection[int]) -> None:
+    def lock(self, run_numbers: Collection[int]) -> None:
         """Keeps other writers from these runs; those that were queued are running.
 
         After the catalog is changed, and before anything else is told of the runs.
@@ -111,7 +111,7 @@ class RunLedger:
             )
         )
 
-    def unseen(self, run_number: int, item_numbers: Collection[int]) -> set[int]:
+    def list_unprocessed(self, run_number: int, item_numbers: Collection[int]) -> set[int]:
         """Those of a run's items that have no verdict yet."""
         unseen = set(item_numbers)
         asked = in_values(self._connection, receipt.c.item_number, item_numbers)
@@ -119,17 +119,17 @@ class RunLedger:
         unseen.difference_update(self._connection.scalars(query))
         return unseen
 
-    def sign(self, run_number: int, item_numbers: Collection[int]) -> None:
+    def mark_processed(self, run_number: int, item_numbers: Collection[int]) -> None:
         """Notes that these items have their verdict, so that no later delivery of them counts."""
         rows = [{"run_number": run_number, "item_number": number} for number in item_numbers]
         insert_rows(self._connection, receipt, rows)
 
-    def account(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
+    def add_verdicts(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
         """Adds to (or takes from) the run's counts; `last_change` is 0 where the catalog stays as it was."""
         more = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
         self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **more})
 
-    def close_lost(self, *, before: int) -> int:
+    def close_incomplete(self, *, before: int) -> int:
         """Lets runs end as partial that ended and were last touched before that time and still miss items.
 
         What is accounted for then counts as all that was scraped. Returns how many runs that were.
@@ -153,12 +153,12 @@ class RunLedger:
         )
         return closed.rowcount
 
-    def endless(self, *, before: int) -> set[str]:
+    def list_unfinished(self, *, before: int) -> set[str]:
         """The ids of runs without the scraper's last word that were last touched before that time."""
         waiting = select(crawl_run.c.run_id).where(_is_endless, crawl_run.c.touched_at < before)
         return set(self._connection.scalars(waiting))
 
-    def end_forgotten(self, run_ids: Collection[str]) -> int:
+    def finish_abandoned(self, run_ids: Collection[str]) -> int:
         """Lets these runs end with what they have, where their last word has not come after all. Returns how many."""
         held = select(crawl_run.c.number).where(_is_endless, crawl_run.c.run_id.in_(run_ids))
         numbers = self._connection.scalars(held.order_by(crawl_run.c.number).with_for_update(key_share=True)).all()
@@ -175,7 +175,7 @@ class RunLedger:
         )
         return ended.rowcount
 
-    def forget_receipts(self, *, before: int) -> int:
+    def purge_processed(self, *, before: int) -> int:
         """Drops the receipts of runs that ended before that time; returns how many."""
         ended = select(crawl_run.c.number).where(
             crawl_run.c.state.in_([state.value for state in FINAL_STATES]), crawl_run.c.touched_at < before

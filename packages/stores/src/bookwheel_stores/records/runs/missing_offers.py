@@ -31,7 +31,7 @@ class CompleteRuns(NamedTuple):
     before: int
     ended_at: int
 
-    def miss(self, seen_at: int, run_id: str) -> bool:
+    def is_missing(self, seen_at: int, run_id: str) -> bool:
         """Whether they miss an offer that was last seen then."""
         return seen_at < self.before and run_id not in self.ids
 
@@ -43,13 +43,13 @@ class MissingOffers:
         self._connection = connection
         self._grace = grace
 
-    def live(self, source: str, site: str | None = None) -> int:
+    def count_live(self, source: str, site: str | None = None) -> int:
         """How many offers the source has on its own sites, or on another one that runs were led to."""
         is_there = ~_IS_ELSEWHERE if site is None else _begins(f"{SITE_MARK}{site}~")
         query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_there)
         return self._connection.scalar(query) or 0
 
-    def runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> CompleteRuns | None:
+    def complete_runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> CompleteRuns | None:
         """The source's last complete runs, those among them that are yet to be told complete: the run of the number
         `ending`, and all that may touch the catalog by their end, so that of several that end at once none undoes
         what another does. None where there are fewer than the grace that the latest of them declares, or than `grace`.
@@ -76,18 +76,18 @@ class MissingOffers:
             ended_at=last[0].finished_at,
         )
 
-    def later_than(self, moments: Mapping[str, int]) -> dict[str, CompleteRuns]:
+    def complete_runs_after(self, moments: Mapping[str, int]) -> dict[str, CompleteRuns]:
         """The last complete runs of those of these sources where all of them began after the source's moment."""
         found: dict[str, CompleteRuns] = {}
         for source, moment in moments.items():
             newer = _latest_runs(source, None).where(crawl_run.c.started_at > moment).limit(1)
             if self._connection.execute(newer).first() is not None:
-                runs = self.runs(source)
+                runs = self.complete_runs(source)
                 if runs is not None and runs.before > moment:
                     found[source] = runs
         return found
 
-    def met(self, runs: CompleteRuns, source_keys: Collection[str]) -> set[str]:
+    def seen(self, runs: CompleteRuns, source_keys: Collection[str]) -> set[str]:
         """Those of these offers of which the runs have an item that was refused, or waits, or tell nothing at all."""
         if not source_keys:
             return set()
@@ -96,17 +96,17 @@ class MissingOffers:
             found.update(self._connection.scalars(query.where(in_values(self._connection, column, source_keys))))
         return found
 
-    def count(self, runs: CompleteRuns) -> int:
+    def count_missing(self, runs: CompleteRuns) -> int:
         """How many offers that the source has all of these runs missed."""
         query = select(func.count()).where(_gone(runs), offer.c.removed_at.is_(None))
         return self._connection.scalar(query) or 0
 
-    def missed(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
+    def list_missing(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
         """Some of those offers: `number`, `book_number`, `source`, `source_key`."""
         columns = [offer.c[name] for name in ("number", "book_number", "source", "source_key")]
         return self._rows(select(*columns).where(_gone(runs), offer.c.removed_at.is_(None)), limit)
 
-    def met_again(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
+    def list_reappeared(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
         """Some of the source's offers that are removed and not gone, as whole rows: other runs had missed them."""
         of_source = offer.c.source == runs.source
         return self._rows(select(offer).where(of_source, offer.c.removed_at.is_not(None), ~_gone(runs)), limit)

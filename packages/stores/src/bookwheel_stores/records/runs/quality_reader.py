@@ -7,7 +7,7 @@ from bookwheel_contracts import Assertion, Expectations, FaultCount, FieldQualit
 from bookwheel_contracts.crawls import FILL_FIELDS
 from sqlalchemy import Connection, Engine, Row, func, select
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.runs.approvals import expectations
 from bookwheel_stores.records.tables import crawl_run, run_fault, run_field
 from bookwheel_stores.records.values import from_millis
@@ -26,22 +26,22 @@ class QualityReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def latest(self) -> list[RunQualityReport]:
+    def list_latest(self) -> list[RunQualityReport]:
         """The latest run that tells anything of each source, by source."""
         newest = select(func.max(crawl_run.c.number)).where(_is_telling).group_by(crawl_run.c.source)
         query = select(crawl_run).where(crawl_run.c.number.in_(newest)).order_by(crawl_run.c.source)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return [_report(connection, row) for row in connection.execute(query).all()]
 
-    def of_source(self, source: str, *, limit: int) -> list[RunQualityReport]:
+    def list_for_source(self, source: str, *, limit: int) -> list[RunQualityReport]:
         """The source's runs that tell anything, newest first."""
         query = select(crawl_run).where(crawl_run.c.source == source, _is_telling)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             rows = connection.execute(query.order_by(crawl_run.c.number.desc()).limit(limit)).all()
             return [_report(connection, row) for row in rows]
 
-    def of_run(self, run_id: str) -> RunQualityReport | None:
-        with reading(self._engine) as connection:
+    def get(self, run_id: str) -> RunQualityReport | None:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select(crawl_run).where(crawl_run.c.run_id == run_id)).first()
             return None if row is None else _report(connection, row)
 

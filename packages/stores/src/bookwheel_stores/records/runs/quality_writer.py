@@ -15,7 +15,7 @@ class RunQualityWriter:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, run_number: int, *, valid: int, filled: Mapping[str, int]) -> None:
+    def add_valid(self, run_number: int, *, valid: int, filled: Mapping[str, int]) -> None:
         """Adds (or takes back) items that the rules took, and how many of them fill which field."""
         rows = [
             {"run_number": run_number, "field": field, "filled": count}
@@ -25,7 +25,7 @@ class RunQualityWriter:
         add_counts(self._connection, run_field.c.filled, rows)
         self._total(run_number, valid=valid)
 
-    def add_faults(self, run_number: int, *, invalid: int, faults: Mapping[Fault, int]) -> None:
+    def add_invalid(self, run_number: int, *, invalid: int, faults: Mapping[Fault, int]) -> None:
         """Adds (or takes back) items that the rules refused, and how many of them for which reason."""
         rows = [
             {"run_number": run_number, "field": field, "code": code, "refused": count}
@@ -34,7 +34,7 @@ class RunQualityWriter:
         add_counts(self._connection, run_fault.c.refused, rows)
         self._total(run_number, invalid=invalid)
 
-    def filled(self, run_number: int) -> dict[str, int]:
+    def filled_counts(self, run_number: int) -> dict[str, int]:
         query = select(run_field.c.field, run_field.c.filled).where(run_field.c.run_number == run_number)
         return {row.field: row.filled for row in self._connection.execute(query)}
 

@@ -10,8 +10,8 @@ import orjson
 from bookwheel_contracts import FieldError, Verdict
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, true, update
 
-from bookwheel_stores.records.database.bulk import insert_ignoring, update_rows
-from bookwheel_stores.records.database.connection import in_transaction, reading
+from bookwheel_stores.records.database.bulk import insert_or_ignore, update_rows
+from bookwheel_stores.records.database.connection import in_transaction, read_connection
 from bookwheel_stores.records.tables import quarantine
 from bookwheel_stores.records.values import from_millis
 
@@ -33,7 +33,7 @@ INDEX_ENTRIES = "index/"
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantineEntry:
     """`body` is the stream's entry as it came, or the book that the index refused. `run_id` is None where nothing could
     be read from it. `code` is that of the first reason, `verdict` what became of it when it was replayed."""
 
@@ -51,7 +51,7 @@ class Quarantined:
     verdict: Verdict | None
 
     @property
-    def waits_for_index(self) -> bool:
+    def is_refused_book(self) -> bool:
         return self.entry_id.startswith(INDEX_ENTRIES)
 
 
@@ -69,7 +69,7 @@ class QuarantineFilter:
         return and_(true(), *(quarantine.c[name] == value for name, value in wanted.items() if value is not None))
 
 
-EVERYTHING = QuarantineFilter()
+ALL_ENTRIES = QuarantineFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,44 +91,49 @@ class QuarantineStore:
         self._engine = engine
 
     def page(
-        self, sieve: QuarantineFilter = EVERYTHING, *, state: QuarantineState | None, after_number: int = 0, limit: int
-    ) -> list[Quarantined]:
+        self,
+        selection: QuarantineFilter = ALL_ENTRIES,
+        *,
+        state: QuarantineState | None,
+        after_number: int = 0,
+        limit: int,
+    ) -> list[QuarantineEntry]:
         """Those in that state, or in any, oldest first."""
-        query = select(quarantine).where(sieve.condition, quarantine.c.number > after_number)
+        query = select(quarantine).where(selection.condition, quarantine.c.number > after_number)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             rows = connection.execute(query.order_by(quarantine.c.number).limit(limit))
-            return [_quarantined(row) for row in rows]
+            return [_entry_from_row(row) for row in rows]
 
-    def open(self, *, after_number: int = 0, limit: int) -> list[Quarantined]:
+    def list_open(self, *, after_number: int = 0, limit: int) -> list[QuarantineEntry]:
         """What waits for a replay, oldest first."""
         return self.page(state=QuarantineState.OPEN, after_number=after_number, limit=limit)
 
-    def get(self, number: int) -> Quarantined | None:
-        with reading(self._engine) as connection:
+    def get(self, number: int) -> QuarantineEntry | None:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select(quarantine).where(quarantine.c.number == number)).first()
-        return None if row is None else _quarantined(row)
+        return None if row is None else _entry_from_row(row)
 
     def count(
-        self, sieve: QuarantineFilter = EVERYTHING, *, state: QuarantineState | None = QuarantineState.OPEN
+        self, selection: QuarantineFilter = ALL_ENTRIES, *, state: QuarantineState | None = QuarantineState.OPEN
     ) -> int:
         """How many there are in that state, or in any: those that wait for a replay."""
-        query = select(func.count()).select_from(quarantine).where(sieve.condition)
+        query = select(func.count()).select_from(quarantine).where(selection.condition)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             return connection.scalar(query) or 0
 
-    def queue(self, sieve: QuarantineFilter) -> int:
+    def queue_replays(self, selection: QuarantineFilter) -> int:
         """Has open ones replayed by the processor; returns how many. What an operator discarded with its run stays
         where it is unless it is what is asked for; what waits for the index always."""
-        wanted = sieve.condition
-        if sieve.run_id is None and sieve.code != DISCARDED:
+        wanted = selection.condition
+        if selection.run_id is None and selection.code != DISCARDED:
             wanted &= quarantine.c.code != DISCARDED
         return self._queue(wanted)
 
-    def queue_one(self, number: int) -> bool:
+    def queue_replay(self, number: int) -> bool:
         """Whether it was open, and is queued now. What waits for the index is not."""
         return self._queue(quarantine.c.number == number) == 1
 
@@ -139,8 +144,8 @@ class QuarantineStore:
         return in_transaction(self._engine, lambda connection: connection.execute(statement).rowcount)
 
 
-def _quarantined(row: Row[Any]) -> Quarantined:
-    return Quarantined(
+def _entry_from_row(row: Row[Any]) -> QuarantineEntry:
+    return QuarantineEntry(
         number=row.number,
         entry_id=row.entry_id,
         run_id=row.run_id,
@@ -180,15 +185,15 @@ class QuarantineWriter:
             }
             for _, item in sorted(new.items())
         ]
-        insert_ignoring(self._connection, quarantine, rows)
+        insert_or_ignore(self._connection, quarantine, rows)
 
-    def still_rejected(self, number: int, reasons: Sequence[FieldError]) -> None:
+    def update_reasons(self, number: int, reasons: Sequence[FieldError]) -> None:
         """It stays, with the reasons of today, and waits until somebody wants it replayed again."""
         is_there = quarantine.c.state != QuarantineState.REPLAYED.value
         told = {"reasons": _json(reasons), "code": _code(reasons), "state": QuarantineState.OPEN.value}
         self._connection.execute(update(quarantine).where(quarantine.c.number == number, is_there).values(told))
 
-    def take(self, number: int, *, now: int) -> bool:
+    def mark_replayed(self, number: int, *, now: int) -> bool:
         """Marks one that is not yet as replayed; False where another replay was faster."""
         taken = self._connection.execute(
             update(quarantine)
@@ -197,7 +202,7 @@ class QuarantineWriter:
         )
         return taken.rowcount == 1
 
-    def settle(self, entry_ids: Sequence[str], *, now: int) -> None:
+    def resolve(self, entry_ids: Sequence[str], *, now: int) -> None:
         """They wait for nothing any more."""
         values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
         self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])
@@ -211,7 +216,7 @@ class QuarantineWriter:
     def _update(self, rows: Sequence[dict[str, Any]]) -> None:
         update_rows(self._connection, rows, by=quarantine.c.entry_id)
 
-    def note_verdict(self, number: int, verdict: Verdict) -> None:
+    def set_verdict(self, number: int, verdict: Verdict) -> None:
         """What became of one that was replayed."""
         self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(verdict=verdict.value))
 

@@ -7,8 +7,8 @@ from typing import Any
 from bookwheel_contracts import CrawlCounts, CrawlRequest, CrawlRun, Hold, RunState, Verdict
 from sqlalchemy import Engine, Row, func, select, update
 
-from bookwheel_stores.records.database.bulk import insert_ignoring
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.bulk import insert_or_ignore
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import SEARCH_PROJECTION
 from bookwheel_stores.records.tables import crawl_run, projection
 from bookwheel_stores.records.values import from_millis, to_millis
@@ -17,21 +17,22 @@ FINAL_STATES = frozenset({RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, 
 
 
 class ApprovalState(StrEnum):
-    """`shut`: what modifies the catalog is staged. `open`: the run cannot exceed its limit by modifying any more.
-    `released`: it was judged at its end, or an operator released it. `discarding`: what is staged goes to quarantine.
+    """`PENDING`: items that would modify the catalog are staged. `APPROVED`: the run cannot exceed the hold policy by
+    modifying offers any more. `RELEASED`: it kept the policy to its end, or an operator released it. `DISCARDED`: its
+    staged items go to quarantine.
     """
 
-    SHUT = "shut"
-    OPEN = "open"
+    PENDING = "shut"
+    APPROVED = "open"
     RELEASED = "released"
-    DISCARDING = "discarding"
+    DISCARDED = "discarding"
 
 
 class RunStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def queue(self, request: CrawlRequest) -> None:
+    def create_requested(self, request: CrawlRequest) -> None:
         """Notes a requested run. Does no harm when repeated, nor when the run's first items were faster."""
         asked = {
             "start_url": request.start_url,
@@ -48,14 +49,14 @@ class RunStore:
         }
         known = update(crawl_run).where(crawl_run.c.run_id == request.run_id, crawl_run.c.requested_at.is_(None))
         with self._engine.begin() as connection:
-            insert_ignoring(connection, crawl_run, [row])
+            insert_or_ignore(connection, crawl_run, [row])
             start_url = func.coalesce(crawl_run.c.start_url, request.start_url)
             connection.execute(known.values(**asked | {"start_url": start_url}))
 
     def get(self, run_id: str) -> CrawlRun | None:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select_runs.where(crawl_run.c.run_id == run_id)).first()
-        return run_of(row) if row else None
+        return run_from_row(row) if row else None
 
     def decide(self, run_id: str, *, release: bool, by: str, now: datetime) -> bool:
         """An operator's decision on a held run, which the processor carries out; False for a run that is not held.
@@ -70,27 +71,27 @@ class RunStore:
                 return False
             decision = {"decision": "released" if release else "discarded", "decided_at": now, "decided_by": by}
             hold = Hold.model_validate_json(row.hold).model_copy(update=decision)
-            gate = ApprovalState.RELEASED if release else ApprovalState.DISCARDING
+            gate = ApprovalState.RELEASED if release else ApprovalState.DISCARDED
             values = {"state": RunState.RUNNING.value, "gate": gate.value, "hold": hold.model_dump_json()}
             connection.execute(update(crawl_run).where(held).values(values))
         return True
 
-    def latest(self, *, source: str | None = None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
+    def list_latest(self, *, source: str | None = None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
         """Newest first, of one source or of all, in one state or in any."""
         query = select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
         if source is not None:
             query = query.where(crawl_run.c.source == source)
         if state is not None:
             query = query.where(crawl_run.c.state == state.value)
-        with reading(self._engine) as connection:
-            return [run_of(row) for row in connection.execute(query)]
+        with read_connection(self._engine) as connection:
+            return [run_from_row(row) for row in connection.execute(query)]
 
 
 _indexed = select(projection.c.sequence).where(projection.c.name == SEARCH_PROJECTION).scalar_subquery()
 select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
 
 
-def run_of(row: Row[Any]) -> CrawlRun:
+def run_from_row(row: Row[Any]) -> CrawlRun:
     """Before the scraper has said how many items it scraped, `scraped` is the number accounted for so far."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in Verdict}
     accounted = sum(verdicts.values()) + row.staged

@@ -16,7 +16,7 @@ def event_body(kind: WebhookEventType, moment: datetime, data: bytes) -> bytes:
     return b'%b,"data":%b}' % (head[:-1], data)
 
 
-def changes_told(entries: Sequence[FeedEntry], *, after: int, through: int) -> bytes:
-    """The JSON of a `ChangesTold`."""
-    changes = b",".join(entry.json() for entry in entries)
+def changes_payload(entries: Sequence[FeedEntry], *, after: int, through: int) -> bytes:
+    """The JSON of a `ChangesPayload`."""
+    changes = b",".join(entry.to_json() for entry in entries)
     return b'{"after":%d,"through":%d,"changes":[%b]}' % (after, through, changes)

@@ -5,16 +5,16 @@ from typing import Any
 
 import orjson
 from bookwheel_contracts import DeliveryState, WebhookEventType, WebhookState
-from bookwheel_contracts.webhooks import RunTold
+from bookwheel_contracts.webhooks import RunPayload
 from sqlalchemy import Connection, Engine, Row, and_, exists, or_, select
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_filter import ChangeFilter
 from bookwheel_stores.records.feed.entries import FeedEntry, FeedReader
-from bookwheel_stores.records.runs.store import FINAL_STATES, run_of, select_runs
+from bookwheel_stores.records.runs.store import FINAL_STATES, run_from_row, select_runs
 from bookwheel_stores.records.tables import crawl_run, webhook, webhook_delivery
 from bookwheel_stores.records.values import from_millis
-from bookwheel_stores.records.webhooks.bodies import changes_told, event_body
+from bookwheel_stores.records.webhooks.bodies import changes_payload, event_body
 from bookwheel_stores.records.webhooks.store import new_delivery
 
 CHANGES_OF_A_DELIVERY = 100
@@ -44,7 +44,7 @@ class Plan:
     new: dict[str, Any] | None = None
 
 
-class WebhookPlans:
+class DeliveryPlanner:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._feed = FeedReader(engine)
@@ -54,7 +54,7 @@ class WebhookPlans:
 
         One delivery at a time, so they arrive in order: only pings pass those that wait.
         """
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             hook = connection.execute(select(webhook).where(webhook.c.number == webhook_number)).first()
             if hook is None:
                 return None
@@ -79,7 +79,7 @@ class WebhookPlans:
         """What a delivery says: what is kept of it, or the changes as the feed carries them."""
         if delivery.body is not None:
             return str(delivery.body).encode()
-        chosen = ChangeFilter.of(orjson.loads(hook.filters))
+        chosen = ChangeFilter.parse(orjson.loads(hook.filters))
         told: list[FeedEntry] = []
         place = delivery.after
         while place < delivery.through:
@@ -90,7 +90,7 @@ class WebhookPlans:
                 break
             told += [entry for entry in entries if chosen.matches(entry)]
             place = entries[-1].sequence
-        data = changes_told(told, after=delivery.after, through=delivery.through)
+        data = changes_payload(told, after=delivery.after, through=delivery.through)
         return event_body(WebhookEventType.CATALOG_CHANGED, from_millis(delivery.created_at), data)
 
     def _waiting(self, connection: Connection, hook: Row[Any]) -> list[Row[Any]]:
@@ -106,7 +106,7 @@ class WebhookPlans:
             .where(crawl_run.c.touched_at > now - RUN_DAYS_MS, is_untold_run)
             .order_by(crawl_run.c.last_change, crawl_run.c.number)
         )
-        return next((row for row in connection.execute(query) if run_of(row).searchable), None)
+        return next((row for row in connection.execute(query) if run_from_row(row).searchable), None)
 
     def _next_changes(self, hook: Row[Any], now: int) -> tuple[Row[Any], Plan] | None:
         if not hook.wants_changes:
@@ -119,7 +119,7 @@ class WebhookPlans:
 
     def _changes(self, hook: Row[Any]) -> tuple[int, bool]:
         """Up to where the feed goes into one delivery, and whether anything there passes the webhook's filters."""
-        chosen = ChangeFilter.of(orjson.loads(hook.filters))
+        chosen = ChangeFilter.parse(orjson.loads(hook.filters))
         place, found, size, looked_through = hook.sequence, 0, 0, 0
         while looked_through < _LOOKED_THROUGH:
             entries = self._feed.read(after=place, limit=_PAGE)
@@ -141,6 +141,6 @@ def _planned(sequence: int, new: dict[str, Any]) -> Plan:
 
 
 def _run_delivery(hook: Row[Any], run: Row[Any], now: int) -> dict[str, Any]:
-    told = RunTold(run=run_of(run)).model_dump_json().encode()
+    told = RunPayload(run=run_from_row(run)).model_dump_json().encode()
     body = event_body(WebhookEventType.RUN_FINISHED, from_millis(now), told).decode()
     return new_delivery(hook.number, WebhookEventType.RUN_FINISHED, now=now) | {"run_id": run.run_id, "body": body}

@@ -10,10 +10,10 @@ from typing import Any
 from bookwheel_contracts import DeliveryState, WebhookEventType, WebhookState
 from sqlalchemy import Engine, Row, delete, exists, insert, select, update
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import crawl_run, webhook, webhook_delivery
-from bookwheel_stores.records.webhooks.planning import RUN_DAYS_MS, WebhookPlans, is_open, is_ping, is_untold_run
+from bookwheel_stores.records.webhooks.planning import RUN_DAYS_MS, DeliveryPlanner, is_open, is_ping, is_untold_run
 
 _KEPT_MS = 30 * 86_400_000  # longer than runs are looked for that were not told yet
 
@@ -54,16 +54,16 @@ class WebhookQueue:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._plans = WebhookPlans(engine)
+        self._plans = DeliveryPlanner(engine)
 
-    def due(self, *, now: int, limit: int) -> list[tuple[int, bool]]:
+    def list_due(self, *, now: int, limit: int) -> list[tuple[int, bool]]:
         """Webhooks that nobody works on and for which there may be something to do: numbers, and whether the last
         attempt failed."""
         of_webhook = webhook_delivery.c.webhook_number == webhook.c.number
         is_timely = webhook_delivery.c.next_attempt_at <= now
         open_delivery = exists().where(of_webhook, is_open, ~is_ping)
         has_failed = exists().where(of_webhook, is_open, ~is_ping, webhook_delivery.c.attempts > 0)
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             more_changes = webhook.c.wants_changes & (webhook.c.sequence < feed_head(connection))
             more_runs = webhook.c.wants_runs & exists().where(crawl_run.c.touched_at > now - RUN_DAYS_MS, is_untold_run)
             something = exists().where(of_webhook, is_open, is_timely) | (~open_delivery & (more_changes | more_runs))
@@ -77,7 +77,7 @@ class WebhookQueue:
             )
             return [(row.number, bool(row.has_failed)) for row in connection.execute(query)]
 
-    def take(self, webhook_number: int, *, now: int, claim_ms: int) -> DeliveryTask | None:
+    def claim(self, webhook_number: int, *, now: int, claim_ms: int) -> DeliveryTask | None:
         """Claims the webhook and its next attempt; None where there is none, or another worker was faster."""
         found = self._plans.next(webhook_number, now=now)
         if found is None:
@@ -111,7 +111,7 @@ class WebhookQueue:
             tried_since=delivery.tried_since,
         )
 
-    def settle(self, work: DeliveryTask, result: DeliveryResult, *, now: int) -> None:
+    def record_result(self, work: DeliveryTask, result: DeliveryResult, *, now: int) -> None:
         """Notes what an attempt came to, and lets the webhook go."""
         columns: dict[str, Any] = {
             "attempts": webhook_delivery.c.attempts + 1,
@@ -135,7 +135,7 @@ class WebhookQueue:
                 update(webhook_delivery).where(webhook_delivery.c.number == work.number, still).values(columns)
             )
 
-    def forget(self, *, now: int) -> int:
+    def purge_ended(self, *, now: int) -> int:
         """Drops deliveries that ended 30 days ago; returns how many."""
         with self._engine.begin() as connection:
             return connection.execute(

@@ -13,16 +13,16 @@ from bookwheel_contracts import (
     WebhookEventType,
     WebhookState,
 )
-from bookwheel_contracts.webhooks import PingTold
+from bookwheel_contracts.webhooks import PingPayload
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
-from bookwheel_stores.records.database.connection import reading
+from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import webhook, webhook_delivery
 from bookwheel_stores.records.values import from_millis
 from bookwheel_stores.records.webhooks.bodies import event_body
 
-Missed = Literal["deliver", "skip_failed", "skip_all"]
+MissedDeliveries = Literal["deliver", "skip_failed", "skip_all"]
 
 
 class TooManyWebhooksError(Exception):
@@ -47,11 +47,11 @@ class WebhookStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def create(self, new: NewWebhook, *, most: int, now: int) -> Webhook:
-        """Raises TooManyWebhooks for an owner that has `most` of them already."""
+    def create(self, new: NewWebhook, *, limit: int, now: int) -> Webhook:
+        """Raises TooManyWebhooks for an owner that has `limit` of them already."""
         with self._engine.begin() as connection:
             owned = select(func.count()).select_from(webhook).where(webhook.c.owner == new.owner)
-            if (connection.scalar(owned) or 0) >= most:
+            if (connection.scalar(owned) or 0) >= limit:
                 raise TooManyWebhooksError
             row = {
                 "webhook_id": f"wh_{secrets.token_hex(12)}",
@@ -68,20 +68,20 @@ class WebhookStore:
             }
             connection.execute(insert(webhook), row)
             made = connection.execute(select(webhook).where(webhook.c.webhook_id == row["webhook_id"])).one()
-        return webhook_of(made)
+        return webhook_from_row(made)
 
-    def all(self, *, owner: str | None) -> list[Webhook]:
+    def list_all(self, *, owner: str | None) -> list[Webhook]:
         """Oldest first, of one owner or of everybody."""
         query = select(webhook).order_by(webhook.c.number)
         if owner is not None:
             query = query.where(webhook.c.owner == owner)
-        with reading(self._engine) as connection:
-            return [webhook_of(row) for row in connection.execute(query)]
+        with read_connection(self._engine) as connection:
+            return [webhook_from_row(row) for row in connection.execute(query)]
 
     def get(self, webhook_id: str) -> Webhook | None:
-        with reading(self._engine) as connection:
+        with read_connection(self._engine) as connection:
             row = connection.execute(select(webhook).where(webhook.c.webhook_id == webhook_id)).first()
-        return webhook_of(row) if row else None
+        return webhook_from_row(row) if row else None
 
     def delete(self, webhook_id: str) -> None:
         """With its deliveries. One that is under way is not called back."""
@@ -90,7 +90,7 @@ class WebhookStore:
             connection.execute(delete(webhook_delivery).where(webhook_delivery.c.webhook_number == number))
             connection.execute(delete(webhook).where(webhook.c.webhook_id == webhook_id))
 
-    def deliveries(self, webhook_id: str, *, before: int | None, limit: int) -> list[tuple[int, WebhookDelivery]]:
+    def list_deliveries(self, webhook_id: str, *, before: int | None, limit: int) -> list[tuple[int, WebhookDelivery]]:
         """Newest first, each with its number; `before` excludes that number and those above it."""
         query = (
             select(webhook_delivery)
@@ -100,10 +100,10 @@ class WebhookStore:
         )
         if before is not None:
             query = query.where(webhook_delivery.c.number < before)
-        with reading(self._engine) as connection:
-            return [(row.number, delivery_of(row)) for row in connection.execute(query)]
+        with read_connection(self._engine) as connection:
+            return [(row.number, delivery_from_row(row)) for row in connection.execute(query)]
 
-    def ping(self, webhook_id: str, *, now: int) -> WebhookDelivery | None:
+    def create_ping(self, webhook_id: str, *, now: int) -> WebhookDelivery | None:
         """Asks for a test delivery; one that waits already is returned instead. None for a webhook that is gone."""
         with self._engine.begin() as connection:
             number = connection.scalar(select(_number(webhook_id)))
@@ -111,14 +111,14 @@ class WebhookStore:
                 return None
             row = _waiting_ping(connection, number)
             if row is None:
-                told = PingTold(webhook_id=webhook_id).model_dump_json().encode()
+                told = PingPayload(webhook_id=webhook_id).model_dump_json().encode()
                 new = new_delivery(number, WebhookEventType.PING, now=now)
                 body = event_body(WebhookEventType.PING, from_millis(now), told)
                 connection.execute(insert(webhook_delivery), {**new, "body": body.decode()})
                 row = _waiting_ping(connection, number)
-        return None if row is None else delivery_of(row)
+        return None if row is None else delivery_from_row(row)
 
-    def enable(self, webhook_id: str, *, missed: Missed, now: int) -> None:
+    def enable(self, webhook_id: str, *, missed: MissedDeliveries, now: int) -> None:
         """Starts a disabled webhook again.
 
         What was given up is tried again before anything else (`deliver`), or not (`skip_failed`); or it goes on with
@@ -179,7 +179,7 @@ def _events(row: Row[Any]) -> Sequence[WebhookEventType]:
     return [event for event, is_wanted in wanted.items() if is_wanted]
 
 
-def webhook_of(row: Row[Any]) -> Webhook:
+def webhook_from_row(row: Row[Any]) -> Webhook:
     return Webhook(
         id=row.webhook_id,
         owner=row.owner,
@@ -193,7 +193,7 @@ def webhook_of(row: Row[Any]) -> Webhook:
     )
 
 
-def delivery_of(row: Row[Any]) -> WebhookDelivery:
+def delivery_from_row(row: Row[Any]) -> WebhookDelivery:
     return WebhookDelivery(
         id=row.delivery_id,
         type=WebhookEventType(row.type),
