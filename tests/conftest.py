@@ -24,6 +24,7 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             "BOOKWHEEL_RATE_ADDRESS": "10000",
             "BOOKWHEEL_RATE_SUBJECT": "10000",
             "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
+            "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",  # start URLs of other shops on loopback
         },
         engines=request.param,
     )

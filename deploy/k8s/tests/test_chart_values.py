@@ -79,6 +79,19 @@ def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: 
             assert each["name"] in known or "." in each["name"], f"{name}: {each['name']}"
 
 
+@pytest.mark.usefixtures("helm")
+def test_the_demo_shop_leaves_the_scrapers_address_checks_to_the_operator() -> None:
+    def private_addresses(*arguments: str) -> str | None:
+        done = template("--set", "components.demo-shop.enabled=true", *arguments)
+        [environment] = [each["env"] for name, each in containers(chart.loaded(done.stdout)) if name == "scraper"]
+        values_by_name = {variable["name"]: variable["value"] for variable in environment}
+        assert values_by_name["BOOKWHEEL_DEMO_SHOP_URL"]
+        return values_by_name.get("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES")
+
+    assert private_addresses() is None
+    assert private_addresses("--set", "settings.BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES=deny") == "deny"
+
+
 def volumes_of(workload: Object) -> dict[str, Object]:
     return {volume["name"]: volume for volume in pod_of(workload)["spec"]["volumes"]}
 

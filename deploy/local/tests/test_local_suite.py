@@ -123,6 +123,13 @@ def test_a_crawl_that_is_refused_fails_with_the_reason(suite: Suite) -> None:
     assert "there is no such source" in done.stderr
 
 
+def test_a_start_url_in_a_private_network_is_refused_although_the_demo_shop_is_crawled(suite: Suite) -> None:
+    assert suite.get("/api/v1/crawls", params={"source": "demo", "state": "complete"})["items"]
+    done = local(suite, "crawl", "--source", "toscrape", "--start-url", f"{suite.shop_url}/")
+    assert done.returncode == 1
+    assert "is in a network that crawls may not enter" in done.stdout + done.stderr
+
+
 def test_logs_are_printed_for_one_program_and_unknown_ones_are_named(suite: Suite) -> None:
     done = local(suite, "logs", "--no-follow", "processor")
     assert done.returncode == 0

@@ -38,7 +38,6 @@
 {{- end -}}
 {{- if and (eq $name "scraper") (index $values.components "demo-shop").enabled -}}
 {{- $_ := set $found "BOOKWHEEL_DEMO_SHOP_URL" (printf "http://%s/" (index $at "demo-shop")) -}}
-{{- $_ := set $found "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES" "allow" -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq (dig "metrics" "port" "" $component) "metrics") (ne $name "gateway") -}}

@@ -41,7 +41,6 @@ def _parts(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Sec
         "BOOKWHEEL_CATALOG_URL": f"http://{HOST}:{ports.catalog_api}",
         "BOOKWHEEL_ML_URL": f"http://{HOST}:{ports.ml_serving}",
         "BOOKWHEEL_DEMO_SHOP_URL": f"http://{HOST}:{ports.demo_shop}/",
-        "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",  # the demo shop is on loopback
         "MLFLOW_TRACKING_URI": f"sqlite:///{layout.data}/mlflow.sqlite",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "BENTOML_HOME": str(layout.data / "bentoml"),

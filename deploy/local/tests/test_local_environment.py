@@ -1,0 +1,30 @@
+import pytest
+from bookwheel_local.choice import Choice
+from bookwheel_local.environment import suite_environment
+from bookwheel_local.layout import Layout
+from bookwheel_local.secrets import Secrets
+from bookwheel_local.settings import LocalSettings
+
+PRIVATE_ADDRESSES = ("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES", "BOOKWHEEL_WEBHOOK_PRIVATE_ADDRESSES")
+
+
+def environment(layout: Layout) -> dict[str, str]:
+    settings = LocalSettings(state_dir=layout.state, port_base=layout.ports.base)
+    return suite_environment(layout, settings, Choice(), Secrets(layout.secrets))
+
+
+def test_a_suite_on_one_machine_does_not_switch_the_address_checks_off(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in PRIVATE_ADDRESSES:
+        monkeypatch.delenv(name, raising=False)
+    assert not set(PRIVATE_ADDRESSES) & environment(layout).keys()
+
+
+@pytest.mark.parametrize("name", PRIVATE_ADDRESSES)
+@pytest.mark.parametrize("value", ["allow", "deny"])
+def test_the_operators_own_address_checks_are_passed_on(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert environment(layout)[name] == value
