@@ -170,6 +170,29 @@ def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Dependencies) 
     assert filled.reindexing.run() == BOOKS, "nobody holds its turn"
 
 
+def test_an_interrupt_while_the_build_thread_starts_does_not_release_the_lock_early(
+    filled: Dependencies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the build may be interrupted before the main thread has returned from starting its thread."""
+    start_thread = threading.Thread.start
+
+    def start_slowly(thread: threading.Thread) -> None:
+        start_thread(thread)
+        if thread.name.startswith("reindex"):
+            time.sleep(0.2)
+
+    def open_build() -> IndexBuild:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        return open_index_build(filled.settings.search_url)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    with pytest.raises(KeyboardInterrupt):
+        Reindexing(filled.redis, filled.projection, open_build).run()
+    assert filled.reindexing.run() == BOOKS
+    assert differing(filled) == ()
+
+
 class Damaged:
     """Fills an index with other than what it is given."""
 

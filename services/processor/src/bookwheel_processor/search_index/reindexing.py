@@ -77,9 +77,12 @@ class Reindexing:
                 _log.warning("the build's turn had ended before it")
 
     def _build(self, lock: Lock) -> int:
-        """In a thread that leaves the processors to whoever else wants them, as do those that it starts."""
+        """Build in a low-priority thread. Returns or raises only after the thread has ended."""
         stop = threading.Event()
-        with ThreadPoolExecutor(1, "reindex", _give_way) as background:
+        with ThreadPoolExecutor(1, "reindex") as background:
+            # The thread is started before the build is submitted: an interrupt during the start loses the thread, which
+            # would then build on after the lock is released and remove the next build's index.
+            background.submit(_lower_priority).result()
             try:
                 return background.submit(self._build_unhurried, lock, stop).result()
             finally:
@@ -138,6 +141,6 @@ class Reindexing:
         self._redis.set(REINDEX_KEY.format(job.id), body, ex=REINDEX_DAYS * 86_400)
 
 
-def _give_way() -> None:
-    """Lowers the priority of the calling thread, which on Linux is a thing of its own."""
+def _lower_priority() -> None:
+    """Lower the calling thread's priority: on Linux each thread has its own."""
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
