@@ -1,7 +1,7 @@
 """Which URLs somebody may be called at."""
 
 import pytest
-from bookwheel_runtime.endpoints import Endpoint, read_endpoint
+from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from bookwheel_runtime.endpoints import Endpoint, read_endpoint
     ],
 )
 def test_an_address_of_the_internet_is_taken_apart(url: str, endpoint: Endpoint) -> None:
-    assert read_endpoint(url) == endpoint
+    assert parse_endpoint(url) == endpoint
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_an_address_of_the_internet_is_taken_apart(url: str, endpoint: Endpoint)
 )
 def test_anything_else_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(is|has|holds|must)"):
-        read_endpoint(url)
+        parse_endpoint(url)
 
 
 def test_private_addresses_can_be_allowed() -> None:
-    assert read_endpoint("http://127.0.0.1:9000/x", private=True) == Endpoint("http", "127.0.0.1", 9000, "/x")
-    assert read_endpoint("http://localhost:9000", private=True).host == "localhost"
+    assert parse_endpoint("http://127.0.0.1:9000/x", private=True) == Endpoint("http", "127.0.0.1", 9000, "/x")
+    assert parse_endpoint("http://localhost:9000", private=True).host == "localhost"
     with pytest.raises(ValueError, match="user name"):
-        read_endpoint("http://a@127.0.0.1/", private=True)
+        parse_endpoint("http://a@127.0.0.1/", private=True)

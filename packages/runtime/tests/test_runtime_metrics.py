@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from bookwheel_runtime.app_factory import create_service_app
 from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
-from bookwheel_runtime.healthcheck import ask
-from bookwheel_runtime.http import create_app
-from bookwheel_runtime.metrics import counted_task, metrics_page
+from bookwheel_runtime.healthcheck import fetch_health
+from bookwheel_runtime.metrics import count_task, metrics_page
 from bookwheel_testing.servers import free_port
 from fastapi import APIRouter, FastAPI
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,8 +55,8 @@ class Client:
 
 @pytest.fixture
 def client() -> Client:
-    app = create_app(title="t", description="d", token_verifier=None, readiness={})
-    router = APIRouter()
+    app = create_service_app(title="t", description="d", token_verifier=None, readiness={})
+    router = APIRouter(prefix="/api/v1")
 
     @router.get("/things/{name}")
     async def thing(name: str) -> dict[str, str]:
@@ -66,7 +66,7 @@ def client() -> Client:
     async def broken() -> None:
         raise RuntimeError("broken")
 
-    app.include_router(router, prefix="/api/v1")
+    app.include_router(router)
     return Client(app)
 
 
@@ -113,9 +113,9 @@ def test_probes_and_scrapes_are_not_counted(client: Client) -> None:
 
 
 def test_a_task_is_counted_however_it_ends() -> None:
-    with counted_task("a"):
+    with count_task("a"):
         pass
-    with pytest.raises(OSError, match="away"), counted_task("a"):
+    with pytest.raises(OSError, match="away"), count_task("a"):
         raise OSError("away")
     page = metrics_page()
     assert value(page, "bookwheel_tasks_total", task="a", outcome="succeeded") == 1
@@ -125,8 +125,8 @@ def test_a_task_is_counted_however_it_ends() -> None:
 
 _FORKS = """
 import os, signal, sys
-from bookwheel_runtime.prometheus_multiprocess import share_counts
-share_counts(int(sys.argv[1]))
+from bookwheel_runtime.prometheus_multiprocess import share_metrics
+share_metrics(int(sys.argv[1]))
 from bookwheel_runtime.metrics import count_request, metrics_page
 children = []
 for _ in range(3):
@@ -159,7 +159,9 @@ def test_processes_add_up_also_those_that_were_killed(tmp_path: Path) -> None:
 
 def test_sharing_counts_too_late_is_an_error() -> None:
     late = (
-        "import prometheus_client; from bookwheel_runtime.prometheus_multiprocess import share_counts; share_counts(9)"
+        "import prometheus_client\n"
+        "from bookwheel_runtime.prometheus_multiprocess import share_metrics\n"
+        "share_metrics(9)"
     )
     done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
     assert "RuntimeError: prometheus_client is imported already" in done.stderr
@@ -169,10 +171,10 @@ def test_a_program_tells_how_it_is_on_a_port_of_its_own() -> None:
     port, faults = free_port(), {"alive": None, "ready": "the stores are away"}
     server = serve_health("127.0.0.1", port, HealthChecks(lambda: faults["alive"], lambda: faults["ready"]))
     assert server is not None
-    assert ask(port, "/livez") == (200, '{"status": "alive"}')
-    assert ask(port, "/readyz") == (503, '{"status": "not ready", "reason": "the stores are away"}')
-    assert "bookwheel_tasks" in ask(port, "/metrics")[1]
-    assert ask(port, "/etc/passwd")[0] == 404
+    assert fetch_health(port, "/livez") == (200, '{"status": "alive"}')
+    assert fetch_health(port, "/readyz") == (503, '{"status": "not ready", "reason": "the stores are away"}')
+    assert "bookwheel_tasks" in fetch_health(port, "/metrics")[1]
+    assert fetch_health(port, "/etc/passwd")[0] == 404
     with pytest.raises(SystemExit, match=f"BOOKWHEEL_METRICS_PORT: 127.0.0.1:{port} can't be listened on"):
         serve_health("127.0.0.1", port, HealthChecks(lambda: None, lambda: None))
     server.shutdown()
@@ -189,10 +191,10 @@ def test_progress_is_seen_across_a_fork_and_missed_when_it_stops() -> None:
     assert progress.age() is None
     assert judge() is None
     command = "from bookwheel_runtime.health_server import Progress; import os; p = Progress(); c = os.fork()\n"
-    command += "p.note() if not c else (os.waitpid(c, 0), print(p.age() is not None))"
+    command += "p.record() if not c else (os.waitpid(c, 0), print(p.age() is not None))"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
-    progress.note()
+    progress.record()
     assert judge() is None
     time.sleep(0.4)
     assert "no progress for 0 s" in str(judge())

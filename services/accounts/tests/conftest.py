@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from bookwheel_accounts.app import build_app
+from bookwheel_accounts.app import create_app
 from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.dependencies import Dependencies
 from bookwheel_accounts.keys import make_key_file
@@ -81,7 +81,7 @@ def argon2() -> PasswordHash:
 async def accounts(settings: AccountsSettings, argon2: PasswordHash) -> AsyncIterator[Accounts]:
     engine = connect_database(settings.database_url)
     ACCOUNTS.upgrade(engine)
-    app = build_app(settings, argon2)
+    app = create_app(settings, argon2)
     transport = httpx.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),

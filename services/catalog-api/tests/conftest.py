@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_catalog.app import build_app
+from bookwheel_catalog.app import create_app
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
@@ -174,7 +174,7 @@ def make_client(make_token: MakeToken) -> MakeClient:
     @asynccontextmanager
     async def make(suite: Suite, **settings: str) -> AsyncIterator[httpx.AsyncClient]:
         names = {name.removeprefix("BOOKWHEEL_").lower(): value for name, value in suite.environment.items()}
-        app = build_app(CatalogSettings(**names | settings))  # type: ignore[arg-type]  # as from the environment
+        app = create_app(CatalogSettings(**names | settings))  # type: ignore[arg-type]  # as from the environment
         headers = {"Authorization": f"Bearer {make_token()}"}
         transport = httpx.ASGITransport(app)
         async with (

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from bookwheel_catalog.app import build_app
+from bookwheel_catalog.app import create_app
 from bookwheel_catalog.models import CreatedWebhook, DeliveryList, WebhookList
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_testing.feed import FeedWriter
@@ -29,7 +29,7 @@ def api(suite: Suite, make_token: MakeToken) -> Api:
     @asynccontextmanager
     async def api(**settings: str) -> AsyncIterator[httpx.AsyncClient]:
         names = {name.removeprefix("BOOKWHEEL_").lower(): value for name, value in suite.environment.items()}
-        app = build_app(CatalogSettings(**{**names, **settings}))  # type: ignore[arg-type]  # strings
+        app = create_app(CatalogSettings(**{**names, **settings}))  # type: ignore[arg-type]  # strings
         transport = httpx.ASGITransport(app)
         async with (
             app.app.router.lifespan_context(app.app),

@@ -279,7 +279,7 @@ def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(parts: De
 
     def note_progress() -> None:
         asked.append("nudge")
-        parts.progress.note()
+        parts.progress.record()
 
     def dog(nudge: Callable[[], None]) -> Watchdog:
         return Watchdog(

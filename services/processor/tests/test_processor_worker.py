@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRun, RunState
 from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_runtime.healthcheck import ask, fault
+from bookwheel_runtime.healthcheck import fetch_health, health_fault
 from bookwheel_stores.records import BookReader, RunStore, connect_database
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_writer
@@ -41,7 +41,7 @@ class Suite:
         return self.environment | {"BOOKWHEEL_METRICS_PORT": str(port)}
 
     def metric(self, port: int, name: str, **labels: str) -> float:
-        families = text_string_to_metric_families(ask(port, "/metrics")[1])
+        families = text_string_to_metric_families(fetch_health(port, "/metrics")[1])
         samples = [sample for family in families for sample in family.samples]
         return sum(sample.value for sample in samples if (sample.name, sample.labels) == (name, labels))
 
@@ -83,7 +83,9 @@ def suite(tmp_path: Path, redis_url: str, records_url: str) -> Iterator[Suite]:
 def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, scraped: Any) -> None:
     worker = suite.worker()
     try:
-        wait_until(lambda: fault(suite.worker_port, "/readyz") is None, seconds=120, what="the worker's first round")
+        wait_until(
+            lambda: health_fault(suite.worker_port, "/readyz") is None, seconds=120, what="the worker's first round"
+        )
         suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, 501)), scraped.finished(scraped=500))
         wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="everything searchable")
         assert suite.run("health")[0] == 0

@@ -28,7 +28,7 @@ class Endpoint:
     target: str
 
 
-def read_endpoint(url: str, *, private: bool = False) -> Endpoint:
+def parse_endpoint(url: str, *, private: bool = False) -> Endpoint:
     """Raises ValueError, whose text tells what is wrong. `private` allows http and addresses that are not public."""
     if len(url) > MAX_URL_LENGTH:
         raise ValueError(f"is longer than {MAX_URL_LENGTH} characters")

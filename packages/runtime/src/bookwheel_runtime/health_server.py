@@ -31,7 +31,7 @@ class Progress:
         self._shared = mmap.mmap(-1, 8)
         self._shared[:] = struct.pack("d", 0.0)
 
-    def note(self) -> None:
+    def record(self) -> None:
         self._shared[:] = struct.pack("d", time.monotonic())
 
     def age(self) -> float | None:

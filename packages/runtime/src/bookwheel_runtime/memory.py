@@ -1,21 +1,6 @@
-"""When a process looks for garbage: rarely while it serves for days, and not at all while it starts."""
+"""How often a process that serves for days collects garbage."""
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-
-@contextmanager
-def importing() -> Iterator[None]:
-    """Around a program's imports: they make a great many objects and hardly a cycle, and looking for some took a sixth
-    of the time. What was made is not looked at later, either.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def collect_garbage_rarely() -> None:

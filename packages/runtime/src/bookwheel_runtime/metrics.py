@@ -18,7 +18,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE_LATEST", "count_request", "counted_task", "metrics_page"]
+__all__ = ["CONTENT_TYPE_LATEST", "count_request", "count_task", "metrics_page"]
 
 # A series more for each counter, of which Prometheus makes nothing.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
@@ -67,7 +67,7 @@ def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]
 
 
 @contextmanager
-def counted_task(name: str) -> Iterator[None]:
+def count_task(name: str) -> Iterator[None]:
     """Counts what is done within, and as failed where it raises."""
     started, outcome = time.perf_counter(), "failed"
     try:
@@ -79,7 +79,7 @@ def counted_task(name: str) -> Iterator[None]:
 
 
 def metrics_page(*collectors: Collector) -> bytes:
-    """All that this program counts, its other processes included (see `share_counts`), and what `collectors` find."""
+    """All that this program counts, its other processes included (see `share_metrics`), and what `collectors` find."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # has no types

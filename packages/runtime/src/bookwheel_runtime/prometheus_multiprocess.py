@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 
-def share_counts(port: int) -> None:
+def share_metrics(port: int) -> None:
     """Keeps what this process and its forks count in files, so that each of them can tell the sum.
 
     `port`, where it is told, tells the programs of a machine apart. The files are new: what was counted before a kill

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -46,6 +46,16 @@ class HealthSettings(Settings):
     )
 
 
+class LakeOptions(TypedDict):
+    """The arguments of `bookwheel_stores.lake.LakeAddress`."""
+
+    url: str
+    endpoint: str | None
+    region: str
+    access_key: str | None
+    secret_key: str | None
+
+
 class LakeSettings(Settings):
     """Where the lake is, for the services that write or read it."""
 
@@ -69,8 +79,7 @@ class LakeSettings(Settings):
             raise ValueError("BOOKWHEEL_LAKE_ACCESS_KEY and BOOKWHEEL_LAKE_SECRET_KEY belong together")
         return self
 
-    def lake_options(self) -> dict[str, Any]:
-        """The arguments of `bookwheel_stores.lake.LakeAddress`."""
+    def lake_options(self) -> LakeOptions:
         return {
             "url": self.lake_url or (self.data_dir / "lake").absolute().as_uri(),
             "endpoint": self.lake_endpoint,

@@ -122,10 +122,10 @@ class TokenVerifier:
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An access token or API key.")
 
 
-def require(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
+def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
     """A FastAPI dependency: the caller's verified claims. Raises Unauthenticated or Forbidden.
 
-    The app's state must hold the `TokenVerifier` as `token_verifier` (see `bookwheel_runtime.http.create_app`).
+    The app's state must hold the `TokenVerifier` as `token_verifier` (see `bookwheel_runtime.app_factory.create_service_app`).
     """
 
     async def verified(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:

@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 
 import httpx
-from bookwheel_contracts.problems import UnavailableError
-from bookwheel_runtime.healthcheck import fault
-from bookwheel_runtime.http import create_app, problem_response
-from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.app_factory import create_service_app
+from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.records import DATABASE_ERRORS, connect_database
 from bookwheel_stores.streams import connect_redis
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from pwdlib import PasswordHash
 from starlette.concurrency import run_in_threadpool
 
@@ -32,10 +31,8 @@ from bookwheel_accounts.users import UserStore
 
 _SUITE_TIMEOUT = 3.0
 
-logger = get_logger(__name__)
 
-
-def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -> FastAPI:
+def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -> FastAPI:
     """`argon2` in place of the recommended cost. Raises KeyFileError where the signing keys can't be used."""
     ring = load_key_ring(settings.signing_key_file)
     engine = connect_database(settings.database_url)
@@ -74,7 +71,7 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
         if fault := await run_in_threadpool(ACCOUNTS.fault, engine):
             raise RuntimeError(fault)
 
-    app = create_app(
+    app = create_service_app(
         title="Bookwheel accounts",
         description="Users, API keys and tokens.",
         token_verifier=None,
@@ -82,12 +79,7 @@ def build_app(settings: AccountsSettings, argon2: PasswordHash | None = None) ->
         lifespan=lifespan,
     )
 
-    async def database_away(request: Request, error: Exception) -> Response:
-        logger.error("the database does not answer", exc_info=error)
-        return problem_response(request, UnavailableError("The accounts can't be reached right now.", retry_after=1))
-
-    for kind in DATABASE_ERRORS:
-        app.add_exception_handler(kind, database_away)
+    add_unavailable_handler(app, DATABASE_ERRORS, detail="The accounts are unavailable: retry later.")
     for module in (logins, keys, oauth, discovery, documentation):
         app.include_router(module.router)
     return app
@@ -100,7 +92,7 @@ def _heralded(settings: AccountsSettings) -> Iterator[None]:
         yield
         return
     herald = HeartbeatPublisher(
-        connect_redis(settings.redis_url), "accounts", fault=partial(fault, settings.port, "/readyz")
+        connect_redis(settings.redis_url), "accounts", fault=partial(health_fault, settings.port, "/readyz")
     )
     herald.start()
     yield

@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Collection
 from pathlib import Path
 
-from bookwheel_runtime.healthcheck import answers
-from bookwheel_runtime.memory import importing
+from bookwheel_runtime.healthcheck import run_healthcheck
 
 from bookwheel_accounts import DEFAULT_PORT
 
@@ -36,9 +35,8 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> None:
     arguments = _parser().parse_args()
     if arguments.verb == "health":
-        raise SystemExit(answers(default=DEFAULT_PORT))
+        raise SystemExit(run_healthcheck(default=DEFAULT_PORT))
     # Here, since `health` is called every few seconds, and needs none of it.
-    with importing():
-        from bookwheel_accounts.verbs import run  # noqa: PLC0415
+    from bookwheel_accounts.verbs import run  # noqa: PLC0415
 
     run(arguments)

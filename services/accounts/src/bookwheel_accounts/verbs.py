@@ -47,10 +47,10 @@ def _serve(settings: AccountsSettings) -> None:
     # Here, since a third of a short verb's start would go to a web framework that it does not use.
     import uvicorn  # noqa: PLC0415
 
-    from bookwheel_accounts.app import build_app  # noqa: PLC0415
+    from bookwheel_accounts.app import create_app  # noqa: PLC0415
 
     uvicorn.run(
-        build_app(settings),
+        create_app(settings),
         host=settings.host,
         port=settings.port,
         access_log=False,

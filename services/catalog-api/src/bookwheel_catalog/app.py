@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from bookwheel_contracts.problems import UnavailableError
-from bookwheel_runtime.healthcheck import fault
-from bookwheel_runtime.http import create_app, problem_response
-from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.app_factory import create_service_app
+from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache
 from bookwheel_stores.heartbeats import HeartbeatPublisher
@@ -28,7 +27,7 @@ from bookwheel_stores.records.runs.quality_reader import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from redis.asyncio import Redis as AsyncRedis
 
 from bookwheel_catalog.change_tail import ChangeTail
@@ -54,12 +53,10 @@ from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.suite_status import StatusBoard
 from bookwheel_catalog.webhooks import Webhooks
 
-logger = get_logger(__name__)
-PREFIX = "/api/v1"
 _CACHE_TIMEOUT = 1.0  # seconds: a cache that takes longer than a search is none
 
 
-def build_app(settings: CatalogSettings) -> ShortWay:
+def create_app(settings: CatalogSettings) -> ShortWay:
     """The service's ASGI app. Connects to nothing before it is started or asked."""
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
@@ -99,7 +96,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
             webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
             status=StatusBoard(redis, FeedLag(engine), RunStore(engine)),
         )
-        herald = HeartbeatPublisher(redis, "catalog-api", fault=partial(fault, settings.port, "/readyz"))
+        herald = HeartbeatPublisher(redis, "catalog-api", fault=partial(health_fault, settings.port, "/readyz"))
         herald.start()
         yield
         await asyncio.to_thread(herald.stop)
@@ -120,7 +117,7 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         parts: Dependencies = app.state.parts
         await parts.catalog.check()
 
-    app = create_app(
+    app = create_service_app(
         title="Bookwheel catalog",
         description="Search, facets, statistics, history and crawls.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
@@ -128,14 +125,9 @@ def build_app(settings: CatalogSettings) -> ShortWay:
         lifespan=lifespan,
     )
 
-    async def records_away(request: Request, error: Exception) -> Response:
-        logger.error("the records do not answer", error=str(error)[:500])
-        return problem_response(request, UnavailableError("The records can't be reached right now.", retry_after=1))
+    add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
 
-    for kind in DATABASE_ERRORS:
-        app.add_exception_handler(kind, records_away)
-
-    app.include_router(books.lists, prefix=PREFIX)
+    app.include_router(books.lists)
     for area in (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks):
-        app.include_router(area.router, prefix=PREFIX)
-    return ShortWay(app, (books.lists, statistics.router), prefix=PREFIX)
+        app.include_router(area.router)
+    return ShortWay(app, (books.lists, statistics.router))

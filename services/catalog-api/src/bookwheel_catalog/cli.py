@@ -3,8 +3,7 @@
 import argparse
 import sys
 
-from bookwheel_runtime.healthcheck import answers
-from bookwheel_runtime.memory import importing
+from bookwheel_runtime.healthcheck import run_healthcheck
 
 from bookwheel_catalog import DEFAULT_PORT
 
@@ -15,24 +14,22 @@ def main() -> None:
     commands.add_parser("serve", help="serve the API until stopped")
     commands.add_parser("health", help="succeed if the one on this machine is ready to serve")
     if parser.parse_args().command == "health":
-        sys.exit(answers(default=DEFAULT_PORT))
+        sys.exit(run_healthcheck(default=DEFAULT_PORT))
     sys.exit(_serve())
 
 
 def _serve() -> int:
     # Here, since `health` is called every few seconds, and needs none of it.
-    with importing():
-        from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
-        from bookwheel_runtime.prometheus_multiprocess import share_counts  # noqa: PLC0415
-        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+    from bookwheel_runtime.prometheus_multiprocess import share_metrics  # noqa: PLC0415
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
-        from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415
+    from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415
 
     settings = load_settings(CatalogSettings)
     configure_logs("catalog-api", settings.log_level)
     if settings.catalog_workers > 1:
-        share_counts(settings.port)
-    with importing():
-        from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports what counts
+        share_metrics(settings.port)
+    from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports what counts
 
     return serve(settings)

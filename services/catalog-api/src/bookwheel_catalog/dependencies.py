@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from bookwheel_contracts import Claims, Scope
-from bookwheel_runtime.tokens import require
+from bookwheel_runtime.tokens import require_scope
 from bookwheel_stores.records import BookReader, FeedReader
 from bookwheel_stores.records.runs.quality_reader import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
@@ -49,6 +49,6 @@ async def _parts(request: Request) -> Dependencies:
 
 
 PartsOf = Annotated[Dependencies, Depends(_parts)]
-Reader = Annotated[Claims, Depends(require(Scope.CATALOG_READ))]
-Operator = Annotated[Claims, Depends(require(Scope.ADMIN))]
-Crawler = Annotated[Claims, Depends(require(Scope.CRAWL_WRITE))]
+Reader = Annotated[Claims, Depends(require_scope(Scope.CATALOG_READ))]
+Operator = Annotated[Claims, Depends(require_scope(Scope.ADMIN))]
+Crawler = Annotated[Claims, Depends(require_scope(Scope.CRAWL_WRITE))]

@@ -4,7 +4,7 @@ import uvicorn
 from bookwheel_runtime.memory import collect_garbage_rarely
 
 from bookwheel_catalog import workers
-from bookwheel_catalog.app import build_app
+from bookwheel_catalog.app import create_app
 from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.settings import CatalogSettings
 
@@ -13,7 +13,7 @@ def serve(settings: CatalogSettings) -> int:
     """Serves until it is told to stop. Returns the exit status."""
 
     def make_app() -> ShortWay:
-        app = build_app(settings)
+        app = create_app(settings)
         collect_garbage_rarely()
         return app
 

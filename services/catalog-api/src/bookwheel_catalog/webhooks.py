@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bookwheel_contracts import Claims, Scope, Webhook, WebhookDelivery
 from bookwheel_contracts.problems import ConflictError, InvalidCursorError, NotFoundError
-from bookwheel_runtime.endpoints import read_endpoint
+from bookwheel_runtime.endpoints import parse_endpoint
 from bookwheel_stores.records import FeedReader, MissedDeliveries, NewWebhook, TooManyWebhooksError, WebhookStore
 
 from bookwheel_catalog.changes import place_in
@@ -32,7 +32,7 @@ class Webhooks:
     def create(self, order: WebhookOrder, claims: Claims) -> CreatedWebhook:
         """Raises InvalidParameter, InvalidCursor, or Conflict for a user who has as many as one may have."""
         try:
-            read_endpoint(order.url, private=self.private)
+            parse_endpoint(order.url, private=self.private)
         except ValueError as error:
             reject("url", str(error), code="invalid_url")
         read_change_filter(order.filters, "filters")

@@ -8,14 +8,14 @@ from functools import cached_property, partial
 from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.problems import UnavailableError
 from bookwheel_contracts.status import ModelRef
-from bookwheel_runtime.healthcheck import fault
-from bookwheel_runtime.http import create_app, problem_response
-from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.app_factory import create_service_app
+from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.records import DATABASE_ERRORS, BookReader, connect_database
 from bookwheel_stores.streams import StreamWriter, connect_redis
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 
 from bookwheel_ml.champion import ChampionWatch
 from bookwheel_ml.dependencies import Dependencies
@@ -25,27 +25,19 @@ from bookwheel_ml.routers import models, predictions, training_data, training_ru
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training_runs import TrainingRuns
 
-PREFIX = "/api/v1/ml"
-logger = get_logger(__name__)
 
-
-def create_ml_app(settings: MlSettings) -> FastAPI:
+def create_app(settings: MlSettings) -> FastAPI:
     """The API. `app.state.services` is filled by `running_services`, which its server must enter."""
-    app = create_app(
+    app = create_service_app(
         title="Bookwheel ML serving",
         description="Rating predictions, the models behind them, and the data that they were trained on.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
         readiness={},
     )
 
-    async def records_away(request: Request, error: Exception) -> Response:
-        logger.error("the records do not answer", error=str(error)[:500])
-        return problem_response(request, UnavailableError("The records can't be reached right now.", retry_after=1))
-
-    for kind in DATABASE_ERRORS:
-        app.add_exception_handler(kind, records_away)
+    add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
     for routes in (predictions, models, training_data, training_runs):
-        app.include_router(routes.router, prefix=PREFIX)
+        app.include_router(routes.router)
     return app
 
 
@@ -83,7 +75,9 @@ async def running_services(settings: MlSettings) -> AsyncIterator[Dependencies]:
         except UnavailableError:
             return None
 
-    herald = HeartbeatPublisher(redis, "ml-serving", fault=partial(fault, settings.port, "/readyz"), model=served)
+    herald = HeartbeatPublisher(
+        redis, "ml-serving", fault=partial(health_fault, settings.port, "/readyz"), model=served
+    )
     herald.start()
     try:
         yield Dependencies(

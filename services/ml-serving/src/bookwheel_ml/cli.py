@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bookwheel_runtime.healthcheck import answers
-from bookwheel_runtime.memory import importing
+from bookwheel_runtime.healthcheck import run_healthcheck
 
 from bookwheel_ml import DEFAULT_PORT
 
@@ -26,44 +25,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Not /readyz: without a trained model yet it serves, but is not ready to predict.
         serves = options.of == "serve"
         raise SystemExit(
-            answers("/livez", default=DEFAULT_PORT) if serves else answers(variable="BOOKWHEEL_METRICS_PORT")
+            run_healthcheck("/livez", default=DEFAULT_PORT)
+            if serves
+            else run_healthcheck(variable="BOOKWHEEL_METRICS_PORT")
         )
-    with importing():
-        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
 
-        from bookwheel_ml.settings import MlSettings  # noqa: PLC0415 - see above
+    from bookwheel_ml.settings import MlSettings  # noqa: PLC0415 - see above
 
     settings = load_settings(MlSettings)
     {"serve": _serve, "worker": _worker, "train": _train}[options.verb](settings)
 
 
 def _serve(settings: "MlSettings") -> None:
-    with importing():
-        from bookwheel_ml.serve import serve  # noqa: PLC0415 - see above
+    from bookwheel_ml.serve import serve  # noqa: PLC0415 - see above
 
     serve(settings)
 
 
 def _worker(settings: "MlSettings") -> None:
-    from bookwheel_runtime.prometheus_multiprocess import share_counts  # noqa: PLC0415 - see above
+    from bookwheel_runtime.prometheus_multiprocess import share_metrics  # noqa: PLC0415 - see above
 
     if settings.metrics_port:
-        share_counts(settings.metrics_port)  # its tasks run in a child
-    with importing():
-        from bookwheel_ml.trainer import run_trainer  # noqa: PLC0415 - imports what counts
+        share_metrics(settings.metrics_port)  # its tasks run in a child
+    from bookwheel_ml.trainer import run_trainer  # noqa: PLC0415 - imports what counts
 
     run_trainer(settings)
 
 
 def _train(settings: "MlSettings") -> None:
-    with importing():
-        from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
-        from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
+    from bookwheel_stores.records import BookReader, connect_database  # noqa: PLC0415 - see above
 
-        from bookwheel_ml.evaluate import TooFewRatingsError  # noqa: PLC0415 - see above
-        from bookwheel_ml.export import OnnxMismatchError  # noqa: PLC0415 - see above
-        from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
-        from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
+    from bookwheel_ml.evaluate import TooFewRatingsError  # noqa: PLC0415 - see above
+    from bookwheel_ml.export import OnnxMismatchError  # noqa: PLC0415 - see above
+    from bookwheel_ml.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - see above
+    from bookwheel_ml.training import train_and_register  # noqa: PLC0415 - see above
 
     configure_logs("trainer", settings.log_level)
     engine = connect_database(settings.records_url)

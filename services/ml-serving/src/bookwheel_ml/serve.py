@@ -8,7 +8,7 @@ from bookwheel_contracts.problems import BookwheelError
 from bookwheel_runtime.logs import configure_logs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bookwheel_ml.app import create_ml_app, running_services
+from bookwheel_ml.app import create_app, running_services
 from bookwheel_ml.settings import MlSettings
 
 
@@ -18,7 +18,7 @@ def create_service(settings: MlSettings) -> ASGIApp:
     `/livez` and `/readyz` are BentoML's own, `/metrics` is every service's. The API is mounted as a plain callable:
     every other path then is the API's, with its problem responses, and never BentoML's pages.
     """
-    api = create_ml_app(settings)
+    api = create_app(settings)
 
     async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
         await api(scope, receive, send)

@@ -5,7 +5,7 @@ from typing import Any
 
 from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
 from bookwheel_runtime.logs import configure_logs, get_logger
-from bookwheel_runtime.metrics import counted_task
+from bookwheel_runtime.metrics import count_task
 from bookwheel_runtime.traces import traced
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.records import BookReader, connect_database
@@ -77,7 +77,7 @@ def create_trainer(settings: MlSettings) -> Celery:
         with training_lease(connect_redis(settings.redis_url), run_id) as is_mine:
             if not is_mine:
                 raise task.retry(countdown=_HANDED_OUT_AGAIN / 2)
-            with counted_task(TASK):
+            with count_task(TASK):
                 run_training(run_id, settings)
 
     return celery
@@ -94,10 +94,10 @@ def run_trainer(settings: MlSettings) -> None:
         try:
             answers = celery.control.ping(destination=[name], timeout=_PATIENCE)
         except (RedisError, OperationalError, OSError) as error:
-            progress.note()  # nobody is heard without Redis
+            progress.record()  # nobody is heard without Redis
             return f"Redis does not answer: {error}"
         if answers:
-            progress.note()
+            progress.record()
         return None if answers else f"{name} does not answer within {_PATIENCE:.0f} s"
 
     herald = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", fault=fault)
@@ -108,7 +108,7 @@ def run_trainer(settings: MlSettings) -> None:
         return None if progress.age() is None else deaf()
 
     def begin(**_signal: Any) -> None:
-        progress.note()
+        progress.record()
         herald.start()
 
     def end(**_signal: Any) -> None:

@@ -3,27 +3,24 @@
 import argparse
 from collections.abc import Sequence
 
-from bookwheel_runtime.healthcheck import answers
-from bookwheel_runtime.memory import importing
+from bookwheel_runtime.healthcheck import run_healthcheck
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     options = _parser().parse_args(arguments)
     if options.command == "health":
-        return answers(variable="BOOKWHEEL_METRICS_PORT")
+        return run_healthcheck(variable="BOOKWHEEL_METRICS_PORT")
     # Here, since `health` is called every few seconds, and needs none of it.
-    with importing():
-        from bookwheel_runtime.prometheus_multiprocess import share_counts  # noqa: PLC0415
-        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+    from bookwheel_runtime.prometheus_multiprocess import share_metrics  # noqa: PLC0415
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
-        from bookwheel_processor.settings import ProcessorSettings  # noqa: PLC0415
+    from bookwheel_processor.settings import ProcessorSettings  # noqa: PLC0415
 
     settings = load_settings(ProcessorSettings)
     if options.command == "worker" and settings.metrics_port:
-        share_counts(settings.metrics_port)  # its tasks run in children
-    with importing():
-        from bookwheel_processor.verbs import run  # noqa: PLC0415 - imports what counts
+        share_metrics(settings.metrics_port)  # its tasks run in children
+    from bookwheel_processor.verbs import run  # noqa: PLC0415 - imports what counts
 
     return run(options, settings)
 

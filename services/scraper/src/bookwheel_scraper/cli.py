@@ -5,8 +5,7 @@ import json
 import signal
 import sys
 
-from bookwheel_runtime.healthcheck import answers
-from bookwheel_runtime.memory import importing
+from bookwheel_runtime.healthcheck import run_healthcheck
 
 
 def main() -> int:
@@ -17,20 +16,19 @@ def main() -> int:
     verbs.add_parser("sources", help="print the declared sources as JSON lines")
     arguments = parser.parse_args()
     if arguments.verb == "health":
-        return answers(variable="BOOKWHEEL_METRICS_PORT")
+        return run_healthcheck(variable="BOOKWHEEL_METRICS_PORT")
     return _run(arguments.verb)
 
 
 def _run(verb: str) -> int:
     # Here, since `health` is called every few seconds, and needs none of it.
-    with importing():
-        from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
-        from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
-        from bookwheel_scraper.service.service import ScraperService  # noqa: PLC0415
-        from bookwheel_scraper.service.source_list import public_facts  # noqa: PLC0415
-        from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
-        from bookwheel_scraper.sources.declarations import DeclarationError, declared_sources  # noqa: PLC0415
+    from bookwheel_scraper.service.service import ScraperService  # noqa: PLC0415
+    from bookwheel_scraper.service.source_list import public_facts  # noqa: PLC0415
+    from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
+    from bookwheel_scraper.sources.declarations import DeclarationError, declared_sources  # noqa: PLC0415
 
     settings = load_settings(ScraperSettings)
     try:

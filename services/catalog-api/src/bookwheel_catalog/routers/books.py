@@ -10,7 +10,7 @@ from bookwheel_stores.records import BookReader
 from bookwheel_stores.search.queries import Sort
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from bookwheel_catalog import answers
+from bookwheel_catalog import API_PREFIX, answers
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
 from bookwheel_catalog.dependencies import PartsOf, Reader
 from bookwheel_catalog.history import read_history
@@ -22,7 +22,7 @@ from bookwheel_catalog.query_route import query_router
 from bookwheel_catalog.requests import FieldSearchQuery, PriceRangeQuery, SearchQueryModel, TopRatedQuery
 from bookwheel_catalog.search_service import MakePage
 
-router = APIRouter(prefix="/books", tags=["books"])
+router = APIRouter(prefix=f"{API_PREFIX}/books", tags=["books"])
 lists = query_router("books")
 BookId = Annotated[str, Path(min_length=1, max_length=512, description="`isbn:<isbn13>` or `<source>:<key>`.")]
 Fields = Annotated[str | None, Query(max_length=500, description="Only these fields, separated by commas.")]

@@ -7,6 +7,7 @@ from typing import Annotated
 from bookwheel_stores.records import ChangeFilter
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.change_stream import ChangeStream, change_events
 from bookwheel_catalog.changes import LATEST, ChangePage, place_in, read_page
 from bookwheel_catalog.dependencies import Dependencies, PartsOf, Reader
@@ -14,7 +15,7 @@ from bookwheel_catalog.models import ChangeList
 from bookwheel_catalog.pages import matches_etag, next_link
 from bookwheel_catalog.parameters import read_change_filter
 
-router = APIRouter(prefix="/changes", tags=["changes"])
+router = APIRouter(prefix=f"{API_PREFIX}/changes", tags=["changes"])
 _PLACE = rf"^(\d{{1,18}}|{LATEST})$"
 After = Annotated[
     str | None,

@@ -7,10 +7,11 @@ from bookwheel_contracts import CrawlRun, RunState
 from bookwheel_stores.search.queries import Selection
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.dependencies import Crawler, Operator, PartsOf, Reader
 from bookwheel_catalog.models import CrawlList, CrawlOrder, Source, SourceList
 
-router = APIRouter(tags=["crawls"])
+router = APIRouter(prefix=API_PREFIX, tags=["crawls"])
 RunId = Annotated[str, Path(max_length=512)]
 _MAX_SOURCES = 10_000
 

@@ -8,20 +8,21 @@ from typing import Annotated, Any, Literal
 
 from bookwheel_contracts.exports import Export
 from bookwheel_contracts.problems import InvalidCursorError, RangeNotSatisfiableError
-from bookwheel_runtime.http import problem_response
+from bookwheel_runtime.problem_responses import problem_response
 from bookwheel_stores.lake.deltas import delta_json, delta_rows, delta_tables
 from bookwheel_stores.lake.export_writer import chunks
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.byte_ranges import ByteRange, InvalidByteRangeError, wanted_range
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH, decode, encode
 from bookwheel_catalog.dependencies import Operator, PartsOf, Reader
 from bookwheel_catalog.export_models import ExportList, ExportOrder
 from bookwheel_catalog.pages import matches_etag
 
-router = APIRouter(prefix="/exports", tags=["exports"])
+router = APIRouter(prefix=f"{API_PREFIX}/exports", tags=["exports"])
 _TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet", "json": "application/json"}
 _FOREVER = "private, max-age=31536000, immutable"
 Version = Annotated[int, Path(ge=0, lt=1 << 62, description="The sequence of the last change that the version holds.")]

@@ -7,10 +7,11 @@ from bookwheel_contracts.problems import ConflictError, NotFoundError
 from bookwheel_stores.records.runs.quarantine import QuarantineFilter, QuarantineState
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.dependencies import Operator, PartsOf, Reader
 from bookwheel_catalog.models import QualityList, QuarantinedEntry, QuarantineList, ReplayOrder, ReplayQueued
 
-router = APIRouter(tags=["quality"])
+router = APIRouter(prefix=API_PREFIX, tags=["quality"])
 SourceName = Annotated[str, Path(max_length=100, description="The name of a source.")]
 RunId = Annotated[str | None, Query(max_length=512, description="Only this run.")]
 EntryNumber = Annotated[int, Path(ge=1, lt=1 << 62)]

@@ -6,9 +6,10 @@ from typing import Annotated
 from bookwheel_contracts import ReindexJob
 from fastapi import APIRouter, Path, Request, Response
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.dependencies import Operator, PartsOf
 
-router = APIRouter(prefix="/search", tags=["operations"])
+router = APIRouter(prefix=f"{API_PREFIX}/search", tags=["operations"])
 
 
 @router.post("/reindex", status_code=202)

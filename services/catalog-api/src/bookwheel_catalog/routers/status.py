@@ -5,9 +5,10 @@ import asyncio
 from bookwheel_contracts.status import SuiteStatus
 from fastapi import APIRouter
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.dependencies import Operator, PartsOf
 
-router = APIRouter(prefix="/status", tags=["operations"])
+router = APIRouter(prefix=f"{API_PREFIX}/status", tags=["operations"])
 
 
 @router.get("")

@@ -6,11 +6,12 @@ from typing import Annotated
 from bookwheel_contracts import Webhook, WebhookDelivery
 from fastapi import APIRouter, Body, Path, Query, Response
 
+from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.cursors import MAX_CURSOR_LENGTH
 from bookwheel_catalog.dependencies import PartsOf, Reader
 from bookwheel_catalog.models import CreatedWebhook, DeliveryList, WebhookList, WebhookOrder, WebhookStart
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix=f"{API_PREFIX}/webhooks", tags=["webhooks"])
 WebhookId = Annotated[str, Path(min_length=1, max_length=64)]
 
 

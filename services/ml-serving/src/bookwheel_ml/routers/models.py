@@ -4,15 +4,16 @@ from typing import Annotated
 
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.problems import NotFoundError
-from bookwheel_runtime.tokens import require
+from bookwheel_runtime.tokens import require_scope
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
 
+from bookwheel_ml import API_PREFIX
 from bookwheel_ml.cursors import decode_cursor, encode_cursor
 from bookwheel_ml.dependencies import Dependencies, Total, services
 from bookwheel_ml.registry import ModelVersion, Registry
 
-router = APIRouter(tags=["ml"])
+router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
 _CURSOR = "models"
 
@@ -43,7 +44,7 @@ class FeatureSet(BaseModel):
 
 @router.get("/models")
 async def get_models(
-    _claims: Annotated[Claims, Depends(require(Scope.ML_PREDICT))],
+    _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     parts: Annotated[Dependencies, Depends(services)],
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query()] = None,
@@ -59,7 +60,7 @@ async def get_models(
 @router.get("/models/{version}")
 async def get_model(
     version: Annotated[int, Path(ge=1, le=2**31 - 1)],
-    _claims: Annotated[Claims, Depends(require(Scope.ML_PREDICT))],
+    _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     parts: Annotated[Dependencies, Depends(services)],
 ) -> ModelVersion:
     """One model with its evaluation report."""
@@ -71,7 +72,8 @@ async def get_model(
 
 @router.get("/features")
 async def get_features(
-    _claims: Annotated[Claims, Depends(require(Scope.ML_PREDICT))], parts: Annotated[Dependencies, Depends(services)]
+    _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
+    parts: Annotated[Dependencies, Depends(services)],
 ) -> FeatureSet:
     """The champion's features and how much each matters to it."""
     champion = parts.champion.current

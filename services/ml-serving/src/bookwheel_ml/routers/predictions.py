@@ -5,14 +5,15 @@ from typing import Annotated
 
 import orjson
 from bookwheel_contracts import Claims, Scope
-from bookwheel_runtime.tokens import require
+from bookwheel_runtime.tokens import require_scope
 from bookwheel_runtime.traces import current_traceparent
 from fastapi import APIRouter, Depends, Response
 
+from bookwheel_ml import API_PREFIX
 from bookwheel_ml.dependencies import Dependencies, services
 from bookwheel_ml.predictions import PredictionAnswer, PredictionRequest, needs_records, predict
 
-router = APIRouter(tags=["ml"])
+router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
 _MOST_ROWS_INLINE = 16  # a few rows take less time than handing them to a thread and back
 
@@ -20,7 +21,7 @@ _MOST_ROWS_INLINE = 16  # a few rows take less time than handing them to a threa
 @router.post("/predictions", response_model=PredictionAnswer)
 async def post_predictions(
     batch: PredictionRequest,
-    claims: Annotated[Claims, Depends(require(Scope.ML_PREDICT))],
+    claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     parts: Annotated[Dependencies, Depends(services)],
 ) -> Response:
     """Ratings that readers will give one to 1,000 books, by id or by fields. A bad row fails alone."""

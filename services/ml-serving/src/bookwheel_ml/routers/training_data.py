@@ -5,18 +5,19 @@ from typing import Annotated
 
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.problems import InvalidParameterError
-from bookwheel_runtime.tokens import require
+from bookwheel_runtime.tokens import require_scope
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 
+from bookwheel_ml import API_PREFIX
 from bookwheel_ml.accept import choose_media_type
 from bookwheel_ml.cursors import decode_cursor, encode_cursor
 from bookwheel_ml.dataset import rated_books
 from bookwheel_ml.dependencies import Dependencies, services
 from bookwheel_ml.training_data import TrainingRow, csv_chunks, parquet_chunks, training_row
 
-router = APIRouter(tags=["ml"])
+router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
 _CURSOR = "training-data"
 _JSON, _CSV, _PARQUET = "application/json", "text/csv", "application/vnd.apache.parquet"
@@ -34,7 +35,7 @@ class TrainingDataPage(BaseModel):
     responses={200: {"content": {_CSV: {}, _PARQUET: {}}}, 406: {"description": "None of the three is accepted."}},
 )
 def get_training_data(
-    _claims: Annotated[Claims, Depends(require(Scope.ML_PREDICT))],
+    _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     parts: Annotated[Dependencies, Depends(services)],
     accept: Annotated[str | None, Header()] = None,
     limit: Annotated[int | None, Query(ge=1, le=1_000)] = None,

@@ -4,21 +4,22 @@ from typing import Annotated
 
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.problems import NotFoundError
-from bookwheel_runtime.tokens import require
+from bookwheel_runtime.tokens import require_scope
 from bookwheel_runtime.traces import current_traceparent
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from bookwheel_ml import API_PREFIX
 from bookwheel_ml.dependencies import Dependencies, services
 from bookwheel_ml.training_runs import TrainingRun
 
-router = APIRouter(tags=["ml"])
+router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
 
 @router.post("/training-runs", status_code=202)
 def post_training_run(
     request: Request,
     response: Response,
-    claims: Annotated[Claims, Depends(require(Scope.ADMIN))],
+    claims: Annotated[Claims, Depends(require_scope(Scope.ADMIN))],
     parts: Annotated[Dependencies, Depends(services)],
 ) -> TrainingRun:
     """Asks the trainer for a new model from today's records."""
@@ -30,7 +31,7 @@ def post_training_run(
 @router.get("/training-runs/{run_id}")
 def get_training_run(
     run_id: Annotated[str, Path(max_length=64)],
-    _claims: Annotated[Claims, Depends(require(Scope.ADMIN))],
+    _claims: Annotated[Claims, Depends(require_scope(Scope.ADMIN))],
     parts: Annotated[Dependencies, Depends(services)],
 ) -> TrainingRun:
     """How a training run is doing, and which model came of it."""

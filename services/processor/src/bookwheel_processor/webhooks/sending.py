@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import httpcore
-from bookwheel_runtime.endpoints import Endpoint, read_endpoint
+from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
 from bookwheel_stores.records import DeliveryResult, DeliveryTask
 
 from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicBackend
@@ -70,7 +70,7 @@ class Sender:
 
     async def _answer(self, work: DeliveryTask) -> _Answer:
         try:
-            endpoint = read_endpoint(work.url, private=self._private)  # the setting may be another one by now
+            endpoint = parse_endpoint(work.url, private=self._private)  # the setting may be another one by now
             async with asyncio.timeout(self._patience.attempt):
                 return await self._post(endpoint, work)
         except TimeoutError:

@@ -31,7 +31,7 @@ class Beat:
         """Until `stop` is set."""
         while not stop.wait(_TICK):
             self.tick(time.monotonic())
-            self._progress.note()
+            self._progress.record()
 
     def fault(self) -> str | None:
         """Why nudges do not arrive; None where they do."""

@@ -117,7 +117,7 @@ def ingest_round(parts: Dependencies) -> int:
         nudge = _Nudge(parts.nudge_project)
 
         def on_batch(result: IngestResult) -> None:
-            parts.progress.note()
+            parts.progress.record()
             if result.last_change:
                 announce_changes(parts.redis, result.last_change)
                 nudge.ask(soon=result.items == parts.settings.ingest_batch)
@@ -127,7 +127,7 @@ def ingest_round(parts: Dependencies) -> int:
         taken = drain_items(Drain(reader, parts.settings.ingest_batch), ingest, on_batch=on_batch)
         close_runs(parts)
         nudge.settle()
-        parts.progress.note()
+        parts.progress.record()
     if reader.has_backlog():
         parts.nudge_ingest()
     return taken

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from bookwheel_runtime.logs import get_logger
-from bookwheel_runtime.metrics import counted_task
+from bookwheel_runtime.metrics import count_task
 from bookwheel_stores.search import SearchError
 from celery import Celery
 from redis.exceptions import RedisError
@@ -52,7 +52,7 @@ def register_tasks(app: Celery, parts: Callable[[], Dependencies]) -> None:
 def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
     def run() -> None:
         try:
-            with counted_task(name):
+            with count_task(name):
                 work()
         except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
             # Whatever was being done is pending still, and a nudge comes again.

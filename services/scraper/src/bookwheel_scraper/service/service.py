@@ -109,7 +109,7 @@ class ScraperService:
                 logger.warning("waiting for Redis", error=str(error))
                 if not self._stopping:
                     time.sleep(1.0)
-            self._progress.note()
+            self._progress.record()
         if self._settings.scraper_when_stopped == "hand-over":
             self._hand_over()  # first of all: what comes after may wait for Redis
             if self._redis_fault is None:  # else there is nobody to take leave of

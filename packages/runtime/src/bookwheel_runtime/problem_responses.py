@@ -1,0 +1,100 @@
+"""Errors as problem documents (RFC 9457)."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bookwheel_contracts.problems import (
+    PROBLEM_TYPE,
+    BookwheelError,
+    FieldError,
+    InvalidParameterError,
+    MethodNotAllowedError,
+    NotAcceptableError,
+    NotFoundError,
+    PayloadTooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnsupportedMediaTypeError,
+)
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.traces import current_trace_id
+
+logger = get_logger(__name__)
+
+_HTTP_ERRORS: Mapping[int, type[BookwheelError]] = {
+    404: NotFoundError,
+    405: MethodNotAllowedError,
+    406: NotAcceptableError,
+    413: PayloadTooLargeError,
+    415: UnsupportedMediaTypeError,
+}
+_LOCATIONS = frozenset({"body", "query", "path", "header"})
+_MAX_ERRORS, _MAX_SHOWN_ERRORS = 100, 5
+
+
+def problem_response(request: Request, error: BookwheelError) -> Response:
+    problem = error.problem(instance=request.url.path, trace_id=current_trace_id())
+    headers = {}
+    if isinstance(error, UnauthenticatedError):
+        headers["WWW-Authenticate"] = 'Bearer realm="bookwheel"'
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    return Response(problem.model_dump_json(), error.status, headers, PROBLEM_TYPE)
+
+
+def invalid_field(field: str, code: str, message: str) -> InvalidParameterError:
+    """The error of one field or parameter."""
+    return InvalidParameterError(f"{field}: {message}", errors=(FieldError(field=field, code=code, message=message),))
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answers our errors, validation errors and the framework's own errors with problem documents."""
+
+    @app.exception_handler(BookwheelError)
+    async def bookwheel_error(request: Request, error: BookwheelError) -> Response:
+        return problem_response(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(request, validation_problem(error))
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        error_type = _HTTP_ERRORS.get(error.status_code, InvalidParameterError)
+        return problem_response(request, error_type(str(error.detail)))
+
+
+def add_unavailable_handler(app: FastAPI, errors: Iterable[type[Exception]], *, detail: str) -> None:
+    """Answers 503 with `detail` where a request ends with one of `errors`, such as those of a database."""
+
+    async def unavailable(request: Request, error: Exception) -> Response:
+        logger.error("dependency unavailable", detail=detail, error=str(error)[:500])
+        return problem_response(request, UnavailableError(detail, retry_after=1))
+
+    for error_type in errors:
+        app.add_exception_handler(error_type, unavailable)
+
+
+def validation_problem(error: RequestValidationError) -> InvalidParameterError:
+    errors = tuple(_field_error(fault) for fault in error.errors()[:_MAX_ERRORS])
+    shown = "; ".join(f"{field.field}: {field.message}" for field in errors[:_MAX_SHOWN_ERRORS])
+    return InvalidParameterError(shown, errors=errors)
+
+
+def _field_error(fault: Mapping[str, Any]) -> FieldError:
+    location = tuple(fault["loc"])
+    if location[0] == "query" and fault["type"] == "extra_forbidden":
+        return FieldError(field=_field_path(location), code="unknown_parameter", message="unknown query parameter")
+    return FieldError(field=_field_path(location), code=fault["type"], message=fault["msg"])
+
+
+def _field_path(location: tuple[int | str, ...]) -> str:
+    """`("body", "books", 3, "title")` becomes `books[3].title`."""
+    path = ""
+    for part in location[1:] if location and location[0] in _LOCATIONS else location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path or "body"
