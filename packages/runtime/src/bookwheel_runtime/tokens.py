@@ -123,9 +123,9 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An acc
 
 
 def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
-    """A FastAPI dependency: the caller's verified claims. Raises Unauthenticated or Forbidden.
+    """Returns a FastAPI dependency for the caller's verified claims. It raises UnauthenticatedError or ForbiddenError.
 
-    The app's state must hold the `TokenVerifier` as `token_verifier` (see `bookwheel_runtime.app_factory.create_service_app`).
+    It uses `app.state.token_verifier`, which `create_service_app` sets.
     """
 
     async def verified(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:
