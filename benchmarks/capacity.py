@@ -116,11 +116,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def carried(measured: Measured) -> Iterator[tuple[str, str, str]]:
     yield "scraper", f"{measured.rate(CRAWL):,.0f} pages/s", "from a shop that answers at once"
-    yield "processor", f"{measured.rate(INGEST):,.0f} items/s", "from the stream to records and index, new catalog"
+    yield "processor", f"{measured.rate(INGEST):,.0f} items/s", "from the stream to records and index, empty catalog"
     yield "processor", f"{measured.rate(GROWTH):,.0f} items/s", f"the same at {LARGE_BOOKS:,} books"
     postgresql = measured.result(POSTGRESQL)
-    yield "processor", f"{postgresql.floor:,.0f} items/s", "from the stream to PostgreSQL, one child that takes in"
-    yield "processor", f"{postgresql.ours:,.0f} items/s", "the same, two children"
+    yield "processor", f"{postgresql.floor:,.0f} items/s", "from the stream to PostgreSQL, one ingest process"
+    yield "processor", f"{postgresql.ours:,.0f} items/s", "the same, two ingest processes"
     yield "processor", f"{measured.rate(ELASTICSEARCH):,.0f} items/s", "from the stream to records and Elasticsearch"
     for what, rate in measured.requests().items():
         yield _SERVICES.get(what, "gateway, catalog-api"), f"{rate:,.0f} requests/s", what
