@@ -69,7 +69,21 @@ def test_a_crawl_tells_whether_it_sees_its_whole_source_and_what_is_expected_of_
 
 def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Crawls, site: Site) -> None:
     site.fill(3)
-    paths = ["500", "429", "cut", "big", "gone", "always-503", "loop", "latin", "cp1252", "gzip", "image", "private/1"]
+    paths = [
+        "500",
+        "429",
+        "absurd",
+        "cut",
+        "big",
+        "gone",
+        "always-503",
+        "loop",
+        "latin",
+        "cp1252",
+        "gzip",
+        "image",
+        "private/1",
+    ]
     links = [f"/{path}" for path in paths]
     links += ["file:///etc/passwd", "http://elsewhere.invalid/book", "data:text/html,<div class=product_main>"]
     site.pages["/"] = list_page([f"/books/{number}/index.html" for number in (1, 2, 3)] + links, "/")
@@ -77,6 +91,8 @@ def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Cr
     site.pages["/private/1"] = product_page("private")
     site.pages["/500"] = failing(2, product_page("500"))
     site.pages["/429"] = failing(1, product_page("429"), status=429, Retry_After="1")
+    absurd_date = "Fri, 01 May 2026 12:00:30 +99999999999999999999"
+    site.pages["/absurd"] = failing(1, product_page("absurd"), status=429, Retry_After=absurd_date)
     cut_length = len(product_page("cut"))
     site.pages["/cut"] = lambda exchange, hits: exchange.answer(
         product_page("cut"),
@@ -100,17 +116,18 @@ def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Cr
 
     messages = crawls.run()
     titles = {str(item.payload.get("key")): item.payload.get("title") for item in messages.items}
-    assert set(titles) == {"u1", "u2", "u3", "u500", "u429", "ucut", "ulatin", "ucp1252"}
+    assert set(titles) == {"u1", "u2", "u3", "u500", "u429", "uabsurd", "ucut", "ulatin", "ucp1252"}
     assert titles["ulatin"] == "Café £"
     assert titles["ucp1252"] == "Café “1”"
     assert site.hits["/private/1"] == 0
     assert site.hits["/500"] == 3
     assert site.hits["/429"] == 2
+    assert site.hits["/absurd"] == 2
     assert site.hits["/always-503"] == 6
     assert site.hits["/big"] == 1
     end = messages.end
     # always-503, loop, big and gzip; a missing page (gone), a forbidden one and links elsewhere are no errors
-    assert (end.state, end.errors, end.scraped) == (RunState.PARTIAL, 4, 8)
+    assert (end.state, end.errors, end.scraped) == (RunState.PARTIAL, 4, 9)
     assert end.reason is not None
     assert end.reason.startswith("4 pages failed, the first: ")
 

@@ -1,39 +1,9 @@
 """The rules by which pages are fetched, one at a time."""
 
-from datetime import UTC, datetime
-
 import pytest
 from bookwheel_contracts import RunState
 from bookwheel_scraper.crawl.outcomes import outcome_of
 from bookwheel_scraper.middlewares.charsets import true_encoding
-from bookwheel_scraper.middlewares.retries import backoff_seconds, retry_after_seconds
-
-NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (b"3", 3.0),
-        (b" 120 ", 120.0),
-        (b"0", 0.0),
-        (b"Fri, 01 May 2026 12:00:30 GMT", 30.0),
-        (b"Fri, 01 May 2026 11:00:00 GMT", 0.0),
-        (b"99999999999999999999", 999999999.0),
-        (b"-5", None),
-        (b"soon", None),
-        (b"\xb2", None),
-        (b"", None),
-        (None, None),
-    ],
-)
-def test_a_shop_says_when_to_come_back_in_seconds_or_as_a_date(header: bytes | None, seconds: float | None) -> None:
-    assert retry_after_seconds(header, NOW) == seconds
-
-
-def test_waits_grow_to_a_bound() -> None:
-    assert 0.25 <= backoff_seconds(1) <= 0.75
-    assert 15 <= backoff_seconds(50) <= 45
 
 
 @pytest.mark.parametrize(

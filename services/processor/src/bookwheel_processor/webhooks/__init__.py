@@ -1,1 +1,1 @@
-"""Delivers webhooks: what is due, signed, to addresses of the internet."""
+"""Delivers webhooks: claims due deliveries, signs and posts them to public addresses."""

@@ -1,4 +1,4 @@
-"""Connects to addresses of the internet only, whatever a name resolves to."""
+"""Connects to public addresses only, so that a webhook's URL cannot reach the suite's own network (SSRF)."""
 
 import asyncio
 import socket
@@ -12,13 +12,15 @@ class AddressRefusedError(OSError):
     """The host has no address that may be connected to."""
 
 
-class PublicBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a host and connects to one of the very addresses that it has checked: resolving it a second time could
-    give another one. `private` allows all addresses."""
+class PublicNetworkBackend(httpcore.AsyncNetworkBackend):
+    """Resolves a host once and connects to one of the addresses that it has checked.
 
-    def __init__(self, *, private: bool) -> None:
-        self._private = private
-        self._sockets = httpcore.AnyIOBackend()
+    A second resolution could return another address (DNS rebinding). `allow_private` turns the check off.
+    """
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._backend = httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -28,21 +30,21 @@ class PublicBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises AddressRefused, or httpcore's ConnectError for a host that is not found or not reached."""
+        """Raises AddressRefusedError, or httpcore's ConnectError for a host that is not found or not reachable."""
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"the host is not found: {error}") from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        allowed = [address for address in addresses if self._private or is_public(address)]
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in resolved))
+        allowed = [address for address in addresses if self._allow_private or is_public(address)]
         if not allowed:
-            raise AddressRefusedError("the host is not an address of the internet")
+            raise AddressRefusedError("the host has no public address")
         for address in allowed[:-1]:
             try:
-                return await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return await self._sockets.connect_tcp(allowed[-1], port, timeout, local_address, socket_options)
+        return await self._backend.connect_tcp(allowed[-1], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

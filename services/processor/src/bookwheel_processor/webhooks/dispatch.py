@@ -1,4 +1,4 @@
-"""Delivers what is due, to many receivers at a time and to each in order."""
+"""The job that delivers due webhooks: many receivers at a time, each one's deliveries in order."""
 
 import asyncio
 import time
@@ -8,76 +8,95 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import WebhookQueue
 from sqlalchemy.exc import SQLAlchemyError
 
-from bookwheel_processor.webhooks.sending import Sender
+from bookwheel_processor.webhooks.sending import RetryPolicy, WebhookSender
+from bookwheel_processor.worker.jobs import Dependencies
+from bookwheel_processor.worker.process_lock import slot
 
 RECEIVERS = 32
-"""Receivers that are delivered to at a time; half of them at most are such as failed before."""
-BOX_SECONDS = 8.0
-"""A round starts deliveries for so long, and then only ends those under way: with them it stays below the time that a
-worker has for its orderly end."""
+"""Receivers at a time; at most half of them may be failing ones."""
+JOB_SECONDS = 8.0
+"""A job starts deliveries for so long and then awaits those in flight: so it ends within a worker's shutdown time."""
 _FAILING_SECONDS = 1.0
-"""Receivers that failed are tried at a round's beginning only, so that a hanging one does not prolong it further."""
-_LOOK_SECONDS = 0.25
+"""Failing receivers are tried at the beginning of a job only, so that a hanging one does not prolong it."""
+_POLL_SECONDS = 0.25
 _CLAIM_MARGIN = 5.0
 _WEBHOOKS = 1000
-_REST_SECONDS = 0.5
-"""A webhook for which nothing was to be done yet, such as a run that is not searchable, is left alone for so long."""
-_log = get_logger(__name__)
+_IDLE_SECONDS = 0.5
+"""A webhook without anything to deliver yet, such as a run that is not searchable, is skipped for so long."""
+logger = get_logger(__name__)
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+def deliver_webhooks(dependencies: Dependencies) -> int:
+    """Delivers due webhooks for some seconds at most; returns the number of successful deliveries.
+
+    One worker of a machine runs it at a time. Machines share the work by claims in the records, which expire.
+    """
+    with slot(dependencies.slots, "webhooks") as acquired:
+        return asyncio.run(_dispatch(dependencies)) if acquired else 0
 
 
-class Dispatch:
-    """One round. `attempt_seconds` is the longest that an attempt takes."""
+async def _dispatch(dependencies: Dependencies) -> int:
+    settings = dependencies.settings
+    policy = RetryPolicy(settings.webhook_timeout, settings.webhook_first_pause, settings.webhook_max_age)
+    allow_private = settings.webhook_private_addresses == "allow"
+    sender = WebhookSender(policy, allow_private=allow_private, connections=RECEIVERS)
+    queue = WebhookQueue(dependencies.engine)
+    return await WebhookDispatcher(queue, sender, attempt_seconds=settings.webhook_timeout).run()
 
-    def __init__(self, queue: WebhookQueue, sender: Sender, *, attempt_seconds: float) -> None:
+
+class WebhookDispatcher:
+    """One job. `attempt_seconds` is the longest duration of an attempt."""
+
+    def __init__(self, queue: WebhookQueue, sender: WebhookSender, *, attempt_seconds: float) -> None:
         self._queue = queue
         self._sender = sender
         self._claim_ms = round((attempt_seconds + _CLAIM_MARGIN) * 1000)
-        self._working: dict[int, asyncio.Task[None]] = {}
-        self._looked_at: dict[int, float] = {}
+        self._in_flight: dict[int, asyncio.Task[None]] = {}
+        self._idle_since: dict[int, float] = {}
         self._delivered = 0
 
     async def run(self) -> int:
-        """Until nothing is due or the time is up; returns how many deliveries arrived."""
+        """Runs until nothing is due or the time is up; returns the number of successful deliveries."""
         clock = asyncio.get_running_loop().time
         started = clock()
         try:
             while True:
-                if clock() - started < BOX_SECONDS:
-                    await self._start(include_failing=clock() - started < _FAILING_SECONDS)
-                if not self._working:
+                if clock() - started < JOB_SECONDS:
+                    await self._start_due(include_failing=clock() - started < _FAILING_SECONDS)
+                if not self._in_flight:
                     return self._delivered
-                await asyncio.wait(self._working.values(), timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                self._working = {number: task for number, task in self._working.items() if not task.done()}
+                await asyncio.wait(self._in_flight.values(), timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                self._in_flight = {number: task for number, task in self._in_flight.items() if not task.done()}
         finally:
             await self._sender.close()
 
-    async def _start(self, *, include_failing: bool) -> None:
-        due = await asyncio.to_thread(self._queue.list_due, now=_now(), limit=_WEBHOOKS)
-        just_now = asyncio.get_running_loop().time() - _REST_SECONDS
+    async def _start_due(self, *, include_failing: bool) -> None:
+        due = await asyncio.to_thread(self._queue.list_due, now=_now_millis(), limit=_WEBHOOKS)
+        idle_after = asyncio.get_running_loop().time() - _IDLE_SECONDS
         for number, has_failed in sorted(due, key=itemgetter(1)):
-            is_resting = self._looked_at.get(number, 0.0) > just_now
-            if number in self._working or is_resting or (has_failed and not include_failing):
+            is_idle = self._idle_since.get(number, 0.0) > idle_after
+            if number in self._in_flight or is_idle or (has_failed and not include_failing):
                 continue
-            if len(self._working) < (RECEIVERS // 2 if has_failed else RECEIVERS):
-                self._working[number] = asyncio.create_task(self._deliver(number))
+            if len(self._in_flight) < (RECEIVERS // 2 if has_failed else RECEIVERS):
+                self._in_flight[number] = asyncio.create_task(self._deliver(number))
 
     async def _deliver(self, number: int) -> None:
-        """One attempt; the next one of this receiver waits for its turn among the others."""
+        """Makes one attempt; the receiver's next delivery takes its turn among the others."""
         try:
-            work = await asyncio.to_thread(self._queue.claim, number, now=_now(), claim_ms=self._claim_ms)
-            if work is None:
-                self._looked_at[number] = asyncio.get_running_loop().time()
+            task = await asyncio.to_thread(self._queue.claim, number, now=_now_millis(), claim_ms=self._claim_ms)
+            if task is None:
+                self._idle_since[number] = asyncio.get_running_loop().time()
                 return
-            result = await self._sender.attempt(work)
-            await asyncio.to_thread(self._queue.record_result, work, result, now=_now())
+            result = await self._sender.attempt(task)
+            await asyncio.to_thread(self._queue.record_result, task, result, now=_now_millis())
         except SQLAlchemyError as error:
-            self._looked_at[number] = asyncio.get_running_loop().time()
-            _log.warning("the records refuse: a webhook is tried later", error=str(error)[:500])
+            self._idle_since[number] = asyncio.get_running_loop().time()
+            logger.warning("webhook delivery postponed: records unavailable", error=str(error)[:500])
             return
         self._delivered += result.delivered
         event = "webhook delivered" if result.delivered else "webhook not delivered"
-        _log.info(event, delivery=work.delivery_id, attempt=work.attempts + 1, reason=result.reason)
+        logger.info(event, delivery=task.delivery_id, attempt=task.attempts + 1, reason=result.reason)
+
+
+def _now_millis() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,122 +1,152 @@
-"""One attempt at one delivery."""
+"""One attempt to deliver one webhook: sign, post, and decide about the next attempt."""
 
 import asyncio
+import hmac
 import time
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 import httpcore
 from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
+from bookwheel_runtime.retries import backoff_seconds, retry_after_seconds
 from bookwheel_stores.records import DeliveryResult, DeliveryTask
 
-from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicBackend
-from bookwheel_processor.webhooks.retries import pause_seconds, retry_after_seconds
-from bookwheel_processor.webhooks.signing import signed_headers
+from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicNetworkBackend
 
+SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret
+_LONGEST_PAUSE = 3600.0
 _GONE = 410
-_READ_BYTES = 16 << 10
-_READ_SECONDS = 1.0
+_DRAIN_BYTES = 16 << 10
+_DRAIN_SECONDS = 1.0
 _USER_AGENT = f"Bookwheel/{version('bookwheel-processor')} (webhooks)"
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """Seconds: for one attempt, before the second attempt, and until a delivery is given up."""
+class RetryPolicy:
+    """Seconds: the timeout of one attempt, the pause before the second attempt, and the age at which to give up."""
 
-    attempt: float
+    timeout: float
     first_pause: float
-    whole: float
+    max_age: float
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """`status` is None where none came."""
+class _Response:
+    """`status` is None without a response, `failure` is None for a delivery that arrived."""
 
     status: int | None
-    reason: str | None = None
+    failure: str | None = None
     retry_after: float | None = None
 
 
-class Sender:
-    """Posts deliveries. No proxy, no cookies, no redirects; nothing of an answer is kept but its status."""
+class WebhookSender:
+    """Posts deliveries. No proxy, no cookies, no redirects; nothing of a response is stored but its status."""
 
-    def __init__(self, patience: Patience, *, private: bool, connections: int) -> None:
-        self._patience = patience
-        self._private = private
+    def __init__(self, policy: RetryPolicy, *, allow_private: bool, connections: int) -> None:
+        self._policy = policy
+        self._allow_private = allow_private
         self._pool = httpcore.AsyncConnectionPool(
-            max_connections=connections, keepalive_expiry=5, network_backend=PublicBackend(private=private)
+            max_connections=connections,
+            keepalive_expiry=5,
+            network_backend=PublicNetworkBackend(allow_private=allow_private),
         )
 
     async def close(self) -> None:
         await self._pool.aclose()
 
-    async def attempt(self, work: DeliveryTask) -> DeliveryResult:
-        """What became of it, and when to try again if at all."""
-        answer = await self._answer(work)
-        if answer.reason is None:
-            return DeliveryResult(delivered=True, status=answer.status, reason=None)
+    async def attempt(self, task: DeliveryTask) -> DeliveryResult:
+        """Posts the delivery once; the result says when to try again, if at all."""
+        response = await self._send(task)
+        if response.failure is None:
+            return DeliveryResult(delivered=True, status=response.status, reason=None)
         now = time.time()
-        pause = pause_seconds(work.attempts + 1, first=self._patience.first_pause, retry_after=answer.retry_after)
-        age = now - work.tried_since / 1000
-        if answer.status == _GONE:
-            return DeliveryResult(delivered=False, status=answer.status, reason=answer.reason, gone=True)
-        if work.is_ping or age + pause > self._patience.whole:
-            reason = answer.reason if work.is_ping else f"given up after {age:.0f} s: {answer.reason}"
-            return DeliveryResult(delivered=False, status=answer.status, reason=reason)
+        pause = pause_seconds(task.attempts + 1, first=self._policy.first_pause, retry_after=response.retry_after)
+        age = now - task.tried_since / 1000
+        if response.status == _GONE:
+            return DeliveryResult(
+                delivered=False, status=response.status, reason=response.failure, disables_webhook=True
+            )
+        if task.is_ping or age + pause > self._policy.max_age:
+            reason = response.failure if task.is_ping else f"given up after {age:.0f} s: {response.failure}"
+            return DeliveryResult(delivered=False, status=response.status, reason=reason)
         return DeliveryResult(
-            delivered=False, status=answer.status, reason=answer.reason, next_attempt_at=round((now + pause) * 1000)
+            delivered=False,
+            status=response.status,
+            reason=response.failure,
+            next_attempt_at=round((now + pause) * 1000),
         )
 
-    async def _answer(self, work: DeliveryTask) -> _Answer:
+    async def _send(self, task: DeliveryTask) -> _Response:
         try:
-            endpoint = parse_endpoint(work.url, private=self._private)  # the setting may be another one by now
-            async with asyncio.timeout(self._patience.attempt):
-                return await self._post(endpoint, work)
+            endpoint = parse_endpoint(task.url, private=self._allow_private)  # the setting may have changed
+            async with asyncio.timeout(self._policy.timeout):
+                return await self._post(endpoint, task)
         except TimeoutError:
-            return _Answer(None, f"no answer within {self._patience.attempt:g} s")
+            return _Response(None, f"no answer within {self._policy.timeout:g} s")
         except (AddressRefusedError, ValueError) as error:
-            return _Answer(None, f"refused: {error}")
-        except httpcore.ProtocolError as error:  # its text quotes what came, and whoever answered may be no web server
-            return _Answer(None, f"{type(error).__name__}: the answer is no HTTP, or broke off")
+            return _Response(None, f"refused: {error}")
+        except httpcore.ProtocolError as error:  # its text quotes what a server of any kind may have sent
+            return _Response(None, f"{type(error).__name__}: malformed or incomplete HTTP response")
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
-            return _Answer(None, f"{type(error).__name__}: {str(error)[:200]}".rstrip(": "))
+            return _Response(None, f"{type(error).__name__}: {str(error)[:200]}".rstrip(": "))
 
-    async def _post(self, endpoint: Endpoint, work: DeliveryTask) -> _Answer:
+    async def _post(self, endpoint: Endpoint, task: DeliveryTask) -> _Response:
         headers = {
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
-            **signed_headers(work.secret, work.delivery_id, timestamp=int(time.time()), body=work.body),
+            **signed_headers(task.secret, task.delivery_id, timestamp=int(time.time()), body=task.body),
         }
         url = httpcore.URL(
             scheme=endpoint.scheme, host=endpoint.host, port=endpoint.port, target=endpoint.target.encode()
         )
-        limits = {"connect": self._patience.attempt, "read": self._patience.attempt, "write": self._patience.attempt}
+        timeouts = dict.fromkeys(("connect", "read", "write"), self._policy.timeout)
         async with self._pool.stream(
-            "POST", url, headers=list(headers.items()), content=work.body, extensions={"timeout": limits}
+            "POST", url, headers=list(headers.items()), content=task.body, extensions={"timeout": timeouts}
         ) as response:
-            answer = _judged(response)
-            await _empty(response)
-        return answer
+            parsed = _parse_response(response)
+            await _drain(response)
+        return parsed
 
 
-def _judged(response: httpcore.Response) -> _Answer:
+def pause_seconds(attempts: int, *, first: float, retry_after: float | None) -> float:
+    """Backoff after so many failed attempts. A receiver may ask for a longer pause, up to an hour."""
+    backoff = backoff_seconds(attempts, first=first, longest=_LONGEST_PAUSE)
+    return max(backoff, min(retry_after or 0.0, _LONGEST_PAUSE))
+
+
+def signed_headers(secret: str, delivery_id: str, *, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of Standard Webhooks (standardwebhooks.com). `timestamp`: Unix seconds of this attempt.
+
+    The signature is HMAC-SHA256 over `id.timestamp.body`; the key is the base64 that follows `whsec_`.
+    """
+    key = b64decode(secret.removeprefix(SECRET_PREFIX))
+    signature = hmac.digest(key, b"%b.%d.%b" % (delivery_id.encode(), timestamp, body), "sha256")
+    return {
+        "webhook-id": delivery_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": f"v1,{b64encode(signature).decode()}",
+    }
+
+
+def _parse_response(response: httpcore.Response) -> _Response:
     status = response.status
     if 200 <= status < 300:
-        return _Answer(status)
-    found = next((value.decode("latin-1") for name, value in response.headers if name.lower() == b"retry-after"), None)
-    said = f"answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
-    return _Answer(status, said, retry_after_seconds(found, datetime.now(UTC)))
+        return _Response(status)
+    headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+    failure = f"answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
+    return _Response(status, failure, retry_after_seconds(headers.get(b"retry-after"), datetime.now(UTC)))
 
 
-async def _empty(response: httpcore.Response) -> None:
-    """Reads a short body, so that the connection can be used again; a long or slow one ends with its connection."""
-    read = 0
+async def _drain(response: httpcore.Response) -> None:
+    """Reads a short body, so that its connection can be reused; a long or slow one ends with its connection."""
+    size = 0
     try:
-        async with asyncio.timeout(_READ_SECONDS):
+        async with asyncio.timeout(_DRAIN_SECONDS):
             async for chunk in response.aiter_stream():
-                read += len(chunk)
-                if read > _READ_BYTES:
+                size += len(chunk)
+                if size > _DRAIN_BYTES:
                     return
     except (TimeoutError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
         return

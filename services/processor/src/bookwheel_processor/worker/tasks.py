@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bookwheel_processor.lake import jobs as lake_rounds
-from bookwheel_processor.webhooks.jobs import webhooks_round
+from bookwheel_processor.webhooks.dispatch import deliver_webhooks
 from bookwheel_processor.worker import jobs as rounds
 from bookwheel_processor.worker.jobs import Dependencies
 
@@ -46,7 +46,7 @@ def register_tasks(app: Celery, parts: Callable[[], Dependencies]) -> None:
     _register(app, SILVER, lambda: lake_rounds.silver_round(parts()))
     _register(app, EXPORT, lambda: lake_rounds.export_round(parts()))
     _register(app, LAKE_SWEEP, lambda: lake_rounds.lake_sweep_round(parts()))
-    _register(app, WEBHOOKS, lambda: webhooks_round(parts()))
+    _register(app, WEBHOOKS, lambda: deliver_webhooks(parts()))
 
 
 def _register(app: Celery, name: str, work: Callable[[], object]) -> None:

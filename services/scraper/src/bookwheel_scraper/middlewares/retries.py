@@ -1,11 +1,10 @@
 """Tries a failed page again, later each time, and no sooner than the shop asks."""
 
-import random
 import time
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from bookwheel_runtime.retries import backoff_seconds, retry_after_seconds
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.retry import get_retry_request
@@ -18,23 +17,7 @@ from bookwheel_scraper.middlewares.same_site import RequestSkippedError
 
 LONGEST_WAIT = 120.0
 """Seconds. A shop that asks for a longer wait is not asked again in this run."""
-
-
-def backoff_seconds(attempt: int) -> float:
-    """About 0.5 s before the first repetition, doubling to 30 s; jitter keeps requests apart that failed together."""
-    return float(min(30.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
-
-
-def retry_after_seconds(header: bytes | None, now: datetime) -> float | None:
-    """The wait that a `Retry-After` header asks for, in seconds or as a date; None where it is absent or malformed."""
-    text = (header or b"").decode("latin-1").strip()
-    if text.isdecimal() and text.isascii():
-        return float(text[:9])
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.7, 40.0
 
 
 class RetryMiddleware:
@@ -61,7 +44,8 @@ class RetryMiddleware:
     async def process_response(self, request: Request, response: Response) -> Response | Request:
         if response.status not in self._statuses:
             return response
-        asked = retry_after_seconds(response.headers.get("Retry-After"), datetime.now(UTC))
+        header = response.headers.get("Retry-After") or b""
+        asked = retry_after_seconds(header.decode("latin-1"), datetime.now(UTC))
         if asked is not None and asked > LONGEST_WAIT:
             return response
         again = self._again(request, response_status_message(response.status))
@@ -69,7 +53,7 @@ class RetryMiddleware:
             return response
         if asked is not None:
             self._resume_at[urlsplit(request.url).netloc] = time.monotonic() + asked
-        await self._sleep(backoff_seconds(again.meta["retry_times"]) if asked is None else asked)
+        await self._sleep(_backoff(again) if asked is None else asked)
         return again
 
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
@@ -77,7 +61,7 @@ class RetryMiddleware:
             return None
         again = self._again(request, exception)
         if again is not None:
-            await self._sleep(backoff_seconds(again.meta["retry_times"]))
+            await self._sleep(_backoff(again))
         return again
 
     def _again(self, request: Request, reason: str | Exception) -> Request | None:
@@ -87,3 +71,7 @@ class RetryMiddleware:
     async def _sleep(self, seconds: float) -> None:
         if await self._stop.sleep(seconds):
             raise RequestSkippedError("the crawl ends")
+
+
+def _backoff(request: Request) -> float:
+    return backoff_seconds(request.meta["retry_times"], first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)

@@ -40,13 +40,13 @@ class DeliveryTask:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What an attempt came to. `status` is None where there was no answer; `gone`: never to be tried again."""
+    """The result of an attempt. `status` is None without a response; `disables_webhook`: the receiver wants no more."""
 
     delivered: bool
     status: int | None
     reason: str | None
     next_attempt_at: int | None = None
-    gone: bool = False
+    disables_webhook: bool = False
 
 
 class WebhookQueue:
@@ -125,7 +125,7 @@ class WebhookQueue:
             columns["ended_at"] = now
         mine = (webhook.c.number == work.webhook_number) & (webhook.c.claimed_until == work.claimed_until)
         with self._engine.begin() as connection:
-            if is_dead and (result.gone or not work.is_ping):
+            if is_dead and (result.disables_webhook or not work.is_ping):
                 ended = {"state": WebhookState.DISABLED.value, "reason": result.reason}
                 connection.execute(update(webhook).where(webhook.c.number == work.webhook_number).values(ended))
             connection.execute(update(webhook).where(mine).values(claimed_until=0))
