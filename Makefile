@@ -10,7 +10,7 @@ CONTAINERS := $(BIN)/python -m bookwheel_local.containers
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
 SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/ deploy/k8s/ tools/))
 
-# ENGINES=cluster: PostgreSQL and Elasticsearch in place of SQLite and Tantivy; LAKE=s3: MinIO in place of a folder.
+# ENGINES=cluster: PostgreSQL and Elasticsearch instead of SQLite and Tantivy; LAKE=s3: MinIO instead of a folder.
 ifdef ENGINES
 export BOOKWHEEL_ENGINES := $(ENGINES)
 endif
@@ -44,7 +44,7 @@ up: install ## Start the suite, crawl the demo shop, train a first model, print 
 down: ## Stop what `make up` started; data stays
 	@if [ -x $(LOCAL) ]; then $(LOCAL) down; else echo "nothing is installed, so nothing runs"; fi
 
-status: install ## Replicas and their health, what waits, freshness, latest crawls, models (BOOKWHEEL_URL, BOOKWHEEL_TOKEN for one elsewhere)
+status: install ## Show replicas and their health, backlogs, freshness, latest crawls, models (BOOKWHEEL_URL, BOOKWHEEL_TOKEN for another suite)
 	@$(LOCAL) status
 
 logs: install ## Follow the logs (SERVICE=scraper for one; FOLLOW=0 to print and end)
@@ -59,16 +59,16 @@ token: install ## Print an access token of the demo user
 run: install ## Run a command with the suite's addresses (COMMAND='bookwheel-processor quarantine')
 	@$(LOCAL) run $(COMMAND)
 
-reindex: install ## Build the search index anew from the records, while the old one serves
+reindex: install ## Rebuild the search index from the records, while the old one serves
 	@$(LOCAL) run bookwheel-processor reindex
 
-backup: install ## Back up records, models, lake and keys, also under a crawl (TO=folder)
+backup: install ## Back up records, models, lake and keys, also during a crawl (TO=folder)
 	@$(LOCAL) backup $(if $(TO),--to "$(TO)")
 
-restore: install ## Restore a backup into an empty suite (FROM=folder; FORCE=1 moves what is there aside)
+restore: install ## Restore a backup into an empty suite (FROM=folder; FORCE=1 moves existing data aside)
 	@$(LOCAL) restore --from "$(or $(FROM),$(error which backup? make restore FROM=folder))" $(if $(filter 1,$(FORCE)),--force)
 
-up-docker: install ## The same in containers, on PostgreSQL and Elasticsearch (OVERLAYS='demo scaling': deploy/compose)
+up-docker: install ## Like `up`, in containers, on PostgreSQL and Elasticsearch (OVERLAYS='demo scaling': deploy/compose)
 	@$(CONTAINERS) up
 
 down-docker: install ## Stop the containers; data stays in their volumes
@@ -91,10 +91,10 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m tools.chart render --check
 	@$(BIN)/python -m tools.gateway_check
 
-release-check: check ## What a release must show: one version everywhere, its CHANGELOG section, a clean tree, no such tag
+release-check: check ## Check a release: one version everywhere, its CHANGELOG section, a clean tree, no such tag
 	@$(BIN)/python -m tools.release check
 
-release-version: install ## Write a version wherever it stands, and begin its CHANGELOG section (VERSION=1.2.3)
+release-version: install ## Write a version everywhere and start its CHANGELOG section (VERSION=1.2.3)
 	@$(BIN)/python -m tools.release set "$(or $(VERSION),$(error which? make release-version VERSION=1.2.3))"
 
 test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
@@ -104,27 +104,27 @@ test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest
 test-docker: install ## Test the images and the containers, with a Docker engine
 	@BOOKWHEEL_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers -p no:randomly $(ARGS)
 
-test-k8s: install ## Test the Helm chart on the cluster of the current kubeconfig, in a namespace of its own (VALUES=file)
+test-k8s: install ## Test the Helm chart on the cluster of the current kubeconfig, in its own namespace (VALUES=file)
 	@BOOKWHEEL_TEST_KUBERNETES=1 BOOKWHEEL_TEST_VALUES=$(abspath $(VALUES)) $(BIN)/pytest tests/kubernetes -p no:randomly $(ARGS)
 
-chaos: install ## Crawl with faults in the midst, round after round (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
+chaos: install ## Run chaos rounds: crawls with faults (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
 	@$(if $(filter cluster,$(ENGINES)),deploy/local/engines.sh)
 	@$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),500) --engines $(or $(ENGINES),embedded) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(FIRST),--first $(FIRST)) $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json "$(JSON)")
 
-bench: ## Run the benchmarks, print their table (ARGS=search for some), write benchmarks/results.json
+bench: ## Run the benchmarks (ARGS=search for some), print a table, write benchmarks/results.json
 	@deploy/local/bootstrap.sh wrk=wrk
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: ## Lock the dependencies again (UPGRADE=1 takes the newest)
+lock: ## Lock the dependencies (UPGRADE=1 updates versions)
 	@deploy/local/lock.sh
 
-docs: install ## Write the generated pages again: settings, capacity, index of decisions, values of the chart
+docs: install ## Generate pages: settings, metrics, capacity, index of decisions, values of the chart
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m tools.decisions
 	@$(BIN)/python -m benchmarks.capacity
 	@$(BIN)/python -m tools.metrics
 	@$(BIN)/python -m tools.chart readme
 
-manifests: install ## Render the chart again, with helm: what its tests compare, and the base of kustomize
+manifests: install ## Render the chart with helm: the golden files and the kustomize bases
 	@$(BIN)/python -m tools.chart render

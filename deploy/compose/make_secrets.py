@@ -32,16 +32,16 @@ def once(path: Path, content: str, *, mode: int = 0o400) -> str:
 def main() -> None:
     for folder in (REDIS, POSTGRES):
         folder.chmod(0o755)  # the servers run as users of their own; only they mount these volumes
-    # The servers' files are written last, so that they hold what the services know.
+    # The servers' files are written last, from the services' passwords.
     redis = once(SERVICES / "redis-password", secrets.token_urlsafe(24))
     postgres = once(SERVICES / "postgres-password", secrets.token_urlsafe(24))
     once(SERVICES / "BOOKWHEEL_REDIS_URL", f"redis://:{redis}@redis:6379/0")
     once(SERVICES / "BOOKWHEEL_DATABASE_URL", f"postgresql+psycopg://bookwheel:{postgres}@postgres:5432/bookwheel")
     write(REDIS / "redis.conf", redis_conf(redis), 0o444)
     once(POSTGRES / "administrator-password", secrets.token_urlsafe(24), mode=0o444)
-    # No superuser: COPY FROM PROGRAM and the like are not for services that face a network.
+    # No superuser: services that face a network must not run COPY FROM PROGRAM.
     role = f"CREATE ROLE bookwheel LOGIN PASSWORD '{postgres}';\n"
-    # Whatever the server's locale is: without UTF-8 titles would be bytes.
+    # Independent of the server's locale: without UTF-8 titles would be bytes.
     database = "CREATE DATABASE bookwheel OWNER bookwheel TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8';\n"
     once(POSTGRES / "bookwheel.sql", role + database, mode=0o444)
     if not any(SIGNING_KEYS.glob("*.pem")):

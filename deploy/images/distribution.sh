@@ -1,7 +1,7 @@
 #!/bin/sh
-# Within an image's build: prints what the distribution's packages are, as CycloneDX: `distribution.sh NAME VERSION` of the
-# image. Shell and awk, since nginx' base has nothing else. Package names and versions need no escapes in JSON
-# (https://www.debian.org/doc/debian-policy/ch-controlfields.html#version); purls want two characters escaped.
+# Runs in an image's build and prints the distribution's packages as CycloneDX: `distribution.sh NAME VERSION` of the image.
+# Shell and awk, because nginx' base image has nothing else. Package names and versions need no escapes in JSON
+# (https://www.debian.org/doc/debian-policy/ch-controlfields.html#version); purls need two characters escaped.
 set -eu
 . /etc/os-release
 dpkg-query --show \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The gateway in a container: renders nginx' configuration from the environment, runs nginx, and loads the configuration
-# again when a service's name leads elsewhere: nginx itself looks names up at its start only.
+# The gateway in a container: renders nginx' configuration from the environment, runs nginx, and reloads it when a service's
+# name resolves to other addresses, because nginx resolves names at its start only.
 # `gateway serve`, `gateway health`, `gateway check` (the configuration).
 set -eu
 SOURCE=/etc/bookwheel
@@ -11,7 +11,7 @@ if [ "${1:-serve}" = health ]; then
   exec curl --fail --silent --show-error --max-time 4 "http://127.0.0.1:${BOOKWHEEL_GATEWAY_LISTEN##*:}/livez"
 fi
 
-# The defaults of defaults.env, where the environment says nothing else.
+# The defaults of defaults.env, unless the environment sets them.
 while IFS='=' read -r name value; do
   case $name in
   '' | '#'*) continue ;;
@@ -53,7 +53,7 @@ done
 known=$(addresses)
 nginx -e stderr -c "$RUN/nginx.conf" &
 nginx=$!
-# QUIT lets requests under way be answered.
+# QUIT lets open requests finish.
 trap 'kill -QUIT "$nginx"' TERM INT QUIT
 while kill -0 "$nginx" 2>/dev/null; do
   sleep "$LOOK_EVERY" &

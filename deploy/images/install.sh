@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Within the image's build: installs the service's own code and the packages that it names beside its locked ones,
-# gives its command the name `service`, and lists what the environment holds.
+# Runs in the image's build: installs the service and its Bookwheel packages, links its command as `service`, and lists the
+# environment's packages.
 set -euo pipefail
 cd /build/source
 

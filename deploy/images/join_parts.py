@@ -13,7 +13,7 @@ parts = json.loads(list_of_parts.read_text())
 version = platform.python_version()
 python = f"pkg:generic/python@{version}"
 parts["components"] += json.loads(distribution.read_text())["components"]
-# The official image's Python is none of the distribution's packages.
+# The official image's Python is not a package of the distribution.
 parts["components"].append(
     {"type": "platform", "bom-ref": python, "name": "python", "version": version, "purl": python}
 )

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings a bare Debian or Ubuntu machine to the point where Python takes over: system programs, uv and the locked
-# Python environment. Quiet and quick when nothing is missing. `make install` runs it; see the README beside it.
+# Installs what a bare Debian or Ubuntu machine needs before Bookwheel's Python can run: system programs, uv and the locked
+# Python environment. Silent and fast when nothing is missing. `make install` runs it; see README.md.
 # Arguments PROGRAM=PACKAGE name further programs, such as wrk=wrk for `make bench`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -16,8 +16,8 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian keeps nginx, and an ordinary user's PA
 
 . deploy/local/distribution.sh
 
-# Prints the first Python that is new enough; the lock is made for 3.11, so that is preferred. The distribution's own comes
-# before another of the same version: it is optimized by profile, and one that is not takes a quarter longer.
+# Prints the first suitable Python; 3.11 is preferred, because the lock is made for it. The distribution's Python is preferred
+# to another of the same version: it is built with profile-guided optimization, and others take a quarter longer.
 find_python() {
   local name found
   for name in "${BOOKWHEEL_PYTHON:-python3.11}" python3.12 python3.13 python3; do
@@ -51,7 +51,7 @@ our_projects() {
   find packages services demo-shop deploy -maxdepth 2 -name pyproject.toml -not -path '*/.*' | LC_ALL=C sort
 }
 
-# What the environment was made from. The folder's own path counts: editable installs hold it.
+# The inputs of the environment. They include the folder's path, because editable installs contain it.
 wanted() {
   {
     printf '%s\n' "$ROOT" "$(our_projects)"
@@ -68,7 +68,7 @@ install_python_environment() {
     logged "$UV" venv --clear --python "$PYTHON" "$VENV"
   fi
   say "installing the locked Python packages into .venv"
-  # Compiled once here rather than at every start, where Python may not write beside its packages.
+  # Compile once here: at run time Python may not be able to write next to its packages.
   logged "$UV" pip sync --python "$VENV/bin/python" --compile-bytecode --require-hashes requirements.lock
   while read -r project; do
     editables+=(--editable "$(dirname "$project")")

@@ -9,7 +9,7 @@ fail() {
   exit 1
 }
 
-# A step's output goes to the log; on failure its end is shown.
+# Writes a step's output to the log and shows its end on failure.
 logged() {
   printf '\n$ %s\n' "$*" >>"$LOG"
   if ! "$@" >>"$LOG" 2>&1; then
@@ -27,7 +27,7 @@ can_be_root() {
 }
 
 # Debian starts a service as soon as its package is installed, unless policy-rc.d forbids it (exit status 101). Bookwheel
-# runs its own Redis and nginx, so the packages' services stay off now and after the next boot.
+# runs its own Redis and nginx, so the packages' services stay off, also after the next boot.
 apt_install() {
   local policy=/usr/sbin/policy-rc.d saved='' unit lock
   exec {lock}>"$STATE/packages.lock"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings the servers of the cluster engines to one machine without containers: PostgreSQL from the distribution,
-# Elasticsearch's core through Maven, MinIO through Go. Quiet and quick when nothing is missing. `make up ENGINES=cluster`
+# Installs the servers of the cluster engines on one machine without containers: PostgreSQL from the distribution,
+# Elasticsearch's core through Maven, MinIO through Go. Silent and fast when nothing is missing. `make up ENGINES=cluster`
 # and `make test` run it. Arguments: which of postgres elasticsearch s3; all of them by default.
 # `helm`, for the tests of the chart, only where it is asked for.
 set -euo pipefail
@@ -17,7 +17,7 @@ PATH=$PATH:/usr/sbin:/sbin
 
 . deploy/local/distribution.sh
 
-# PostgreSQL and Elasticsearch refuse to run as root: then they run as this user of the system.
+# PostgreSQL and Elasticsearch refuse to run as root; for root they run as this system user.
 server_user() {
   [ "$(id -u)" = 0 ] || return 0
   id bookwheel >/dev/null 2>&1 || logged useradd --system --no-create-home --shell /usr/sbin/nologin bookwheel
@@ -70,7 +70,7 @@ bring_elasticsearch() {
   ln -sfn "$(find_jdk)" "$ENGINES/jdk"
 }
 
-# Without Go, the tests use moto's server, and a suite needs the address of a store of its own.
+# Without Go, the tests use moto's server, and a suite needs the address of an existing store.
 bring_s3() {
   local folder=$ENGINES/minio
   [ "$(cat "$folder/.version" 2>/dev/null)" != "$MINIO" ] || return 0

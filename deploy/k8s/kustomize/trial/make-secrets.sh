@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the files of the trial's Secrets, each once: what is there stays. Git ignores them.
+# Creates the missing files of the trial's Secrets. Git ignores them.
 set -eu
 umask 077
 cd "$(dirname "$0")"
