@@ -32,7 +32,7 @@ _GATEWAY = (
         "`state`",
         "Connections: `reading`, `writing`, `waiting`.",
     ),
-    ("bookwheel_gateway_connections_opened_total", "counter", "", "Connections since nginx started, to all sides."),
+    ("bookwheel_gateway_connections_opened_total", "counter", "", "Connections accepted since nginx started."),
 )
 Row = tuple[str, str, str, str]
 
