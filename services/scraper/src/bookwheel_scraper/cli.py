@@ -9,24 +9,25 @@ from bookwheel_runtime.healthcheck import run_healthcheck
 
 
 def main() -> int:
+    """Returns the exit status; 2 for an invalid source declaration."""
     parser = argparse.ArgumentParser(prog="bookwheel-scraper", description="Crawls bookshops for Bookwheel.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("serve", help="take crawl requests from Redis until stopped")
-    verbs.add_parser("health", help="succeed if the scraper of this machine takes requests")
-    verbs.add_parser("sources", help="print the declared sources as JSON lines")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run crawl requests from Redis until stopped")
+    commands.add_parser("health", help="succeed if the scraper on this machine accepts requests")
+    commands.add_parser("sources", help="print the declared sources as JSON lines")
     arguments = parser.parse_args()
-    if arguments.verb == "health":
+    if arguments.command == "health":
         return run_healthcheck(variable="BOOKWHEEL_METRICS_PORT")
-    return _run(arguments.verb)
+    return _run(arguments.command)
 
 
-def _run(verb: str) -> int:
-    # Here, since `health` is called every few seconds, and needs none of it.
+def _run(command: str) -> int:
+    # Imported late: `health` runs every few seconds, and Scrapy alone takes half a second to import.
     from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
     from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
     from bookwheel_scraper.service.service import ScraperService  # noqa: PLC0415
-    from bookwheel_scraper.service.source_list import public_facts  # noqa: PLC0415
+    from bookwheel_scraper.service.source_list import public_fields  # noqa: PLC0415
     from bookwheel_scraper.settings import ScraperSettings  # noqa: PLC0415
     from bookwheel_scraper.sources.declarations import DeclarationError, declared_sources  # noqa: PLC0415
 
@@ -36,9 +37,9 @@ def _run(verb: str) -> int:
     except DeclarationError as error:
         print(f"source declaration: {error}", file=sys.stderr)
         return 2
-    if verb == "sources":
+    if command == "sources":
         for source in sources.values():
-            print(json.dumps(public_facts(source)))
+            print(json.dumps(public_fields(source)))
         return 0
     configure_logs("scraper", settings.log_level)
     service = ScraperService(settings, sources)

@@ -1,4 +1,4 @@
-"""What one crawl's parts share: its source, its publisher, and how it is stopped."""
+"""What the components of one crawl share: the source, the publisher and the stop signal."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -9,25 +9,25 @@ from bookwheel_scraper.publishing.publisher import Publisher
 from bookwheel_scraper.sources.declarations import Source
 
 
-class Stop:
-    """The wish to end a crawl early. The first reason given is the run's."""
+class StopSignal:
+    """Asks a crawl to stop early. The first reason becomes the run's reason."""
 
     def __init__(self) -> None:
-        self._wished = asyncio.Event()
+        self._requested = asyncio.Event()
         self.reason: str | None = None
         self.urgent = False
 
-    def wish(self, reason: str, *, urgent: bool = False) -> None:
-        """`urgent` where the process is to end, even if Redis is away; otherwise the crawl ends and waits for it."""
+    def request(self, reason: str, *, urgent: bool = False) -> None:
+        """`urgent`: the process must end even while Redis is unavailable; otherwise it waits for Redis."""
         self.urgent = self.urgent or urgent
         if self.reason is None:
             self.reason = reason
-        self._wished.set()
+        self._requested.set()
 
     async def sleep(self, seconds: float) -> bool:
-        """Waits `seconds`, or less when the crawl is to stop. Whether it is."""
+        """Sleeps until `seconds` passed or a stop is requested. Returns whether a stop was requested."""
         try:
-            await asyncio.wait_for(self._wished.wait(), seconds)
+            await asyncio.wait_for(self._requested.wait(), seconds)
         except TimeoutError:
             return False
         return True
@@ -35,17 +35,17 @@ class Stop:
 
 @dataclass(slots=True)
 class CrawlContext:
-    """`first_error` is what went wrong first, as the run's reason; `refused_hosts` those in networks not allowed."""
+    """`first_error` becomes the run's reason; `blocked_hosts` resolved to addresses that crawls must not connect to."""
 
     source: Source
     start_urls: tuple[str, ...]
     publisher: Publisher
     allow_private_addresses: bool
-    stop: Stop
+    stop: StopSignal
     first_error: str | None = None
-    refused_hosts: set[str] = field(default_factory=set)
+    blocked_hosts: set[str] = field(default_factory=set)
 
-    def note_error(self, error: str) -> None:
+    def record_error(self, error: str) -> None:
         self.publisher.count_error()
         if self.first_error is None:
             self.first_error = error

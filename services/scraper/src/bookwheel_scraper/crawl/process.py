@@ -1,6 +1,6 @@
 """One crawl in a process of its own: `python -m bookwheel_scraper.crawl.process --request JSON [--parent PID]`.
 
-A crash or a leak of a crawl never hurts the service, and Twisted's reactor, which cannot start twice, need not.
+A crash or a leak in a crawl cannot harm the service, and Twisted's reactor can start only once per process.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from bookwheel_runtime.settings import load_settings
 from bookwheel_runtime.traces import traced
 from scrapy.utils.reactor import install_reactor
 
-from bookwheel_scraper.crawl.context import Stop
+from bookwheel_scraper.crawl.context import StopSignal
 from bookwheel_scraper.crawl.run import CrawlRun
 from bookwheel_scraper.settings import ScraperSettings
 
@@ -26,21 +26,22 @@ _CRASHED = 1
 
 
 async def run(request: CrawlRequest, settings: ScraperSettings) -> int:
-    """Crawls and publishes; the exit status."""
-    stop = Stop()
+    """Crawls and publishes; returns the exit status."""
+    stop = StopSignal()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, lambda: stop.wish("the scraper was stopped", urgent=True))
+        asyncio.get_running_loop().add_signal_handler(
+            number, lambda: stop.request("the scraper was stopped", urgent=True)
+        )
     with traced(request.traceparent) as traceparent:
         try:
             return await CrawlRun(request, settings, stop, traceparent).run()
-        except Exception:  # the one place where a bug becomes a status, by which the service tries again
+        except Exception:  # a bug becomes an exit status, after which the service retries
             logger.exception("crawl crashed", run_id=request.run_id)
             return _CRASHED
 
 
-def die_with(parent: int) -> None:
-    """Ends this process at once when the service that started it has died: the run is then due for another attempt,
-    which this one must not compete with."""
+def exit_with_parent(parent: int) -> None:
+    """Ends this process as soon as its parent died: the run's next attempt must not compete with this one."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -50,9 +51,10 @@ def die_with(parent: int) -> None:
     threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
-def crawl_reactor() -> Any:
-    """Twisted's asyncio reactor, on the clock that nobody sets. By its own, the wall clock, a crawl stood still for an
-    hour where that was set back by one.
+def install_monotonic_reactor() -> Any:
+    """Installs Twisted's asyncio reactor with a monotonic clock.
+
+    Its own clock is the wall clock: when that is set back by an hour, timers stand still for an hour.
     """
     install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
     from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
@@ -65,13 +67,13 @@ def crawl_reactor() -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bookwheel_scraper.crawl.process")
     parser.add_argument("--request", required=True, type=CrawlRequest.model_validate_json, help="CrawlRequest as JSON")
-    parser.add_argument("--parent", type=int, help="process without which this one ends")
+    parser.add_argument("--parent", type=int, help="process id of the parent; the crawl ends with it")
     arguments = parser.parse_args()
     settings = load_settings(ScraperSettings)
     configure_logs("scraper", settings.log_level)
     if arguments.parent is not None:
-        die_with(arguments.parent)
-    reactor = crawl_reactor()
+        exit_with_parent(arguments.parent)
+    reactor = install_monotonic_reactor()
     statuses: list[int] = []
 
     async def run_and_stop() -> None:
@@ -84,5 +86,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # At once, for pages that were let go may be under way still: they must not hold the process up.
+    # Exits without waiting for the downloads in flight that a stopped crawl abandoned.
     os._exit(main())

@@ -1,7 +1,7 @@
 """Keeps crawls out of private networks (server-side request forgery).
 
-Every connection of the crawl, to a name, a literal address or a redirect's target, is made to an address that this
-resolver has handed out: the address checked is the address connected to, whatever the name resolves to a moment later.
+Every connection of the crawl (to a name, a literal address or a redirect target) uses an address from this resolver. So
+the checked address is the connected one, even when the name resolves to another address a moment later.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from zope.interface import implementer  # type: ignore[import-untyped]  # zope s
 
 @implementer(IResolutionReceiver)
 class _PublicAddressFilter:
-    """Passes on public addresses only."""
+    """Forwards public addresses only and records the hosts with other ones."""
 
-    def __init__(self, receiver: Any, host: str, refused_hosts: set[str]) -> None:
+    def __init__(self, receiver: Any, host: str, blocked_hosts: set[str]) -> None:
         self._receiver = receiver
         self._host = host
-        self._refused_hosts = refused_hosts
+        self._blocked_hosts = blocked_hosts
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:  # noqa: N802 - Twisted's interface
         self._receiver.resolutionBegan(resolution)
@@ -29,7 +29,7 @@ class _PublicAddressFilter:
         if is_public(getattr(address, "host", "")):
             self._receiver.addressResolved(address)
         else:
-            self._refused_hosts.add(self._host)
+            self._blocked_hosts.add(self._host)
 
     def resolutionComplete(self) -> None:  # noqa: N802 - Twisted's interface
         self._receiver.resolutionComplete()
@@ -37,11 +37,11 @@ class _PublicAddressFilter:
 
 @implementer(IHostnameResolver)
 class PublicAddressResolver:
-    """Resolves names to public addresses only, and notes the hosts for which it refused one."""
+    """Resolves names to public addresses only; adds other hosts to `blocked_hosts`."""
 
-    def __init__(self, resolver: CachingHostnameResolver, refused_hosts: set[str]) -> None:
+    def __init__(self, resolver: CachingHostnameResolver, blocked_hosts: set[str]) -> None:
         self._resolver = resolver
-        self._refused_hosts = refused_hosts
+        self._blocked_hosts = blocked_hosts
 
     def resolveHostName(  # noqa: N802 - Twisted's interface
         self,
@@ -51,11 +51,11 @@ class PublicAddressResolver:
         addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: N803
         transportSemantics: str = "TCP",  # noqa: N803
     ) -> IHostResolution:
-        receiver: Any = _PublicAddressFilter(resolutionReceiver, hostName, self._refused_hosts)
+        receiver: Any = _PublicAddressFilter(resolutionReceiver, hostName, self._blocked_hosts)
         return self._resolver.resolveHostName(receiver, hostName, portNumber, addressTypes, transportSemantics)
 
 
-def install_resolver(reactor: Any, *, refused_hosts: set[str] | None) -> None:
-    """Sets the reactor's resolver: a caching one, guarded unless `refused_hosts` is None."""
+def install_resolver(reactor: Any, *, blocked_hosts: set[str] | None) -> None:
+    """Sets the reactor's resolver: a caching one that blocks private addresses unless `blocked_hosts` is None."""
     resolver = CachingHostnameResolver(reactor, cache_size=10_000)
-    reactor.installNameResolver(resolver if refused_hosts is None else PublicAddressResolver(resolver, refused_hosts))
+    reactor.installNameResolver(resolver if blocked_hosts is None else PublicAddressResolver(resolver, blocked_hosts))

@@ -1,23 +1,24 @@
-"""From a source's declaration to Scrapy's settings."""
+"""Scrapy settings for a source."""
 
 from typing import Any
 
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sources.declarations import Source
+from bookwheel_scraper.sources.declarations import SPIDER_MODULE, Source
 
-_OWN = "bookwheel_scraper.middlewares"
+_MIDDLEWARES = "bookwheel_scraper.middlewares"
 _SCRAPY = "scrapy.downloadermiddlewares"
 
 
 def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]:
     politeness = source.politeness
     return {
+        "SPIDER_MODULES": [SPIDER_MODULE],
         "USER_AGENT": settings.user_agent,
         "ROBOTSTXT_OBEY": politeness.obey_robots,
         "ROBOTSTXT_USER_AGENT": "Bookwheel",
         "DOWNLOAD_DELAY": politeness.delay,
         "CONCURRENT_REQUESTS": politeness.concurrency,
-        # Scrapy starts this many tasks for each page; the publisher takes an item at once, so more only cost time.
+        # Scrapy starts this many tasks per page; the publisher accepts an item at once, so one is enough.
         "CONCURRENT_ITEMS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": politeness.concurrency,
         "AUTOTHROTTLE_ENABLED": politeness.autothrottle,
@@ -29,21 +30,21 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "RETRY_TIMES": 5,
         "REDIRECT_MAX_TIMES": 5,
-        # One queue, first in, first out: with lists asked for before their products it stays some pages long.
+        # First in, first out: lists are requested before their products, so the queue stays a few pages long.
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 4_000_000,
         "DOWNLOADER_MIDDLEWARES": {
             f"{_SCRAPY}.offsite.OffsiteMiddleware": None,
-            f"{_OWN}.same_site.SameSiteMiddleware": 50,
+            f"{_MIDDLEWARES}.same_site.SameSiteMiddleware": 50,
             f"{_SCRAPY}.robotstxt.RobotsTxtMiddleware": None,
-            f"{_OWN}.same_site.RobotsMiddleware": 100,
+            f"{_MIDDLEWARES}.same_site.RobotsMiddleware": 100,
             f"{_SCRAPY}.retry.RetryMiddleware": None,
-            f"{_OWN}.retries.RetryMiddleware": 550,
-            f"{_OWN}.charsets.CharsetMiddleware": 585,
-            f"{_OWN}.caps.CapsMiddleware": 950,
+            f"{_MIDDLEWARES}.retries.RetryMiddleware": 550,
+            f"{_MIDDLEWARES}.charsets.CharsetMiddleware": 585,
+            f"{_MIDDLEWARES}.caps.CapsMiddleware": 950,
         },
         "ITEM_PIPELINES": {"bookwheel_scraper.publishing.pipeline.PublishingPipeline": 100},
-        # Only the web: a link to file: or data: is no page, and a proxy would resolve names past our address check.
+        # HTTP only: file: and data: links are not pages, and a proxy would bypass the address check of the resolver.
         "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
         "HTTPPROXY_ENABLED": False,
         "HTTPCACHE_ENABLED": False,

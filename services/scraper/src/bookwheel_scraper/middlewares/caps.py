@@ -1,6 +1,6 @@
-"""Ends a run at its caps of pages and bytes: a request beyond them is not made.
+"""Stops a run at its caps of pages and bytes.
 
-They are the run's, over all its attempts, but for what a killed attempt had not yet recorded: a second's at most.
+Caps count all attempts of a run. At most one second of a killed attempt is not counted.
 """
 
 from scrapy import Request
@@ -13,12 +13,12 @@ from bookwheel_scraper.middlewares.same_site import RequestSkippedError
 
 
 class CapsMiddleware:
-    """Stands next to the network: counts each request, its retries and redirects, and bytes before decompression."""
+    """Runs next to the network: counts every request with its retries and redirects, and bytes before decompression."""
 
     def __init__(self, context: CrawlContext) -> None:
         self._context = context
         self._caps = context.source.caps
-        self._spent = context.publisher
+        self._publisher = context.publisher
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "CapsMiddleware":
@@ -27,16 +27,16 @@ class CapsMiddleware:
     def process_request(self, request: Request) -> None:
         if request.callback is NO_CALLBACK:  # robots.txt
             return
-        if self._spent.requests >= self._caps.pages:
-            self._end(f"the cap of {self._caps.pages} pages is reached")
-        if self._spent.bytes >= self._caps.total_bytes:
-            self._end(f"the cap of {self._caps.total_bytes} bytes is reached")
-        self._spent.count_request()
+        if self._publisher.requests >= self._caps.pages:
+            self._stop(f"the cap of {self._caps.pages} pages is reached")
+        if self._publisher.bytes >= self._caps.total_bytes:
+            self._stop(f"the cap of {self._caps.total_bytes} bytes is reached")
+        self._publisher.count_request()
 
     def process_response(self, request: Request, response: Response) -> Response:  # noqa: ARG002 - Scrapy's interface
-        self._spent.count_bytes(len(response.body))
+        self._publisher.count_bytes(len(response.body))
         return response
 
-    def _end(self, reason: str) -> None:
-        self._context.stop.wish(reason)
+    def _stop(self, reason: str) -> None:
+        self._context.stop.request(reason)
         raise RequestSkippedError(reason)

@@ -1,15 +1,15 @@
-"""Pages whose declared charset is wrong."""
+"""Corrects the encoding of pages that declare a wrong charset."""
 
 from scrapy import Request
 from scrapy.http import HtmlResponse, Response
 
 
-def true_encoding(body: bytes, declared: str) -> str:
-    """The encoding to read `body` with.
+def detect_encoding(body: bytes, declared: str) -> str:
+    """The encoding to decode `body` with.
 
-    Text beyond ASCII that is valid UTF-8 is UTF-8, whatever was declared: in another encoding that would be a rare
-    accident. A page declared as UTF-8 that is not valid as such is read as Windows-1252, as browsers read a page
-    without a declaration.
+    Non-ASCII text that is valid UTF-8 is decoded as UTF-8, whatever the page declares: text in another encoding is
+    almost never valid UTF-8. A page that declares UTF-8 and is not valid is decoded as Windows-1252, the default of
+    browsers.
     """
     try:
         text = body.decode("utf-8")
@@ -22,5 +22,5 @@ class CharsetMiddleware:
     def process_response(self, request: Request, response: Response) -> Response:  # noqa: ARG002 - Scrapy's interface
         if not isinstance(response, HtmlResponse) or response.body.isascii():
             return response
-        encoding = true_encoding(response.body, response.encoding)
+        encoding = detect_encoding(response.body, response.encoding)
         return response if encoding == response.encoding else response.replace(encoding=encoding)

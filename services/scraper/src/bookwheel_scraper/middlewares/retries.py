@@ -26,7 +26,7 @@ class RetryMiddleware:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._stop = context_of(crawler).stop
-        self._refused_hosts = context_of(crawler).refused_hosts
+        self._blocked_hosts = context_of(crawler).blocked_hosts
         self._statuses = {int(status) for status in crawler.settings.getlist("RETRY_HTTP_CODES")}
         kinds = crawler.settings.getlist("RETRY_EXCEPTIONS")
         self._errors = tuple(load_object(kind) if isinstance(kind, str) else kind for kind in kinds)
@@ -57,7 +57,7 @@ class RetryMiddleware:
         return again
 
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
-        if not isinstance(exception, self._errors) or urlsplit(request.url).hostname in self._refused_hosts:
+        if not isinstance(exception, self._errors) or urlsplit(request.url).hostname in self._blocked_hosts:
             return None
         again = self._again(request, exception)
         if again is not None:

@@ -1,4 +1,4 @@
-"""Requests that are not made, and say so by their type, so that a run does not count them as failed pages."""
+"""Requests that the crawl drops on purpose. Their error types keep them out of the run's failed pages."""
 
 from typing import TYPE_CHECKING
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class RequestSkippedError(IgnoreRequest):
-    """Not asked for, on purpose: another site, a cap, a crawl that ends."""
+    """The request leaves the site, exceeds a cap, or comes after a stop request."""
 
 
 class ForbiddenByRobotsError(IgnoreRequest):
-    """The site's robots.txt asks not to."""
+    """The site's robots.txt forbids the request."""
 
 
 class SameSiteMiddleware(OffsiteMiddleware):
-    """Keeps a crawl on the hosts it started at. Scrapy's lets unfiltered requests (`dont_filter`) go anywhere."""
+    """Keeps a crawl on its start hosts. Scrapy's own middleware ignores requests with `dont_filter`."""
 
     def process_request(self, request: Request, spider: "Spider | None" = None) -> None:
         spider = spider or self.crawler.spider
         if spider is not None and not self.should_follow(request, spider):
-            raise RequestSkippedError(f"{request.url} is another site")
+            raise RequestSkippedError(f"{request.url} is on another site")
 
 
 class RobotsMiddleware(RobotsTxtMiddleware):

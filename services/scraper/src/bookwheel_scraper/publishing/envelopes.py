@@ -1,4 +1,4 @@
-"""From what a spider yields to the message in the stream."""
+"""Builds the stream message of a scraped book."""
 
 import hashlib
 import re
@@ -15,32 +15,32 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ScrapedBook(NamedTuple):
-    """What a spider yields: the page's address and its payload under the names of `RAW_FIELDS`."""
+    """What a spider yields: the page's URL and a payload with the keys of `RAW_FIELDS`."""
 
     url: str
     payload: Payload
 
 
 def canonical_json(payload: Payload) -> bytes:
-    """Keys sorted, no spaces, UTF-8; lone surrogates, which a page's JSON can hold but UTF-8 cannot, replaced."""
+    """UTF-8 JSON with sorted keys and no spaces. Lone surrogates are replaced: UTF-8 cannot encode them."""
     try:
         return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        return orjson.dumps(_encodable(payload), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(_without_lone_surrogates(payload), option=orjson.OPT_SORT_KEYS)
 
 
-def _encodable(value: Any) -> Any:
+def _without_lone_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_encodable(part) for part in value]
+        return [_without_lone_surrogates(part) for part in value]
     if isinstance(value, dict):
-        return {name: _encodable(part) for name, part in value.items()}
+        return {name: _without_lone_surrogates(part) for name, part in value.items()}
     return value
 
 
 class Envelope:
-    """Wraps the books of one run of one source; `site` as in `RawItem`, and left out where it is None."""
+    """Wraps the books of one run. `site` has the meaning of `RawItem.site` and is omitted when None."""
 
     def __init__(self, *, run_id: str, source: str, traceparent: str, site: str | None = None) -> None:
         self._run_id = run_id
@@ -48,8 +48,10 @@ class Envelope:
         self._traceparent = traceparent
 
     def wrap(self, book: ScrapedBook, *, number: int) -> bytes:
-        """A RawItem as JSON. Written without the model, whose checks and serialiser take ten times as long; a test
-        holds the two together."""
+        """A RawItem as JSON.
+
+        It is built without the model, which takes ten times as long; a test keeps the two equal.
+        """
         payload = canonical_json(book.payload)
         return orjson.dumps(
             {

@@ -1,4 +1,4 @@
-"""Scrapy's item pipeline: hands each book to the run's publisher and waits for room in its buffer."""
+"""Scrapy's item pipeline: hands each book to the run's publisher, which applies backpressure."""
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
@@ -20,6 +20,6 @@ class PublishingPipeline:
         try:
             await self._context.publisher.put(item)
         except RunTakenOverError as error:
-            self._context.stop.wish("another process has taken the run over")
+            self._context.stop.request("another process has taken the run over")
             raise DropItem(str(error)) from error
         return item

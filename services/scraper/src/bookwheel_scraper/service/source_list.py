@@ -1,4 +1,4 @@
-"""The declared sources in Redis, for those who show them."""
+"""Publishes the declared sources to Redis for the catalog API."""
 
 import json
 
@@ -10,7 +10,7 @@ SOURCES_KEY = "bookwheel:sources"
 """Hash from a source's name to JSON {name, title, spider, start_urls, schedule, requires_start_url}."""
 
 
-def public_facts(source: Source) -> dict[str, object]:
+def public_fields(source: Source) -> dict[str, object]:
     return {
         "name": source.name,
         "title": source.title,
@@ -22,8 +22,8 @@ def public_facts(source: Source) -> dict[str, object]:
 
 
 def publish_sources(redis: Redis, sources: dict[str, Source]) -> None:
-    """Replaces the list at once; readers never see a part of it."""
+    """Replaces the published list in one transaction."""
     with redis.pipeline(transaction=True) as pipe:
         pipe.delete(SOURCES_KEY)
-        pipe.hset(SOURCES_KEY, mapping={name: json.dumps(public_facts(source)) for name, source in sources.items()})
+        pipe.hset(SOURCES_KEY, mapping={name: json.dumps(public_fields(source)) for name, source in sources.items()})
         pipe.execute()

@@ -1,0 +1,161 @@
+"""Runs each crawl request as a child process, restarts a crawl that died, and counts what it does."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from bookwheel_contracts.crawls import CrawlRequest
+from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.traces import traced
+from redis import Redis
+from redis.exceptions import RedisError
+
+from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages
+from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
+from bookwheel_scraper.service.metrics import CRAWL_ERRORS, CRAWL_PROCESSES, CRAWLED_PAGES, CRAWLS_RUNNING, PUBLISHED_ITEMS
+from bookwheel_scraper.settings import ScraperSettings
+
+logger = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Crawl:
+    """A request that this scraper holds, with its process or the time of its next attempt."""
+
+    request: CrawlRequest
+    process: "subprocess.Popen[bytes] | None" = None
+    retry_at: float = 0.0
+    exported: RunCounts = field(default_factory=RunCounts)
+    """The part of the run's counts that the metrics include, or that an earlier scraper has counted."""
+
+
+class CrawlSupervisor:
+    """Holds crawls by the id of their stream entry. `acknowledge` is called with an entry's id once its run has ended.
+
+    Methods raise RedisError when Redis is unavailable; calling them again is safe.
+    """
+
+    def __init__(
+        self, redis: Redis, settings: ScraperSettings, sources: Collection[str], acknowledge: Callable[[str], None]
+    ) -> None:
+        self._redis = redis
+        self._settings = settings
+        self._sources = sources
+        self._acknowledge = acknowledge
+        self._crawls: dict[str, _Crawl] = {}
+
+    @property
+    def entry_ids(self) -> list[str]:
+        return list(self._crawls)
+
+    @property
+    def free_slots(self) -> int:
+        return self._settings.scraper_crawls - len(self._crawls)
+
+    def submit(self, entry_id: str, request: CrawlRequest) -> None:
+        """Starts the run's next attempt, unless this scraper holds the entry already."""
+        if entry_id not in self._crawls:
+            self._crawls[entry_id] = _Crawl(request)
+            self._start_attempt(entry_id)
+
+    def poll(self) -> None:
+        """Handles crawls whose process ended and starts the retries that are due."""
+        for entry_id, crawl in list(self._crawls.items()):
+            if crawl.process is None:
+                if time.monotonic() >= crawl.retry_at:
+                    self._start_attempt(entry_id)
+            elif (status := crawl.process.poll()) is not None:
+                self._handle_exit(entry_id, crawl, status)
+
+    def update_metrics(self) -> None:
+        CRAWLS_RUNNING.set(sum(crawl.process is not None for crawl in self._crawls.values()))
+        for crawl in self._crawls.values():
+            self._export_counts(crawl)
+
+    def kill_all(self) -> None:
+        """Kills the crawls and leaves their requests pending: the scraper that claims one starts its next attempt."""
+        processes = [crawl.process for crawl in self._crawls.values() if crawl.process is not None]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
+        logger.info("crawls handed over", run_ids=[crawl.request.run_id for crawl in self._crawls.values()])
+
+    def stop_all(self) -> None:
+        """Terminates all crawls, waits for them, and acknowledges those that published their run's end."""
+        for crawl in self._crawls.values():
+            if crawl.process is not None:
+                crawl.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 2 * self._settings.scraper_stop_seconds + 2
+        for entry_id, crawl in list(self._crawls.items()):
+            if crawl.process is None:
+                continue
+            try:
+                crawl.process.wait(max(0.1, deadline - time.monotonic()))
+                self._handle_exit(entry_id, crawl, crawl.process.returncode)
+            except subprocess.TimeoutExpired:
+                crawl.process.kill()
+                crawl.process.wait()
+            except RedisError as error:
+                logger.warning("crawl not acknowledged", run_id=crawl.request.run_id, error=str(error))
+
+    def _start_attempt(self, entry_id: str) -> None:
+        crawl = self._crawls[entry_id]
+        counts = crawl.exported = RunAttempt(self._redis, crawl.request.run_id).counts()
+        if counts.finished:  # the previous scraper died between the run's end and the acknowledgement
+            self._release(entry_id)
+        elif counts.attempt >= self._settings.scraper_attempts:
+            self._give_up(crawl.request)
+            self._release(entry_id)
+        else:
+            crawl.process = self._spawn(crawl.request)
+
+    def _spawn(self, request: CrawlRequest) -> "subprocess.Popen[bytes]":
+        with traced(request.traceparent):
+            logger.info("crawl process starting", run_id=request.run_id, source=request.source)
+        module = "bookwheel_scraper.crawl.process"
+        command = [sys.executable, "-m", module, "--parent", str(os.getpid()), "--request", request.model_dump_json()]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own module, no shell
+
+    def _give_up(self, request: CrawlRequest) -> None:
+        reason = f"the crawl's process died {self._settings.scraper_attempts} times"
+        logger.error("crawl given up", run_id=request.run_id, reason=reason)
+        messages = RunMessages(request, request.traceparent)
+        attempt = RunAttempt(self._redis, request.run_id)
+        counts = attempt.start(messages.started(request.start_url or ""))
+        attempt.finish(messages.aborted(counts, reason))
+
+    def _handle_exit(self, entry_id: str, crawl: _Crawl, status: int) -> None:
+        counts = self._export_counts(crawl)
+        if counts.finished:
+            CRAWL_PROCESSES.labels(self._source_label(crawl), "ended").inc()
+            self._release(entry_id)
+        elif status == ExitStatus.TAKEN_OVER:
+            del self._crawls[entry_id]
+        else:
+            CRAWL_PROCESSES.labels(self._source_label(crawl), "died").inc()
+            logger.error("crawl process died", run_id=crawl.request.run_id, status=status, attempt=counts.attempt)
+            crawl.process = None
+            crawl.retry_at = time.monotonic() + min(30.0, 2.0 ** min(counts.attempt, 5) / 2)
+
+    def _release(self, entry_id: str) -> None:
+        self._acknowledge(entry_id)
+        del self._crawls[entry_id]
+
+    def _export_counts(self, crawl: _Crawl) -> RunCounts:
+        """Adds to the metrics what the crawl did since the last call; returns the run's counts."""
+        counts, exported = RunAttempt(self._redis, crawl.request.run_id).counts(), crawl.exported
+        source = self._source_label(crawl)
+        CRAWLED_PAGES.labels(source).inc(max(0, counts.pages - exported.pages))
+        PUBLISHED_ITEMS.labels(source).inc(max(0, counts.published - exported.published))
+        CRAWL_ERRORS.labels(source).inc(max(0, counts.errors - exported.errors))
+        crawl.exported = counts
+        return counts
+
+    def _source_label(self, crawl: _Crawl) -> str:
+        """The declared source, or `undeclared`: a request must not be able to create metric labels."""
+        return crawl.request.source if crawl.request.source in self._sources else "undeclared"
