@@ -61,7 +61,7 @@ def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
         run_id="run", source="demo", start_url="", started_at=datetime.now(UTC), traceparent=traceparent
     )
     envelope = Envelope(run_id="run", source="demo", traceparent=traceparent)
-    publisher = Publisher(ledger, envelope, ledger.begin(started), PublishingLimits())
+    publisher = Publisher(ledger, envelope, ledger.start(started), PublishingLimits())
 
     async def put_all() -> None:
         for book in books:

@@ -16,9 +16,9 @@ from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_runtime.traces import traced
-from bookwheel_scraper.crawl.context import CrawlContext, Stop
+from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
 from bookwheel_scraper.crawl.engine import crawl
-from bookwheel_scraper.crawl.run import CrawlRun, plan
+from bookwheel_scraper.crawl.run import CrawlRun, resolve_request
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
 from bookwheel_scraper.publishing.envelopes import Envelope
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
@@ -42,8 +42,8 @@ def crawl_request(traceparent: str) -> CrawlRequest:
 
 async def publishing(request: CrawlRequest, settings: ScraperSettings) -> int:
     """The whole of a run as the service makes it, from its start event to its end event; the pages."""
-    await CrawlRun(request, settings, Stop(), request.traceparent).run()
-    return RunAttempt(connect_redis(settings.redis_url), request.run_id).progress().pages
+    await CrawlRun(request, settings, StopSignal(), request.traceparent).run()
+    return RunAttempt(connect_redis(settings.redis_url), request.run_id).counts().pages
 
 
 async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int:
@@ -51,12 +51,12 @@ async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int
         return scrapy_settings(*known) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
 
     setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
-    source, start_urls = plan(request, declared_sources(settings))
+    source, start_urls = resolve_request(request, declared_sources(settings))
     ledger = RunAttempt(connect_redis(settings.redis_url), request.run_id)
     envelope = Envelope(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
     publisher = Publisher(ledger, envelope, RunCounts(), PublishingLimits())  # never started: it counts pages
-    await crawl(CrawlContext(source, start_urls, publisher, True, Stop()), settings)
-    return publisher.progress().pages
+    await crawl(CrawlContext(source, start_urls, publisher, True, StopSignal()), settings)
+    return publisher.counts().pages
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bookwheel_scraper.crawl.context import CrawlContext, Stop
+from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
 from bookwheel_scraper.publishing.envelopes import Envelope
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
@@ -28,7 +28,7 @@ def idle_context() -> Callable[[str], CrawlContext]:
             start_urls=(start_url,),
             publisher=Publisher(ledger, envelope, RunCounts(), PublishingLimits()),
             allow_private_addresses=True,
-            stop=Stop(),
+            stop=StopSignal(),
         )
 
     return make

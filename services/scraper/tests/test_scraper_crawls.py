@@ -185,7 +185,7 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
     request = crawl_request("shop")
     ledger = RunAttempt(connect_redis(crawls.redis_url), request.run_id)
     killed = crawls.start(request)
-    wait_until(lambda: ledger.progress().requests >= 25, seconds=60, what="most of the pages")
+    wait_until(lambda: ledger.counts().requests >= 25, seconds=60, what="most of the pages")
     killed.kill()
     messages = crawls.run(request)
     assert len(messages.started) == 2
@@ -292,8 +292,8 @@ SET_BACK = """
 import time
 wall, ahead = time.time, [3600.0]
 time.time = lambda: wall() + ahead[0]
-from bookwheel_scraper.crawl.process import crawl_reactor
-reactor = crawl_reactor()
+from bookwheel_scraper.crawl.process import install_monotonic_reactor
+reactor = install_monotonic_reactor()
 reactor.callLater(0.05, reactor.stop)
 ahead[0] = 0.0
 reactor.run(installSignalHandlers=False)

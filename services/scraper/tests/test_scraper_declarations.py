@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_scraper.crawl.run import InvalidCrawlRequestError, plan
+from bookwheel_scraper.crawl.run import InvalidCrawlRequestError, resolve_request
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
 from bookwheel_scraper.service.source_list import SOURCES_KEY, publish_sources
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sources.declarations import DeclarationError, Source, declared_sources, read_declaration
+from bookwheel_scraper.sources.declarations import DeclarationError, Source, declared_sources, parse_declaration
 from bookwheel_scraper.sources.schedules import parse_schedule
 from bookwheel_scraper.sources.sites import site_of
 from bookwheel_testing.crawls import crawl_request
@@ -16,7 +16,7 @@ from redis import Redis
 
 
 def read(text: str) -> object:
-    return read_declaration(text, file="x.toml", places={})
+    return parse_declaration(text, file="x.toml", variables={})
 
 
 def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> None:
@@ -92,15 +92,15 @@ def test_an_address_belongs_to_one_site_however_it_is_written(url: str, site: st
 
 def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() -> None:
     source = Source(name="shop", title="Shop", spider="toscrape", start_urls=("http://www.a.example/x", "http://b/"))
-    assert source.other_site("https://a.example/y") is None
-    assert source.other_site("http://b/") is None
-    assert source.other_site("http://b:8080/") == "b:8080"
+    assert source.undeclared_site("https://a.example/y") is None
+    assert source.undeclared_site("http://b/") is None
+    assert source.undeclared_site("http://b:8080/") == "b:8080"
 
 
 @pytest.mark.parametrize("url", ["http://:80/", "http://a:x/", "http://[::1/", "http://a~b/", f"http://{'a' * 300}/"])
 def test_a_start_url_without_a_host_is_refused(url: str) -> None:
     with pytest.raises(InvalidCrawlRequestError, match="start_url"):
-        plan(crawl_request("schema_org", url), declared_sources(ScraperSettings()))
+        resolve_request(crawl_request("schema_org", url), declared_sources(ScraperSettings()))
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,10 @@ def test_a_schedule_that_is_none_is_refused(text: str) -> None:
 
 def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
     sources = declared_sources(ScraperSettings())
-    assert plan(crawl_request("toscrape", "http://other.example/x"), sources)[1] == ("http://other.example/x",)
-    assert plan(crawl_request("demo"), sources)[1] == ("http://127.0.0.1:8085/",)
+    assert resolve_request(crawl_request("toscrape", "http://other.example/x"), sources)[1] == (
+        "http://other.example/x",
+    )
+    assert resolve_request(crawl_request("demo"), sources)[1] == ("http://127.0.0.1:8085/",)
     for source, url in (
         ("nowhere", None),
         ("schema_org", None),
@@ -141,7 +143,7 @@ def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
         ("toscrape", "http://x/" + "a" * 3000),
     ):
         with pytest.raises(InvalidCrawlRequestError):
-            plan(crawl_request(source, url), sources)
+            resolve_request(crawl_request(source, url), sources)
 
 
 def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_message
-from bookwheel_scraper.crawl.outcomes import Outcome
-from bookwheel_scraper.crawl.run_events import RunMessages
+from bookwheel_scraper.crawl.run_events import Outcome, RunMessages
 from bookwheel_scraper.publishing.envelopes import Envelope, Payload, ScrapedBook
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
@@ -23,7 +22,7 @@ from bookwheel_testing.servers import Server, free_port, redis_answers, redis_co
 REQUEST = crawl_request("test")
 MESSAGES = RunMessages(REQUEST, REQUEST.traceparent)
 ENVELOPE = Envelope(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent)
-EAGER = PublishingLimits(batch_seconds=0.02, pause_seconds=0.02, longest_pause_seconds=0.1)
+EAGER = PublishingLimits(batch_seconds=0.02, pause_seconds=0.02, max_pause_seconds=0.1)
 
 
 def started() -> RunStarted:
@@ -78,23 +77,23 @@ def test_text_that_utf8_cannot_hold_is_replaced() -> None:
 def test_items_are_numbered_on_and_counted_with_their_batch(redis_url: str) -> None:
     ledger = ledger_of(redis_url)
     for attempt, (first, last) in enumerate(((1, 1200), (1201, 1300)), start=1):
-        publisher = Publisher(ledger, ENVELOPE, ledger.begin(started()), EAGER)
+        publisher = Publisher(ledger, ENVELOPE, ledger.start(started()), EAGER)
         publisher.start()
         publisher.count_page()
         asyncio.run(publish(publisher, range(first, last + 1)))
         assert publisher.close(seconds=10)
-        assert ledger.progress() == RunCounts(attempt=attempt, published=last, pages=attempt)
+        assert ledger.counts() == RunCounts(attempt=attempt, published=last, pages=attempt)
     numbers = [item.item_number for item in read_messages(redis_url).items]
     assert numbers == list(range(1, 1301))
 
 
 def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
     old, new = ledger_of(redis_url), ledger_of(redis_url)
-    publisher = Publisher(old, ENVELOPE, old.begin(started()), EAGER)
+    publisher = Publisher(old, ENVELOPE, old.start(started()), EAGER)
     publisher.start()
     asyncio.run(publish(publisher, range(1, 4)))
-    wait_until(lambda: publisher.progress().published == 3, seconds=5, what="the first batch")
-    assert new.begin(started()).published == 3
+    wait_until(lambda: publisher.counts().published == 3, seconds=5, what="the first batch")
+    assert new.start(started()).published == 3
 
     async def put_until_refused() -> None:
         while True:
@@ -117,7 +116,7 @@ def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) ->
 
     def race(ledger: RunAttempt, name: str) -> None:
         for _ in range(30):
-            before = ledger.begin(started())
+            before = ledger.start(started())
             for number in range(before.published + 1, before.published + 4):
                 body = ENVELOPE.wrap(book(number, name), number=number)
                 try:
@@ -133,7 +132,7 @@ def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) ->
     items = read_messages(redis_url).items
     contents = {(item.item_number, str(item.payload["title"])) for item in items}
     assert sorted(item.item_number for item in items) == list(range(1, len(items) + 1))
-    assert len(contents) == len(items) == first.progress().published
+    assert len(contents) == len(items) == first.counts().published
 
 
 @pytest.fixture
@@ -162,12 +161,12 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(
     revive(url, servers, tmp_path)
     ledger = ledger_of(url)
     limits = PublishingLimits(batch_items=20, batch_seconds=0.005, buffer_items=100, pause_seconds=0.02)
-    publisher = Publisher(ledger, ENVELOPE, ledger.begin(started()), limits)
+    publisher = Publisher(ledger, ENVELOPE, ledger.start(started()), limits)
     publisher.start()
     feeder = threading.Thread(target=lambda: asyncio.run(publish(publisher, range(1, 3001))))
     feeder.start()
     for after in (200, 800, 1500):
-        wait_until(lambda after=after: publisher.progress().published >= after, seconds=30, what=f"{after} items")  # type: ignore[misc]
+        wait_until(lambda after=after: publisher.counts().published >= after, seconds=30, what=f"{after} items")  # type: ignore[misc]
         servers[-1].kill()
         time.sleep(0.1)
         revive(url, servers, tmp_path)
@@ -178,7 +177,7 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(
     assert by_number == {number: f"u{number}" for number in range(1, 3001)}
     # a batch whose confirmation was lost is there twice, number by number the same
     assert all(by_number[item.item_number] == item.payload["key"] for item in items)
-    assert ledger.progress().published == 3000
+    assert ledger.counts().published == 3000
 
 
 def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
@@ -209,7 +208,7 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
 def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
     ledger = ledger_of(redis_url)
     limits = PublishingLimits(batch_bytes=50_000, buffer_bytes=120_000, batch_seconds=0.01)
-    publisher = Publisher(ledger, ENVELOPE, ledger.begin(started()), limits)
+    publisher = Publisher(ledger, ENVELOPE, ledger.start(started()), limits)
     publisher.start()
 
     async def put_large() -> None:
@@ -223,8 +222,8 @@ def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
 
 def test_an_end_is_written_once_however_often_it_is_repeated_by_other_attempts(redis_url: str) -> None:
     ledger = ledger_of(redis_url)
-    before = ledger.begin(started())
+    before = ledger.start(started())
     assert not before.finished
     ledger.finish(MESSAGES.finished(before, Outcome(RunState.COMPLETE, None)))
-    assert ledger_of(redis_url).progress().finished
+    assert ledger_of(redis_url).counts().finished
     assert read_messages(redis_url).end.finished_at <= datetime.now(UTC)

@@ -190,11 +190,11 @@ def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_
     done, hopeless = crawl_request("shop"), crawl_request("shop")
     ledger = RunAttempt(client, done.run_id)
     messages = RunMessages(done, done.traceparent)
-    before = ledger.begin(messages.started(site.url))
-    ledger.finish(messages.broken(before, "earlier"))
+    before = ledger.start(messages.started(site.url))
+    ledger.finish(messages.aborted(before, "earlier"))
     dead = RunAttempt(client, hopeless.run_id)
     for _ in range(3):
-        dead.begin(RunMessages(hopeless, hopeless.traceparent).started(site.url))
+        dead.start(RunMessages(hopeless, hopeless.traceparent).started(site.url))
     dead.publish([], RunCounts(published=7))
     for request in (done, hopeless):
         request_crawl(crawls.redis_url, request)
@@ -215,9 +215,7 @@ def test_a_schedule_makes_one_request_a_time_for_all_scrapers(client: "Redis") -
 
     def ask_all(now: datetime) -> int:
         asked: list[str] = []
-        threads = [
-            threading.Thread(target=lambda each=each: asked.extend(each.ask_for_due(now))) for each in schedulers
-        ]
+        threads = [threading.Thread(target=lambda each=each: asked.extend(each.submit_due(now))) for each in schedulers]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -280,4 +278,4 @@ def test_a_scraper_without_redis_lives_but_is_not_ready(crawls: Crawls, services
     away = {"BOOKWHEEL_REDIS_URL": "redis://127.0.0.1:9/0", "BOOKWHEEL_METRICS_PORT": str(port)}
     services.append(crawls.serve(**away))
     wait_until(lambda: health_fault(port, "/livez") is None, seconds=30, what="a scraper that lives")
-    wait_until(lambda: "Redis does not answer" in str(health_fault(port, "/readyz")), seconds=10, what="the reason")
+    wait_until(lambda: "Redis is unavailable" in str(health_fault(port, "/readyz")), seconds=10, what="the reason")

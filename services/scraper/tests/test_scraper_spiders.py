@@ -8,7 +8,7 @@ from bookwheel_contracts.crawls import RAW_FIELDS
 from bookwheel_scraper.crawl.context import CrawlContext
 from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider
-from bookwheel_scraper.spiders.schema_org import SchemaOrgSpider, books_of
+from bookwheel_scraper.spiders.schema_org import SchemaOrgSpider, extract_books
 from bookwheel_scraper.spiders.toscrape import ToScrapeSpider
 from scrapy import Request
 from scrapy.http import HtmlResponse
@@ -263,8 +263,8 @@ def test_a_book_beside_which_others_are_shown_is_known_by_its_page(schema_org: S
 
 
 def test_a_page_behind_a_plain_link_counts_only_as_a_book(schema_org: SchemaOrgSpider) -> None:
-    assert list(schema_org.parse_leaf(page("schema_plain_list.html"))) == []
-    assert len(list(schema_org.parse_leaf(page("schema_microdata.html")))) == 1
+    assert list(schema_org.parse_plain_link(page("schema_plain_list.html"))) == []
+    assert len(list(schema_org.parse_plain_link(page("schema_microdata.html")))) == 1
 
 
 @pytest.mark.parametrize(
@@ -302,17 +302,17 @@ def test_books_are_known_in_many_forms(schema_org: SchemaOrgSpider, data: str, t
     ],
 )
 def test_other_things_and_nonsense_are_no_books(data: str) -> None:
-    assert books_of(json_ld(data)).books == []
+    assert extract_books(json_ld(data)).books == []
 
 
 def test_references_in_a_circle_end() -> None:
     data = """{"@graph": [{"@type": "WebPage", "@id": "#p", "mainEntity": {"@id": "#b"}}, {"@id": "#b",
     "@type": "Book", "name": "Round", "mainEntityOfPage": {"@id": "#p"}, "workExample": {"@id": "#b"}}]}"""
-    assert [book.text("name") for book in books_of(json_ld(data)).books] == ["Round"]
+    assert [book.text("name") for book in extract_books(json_ld(data)).books] == ["Round"]
 
 
 def test_deep_data_is_cut_and_wide_data_bounded() -> None:
     deep = '{"@type": "Book", "name": "Top", "about": ' + '{"about": ' * 200 + "1" + "}" * 201
-    assert [book.text("name") for book in books_of(json_ld(deep)).books] == ["Top"]
+    assert [book.text("name") for book in extract_books(json_ld(deep)).books] == ["Top"]
     wide = "[" + ",".join(['{"@type": "Thing"}'] * 30_000) + ', {"@type": "Book", "name": "Late"}]'
-    assert books_of(json_ld(wide)).books == []
+    assert extract_books(json_ld(wide)).books == []

@@ -1,4 +1,4 @@
-"""Which things of a page's schema.org data are books, what they say, and where a list leads."""
+"""Finds the books in a page's schema.org data, builds their payloads, and lists the links of lists."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,15 +10,15 @@ _BOOKS = frozenset({"Book", "Audiobook"})
 _PRODUCTS = frozenset({"Product", "IndividualProduct", "ProductModel", "ProductGroup", "SomeProducts"})
 _LISTS = frozenset({"ItemList", "OfferCatalog", "CollectionPage", "SearchResultsPage"})
 _SUBJECTS = ("mainEntity", "mainEntityOfPage", "about", "itemOffered", "subjectOf")
-"""Properties that lead from a page, an offer or a product to the book it is about."""
+"""Properties from a page, an offer or a product to its book."""
 _EDITIONS = ("workExample", "exampleOfWork", *_SUBJECTS)
-"""Properties that lead from a book or product to another description of the same thing."""
+"""Properties from a book or product to another description of the same thing."""
 _ISBN_PREFIXES = ("978", "979")
 
 
 @dataclass(slots=True)
 class BookNode:
-    """A book and, for what it does not say itself, its other descriptions on the page."""
+    """A book with its other descriptions on the page, which fill the fields that it lacks."""
 
     node: Node
     others: list[Node] = field(default_factory=list)
@@ -43,7 +43,7 @@ class BookNode:
 
 @dataclass(slots=True)
 class PageBooks:
-    """`books` the page itself describes; `listed` those of its lists; `links` addresses of lists without more."""
+    """`books` are described by the page; `listed` are list entries; `links` are entries with only a URL."""
 
     books: list[BookNode] = field(default_factory=list)
     listed: list[BookNode] = field(default_factory=list)
@@ -65,7 +65,7 @@ def read_page(roots: list[Node]) -> PageBooks:
 
 
 def _subjects(roots: list[Node]) -> Iterator[Node]:
-    """The roots and what they are about, each once."""
+    """The roots and their subjects, each once."""
     seen: set[int] = set()
     waiting = list(reversed(roots))
     while waiting:
@@ -94,12 +94,12 @@ def _is_book(node: Node) -> bool:
 
 
 def _merged(books: list[Node], things: list[Node]) -> list[BookNode]:
-    """One entry a book: a product and a book that share a name or a number are two descriptions of one."""
+    """One entry per book: a product and a book that share a name or a number describe the same book."""
     merged: list[BookNode] = []
     for node in [*books, *(thing for thing in things if thing not in books)]:
-        known = next((book for book in merged if _same(book.node, node)), None)
-        if known is not None:
-            known.others.append(node)
+        match = next((book for book in merged if _is_same_book(book.node, node)), None)
+        if match is not None:
+            match.others.append(node)
         elif node in books:
             merged.append(BookNode(node))
     for book in merged:
@@ -109,12 +109,12 @@ def _merged(books: list[Node], things: list[Node]) -> list[BookNode]:
     return merged
 
 
-def _same(one: Node, other: Node) -> bool:
-    """By a number; by name only where one is a book and the other a product, for editions share their name."""
+def _is_same_book(node: Node, other: Node) -> bool:
+    """Compares numbers. Names count only between a book and a product, because editions share their name."""
     numbers = ("isbn", "gtin13", "gtin", "sku")
-    if set(one.texts(*numbers)) & set(other.texts(*numbers)):
+    if set(node.texts(*numbers)) & set(other.texts(*numbers)):
         return True
-    return one.types != other.types and one.text("name") is not None and one.text("name") == other.text("name")
+    return node.types != other.types and node.text("name") is not None and node.text("name") == other.text("name")
 
 
 def _read_list(node: Node, page: PageBooks) -> None:
@@ -133,7 +133,7 @@ def _read_list(node: Node, page: PageBooks) -> None:
 
 
 def book_payload(book: BookNode) -> Payload:
-    """The payload of one book; what the data does not say is absent. Addresses are as found, maybe relative."""
+    """The payload of one book, without fields that the data lacks. URLs are as written, possibly relative."""
     authors = book.texts("author", "authors")
     categories = book.texts("genre") or book.texts("category")
     offer = _offer(book)
@@ -161,8 +161,8 @@ def book_payload(book: BookNode) -> Payload:
 
 
 def _offer(book: BookNode) -> Node:
-    """The first offer with a price; where none has one, the first."""
-    offers = [each for offer in book.nodes("offers") for each in (offer, *offer.nodes("offers"))]
+    """The first offer with a price, else the first offer."""
+    offers = [nested for offer in book.nodes("offers") for nested in (offer, *offer.nodes("offers"))]
     priced = (offer for offer in offers if offer.text("price", "lowPrice") or offer.nodes("priceSpecification"))
     return next(priced, offers[0] if offers else Node())
 

@@ -1,4 +1,4 @@
-"""The schema.org data of a page, in whichever of JSON-LD, microdata and RDFa it is written, as one kind of node."""
+"""Reads the schema.org data of a page from JSON-LD, microdata and RDFa into one kind of node."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ from scrapy.http import HtmlResponse
 logger = get_logger(__name__)
 MAX_DEPTH = 30
 MAX_NODES = 20_000
-"""Bounds of one page's data; what lies beyond is left out."""
+"""Limits per page; data beyond them is ignored."""
 _PREFIX = re.compile(r"^(https?://(www\.)?schema\.org/|schema:)")
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A thing: its types and properties by schema.org's short names. A value is text as found or another thing."""
+    """A schema.org thing: its types and its properties by short name. A value is text as written or another node."""
 
     types: frozenset[str] = frozenset()
     id: str | None = None
@@ -31,18 +31,18 @@ class Node:
         return self.id is not None and not self.types and not self.properties
 
     def values(self, *names: str) -> list["Node | str"]:
-        """The values of the first of these properties that has any."""
+        """The values of the first of these properties with values."""
         for name in names:
             if values := self.properties.get(name):
                 return values
         return []
 
     def nodes(self, *names: str) -> list["Node"]:
-        """The things among the values of all of these properties."""
+        """The nodes among the values of all these properties."""
         return [value for name in names for value in self.properties.get(name, ()) if isinstance(value, Node)]
 
     def text(self, *names: str) -> str | None:
-        """The first text among the values of these properties, in their order; of a thing its name or value."""
+        """The first text among the values of these properties, in order. A node counts by its name or value."""
         return next(self.texts(*names), None)
 
     def texts(self, *names: str) -> Iterator[str]:
@@ -54,7 +54,7 @@ class Node:
                     yield text
 
     def address(self, *names: str) -> str | None:
-        """The first address among the values of these properties."""
+        """The first URL among the values of these properties."""
         for name in names:
             for value in self.properties.get(name, ()):
                 address = value if isinstance(value, str) else value.text("url", "contentUrl") or value.id
@@ -64,25 +64,25 @@ class Node:
 
 
 def page_syntaxes(response: HtmlResponse) -> Iterator[list[Node]]:
-    """The page's things at the top, syntax by syntax, from the quickest to read to the slowest; references resolved."""
+    """The page's top-level nodes with resolved references, per syntax, fastest syntax first."""
     yield _linked(_json_ld(response))
     if b"itemscope" in response.body:
         yield _linked(_microdata(response))
     if b"typeof" in response.body:
-        yield _in_steady_order(_linked(_rdfa(response)))
+        yield _sorted_by_content(_linked(_rdfa(response)))
 
 
 def _json_ld(response: HtmlResponse) -> list[Node]:
     build = _Builder()
     for script in response.xpath('//script[starts-with(normalize-space(@type), "application/ld+json")]'):
-        script.root.set("type", "application/ld+json")  # without parameters, as extruct looks for it
-        build.add(_attempt(response, partial(JsonLdExtractor().extract_items, script.root)))
+        script.root.set("type", "application/ld+json")  # without parameters, which extruct does not match
+        build.add(_extract(response, partial(JsonLdExtractor().extract_items, script.root)))
     return build.roots
 
 
 def _microdata(response: HtmlResponse) -> list[Node]:
     build = _Builder()
-    build.add(_attempt(response, lambda: MicrodataExtractor().extract_items(response.selector.root, response.url)))
+    build.add(_extract(response, lambda: MicrodataExtractor().extract_items(response.selector.root, response.url)))
     return build.roots
 
 
@@ -90,13 +90,15 @@ def _rdfa(response: HtmlResponse) -> list[Node]:
     from extruct.rdfa import RDFaExtractor  # noqa: PLC0415 - rdflib takes a second to import, few pages need it
 
     build = _Builder()
-    build.add(_attempt(response, lambda: RDFaExtractor().extract(response.text, base_url=response.url)))
+    build.add(_extract(response, lambda: RDFaExtractor().extract(response.text, base_url=response.url)))
     return build.roots
 
 
-def _in_steady_order(roots: list[Node]) -> list[Node]:
-    """Sorts values and things by what they say. RDFa makes a graph, which has no order, and pyRdfa's changes from
-    process to process; an unchanged page must read the same each time."""
+def _sorted_by_content(roots: list[Node]) -> list[Node]:
+    """Sorts nodes and values by content: RDFa yields an unordered graph, and pyRdfa's order differs per process.
+
+    An unchanged page must give the same payload in every crawl.
+    """
     for node in _walk(roots):
         for values in node.properties.values():
             values.sort(key=_content)
@@ -109,28 +111,28 @@ def _content(value: Node | str) -> str:
     return " ".join(f"{name}={text}" for name in sorted(value.properties) for text in sorted(value.texts(name)))
 
 
-def _attempt(response: HtmlResponse, read: Callable[[], Any]) -> Any:
+def _extract(response: HtmlResponse, extractor: Callable[[], Any]) -> Any:
     try:
-        return read()
-    except Exception as error:  # noqa: BLE001 - parsers of other people's pages fail in any way; the rest still counts
-        logger.info("unreadable structured data", url=response.url, error=f"{type(error).__name__}: {error}"[:200])
+        return extractor()
+    except Exception as error:  # noqa: BLE001 - parsers fail in any way on broken pages; the page's other data still counts
+        logger.info("structured data unreadable", url=response.url, error=f"{type(error).__name__}: {error}"[:200])
         return []
 
 
 class _Builder:
-    """Turns the extractors' nested lists and dictionaries into nodes."""
+    """Builds nodes from the extractors' nested lists and dictionaries."""
 
     def __init__(self) -> None:
         self.roots: list[Node] = []
         self._nodes = 0
 
     def add(self, data: Any) -> None:
-        for found in data if isinstance(data, list) else [data]:
-            if not isinstance(found, dict):
+        for item in data if isinstance(data, list) else [data]:
+            if not isinstance(item, dict):
                 continue
-            if isinstance(graph := found.get("@graph"), list):
+            if isinstance(graph := item.get("@graph"), list):
                 self.add(graph)
-            elif isinstance(root := self._value(found, 0), Node):
+            elif isinstance(root := self._value(item, 0), Node):
                 self.roots.append(root)
 
     def _value(self, data: Any, depth: int) -> Node | str | None:
@@ -151,8 +153,8 @@ class _Builder:
         for name, values in properties.items():
             if name.startswith("@") or (properties is data and name == "type"):
                 continue
-            found = (self._value(value, depth + 1) for value in _flat(values))
-            node.properties.setdefault(_short(name), []).extend(value for value in found if value is not None)
+            parsed = (self._value(value, depth + 1) for value in _flat(values))
+            node.properties.setdefault(_short(name), []).extend(value for value in parsed if value is not None)
         return node
 
 
@@ -165,7 +167,7 @@ def _short(name: str) -> str:
 
 
 def _flat(values: Any) -> Iterator[Any]:
-    """The values of a list, of `{"@list": […]}` and of lists within lists one level down, or the value itself."""
+    """The value itself, or the values of a list or `{"@list": […]}`, flattened by one level."""
     if isinstance(values, dict) and "@list" in values:
         values = values["@list"]
     if not isinstance(values, list):
@@ -179,20 +181,20 @@ def _flat(values: Any) -> Iterator[Any]:
 
 
 def _linked(roots: list[Node]) -> list[Node]:
-    """Puts things in the place of references to them, and returns those that nothing refers to."""
+    """Replaces references by the nodes they name; returns the roots that no other node refers to."""
     by_id = {node.id: node for node in _walk(roots) if node.id is not None and not node.is_reference}
-    referred: set[int] = set()
+    referenced: set[int] = set()
     for node in _walk(roots):
         for values in node.properties.values():
             for position, value in enumerate(values):
                 if isinstance(value, Node) and value.is_reference and value.id in by_id:
                     values[position] = by_id[value.id]
-                    referred.add(id(by_id[value.id]))
-    return [root for root in roots if id(root) not in referred] or roots
+                    referenced.add(id(by_id[value.id]))
+    return [root for root in roots if id(root) not in referenced] or roots
 
 
 def _walk(roots: list[Node]) -> list[Node]:
-    """All things below the roots, each once: after linking there can be circles."""
+    """All nodes below the roots, each once. Linked nodes may form cycles."""
     seen: dict[int, Node] = {}
     waiting = list(roots)
     while waiting:

@@ -157,7 +157,7 @@ class Publisher:
             self._notify_waiters()
 
     def _next_batch(self) -> list[bytes]:
-        """Waits for a full batch, or `batch_seconds` after its first item. Items stay buffered until they are published.
+        """Waits for a full batch, or `batch_seconds` after its first item. Items stay buffered until published.
 
         Returns an empty batch after a second without items, so that page counts are still recorded.
         """

@@ -11,8 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted, run_key
-from bookwheel_stores.streams import StreamWriter
-from bookwheel_stores.streams.writer import BODY
+from bookwheel_stores.streams import BODY_FIELD, StreamWriter
 from redis import Redis
 
 RETENTION_SECONDS = 7 * 86400
@@ -22,7 +21,7 @@ RETENTION_SECONDS = 7 * 86400
 _APPEND_AS_CURRENT_ATTEMPT = f"""
 local attempt = redis.call('HGET', KEYS[2], 'attempt')
 if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
-for position = 9, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY.decode()}', ARGV[position]) end
+for position = 9, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY_FIELD.decode()}', ARGV[position]) end
 redis.call('HSET', KEYS[2], 'published', ARGV[3], 'pages', ARGV[4], 'errors', ARGV[5], 'finished', ARGV[6],
     'requests', ARGV[7], 'bytes', ARGV[8])
 if ARGV[6] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end
@@ -104,7 +103,9 @@ class RunAttempt:
 
     def _append(self, bodies: Sequence[str | bytes], counts: RunCounts) -> int:
         totals = (counts.published, counts.pages, counts.errors, int(counts.finished), counts.requests, counts.bytes)
-        length = int(self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, RETENTION_SECONDS, *totals, *bodies]))
+        length = int(
+            self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, RETENTION_SECONDS, *totals, *bodies])
+        )
         if length < 0:
             raise RunTakenOverError(f"attempt {-length} has replaced attempt {self._attempt}")
         self._latest = counts

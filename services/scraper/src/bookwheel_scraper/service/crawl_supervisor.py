@@ -16,7 +16,13 @@ from redis.exceptions import RedisError
 
 from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
-from bookwheel_scraper.service.metrics import CRAWL_ERRORS, CRAWL_PROCESSES, CRAWLED_PAGES, CRAWLS_RUNNING, PUBLISHED_ITEMS
+from bookwheel_scraper.service.metrics import (
+    CRAWL_ERRORS,
+    CRAWL_PROCESSES,
+    CRAWLED_PAGES,
+    CRAWLS_RUNNING,
+    PUBLISHED_ITEMS,
+)
 from bookwheel_scraper.settings import ScraperSettings
 
 logger = get_logger(__name__)

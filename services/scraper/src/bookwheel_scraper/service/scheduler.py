@@ -8,8 +8,7 @@ from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
 from bookwheel_contracts.model import format_time
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import new_traceparent
-from bookwheel_stores.streams import StreamWriter
-from bookwheel_stores.streams.writer import BODY
+from bookwheel_stores.streams import BODY_FIELD, StreamWriter
 from pydantic import ValidationError
 from redis import Redis
 from redis.client import Pipeline
@@ -75,7 +74,7 @@ class Scheduler:
         entries: Any = self._redis.xrange(CRAWL_STREAM, count=1000)
         for _entry_id, fields in entries:
             try:
-                if CrawlRequest.model_validate_json(fields.get(BODY, b"")).source == source.name:
+                if CrawlRequest.model_validate_json(fields.get(BODY_FIELD, b"")).source == source.name:
                     return True
             except ValidationError:
                 continue

@@ -1,4 +1,4 @@
-"""What every spider shares: it starts at the run's addresses, stays on their hosts and accounts for failed pages."""
+"""The base class of all spiders: starts at the run's URLs, stays on their hosts, and records failed pages."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -16,11 +16,11 @@ from bookwheel_scraper.publishing.envelopes import ScrapedBook
 
 SpiderOutput = Iterator[ScrapedBook | Request]
 PageParser = Callable[[HtmlResponse], SpiderOutput]
-_GONE = frozenset({404, 410})
+_MISSING_PAGE_STATUSES = frozenset({404, 410})
 
 
 class BookSpider(Spider):
-    """Subclasses name themselves and implement `parse_start`, and ask for further pages by `request`."""
+    """Subclasses set `name`, implement `parse_start` and create further requests with `request`."""
 
     def __init__(self, *, context: CrawlContext, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,39 +36,42 @@ class BookSpider(Spider):
         raise NotImplementedError
 
     def request(self, url: str, parser: PageParser, *, filtered: bool = True, is_start: bool = False) -> Request:
-        """A request for a page; `filtered` leaves out addresses that were asked for before."""
+        """A request for a page. `filtered` drops URLs that were requested before."""
         return Request(
             url,
             callback=self.parse,
-            errback=self.note_failure,
+            errback=self.record_failure,
             cb_kwargs={"parser": parser},
             dont_filter=not filtered,
             meta={"is_start": is_start},
         )
 
     def parse(self, response: Response, **kwargs: Any) -> SpiderOutput:
-        if isinstance(response, HtmlResponse):  # an image or a PDF behind a link is not a page
+        if isinstance(response, HtmlResponse):  # links may lead to images or PDFs
             parser: PageParser = kwargs["parser"]
             yield from parser(response)
 
-    def note_failure(self, failure: Failure) -> None:
-        """Counts a page that was to be fetched and could not. A missing or forbidden page is the shop's answer and no
-        error, except where the crawl was to start."""
+    def record_failure(self, failure: Failure) -> None:
+        """Records a page that could not be fetched.
+
+        A missing or forbidden page is a valid answer of the shop, except for a start page.
+        """
         error = failure.value
         request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy for errbacks
-        is_start = request.meta["is_start"]
-        if isinstance(error, RequestSkippedError) and not is_start:
-            return
-        if isinstance(error, ForbiddenByRobotsError) and not is_start:
+        if not request.meta["is_start"] and _is_expected(error):
             return
         if isinstance(error, HttpError):
-            if error.response.status in _GONE and not is_start:
-                return
             text = f"{request.url} answered {error.response.status}"
-        elif urlsplit(request.url).hostname in self.context.refused_hosts:
+        elif urlsplit(request.url).hostname in self.context.blocked_hosts:
             text = f"{request.url} is in a network that crawls may not enter"
         elif isinstance(error, IgnoreRequest):
             text = str(error)
         else:
             text = f"{request.url}: {type(error).__name__}: {error}"
-        self.context.note_error(text)
+        self.context.record_error(text)
+
+
+def _is_expected(error: BaseException | None) -> bool:
+    if isinstance(error, HttpError):
+        return error.response.status in _MISSING_PAGE_STATUSES
+    return isinstance(error, RequestSkippedError | ForbiddenByRobotsError)

@@ -1,4 +1,4 @@
-"""Shops with the markup of books.toscrape.com: lists of 20 products, a page for each."""
+"""Crawls shops with the markup of books.toscrape.com: lists of 20 products, each with its own page."""
 
 from scrapy.http import HtmlResponse
 
@@ -10,16 +10,16 @@ class ToScrapeSpider(BookSpider):
     name = "toscrape"
 
     def parse_start(self, response: HtmlResponse) -> SpiderOutput:
-        """A list, or a product's page."""
+        """The start page is a list or a product page."""
         return self.parse_product(response) if response.css("div.product_main") else self.parse_list(response)
 
     def parse_list(self, response: HtmlResponse) -> SpiderOutput:
-        # The next list goes first: the queue is first in, first out, so it is fetched beside this list's products,
-        # and never more than one list ahead of them.
+        # The queue is first in, first out. With the next list first, it is fetched beside this list's products and
+        # never more than one list ahead of them.
         for href in response.css("ul.pager li.next a::attr(href)").getall()[:1]:
             yield self.request(response.urljoin(href), self.parse_list)
         for href in dict.fromkeys(response.css("article.product_pod h3 a::attr(href)").getall()):
-            # unfiltered: a set of all products seen would grow with the shop
+            # unfiltered: the set of seen products would grow with the shop
             yield self.request(response.urljoin(href), self.parse_product, filtered=False)
 
     def parse_product(self, response: HtmlResponse) -> SpiderOutput:
@@ -27,9 +27,9 @@ class ToScrapeSpider(BookSpider):
 
 
 def product_payload(response: HtmlResponse) -> Payload:
-    """The payload of a product page; what the page does not have is absent."""
+    """The payload of a product page, without fields that the page lacks."""
     image = response.css("div.item.active img::attr(src)").get()
-    found = {
+    fields = {
         "key": _cell(response, "UPC"),
         "title": response.css("div.product_main h1").xpath("string()").get(),
         "category": response.css("ul.breadcrumb li:nth-last-child(2) a").xpath("string()").get(),
@@ -40,7 +40,7 @@ def product_payload(response: HtmlResponse) -> Payload:
         "rating_count": _cell(response, "Number of reviews"),
         "image_url": response.urljoin(image) if image else None,
     }
-    return {name: text for name, text in found.items() if text is not None and text.strip()}
+    return {name: text for name, text in fields.items() if text is not None and text.strip()}
 
 
 def _cell(response: HtmlResponse, heading: str) -> str | None:

@@ -2,8 +2,8 @@
 
 import pytest
 from bookwheel_contracts import RunState
-from bookwheel_scraper.crawl.outcomes import outcome_of
-from bookwheel_scraper.middlewares.charsets import true_encoding
+from bookwheel_scraper.crawl.run_events import outcome_of
+from bookwheel_scraper.middlewares.charsets import detect_encoding
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from bookwheel_scraper.middlewares.charsets import true_encoding
     ],
 )
 def test_the_charset_is_what_the_bytes_say(body: bytes, declared: str, encoding: str) -> None:
-    assert true_encoding(body, declared) == encoding
+    assert detect_encoding(body, declared) == encoding
 
 
 def test_a_run_is_complete_only_without_a_stop_and_without_errors() -> None:
