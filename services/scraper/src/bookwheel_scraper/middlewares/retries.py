@@ -1,4 +1,4 @@
-"""Tries a failed page again, later each time, and no sooner than the shop asks."""
+"""Retries failed pages with exponential backoff and honours `Retry-After`."""
 
 import time
 from datetime import UTC, datetime
@@ -15,21 +15,21 @@ from scrapy.utils.response import response_status_message
 from bookwheel_scraper.crawl.context import context_of
 from bookwheel_scraper.middlewares.same_site import RequestSkippedError
 
-LONGEST_WAIT = 120.0
-"""Seconds. A shop that asks for a longer wait is not asked again in this run."""
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.7, 40.0
+MAX_RETRY_AFTER = 120.0
+"""Seconds. A page whose shop asks for a longer wait is not retried in this run."""
+_FIRST_BACKOFF, _MAX_BACKOFF = 0.7, 40.0
 
 
 class RetryMiddleware:
-    """A wait that a shop asks for holds back all requests to that host."""
+    """`Retry-After` delays all requests to that host."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._stop = context_of(crawler).stop
         self._blocked_hosts = context_of(crawler).blocked_hosts
         self._statuses = {int(status) for status in crawler.settings.getlist("RETRY_HTTP_CODES")}
-        kinds = crawler.settings.getlist("RETRY_EXCEPTIONS")
-        self._errors = tuple(load_object(kind) if isinstance(kind, str) else kind for kind in kinds)
+        types = crawler.settings.getlist("RETRY_EXCEPTIONS")
+        self._errors = tuple(load_object(kind) if isinstance(kind, str) else kind for kind in types)
         self._resume_at: dict[str, float] = {}
 
     @classmethod
@@ -38,40 +38,41 @@ class RetryMiddleware:
 
     async def process_request(self, request: Request) -> None:
         host = urlsplit(request.url).netloc
-        while (wait := self._resume_at.get(host, 0.0) - time.monotonic()) > 0:
-            await self._sleep(wait)
+        while (seconds := self._resume_at.get(host, 0.0) - time.monotonic()) > 0:
+            await self._sleep(seconds)
 
     async def process_response(self, request: Request, response: Response) -> Response | Request:
         if response.status not in self._statuses:
             return response
         header = response.headers.get("Retry-After") or b""
-        asked = retry_after_seconds(header.decode("latin-1"), datetime.now(UTC))
-        if asked is not None and asked > LONGEST_WAIT:
+        retry_after = retry_after_seconds(header.decode("latin-1"), datetime.now(UTC))
+        if retry_after is not None and retry_after > MAX_RETRY_AFTER:
             return response
-        again = self._again(request, response_status_message(response.status))
-        if again is None:
+        retry = self._retry_request(request, response_status_message(response.status))
+        if retry is None:
             return response
-        if asked is not None:
-            self._resume_at[urlsplit(request.url).netloc] = time.monotonic() + asked
-        await self._sleep(_backoff(again) if asked is None else asked)
-        return again
+        if retry_after is not None:
+            self._resume_at[urlsplit(request.url).netloc] = time.monotonic() + retry_after
+        await self._sleep(_backoff(retry) if retry_after is None else retry_after)
+        return retry
 
     async def process_exception(self, request: Request, exception: Exception) -> Request | None:
         if not isinstance(exception, self._errors) or urlsplit(request.url).hostname in self._blocked_hosts:
             return None
-        again = self._again(request, exception)
-        if again is not None:
-            await self._sleep(_backoff(again))
-        return again
+        retry = self._retry_request(request, exception)
+        if retry is not None:
+            await self._sleep(_backoff(retry))
+        return retry
 
-    def _again(self, request: Request, reason: str | Exception) -> Request | None:
+    def _retry_request(self, request: Request, reason: str | Exception) -> Request | None:
+        """A copy of the request with a higher retry count; None when the retries are used up."""
         spider = self._crawler.spider
         return get_retry_request(request, spider=spider, reason=reason) if spider is not None else None
 
     async def _sleep(self, seconds: float) -> None:
         if await self._stop.sleep(seconds):
-            raise RequestSkippedError("the crawl ends")
+            raise RequestSkippedError("the crawl is stopping")
 
 
 def _backoff(request: Request) -> float:
-    return backoff_seconds(request.meta["retry_times"], first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+    return backoff_seconds(request.meta["retry_times"], first=_FIRST_BACKOFF, longest=_MAX_BACKOFF)
