@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import RawItem
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.ingest.batch import Ingest
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_processor.app import create_app

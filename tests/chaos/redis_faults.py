@@ -7,12 +7,13 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from bookwheel_contracts.redis_keys import CELERY_KEY_PREFIX
 from bookwheel_local.processes import alive
 from bookwheel_testing.servers import wait_until
 
 from tests.chaos.arena import Arena
 
-_BROKER = "bookwheel:processor:celery:*"
+_BROKER = f"{CELERY_KEY_PREFIX}*"
 _LONGEST_TAIL = 64_000
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_testing.process_kill import WORKER, processes
 
 from tests.chaos.arena import Arena

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from bookwheel_catalog.models import SourceList
 from bookwheel_contracts import CrawlRequest
-from bookwheel_contracts.crawls import CRAWL_STREAM
+from bookwheel_contracts.redis_keys import CRAWL_STREAM
 from bookwheel_stores.streams import StreamReader, connect_redis
 
 MakeToken = Callable[..., str]

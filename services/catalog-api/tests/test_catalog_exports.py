@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_catalog.concurrency_limit import Places
 from bookwheel_catalog.cursors import encode
-from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
+from bookwheel_contracts.exports import ExportRequest
 from bookwheel_contracts.problems import RateLimitedError, UnavailableError
+from bookwheel_contracts.redis_keys import EXPORT_STREAM
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.lake.export_writer import delete_export, read_export, write_export
 from bookwheel_stores.records.database.bulk import insert_rows

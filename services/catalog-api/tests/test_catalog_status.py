@@ -7,15 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
-from bookwheel_contracts.status import (
-    REPLICA_RETENTION_SECONDS,
-    REPLICAS_KEY,
-    SERVICES,
-    Heartbeat,
-    IndexComparison,
-    ModelRef,
-)
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, RAW_STREAM, REPLICAS_KEY
+from bookwheel_contracts.status import REPLICA_RETENTION_SECONDS, SERVICES, Heartbeat, IndexComparison, ModelRef
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.index_report import save_comparison
 from bookwheel_stores.streams import connect_redis

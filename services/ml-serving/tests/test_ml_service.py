@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts import Book, PredictionRecord
-from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_stores.streams import StreamReader, connect_redis
 from bookwheel_testing.servers import (
     answers,

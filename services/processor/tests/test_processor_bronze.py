@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.lake.jobs import bronze_round, lake_sweep_round
 from bookwheel_processor.settings import ProcessorSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_runtime.healthcheck import fetch_health, health_fault
 from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import StreamWriter, connect_redis

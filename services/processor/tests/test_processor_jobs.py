@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import RunState
-from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM, CrawlRequest, run_key
-from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.crawls import CrawlRequest
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, GENERATION_KEY, PREDICTION_STREAM, RAW_STREAM, run_key
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.ingest.replay import Replay
 from bookwheel_processor.settings import ProcessorSettings
@@ -17,7 +17,6 @@ from bookwheel_processor.worker import consumer as draining
 from bookwheel_processor.worker.jobs import Dependencies, ingest_round, predictions_round, project_round, sweep_round
 from bookwheel_processor.worker.process_lock import slot
 from bookwheel_processor.worker.watchdog import Watchdog
-from bookwheel_stores.cache import GENERATION_KEY
 from bookwheel_stores.records import (
     BookReader,
     ChangeFeed,

@@ -14,14 +14,12 @@ from typing import Any
 import orjson
 import pytest
 from bookwheel_contracts import BookState, ReindexJob, ReindexRequest, ReindexState
-from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_contracts.reindexing import REINDEX_KEY, REINDEX_STREAM
-from bookwheel_contracts.status import INDEX_SWEEP_KEY
+from bookwheel_contracts.redis_keys import INDEX_SWEEP_KEY, RAW_STREAM, REINDEX_LOCK_KEY, REINDEX_STREAM, reindex_key
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.ingest.replay import Replay, ReplayResult
 from bookwheel_processor.search_index.comparison import IndexComparer
 from bookwheel_processor.search_index.projection import IndexMismatchError
-from bookwheel_processor.search_index.reindexing import LOCK_KEY, Reindexing, ReindexInProgressError
+from bookwheel_processor.search_index.reindexing import Reindexing, ReindexInProgressError
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.worker.jobs import Dependencies, ingest_round, project_round, reindex_round, sweep_round
 from bookwheel_processor.worker.suite_metrics import SuiteMetrics
@@ -373,7 +371,7 @@ def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
 
     refused.add(2)
     with monkeypatch.context() as killed:
-        killed.setattr(IndexRefusals, "note", die)
+        killed.setattr(IndexRefusals, "update", die)
         with pytest.raises(SystemExit):
             project_round(choosy)
     assert (waiting(choosy), choosy.projection.feed.cursor(SEARCH_PROJECTION)) == ([], 0)
@@ -381,7 +379,7 @@ def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
     assert waiting(choosy) == ["index/2/1"]
     refused.clear()
     with monkeypatch.context() as killed:
-        killed.setattr(IndexRefusals, "note", die)
+        killed.setattr(IndexRefusals, "update", die)
         with pytest.raises(SystemExit):
             sweep_round(choosy)
     assert waiting(choosy) == ["index/2/1"]
@@ -426,7 +424,7 @@ def ask(parts: Dependencies, job_id: str) -> None:
 
 
 def job(parts: Dependencies, job_id: str) -> ReindexJob:
-    return ReindexJob.model_validate_json(parts.redis.get(REINDEX_KEY.format(job_id)) or b"")
+    return ReindexJob.model_validate_json(parts.redis.get(reindex_key(job_id)) or b"")
 
 
 def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dependencies) -> None:
@@ -442,7 +440,7 @@ def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dep
 
 def test_one_build_at_a_time_and_a_failed_one_tells_why(filled: Dependencies) -> None:
     ask(filled, "a")
-    with filled.redis.lock(LOCK_KEY, timeout=60):
+    with filled.redis.lock(REINDEX_LOCK_KEY, timeout=60):
         assert reindex_round(filled) == 0
         with pytest.raises(ReindexInProgressError):
             filled.reindexing.run()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import FieldError, Money, RunState, Verdict, parse_stream_message
-from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_processor.cleaning import item as cleaning
 from bookwheel_processor.ingest import decoding as deliveries
 from bookwheel_processor.ingest import replay

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_contracts.exports import EXPORT_STREAM, ExportRequest
+from bookwheel_contracts.exports import ExportRequest
+from bookwheel_contracts.redis_keys import EXPORT_STREAM, RAW_STREAM
 from bookwheel_processor.app import create_parts
 from bookwheel_processor.lake import silver_projection
 from bookwheel_processor.lake.jobs import export_round, lake_sweep_round, silver_round

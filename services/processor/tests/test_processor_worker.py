@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import CrawlRun, RunState
-from bookwheel_contracts.crawls import RAW_STREAM
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_runtime.healthcheck import fetch_health, health_fault
 from bookwheel_stores.records import BookReader, RunStore, connect_database
 from bookwheel_stores.records.runs.quarantine import QuarantineStore

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState, parse_stream_message
-from bookwheel_contracts.crawls import RAW_STREAM, run_key
+from bookwheel_contracts.redis_keys import RAW_STREAM, run_key
 from bookwheel_runtime.traces import trace_id_of
 from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis

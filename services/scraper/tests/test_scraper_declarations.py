@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from bookwheel_contracts.redis_keys import SOURCES_KEY
 from bookwheel_scraper.crawl.run import InvalidCrawlRequestError, resolve_request
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
-from bookwheel_scraper.service.source_list import SOURCES_KEY, publish_sources
+from bookwheel_scraper.service.source_list import publish_sources
 from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.sources.declarations import DeclarationError, Source, declared_sources, parse_declaration
 from bookwheel_scraper.sources.schedules import parse_schedule

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import CrawlRequest, RunState
-from bookwheel_contracts.crawls import CRAWL_STREAM
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, SOURCES_KEY
 from bookwheel_runtime.healthcheck import fetch_health, health_fault
 from bookwheel_scraper.crawl.run_events import RunMessages
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.service.scheduler import Scheduler
-from bookwheel_scraper.service.source_list import SOURCES_KEY
 from bookwheel_scraper.sources.declarations import Source
 from bookwheel_stores.heartbeats import list_replicas
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 
-from bookwheel_contracts.crawls import LAKE_GROUP, RAW_STREAM
+from bookwheel_contracts.redis_keys import LAKE_GROUP, RAW_STREAM
 from bookwheel_runtime.settings import LakeSettings
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.files import LakeFileNotFoundError

@@ -7,21 +7,9 @@ from pydantic import Field, JsonValue, TypeAdapter, field_validator, model_valid
 
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
-RAW_STREAM = "bookwheel:raw"
-"""RawItem, RunStarted and RunFinished; read by each of `RAW_GROUPS`."""
-LAKE_GROUP = "lake"
-RAW_GROUPS = ("processor", LAKE_GROUP)
-"""Consumer groups of the raw stream: an entry stays in it until both have acknowledged it."""
-CRAWL_STREAM = "bookwheel:crawls"
-"""CrawlRequest; read by the consumer group `scraper`."""
 SCHEMA_VERSION = 1
 SITE_MARK = "@"
 """What the key of an offer begins with whose page is on none of its source's own sites: `@shop.example~SKU-1`."""
-
-
-def run_key(run_id: str) -> str:
-    """The hash in which the scraper counts what a run has published; kept for days after its end."""
-    return f"bookwheel:run:{run_id}"
 
 
 class RunState(StrEnum):

@@ -6,9 +6,6 @@ from pydantic import Field
 
 from bookwheel_contracts.model import Contract, Timestamp
 
-EXPORT_STREAM = "bookwheel:exports"
-"""ExportRequest; read by the consumer group `processor`."""
-
 
 class ExportRequest(Contract):
     """Make a version of the catalog as it is after the change `version` of the feed."""

@@ -2,9 +2,6 @@
 
 from bookwheel_contracts.model import Contract, Timestamp
 
-PREDICTION_STREAM = "bookwheel:predictions"
-"""PredictionRecord; read by the consumer group `processor`."""
-
 
 class PredictionRecord(Contract):
     """`rating`, `low` and `high` are on the scale 0 to 5. `features` are the model's inputs in its own order."""

@@ -6,10 +6,6 @@ from pydantic import Field
 
 from bookwheel_contracts.model import Contract, Timestamp
 
-REINDEX_STREAM = "bookwheel:reindex"
-"""ReindexRequest; read by the consumer group `processor`."""
-REINDEX_KEY = "bookwheel:reindex:{}"
-"""The JSON of a ReindexJob, by its id; kept for `REINDEX_DAYS`."""
 REINDEX_DAYS = 7
 
 

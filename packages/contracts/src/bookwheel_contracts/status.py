@@ -5,16 +5,17 @@ from types import MappingProxyType
 
 from pydantic import ConfigDict, Field
 
-from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_GROUPS, RAW_STREAM, CrawlRun
-from bookwheel_contracts.exports import EXPORT_STREAM
+from bookwheel_contracts.crawls import CrawlRun
 from bookwheel_contracts.model import Contract, Timestamp
-from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_contracts.reindexing import REINDEX_STREAM
+from bookwheel_contracts.redis_keys import (
+    CRAWL_STREAM,
+    EXPORT_STREAM,
+    PREDICTION_STREAM,
+    RAW_GROUPS,
+    RAW_STREAM,
+    REINDEX_STREAM,
+)
 
-REPLICAS_KEY = "bookwheel:replicas"
-"""A hash: the JSON of a Heartbeat by `<service>/<instance>`."""
-INDEX_SWEEP_KEY = "bookwheel:sweep:index"
-"""The JSON of an IndexComparison, the latest."""
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT_TIMEOUT_SECONDS = 20.0
 """A replica that has not been heard for so long is counted as away."""

@@ -7,11 +7,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
+from bookwheel_contracts.redis_keys import REPLICAS_KEY
 from bookwheel_contracts.status import (
     HEARTBEAT_SECONDS,
     HEARTBEAT_TIMEOUT_SECONDS,
     REPLICA_RETENTION_SECONDS,
-    REPLICAS_KEY,
     SERVICES,
     Heartbeat,
     ModelRef,

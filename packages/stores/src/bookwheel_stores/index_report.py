@@ -1,6 +1,7 @@
 """What the latest comparison of the search index with the records found, left in Redis for whoever wants to know."""
 
-from bookwheel_contracts.status import INDEX_SWEEP_KEY, IndexComparison
+from bookwheel_contracts.redis_keys import INDEX_SWEEP_KEY
+from bookwheel_contracts.status import IndexComparison
 from pydantic import ValidationError
 from redis import Redis
 

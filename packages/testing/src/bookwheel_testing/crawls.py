@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bookwheel_contracts import CrawlRequest, RawItem, RunFinished, RunStarted, parse_stream_message
-from bookwheel_contracts.crawls import CRAWL_STREAM, RAW_STREAM
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, RAW_STREAM
 from redis import Redis
 
 from bookwheel_testing.servers import Server, start

@@ -5,9 +5,9 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from bookwheel_contracts.redis_keys import CHANGES_CHANNEL
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import FeedEntry, FeedReader
-from bookwheel_stores.streams import CHANGES_CHANNEL
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError

@@ -4,7 +4,6 @@ import secrets
 from datetime import UTC, datetime
 
 from bookwheel_contracts import CrawlRequest, CrawlRun, RunState
-from bookwheel_contracts.crawls import CRAWL_STREAM
 from bookwheel_contracts.problems import (
     ConflictError,
     FieldError,
@@ -12,6 +11,7 @@ from bookwheel_contracts.problems import (
     NotFoundError,
     UnavailableError,
 )
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, SOURCES_KEY, run_key
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.records import RunStore
 from bookwheel_stores.streams import StreamWriter
@@ -20,10 +20,6 @@ from redis.exceptions import RedisError
 
 from bookwheel_catalog.models import CrawlOrder, DeclaredSource
 
-SOURCES_KEY = "bookwheel:sources"
-"""A hash that the scraper fills as it starts: name → JSON of a `DeclaredSource`."""
-PROGRESS_KEY = "bookwheel:run:{}"
-"""A hash that the scraper keeps while a run lasts: `pages` and `published` so far."""
 _AWAY = "Redis is away, and crawls can't be asked for or followed without it."
 
 
@@ -106,7 +102,7 @@ class CrawlOrders:
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for run in unfinished:
-                    pipe.hmget(PROGRESS_KEY.format(run.id), "pages", "published", "errors")
+                    pipe.hmget(run_key(run.id), "pages", "published", "errors")
                 progress = {run.id: found for run, found in zip(unfinished, pipe.execute(), strict=True)}
         except RedisError:
             return runs  # the records' own counts are true, if behind

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from bookwheel_contracts.exports import EXPORT_STREAM, Export, ExportFile, ExportRequest
+from bookwheel_contracts.exports import Export, ExportFile, ExportRequest
 from bookwheel_contracts.problems import (
     ConflictError,
     FieldError,
@@ -13,6 +13,7 @@ from bookwheel_contracts.problems import (
     NotFoundError,
     UnavailableError,
 )
+from bookwheel_contracts.redis_keys import EXPORT_STREAM
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.lake import Lake, LakeError, LakeFileNotFoundError
 from bookwheel_stores.lake.export_writer import export_versions, list_path, read_export

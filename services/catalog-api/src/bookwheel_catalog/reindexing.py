@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from bookwheel_contracts import ReindexJob, ReindexRequest, ReindexState
 from bookwheel_contracts.problems import NotFoundError, UnavailableError
-from bookwheel_contracts.reindexing import REINDEX_DAYS, REINDEX_KEY, REINDEX_STREAM
+from bookwheel_contracts.redis_keys import REINDEX_STREAM, reindex_key
+from bookwheel_contracts.reindexing import REINDEX_DAYS
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.streams import StreamWriter
 from redis import Redis
@@ -34,7 +35,7 @@ class ReindexOrders:
         )
         try:
             # the job first: the processor overwrites it, and may be faster than we are
-            self._redis.set(REINDEX_KEY.format(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
+            self._redis.set(reindex_key(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
             StreamWriter(self._redis, REINDEX_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
             raise UnavailableError(_AWAY, retry_after=1) from error
@@ -43,7 +44,7 @@ class ReindexOrders:
     def get(self, job_id: str) -> ReindexJob:
         """A build as it is now. Raises NotFound, or Unavailable while Redis is away."""
         try:
-            found = self._redis.get(REINDEX_KEY.format(job_id))
+            found = self._redis.get(reindex_key(job_id))
         except RedisError as error:
             raise UnavailableError(_AWAY, retry_after=1) from error
         if found is None:

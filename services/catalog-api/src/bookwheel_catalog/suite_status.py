@@ -4,8 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from bookwheel_contracts.crawls import RAW_STREAM
-from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM, RAW_STREAM
 from bookwheel_contracts.status import IndexComparison, Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
 from bookwheel_stores.heartbeats import list_services
 from bookwheel_stores.index_report import load_comparison

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 
-from bookwheel_contracts.predictions import PREDICTION_STREAM
 from bookwheel_contracts.problems import UnavailableError
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_contracts.status import ModelRef
 from bookwheel_runtime.app_factory import create_service_app
 from bookwheel_runtime.healthcheck import health_fault

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
+from bookwheel_contracts.redis_keys import training_lease_key
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -17,7 +18,7 @@ def training_lease(redis: "Redis", run_id: str, *, seconds: int = LEASE_SECONDS)
 
     Raises redis.RedisError where Redis is away at the start; later it is only noticed by whoever takes the run over.
     """
-    key, holder = f"bookwheel:training-run:{run_id}:lease", uuid4().hex
+    key, holder = training_lease_key(run_id), uuid4().hex
     if not redis.set(key, holder, ex=seconds, nx=True):
         yield False
         return

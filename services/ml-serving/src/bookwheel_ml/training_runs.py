@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from bookwheel_contracts.model import Contract, Timestamp
 from bookwheel_contracts.problems import UnavailableError
+from bookwheel_contracts.redis_keys import training_run_key
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -64,7 +65,7 @@ class TrainingRuns:
     def get(self, run_id: str) -> TrainingRun | None:
         """Raises Unavailable while Redis is away."""
         with _redis_needed():
-            found: Any = self._redis.get(_key(run_id))
+            found: Any = self._redis.get(training_run_key(run_id))
         return TrainingRun.model_validate_json(found) if found else None
 
     def start(self, run_id: str) -> TrainingRun | None:
@@ -94,7 +95,7 @@ class TrainingRuns:
         return changed
 
     def _write(self, run: TrainingRun) -> None:
-        self._redis.set(_key(run.id), run.model_dump_json(), ex=KEPT_SECONDS)
+        self._redis.set(training_run_key(run.id), run.model_dump_json(), ex=KEPT_SECONDS)
 
 
 @contextmanager
@@ -103,7 +104,3 @@ def _redis_needed() -> Iterator[None]:
         yield
     except RedisError as error:
         raise UnavailableError("Training runs can't be reached right now.", retry_after=5) from error
-
-
-def _key(run_id: str) -> str:
-    return f"bookwheel:training-run:{run_id}"

@@ -8,6 +8,7 @@ import threading
 from functools import cache
 from typing import Any
 
+from bookwheel_contracts.redis_keys import CELERY_KEY_PREFIX
 from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.memory import collect_garbage_rarely
@@ -41,7 +42,7 @@ def create_app(settings: ProcessorSettings, progress: Progress | None = None) ->
     app = Celery("bookwheel-processor", broker=settings.redis_url)
     app.conf.update(
         broker_transport_options={
-            "global_keyprefix": "bookwheel:processor:celery:",
+            "global_keyprefix": CELERY_KEY_PREFIX,
             "health_check_interval": 5,  # a connection that is dead without an end is noticed in 11 s instead of 51
         },
         broker_connection_retry_on_startup=True,

@@ -1,6 +1,6 @@
 """Cached answers and the generation of the index that they belong to."""
 
-from bookwheel_stores.cache.generation import GENERATION_KEY, Generation
+from bookwheel_stores.cache.generation import Generation
 from bookwheel_stores.cache.responses import ResponseCache
 
-__all__ = ["GENERATION_KEY", "Generation", "ResponseCache"]
+__all__ = ["Generation", "ResponseCache"]

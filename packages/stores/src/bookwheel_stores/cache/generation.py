@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
+from bookwheel_contracts.redis_keys import GENERATION_KEY
 from redis import Redis
 
-GENERATION_KEY = "bookwheel:generation"
 _ADVANCE = """
 local current = tonumber(redis.call('GET', KEYS[1]) or ARGV[2])
 redis.call('SET', KEYS[1], string.format('%.0f', math.max(current, tonumber(ARGV[1]))))

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
 
+from bookwheel_contracts.redis_keys import GENERATION_KEY
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from bookwheel_stores.cache.connection import KeptConnection
-from bookwheel_stores.cache.generation import GENERATION_KEY
 from bookwheel_stores.cache.local_cache import LocalCache
 
 logger = logging.getLogger(__name__)

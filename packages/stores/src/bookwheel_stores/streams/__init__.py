@@ -2,11 +2,10 @@
 
 from bookwheel_stores.streams.lag import list_stream_lags
 from bookwheel_stores.streams.reader import StreamEntry, StreamReader
-from bookwheel_stores.streams.writer import BODY_FIELD, CHANGES_CHANNEL, StreamWriter, announce_changes, connect_redis
+from bookwheel_stores.streams.writer import BODY_FIELD, StreamWriter, announce_changes, connect_redis
 
 __all__ = [
     "BODY_FIELD",
-    "CHANGES_CHANNEL",
     "StreamEntry",
     "StreamReader",
     "StreamWriter",

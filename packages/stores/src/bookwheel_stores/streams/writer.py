@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+from bookwheel_contracts.redis_keys import CHANGES_CHANNEL
 from redis import Redis
 from redis.client import Pipeline
 
 BODY_FIELD = b"body"
 """The only field of a stream entry: the message as JSON."""
-CHANGES_CHANNEL = "bookwheel:changes"
-"""A pub/sub channel; each message is the sequence of a committed change."""
 
 
 def connect_redis(url: str, *, timeout: float = 5.0) -> Redis:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bookwheel_contracts import FieldError, PredictionRecord, RawItem, RunFinished, RunStarted, parse_stream_message
-from bookwheel_contracts.crawls import RAW_STREAM, SCHEMA_VERSION
+from bookwheel_contracts.crawls import SCHEMA_VERSION
 from bookwheel_contracts.message_head import read_head
 from bookwheel_contracts.model import MAX_KEY_LENGTH
+from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records.runs.quarantine import NewQuarantineEntry
 from bookwheel_stores.records.values import to_millis

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bookwheel_contracts import FieldError, PredictionRecord, RunFinished, RunStarted, Verdict
-from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import CONTENT_ERRORS, in_transaction
 from bookwheel_stores.records.catalog.writer import CatalogWriter

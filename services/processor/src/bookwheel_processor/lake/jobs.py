@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from bookwheel_contracts.crawls import LAKE_GROUP, RAW_STREAM
-from bookwheel_contracts.exports import EXPORT_STREAM
+from bookwheel_contracts.redis_keys import EXPORT_STREAM, LAKE_GROUP, RAW_STREAM
 from bookwheel_stores.lake import Bronze, BronzeMerge
 from bookwheel_stores.lake.export_writer import sweep_exports
 from bookwheel_stores.records.database.leases import lease

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest, run_key
+from bookwheel_contracts.crawls import CrawlRequest
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, run_key
 from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.values import to_millis

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from bookwheel_contracts import ReindexJob, ReindexRequest, ReindexState
-from bookwheel_contracts.reindexing import REINDEX_DAYS, REINDEX_KEY
+from bookwheel_contracts.redis_keys import REINDEX_LOCK_KEY, reindex_key
+from bookwheel_contracts.reindexing import REINDEX_DAYS
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.search import IndexBuild, SearchError
@@ -21,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bookwheel_processor.search_index.projection import Projection
 
-LOCK_KEY = "bookwheel:reindex:lock"
 _LOCK_SECONDS = 120.0  # a builder that says nothing for so long is dead, and another may begin
 _MOST_DELIVERIES = 3
 _NICENESS = 10  # a tenth of a search's share of a processor that both want
@@ -65,7 +65,7 @@ class Reindexing:
 
     @contextmanager
     def _turn(self, patience: float) -> Iterator[Lock]:
-        lock = self._redis.lock(LOCK_KEY, timeout=_LOCK_SECONDS, thread_local=False)
+        lock = self._redis.lock(REINDEX_LOCK_KEY, timeout=_LOCK_SECONDS, thread_local=False)
         if not lock.acquire(blocking=patience > 0, blocking_timeout=patience or None):
             raise ReindexInProgressError("another process builds the index")
         try:
@@ -138,7 +138,7 @@ class Reindexing:
 
     def _note(self, job: ReindexJob, **news: object) -> None:
         body = job.model_copy(update=news).model_dump_json()
-        self._redis.set(REINDEX_KEY.format(job.id), body, ex=REINDEX_DAYS * 86_400)
+        self._redis.set(reindex_key(job.id), body, ex=REINDEX_DAYS * 86_400)
 
 
 def _lower_priority() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from bookwheel_contracts import PredictionRecord
-from bookwheel_contracts.predictions import PREDICTION_STREAM
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import CONTENT_ERRORS, DATABASE_ERRORS, PredictionStore
 from bookwheel_stores.streams import StreamEntry, StreamReader

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import prometheus_client
-from bookwheel_contracts.crawls import RAW_GROUPS, RAW_STREAM
-from bookwheel_contracts.predictions import PREDICTION_STREAM
-from bookwheel_contracts.reindexing import REINDEX_STREAM
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM, RAW_GROUPS, RAW_STREAM, REINDEX_STREAM
 from bookwheel_contracts.status import IndexComparison
 from bookwheel_runtime.health_server import Progress
 from bookwheel_runtime.logs import get_logger

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from bookwheel_contracts.crawls import RAW_STREAM, RunFinished, RunStarted, run_key
+from bookwheel_contracts.crawls import RunFinished, RunStarted
+from bookwheel_contracts.redis_keys import RAW_STREAM, run_key
 from bookwheel_stores.streams import BODY_FIELD, StreamWriter
 from redis import Redis
 

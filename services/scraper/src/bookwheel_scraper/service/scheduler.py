@@ -4,8 +4,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
+from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_contracts.model import format_time
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, SCHEDULE_KEY
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import new_traceparent
 from bookwheel_stores.streams import BODY_FIELD, StreamWriter
@@ -17,8 +18,6 @@ from redis.exceptions import WatchError
 from bookwheel_scraper.sources.declarations import Source
 
 logger = get_logger(__name__)
-SCHEDULE_KEY = "bookwheel:schedule"
-"""Hash from a source's name to the latest due time for which a request was submitted."""
 
 
 class Scheduler:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bookwheel_contracts.crawls import CRAWL_STREAM, CrawlRequest
+from bookwheel_contracts.crawls import CrawlRequest
+from bookwheel_contracts.redis_keys import CRAWL_STREAM
 from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.heartbeats import HeartbeatPublisher

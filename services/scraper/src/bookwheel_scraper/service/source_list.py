@@ -2,12 +2,10 @@
 
 import json
 
+from bookwheel_contracts.redis_keys import SOURCES_KEY
 from redis import Redis
 
 from bookwheel_scraper.sources.declarations import Source
-
-SOURCES_KEY = "bookwheel:sources"
-"""Hash from a source's name to JSON {name, title, spider, start_urls, schedule, requires_start_url}."""
 
 
 def public_fields(source: Source) -> dict[str, object]:
