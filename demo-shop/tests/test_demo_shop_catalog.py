@@ -8,7 +8,7 @@ import tracemalloc
 from collections import Counter
 
 import pytest
-from bookwheel_demo_shop.catalog import KEPT_BOOKS, MAX_BOOKS, MAX_DAY, Catalog, Listing, isbn13, slugify
+from bookwheel_demo_shop.catalog import CACHED_BOOKS, MAX_BOOKS, MAX_DAY, Catalog, Listing, isbn13, slugify
 from bookwheel_demo_shop.prose import Quirk, quirk_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,8 +25,8 @@ def everything(catalog: Catalog, day: int = 0) -> list[Listing]:
 def test_the_same_seed_is_the_same_shop_whatever_was_asked_first() -> None:
     forwards = Catalog(size=300, seed=5)
     backwards = Catalog(size=300, seed=5)
-    found = [backwards.find(number, 0) for number in range(300, 0, -1)]
-    assert everything(forwards) == found[::-1]
+    listings = [backwards.find(number, 0) for number in range(300, 0, -1)]
+    assert everything(forwards) == listings[::-1]
 
 
 def test_another_seed_is_another_shop() -> None:
@@ -75,8 +75,8 @@ def test_a_book_of_a_huge_shop_is_as_quick_as_one_of_a_small_shop() -> None:
 
 def test_only_so_many_books_are_kept_in_memory() -> None:
     catalog = Catalog(size=20_000, seed=3)
-    catalog.listings(0, 0, KEPT_BOOKS + 500)
-    assert catalog._book.cache_info().currsize == KEPT_BOOKS
+    catalog.listings(0, 0, CACHED_BOOKS + 500)
+    assert catalog._book.cache_info().currsize == CACHED_BOOKS
 
 
 @pytest.mark.parametrize("size", [0, -1, MAX_BOOKS + 1])

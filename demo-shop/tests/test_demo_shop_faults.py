@@ -131,11 +131,11 @@ async def test_the_order_of_paths_does_not_change_their_faults(shop: httpx.Async
 
 
 async def test_the_memory_of_attempts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "MAX_REMEMBERED_PATHS", 10)
+    monkeypatch.setattr(faults, "MAX_TRACKED_PATHS", 10)
     shop_faults = Faults()
-    shop_faults.use(FaultPlan(rate=0.5, kinds=(Fault.SERVER_ERROR,)))
+    shop_faults.activate(FaultPlan(rate=0.5, kinds=(Fault.SERVER_ERROR,)))
     for number in range(100):
-        await shop_faults.answer(f"/{number}", Response("page"))
+        await shop_faults.apply(f"/{number}", Response("page"))
     assert len(shop_faults._attempts) == 10
 
 

@@ -48,11 +48,11 @@ def test_the_best_reachable_error_is_what_a_simulation_finds() -> None:
     chance = random.Random(1)
     facts = [listing.rated_facts for listing in Catalog(size=100, seed=4).listings(0, 0, 100)]
     squared = absolute = 0.0
-    for each in facts:
-        expected, chances = law.expected_rating(each), law.star_probabilities(each)
+    for book in facts:
+        expected, chances = law.expected_rating(book), law.star_probabilities(book)
         median = next(star for star in law.STARS if sum(chances[:star]) >= 0.5)
         for _ in range(300):
-            stars = law.stars(each, law.standard_noise(chance.random()))
+            stars = law.stars(book, law.standard_noise(chance.random()))
             squared += (stars - expected) ** 2
             absolute += abs(stars - median)
     assert math.sqrt(squared / 30_000) == pytest.approx(law.best_reachable_rmse(facts), rel=0.02)
@@ -69,8 +69,8 @@ def test_the_law_holds_on_every_day_of_a_large_shop(day: int) -> None:
 
 def test_the_marker_words_are_those_that_the_description_contains() -> None:
     for listing in Catalog(size=500, seed=1).listings(0, 0, 500):
-        found = set(re.findall("[a-z]+", (listing.book.description or "").lower())) & set(law.WORD_EFFECTS)
-        assert found == listing.book.marker_words
+        words = set(re.findall("[a-z]+", (listing.book.description or "").lower())) & set(law.WORD_EFFECTS)
+        assert words == listing.book.marker_words
 
 
 def rmse(
@@ -84,29 +84,32 @@ def test_a_random_forest_learns_the_law_from_800_books(seed: int) -> None:
     """Held-out error within 15 % of the best reachable one, and the mean of the category at least 25 % above it."""
     listings = Catalog(size=1_000, seed=seed).listings(0, 0, 1_000)
     random.Random(0).shuffle(listings)
-    known, held_out = listings[:800], listings[800:]
-    words = CountVectorizer(binary=True, min_df=10, max_features=200).fit([text(each) for each in known])
+    train, held_out = listings[:800], listings[800:]
+    words = CountVectorizer(binary=True, min_df=10, max_features=200).fit([text(listing) for listing in train])
 
     def matrix(rows: list[Listing]) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
-        plain = [[each.pence, each.stock, *(each.book.category.name == name for name in CATEGORIES)] for each in rows]
-        return np.hstack([np.array(plain, float), words.transform([text(each) for each in rows]).toarray()])
+        plain = [
+            [listing.pence, listing.stock, *(listing.book.category.name == name for name in CATEGORIES)]
+            for listing in rows
+        ]
+        return np.hstack([np.array(plain, float), words.transform([text(listing) for listing in rows]).toarray()])
 
-    known_stars, stars = (np.array([each.rating for each in rows], float) for rows in (known, held_out))
+    train_stars, stars = (np.array([listing.rating for listing in rows], float) for rows in (train, held_out))
     forest = RandomForestRegressor(100, min_samples_leaf=3, max_features=0.4, random_state=0)
-    forest.fit(matrix(known), known_stars)
+    forest.fit(matrix(train), train_stars)
 
-    best = law.best_reachable_rmse(each.rated_facts for each in held_out)
+    best = law.best_reachable_rmse(listing.rated_facts for listing in held_out)
     assert rmse(forest.predict(matrix(held_out)), stars) < 1.15 * best
-    assert rmse(category_means(known, held_out), stars) > 1.25 * best
+    assert rmse(category_means(train, held_out), stars) > 1.25 * best
 
 
 def text(listing: Listing) -> str:
     return listing.book.description or ""
 
 
-def category_means(known: list[Listing], held_out: list[Listing]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
-    overall = float(np.mean([each.rating for each in known]))
+def category_means(train: list[Listing], held_out: list[Listing]) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    overall = float(np.mean([listing.rating for listing in train]))
     ratings: dict[str, list[int]] = {}
-    for each in known:
-        ratings.setdefault(each.book.category.name, []).append(each.rating)
-    return np.array([float(np.mean(ratings.get(each.book.category.name, [overall]))) for each in held_out])
+    for listing in train:
+        ratings.setdefault(listing.book.category.name, []).append(listing.rating)
+    return np.array([float(np.mean(ratings.get(listing.book.category.name, [overall]))) for listing in held_out])

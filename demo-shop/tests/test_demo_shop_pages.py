@@ -56,12 +56,12 @@ def words(page: Selector, query: str) -> str:
 )
 async def test_following_next_reaches_every_book_once(start: str) -> None:
     async with open_shop(books=130) as shop:
-        found = [
+        paths = [
             urljoin(path, link)
             async for path, page in walk(shop, start, "ul.pager li.next a::attr(href)")
             for link in page.css("article.product_pod h3 a::attr(href)").getall()
         ]
-        assert found == [book["path"] for book in await truth(shop)]
+        assert paths == [book["path"] for book in await truth(shop)]
 
 
 async def test_a_list_page_has_the_structure_of_the_real_site() -> None:
@@ -125,12 +125,12 @@ async def test_a_product_page_has_the_structure_of_the_real_site() -> None:
 async def test_the_categories_in_the_sidebar_hold_every_book_once() -> None:
     async with open_shop(books=400) as shop:
         home = await select(shop, "/")
-        found = []
+        paths = []
         for link in home.css("ul.nav-list ul a"):
             async for path, page in walk(shop, "/" + link.attrib["href"], "li.next a::attr(href)"):
                 assert words(page, "h1") == words(link, "a")
-                found += [urljoin(path, href) for href in page.css("h3 a::attr(href)").getall()]
-        assert sorted(found) == sorted(book["path"] for book in await truth(shop))
+                paths += [urljoin(path, href) for href in page.css("h3 a::attr(href)").getall()]
+        assert sorted(paths) == sorted(book["path"] for book in await truth(shop))
 
 
 async def test_every_link_and_image_of_every_kind_of_page_leads_somewhere() -> None:

@@ -1,4 +1,4 @@
-"""Wires the shop: both faces, the day, the faults and the ground truth behind one ASGI app."""
+"""The ASGI app of the shop: the pages of both storefronts, its day, its faults and its ground truth."""
 
 import re
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from bookwheel_demo_shop.schema_pages import SchemaPages
 ROBOTS = "User-agent: *\nDisallow: /_shop/\n"
 NOT_FOUND = "<!DOCTYPE html><title>404</title><h1>404: the shop has no such page</h1>"
 
-PageMaker = Callable[[Request], str | None]
+PageRenderer = Callable[[Request], str | None]
 
 
 def whole_number(text: str) -> int | None:
-    """A positive number as a page or a book has it in its address: no sign, no leading zero, at most 9 digits."""
+    """Parses a page or book number of a URL: positive, no sign, no leading zero, at most 9 digits; else None."""
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,8}", text) else None
 
 
@@ -40,15 +40,15 @@ def slug_and_number(folder: str) -> tuple[str, int | None]:
     return slug, whole_number(number)
 
 
-class Faces:
-    """The pages of both faces by their address."""
+class Storefronts:
+    """Renders the pages of both storefronts; None for a page that does not exist."""
 
     def __init__(self, catalog: Catalog, clock: Clock) -> None:
         templates = environment()
         self._clock = clock
         self._pages = Pages(catalog, templates)
         self._schema_pages = SchemaPages(catalog, templates)
-        self._categories = {f"{each.slug}_{each.number}": each for each in catalog.categories}
+        self._categories = {f"{category.slug}_{category.number}": category for category in catalog.categories}
 
     def home(self, _request: Request) -> str | None:
         return self._pages.book_list(HOME, 1, self._clock.day)
@@ -84,31 +84,31 @@ class Faces:
 
 
 def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
-    """The shop as an ASGI app. Raises ValueError for a number of books or a day out of range."""
+    """Raises ValueError when the number of books or the day is out of range."""
     catalog, clock, faults = Catalog(size=books, seed=seed), Clock(day), Faults()
-    faces = Faces(catalog, clock)
+    storefronts = Storefronts(catalog, clock)
 
-    def page(path: str, make: PageMaker, media_type: str = "text/html") -> Route:
+    def page(path: str, render: PageRenderer, media_type: str = "text/html") -> Route:
         async def endpoint(request: Request) -> Response:
-            content = make(request)
+            content = render(request)
             if content is None:
                 return HTMLResponse(NOT_FOUND, 404)
-            return await faults.answer(request.scope["path"], Response(content, media_type=media_type))
+            return await faults.apply(request.scope["path"], Response(content, media_type=media_type))
 
         return Route(path, endpoint, methods=["GET"])
 
     return Starlette(
         routes=[
-            page("/catalogue/{folder}/index.html", faces.product),
-            page("/catalogue/{file_name}", faces.all_products),
-            page("/", faces.home),
-            page("/index.html", faces.home),
-            page("/catalogue/category/books_1/{file_name}", faces.books),
-            page("/catalogue/category/books/{folder}/{file_name}", faces.category),
-            page("/schema/books/{number}", faces.schema_book),
-            page("/schema/page/{number}", faces.schema_list),
-            page("/schema/", faces.schema_list),
-            page("/media/cache/{number}.svg", faces.cover, "image/svg+xml"),
+            page("/catalogue/{folder}/index.html", storefronts.product),
+            page("/catalogue/{file_name}", storefronts.all_products),
+            page("/", storefronts.home),
+            page("/index.html", storefronts.home),
+            page("/catalogue/category/books_1/{file_name}", storefronts.books),
+            page("/catalogue/category/books/{folder}/{file_name}", storefronts.category),
+            page("/schema/books/{number}", storefronts.schema_book),
+            page("/schema/page/{number}", storefronts.schema_list),
+            page("/schema/", storefronts.schema_list),
+            page("/media/cache/{number}.svg", storefronts.cover, "image/svg+xml"),
             Route("/robots.txt", robots),
             Route(f"{LOOP_PATH}/{{turn}}", redirect_loop),
             Mount("/static", StaticFiles(packages=[("bookwheel_demo_shop", "static")])),

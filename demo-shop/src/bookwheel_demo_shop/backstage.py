@@ -1,4 +1,4 @@
-"""What tests and benchmarks steer and check the shop with, under `/_shop/`; no page of the shop links here."""
+"""Control routes under `/_shop/` for tests and benchmarks; no page of the shop links to them."""
 
 import asyncio
 import json
@@ -19,9 +19,9 @@ from bookwheel_demo_shop.faults import FaultPlan, Faults
 from bookwheel_demo_shop.schema_pages import book_path
 
 MAX_BODY_BYTES = 10_000
-FACTS_AT_ONCE = 100
+FACTS_BATCH = 100
 MEASURED_BOOKS = 2_000
-"""The law's errors are means over the first so many books: 2,000 take 0.3 s, and the mean is within 1 %."""
+"""The law's errors are means over this many books: 2,000 take 0.3 s and give the mean within 1 %."""
 
 
 class Clock:
@@ -29,7 +29,7 @@ class Clock:
 
     def __init__(self, day: int) -> None:
         if not 0 <= day <= MAX_DAY:
-            raise ValueError(f"a day is 0 to {MAX_DAY}, not {day}")
+            raise ValueError(f"the day must be 0 to {MAX_DAY}, not {day}")
         self.day = day
 
 
@@ -63,13 +63,13 @@ class Backstage:
 
     async def fault_plan(self, request: Request) -> Response:
         if request.method == "PUT":
-            self.faults.use(await read_body(request, FaultPlan))
+            self.faults.activate(await read_body(request, FaultPlan))
         return JSONResponse(self.faults.plan.model_dump(mode="json"))
 
     async def facts(self, request: Request) -> Response:
-        """The truth about every book of the day, a JSON line each, in the order of the lists.
+        """The ground truth of the day's books as JSON lines, in list order.
 
-        `after`: start behind the place of the book with this number. `limit`: at most so many lines.
+        `after`: start behind the place of the book with this number. `limit`: maximum number of lines.
         """
         after, limit = query_number(request, "after", 0), query_number(request, "limit", self.catalog.size)
         first = self.catalog.place_of(after) + 1 if after else 0
@@ -79,10 +79,10 @@ class Backstage:
 
     async def _lines(self, first: int, end: int) -> AsyncIterator[str]:
         day = self.clock.day
-        for start in range(first, end, FACTS_AT_ONCE):
-            listings = self.catalog.listings(day, start, min(FACTS_AT_ONCE, end - start))
+        for start in range(first, end, FACTS_BATCH):
+            listings = self.catalog.listings(day, start, min(FACTS_BATCH, end - start))
             yield "".join(json.dumps(facts(listing), ensure_ascii=False) + "\n" for listing in listings)
-            await asyncio.sleep(0)  # lets the pages of other clients through
+            await asyncio.sleep(0)  # yields to the requests of other clients
 
     async def law(self, _request: Request) -> Response:
         listings = await run_in_threadpool(self.catalog.listings, self.clock.day, 0, MEASURED_BOOKS)
@@ -123,22 +123,22 @@ def facts(listing: Listing) -> dict[str, Any]:
     }
 
 
-async def read_body(request: Request, kind: type[Body]) -> Body:
-    """Raises HTTPException 413 for a body over `MAX_BODY_BYTES`, 422 naming what is wrong with it."""
+async def read_body(request: Request, model: type[Body]) -> Body:
+    """Raises HTTPException 413 for a body over `MAX_BODY_BYTES` and 422 for an invalid one."""
     body = b""
     async for part in request.stream():
         body += part
         if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"a body here has at most {MAX_BODY_BYTES} bytes")
+            raise HTTPException(413, f"the body must have at most {MAX_BODY_BYTES} bytes")
     try:
-        return kind.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise HTTPException(422, str(error)) from None
 
 
 def query_number(request: Request, name: str, default: int) -> int:
-    """A number from 0 of at most 9 digits. Raises HTTPException 400 naming the parameter."""
+    """Parses a non-negative number of at most 9 digits. Raises HTTPException 400 naming the parameter."""
     text = request.query_params.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
-        raise HTTPException(400, f"{name} must be a whole number from 0")
+        raise HTTPException(400, f"{name} must be a non-negative integer")
     return int(text)

@@ -1,9 +1,9 @@
-"""Which books the shop has on which day, and their facts. Pure, and O(1) a book however many there are.
+"""The shop's books and their facts on a day. Pure; O(1) per book at any size.
 
-The shop has as many places as books. On day 0 place p (from 0) holds book number p + 1. Every `LIFE_DAYS` days, each
-place at its own time, the book of a place vanishes and a new one takes it, whose number is higher by the number of
-places. So the shop is always full, and place, number and day say everything. A category is a run of consecutive
-positions on a permutation of the places.
+The shop has one place per book. On day 0, place p (from 0) holds book number p + 1. Every `LIFE_DAYS` days, at a time
+of its own, each place replaces its book by a new one; the new number is the old one plus the number of places. So the
+shop is always full, and a book follows from place and day. A category is a range of positions on a permutation of the
+places.
 """
 
 import math
@@ -22,20 +22,20 @@ from bookwheel_demo_shop.vocabulary import CATEGORIES
 MAX_BOOKS = 100_000
 MAX_DAY = 36_500
 LIFE_DAYS = 200
-"""A book in 200, 0.5 %, vanishes each day."""
+"""0.5 % of the books are replaced each day."""
 TERM_DAYS = 50
-"""A price in 50, 2 %, changes each day, and as many stocks."""
+"""2 % of the prices and 2 % of the stocks change each day."""
 MAX_STOCK = 22
 FIRST_CATEGORY_NUMBER = 2
 """books.toscrape.com gives number 1 to the category of all books."""
-KEPT_BOOKS = 4096
+CACHED_BOOKS = 4096
 _ISBN_STEP = 387_420_489
-"""Without common factor with 10^9, so that no two books share an ISBN."""
+"""Coprime to 10^9, so no two books share an ISBN."""
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """`first` and `size` are its run of positions."""
+    """`first` and `size` are its range of positions."""
 
     number: int
     name: str
@@ -49,7 +49,7 @@ class Category:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """What never changes about a book. `noise` is in standard deviations; money is in pence."""
+    """The constant facts of a book. `noise` is in standard deviations; money is in pence."""
 
     number: int
     upc: str
@@ -85,13 +85,13 @@ class Listing:
 
 
 def slugify(text: str) -> str:
-    """ASCII letters and digits joined by single dashes; `book` where the text has none."""
+    """ASCII letters and digits joined by single dashes; `book` for a text without any."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text)[:60].strip("-") or "book"
 
 
 def isbn13(number: int) -> str:
-    """A valid ISBN-13 of its own for each number below 10^9."""
+    """A valid, unique ISBN-13 for each number below 10^9."""
     digits = f"978{number * _ISBN_STEP % 10**9:09}"
     total = sum(int(digit) * (1, 3)[index % 2] for index, digit in enumerate(digits))
     return f"{digits}{-total % 10}"
@@ -102,12 +102,12 @@ class Catalog:
 
     def __init__(self, *, size: int, seed: int) -> None:
         if not 1 <= size <= MAX_BOOKS:
-            raise ValueError(f"a shop has 1 to {MAX_BOOKS} books, not {size}")
+            raise ValueError(f"the number of books must be 1 to {MAX_BOOKS}, not {size}")
         self.size = size
         self.seed = seed
         self._stride = next(n for n in range(max(1, round(size * 0.618)), 2 * size + 1) if math.gcd(n, size) == 1)
         self._unstride = pow(self._stride, -1, size)
-        self._book = lru_cache(maxsize=KEPT_BOOKS)(self._make_book)
+        self._book = lru_cache(maxsize=CACHED_BOOKS)(self._make_book)
 
     @cached_property
     def categories(self) -> tuple[Category, ...]:
@@ -140,7 +140,7 @@ class Catalog:
         return self._listing(self._book(number), day)
 
     def place_of(self, number: int) -> int:
-        """The place of a book, whether or not the shop still has it."""
+        """The place of a book, also of a book that was replaced."""
         return (number - 1) % self.size
 
     def _number(self, place: int, day: int) -> int:
@@ -156,8 +156,8 @@ class Catalog:
         key = f"{self.seed}/{number}"
         draws = Draws(key)
         quirk = quirk_at(fraction(f"{key}/quirk"))
-        titled = number - 1 if quirk is Quirk.TWIN_TITLE else number
-        title = write_title(Draws(f"{self.seed}/{titled}/title"), quirk)
+        title_number = number - 1 if quirk is Quirk.TWIN_TITLE else number
+        title = write_title(Draws(f"{self.seed}/{title_number}/title"), quirk)
         description, marker_words = write_description(draws, quirk)
         return Book(
             number=number,
@@ -181,7 +181,7 @@ class Catalog:
         return Listing(book, pence, stock, law.stars(facts, book.noise))
 
     def _pence(self, book: Book, day: int) -> int:
-        """The usual price in every other term, and in between one that is lower or higher by 5 to 30 %."""
+        """Even terms have the usual price; odd terms a price 5 to 30 % lower or higher."""
         term = (day + book.number * 7 % TERM_DAYS) // TERM_DAYS
         if term % 2 == 0:
             return book.usual_pence
@@ -189,7 +189,7 @@ class Catalog:
         return round(book.usual_pence * (1 + change + (0.05 if change >= 0 else -0.05)))
 
     def _stock(self, book: Book, day: int) -> int:
-        """The usual stock in every other term, and in between another one."""
+        """Even terms have the usual stock; odd terms another one."""
         term = (day + (book.number * 11 + 25) % TERM_DAYS) // TERM_DAYS
         if term % 2 == 0:
             return book.usual_stock

@@ -15,17 +15,17 @@ DEFAULT_SEED = 1588
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="bookwheel-demo-shop",
-        description="Serves a made-up, deterministic bookshop to crawl.",
+        description="Serves a generated, deterministic bookshop to crawl.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("verb", nargs="?", choices=("serve", "health"), default="serve", help="health: does it answer?")
+    parser.add_argument("command", nargs="?", choices=("serve", "health"), default="serve", help="what to do")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8085, help="TCP port to listen on")
     parser.add_argument("--books", type=int, default=DEFAULT_BOOKS, help="number of books, 1 to 100000")
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="another seed is another shop")
-    parser.add_argument("--day", type=int, default=0, help="the shop's day at the start")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="seed of the generated books")
+    parser.add_argument("--day", type=int, default=0, help="the shop's first day")
     options = parser.parse_args(arguments)
-    if options.verb == "health":
+    if options.command == "health":
         with urlopen(f"http://127.0.0.1:{options.port}/", timeout=5):
             return
     try:

@@ -1,4 +1,4 @@
-"""Repeatable chance: the same key draws the same values on every machine and Python version."""
+"""Deterministic random values: the same key gives the same values on every machine and Python version."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -14,16 +14,16 @@ def fraction(key: str) -> float:
 
 
 class Draws:
-    """A sequence of draws. It rests on `Random.random` alone, the one method whose values Python promises to keep."""
+    """A sequence of random values. Uses only `Random.random`, whose values Python guarantees to keep."""
 
     def __init__(self, key: str) -> None:
-        self._random = Random(key).random  # noqa: S311 - made-up books, not secrets
+        self._random = Random(key).random  # noqa: S311 - generated books, not secrets
 
     def fraction(self) -> float:
         return self._random()
 
     def below(self, limit: int) -> int:
-        """A whole number from 0 to `limit` - 1."""
+        """An integer from 0 to `limit` - 1."""
         return int(self._random() * limit)
 
     def pick(self, items: Sequence[Item]) -> Item:

@@ -1,4 +1,4 @@
-"""Faults that the pages can be made to have, repeatable for each seed, path and attempt."""
+"""Injected faults of the pages, deterministic per seed, path and attempt."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from bookwheel_demo_shop.draws import fraction
 
-MAX_REMEMBERED_PATHS = 100_000
+MAX_TRACKED_PATHS = 100_000
 LOOP_PATH = "/redirect-loop"
 
 
@@ -19,25 +19,25 @@ class Fault(StrEnum):
     SERVER_ERROR = "500"
     TOO_MANY_REQUESTS = "429"
     TRUNCATED = "truncated"
-    """The connection ends in mid-body, before its declared length."""
+    """The connection closes before the declared length of the body."""
     MALFORMED = "malformed"
-    """A whole answer whose HTML breaks off in an open tag, with bytes that are no text."""
+    """A complete response whose HTML ends inside a tag and contains invalid UTF-8."""
     REDIRECT_LOOP = "redirect_loop"
     WRONG_CHARSET = "wrong_charset"
-    """UTF-8 that is declared to be ISO-8859-1, so that a pound sign reads as two characters."""
+    """UTF-8 declared as ISO-8859-1, so a pound sign reads as two characters."""
 
     LAYOUT = "layout"
-    """A whole answer in which the price stands where no spider looks for it, as after a shop's redesign."""
+    """A complete response with the price in unknown markup, as after a redesign of the shop."""
 
 
 TRANSIENT = (Fault.SLOW, Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS)
 
 
 class FaultPlan(BaseModel):
-    """How often which faults happen.
+    """Which faults occur, and how often.
 
-    `rate` is the share of attempts that fail. At a rate below 1 a path never fails more than `repeats` times in a row,
-    so that a client which tries once more than that always gets its page; at 1 every attempt fails.
+    `rate` is the share of attempts that fail. Below 1, a path never fails more than `repeats` times in a row, so a
+    client with one more retry always gets its page. At 1, every attempt fails.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +50,7 @@ class FaultPlan(BaseModel):
     retry_after: int = Field(default=1, ge=0, le=3600)
 
     def fault_at(self, path: str, attempt: int) -> Fault | None:
-        """What befalls this attempt, counted from 0, at a path."""
+        """The fault of this attempt (from 0) at a path; None for no fault."""
         if self.rate < 1 and attempt % (self.repeats + 1) == self.repeats:
             return None
         key = f"{self.seed}/{path}/{attempt}"
@@ -60,7 +60,7 @@ class FaultPlan(BaseModel):
 
 
 class Faults:
-    """The plan in force, and how often each path was asked for under it."""
+    """The active plan, with the number of attempts per path."""
 
     def __init__(self) -> None:
         self._plan = FaultPlan()
@@ -70,13 +70,13 @@ class Faults:
     def plan(self) -> FaultPlan:
         return self._plan
 
-    def use(self, plan: FaultPlan) -> None:
-        """Puts a plan in force and counts attempts anew."""
+    def activate(self, plan: FaultPlan) -> None:
+        """Replaces the plan and resets the attempts."""
         self._plan = plan
         self._attempts.clear()
 
-    async def answer(self, path: str, page: Response) -> Response:
-        """The page, or what the fault of this attempt makes of it."""
+    async def apply(self, path: str, page: Response) -> Response:
+        """The page with the fault of this attempt applied."""
         plan = self._plan
         if plan.rate == 0:
             return page
@@ -102,13 +102,13 @@ class Faults:
     def _count(self, path: str) -> int:
         attempt = self._attempts.pop(path, 0)
         self._attempts[path] = attempt + 1
-        if len(self._attempts) > MAX_REMEMBERED_PATHS:
+        if len(self._attempts) > MAX_TRACKED_PATHS:
             self._attempts.popitem(last=False)
         return attempt
 
 
 class TruncatedResponse(Response):
-    """Declares its whole length, sends half, and leaves: the server then closes the connection."""
+    """Declares the full length and sends half of the body; the server then closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -116,10 +116,10 @@ class TruncatedResponse(Response):
 
 
 def malformed(html: bytes) -> bytes:
-    """Two fifths of a page, then tags left open and bytes that are no UTF-8."""
+    """Two fifths of the page, then unclosed tags and invalid UTF-8."""
     return html[: len(html) * 2 // 5] + b'<table class="table"><tr><th>UPC<td>\xff\xfe\x00<p class="price_color>'
 
 
 def redesigned(html: bytes) -> bytes:
-    """The page with other names for its price, on either face of the shop."""
+    """The page with other names for its price, on either storefront."""
     return html.replace(b"price_color", b"amount").replace(b'"price"', b'"amount"')

@@ -1,4 +1,4 @@
-"""The planted law of ratings: what a model may learn from a book's facts, and how well any model can do at best.
+"""The planted law of ratings: what a model can learn from a book's facts, and the best error that any model can reach.
 
 A book's score is a sum of effects of its facts plus normal noise of size `NOISE_SIGMA`; its stars are the score rounded
 and clipped to 1..5. The distribution of the stars given the facts is therefore known exactly, and so is the error of
@@ -43,7 +43,7 @@ STARS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True, slots=True)
 class RatedFacts:
-    """What the law looks at: a price in pence, copies in stock, and the marker words of the description."""
+    """The inputs of the law: category, price in pence, copies in stock, and marker words of the description."""
 
     category: str
     pence: int
@@ -99,13 +99,13 @@ def rating_variance(facts: RatedFacts) -> float:
 
 def best_reachable_rmse(facts: Iterable[RatedFacts]) -> float:
     """The expected root mean squared error, in stars, of the best prediction for these books. At least one book."""
-    variances = [rating_variance(each) for each in facts]
+    variances = [rating_variance(book_facts) for book_facts in facts]
     return math.sqrt(math.fsum(variances) / len(variances))
 
 
 def best_reachable_mae(facts: Iterable[RatedFacts]) -> float:
     """The expected mean absolute error, in stars, of the best prediction for these books. At least one book."""
-    errors = [_least_absolute_error(star_probabilities(each)) for each in facts]
+    errors = [_least_absolute_error(star_probabilities(book_facts)) for book_facts in facts]
     return math.fsum(errors) / len(errors)
 
 

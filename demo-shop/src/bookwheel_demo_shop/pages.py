@@ -1,4 +1,4 @@
-"""The first face of the shop: pages with the structure of books.toscrape.com. Decision 10 lists the differences."""
+"""The first storefront: pages with the structure of books.toscrape.com. Decision 10 lists the differences."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -15,7 +15,7 @@ SHORT_TITLE_LENGTH = 24
 
 @cache
 def environment() -> Environment:
-    """The templates of both faces, autoescaped; compiled once a process."""
+    """The autoescaped templates of both storefronts; compiled once per process."""
     templates = Environment(
         loader=PackageLoader("bookwheel_demo_shop"),
         autoescape=True,
@@ -30,7 +30,7 @@ def environment() -> Environment:
 
 
 def shortened(title: str) -> str:
-    """A list shows "A Light in the ..." where its `title` attribute has the whole title."""
+    """Shortens a title as lists do: "A Light in the ..."; their `title` attribute has the full title."""
     if len(title) <= SHORT_TITLE_LENGTH:
         return title
     head, _, _ = title[:SHORT_TITLE_LENGTH].rpartition(" ")
@@ -43,7 +43,7 @@ def page_count(total: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Where a list stands: `root` and `shelves` are the relative paths to `/` and to `/catalogue/`."""
+    """The location of a list: `root` and `shelves` are the relative paths to `/` and to `/catalogue/`."""
 
     heading: str
     root: str
@@ -52,7 +52,7 @@ class Shelf:
     first_page: str = "index.html"
     """The file name of page 1, as page 2 links to it."""
     later_pages: str = ""
-    """The folder of the pages after this one, where it is not this page's own."""
+    """The folder of the later pages, if it differs from this page's folder."""
 
 
 HOME = Shelf("All products", "", "catalogue/", later_pages="catalogue/")
@@ -65,7 +65,7 @@ def category_shelf(category: Category) -> Shelf:
 
 
 class Pages:
-    """Renders pages as HTML text. A method returns None where there is no such page on that day."""
+    """Renders pages as HTML text. Methods return None for a page that does not exist on that day."""
 
     def __init__(self, catalog: Catalog, templates: Environment) -> None:
         self._catalog = catalog

@@ -1,4 +1,4 @@
-"""Writes titles, authors and descriptions, the awkward ones among them. Pure: the draws decide everything."""
+"""Generates titles, authors and descriptions, including awkward ones. Pure: depends on the draws only."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LONG_DESCRIPTION_SENTENCES = 300
 
 
 class Quirk(StrEnum):
-    """What is awkward about a book, as books of real shops are."""
+    """Irregularities of a book as real shops have them."""
 
     NONE = "none"
     NO_DESCRIPTION = "no description"
@@ -44,7 +44,7 @@ QUIRK_SHARES = {
 
 
 def quirk_at(fraction: float) -> Quirk:
-    """The quirk of a book that drew `fraction` from [0, 1)."""
+    """The quirk for a random `fraction` from [0, 1)."""
     for quirk, share in QUIRK_SHARES.items():
         fraction -= share
         if fraction < 0:
@@ -92,7 +92,7 @@ def _plain_title(draws: Draws) -> str:
 
 
 def write_authors(draws: Draws) -> tuple[str, ...]:
-    """One to three names, none of them twice."""
+    """One to three distinct names."""
     count = 1 + draws.chance(0.15) + draws.chance(0.15)
     return tuple(
         dict.fromkeys(f"{draws.pick(GIVEN_NAMES)} {draws.pick(FAMILY_NAMES)}" for _ in range(count)),
@@ -100,7 +100,7 @@ def write_authors(draws: Draws) -> tuple[str, ...]:
 
 
 def write_description(draws: Draws, quirk: Quirk) -> tuple[str | None, frozenset[str]]:
-    """The text, None where the book has none, and the marker words of the law that occur in it."""
+    """The text, or None, and the marker words of the law that it contains."""
     if quirk is Quirk.NO_DESCRIPTION:
         return None, frozenset()
     name, place = draws.pick(GIVEN_NAMES), draws.pick(PLACES)

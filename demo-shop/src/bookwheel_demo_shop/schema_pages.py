@@ -1,4 +1,4 @@
-"""The second face of the shop: plain pages whose facts are schema.org JSON-LD, in the forms that real sites use."""
+"""The second storefront: plain pages with schema.org JSON-LD in the forms that real sites use."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ SCHEMA = "https://schema.org"
 
 
 class SchemaPages:
-    """Renders pages as HTML text. A method returns None where there is no such page on that day."""
+    """Renders pages as HTML text. Methods return None for a page that does not exist on that day."""
 
     def __init__(self, catalog: Catalog, templates: Environment) -> None:
         self._catalog = catalog
@@ -40,8 +40,8 @@ class SchemaPages:
 
 
 def script(data: dict[str, Any]) -> Markup:
-    """JSON that may stand inside a script element: no `<` of the data can close it."""
-    return Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"))  # noqa: S704 - escaped right here
+    """JSON that is safe inside a script element: `<` is escaped."""
+    return Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"))  # noqa: S704 - escaped here
 
 
 def book_path(book: Book) -> str:
@@ -60,7 +60,7 @@ def item_list(listings: list[Listing], first_position: int) -> dict[str, Any]:
 
 
 def document(listing: Listing) -> dict[str, Any]:
-    """The page's JSON-LD: in turns by book number a book, a graph, or a product whose subject is the book."""
+    """The page's JSON-LD. By book number: a graph, a node that is both product and book, or a book."""
     book = listing.book
     match book.number % 3:
         case 0:

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001 - titles in other scripts are the point
-"""The words that the shop's titles, names and descriptions are made of. All of it is made up."""
+"""The words that the shop's titles, names and descriptions are made of. All of it is invented."""
 
 from collections.abc import Mapping
 

@@ -9,7 +9,13 @@ from bookwheel_scraper.crawl.run import InvalidCrawlRequestError, resolve_reques
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
 from bookwheel_scraper.service.source_list import publish_sources
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sources.declarations import DeclarationError, Source, declared_sources, parse_declaration
+from bookwheel_scraper.sources.declarations import (
+    DeclarationError,
+    Source,
+    declared_sources,
+    parse_declaration,
+    spider_names,
+)
 from bookwheel_scraper.sources.schedules import parse_schedule
 from bookwheel_scraper.sources.sites import site_of
 from bookwheel_testing.crawls import crawl_request
@@ -39,13 +45,13 @@ def test_what_is_expected_of_a_source_must_make_sense(expect: str, word: str) ->
         read(text + expect)
 
 
-def test_only_our_own_shop_is_crawled_without_restraint() -> None:
+def test_only_the_demo_shop_is_crawled_without_politeness() -> None:
     settings = ScraperSettings()
     for source in declared_sources(settings).values():
-        made = scrapy_settings(source, settings)
-        assert made["ROBOTSTXT_OBEY"]
-        assert made["HTTPCACHE_ENABLED"] is False
-        assert made["AUTOTHROTTLE_ENABLED"] is not source.name.startswith("demo")
+        options = scrapy_settings(source, settings)
+        assert options["ROBOTSTXT_OBEY"]
+        assert options["HTTPCACHE_ENABLED"] is False
+        assert options["AUTOTHROTTLE_ENABLED"] is not source.name.startswith("demo")
         assert source.private_addresses is source.name.startswith("demo")
 
 
@@ -154,3 +160,9 @@ def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:
     publish_sources(client, {"demo": sources["demo"]})
     assert client.hkeys(SOURCES_KEY) == [b"demo"]
     client.close()
+
+
+def test_a_spider_is_found_by_its_name_and_an_unknown_one_is_refused() -> None:
+    assert spider_names() == ("schema_org", "toscrape")
+    with pytest.raises(DeclarationError, match="there is no spider 'nosuch'; the spiders are schema_org, toscrape"):
+        read('name = "a"\ntitle = "A"\nspider = "nosuch"\n')

@@ -189,14 +189,14 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
     publisher.start()
 
     async def overfill() -> int:
-        taken = 0
+        accepted = 0
         try:
             async with asyncio.timeout(0.5):
                 while True:
-                    await publisher.put(book(taken))
-                    taken += 1
+                    await publisher.put(book(accepted))
+                    accepted += 1
         except TimeoutError:
-            return taken
+            return accepted
 
     assert asyncio.run(overfill()) == 10
     assert not publisher.close(seconds=0.1)

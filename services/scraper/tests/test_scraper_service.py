@@ -31,9 +31,9 @@ IMPATIENT = {"BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "1.5"}
 
 @pytest.fixture
 def client(redis_url: str) -> Iterator["Redis"]:
-    made = Redis.from_url(redis_url)
-    yield made
-    made.close()
+    redis = Redis.from_url(redis_url)
+    yield redis
+    redis.close()
 
 
 @pytest.fixture
@@ -167,19 +167,19 @@ def test_a_service_hands_over_within_ten_seconds_while_redis_is_silent(
         assert services[-1].process.wait(10) == 0
         assert not Path(f"/proc/{child}").exists()
     finally:
-        wait_until(lambda: _answers(crawls.redis_url), seconds=30, what="Redis again")
+        wait_until(lambda: _is_reachable(crawls.redis_url), seconds=30, what="Redis again")
     assert not ended(crawls)
     assert client.xlen(CRAWL_STREAM) == 1
 
 
-def _answers(url: str) -> bool:
-    asked = Redis.from_url(url, socket_timeout=1)
+def _is_reachable(url: str) -> bool:
+    redis = Redis.from_url(url, socket_timeout=1)
     try:
-        return bool(asked.ping())
+        return bool(redis.ping())
     except RedisError:
         return False
     finally:
-        asked.close()
+        redis.close()
 
 
 def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_crawled_again(
@@ -212,27 +212,30 @@ def test_a_schedule_makes_one_request_a_time_for_all_scrapers(client: "Redis") -
     unscheduled = Source(name="idle", title="Idle", spider="toscrape", start_urls=("http://x/",))
     schedulers = [Scheduler(client, {"shop": source, "idle": unscheduled}) for _ in range(4)]
 
-    def ask_all(now: datetime) -> int:
-        asked: list[str] = []
-        threads = [threading.Thread(target=lambda each=each: asked.extend(each.submit_due(now))) for each in schedulers]
+    def submit_all(now: datetime) -> int:
+        submitted: list[str] = []
+        threads = [
+            threading.Thread(target=lambda scheduler=scheduler: submitted.extend(scheduler.submit_due(now)))
+            for scheduler in schedulers
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return len(asked)
+        return len(submitted)
 
-    assert ask_all(MOMENT) == 0  # a new source waits for its first time
-    assert ask_all(MOMENT + timedelta(minutes=59)) == 0
-    assert ask_all(MOMENT + timedelta(minutes=60)) == 1
-    assert ask_all(MOMENT + timedelta(minutes=61)) == 0
-    assert ask_all(MOMENT + timedelta(minutes=121)) == 0  # the last one is still under way
+    assert submit_all(MOMENT) == 0  # a new source waits for its first time
+    assert submit_all(MOMENT + timedelta(minutes=59)) == 0
+    assert submit_all(MOMENT + timedelta(minutes=60)) == 1
+    assert submit_all(MOMENT + timedelta(minutes=61)) == 0
+    assert submit_all(MOMENT + timedelta(minutes=121)) == 0  # the last one is still under way
     entries: Any = client.xrange(CRAWL_STREAM)
     ((entry_id, fields),) = entries
     request = CrawlRequest.model_validate_json(fields[b"body"])
     assert (request.source, request.requested_by) == ("shop", "schedule")
     client.xdel(CRAWL_STREAM, entry_id)
-    assert ask_all(MOMENT + timedelta(days=3)) == 1  # once for all the times that passed
-    assert ask_all(MOMENT + timedelta(days=3, minutes=1)) == 0
+    assert submit_all(MOMENT + timedelta(days=3)) == 1  # once for all the times that passed
+    assert submit_all(MOMENT + timedelta(days=3, minutes=1)) == 0
 
 
 def test_a_due_source_is_crawled(crawls: Crawls, site: Site, services: list[Server]) -> None:
@@ -262,9 +265,9 @@ def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
     assert list(text_string_to_metric_families(page))
     assert 'bookwheel_published_items_total{source="shop"} 12.0' in page
     assert 'bookwheel_crawl_processes_total{outcome="ended",source="shop"} 1.0' in page
-    told = {("scraper", True, socket.gethostname())}
+    expected = {("scraper", True, socket.gethostname())}
     wait_until(
-        lambda: {(one.service, one.ready, one.instance) for one in list_replicas(client)} == told,
+        lambda: {(replica.service, replica.ready, replica.instance) for replica in list_replicas(client)} == expected,
         seconds=30,
         what="it tells that it is ready",
     )
@@ -274,7 +277,7 @@ def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
 
 def test_a_scraper_without_redis_lives_but_is_not_ready(crawls: Crawls, services: list[Server]) -> None:
     port = free_port()
-    away = {"BOOKWHEEL_REDIS_URL": "redis://127.0.0.1:9/0", "BOOKWHEEL_METRICS_PORT": str(port)}
-    services.append(crawls.serve(**away))
+    unavailable = {"BOOKWHEEL_REDIS_URL": "redis://127.0.0.1:9/0", "BOOKWHEEL_METRICS_PORT": str(port)}
+    services.append(crawls.serve(**unavailable))
     wait_until(lambda: health_fault(port, "/livez") is None, seconds=30, what="a scraper that lives")
     wait_until(lambda: "Redis is unavailable" in str(health_fault(port, "/readyz")), seconds=10, what="the reason")

@@ -30,10 +30,10 @@ def json_ld(data: str) -> HtmlResponse:
 
 def visit(spider: BookSpider, response: HtmlResponse) -> tuple[list[Payload], list[str]]:
     """Payloads and addresses of what a spider yields for a page it starts at."""
-    found = list(spider.parse_start(response))
-    books = [each.payload for each in found if isinstance(each, ScrapedBook)]
+    outputs = list(spider.parse_start(response))
+    books = [output.payload for output in outputs if isinstance(output, ScrapedBook)]
     assert all(set(book) <= RAW_FIELDS for book in books)
-    return books, [each.url for each in found if isinstance(each, Request)]
+    return books, [output.url for output in outputs if isinstance(output, Request)]
 
 
 @pytest.fixture
@@ -186,15 +186,15 @@ def test_a_list_without_data_is_searched_for_links_outside_navigation(schema_org
     ],
 )
 def test_a_list_of_one_book_is_no_book_s_page(schema_org: SchemaOrgSpider, name: str, links: list[str]) -> None:
-    books, found = visit(schema_org, page(name, "https://shop.example/list?page=2"))
-    assert found == links
+    books, requested = visit(schema_org, page(name, "https://shop.example/list?page=2"))
+    assert requested == links
     assert [book["title"] for book in books] == (["Alone"] if name == "schema_last_but_one.html" else [])
 
 
 def test_what_follows_a_list_is_a_list_though_its_last_page_has_one_book(schema_org: SchemaOrgSpider) -> None:
-    [found] = schema_org.parse_next(json_ld('{"@type": "Book", "name": "Last", "isbn": "9780306406157"}'))
-    assert isinstance(found, ScrapedBook)
-    assert found.payload["key"] == "9780306406157", "not the page's address, at which another may be tomorrow"
+    [output] = schema_org.parse_next(json_ld('{"@type": "Book", "name": "Last", "isbn": "9780306406157"}'))
+    assert isinstance(output, ScrapedBook)
+    assert output.payload["key"] == "9780306406157", "not the page's address, at which another may be tomorrow"
     [followed] = schema_org.parse_next(page("schema_list_of_one.html", "https://shop.example/list?page=2"))
     assert isinstance(followed, Request)
     assert followed.url == "https://shop.example/books/9"
@@ -219,9 +219,9 @@ def test_a_book_s_page_is_one_however_it_writes_its_own_address(schema_org: Sche
 def test_a_page_that_a_list_led_to_is_a_book_s_whatever_address_it_gives(schema_org: SchemaOrgSpider) -> None:
     data = '{"@type": "Book", "name": "Linked", "url": "https://shop.example/"}'
     response = html(f'<link rel="next" href="/books/1"><script type="application/ld+json">{data}</script>')
-    [found] = schema_org.parse_linked(response)
-    assert isinstance(found, ScrapedBook)
-    assert found.payload == {"title": "Linked"}
+    [output] = schema_org.parse_linked(response)
+    assert isinstance(output, ScrapedBook)
+    assert output.payload == {"title": "Linked"}
 
 
 def listed(*books: str) -> HtmlResponse:
@@ -242,8 +242,8 @@ def test_listed_books_without_page_or_number_are_told_apart_the_same_way_each_ti
         '{"@type": "Book", "name": "Of the list", "url": "https://shop.example/books/0"}',
         '{"@type": "Book", "name": "Odd", "@id": "http://[x"}',
     )
-    found, links = visit(schema_org, listed(*books))
-    keys = {f"{book['title']} {book.get('authors', '')}": str(book["key"]) for book in found}
+    payloads, links = visit(schema_org, listed(*books))
+    keys = {f"{book['title']} {book.get('authors', '')}": str(book["key"]) for book in payloads}
     assert links == []
     assert len(set(keys.values())) == len(books)
     named = {title.split(" [")[0].strip(): key for title, key in keys.items()}

@@ -43,7 +43,7 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
             f"{_MIDDLEWARES}.charsets.CharsetMiddleware": 585,
             f"{_MIDDLEWARES}.caps.CapsMiddleware": 950,
         },
-        "ITEM_PIPELINES": {"bookwheel_scraper.publishing.pipeline.PublishingPipeline": 100},
+        "ITEM_PIPELINES": {"bookwheel_scraper.crawl.item_pipeline.PublishingPipeline": 100},
         # HTTP only: file: and data: links are not pages, and a proxy would bypass the address check of the resolver.
         "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
         "HTTPPROXY_ENABLED": False,
