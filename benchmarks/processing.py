@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bookwheel_contracts import CrawlRun, RunFinished, RunState
 from bookwheel_contracts.redis_keys import RAW_STREAM
-from bookwheel_processor.worker.jobs import GROUP
+from bookwheel_processor.worker.dependencies import GROUP
 from bookwheel_runtime.healthcheck import health_fault
 from bookwheel_runtime.traces import new_traceparent
 from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts import ChangeKind, Expectations
-from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.ingest.approval import HoldPolicy
 from bookwheel_testing.sites import Site, serving_site
 
 from tests.chaos.checks import Findings, check_run

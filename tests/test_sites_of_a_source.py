@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import RawItem
 from bookwheel_contracts.redis_keys import RAW_STREAM
-from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request
@@ -56,7 +56,7 @@ def crawl(crawls: Crawls, engine: Engine, source: str, url: str) -> Any:
     crawls.run(request)
     client = Redis.from_url(crawls.redis_url)
     entries: Any = client.xrange(RAW_STREAM)
-    Ingest(engine).take([StreamEntry(entry_id.decode(), fields[b"body"], 1) for entry_id, fields in entries])
+    ItemPipeline(engine).ingest([StreamEntry(entry_id.decode(), fields[b"body"], 1) for entry_id, fields in entries])
     client.close()
     run = RunStore(engine).get(request.run_id)
     assert run is not None

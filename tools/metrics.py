@@ -66,7 +66,7 @@ def page() -> str:
         "accounts, catalog-api, ml-serving": _rows("bookwheel_runtime.metrics", "REQUESTS", "REQUEST_SECONDS"),
         "processor-worker, trainer": [
             *_rows("bookwheel_runtime.metrics", "TASKS", "TASK_SECONDS"),
-            *_rows("bookwheel_processor.worker.jobs"),
+            *_rows("bookwheel_processor.worker.ingest_job"),
         ],
         "scraper": _rows("bookwheel_scraper.service.metrics"),
         "processor-beat, of the whole suite": suite,

@@ -16,7 +16,7 @@ from bookwheel_local.settings import EngineSet
 from bookwheel_processor.app import create_app
 from bookwheel_processor.lake.silver_projection import BOOKS, OBSERVATIONS
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.worker.tasks import BRONZE, SILVER, nudge
+from bookwheel_processor.worker.tasks import BRONZE, SILVER, trigger
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import running_s3
@@ -74,17 +74,17 @@ class Arena:
 
     def bring_lake_up_to_date(self, *, seconds: float = 90) -> None:
         """Returns once bronze has every entry of the stream, and silver every change. Raises TimeoutError."""
-        self._nudge_until(BRONZE, lambda: self.redis.xlen(RAW_STREAM) == 0, seconds)
-        self._nudge_until(SILVER, self._silver_is_current, seconds)
+        self._trigger_until(BRONZE, lambda: self.redis.xlen(RAW_STREAM) == 0, seconds)
+        self._trigger_until(SILVER, self._silver_is_current, seconds)
 
-    def _nudge_until(self, task: str, is_current: Callable[[], bool], seconds: float) -> None:
+    def _trigger_until(self, task: str, is_current: Callable[[], bool], seconds: float) -> None:
         """Rather than wait for the next round, which comes up to 10 s later."""
         deadline = time.monotonic() + seconds
         while not is_current():
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{task} was not up to date within {seconds} s")
             with suppress(OperationalError):
-                nudge(self._processor, task)
+                trigger(self._processor, task)
             time.sleep(0.3)
 
     def _silver_is_current(self) -> bool:

@@ -1,13 +1,18 @@
-"""Items as a scraper would publish them, and records to take them into."""
+"""Items as a scraper publishes them, and the dependencies of the jobs that ingest them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState
-from bookwheel_stores.streams import StreamEntry
+from bookwheel_contracts.redis_keys import RAW_STREAM
+from bookwheel_processor.settings import ProcessorSettings
+from bookwheel_processor.worker.dependencies import Dependencies, create_dependencies
+from bookwheel_stores.records import upgrade_database
+from bookwheel_stores.streams import StreamEntry, StreamWriter
 
 START = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -29,16 +34,16 @@ class Scraped:
         site: str | None = None,
         **payload: Any,
     ) -> RawItem:
-        found = {"key": f"upc-{number}", "title": f"Book {number}", "price": "£10.00", "availability": "In stock"}
-        found |= payload
+        fields = {"key": f"upc-{number}", "title": f"Book {number}", "price": "£10.00", "availability": "In stock"}
+        fields |= payload
         return RawItem(
             run_id=run,
             item_number=number,
             source=source,
             site=site,
-            url=f"http://shop.example/catalogue/{found['key']}/index.html",
+            url=f"http://shop.example/catalogue/{fields['key']}/index.html",
             scraped_at=START + timedelta(minutes=minute),
-            payload={name: value for name, value in found.items() if value is not None},
+            payload={name: value for name, value in fields.items() if value is not None},
             fingerprint="0" * 64,
             traceparent=TRACEPARENT,
         )
@@ -103,3 +108,56 @@ class Scraped:
 @pytest.fixture
 def scraped() -> Scraped:
     return Scraped()
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'bookwheel.sqlite'}"
+
+
+@pytest.fixture
+def search_url(tmp_path: Path) -> str:
+    return f"tantivy://{tmp_path / 'index'}"
+
+
+@pytest.fixture
+def job_settings() -> dict[str, Any]:
+    """Settings of the jobs that differ from the defaults."""
+    return {}
+
+
+@pytest.fixture
+def triggers() -> list[str]:
+    """The tasks that the jobs have triggered."""
+    return []
+
+
+@pytest.fixture
+def dependencies(
+    tmp_path: Path,
+    redis_url: str,
+    database_url: str,
+    search_url: str,
+    job_settings: dict[str, Any],
+    triggers: list[str],
+) -> Iterator[Dependencies]:
+    settings = ProcessorSettings(
+        database_url=database_url, search_url=search_url, redis_url=redis_url, state_dir=tmp_path, **job_settings
+    )
+    dependencies = create_dependencies(
+        settings,
+        trigger_ingest=lambda: triggers.append("ingest"),
+        trigger_projection=lambda: triggers.append("project"),
+    )
+    upgrade_database(dependencies.engine)
+    yield dependencies
+    dependencies.engine.dispose()
+    dependencies.redis.close()
+
+
+@pytest.fixture
+def publish(dependencies: Dependencies) -> Callable[..., None]:
+    def publish(*messages: Any) -> None:
+        StreamWriter(dependencies.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+
+    return publish

@@ -19,11 +19,11 @@ from uuid import uuid4
 
 import pytest
 from bookwheel_contracts import Book, RawItem, RunFinished, RunStarted, RunState
-from bookwheel_processor.ingest.batch import Ingest
-from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.ingest.approval import HoldPolicy
 from bookwheel_processor.lake.silver_projection import SilverProjection
-from bookwheel_processor.runs.approval import HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing
+from bookwheel_processor.pipeline import ItemPipeline
+from bookwheel_processor.replay import Replay
+from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_processor.search_index.projection import Projection
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
@@ -90,9 +90,9 @@ class Records:
 
     def __init__(self, engine: Engine, policy: HoldPolicy) -> None:
         self.engine = engine
-        self.ingest = Ingest(engine, policy)
+        self.ingest = ItemPipeline(engine, policy)
         self.replay = Replay(engine, policy)
-        self._closing = Closing(engine, policy)
+        self._closing = RunFinalizer(engine, policy)
 
     def release(self) -> bool:
         """Lets the runs that wait for a decision into the catalog, in their order; False where none waits."""
@@ -301,7 +301,7 @@ class History(RuleBasedStateMachine):
 
     def _take(self, batch: list[StreamEntry]) -> None:
         if batch:
-            self._records.ingest.take(batch)
+            self._records.ingest.ingest(batch)
             self._delivered += batch
 
     @rule()
@@ -336,7 +336,7 @@ class History(RuleBasedStateMachine):
         self._records.release_all()
         one_by_one = self._places.records(self._policy)
         for entry in self._published:
-            one_by_one.ingest.take([entry])
+            one_by_one.ingest.ingest([entry])
         one_by_one.release_all()
         assert catalog_contents(self._records.engine) == catalog_contents(one_by_one.engine)
         self._stores.project()

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bookwheel_contracts import RawItem, RunState, Verdict
-from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import RunStore
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.consistency import catalog_contents, check_consistent
@@ -57,7 +57,7 @@ def test_the_accounting_adds_up(
     size = data.draw(st.integers(1, 6))
     engine = new_engine()
     for at in range(0, len(deliveries), size):
-        Ingest(engine).take(deliveries[at : at + size])
+        ItemPipeline(engine).ingest(deliveries[at : at + size])
     for run_id, total in totals.items():
         run = RunStore(engine).get(run_id)
         assert run is not None
@@ -73,8 +73,8 @@ def test_batches_of_any_size_come_to_the_same_books(
 ) -> None:
     entries = scraped.entries(*_items(scraped, sightings))
     whole, parted = new_engine(), new_engine()
-    Ingest(whole).take(entries)
+    ItemPipeline(whole).ingest(entries)
     size = data.draw(st.integers(1, 5))
     for at in range(0, len(entries), size):
-        Ingest(parted).take(entries[at : at + size])
+        ItemPipeline(parted).ingest(entries[at : at + size])
     assert catalog_contents(whole) == catalog_contents(parted)

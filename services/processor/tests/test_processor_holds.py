@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
-from bookwheel_processor.ingest.batch import Ingest
-from bookwheel_processor.ingest.offer_updates import take_in
-from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.ingest.approval import HoldPolicy
+from bookwheel_processor.ingest.plan import take_in
+from bookwheel_processor.pipeline import ItemPipeline
+from bookwheel_processor.replay import Replay
 from bookwheel_processor.runs import finalizer as closing
-from bookwheel_processor.runs.approval import HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing
+from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.runs.quarantine import DISCARDED, QuarantineStore
 from bookwheel_stores.records.tables import held_item
@@ -54,18 +54,18 @@ def repriced(scraped: Any, run: str, count: int, *, minute: float, **options: An
 
 def one_by_one(engine: Engine, entries: list[StreamEntry]) -> None:
     for entry in entries:
-        Ingest(engine).take([entry])
+        ItemPipeline(engine).ingest([entry])
 
 
 def decide(engine: Engine, run_id: str, *, release: bool) -> None:
     assert RunStore(engine).decide(run_id, release=release, by="ann", now=NOW)
-    Closing(engine, POLICY).advance()
+    RunFinalizer(engine, POLICY).advance()
 
 
 @pytest.fixture
 def known(engine: Engine, scraped: Any) -> Engine:
     """A shop of fifty books, seen by a complete run."""
-    Ingest(engine).take(scraped.crawl("run-0", ALL))
+    ItemPipeline(engine).ingest(scraped.crawl("run-0", ALL))
     return engine
 
 
@@ -95,19 +95,19 @@ def test_a_run_at_the_limit_flows(known: Engine, scraped: Any) -> None:
 def test_what_waits_is_applied_as_soon_as_the_limit_is_out_of_reach(known: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 3, minute=10)
     for entry in entries[:4]:
-        Ingest(known).take([entry])
+        ItemPipeline(known).ingest([entry])
     assert (run_of(known, "run-1").counts.staged, prices(known)) == (3, {"10.00"})
     for entry in entries[4:43]:
-        Ingest(known).take([entry])
+        ItemPipeline(known).ingest([entry])
     assert prices(known) == {"10.00"}, "39 unchanged: 11 could still change"
-    Ingest(known).take([entries[43]])
+    ItemPipeline(known).ingest([entries[43]])
     run = run_of(known, "run-1")
     assert (run.state, run.counts.staged, run.counts.modified) == (RunState.RUNNING, 0, 3)
     assert prices(known) == {"10.00", "99.00"}
 
 
 def test_one_batch_that_holds_the_whole_run_stages_nothing(known: Engine, scraped: Any) -> None:
-    result = Ingest(known).take(repriced(scraped, "run-1", 10, minute=10))
+    result = ItemPipeline(known).ingest(repriced(scraped, "run-1", 10, minute=10))
     assert result.verdicts["run-1"] == {Verdict.MODIFIED: 10, Verdict.UNCHANGED: 40}
 
 
@@ -119,7 +119,7 @@ def test_new_offers_are_applied_at_once(known: Engine, scraped: Any) -> None:
 
 def test_a_run_that_would_remove_too_much_removes_nothing(known: Engine, scraped: Any) -> None:
     for number in (1, 2):
-        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 40), minute=10 * number))
+        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 40), minute=10 * number))
     run = run_of(known, "run-2")
     assert (run_of(known, "run-1").state, run.state) == (RunState.COMPLETE, RunState.HELD)
     assert run.hold is not None
@@ -134,18 +134,18 @@ def test_a_shop_that_renames_all_its_offers_keeps_the_old_ones_until_an_operator
     known: Engine, scraped: Any
 ) -> None:
     for number in (1, 2):
-        Ingest(known).take(scraped.crawl(f"run-{number}", range(101, 151), minute=10 * number))
+        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(101, 151), minute=10 * number))
     assert run_of(known, "run-2").state is RunState.HELD
     assert BookReader(known).count() == 100
 
 
 def test_a_held_run_is_no_complete_run(known: Engine, scraped: Any) -> None:
-    ingest = Ingest(known)
-    ingest.take(scraped.crawl("run-1", range(1, 50), minute=10))
-    ingest.take(scraped.crawl("run-2", range(1, 50), minute=20, price="£99"))
+    ingest = ItemPipeline(known)
+    ingest.ingest(scraped.crawl("run-1", range(1, 50), minute=10))
+    ingest.ingest(scraped.crawl("run-2", range(1, 50), minute=20, price="£99"))
     assert run_of(known, "run-2").state is RunState.HELD
     assert BookReader(known).count() == 50
-    ingest.take(scraped.crawl("run-3", range(1, 50), minute=30))
+    ingest.ingest(scraped.crawl("run-3", range(1, 50), minute=30))
     assert (run_of(known, "run-3").state, BookReader(known).count()) == (RunState.COMPLETE, 49)
 
 
@@ -197,14 +197,14 @@ def test_only_a_held_run_is_decided_on_and_only_once(known: Engine, scraped: Any
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     assert store.decide("run-1", release=True, by="ann", now=NOW)
     assert not store.decide("run-1", release=False, by="bob", now=NOW)
-    Closing(known, POLICY).advance()
+    RunFinalizer(known, POLICY).advance()
     assert run_of(known, "run-1").counts.modified == 30
 
 
 def test_what_a_later_run_saw_is_not_undone_by_a_release(known: Engine, scraped: Any) -> None:
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     items = [scraped.item(1, run="run-2", minute=21, price="£5.00")]
-    Ingest(known, HoldPolicy(share=1)).take(scraped.entries(*items))
+    ItemPipeline(known, HoldPolicy(share=1)).ingest(scraped.entries(*items))
     decide(known, "run-1", release=True)
     run = run_of(known, "run-1")
     assert (run.counts.modified, run.counts.duplicate) == (29, 1)
@@ -215,15 +215,15 @@ def test_what_a_later_run_saw_is_not_undone_by_a_release(known: Engine, scraped:
 
 def test_a_source_may_declare_that_it_is_never_held(known: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 50, minute=10, share=1)
-    Ingest(known).take(entries[:2])
+    ItemPipeline(known).ingest(entries[:2])
     assert prices(known) == {"10.00", "99.00"}, "it is modified at once"
-    Ingest(known).take(entries[2:])
+    ItemPipeline(known).ingest(entries[2:])
     assert run_of(known, "run-1").state is RunState.COMPLETE
 
 
 def test_a_small_source_is_never_held(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).take(scraped.crawl("run-0", range(1, 20)))
-    Ingest(engine).take(scraped.crawl("run-1", range(1, 20), minute=10, price="£99"))
+    ItemPipeline(engine).ingest(scraped.crawl("run-0", range(1, 20)))
+    ItemPipeline(engine).ingest(scraped.crawl("run-1", range(1, 20), minute=10, price="£99"))
     assert run_of(engine, "run-1").state is RunState.COMPLETE
 
 
@@ -300,10 +300,10 @@ def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
     monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP", 7)
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     assert RunStore(known).decide("run-1", release=True, by="ann", now=NOW)
-    Closing(known, POLICY)._step(2)  # one step of the run, and then nothing more
+    RunFinalizer(known, POLICY)._step(2)  # one step of the run, and then nothing more
     run = run_of(known, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.RUNNING, 7, 23)
-    Closing(known, POLICY).advance()
+    RunFinalizer(known, POLICY).advance()
     run = run_of(known, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
 
@@ -331,15 +331,15 @@ def test_many_workers_at_once_come_to_the_same(known: Engine, scraped: Any) -> N
     random.Random(7).shuffle(runs)
     parts = [runs[at : at + 5] for at in range(0, len(runs), 5)]
     with ThreadPoolExecutor(4) as workers:
-        list(workers.map(lambda part: Ingest(known).take(part), parts))
-        list(workers.map(lambda _: Closing(known, POLICY).advance(), range(4)))
+        list(workers.map(lambda part: ItemPipeline(known).ingest(part), parts))
+        list(workers.map(lambda _: RunFinalizer(known, POLICY).advance(), range(4)))
     flown, held = run_of(known, "run-1"), run_of(known, "run-2")
     assert (flown.state, held.state) == (RunState.COMPLETE, RunState.HELD)
     for run in (flown, held):
         assert run.counts.scraped == 50 == accounted(run) + run.counts.staged
     assert RunStore(known).decide("run-2", release=True, by="ann", now=NOW)
     with ThreadPoolExecutor(4) as workers:
-        list(workers.map(lambda _: Closing(known, POLICY).advance(), range(4)))
+        list(workers.map(lambda _: RunFinalizer(known, POLICY).advance(), range(4)))
     assert run_of(known, "run-2").state is RunState.COMPLETE
     assert accounted(run_of(known, "run-2")) == 50
 
@@ -366,7 +366,7 @@ def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
     data: st.DataObject,
 ) -> None:
     engine = new_engine()
-    Ingest(engine).take(scraped.crawl("run-0", range(1, 31)))
+    ItemPipeline(engine).ingest(scraped.crawl("run-0", range(1, 31)))
     items = [
         scraped.item(number, run="run-1", minute=11, key=f"upc-{key}", title=f"Book {key}", price=price)
         for number, (key, price) in enumerate(sightings, 1)
@@ -377,14 +377,14 @@ def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
     deliveries = data.draw(st.permutations(once + data.draw(st.lists(st.sampled_from(again), max_size=6))))
     size = data.draw(st.integers(1, 12))
     for at in range(0, len(deliveries), size):
-        Ingest(engine).take(deliveries[at : at + size])
+        ItemPipeline(engine).ingest(deliveries[at : at + size])
     run = run_of(engine, "run-1")
     assert run.state in (RunState.COMPLETE, RunState.HELD)
     assert run.counts.scraped == len(items) == accounted(run) + run.counts.staged
     if run.state is RunState.HELD:
         assert prices(engine) == {"10.00"}
         assert RunStore(engine).decide("run-1", release=release, by="ann", now=NOW)
-        Closing(engine, POLICY).advance()
+        RunFinalizer(engine, POLICY).advance()
         run = run_of(engine, "run-1")
         assert run.state is (RunState.COMPLETE if release else RunState.CANCELLED)
     assert run.counts.scraped == len(items) == accounted(run)
@@ -394,18 +394,18 @@ def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
 def test_a_held_run_is_judged_once_more_by_what_comes_late(known: Engine, scraped: Any, late: str) -> None:
     """Without its start, or as one that broke off, it was to remove nothing: that is what an operator would release."""
     seen = range(1, 39)
-    Ingest(known).take(scraped.crawl("run-1", seen, minute=10))
+    ItemPipeline(known).ingest(scraped.crawl("run-1", seen, minute=10))
     items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 11 else "£10.00") for key in seen]
     start = scraped.started("run-2", minute=20)
     end = scraped.finished("run-2", scraped=len(items), minute=24)
     broken_off = scraped.finished("run-2", scraped=len(items), minute=23, state=RunState.PARTIAL)
     early = [*items, end] if late == "start" else [start, *items, broken_off]
-    Ingest(known).take(scraped.entries(*early))
+    ItemPipeline(known).ingest(scraped.entries(*early))
     held = run_of(known, "run-2")
     assert held.hold is not None
     assert (held.state, held.hold.modifies, held.hold.removes) == (RunState.HELD, 11, 0)
 
-    Ingest(known).take(scraped.entries(start if late == "start" else end))
+    ItemPipeline(known).ingest(scraped.entries(start if late == "start" else end))
     held = run_of(known, "run-2")
     assert held.hold is not None
     assert (held.state, held.hold.modifies, held.hold.removes) == (RunState.HELD, 11, 12)
@@ -417,13 +417,13 @@ def test_a_held_run_is_judged_once_more_by_what_comes_late(known: Engine, scrape
 
 def test_items_that_overtake_their_runs_start_are_held_to_what_the_last_run_was(known: Engine, scraped: Any) -> None:
     """Of two workers that take in a run's first batches, the one without its start may be the faster."""
-    Ingest(known).take(scraped.crawl("run-1", ALL, minute=10, expect={"fill": {"price": 0.9}}))
+    ItemPipeline(known).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"fill": {"price": 0.9}}))
     items = [scraped.item(key, run="run-2", minute=21, price=None) for key in (*ALL, *range(51, 71))]
-    Ingest(known).take(scraped.entries(*items))
+    ItemPipeline(known).ingest(scraped.entries(*items))
     run = run_of(known, "run-2")
     assert (run.counts.staged, run.counts.added) == (70, 0)
     start = scraped.started("run-2", minute=20, fill={"price": 0.9})
-    Ingest(known).take(scraped.entries(start, scraped.finished("run-2", scraped=70, minute=24)))
+    ItemPipeline(known).ingest(scraped.entries(start, scraped.finished("run-2", scraped=70, minute=24)))
     run = run_of(known, "run-2")
     assert (run.state, run.counts.staged) == (RunState.HELD, 70)
     assert run.hold is not None
@@ -432,8 +432,8 @@ def test_items_that_overtake_their_runs_start_are_held_to_what_the_last_run_was(
 
 
 def test_a_run_whose_start_is_lost_is_held_to_what_the_last_run_was(known: Engine, scraped: Any) -> None:
-    Ingest(known).take(scraped.crawl("run-1", ALL, minute=10, expect={"share": 0.02}))
+    ItemPipeline(known).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"share": 0.02}))
     items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 2 else "£10.00") for key in ALL]
-    Ingest(known).take(scraped.entries(*items, scraped.finished("run-2", scraped=len(items), minute=24)))
+    ItemPipeline(known).ingest(scraped.entries(*items, scraped.finished("run-2", scraped=len(items), minute=24)))
     run = run_of(known, "run-2")
     assert (run.state, run.counts.staged) == (RunState.HELD, 2)

@@ -9,8 +9,8 @@ import pytest
 from bookwheel_contracts import RunState, Verdict
 from bookwheel_processor.cleaning import item as cleaning
 from bookwheel_processor.cleaning.numbers import clean_price
-from bookwheel_processor.ingest.batch import Ingest
-from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.pipeline import ItemPipeline
+from bookwheel_processor.replay import Replay
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.records.runs.approvals import RunApprovals
 from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
@@ -35,7 +35,7 @@ def with_payload(scraped: Any, raw: bytes) -> bytes:
 def check(engine: Engine, scraped: Any, body: bytes, field: str, code: str) -> None:
     """The entry is quarantined for that reason; those before and behind it are stored, and the run adds up."""
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
-    Ingest(engine).take(entries)
+    ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 2
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert (field, code) in [(reason.field, reason.code) for reason in kept.reasons]
@@ -93,7 +93,7 @@ def test_a_lone_surrogate_and_bytes_that_are_no_text(engine: Engine, scraped: An
 def test_numbers_that_are_none(engine: Engine, scraped: Any, number: bytes) -> None:
     body = scraped.item(2, price="PRICE").model_dump_json().encode().replace(b'"PRICE"', number)
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
-    Ingest(engine).take(entries)
+    ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 2
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.reasons[0].message
@@ -119,7 +119,7 @@ def test_an_envelope_that_makes_no_sense(
 ) -> None:
     if changes.get("source"):
         entries = scraped.entries(scraped.item(1), as_entry(scraped, run_id="run-x", **changes), scraped.item(3))
-        Ingest(engine).take(entries)
+        ItemPipeline(engine).ingest(entries)
         assert BookReader(engine).count() == 2
         [kept] = QuarantineStore(engine).list_open(limit=9)
         assert (kept.reasons[0].field, kept.reasons[0].code) == (field, code)
@@ -138,7 +138,7 @@ def test_an_item_of_the_future_is_refused(engine: Engine, scraped: Any, years: i
 def test_a_word_on_a_run_of_an_unknown_version_is_refused(engine: Engine, scraped: Any, version: int) -> None:
     messages = [scraped.started(), scraped.finished(scraped=1)]
     changed = [one.model_copy(update={"schema_version": version}).model_dump_json().encode() for one in messages]
-    Ingest(engine).take(scraped.entries(changed[0], scraped.item(1), changed[1]))
+    ItemPipeline(engine).ingest(scraped.entries(changed[0], scraped.item(1), changed[1]))
     assert [kept.code for kept in QuarantineStore(engine).list_open(limit=9)] == ["unknown_version"] * 2
     run = RunStore(engine).get("run-1")
     assert run is not None
@@ -158,15 +158,15 @@ def test_an_end_with_a_start_that_makes_no_sense_is_refused(
     engine: Engine, scraped: Any, changes: dict[str, Any], code: str
 ) -> None:
     end = scraped.finished(scraped=0).model_copy(update={"start": scraped.started().model_copy(update=changes)})
-    Ingest(engine).take(scraped.entries(end))
+    ItemPipeline(engine).ingest(scraped.entries(end))
     assert [kept.code for kept in QuarantineStore(engine).list_open(limit=9)] == [code]
 
 
 def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, scraped: Any) -> None:
     years = 60 * 24 * 365 * 50
     for number in (1, 2):
-        Ingest(engine).take(scraped.crawl(f"ahead-{number}", [1, 2], minute=years * number))
-    Ingest(engine).take(scraped.crawl("run-1", [1, 2, 3]))
+        ItemPipeline(engine).ingest(scraped.crawl(f"ahead-{number}", [1, 2], minute=years * number))
+    ItemPipeline(engine).ingest(scraped.crawl("run-1", [1, 2, 3]))
     assert {book.id for book in BookReader(engine).page(after_number=0, limit=9)} == {
         f"shop:upc-{key}" for key in (1, 2, 3)
     }
@@ -174,14 +174,14 @@ def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, 
 
 def test_a_clock_that_is_a_little_ahead_is_no_fault(engine: Engine, scraped: Any) -> None:
     moment = datetime.now(UTC) + timedelta(minutes=3)
-    Ingest(engine).take(scraped.entries(as_entry(scraped, scraped_at=moment.isoformat())))
+    ItemPipeline(engine).ingest(scraped.entries(as_entry(scraped, scraped_at=moment.isoformat())))
     assert BookReader(engine).count() == 1
 
 
 @pytest.mark.parametrize("currency", ["XAU", "XTS", "ZWL", "zzz", "BTC"])
 def test_an_exotic_currency_is_kept_apart_or_refused(engine: Engine, scraped: Any, currency: str) -> None:
     """Three letters may be a currency, and prices of different ones never meet; anything else is refused."""
-    Ingest(engine).take(scraped.entries(scraped.item(1), scraped.item(2, price="5.00", currency=currency)))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), scraped.item(2, price="5.00", currency=currency)))
     book = BookReader(engine).get("shop:upc-2")
     assert book is not None
     assert book.price is not None
@@ -189,14 +189,14 @@ def test_an_exotic_currency_is_kept_apart_or_refused(engine: Engine, scraped: An
 
 
 def test_nul_bytes_and_hidden_signs_are_no_part_of_a_text(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).take(scraped.entries(scraped.item(1, title="A\x00 ti\u202etle\u200b", authors=["\x00"])))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.item(1, title="A\x00 ti\u202etle\u200b", authors=["\x00"])))
     [book] = BookReader(engine).page(after_number=0, limit=9)
     assert book.title == "A title"
     assert book.authors == ()
 
 
 def test_a_nul_byte_in_what_is_kept_as_it_came(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).take(scraped.entries(scraped.item(1), b"\x00{}", scraped.item(3)))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), b"\x00{}", scraped.item(3)))
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.body == "\\x00{}"
     assert BookReader(engine).count() == 2
@@ -205,15 +205,15 @@ def test_a_nul_byte_in_what_is_kept_as_it_came(engine: Engine, scraped: Any) -> 
 def test_as_many_categories_as_items(engine: Engine, scraped: Any) -> None:
     """However many there are, each is a text of its book: nothing grows by them but the book's row."""
     items = [scraped.item(n, category=f"Category {n}") for n in range(1, 5001)]
-    ingest = Ingest(engine)
+    ingest = ItemPipeline(engine)
     for at in range(0, len(items), 500):
-        ingest.take(scraped.entries(*items[at : at + 500]))
+        ingest.ingest(scraped.entries(*items[at : at + 500]))
     assert BookReader(engine).count() == 5000
 
 
 def test_as_many_unknown_fields_as_one_likes_are_one_figure(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(n, **{f"field {n}": "x"}) for n in range(1, 301)]
-    Ingest(engine).take(scraped.entries(*items))
+    ItemPipeline(engine).ingest(scraped.entries(*items))
     with engine.begin() as connection:
         [row] = connection.execute(select(run_fault)).all()
     assert (row.field, row.code, row.refused) == ("payload", "unknown_field", 300)
@@ -221,14 +221,14 @@ def test_as_many_unknown_fields_as_one_likes_are_one_figure(engine: Engine, scra
 
 def test_ten_megabytes_of_reasons_are_cut(engine: Engine, scraped: Any) -> None:
     payload = {f"{n:x>500}": n for n in range(2000)}
-    Ingest(engine).take(scraped.entries(scraped.item(1, **payload)))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.item(1, **payload)))
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert len(kept.reasons) <= 100
 
 
 def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     items = [scraped.item(n, price="tuppence" if n == 500 else "£10.00") for n in range(1, 1001)]
-    Ingest(engine).take(scraped.entries(scraped.started(), *items, scraped.finished(scraped=1000)))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.started(), *items, scraped.finished(scraped=1000)))
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 999, 1)
@@ -255,8 +255,8 @@ def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
     entries = scraped.entries(
         scraped.item(1, rating="4"), scraped.item(2, price="tuppence", rating="NaN"), scraped.item(3, price=None)
     )
-    Ingest(engine).take(entries)
-    Ingest(engine).take(entries)
+    ItemPipeline(engine).ingest(entries)
+    ItemPipeline(engine).ingest(entries)
     with engine.begin() as connection:
         [row] = RunApprovals(connection).get([1])
         filled = RunQualityWriter(connection).filled_counts(row.number)
@@ -272,7 +272,9 @@ def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
 
 
 def test_no_reason_is_without_a_stable_code(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).take(scraped.entries(b"", b"[]", b'{"kind":"x"}', scraped.item(1, title=5.5, price=[], rating={})))
+    ItemPipeline(engine).ingest(
+        scraped.entries(b"", b"[]", b'{"kind":"x"}', scraped.item(1, title=5.5, price=[], rating={}))
+    )
     codes = {reason.code for kept in QuarantineStore(engine).list_open(limit=9) for reason in kept.reasons}
     assert codes
     assert all(re.fullmatch(r"[a-z_]+", code) for code in codes)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import BookContent, ChangeKind, CrawlRun, RunState, Verdict
-from bookwheel_processor.ingest.batch import Ingest, IngestResult
+from bookwheel_processor.ingest.batch import IngestResult
+from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import BookReader, ChangeFeed, FeedReader, RunStore
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.records.tables import change
@@ -29,7 +30,7 @@ def counted(result: IngestResult) -> dict[Verdict, int]:
 
 
 def test_a_crawl_becomes_books_and_its_accounting_adds_up(engine: Engine, scraped: Any) -> None:
-    result = Ingest(engine).take(
+    result = ItemPipeline(engine).ingest(
         scraped.entries(
             scraped.started(),
             scraped.item(1, price="£51.77", availability="In stock (19 available)", rating="Three"),
@@ -58,10 +59,10 @@ def test_a_crawl_becomes_books_and_its_accounting_adds_up(engine: Engine, scrape
 
 def test_crawling_an_unchanged_shop_again_changes_nothing_but_last_seen(engine: Engine, scraped: Any) -> None:
     reader = BookReader(engine)
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(*(scraped.item(n) for n in range(1, 6))))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(*(scraped.item(n) for n in range(1, 6))))
     before, fingerprint = reader.get("shop:upc-1"), reader.fingerprint()
-    result = ingest.take(scraped.entries(*(scraped.item(n, run="run-2", minute=60) for n in range(1, 6))))
+    result = ingest.ingest(scraped.entries(*(scraped.item(n, run="run-2", minute=60) for n in range(1, 6))))
     assert counted(result) == {Verdict.UNCHANGED: 5}
     assert result.last_change == 0
     after = reader.get("shop:upc-1")
@@ -74,9 +75,9 @@ def test_crawling_an_unchanged_shop_again_changes_nothing_but_last_seen(engine: 
 
 def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped: Any) -> None:
     reader = BookReader(engine)
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.item(1, price="£10.00")))
-    result = ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=5, price="£9.50")))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.item(1, price="£10.00")))
+    result = ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=5, price="£9.50")))
     assert counted(result) == {Verdict.MODIFIED: 1}
     change = reader.list_changes("shop:upc-1", limit=1)[0]
     assert (change.kind, change.fields, change.revision) == (ChangeKind.MODIFIED, ("offers", "price"), 2)
@@ -85,51 +86,51 @@ def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped:
 
 
 def test_a_changed_description_is_no_observation(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.item(1, description="old")))
-    ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=5, description="new")))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.item(1, description="old")))
+    ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=5, description="new")))
     assert BookReader(engine).list_changes("shop:upc-1", limit=1)[0].fields == ("description",)
     assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 1
 
 
 def test_the_same_items_delivered_again_are_nothing_at_all(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
+    ingest = ItemPipeline(engine)
     entries = scraped.entries(
         scraped.started(), scraped.item(1), scraped.item(2, title=None), scraped.finished(scraped=2)
     )
-    ingest.take(entries)
+    ingest.ingest(entries)
     before = run_of(engine)
-    again = ingest.take([StreamEntry(entry.id, entry.body, 2) for entry in entries])
+    again = ingest.ingest([StreamEntry(entry.id, entry.body, 2) for entry in entries])
     assert (counted(again), again.redelivered) == ({}, 2)
     assert run_of(engine) == before
     assert QuarantineStore(engine).count() == 1
     republished = scraped.entries(scraped.item(1), scraped.item(2, title=None))  # under entry ids of their own
-    assert ingest.take(republished + republished).redelivered == 4
+    assert ingest.ingest(republished + republished).redelivered == 4
     assert run_of(engine) == before
     assert QuarantineStore(engine).count() == 1
 
 
 def test_an_offer_twice_in_a_run_is_a_duplicate(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
+    ingest = ItemPipeline(engine)
     items = [
         scraped.item(1),
         scraped.item(2, key="upc-1", title="Book 1"),
         scraped.item(3, key="upc-1", title="Book 1"),
     ]
-    assert counted(ingest.take(scraped.entries(*items[:2]))) == {Verdict.ADDED: 1, Verdict.DUPLICATE: 1}
-    assert counted(ingest.take(scraped.entries(items[2]))) == {Verdict.DUPLICATE: 1}
+    assert counted(ingest.ingest(scraped.entries(*items[:2]))) == {Verdict.ADDED: 1, Verdict.DUPLICATE: 1}
+    assert counted(ingest.ingest(scraped.entries(items[2]))) == {Verdict.DUPLICATE: 1}
 
 
 def test_an_offer_that_says_something_new_in_one_run_is_modified(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(1, price="£1"), scraped.item(2, key="upc-1", title="Book 1", price="£2", minute=1)]
-    assert counted(Ingest(engine).take(scraped.entries(*items))) == {Verdict.ADDED: 1, Verdict.MODIFIED: 1}
+    assert counted(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 1, Verdict.MODIFIED: 1}
     assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 2
 
 
 def test_what_arrives_late_does_not_undo_what_is_newer(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=10, price="£2")))
-    late = ingest.take(scraped.entries(scraped.item(1, run="run-1", minute=5, price="£1")))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=10, price="£2")))
+    late = ingest.ingest(scraped.entries(scraped.item(1, run="run-1", minute=5, price="£1")))
     assert counted(late) == {Verdict.DUPLICATE: 1}
     book = BookReader(engine).get("shop:upc-1")
     assert book is not None
@@ -138,8 +139,10 @@ def test_what_arrives_late_does_not_undo_what_is_newer(engine: Engine, scraped: 
 
 
 def test_one_isbn_in_two_shops_is_one_book_with_two_offers(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.item(1, isbn="0306406152", price="£8", availability="In stock (1 available)")))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(
+        scraped.entries(scraped.item(1, isbn="0306406152", price="£8", availability="In stock (1 available)"))
+    )
     other = scraped.item(
         1,
         run="run-2",
@@ -149,7 +152,7 @@ def test_one_isbn_in_two_shops_is_one_book_with_two_offers(engine: Engine, scrap
         price="£7",
         availability="In stock (2 available)",
     )
-    assert counted(ingest.take(scraped.entries(other))) == {Verdict.ADDED: 1}
+    assert counted(ingest.ingest(scraped.entries(other))) == {Verdict.ADDED: 1}
     book = BookReader(engine).get("isbn:9780306406157")
     assert book is not None
     assert [offer.source for offer in book.offers] == ["rival", "shop"]
@@ -159,15 +162,15 @@ def test_one_isbn_in_two_shops_is_one_book_with_two_offers(engine: Engine, scrap
 
 def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: Engine, scraped: Any) -> None:
     reader = BookReader(engine)
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.item(1)))
-    result = ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=1, isbn="0306406152")))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.item(1)))
+    result = ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=1, isbn="0306406152")))
     assert counted(result) == {Verdict.MODIFIED: 1}
     assert reader.get("shop:upc-1") is None
     assert reader.list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.REMOVED
     assert reader.get("isbn:9780306406157") is not None
     assert len(reader.list_observations("isbn:9780306406157", limit=9)) == 1, "its history moves along"
-    back = ingest.take(scraped.entries(scraped.item(1, run="run-3", minute=2)))
+    back = ingest.ingest(scraped.entries(scraped.item(1, run="run-3", minute=2)))
     assert counted(back) == {Verdict.MODIFIED: 1}
     restored = reader.get("shop:upc-1")
     assert restored is not None
@@ -177,12 +180,12 @@ def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: E
 
 
 def test_each_change_carries_the_book_as_it_then_was(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
+    ingest = ItemPipeline(engine)
     shown = {"description": "A «long» one", "authors": ["Ann", "Bo"], "rating": "4,5", "rating_count": "7"}
-    ingest.take(scraped.entries(scraped.item(1, **shown), scraped.item(2, price=None, availability=None)))
-    ingest.take(scraped.entries(scraped.item(1, run="run-2", minute=1, price="£7.5", **shown)))
+    ingest.ingest(scraped.entries(scraped.item(1, **shown), scraped.item(2, price=None, availability=None)))
+    ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=1, price="£7.5", **shown)))
     rival = scraped.item(1, run="run-3", minute=2, source="rival", key="r", isbn="0306406152", price="€5")
-    ingest.take(scraped.entries(rival, scraped.item(2, run="run-3", minute=2, isbn="0306406152")))
+    ingest.ingest(scraped.entries(rival, scraped.item(2, run="run-3", minute=2, isbn="0306406152")))
     contents = _contents(engine)
     prices = {
         revision: content.price and content.price.amount
@@ -205,36 +208,36 @@ def _contents(engine: Engine) -> dict[tuple[str, int], BookContent]:
 
 
 def test_the_end_of_a_run_may_arrive_before_its_items(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.finished(scraped=2)))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.finished(scraped=2)))
     assert run_of(engine).state is RunState.RUNNING
     assert run_of(engine).counts.scraped == 2
-    ingest.take(scraped.entries(scraped.item(2)))
+    ingest.ingest(scraped.entries(scraped.item(2)))
     assert run_of(engine).state is RunState.RUNNING
-    ingest.take(scraped.entries(scraped.item(1), scraped.started()))
+    ingest.ingest(scraped.entries(scraped.item(1), scraped.started()))
     assert run_of(engine).state is RunState.COMPLETE
 
 
 def test_a_run_that_goes_on_after_its_end_ends_again(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.started(), scraped.item(1), scraped.finished(scraped=1, minute=1)))
-    ingest.take(scraped.entries(scraped.started(minute=2)))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.started(), scraped.item(1), scraped.finished(scraped=1, minute=1)))
+    ingest.ingest(scraped.entries(scraped.started(minute=2)))
     assert run_of(engine).state is RunState.RUNNING
-    ingest.take(scraped.entries(scraped.item(2), scraped.finished(scraped=2, minute=3)))
-    ingest.take(scraped.entries(scraped.finished(scraped=1, minute=1)))
+    ingest.ingest(scraped.entries(scraped.item(2), scraped.finished(scraped=2, minute=3)))
+    ingest.ingest(scraped.entries(scraped.finished(scraped=1, minute=1)))
     assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 2)
 
 
 def test_a_run_ends_whose_clock_went_back_while_it_lasted(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
+    ingest = ItemPipeline(engine)
     end = scraped.finished(scraped=1, minute=-60)
-    ingest.take(scraped.entries(scraped.started(), scraped.item(1, minute=-60), end))
-    ingest.take(scraped.entries(scraped.started(), end))  # both again
+    ingest.ingest(scraped.entries(scraped.started(), scraped.item(1, minute=-60), end))
+    ingest.ingest(scraped.entries(scraped.started(), end))  # both again
     assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 1)
 
 
 def test_a_run_is_searchable_once_the_index_has_its_last_change(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).take(scraped.entries(scraped.item(1), scraped.finished(scraped=1)))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), scraped.finished(scraped=1)))
     assert not run_of(engine).searchable
     ChangeFeed(engine).advance({"search": ChangeFeed(engine).head()})
     assert run_of(engine).searchable
@@ -256,8 +259,8 @@ def test_a_run_is_searchable_once_the_index_has_its_last_change(engine: Engine, 
 )
 def test_what_cannot_be_read_is_quarantined_beside_the_others(engine: Engine, scraped: Any, body: bytes) -> None:
     entries = scraped.entries(body, scraped.item(1))
-    Ingest(engine).take(entries)
-    Ingest(engine).take(entries)
+    ItemPipeline(engine).ingest(entries)
+    ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 1
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.run_id is None
@@ -266,20 +269,20 @@ def test_what_cannot_be_read_is_quarantined_beside_the_others(engine: Engine, sc
 
 def test_an_unreadable_item_that_tells_its_run_counts_in_it(engine: Engine, scraped: Any) -> None:
     broken = scraped.item(2).model_dump_json().replace('"payload":{', '"payload":[{').encode()
-    Ingest(engine).take(scraped.entries(scraped.item(1), broken, scraped.finished(scraped=2)))
+    ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), broken, scraped.finished(scraped=2)))
     run = run_of(engine)
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 1, 1)
 
 
 def test_a_payload_cannot_pose_as_another_run_s_item(engine: Engine, scraped: Any) -> None:
     forged = b'{"kind":"item","payload":{"run_id":"run-9","item_number":1,"source":"s"},"broken":true}'
-    Ingest(engine).take(scraped.entries(forged))
+    ItemPipeline(engine).ingest(scraped.entries(forged))
     assert RunStore(engine).get("run-9") is None
 
 
 def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped: Any) -> None:
     [entry] = scraped.entries(scraped.item(1))
-    Ingest(engine).take([StreamEntry(entry.id, entry.body, 6)])
+    ItemPipeline(engine).ingest([StreamEntry(entry.id, entry.body, 6)])
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.reasons[0].code == "poison"
     assert run_of(engine).counts.quarantined == 1
@@ -288,17 +291,17 @@ def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped
 def test_a_batch_that_the_database_refuses_leaves_nothing_behind(engine: Engine, scraped: Any) -> None:
     entries = scraped.entries(scraped.started(), scraped.item(1), scraped.item(2, title=None))
     with refusing(engine, "change"), pytest.raises(OperationalError):
-        Ingest(engine).take(entries)
+        ItemPipeline(engine).ingest(entries)
     assert RunStore(engine).get("run-1") is None
     assert QuarantineStore(engine).count() == 0
-    assert counted(Ingest(engine).take(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}
+    assert counted(ItemPipeline(engine).ingest(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}
 
 
 def test_an_empty_batch_is_nothing(engine: Engine) -> None:
-    assert counted(Ingest(engine).take([])) == {}
+    assert counted(ItemPipeline(engine).ingest([])) == {}
 
 
 def test_many_items_of_many_runs_go_through_at_once(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(n, run=f"run-{n % 7}", source=f"shop-{n % 3}") for n in range(1, 3001)]
-    assert counted(Ingest(engine).take(scraped.entries(*items))) == {Verdict.ADDED: 3000}
+    assert counted(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 3000}
     assert BookReader(engine).count() == 3000

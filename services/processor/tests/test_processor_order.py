@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import Book, ChangeKind, RunState
-from bookwheel_processor.ingest.batch import Ingest
-from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.ingest.approval import HoldPolicy
+from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.consistency import catalog_contents, check_consistent
@@ -20,7 +20,7 @@ BOOK = "isbn:9780306406157"
 def told(engine: Engine, entries: list[StreamEntry]) -> Engine:
     """The records after these entries, one by one."""
     for entry in entries:
-        Ingest(engine).take([entry])
+        ItemPipeline(engine).ingest([entry])
     return engine
 
 
@@ -55,9 +55,9 @@ def test_the_newest_item_of_a_run_counts_also_where_it_repeats_an_older_one(
 
 
 def test_a_repeat_is_a_duplicate_and_yet_a_sighting(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.entries(scraped.item(1, minute=1)))
-    again = ingest.take(scraped.entries(scraped.item(2, key="upc-1", title="Book 1", minute=5)))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.entries(scraped.item(1, minute=1)))
+    again = ingest.ingest(scraped.entries(scraped.item(2, key="upc-1", title="Book 1", minute=5)))
     assert again.verdicts["run-1"] == {"duplicate": 1}
     assert again.last_change == 0
     assert book_of(engine, "shop:upc-1").last_seen.minute == 5
@@ -74,7 +74,9 @@ def test_of_two_runs_in_the_same_millisecond_always_the_same_one_counts(
 def test_an_older_item_that_comes_late_tells_since_when_a_book_is_there(engine: Engine, scraped: Any) -> None:
     told(engine, scraped.entries(scraped.item(1, run="run-2", isbn=ISBN, minute=20)))
     told(engine, scraped.entries(scraped.item(1, run="rival", source="rival", isbn=ISBN, minute=30)))
-    late = Ingest(engine).take(scraped.entries(scraped.item(1, run="run-1", isbn=ISBN, price="£7.00", minute=10)))
+    late = ItemPipeline(engine).ingest(
+        scraped.entries(scraped.item(1, run="run-1", isbn=ISBN, price="£7.00", minute=10))
+    )
     assert late.verdicts["run-1"] == {"duplicate": 1}
     book = book_of(engine, BOOK)
     assert (book.first_seen.minute, [one.first_seen.minute for one in book.offers]) == (10, [30, 10])
@@ -120,7 +122,7 @@ def test_an_offer_that_returns_as_another_book_takes_its_age_along(engine: Engin
 def test_a_book_first_told_of_after_complete_runs_missed_it_goes_at_once(engine: Engine, scraped: Any) -> None:
     for number in (1, 2):
         told(engine, scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    late = Ingest(engine).take(scraped.entries(scraped.item(10, run="slow", minute=5)))
+    late = ItemPipeline(engine).ingest(scraped.entries(scraped.item(10, run="slow", minute=5)))
     assert late.verdicts["slow"] == {"added": 1}
     assert "shop:upc-10" not in living(engine)
     kinds = [change.kind for change in BookReader(engine).list_changes("shop:upc-10", limit=9)]
@@ -159,14 +161,14 @@ def test_runs_remove_the_same_whichever_ends_first(engine: Engine, scraped: Any,
 
 def test_runs_that_end_at_once_do_not_undo_each_other(engine: Engine, scraped: Any) -> None:
     """Both miss book 11. One has a page of book 10 that it cannot read, the other has none."""
-    ingest = Ingest(engine, HoldPolicy(grace=1))
-    ingest.take(scraped.crawl("run-0", range(1, 12)))
+    ingest = ItemPipeline(engine, HoldPolicy(grace=1))
+    ingest.ingest(scraped.crawl("run-0", range(1, 12)))
     *first, _ = scraped.crawl("run-1", range(1, 10), minute=10)
     refused = scraped.item(10, run="run-1", price="tuppence", minute=11)
     first_end = scraped.entries(scraped.finished("run-1", scraped=10, minute=14))[0]
     *second, second_end = scraped.crawl("run-2", range(1, 10), minute=20)
-    ingest.take([*first, *scraped.entries(refused), *second])
-    ingest.take([second_end, first_end])
+    ingest.ingest([*first, *scraped.entries(refused), *second])
+    ingest.ingest([second_end, first_end])
     runs = [RunStore(engine).get(run_id) for run_id in ("run-1", "run-2")]
     assert [run.state for run in runs if run] == [RunState.COMPLETE, RunState.COMPLETE]
     assert living(engine) == {f"shop:upc-{key}" for key in range(1, 10)}

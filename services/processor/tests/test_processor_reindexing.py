@@ -8,22 +8,21 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from bookwheel_contracts import BookState, ReindexJob, ReindexRequest, ReindexState
 from bookwheel_contracts.redis_keys import INDEX_SWEEP_KEY, RAW_STREAM, REINDEX_LOCK_KEY, REINDEX_STREAM, reindex_key
-from bookwheel_processor.app import create_parts
-from bookwheel_processor.ingest.replay import Replay, ReplayResult
+from bookwheel_processor.replay import Replay, ReplayResult
 from bookwheel_processor.search_index.comparison import IndexComparer
 from bookwheel_processor.search_index.projection import IndexMismatchError
 from bookwheel_processor.search_index.reindexing import Reindexing, ReindexInProgressError
-from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.worker.jobs import Dependencies, ingest_round, project_round, reindex_round, sweep_round
+from bookwheel_processor.worker.dependencies import Dependencies
+from bookwheel_processor.worker.ingest_job import run_ingest
+from bookwheel_processor.worker.jobs import run_projection, run_reindexing, run_sweep
 from bookwheel_processor.worker.suite_metrics import SuiteMetrics
-from bookwheel_stores.records import SEARCH_PROJECTION, IndexRefusals, upgrade_database
+from bookwheel_stores.records import SEARCH_PROJECTION, IndexRefusals
 from bookwheel_stores.records.runs.quarantine import (
     REFUSED_BY_INDEX,
     QuarantineFilter,
@@ -36,48 +35,41 @@ from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_stores.streams import StreamWriter
 from bookwheel_testing.consistency import check_consistent
-from celery import Celery
 from sqlalchemy import text
 
 BOOKS = 400
 
 
 @pytest.fixture
-def parts(tmp_path: Path, new_search_url: str, redis_url: str) -> Iterator[Dependencies]:
-    settings = ProcessorSettings(
-        database_url=f"sqlite:///{tmp_path}/records.sqlite",
-        search_url=new_search_url,
-        redis_url=redis_url,
-        state_dir=tmp_path,
-        projection_batch=60,
-    )
-    made = create_parts(settings, Celery(broker=redis_url))
-    upgrade_database(made.engine)
-    yield replace(made, nudge_ingest=lambda: None, nudge_project=lambda: None)
-    made.engine.dispose()
-    made.redis.close()
+def search_url(new_search_url: str) -> str:
+    return new_search_url
 
 
 @pytest.fixture
-def publish(parts: Dependencies) -> Callable[..., None]:
+def job_settings() -> dict[str, Any]:
+    return {"projection_batch": 60}
+
+
+@pytest.fixture
+def publish(dependencies: Dependencies) -> Callable[..., None]:
     def publish(*messages: Any) -> None:
-        StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
-        ingest_round(parts)
-        project_round(parts)
+        StreamWriter(dependencies.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+        run_ingest(dependencies)
+        run_projection(dependencies)
 
     return publish
 
 
 @pytest.fixture
-def filled(parts: Dependencies, publish: Callable[..., None], scraped: Any) -> Dependencies:
+def filled(dependencies: Dependencies, publish: Callable[..., None], scraped: Any) -> Dependencies:
     publish(*(scraped.item(number) for number in range(1, BOOKS + 1)))
-    return parts
+    return dependencies
 
 
-def differing(parts: Dependencies) -> tuple[int, ...]:
-    with parts.open_index() as index:
-        up_to = parts.projection.feed.cursor(SEARCH_PROJECTION)
-        return IndexComparer(parts.projection.feed).compare(index, up_to=up_to).differing
+def differing(dependencies: Dependencies) -> tuple[int, ...]:
+    with dependencies.open_index() as index:
+        up_to = dependencies.projection.feed.cursor(SEARCH_PROJECTION)
+        return IndexComparer(dependencies.projection.feed).compare(index, up_to=up_to).differing
 
 
 @contextmanager
@@ -128,7 +120,7 @@ def test_no_search_fails_or_misses_a_book_while_the_index_is_built_anew(
         finally:
             more.set()
             ingesting.join()
-    project_round(filled)
+    run_projection(filled)
     assert failures == []
     assert len(counts) > 10
     assert min(counts) >= BOOKS
@@ -206,18 +198,18 @@ class Damaged:
         return getattr(self._build, name)
 
 
-def damage(parts: Dependencies, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
+def damage(dependencies: Dependencies, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
     """Puts an index in place that is not what the records say."""
-    with open_index_build(parts.settings.search_url) as build:
-        Damaged(build, change).apply(parts.projection.feed.list_books(after_number=0, limit=10_000))
+    with open_index_build(dependencies.settings.search_url) as build:
+        Damaged(build, change).apply(dependencies.projection.feed.list_books(after_number=0, limit=10_000))
         build.apply(more)
         build.hold()
         build.publish()
 
 
-def swept(parts: Dependencies) -> dict[str, Any]:
-    sweep_round(parts)
-    found: dict[str, Any] = orjson.loads(parts.redis.get(INDEX_SWEEP_KEY) or b"{}")
+def swept(dependencies: Dependencies) -> dict[str, Any]:
+    run_sweep(dependencies)
+    found: dict[str, Any] = orjson.loads(dependencies.redis.get(INDEX_SWEEP_KEY) or b"{}")
     return found
 
 
@@ -284,16 +276,16 @@ def refused() -> set[int]:
 
 
 @pytest.fixture
-def choosy(parts: Dependencies, publish: Callable[..., None], scraped: Any, refused: set[int]) -> Dependencies:
+def choosy(dependencies: Dependencies, publish: Callable[..., None], scraped: Any, refused: set[int]) -> Dependencies:
     """Three books are in its records and nothing in its index yet."""
-    StreamWriter(parts.redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 4)])
-    ingest_round(parts)
-    open_index = parts.open_index
-    return replace(parts, open_index=lambda: Refusing(open_index(), refused))  # type: ignore[arg-type, return-value]
+    StreamWriter(dependencies.redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 4)])
+    run_ingest(dependencies)
+    open_index = dependencies.open_index
+    return replace(dependencies, open_index=lambda: Refusing(open_index(), refused))  # type: ignore[arg-type, return-value]
 
 
-def waiting(parts: Dependencies) -> list[str]:
-    found = QuarantineStore(parts.engine).page(
+def waiting(dependencies: Dependencies) -> list[str]:
+    found = QuarantineStore(dependencies.engine).page(
         QuarantineFilter(code=REFUSED_BY_INDEX), state=QuarantineState.OPEN, limit=9
     )
     return [one.entry_id for one in found]
@@ -303,13 +295,13 @@ def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revisio
     choosy: Dependencies, scraped: Any, refused: set[int]
 ) -> None:
     refused.add(2)
-    assert project_round(choosy) == 3
+    assert run_projection(choosy) == 3
     [kept] = QuarantineStore(choosy.engine).list_open(limit=9)
     assert (kept.entry_id, kept.code, kept.run_id) == ("index/2/1", REFUSED_BY_INDEX, None)
     assert kept.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
     assert orjson.loads(kept.body)["id"] == "shop:upc-2"
     choosy.projection.feed.reset(SEARCH_PROJECTION)
-    assert project_round(choosy) == 3
+    assert run_projection(choosy) == 3
     for _ in range(2):
         assert {key: value for key, value in swept(choosy).items() if key != "at"} == {
             "books": 3,
@@ -321,16 +313,16 @@ def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revisio
     assert waiting(choosy) == ["index/2/1"]
     dearer = scraped.item(2, run="run-2", minute=5, price="£12.00")
     StreamWriter(choosy.redis, RAW_STREAM).publish([dearer.model_dump_json()])
-    ingest_round(choosy)
-    project_round(choosy)
+    run_ingest(choosy)
+    run_projection(choosy)
     assert waiting(choosy) == ["index/2/2"], "refused as it is now, whatever it was before"
     check_consistent(choosy.engine)
     refused.clear()
     StreamWriter(choosy.redis, RAW_STREAM).publish(
         [scraped.item(2, run="run-3", minute=9, price="£13.00").model_dump_json()]
     )
-    ingest_round(choosy)
-    project_round(choosy)
+    run_ingest(choosy)
+    run_projection(choosy)
     assert waiting(choosy) == []
     assert swept(choosy)["differing"] == 0
 
@@ -339,7 +331,7 @@ def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(
     choosy: Dependencies, refused: set[int]
 ) -> None:
     refused.add(2)
-    project_round(choosy)
+    run_projection(choosy)
     generation = choosy.projection.generation.current()
     assert swept(choosy)["rejected"] == 1
     assert choosy.projection.generation.current() == generation, "nothing was written, and what is cached is good"
@@ -373,15 +365,15 @@ def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
     with monkeypatch.context() as killed:
         killed.setattr(IndexRefusals, "update", die)
         with pytest.raises(SystemExit):
-            project_round(choosy)
+            run_projection(choosy)
     assert (waiting(choosy), choosy.projection.feed.cursor(SEARCH_PROJECTION)) == ([], 0)
-    project_round(choosy)
+    run_projection(choosy)
     assert waiting(choosy) == ["index/2/1"]
     refused.clear()
     with monkeypatch.context() as killed:
         killed.setattr(IndexRefusals, "update", die)
         with pytest.raises(SystemExit):
-            sweep_round(choosy)
+            run_sweep(choosy)
     assert waiting(choosy) == ["index/2/1"]
     assert swept(choosy)["differing"] == 0, "it was written"
     assert waiting(choosy) == [], "and waits no more"
@@ -389,7 +381,7 @@ def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
 
 def test_a_replay_leaves_what_waits_for_the_index(choosy: Dependencies, refused: set[int]) -> None:
     refused.add(2)
-    project_round(choosy)
+    run_projection(choosy)
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
     [kept] = store.list_open(limit=9)
     assert (store.queue_replay(kept.number), store.queue_replays(QuarantineFilter(code=REFUSED_BY_INDEX))) == (False, 0)
@@ -418,13 +410,13 @@ def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Depende
     assert waiting(filled) == []
 
 
-def ask(parts: Dependencies, job_id: str) -> None:
+def ask(dependencies: Dependencies, job_id: str) -> None:
     request = ReindexRequest(job_id=job_id, requested_at=utc_now(), requested_by="user:1", traceparent="")
-    StreamWriter(parts.redis, REINDEX_STREAM).publish([request.model_dump_json()])
+    StreamWriter(dependencies.redis, REINDEX_STREAM).publish([request.model_dump_json()])
 
 
-def job(parts: Dependencies, job_id: str) -> ReindexJob:
-    return ReindexJob.model_validate_json(parts.redis.get(reindex_key(job_id)) or b"")
+def job(dependencies: Dependencies, job_id: str) -> ReindexJob:
+    return ReindexJob.model_validate_json(dependencies.redis.get(reindex_key(job_id)) or b"")
 
 
 def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dependencies) -> None:
@@ -432,20 +424,20 @@ def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dep
     StreamWriter(filled.redis, REINDEX_STREAM).publish(["{"])
     ask(filled, "b")
     generation = filled.projection.generation.current()
-    assert reindex_round(filled) == 2
+    assert run_reindexing(filled) == 2
     assert filled.projection.generation.current() == generation + 1, "both by one build"
     assert [(job(filled, each).state, job(filled, each).books) for each in "ab"] == [(ReindexState.COMPLETE, BOOKS)] * 2
-    assert reindex_round(filled) == 0
+    assert run_reindexing(filled) == 0
 
 
 def test_one_build_at_a_time_and_a_failed_one_tells_why(filled: Dependencies) -> None:
     ask(filled, "a")
     with filled.redis.lock(REINDEX_LOCK_KEY, timeout=60):
-        assert reindex_round(filled) == 0
+        assert run_reindexing(filled) == 0
         with pytest.raises(ReindexInProgressError):
             filled.reindexing.run()
     with filled.engine.begin() as connection:
         connection.execute(text("ALTER TABLE change RENAME TO change_away"))
-    assert reindex_round(filled) == 1
+    assert run_reindexing(filled) == 1
     failed = job(filled, "a")
     assert (failed.state, "change" in (failed.reason or "")) == (ReindexState.FAILED, True)

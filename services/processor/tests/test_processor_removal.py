@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import ChangeKind, CrawlRun, RunState
-from bookwheel_processor.ingest.batch import Ingest
-from bookwheel_processor.runs.approval import HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing
+from bookwheel_processor.ingest.approval import HoldPolicy
+from bookwheel_processor.pipeline import ItemPipeline
+from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.tables import observation, offer
 from hypothesis import HealthCheck, Phase, given, settings
@@ -34,16 +34,16 @@ def living(engine: Engine) -> set[str]:
 @pytest.fixture
 def known(engine: Engine, scraped: Any) -> Engine:
     """A shop of ten books, seen by a complete run."""
-    Ingest(engine).take(scraped.crawl("run-0", ALL))
+    ItemPipeline(engine).ingest(scraped.crawl("run-0", ALL))
     return engine
 
 
 def test_a_book_that_two_complete_runs_miss_is_removed(known: Engine, scraped: Any) -> None:
-    ingest = Ingest(known)
-    ingest.take(scraped.crawl("run-1", range(1, 10), minute=10))
+    ingest = ItemPipeline(known)
+    ingest.ingest(scraped.crawl("run-1", range(1, 10), minute=10))
     assert (run_of(known, "run-1").missed, run_of(known, "run-1").removed) == (1, 0)
     assert "shop:upc-10" in living(known)
-    ingest.take(scraped.crawl("run-2", range(1, 10), minute=20))
+    ingest.ingest(scraped.crawl("run-2", range(1, 10), minute=20))
     run = run_of(known, "run-2")
     assert (run.state, run.missed, run.removed) == (RunState.COMPLETE, 1, 1)
     assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)}
@@ -60,16 +60,16 @@ def test_a_book_that_two_complete_runs_miss_is_removed(known: Engine, scraped: A
 
 def test_a_third_run_that_misses_it_does_nothing_more(known: Engine, scraped: Any) -> None:
     for number in (1, 2, 3):
-        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     assert (run_of(known, "run-3").missed, run_of(known, "run-3").removed) == (0, 0)
     assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED]
 
 
 def test_it_comes_back_as_restored(known: Engine, scraped: Any) -> None:
-    ingest = Ingest(known)
+    ingest = ItemPipeline(known)
     for number in (1, 2):
-        ingest.take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    ingest.take(scraped.crawl("run-3", ALL, minute=30))
+        ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    ingest.ingest(scraped.crawl("run-3", ALL, minute=30))
     assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED, ChangeKind.RESTORED]
     assert run_of(known, "run-3").counts.added == 1
     book = BookReader(known).get("shop:upc-10")
@@ -83,12 +83,12 @@ def test_it_comes_back_as_restored(known: Engine, scraped: Any) -> None:
 
 
 def test_a_sighting_in_between_starts_the_grace_anew(known: Engine, scraped: Any) -> None:
-    ingest = Ingest(known)
-    ingest.take(scraped.crawl("run-1", range(1, 10), minute=10))
-    ingest.take(scraped.crawl("run-2", ALL, minute=20))
-    ingest.take(scraped.crawl("run-3", range(1, 10), minute=30))
+    ingest = ItemPipeline(known)
+    ingest.ingest(scraped.crawl("run-1", range(1, 10), minute=10))
+    ingest.ingest(scraped.crawl("run-2", ALL, minute=20))
+    ingest.ingest(scraped.crawl("run-3", range(1, 10), minute=30))
     assert "shop:upc-10" in living(known)
-    ingest.take(scraped.crawl("run-4", range(1, 10), minute=40))
+    ingest.ingest(scraped.crawl("run-4", range(1, 10), minute=40))
     assert "shop:upc-10" not in living(known)
 
 
@@ -103,9 +103,9 @@ def test_a_sighting_in_between_starts_the_grace_anew(known: Engine, scraped: Any
 )
 def test_only_complete_runs_of_the_whole_source_count(known: Engine, scraped: Any, options: dict[str, Any]) -> None:
     for number in range(1, 5):
-        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number, **options))
+        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number, **options))
     assert run_of(known, "run-4").missed == 0
-    Ingest(known).take(scraped.crawl("run-5", range(1, 10), minute=60))
+    ItemPipeline(known).ingest(scraped.crawl("run-5", range(1, 10), minute=60))
     assert len(living(known)) == 10
 
 
@@ -114,33 +114,33 @@ def test_a_run_of_another_source_is_none_of_its_business(known: Engine, scraped:
         items = [scraped.item(1, run=f"rival-{number}", source="rival", minute=10 * number + 1)]
         start = scraped.started(f"rival-{number}", minute=10 * number).model_copy(update={"source": "rival"})
         end = scraped.finished(f"rival-{number}", scraped=1, minute=10 * number + 4)
-        Ingest(known).take(scraped.entries(start, *items, end.model_copy(update={"source": "rival"})))
+        ItemPipeline(known).ingest(scraped.entries(start, *items, end.model_copy(update={"source": "rival"})))
     assert len(living(known)) == 11
 
 
 def test_what_another_site_sells_is_none_of_its_business_either(known: Engine, scraped: Any) -> None:
     """A single run was led to it; the source's own runs never go there."""
     led = scraped.crawl("led", range(1, 6), minute=1, whole=False, site="rival.example")
-    Ingest(known).take(led)
+    ItemPipeline(known).ingest(led)
     assert len(living(known)) == 15
     for number in (1, 2, 3):
-        Ingest(known).take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)} | {
         f"shop:@rival.example~upc-{key}" for key in range(1, 6)
     }
     assert (run_of(known, "run-2").missed, run_of(known, "run-2").removed) == (1, 1)
-    late = Ingest(known).take(scraped.entries(scraped.item(6, run="slow", minute=2, site="rival.example")))
+    late = ItemPipeline(known).ingest(scraped.entries(scraped.item(6, run="slow", minute=2, site="rival.example")))
     assert late.verdicts["slow"] == {"added": 1}, "no run since then could have missed it"
 
 
 def test_runs_are_held_to_the_offers_of_their_own_site(engine: Engine, scraped: Any) -> None:
-    ingest = Ingest(engine)
-    ingest.take(scraped.crawl("run-0", range(1, 26)))
-    ingest.take(scraped.crawl("led-0", range(1, 201), whole=False, site="rival.example"))
-    ingest.take(scraped.crawl("led-1", range(1, 11), minute=10, whole=False, site="rival.example:81"))
-    ingest.take(scraped.crawl("run-1", range(1, 26), minute=20, price="£11.00"))
-    ingest.take(scraped.crawl("led-2", range(1, 31), minute=20, whole=False, site="rival.example", price="£11.00"))
-    ingest.take(scraped.crawl("led-3", range(1, 11), minute=20, whole=False, site="rival.example:81", price="£1.00"))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.crawl("run-0", range(1, 26)))
+    ingest.ingest(scraped.crawl("led-0", range(1, 201), whole=False, site="rival.example"))
+    ingest.ingest(scraped.crawl("led-1", range(1, 11), minute=10, whole=False, site="rival.example:81"))
+    ingest.ingest(scraped.crawl("run-1", range(1, 26), minute=20, price="£11.00"))
+    ingest.ingest(scraped.crawl("led-2", range(1, 31), minute=20, whole=False, site="rival.example", price="£11.00"))
+    ingest.ingest(scraped.crawl("led-3", range(1, 11), minute=20, whole=False, site="rival.example:81", price="£1.00"))
     held = run_of(engine, "run-1")
     assert held.state is RunState.HELD, "all of its own 25 offers would change"
     assert held.hold is not None
@@ -150,19 +150,19 @@ def test_runs_are_held_to_the_offers_of_their_own_site(engine: Engine, scraped: 
 
 
 def test_a_source_may_declare_another_grace(known: Engine, scraped: Any) -> None:
-    Ingest(known).take(scraped.crawl("run-1", range(1, 10), minute=10, expect={"grace": 1}))
+    ItemPipeline(known).ingest(scraped.crawl("run-1", range(1, 10), minute=10, expect={"grace": 1}))
     assert "shop:upc-10" not in living(known)
 
 
 def test_a_book_of_two_shops_only_loses_the_offer(engine: Engine, scraped: Any) -> None:
     isbn = "0306406152"
-    ingest = Ingest(engine)
-    ingest.take(scraped.crawl("run-0", ALL))
-    ingest.take(scraped.entries(scraped.item(11, run="run-x", isbn=isbn, price="£5", minute=1)))
+    ingest = ItemPipeline(engine)
+    ingest.ingest(scraped.crawl("run-0", ALL))
+    ingest.ingest(scraped.entries(scraped.item(11, run="run-x", isbn=isbn, price="£5", minute=1)))
     rival = scraped.item(1, run="rival-1", source="rival", key="r", isbn=isbn, price="£7", minute=1)
-    ingest.take(scraped.entries(rival))
+    ingest.ingest(scraped.entries(rival))
     for number in (1, 2):
-        ingest.take(scraped.crawl(f"run-{number}", ALL, minute=10 * number))
+        ingest.ingest(scraped.crawl(f"run-{number}", ALL, minute=10 * number))
     book = BookReader(engine).get("isbn:9780306406157")
     assert book is not None
     assert [offered.source for offered in book.offers] == ["rival"]
@@ -180,7 +180,7 @@ def test_a_page_that_could_not_be_read_was_seen(known: Engine, scraped: Any) -> 
             scraped.started(f"run-{number}", minute=10 * number),
             scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),
         )
-        Ingest(known).take(scraped.entries(start, *items, broken, end))
+        ItemPipeline(known).ingest(scraped.entries(start, *items, broken, end))
     assert (run_of(known, "run-2").state, run_of(known, "run-2").missed) == (RunState.COMPLETE, 0)
     assert len(living(known)) == 10
 
@@ -195,28 +195,28 @@ def test_a_run_with_an_item_of_unknown_identity_misses_nothing(known: Engine, sc
             scraped.started(f"run-{number}", minute=10 * number),
             scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),
         )
-        Ingest(known).take(scraped.entries(start, *messages, garbled, end))
+        ItemPipeline(known).ingest(scraped.entries(start, *messages, garbled, end))
     assert run_of(known, "run-2").state is RunState.COMPLETE
     assert len(living(known)) == 10
 
 
 def test_an_item_of_before_the_removal_that_arrives_late_does_not_resurrect(known: Engine, scraped: Any) -> None:
-    ingest = Ingest(known)
+    ingest = ItemPipeline(known)
     for number in (1, 2):
-        ingest.take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    late = ingest.take(scraped.entries(scraped.item(10, run="slow", minute=9)))
+        ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    late = ingest.ingest(scraped.entries(scraped.item(10, run="slow", minute=9)))
     assert "shop:upc-10" not in living(known), "both complete runs began after it was scraped"
     assert late.verdicts["slow"] == {"duplicate": 1}
-    since = ingest.take(scraped.entries(scraped.item(10, run="slow-2", minute=12)))
+    since = ingest.ingest(scraped.entries(scraped.item(10, run="slow-2", minute=12)))
     assert "shop:upc-10" in living(known), "it was seen while the first of the two runs was under way"
     assert since.verdicts["slow-2"] == {"added": 1}
 
 
 def test_an_offer_that_returns_with_an_isbn_is_of_its_new_book(known: Engine, scraped: Any) -> None:
-    ingest = Ingest(known)
+    ingest = ItemPipeline(known)
     for number in (1, 2):
-        ingest.take(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    ingest.take(scraped.entries(scraped.item(10, run="run-3", minute=30, isbn="0306406152")))
+        ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    ingest.ingest(scraped.entries(scraped.item(10, run="run-3", minute=30, isbn="0306406152")))
     assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED], "not removed twice"
     assert "isbn:9780306406157" in living(known)
 
@@ -224,12 +224,12 @@ def test_an_offer_that_returns_with_an_isbn_is_of_its_new_book(known: Engine, sc
 def test_a_worker_that_died_between_a_run_s_items_and_its_end_loses_nothing(
     known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Ingest(known).take(scraped.crawl("run-1", range(1, 10), minute=10))
+    ItemPipeline(known).ingest(scraped.crawl("run-1", range(1, 10), minute=10))
     with monkeypatch.context() as patch:
-        patch.setattr(Closing, "advance", lambda *_: 0)
-        Ingest(known).take(scraped.crawl("run-2", range(1, 10), minute=20))
+        patch.setattr(RunFinalizer, "advance", lambda *_: 0)
+        ItemPipeline(known).ingest(scraped.crawl("run-2", range(1, 10), minute=20))
     assert run_of(known, "run-2").state is RunState.RUNNING
-    Closing(known, HoldPolicy()).advance()
+    RunFinalizer(known, HoldPolicy()).advance()
     assert run_of(known, "run-2").state is RunState.COMPLETE
     assert "shop:upc-10" not in living(known)
 
@@ -238,10 +238,10 @@ def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP", 3)
-    ingest = Ingest(engine, HoldPolicy(share=1))
-    ingest.take(scraped.crawl("run-0", range(1, 31)))
+    ingest = ItemPipeline(engine, HoldPolicy(share=1))
+    ingest.ingest(scraped.crawl("run-0", range(1, 31)))
     for number in (1, 2):
-        ingest.take(scraped.crawl(f"run-{number}", range(1, 21), minute=10 * number))
+        ingest.ingest(scraped.crawl(f"run-{number}", range(1, 21), minute=10 * number))
     assert (run_of(engine, "run-2").removed, len(living(engine))) == (10, 20)
 
 
@@ -265,9 +265,9 @@ def test_runs_that_arrive_in_any_order_leave_the_same_books(
     size = data.draw(st.integers(1, 7))
     engine = new_engine()
     for at in range(0, len(shuffled), size):
-        Ingest(engine).take(shuffled[at : at + size])
+        ItemPipeline(engine).ingest(shuffled[at : at + size])
     last = scraped.crawl("run-last", sorted(days[-1]), minute=10 * len(days))
-    Ingest(engine).take(last)
+    ItemPipeline(engine).ingest(last)
     assert living(engine) == {f"shop:upc-{key}" for key in days[-1]}
     with engine.begin() as connection:
         live = connection.scalar(select(func.count()).select_from(offer).where(offer.c.removed_at.is_(None)))

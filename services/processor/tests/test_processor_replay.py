@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from bookwheel_contracts import FieldError, Money, RunState, Verdict, parse_stream_message
 from bookwheel_contracts.redis_keys import PREDICTION_STREAM
+from bookwheel_processor import replay
 from bookwheel_processor.cleaning import item as cleaning
 from bookwheel_processor.ingest import decoding as deliveries
-from bookwheel_processor.ingest import replay
-from bookwheel_processor.ingest.batch import Ingest
 from bookwheel_processor.ingest.decoding import Refused
 from bookwheel_processor.ingest.decoding import quarantined as quarantined_one
-from bookwheel_processor.ingest.offer_updates import take_in
-from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.ingest.plan import take_in
+from bookwheel_processor.pipeline import ItemPipeline
+from bookwheel_processor.replay import Replay
 from bookwheel_stores.records import BookReader, PredictionStore, RunStore
 from bookwheel_stores.records.runs.quarantine import ALL_ENTRIES, QuarantineStore, QuarantineWriter
 from bookwheel_testing.books import prediction
@@ -28,7 +28,7 @@ NOT_READ = FieldError(field="entry", code="invalid_prediction", message="what an
 @pytest.fixture
 def quarantined(engine: Engine, scraped: Any) -> Engine:
     items = [scraped.item(1), scraped.item(2, price="tuppence"), scraped.item(3, title=None)]
-    Ingest(engine).take(scraped.entries(*items, b"noise", scraped.finished(scraped=3)))
+    ItemPipeline(engine).ingest(scraped.entries(*items, b"noise", scraped.finished(scraped=3)))
     return engine
 
 
@@ -66,7 +66,7 @@ def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
     whole = scraped.item(1).model_dump_json().encode()
     shifted = b" " * 5000 + whole  # its beginning, where run and number are looked for, is blank
     monkeypatch.setattr(deliveries, "parse_stream_message", lambda _body: parse_stream_message(b"?"))
-    Ingest(engine).take(scraped.entries(shifted))
+    ItemPipeline(engine).ingest(scraped.entries(shifted))
     assert RunStore(engine).get("run-1") is None
     monkeypatch.setattr(deliveries, "parse_stream_message", parse_stream_message)
     assert Replay(engine).all().verdicts == {Verdict.ADDED: 1}
@@ -92,7 +92,7 @@ def test_what_an_operator_asked_for_and_is_still_wrong_is_open_again(quarantined
 def test_one_that_the_database_refuses_holds_up_no_other(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Ingest(engine).take(scraped.entries(*(scraped.item(number, price="tuppence") for number in (1, 2, 3))))
+    ItemPipeline(engine).ingest(scraped.entries(*(scraped.item(number, price="tuppence") for number in (1, 2, 3))))
 
     def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
         if accepted[0].offer.source_key == "upc-2":
@@ -125,7 +125,7 @@ def test_a_word_on_a_run_counts_when_it_is_taken_at_last(engine: Engine, scraped
     """Of a scraper whose clock was two days ahead: its items are of the future, too, until it is the day."""
     ahead = 2 * 24 * 60
     crawl = scraped.crawl("run-1", [1], minute=ahead)
-    Ingest(engine, clock=lambda: START).take(crawl)
+    ItemPipeline(engine, clock=lambda: START).ingest(crawl)
     assert BookReader(engine).count() == 0
     assert {kept.code for kept in QuarantineStore(engine).list_open(limit=9)} == {"in_the_future"}
     result = Replay(engine, clock=lambda: START + timedelta(minutes=ahead)).all()

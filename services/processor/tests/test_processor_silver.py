@@ -1,7 +1,7 @@
 """Silver and the versions made of it follow the records, whoever dies or is slow."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,20 +11,18 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_contracts.exports import ExportRequest
 from bookwheel_contracts.redis_keys import EXPORT_STREAM, RAW_STREAM
-from bookwheel_processor.app import create_parts
 from bookwheel_processor.lake import silver_projection
-from bookwheel_processor.lake.jobs import export_round, lake_sweep_round, silver_round
-from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.worker.jobs import Dependencies, ingest_round
-from bookwheel_processor.worker.process_lock import slot
+from bookwheel_processor.worker.dependencies import Dependencies
+from bookwheel_processor.worker.ingest_job import run_ingest
+from bookwheel_processor.worker.lake_jobs import run_export, run_lake_sweep, run_silver
+from bookwheel_processor.worker.process_lock import process_lock
 from bookwheel_stores.lake import Lake, LakeError, compaction, silver
 from bookwheel_stores.lake.compaction import without_replaced
 from bookwheel_stores.lake.export_writer import export_versions, read_export
 from bookwheel_stores.lake.silver import OBSERVATIONS
-from bookwheel_stores.records import BookReader, ChangeFeed, upgrade_database
+from bookwheel_stores.records import BookReader, ChangeFeed
 from bookwheel_stores.records.database.leases import lease
 from bookwheel_stores.streams import StreamWriter
-from celery import Celery
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -35,29 +33,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dependencies]:
+def job_settings() -> dict[str, Any]:
+    return {"hold_share": 1}
+
+
+@pytest.fixture(autouse=True)
+def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (silver, silver_projection):
         monkeypatch.setattr(module, "BUCKET", 8)
     monkeypatch.setattr(silver.range_name, "__kwdefaults__", {"size": 8})
-    settings = ProcessorSettings(
-        database_url=database_url,
-        search_url=f"tantivy://{tmp_path / 'index'}",
-        redis_url=redis_url,
-        state_dir=tmp_path,
-        hold_share=1,
-    )
-    made = create_parts(settings, Celery(broker=redis_url))
-    upgrade_database(made.engine)
-    yield replace(made, nudge_ingest=lambda: None, nudge_project=lambda: None)
-    made.engine.dispose()
-    made.redis.close()
 
 
 @pytest.fixture
-def take_in(parts: Dependencies) -> Callable[..., None]:
+def take_in(dependencies: Dependencies) -> Callable[..., None]:
     def take_in(*messages: Any) -> None:
-        StreamWriter(parts.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
-        ingest_round(parts)
+        StreamWriter(dependencies.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
+        run_ingest(dependencies)
 
     return take_in
 
@@ -72,37 +63,37 @@ def rows(lake: Lake, folder: str) -> list[dict[str, Any]]:
     return found
 
 
-def check_books(parts: Dependencies) -> None:
-    expected = {one.id: one for one in BookReader(parts.engine).page(after_number=0, limit=1000)}
-    found = [row for table in parts.silver.silver.catalog() for row in table.to_pylist()]
+def check_books(dependencies: Dependencies) -> None:
+    expected = {one.id: one for one in BookReader(dependencies.engine).page(after_number=0, limit=1000)}
+    found = [row for table in dependencies.silver.silver.catalog() for row in table.to_pylist()]
     assert [row["book_id"] for row in found] == list(expected)
     for row in found:
         one = expected[row["book_id"]]
         assert (row["title"], row["revision"], row["stock"]) == (one.title, one.revision, one.stock)
         assert row["price_amount"] == (one.price.amount if one.price else None)
         assert row["sources"] == [offer.source for offer in one.offers]
-    by_source = sorted((row["book_id"], row["source"], row["url"]) for row in rows(parts.lake, "silver/books"))
+    by_source = sorted((row["book_id"], row["source"], row["url"]) for row in rows(dependencies.lake, "silver/books"))
     assert by_source == sorted((one.id, offer.source, offer.url) for one in expected.values() for offer in one.offers)
 
 
-def check_observations(parts: Dependencies) -> None:
+def check_observations(dependencies: Dependencies) -> None:
     """Each price in force is one that was observed, and none is there twice."""
-    found = rows(parts.lake, OBSERVATIONS)
+    found = rows(dependencies.lake, OBSERVATIONS)
     keys = [(row["sequence"], row["source"], row["url"]) for row in found]
     assert len(set(keys)) == len(keys)
     latest = {(row["source"], row["url"]): row for row in sorted(found, key=lambda row: int(row["sequence"]))}
-    for one in BookReader(parts.engine).page(after_number=0, limit=1000):
+    for one in BookReader(dependencies.engine).page(after_number=0, limit=1000):
         for offer in one.offers:
             assert latest[offer.source, offer.url]["price_amount"] == (offer.price.amount if offer.price else None)
             assert latest[offer.source, offer.url]["stock"] == offer.stock
 
 
-def test_silver_follows_the_records(parts: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
+def test_silver_follows_the_records(dependencies: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
     take_in(*(scraped.item(n) for n in range(1, 21)))
-    assert silver_round(parts) == 20
-    check_books(parts)
-    check_observations(parts)
-    assert silver_round(parts) == 0
+    assert run_silver(dependencies) == 20
+    check_books(dependencies)
+    check_observations(dependencies)
+    assert run_silver(dependencies) == 0
     take_in(
         scraped.item(1, run="run-2", minute=1, price="£11.00"),
         scraped.item(2, run="run-2", minute=1, isbn="0306406152"),
@@ -110,10 +101,10 @@ def test_silver_follows_the_records(parts: Dependencies, take_in: Callable[..., 
         scraped.item(4, run="run-2", minute=1, title="Renamed"),
         scraped.item(30, run="run-2", minute=1, source="other", isbn="0306406152"),
     )
-    silver_round(parts)
-    check_books(parts)
-    check_observations(parts)
-    assert len(rows(parts.lake, OBSERVATIONS)) == 20 + 4
+    run_silver(dependencies)
+    check_books(dependencies)
+    check_observations(dependencies)
+    assert len(rows(dependencies.lake, OBSERVATIONS)) == 20 + 4
 
 
 class Dead(BaseException):
@@ -122,7 +113,7 @@ class Dead(BaseException):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_silver_is_right_after_any_kills(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     dice = random.Random(seed)
     for minute in range(8):
@@ -152,21 +143,21 @@ def test_silver_is_right_after_any_kills(
 
         patch.setattr(Lake, "writing", die)
         try:
-            silver_round(parts)
+            run_silver(dependencies)
         except Dead:
             pass
         finally:
             patch.undo()
-    silver_round(parts)
-    check_books(parts)
-    check_observations(parts)
+    run_silver(dependencies)
+    check_books(dependencies)
+    check_observations(dependencies)
 
 
 def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1), scraped.item(2))
-    projection = parts.silver
+    projection = dependencies.silver
     write = silver.Silver.write_observations
     is_first = True
 
@@ -181,43 +172,46 @@ def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
 
     monkeypatch.setattr(silver.Silver, "write_observations", slow)
     projection.observe()
-    assert len(rows(parts.lake, OBSERVATIONS)) == 2
-    assert silver_round(parts) == 4
-    check_observations(parts)
+    assert len(rows(dependencies.lake, OBSERVATIONS)) == 2
+    assert run_silver(dependencies) == 4
+    check_observations(dependencies)
 
 
 def test_what_is_merged_while_a_slow_writer_is_in_between_loses_nothing(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has written its older file and, as yet or for ever, not put the cursor back. The day is over."""
     take_in(*(scraped.item(number) for number in range(1, 7)))
-    older = [list(page) for page in parts.silver.states.change_pages(after=0, up_to=6)]
+    older = [list(page) for page in dependencies.silver.states.change_pages(after=0, up_to=6)]
     take_in(*(scraped.item(number) for number in range(7, 17)))
-    parts.silver.observe()
+    dependencies.silver.observe()
     monkeypatch.setattr(compaction, "GRACE", timedelta(hours=-1))
-    parts.silver.silver.write_observations(0, older, up_to=6)
-    assert len(rows(parts.lake, OBSERVATIONS)) == 14
+    dependencies.silver.silver.write_observations(0, older, up_to=6)
+    assert len(rows(dependencies.lake, OBSERVATIONS)) == 14
     for _ in range(2):
-        parts.silver.compact()
-        parts.silver.observe()
-    assert len(rows(parts.lake, OBSERVATIONS)) == 16
-    check_observations(parts)
-    parts.silver.compact()
-    assert len(rows(parts.lake, OBSERVATIONS)) == 16
-    assert len([file for file in parts.lake.list(OBSERVATIONS) if file.path.endswith(".parquet")]) == 1
+        dependencies.silver.compact()
+        dependencies.silver.observe()
+    assert len(rows(dependencies.lake, OBSERVATIONS)) == 16
+    check_observations(dependencies)
+    dependencies.silver.compact()
+    assert len(rows(dependencies.lake, OBSERVATIONS)) == 16
+    assert len([file for file in dependencies.lake.list(OBSERVATIONS) if file.path.endswith(".parquet")]) == 1
 
 
-def test_only_one_process_writes_silver(parts: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
+def test_only_one_process_writes_silver(dependencies: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
     take_in(scraped.item(1))
-    with slot(parts.slots, "lake") as is_mine:
+    with process_lock(dependencies.lock_folder, "lake") as is_mine:
         assert is_mine
-        assert silver_round(parts) == export_round(parts) == 0
-    another = replace(parts, settings=parts.settings.model_copy(update={"state_dir": parts.settings.state_dir / "two"}))
-    if parts.engine.dialect.name == "postgresql":
-        with lease(parts.engine, "lake") as is_mine:
+        assert run_silver(dependencies) == run_export(dependencies) == 0
+    another = replace(
+        dependencies,
+        settings=dependencies.settings.model_copy(update={"state_dir": dependencies.settings.state_dir / "two"}),
+    )
+    if dependencies.engine.dialect.name == "postgresql":
+        with lease(dependencies.engine, "lake") as is_mine:
             assert is_mine
-            assert silver_round(another) == 0
-    assert silver_round(another) == 1
+            assert run_silver(another) == 0
+    assert run_silver(another) == 1
 
 
 def request(version: int) -> str:
@@ -226,54 +220,56 @@ def request(version: int) -> str:
 
 
 def test_a_version_is_made_when_asked_for_and_only_then(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     take_in(*(scraped.item(n) for n in range(1, 6)))
-    assert export_round(parts) == 0
-    assert export_versions(parts.lake) == []
-    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(5), "not a request", request(4)])
-    assert export_round(parts) == 3
-    assert export_versions(parts.lake) == [5]
-    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(3)])
-    export_round(parts)
-    assert export_versions(parts.lake) == [5]
-    export = read_export(parts.lake, 5)
+    assert run_export(dependencies) == 0
+    assert export_versions(dependencies.lake) == []
+    StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(5), "not a request", request(4)])
+    assert run_export(dependencies) == 3
+    assert export_versions(dependencies.lake) == [5]
+    StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(3)])
+    run_export(dependencies)
+    assert export_versions(dependencies.lake) == [5]
+    export = read_export(dependencies.lake, 5)
     assert export is not None
     assert (export.books, export.offers) == (5, 5)
 
 
 def test_complete_crawls_bring_about_versions_no_more_often_than_set_and_old_ones_go(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
-    often = replace(parts, settings=parts.settings.model_copy(update={"export_interval": 0.001, "exports_kept": 2}))
+    often = replace(
+        dependencies, settings=dependencies.settings.model_copy(update={"export_interval": 0.001, "exports_kept": 2})
+    )
     take_in(scraped.started(), scraped.item(1))
-    export_round(often)
-    assert export_versions(parts.lake) == []  # it is running
+    run_export(often)
+    assert export_versions(dependencies.lake) == []  # it is running
     take_in(scraped.finished(scraped=1))
-    export_round(parts)
-    assert export_versions(parts.lake) == [1]
+    run_export(dependencies)
+    assert export_versions(dependencies.lake) == [1]
     take_in(scraped.item(2, run="run-2"), scraped.finished("run-2", scraped=1))
-    export_round(parts)
-    assert export_versions(parts.lake) == [1]
-    export_round(often)
-    assert export_versions(parts.lake) == [2, 1]
-    export_round(often)
+    run_export(dependencies)
+    assert export_versions(dependencies.lake) == [1]
+    run_export(often)
+    assert export_versions(dependencies.lake) == [2, 1]
+    run_export(often)
     take_in(scraped.item(3, run="run-3"), scraped.finished("run-3", scraped=1))
-    export_round(often)
-    assert export_versions(parts.lake) == [3, 2]
-    assert {file.path.split("/")[2] for file in parts.lake.list("exports/csv")} == {"2", "3"}
-    never = replace(parts, settings=parts.settings.model_copy(update={"export_interval": 0}))
+    run_export(often)
+    assert export_versions(dependencies.lake) == [3, 2]
+    assert {file.path.split("/")[2] for file in dependencies.lake.list("exports/csv")} == {"2", "3"}
+    never = replace(dependencies, settings=dependencies.settings.model_copy(update={"export_interval": 0}))
     take_in(scraped.item(4, run="run-4"), scraped.finished("run-4", scraped=1))
-    export_round(never)
-    assert export_versions(parts.lake) == [3, 2]
+    run_export(never)
+    assert export_versions(dependencies.lake) == [3, 2]
 
 
 @pytest.mark.parametrize("step", range(0, 12, 2))
 def test_a_version_whose_making_was_killed_is_made_again(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any, step: int
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, step: int
 ) -> None:
     take_in(scraped.item(1), scraped.item(2, source="other"))
-    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(2)])
+    StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
     left = step
     patch = pytest.MonkeyPatch()
 
@@ -286,20 +282,20 @@ def test_a_version_whose_making_was_killed_is_made_again(
 
     patch.setattr(Lake, "writing", die)
     try:
-        export_round(parts)
+        run_export(dependencies)
     except Dead:
-        assert export_versions(parts.lake) == []
+        assert export_versions(dependencies.lake) == []
     patch.undo()
-    export_round(parts)
-    assert export_versions(parts.lake) == [2]
-    export = read_export(parts.lake, 2)
+    run_export(dependencies)
+    assert export_versions(dependencies.lake) == [2]
+    export = read_export(dependencies.lake, 2)
     assert export is not None
     for file in export.files:
-        assert parts.lake.size(file.path) == file.size
+        assert dependencies.lake.size(file.path) == file.size
 
 
 def test_a_full_lake_is_told_and_nothing_is_half_there(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1))
 
@@ -308,18 +304,18 @@ def test_a_full_lake_is_told_and_nothing_is_half_there(
 
     monkeypatch.setattr("bookwheel_stores.lake.files._rename", refuse)
     with pytest.raises(LakeError):
-        silver_round(parts)
+        run_silver(dependencies)
     monkeypatch.undo()
-    assert rows(parts.lake, "silver") == []
-    assert ChangeFeed(parts.engine).cursor("lake") == 0
-    lake_sweep_round(parts)
+    assert rows(dependencies.lake, "silver") == []
+    assert ChangeFeed(dependencies.engine).cursor("lake") == 0
+    run_lake_sweep(dependencies)
 
 
 def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     take_in(scraped.item(1))
-    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(1)])
+    StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(1)])
     publish = Lake.write
     patch = pytest.MonkeyPatch()
 
@@ -330,15 +326,15 @@ def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
 
     patch.setattr(Lake, "write", die)
     with pytest.raises(Dead):
-        export_round(parts)
+        run_export(dependencies)
     patch.undo()
     take_in(scraped.item(2))
-    export_round(parts)
-    assert export_versions(parts.lake) == [2]
-    lake_sweep_round(parts)
-    assert versions_with_files(parts.lake) == {"1", "2"}  # it might be at work still
-    lake_sweep_round(parts, now=datetime.now(UTC) + timedelta(hours=2))
-    assert versions_with_files(parts.lake) == {"2"}
+    run_export(dependencies)
+    assert export_versions(dependencies.lake) == [2]
+    run_lake_sweep(dependencies)
+    assert versions_with_files(dependencies.lake) == {"1", "2"}  # it might be at work still
+    run_lake_sweep(dependencies, now=datetime.now(UTC) + timedelta(hours=2))
+    assert versions_with_files(dependencies.lake) == {"2"}
 
 
 def versions_with_files(lake: Lake) -> set[str]:
@@ -347,19 +343,19 @@ def versions_with_files(lake: Lake) -> set[str]:
 
 @pytest.mark.parametrize("begins", ["before", "after"])
 def test_no_version_is_made_of_books_that_another_wrote_to(
-    parts: Dependencies, take_in: Callable[..., None], scraped: Any, begins: str
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, begins: str
 ) -> None:
     take_in(scraped.item(1))
-    parts.silver.refresh_books()
+    dependencies.silver.refresh_books()
     take_in(scraped.item(2))
-    StreamWriter(parts.redis, EXPORT_STREAM).publish([request(2)])
+    StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
     patch = pytest.MonkeyPatch()
     write, read = silver.Silver.write_books, silver.Silver.catalog
 
     def interfere() -> None:  # a machine that got the lease since this one has lost its own
         patch.undo()
         take_in(scraped.item(3))
-        parts.silver.refresh_books()
+        dependencies.silver.refresh_books()
 
     def slow_write(self: Any, bucket: int, pages: Any) -> None:
         interfere()
@@ -374,8 +370,8 @@ def test_no_version_is_made_of_books_that_another_wrote_to(
     else:
         patch.setattr(silver.Silver, "catalog", slow_read)
     with pytest.raises(LakeError, match="at the same time"):
-        export_round(parts)
-    assert export_versions(parts.lake) == []
-    export_round(replace(parts, settings=parts.settings.model_copy(update={"claim_after": 0.001})))
-    assert export_versions(parts.lake) == [3]
-    check_books(parts)
+        run_export(dependencies)
+    assert export_versions(dependencies.lake) == []
+    run_export(replace(dependencies, settings=dependencies.settings.model_copy(update={"claim_after": 0.001})))
+    assert export_versions(dependencies.lake) == [3]
+    check_books(dependencies)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import RunState, Verdict
-from bookwheel_processor.ingest.batch import Ingest
-from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.ingest.approval import HoldPolicy
+from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import FeedReader, RunStore, connect_database, upgrade_database
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.streams import StreamEntry
@@ -77,13 +77,13 @@ def storm(engine: Engine, batches: Batches, seen: list[int]) -> None:
     lock, done = threading.Lock(), threading.Event()
 
     def work(_worker: int) -> None:
-        ingest = Ingest(engine, NOTHING_IS_HELD)
+        ingest = ItemPipeline(engine, NOTHING_IS_HELD)
         while True:
             with lock:
                 batch = next(waiting, None)
             if batch is None:
                 return
-            ingest.take(batch)
+            ingest.ingest(batch)
 
     def follow() -> None:
         feed, is_last = FeedReader(engine), False
@@ -136,7 +136,7 @@ def test_a_storm_of_workers_comes_to_what_one_of_them_makes(
         alone = connect_database(url)
         upgrade_database(alone)
         for batch in batches:
-            Ingest(alone, NOTHING_IS_HELD).take(batch)
+            ItemPipeline(alone, NOTHING_IS_HELD).ingest(batch)
         check_outcome(alone, weather.totals)
         assert catalog_contents(postgresql) == catalog_contents(alone)
         assert QuarantineStore(postgresql).count() == QuarantineStore(alone).count()

@@ -189,7 +189,7 @@ def test_a_verb_tells_that_a_store_is_away(tmp_path: Path, redis_url: str, argum
     suite.environment["BOOKWHEEL_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
     status, said = suite.run(*arguments)
     assert status == 3
-    assert "a store is away or refuses: " in said
+    assert "a store is unavailable: " in said
     assert "Traceback" not in said
     suite.engine.dispose()
     suite.redis.close()

@@ -1,4 +1,4 @@
-"""`bookwheel-processor`: the worker, its scheduler, and what an operator does to the records by hand."""
+"""`bookwheel-processor`: run the worker or its scheduler, and operate on the records."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,11 +7,11 @@ from bookwheel_runtime.healthcheck import run_healthcheck
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status."""
+    """Return the exit status."""
     options = _parser().parse_args(arguments)
     if options.command == "health":
         return run_healthcheck(variable="BOOKWHEEL_METRICS_PORT")
-    # Here, since `health` is called every few seconds, and needs none of it.
+    # Imported late: `health` runs every few seconds and takes 0.03 s, the imports take 1.6 s.
     from bookwheel_runtime.prometheus_multiprocess import share_metrics  # noqa: PLC0415
     from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
 
@@ -19,14 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     settings = load_settings(ProcessorSettings)
     if options.command == "worker" and settings.metrics_port:
-        share_metrics(settings.metrics_port)  # its tasks run in children
-    from bookwheel_processor.verbs import run  # noqa: PLC0415 - imports what counts
+        share_metrics(settings.metrics_port)  # its tasks run in child processes
+    from bookwheel_processor.commands import run  # noqa: PLC0415 - counters are created after `share_metrics`
 
     return run(options, settings)
 
 
-def _count(text: str) -> int:
-    """From 1 on, and such as a database takes."""
+def _positive(text: str) -> int:
+    """An integer from 1 on that fits a database column."""
     number = int(text)
     if not 0 < number < 1 << 63:
         raise argparse.ArgumentTypeError(f"not a number from 1 on: {text}")
@@ -36,27 +36,27 @@ def _count(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-processor", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    worker = commands.add_parser("worker", help="take in what is scraped, and keep the index current")
-    worker.add_argument("--concurrency", type=_count, help="child processes (default: 4 beside those that take in)")
+    worker = commands.add_parser("worker", help="ingest scraped items, and keep the index up to date")
+    worker.add_argument("--concurrency", type=_positive, help="child processes (default: 4, and one per ingest job)")
     worker.add_argument("--queues", default="ingest,project,maintenance,lake,webhooks", help="default: %(default)s")
-    commands.add_parser("beat", help="nudge the workers; one of these for all of them")
-    commands.add_parser("migrate", help="bring the records' tables to their current form")
-    commands.add_parser("health", help="succeed if the worker, or scheduler, of this machine gets on")
-    commands.add_parser("reindex", help="build the search index anew from the records")
+    commands.add_parser("beat", help="run the scheduler that triggers the workers' tasks; one for all workers")
+    commands.add_parser("migrate", help="migrate the database to the current schema")
+    commands.add_parser("health", help="succeed if the worker or scheduler of this machine is healthy")
+    commands.add_parser("reindex", help="rebuild the search index from the records")
     commands.add_parser("compare", help="compare the search index with the records, and repair it")
-    quarantine = commands.add_parser("quarantine", help="list what could not be taken in, with the reasons")
-    quarantine.add_argument("--limit", type=_count, default=20)
-    replay = commands.add_parser("replay", help="take quarantined items in again, by the rules of today")
-    which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--id", type=_count, help="the number that `quarantine` shows")
-    which.add_argument("--all", action="store_true", help="all but what was discarded with its run")
-    which.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
-    commands.add_parser("held", help="list the runs that wait for a decision, with the reasons")
-    release = commands.add_parser("release", help="let a held run into the catalog")
+    quarantine = commands.add_parser("quarantine", help="list quarantined items with their reasons")
+    quarantine.add_argument("--limit", type=_positive, default=20)
+    replay = commands.add_parser("replay", help="ingest quarantined items again, by the current rules")
+    selection = replay.add_mutually_exclusive_group(required=True)
+    selection.add_argument("--id", type=_positive, help="the number that `quarantine` shows")
+    selection.add_argument("--all", action="store_true", help="all except those discarded with their run")
+    selection.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
+    commands.add_parser("held", help="list held runs with their reasons")
+    release = commands.add_parser("release", help="apply a held run to the catalog")
     release.set_defaults(release=True)
-    discard = commands.add_parser("discard", help="put what waits of a held run into quarantine")
+    discard = commands.add_parser("discard", help="put a held run's staged items into quarantine")
     discard.set_defaults(release=False)
-    commands.add_parser("restored", help="once the records were restored: mend what depended on the lost")
+    commands.add_parser("restored", help="after a restore of the records: repair what depended on lost changes")
     for decision in (release, discard):
         decision.add_argument("run_id", help="as `held` shows it")
     return parser

@@ -9,7 +9,7 @@ from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Connection
 
 from bookwheel_processor.lake.silver_projection import BOOKS, OBSERVATIONS
-from bookwheel_processor.worker.jobs import Dependencies
+from bookwheel_processor.worker.dependencies import Dependencies
 
 
 def after_restore(parts: Dependencies, *, now: datetime) -> int:

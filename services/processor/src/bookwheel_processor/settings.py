@@ -6,7 +6,7 @@ from bookwheel_runtime.setting_types import DatabaseUrl, RedisUrl, SearchUrl
 from bookwheel_runtime.settings import HealthSettings, LakeSettings
 from pydantic import Field
 
-from bookwheel_processor.runs.approval import HoldPolicy
+from bookwheel_processor.ingest.approval import HoldPolicy
 
 
 class ProcessorSettings(LakeSettings, HealthSettings):

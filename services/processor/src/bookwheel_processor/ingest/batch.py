@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from bookwheel_contracts import RunFinished, RunStarted, Verdict
@@ -16,6 +16,7 @@ from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.streams import StreamEntry
 from sqlalchemy import Connection, Engine
 
+from bookwheel_processor.ingest.approval import USUAL_POLICY, BatchApprovals, HoldPolicy
 from bookwheel_processor.ingest.decoding import (
     Accepted,
     Delivery,
@@ -25,11 +26,8 @@ from bookwheel_processor.ingest.decoding import (
     refuse_entry,
     refused_by_database,
 )
-from bookwheel_processor.ingest.offer_updates import take_in
-from bookwheel_processor.runs.approval import USUAL_POLICY, HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing
-from bookwheel_processor.runs.quality import record_quality
-from bookwheel_processor.runs.staging import BatchApprovals
+from bookwheel_processor.ingest.plan import take_in
+from bookwheel_processor.ingest.quality import record_quality
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,24 +59,21 @@ class Ingest:
         self._engine = engine
         self._policy = policy
         self._clock = clock
-        self._closing = Closing(engine, policy, clock=clock)
 
-    def take(self, entries: Sequence[StreamEntry]) -> IngestResult:
+    def apply(self, entries: Sequence[StreamEntry]) -> IngestResult:
         """Idempotent. Raises SQLAlchemy's errors for whatever the database refuses: then nothing was changed."""
         now = to_millis(self._clock())
-        return self._take([read_entry(entry, now=now) for entry in entries])  # before the transaction: it holds locks
+        return self._apply([read_entry(entry, now=now) for entry in entries])  # before the transaction: it holds locks
 
-    def refuse(self, entry: StreamEntry, fault: str) -> IngestResult:
+    def quarantine(self, entry: StreamEntry, fault: str) -> IngestResult:
         """Puts an entry into quarantine that the database does not take."""
         reason = refused_by_database(fault)
-        return self._take([refuse_entry(entry, reason.code, reason.message)])
+        return self._apply([refuse_entry(entry, reason.code, reason.message)])
 
-    def _take(self, deliveries: Sequence[Delivery]) -> IngestResult:
+    def _apply(self, deliveries: Sequence[Delivery]) -> IngestResult:
         now = to_millis(self._clock())
         policy = self._policy
-        result = in_transaction(self._engine, lambda connection: _Batch(connection, deliveries, policy, now).apply())
-        closed = self._closing.advance(result.runs)
-        return replace(result, last_change=max(result.last_change, closed))
+        return in_transaction(self._engine, lambda connection: _Batch(connection, deliveries, policy, now).apply())
 
 
 class _Batch:

@@ -28,7 +28,7 @@ _LARGEST_NUMBER = 2**63 - 1
 _DAY = 24 * 3600 * 1000
 # Taken in, it would be newer than all that is scraped until then, and its offer could not change before.
 _FUTURE = FieldError(field="scraped_at", code="in_the_future", message="is more than a day ahead of the clock here")
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,8 @@ def _read_item(entry_id: str, body: bytes, item: RawItem, now: int | None) -> Ac
         return Accepted(entry_id, body, item, offer, offer_columns(offer), sighting)
     except InvalidItemError as rejected:
         reasons = rejected.reasons
-    except Exception:  # noqa: BLE001 - a fault in our rules costs one item, not its batch, and is logged
-        _log.exception("cleaning failed", entry=entry_id, run_id=item.run_id, item_number=item.item_number)
+    except Exception:
+        logger.exception("cleaning failed", entry=entry_id, run_id=item.run_id, item_number=item.item_number)
         reasons = (FieldError(field="entry", code="internal_error", message="cleaning it failed, see the log"),)
     return Refused(entry_id, body, reasons, item.run_id, item.item_number, item.source, item.url, _source_key_of(item))
 

@@ -22,15 +22,16 @@ from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine, Row
 
+from bookwheel_processor.ingest.approval import HoldPolicy
 from bookwheel_processor.ingest.decoding import Accepted, Refused, quarantined, read_body, refused_by_database
-from bookwheel_processor.ingest.offer_updates import reinstate, take_in, withdraw
-from bookwheel_processor.runs.approval import HoldPolicy, RunFigures, reasons_to_hold
+from bookwheel_processor.ingest.plan import reinstate, take_in, withdraw
+from bookwheel_processor.runs.holds import RunFigures, reasons_to_hold
 
 _STEP = 500
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
-class Closing:
+class RunFinalizer:
     def __init__(self, engine: Engine, policy: HoldPolicy, *, clock: Callable[[], datetime] = utc_now) -> None:
         self._engine = engine
         self._policy = policy
@@ -48,8 +49,8 @@ class Closing:
             number = due[0]  # until nothing is due of it
             try:
                 last_change = max(last_change, self._step(number))
-            except Exception:  # noqa: BLE001 - the items of other runs must go on, and this run is taken up again
-                _log.exception("a run could not be closed", run_number=number)
+            except Exception:
+                logger.exception("a run could not be closed", run_number=number)
                 failed.add(number)
         return last_change
 
@@ -65,7 +66,7 @@ class Closing:
                 return self._in_transaction(number, limit, _Step.take)
             except CONTENT_ERRORS as error:
                 if limit == 1:
-                    _log.exception("the database refused a staged item", run_number=number)
+                    logger.exception("the database refused a staged item", run_number=number)
                     return self._in_transaction(number, 1, partial(_Step.refuse_first, fault=type(error).__name__))
                 limit = max(1, limit // 2)
 

@@ -18,7 +18,7 @@ GENERATION = "generation"
 _GATHER_SECONDS = 1.0
 _POLL_SECONDS = 0.03
 _HOLD_SECONDS = 120.0
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class IndexMismatchError(SearchError):
@@ -92,7 +92,7 @@ class Projection:
         for start in range(0, len(books), self.batch):
             rejected += index.apply(books[start : start + self.batch], commit=commit)
         for each in rejected:
-            _log.error("a book can't be indexed", book_id=each.book.book_id, reason=each.reason)
+            logger.error("a book can't be indexed", book_id=each.book.book_id, reason=each.reason)
         return rejected
 
     def repair(self, index: IndexContents, books: Sequence[BookState]) -> list[RejectedBook]:

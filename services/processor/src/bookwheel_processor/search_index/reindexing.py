@@ -25,7 +25,7 @@ from bookwheel_processor.search_index.projection import Projection
 _LOCK_SECONDS = 120.0  # a builder that says nothing for so long is dead, and another may begin
 _MOST_DELIVERIES = 3
 _NICENESS = 10  # a tenth of a search's share of a processor that both want
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class ReindexInProgressError(SearchError):
@@ -74,7 +74,7 @@ class Reindexing:
             try:
                 lock.release()
             except LockError:
-                _log.warning("the build's turn had ended before it")
+                logger.warning("the build's turn had ended before it")
 
     def _build(self, lock: Lock) -> int:
         """Build in a low-priority thread. Returns or raises only after the thread has ended."""
@@ -109,7 +109,7 @@ class Reindexing:
         try:
             request = ReindexRequest.model_validate_json(entry.body)
         except ValidationError as error:
-            _log.warning("a request to build the index can't be read", entry_id=entry.id, error=str(error)[:500])
+            logger.warning("a request to build the index can't be read", entry_id=entry.id, error=str(error)[:500])
             return None
         job = ReindexJob(
             id=request.job_id,
@@ -129,7 +129,7 @@ class Reindexing:
         try:
             books = self._build(lock)
         except (SearchError, SQLAlchemyError, OSError) as error:
-            _log.error("the index could not be built anew", error=str(error)[:500])
+            logger.error("the index could not be built anew", error=str(error)[:500])
             for job in jobs:
                 self._note(job, state=ReindexState.FAILED, reason=str(error)[:500], finished_at=utc_now())
             return

@@ -14,7 +14,7 @@ from bookwheel_processor.search_index.comparison import IndexComparer
 from bookwheel_processor.search_index.projection import Projection
 
 _MOST_REPAIRS = 20_000
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class IndexSweep:
@@ -53,7 +53,7 @@ class IndexSweep:
         save_comparison(self._redis, swept)
         if found.differing:
             told = swept.model_dump(exclude={"at"})
-            _log.warning("the index differed from the records", examples=found.differing[:5], **told)
+            logger.warning("the index differed from the records", examples=found.differing[:5], **told)
         return swept
 
     def _settle(self, differing: set[int], *, up_to: int, now: datetime) -> None:

@@ -6,11 +6,11 @@ from operator import itemgetter
 
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import WebhookQueue
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.webhooks.sending import RetryPolicy, WebhookSender
-from bookwheel_processor.worker.jobs import Dependencies
-from bookwheel_processor.worker.process_lock import slot
 
 RECEIVERS = 32
 """Receivers at a time; at most half of them may be failing ones."""
@@ -26,21 +26,19 @@ _IDLE_SECONDS = 0.5
 logger = get_logger(__name__)
 
 
-def deliver_webhooks(dependencies: Dependencies) -> int:
+def deliver_webhooks(engine: Engine, settings: ProcessorSettings) -> int:
     """Delivers due webhooks for some seconds at most; returns the number of successful deliveries.
 
-    One worker of a machine runs it at a time. Machines share the work by claims in the records, which expire.
+    Machines share the work by claims in the records, which expire.
     """
-    with slot(dependencies.slots, "webhooks") as acquired:
-        return asyncio.run(_dispatch(dependencies)) if acquired else 0
+    return asyncio.run(_dispatch(engine, settings))
 
 
-async def _dispatch(dependencies: Dependencies) -> int:
-    settings = dependencies.settings
+async def _dispatch(engine: Engine, settings: ProcessorSettings) -> int:
     policy = RetryPolicy(settings.webhook_timeout, settings.webhook_first_pause, settings.webhook_max_age)
     allow_private = settings.webhook_private_addresses == "allow"
     sender = WebhookSender(policy, allow_private=allow_private, connections=RECEIVERS)
-    queue = WebhookQueue(dependencies.engine)
+    queue = WebhookQueue(engine)
     return await WebhookDispatcher(queue, sender, attempt_seconds=settings.webhook_timeout).run()
 
 

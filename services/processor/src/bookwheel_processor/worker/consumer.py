@@ -1,4 +1,4 @@
-"""Empties the streams: reads a batch, takes it in, acknowledges it; and again."""
+"""Consumes the streams: reads a batch, handles it, acknowledges it, and repeats."""
 
 import time
 from collections.abc import Callable
@@ -12,35 +12,36 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import CONTENT_ERRORS, DATABASE_ERRORS, PredictionStore
 from bookwheel_stores.streams import StreamEntry, StreamReader
 
-from bookwheel_processor.ingest.batch import Ingest, IngestResult
+from bookwheel_processor.ingest.batch import IngestResult
 from bookwheel_processor.ingest.decoding import Refused, read_prediction
+from bookwheel_processor.pipeline import ItemPipeline
 
 T = TypeVar("T")
 _ATTEMPTS = 5
-_FIRST_PAUSE = 0.2
-_log = get_logger(__name__)
+_FIRST_PAUSE = 0.2  # seconds
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
-    """Batches of one stream. `time_box` is how long a drain may go on, in seconds, `linger_ms` how long it waits for
-    more at the stream's end."""
+class StreamConsumer:
+    """`time_box`: seconds after which no batch is read any more. `linger_ms`: how long to wait for entries at the
+    stream's end."""
 
     reader: StreamReader
     batch: int
     time_box: float = 5.0
     linger_ms: int = 400
 
-    def run(self, take: Callable[[list[StreamEntry]], None]) -> int:
-        """Hands batch after batch to `take`, what was left unfinished first; returns the number of entries.
+    def run(self, handle: Callable[[list[StreamEntry]], None]) -> int:
+        """Pass batch after batch to `handle`, unfinished ones first; return the number of entries.
 
-        A batch is acknowledged once `take` returns. When it raises, the batch stays pending for the next drain.
+        A batch is acknowledged once `handle` returns. When it raises, the batch stays pending.
         """
         deadline = time.monotonic() + self.time_box
         total = 0
         while time.monotonic() < deadline and (entries := self._next()):
             try:
-                take(entries)
+                handle(entries)
             except Exception:
                 self.reader.decrement_delivery_count(entries)
                 raise
@@ -53,55 +54,57 @@ class Drain:
         return reader.resume(batch) or reader.claim(batch) or reader.read(batch, block_ms=self.linger_ms)
 
 
-def drain_items(drain: Drain, ingest: Ingest, *, on_batch: Callable[[IngestResult], None]) -> int:
-    """Takes in what the stream holds; returns the number of entries. `on_batch` is told of each committed batch.
+def consume_items(consumer: StreamConsumer, pipeline: ItemPipeline, *, on_batch: Callable[[IngestResult], None]) -> int:
+    """Ingest the stream's entries; return their number. `on_batch` is called after each committed batch.
 
-    Raises SQLAlchemy's OperationalError when the database refuses to the end: the entries stay pending. An entry whose
-    content the database refuses goes to quarantine, and the others are taken in without it.
+    An entry whose content the database refuses goes to quarantine, and the others are ingested without it. Raises
+    SQLAlchemy's OperationalError when the database fails every attempt: the entries stay pending.
     """
 
-    def take(entries: list[StreamEntry]) -> None:
+    def handle(entries: list[StreamEntry]) -> None:
         try:
-            on_batch(_insist(partial(ingest.take, entries)))
+            on_batch(_retry(partial(pipeline.ingest, entries)))
         except CONTENT_ERRORS as error:
             if len(entries) > 1:
                 half = len(entries) // 2
-                take(entries[:half])
-                take(entries[half:])
+                handle(entries[:half])
+                handle(entries[half:])
             else:
-                _log.exception("the database refused an entry", entry=entries[0].id)
-                on_batch(_insist(partial(ingest.refuse, entries[0], type(error).__name__)))
+                logger.exception("entry refused by database", entry=entries[0].id)
+                on_batch(_retry(partial(pipeline.quarantine, entries[0], type(error).__name__)))
 
-    return drain.run(take)
+    return consumer.run(handle)
 
 
-def drain_predictions(drain: Drain, store: PredictionStore, *, refuse: Callable[[list[Refused]], None]) -> int:
-    """Stores the predictions that the stream holds; returns the number of entries. `refuse` gets unreadable ones."""
+def consume_predictions(
+    consumer: StreamConsumer, store: PredictionStore, *, quarantine: Callable[[list[Refused]], None]
+) -> int:
+    """Store the stream's predictions; return the number of entries. `quarantine` gets the invalid ones."""
 
-    def take(entries: list[StreamEntry]) -> None:
+    def handle(entries: list[StreamEntry]) -> None:
         records: list[PredictionRecord] = []
         refused: list[Refused] = []
         for entry in entries:
-            read = read_prediction(f"{PREDICTION_STREAM}/{entry.id}", entry.body)
-            if isinstance(read, Refused):
-                refused.append(read)
+            prediction = read_prediction(f"{PREDICTION_STREAM}/{entry.id}", entry.body)
+            if isinstance(prediction, Refused):
+                refused.append(prediction)
             else:
-                records.append(read)
-        _insist(partial(store.write, records))
+                records.append(prediction)
+        _retry(partial(store.write, records))
         if refused:
-            refuse(refused)
+            quarantine(refused)
 
-    return drain.run(take)
+    return consumer.run(handle)
 
 
-def _insist(call: Callable[[], T]) -> T:
-    """A database that is locked or full may not be so in a second; nothing of the batch's content is to blame."""
+def _retry(call: Callable[[], T]) -> T:
+    """Retry with exponential backoff while the database is locked or full: the batch itself is not at fault."""
     pause = _FIRST_PAUSE
     for _ in range(_ATTEMPTS - 1):
         try:
             return call()
         except DATABASE_ERRORS as error:
-            _log.warning("the database refused a batch", error=str(error)[:500], pause=pause)
+            logger.warning("batch refused by database", error=str(error)[:500], pause=pause)
             time.sleep(pause)
             pause *= 2
     return call()

@@ -1,30 +1,33 @@
-"""One holder of a task at a time on a machine, or so many of them."""
+"""Locks between the processes of one machine. The kernel frees them however a process ends, a SIGKILL included."""
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 
 @contextmanager
-def slot(folder: Path, name: str) -> Iterator[bool]:
-    """Whether this process got the slot; the kernel frees it however the process ends, a SIGKILL included."""
+def process_lock(folder: Path, name: str) -> Iterator[bool]:
+    """Yield whether this process acquired the lock. Does not wait for it."""
+    with numbered_process_lock(folder, name, 1) as number:
+        yield number is not None
+
+
+@contextmanager
+def numbered_process_lock(folder: Path, name: str, count: int) -> Iterator[int | None]:
+    """Yield the number, from 0, of the first of `count` locks that was free; None where none was."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"processor-{name}.lock").open("w") as file:
+    for number in range(count):
+        file_name = f"processor-{name}-{number}.lock" if number else f"processor-{name}.lock"
+        lock = FileLock(folder / file_name, blocking=False)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
-@contextmanager
-def numbered_slot(folder: Path, name: str, count: int) -> Iterator[int | None]:
-    """The number of the first of `count` slots that was free, from 0; None where none was."""
-    with ExitStack() as stack:
-        for number in range(count):
-            if stack.enter_context(slot(folder, f"{name}-{number}" if number else name)):
-                yield number
-                return
-        yield None
+            lock.acquire()
+        except Timeout:
+            continue
+        try:
+            yield number
+        finally:
+            lock.release()
+        return
+    yield None

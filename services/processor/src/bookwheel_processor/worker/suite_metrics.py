@@ -40,7 +40,7 @@ FAMILIES = MappingProxyType(
     }
 )
 """Labels and meaning of each."""
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 class SuiteMetrics(Collector):
@@ -98,5 +98,5 @@ def _or_none(ask: Callable[[], dict[str, Values]]) -> dict[str, Values] | None:
     try:
         return ask()
     except (RedisError, SQLAlchemyError, OSError) as error:
-        _log.warning("a store does not tell how it is", error=str(error)[:500])
+        logger.warning("a store does not tell how it is", error=str(error)[:500])
         return None

@@ -1,7 +1,8 @@
-"""Celery's tasks: nudges without data. Losing one, or having one too many, does no harm."""
+"""The Celery tasks. Their messages are triggers without data: losing or repeating one does no harm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.metrics import count_task
@@ -10,57 +11,66 @@ from celery import Celery
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bookwheel_processor.lake import jobs as lake_rounds
-from bookwheel_processor.webhooks.dispatch import deliver_webhooks
-from bookwheel_processor.worker import jobs as rounds
-from bookwheel_processor.worker.jobs import Dependencies
+from bookwheel_processor.worker import jobs, lake_jobs
+from bookwheel_processor.worker.dependencies import Dependencies
+from bookwheel_processor.worker.ingest_job import run_ingest
 
 INGEST, PROJECT = "bookwheel.processor.ingest", "bookwheel.processor.project"
-PREDICTIONS, SWEEP = "bookwheel.processor.predictions", "bookwheel.processor.sweep"
-REINDEX = "bookwheel.processor.reindex"
 BRONZE, SILVER = "bookwheel.processor.bronze", "bookwheel.processor.silver"
-EXPORT, LAKE_SWEEP = "bookwheel.processor.export", "bookwheel.processor.lake_sweep"
-REPLAY, WEBHOOKS = "bookwheel.processor.replay", "bookwheel.processor.webhooks"
-QUEUES = MappingProxyType(
-    {INGEST: "ingest", PROJECT: "project", WEBHOOKS: "webhooks"}
-    | dict.fromkeys((PREDICTIONS, SWEEP, REPLAY, REINDEX), "maintenance")
-    | dict.fromkeys((BRONZE, SILVER, EXPORT, LAKE_SWEEP), "lake"),
+logger = get_logger(__name__)
+
+
+class PeriodicTask(NamedTuple):
+    """`period` in seconds. A trigger expires when the next one is due."""
+
+    queue: str
+    period: float
+    job: Callable[[Dependencies], object]
+
+    @property
+    def expires(self) -> float:
+        return max(1.0, self.period)
+
+
+TASKS: Mapping[str, PeriodicTask] = MappingProxyType(
+    {
+        INGEST: PeriodicTask("ingest", 0.5, run_ingest),
+        PROJECT: PeriodicTask("project", 2, jobs.run_projection),
+        "bookwheel.processor.webhooks": PeriodicTask("webhooks", 1, jobs.run_webhooks),
+        "bookwheel.processor.predictions": PeriodicTask("maintenance", 2, jobs.run_predictions),
+        "bookwheel.processor.replay": PeriodicTask("maintenance", 2, jobs.run_replay),
+        "bookwheel.processor.reindex": PeriodicTask("maintenance", 2, jobs.run_reindexing),
+        "bookwheel.processor.sweep": PeriodicTask("maintenance", 60, jobs.run_sweep),
+        BRONZE: PeriodicTask("lake", 2, lake_jobs.run_bronze),
+        SILVER: PeriodicTask("lake", 10, lake_jobs.run_silver),
+        "bookwheel.processor.export": PeriodicTask("lake", 5, lake_jobs.run_export),
+        "bookwheel.processor.lake_sweep": PeriodicTask("lake", 600, lake_jobs.run_lake_sweep),
+    }
 )
-PERIODS = MappingProxyType(
-    {INGEST: 0.5, PROJECT: 2.0, PREDICTIONS: 2.0, SWEEP: 60.0, REPLAY: 2.0, REINDEX: 2.0, BRONZE: 2.0}
-    | {SILVER: 10.0, EXPORT: 5.0, LAKE_SWEEP: 600.0, WEBHOOKS: 1.0}
-)
-"""Seconds between the scheduler's nudges. A nudge expires when the next one is due."""
-_log = get_logger(__name__)
+PERIODS = MappingProxyType({name: task.period for name, task in TASKS.items()})
 
 
-def register_tasks(app: Celery, parts: Callable[[], Dependencies]) -> None:
-    """`parts` is asked for in the worker's child: connections must not cross a fork."""
-    _register(app, INGEST, lambda: rounds.ingest_round(parts()))
-    _register(app, PROJECT, lambda: rounds.project_round(parts()))
-    _register(app, PREDICTIONS, lambda: rounds.predictions_round(parts()))
-    _register(app, SWEEP, lambda: rounds.sweep_round(parts()))
-    _register(app, REPLAY, lambda: rounds.replay_round(parts()))
-    _register(app, REINDEX, lambda: rounds.reindex_round(parts()))
-    _register(app, BRONZE, lambda: lake_rounds.bronze_round(parts()))
-    _register(app, SILVER, lambda: lake_rounds.silver_round(parts()))
-    _register(app, EXPORT, lambda: lake_rounds.export_round(parts()))
-    _register(app, LAKE_SWEEP, lambda: lake_rounds.lake_sweep_round(parts()))
-    _register(app, WEBHOOKS, lambda: deliver_webhooks(parts()))
+def register_tasks(app: Celery, dependencies: Callable[[], Dependencies]) -> None:
+    """`dependencies` is called in the worker's child process: connections must not cross a fork."""
+    app.conf.task_routes = {name: {"queue": task.queue} for name, task in TASKS.items()}
+    for name, task in TASKS.items():
+        app.task(_run(name, task.job, dependencies), name=name, ignore_result=True, shared=False)
 
 
-def _register(app: Celery, name: str, work: Callable[[], object]) -> None:
+def _run(
+    name: str, job: Callable[[Dependencies], object], dependencies: Callable[[], Dependencies]
+) -> Callable[[], None]:
     def run() -> None:
         try:
             with count_task(name):
-                work()
+                job(dependencies())
         except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
-            # Whatever was being done is pending still, and a nudge comes again.
-            _log.warning("a store is away or refuses", task=name, error=str(error)[:500])
+            # The work stays pending, and the next trigger is due soon.
+            logger.warning("store unavailable", task=name, error=str(error)[:500])
 
-    app.task(run, name=name, ignore_result=True, shared=False)
+    return run
 
 
-def nudge(app: Celery, name: str, *, expires: float | None = None) -> None:
-    """Without `expires`, in seconds, when the scheduler's next one is due."""
-    app.send_task(name, queue=QUEUES[name], expires=expires or max(1.0, PERIODS[name]), retry=False)
+def trigger(app: Celery, name: str, *, expires: float | None = None) -> None:
+    """Make some worker run the task soon. `expires` in seconds; by default when the next trigger is due."""
+    app.send_task(name, expires=expires or TASKS[name].expires, retry=False)

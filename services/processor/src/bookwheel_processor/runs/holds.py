@@ -1,56 +1,9 @@
-"""Whether what a run modifies may touch the catalog: the judgement on a run, from its figures alone."""
+"""Whether a finished run is held for an operator, by its figures alone."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bookwheel_contracts import Expectations, HoldReason
-
-UNLIMITED = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class HoldPolicy:
-    """What runs are held to where their source does not declare it: see `Expectations`."""
-
-    share: float = 0.2
-    floor: int = 20
-    grace: int = 2
-
-    def limit(self, known: int, expect: Expectations) -> int:
-        """How many of the source's `known` offers a run may modify or remove; `UNLIMITED` for as many as it likes."""
-        share = self.share if expect.share is None else expect.share
-        floor = self.floor if expect.floor is None else expect.floor
-        return UNLIMITED if known < floor or share >= 1 else math.floor(known * share)
-
-
-USUAL_POLICY = HoldPolicy()
-
-
-@dataclass(slots=True)
-class RunApproval:
-    """A run's gate while its items arrive. `known` offers had the source when it began, of which it has seen
-    `unchanged`; `limit` of them it may modify or remove. One that `waits` is judged at the run's end at the earliest.
-    """
-
-    run_number: int
-    is_open: bool
-    known: int
-    limit: int
-    unchanged: int
-    waits: bool
-
-    @property
-    def lets_through(self) -> bool:
-        """Whether it is certain that the limit cannot be exceeded: only what was not seen unchanged can still be
-        modified or removed."""
-        return self.is_open or (not self.waits and self.unchanged >= self.known - self.limit)
-
-    @property
-    def lets_add(self) -> bool:
-        """Whether new offers go into the catalog at once: unless the run is to be judged by what it has, and there is
-        something already that it could spoil."""
-        return self.is_open or not self.waits or self.known == 0
 
 
 @dataclass(frozen=True, slots=True)

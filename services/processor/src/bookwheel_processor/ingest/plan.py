@@ -10,10 +10,10 @@ from bookwheel_stores.records.catalog.writer import CatalogWriter, OfferKey, Row
 from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
 
 from bookwheel_processor.ingest import rows
-from bookwheel_processor.ingest.book_updates import BookUpdate, Taken, revise
+from bookwheel_processor.ingest.approval import RunApproval
+from bookwheel_processor.ingest.book_plan import BookUpdate, Taken, revise
 from bookwheel_processor.ingest.classification import Sighting, is_newer, judge
 from bookwheel_processor.ingest.decoding import Accepted
-from bookwheel_processor.runs.approval import RunApproval
 
 _NO_GATES: Mapping[str, RunApproval] = MappingProxyType({})
 

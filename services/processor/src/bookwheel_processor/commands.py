@@ -1,4 +1,4 @@
-"""What the verbs of `bookwheel-processor` do."""
+"""The commands of `bookwheel-processor`."""
 
 import argparse
 import getpass
@@ -26,26 +26,27 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from bookwheel_processor.app import create_parts, run_beat, run_worker
-from bookwheel_processor.ingest.replay import Replay
+from bookwheel_processor.app import connect_app, run_scheduler, run_worker
+from bookwheel_processor.replay import Replay
 from bookwheel_processor.restore import after_restore
 from bookwheel_processor.settings import ProcessorSettings
-from bookwheel_processor.worker.jobs import Dependencies, close_runs, compare_index, project_round
+from bookwheel_processor.worker.dependencies import Dependencies
+from bookwheel_processor.worker.jobs import compare_index, finish_runs, run_projection
 
-_RECORDS_PATIENCE = 60.0
-_REINDEX_PATIENCE = 60.0
-_COMPARE_PATIENCE = 30.0
-_MOST_HELD = 1000
+_DATABASE_TIMEOUT = 60.0  # seconds
+_REINDEX_TIMEOUT = 60.0
+_COMPARE_TIMEOUT = 30.0
+_MAX_HELD = 1000
 
 
 def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
-    """Returns the exit status: 0, or 1 where the answer is no, or 3 where the records or a store can't be used."""
+    """Return the exit status: 0; 1 where the command failed; 3 where the database or another store is unusable."""
     if options.command == "beat":
-        run_beat(settings)
+        run_scheduler(settings)
         return 0
     engine = connect_database(settings.database_url)
     try:
-        fault = _meet_records(engine, options.command)
+        fault = _prepare_database(engine, options.command)
     except (NewerSchemaError, OperationalError) as error:
         fault = str(getattr(error, "orig", error)).strip()
     if fault:
@@ -58,32 +59,33 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
         ingest_workers = settings.ingest_workers if supports_concurrent_writers(engine) else 1
         run_worker(settings, concurrency=options.concurrency or 4 + ingest_workers, queues=options.queues)
         return 0
-    parts = create_parts(settings, Celery(broker=settings.redis_url))
+    dependencies = connect_app(Celery(broker=settings.redis_url), settings)
     try:
-        return _VERBS[options.command](parts, options)
+        return _COMMANDS[options.command](dependencies, options)
     except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
-        # What is committed stays so, and what should follow it is the worker's work as well.
+        # What is committed stays, and the worker does what should follow it.
         reason = str(getattr(error, "orig", error)).strip()
-        print(f"bookwheel-processor: a store is away or refuses: {reason}", file=sys.stderr)
+        print(f"bookwheel-processor: a store is unavailable: {reason}", file=sys.stderr)
         return 3
 
 
-def _meet_records(engine: Engine, command: str) -> str | None:
-    """Waits for them, for as long as the command may; tells why they can't be used. Raises NewerSchema,
-    OperationalError."""
+def _prepare_database(engine: Engine, command: str) -> str | None:
+    """Migrate the database, or wait until it is migrated; return why it cannot be used.
+
+    The worker waits without end. Raises NewerSchemaError, OperationalError.
+    """
     if command == "migrate":
         upgrade_database(engine)
-    else:
-        wait_for_database(engine, seconds=math.inf if command == "worker" else _RECORDS_PATIENCE)
-        return schema_fault(engine)
-    return None
+        return None
+    wait_for_database(engine, seconds=math.inf if command == "worker" else _DATABASE_TIMEOUT)
+    return schema_fault(engine)
 
 
-def _reindex(parts: Dependencies, _options: argparse.Namespace) -> int:
-    deadline = time.monotonic() + _REINDEX_PATIENCE
+def _reindex(dependencies: Dependencies, _options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + _REINDEX_TIMEOUT
     while True:
         try:
-            print(f"{parts.reindexing.run(patience=_REINDEX_PATIENCE)} books indexed")
+            print(f"{dependencies.reindexing.run(patience=_REINDEX_TIMEOUT)} books indexed")
             break
         except IndexUnavailableError as error:
             if time.monotonic() > deadline:
@@ -93,31 +95,31 @@ def _reindex(parts: Dependencies, _options: argparse.Namespace) -> int:
         except SearchError as error:
             print(str(error), file=sys.stderr)
             return 1
-    project_round(parts)
+    run_projection(dependencies)
     return 0
 
 
-def _compare(parts: Dependencies, _options: argparse.Namespace) -> int:
-    deadline = time.monotonic() + _COMPARE_PATIENCE
+def _compare(dependencies: Dependencies, _options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + _COMPARE_TIMEOUT
     try:
-        while (found := compare_index(parts)) is None:
+        while (comparison := compare_index(dependencies)) is None:
             if time.monotonic() > deadline:
-                print("another process writes to the index: try again later", file=sys.stderr)
+                print("another process writes to the index: retry later", file=sys.stderr)
                 return 1
             time.sleep(0.5)
     except SearchError as error:
         print(str(error), file=sys.stderr)
         return 1
-    print(f"{found.books} books compared, {found.differing} differed, {found.repaired} repaired")
-    if found.rejected:
-        print(f"the index refuses {found.rejected} of them: `bookwheel-processor quarantine` says why", file=sys.stderr)
-    if found.rebuild:
-        print("the index has to be built anew: `bookwheel-processor reindex`, or wait for the sweep", file=sys.stderr)
-    return 1 if found.rejected or found.rebuild else 0
+    print(f"{comparison.books} books compared, {comparison.differing} differed, {comparison.repaired} repaired")
+    if comparison.rejected:
+        print(f"the index refuses {comparison.rejected}: see `bookwheel-processor quarantine`", file=sys.stderr)
+    if comparison.rebuild:
+        print("the index must be rebuilt: run `bookwheel-processor reindex`, or wait for the sweep", file=sys.stderr)
+    return 1 if comparison.rejected or comparison.rebuild else 0
 
 
-def _quarantine(parts: Dependencies, options: argparse.Namespace) -> int:
-    store = QuarantineStore(parts.engine)
+def _quarantine(dependencies: Dependencies, options: argparse.Namespace) -> int:
+    store = QuarantineStore(dependencies.engine)
     for item in store.list_open(limit=options.limit):
         print(f"{item.number}  {item.quarantined_at:%Y-%m-%d %H:%M:%S}  {item.run_id or '-'}  {item.url or '-'}")
         for reason in item.reasons:
@@ -126,16 +128,16 @@ def _quarantine(parts: Dependencies, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(parts: Dependencies, options: argparse.Namespace) -> int:
-    asked = None if options.id is None else QuarantineStore(parts.engine).get(options.id)
-    if asked is not None and asked.is_refused_book and asked.state is QuarantineState.OPEN:
+def _replay(dependencies: Dependencies, options: argparse.Namespace) -> int:
+    item = None if options.id is None else QuarantineStore(dependencies.engine).get(options.id)
+    if item is not None and item.is_refused_book and item.state is QuarantineState.OPEN:
         print(
-            f"number {options.id} is a book that the index refused: the sweep offers it again each minute,"
-            " and `bookwheel-processor compare` does so now",
+            f"number {options.id} is a book that the index refused: the sweep retries it every minute,"
+            " and `bookwheel-processor compare` retries it now",
             file=sys.stderr,
         )
         return 1
-    replay = Replay(parts.engine, parts.settings.hold_policy)
+    replay = Replay(dependencies.engine, dependencies.settings.hold_policy)
     result = replay.number(options.id) if options.id is not None else replay.all(run_id=options.run_id)
     if result is None:
         print(f"nothing with the number {options.id} is in quarantine", file=sys.stderr)
@@ -143,39 +145,39 @@ def _replay(parts: Dependencies, options: argparse.Namespace) -> int:
     for verdict, count in sorted(result.verdicts.items()):
         print(f"{count} {verdict.value}")
     print(f"{result.rejected} still rejected")
-    project_round(parts)
+    run_projection(dependencies)
     return 0
 
 
-def _held(parts: Dependencies, _options: argparse.Namespace) -> int:
-    held = RunStore(parts.engine).list_latest(state=RunState.HELD, limit=_MOST_HELD)
+def _held(dependencies: Dependencies, _options: argparse.Namespace) -> int:
+    held = RunStore(dependencies.engine).list_latest(state=RunState.HELD, limit=_MAX_HELD)
     for run in held:
-        print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items wait")
+        print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items staged")
         print(f"    {run.reason}")
     print(f"{len(held)} held")
     return 0
 
 
-def _restored(parts: Dependencies, _options: argparse.Namespace) -> int:
-    ended = after_restore(parts, now=utc_now())
-    print(f"{ended} interrupted runs end as partial; the search index and the lake's silver are made anew")
+def _restored(dependencies: Dependencies, _options: argparse.Namespace) -> int:
+    ended = after_restore(dependencies, now=utc_now())
+    print(f"{ended} interrupted runs end as partial; the search index and the lake's silver are rebuilt")
     return 0
 
 
-def _decide(parts: Dependencies, options: argparse.Namespace) -> int:
-    store = RunStore(parts.engine)
+def _decide(dependencies: Dependencies, options: argparse.Namespace) -> int:
+    store = RunStore(dependencies.engine)
     if not store.decide(options.run_id, release=options.release, by=getpass.getuser(), now=utc_now()):
         print(f"the run {options.run_id} is not held", file=sys.stderr)
         return 1
-    close_runs(parts)
-    project_round(parts)
+    finish_runs(dependencies)
+    run_projection(dependencies)
     run = store.get(options.run_id)
     if run is not None:
         print(f"{run.id} is {run.state.value}: {run.counts.modified} modified, {run.removed} removed")
     return 0
 
 
-_VERBS: Mapping[str, Callable[[Dependencies, argparse.Namespace], int]] = MappingProxyType(
+_COMMANDS: Mapping[str, Callable[[Dependencies, argparse.Namespace], int]] = MappingProxyType(
     {
         "reindex": _reindex,
         "compare": _compare,

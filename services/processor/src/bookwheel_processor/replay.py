@@ -26,15 +26,15 @@ from bookwheel_stores.records.runs.quarantine import (
 from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine
 
+from bookwheel_processor.ingest.approval import USUAL_POLICY, HoldPolicy
 from bookwheel_processor.ingest.decoding import Accepted, Refused, read_body, read_prediction, refused_by_database
-from bookwheel_processor.ingest.offer_updates import take_in
-from bookwheel_processor.runs.approval import USUAL_POLICY, HoldPolicy
-from bookwheel_processor.runs.finalizer import Closing
-from bookwheel_processor.runs.quality import faults_of, filled_fields
+from bookwheel_processor.ingest.plan import take_in
+from bookwheel_processor.ingest.quality import faults_of, filled_fields
+from bookwheel_processor.runs.finalizer import RunFinalizer
 
 _PAGE = 200
 _Readable = Accepted | RunStarted | RunFinished | PredictionRecord
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Replay:
         self._engine = engine
         self._clock = clock
         self._policy = policy
-        self._closing = Closing(engine, policy, clock=clock)
+        self._finalizer = RunFinalizer(engine, policy, clock=clock)
         self._store = QuarantineStore(engine)
 
     def all(self, *, run_id: str | None = None) -> ReplayResult:
@@ -110,10 +110,10 @@ class Replay:
         try:
             verdict = in_transaction(self._engine, take)
         except CONTENT_ERRORS as error:
-            _log.exception("the database refused a replayed entry", number=item.number)
+            logger.exception("the database refused a replayed entry", number=item.number)
             self._reject(item, (refused_by_database(type(error).__name__),))
             return None
-        self._closing.advance()
+        self._finalizer.advance()
         return verdict
 
     def _reject(self, item: QuarantineEntry, reasons: Sequence[FieldError]) -> None:

@@ -1,7 +1,9 @@
-"""The gates of a batch's runs, and what stays before them."""
+"""Which items may change the catalog while their run arrives, and the staging of those that may not yet."""
 
+import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from bookwheel_contracts import Expectations
 from bookwheel_stores.records.runs.approvals import ApprovalRow, RunApprovals, StagedItem
@@ -11,7 +13,52 @@ from bookwheel_stores.records.runs.store import ApprovalState
 from sqlalchemy import Connection
 
 from bookwheel_processor.ingest.decoding import Accepted
-from bookwheel_processor.runs.approval import HoldPolicy, RunApproval
+
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPolicy:
+    """What runs are held to where their source does not declare it: see `Expectations`."""
+
+    share: float = 0.2
+    floor: int = 20
+    grace: int = 2
+
+    def limit(self, known: int, expect: Expectations) -> int:
+        """How many of the source's `known` offers a run may modify or remove; `UNLIMITED` for as many as it likes."""
+        share = self.share if expect.share is None else expect.share
+        floor = self.floor if expect.floor is None else expect.floor
+        return UNLIMITED if known < floor or share >= 1 else math.floor(known * share)
+
+
+USUAL_POLICY = HoldPolicy()
+
+
+@dataclass(slots=True)
+class RunApproval:
+    """A run's gate while its items arrive. `known` offers had the source when it began, of which it has seen
+    `unchanged`; `limit` of them it may modify or remove. One that `waits` is judged at the run's end at the earliest.
+    """
+
+    run_number: int
+    is_open: bool
+    known: int
+    limit: int
+    unchanged: int
+    waits: bool
+
+    @property
+    def lets_through(self) -> bool:
+        """Whether it is certain that the limit cannot be exceeded: only what was not seen unchanged can still be
+        modified or removed."""
+        return self.is_open or (not self.waits and self.unchanged >= self.known - self.limit)
+
+    @property
+    def lets_add(self) -> bool:
+        """Whether new offers go into the catalog at once: unless the run is to be judged by what it has, and there is
+        something already that it could spoil."""
+        return self.is_open or not self.waits or self.known == 0
 
 
 class BatchApprovals:

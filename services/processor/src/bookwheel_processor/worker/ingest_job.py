@@ -1,0 +1,87 @@
+"""The ingest job: from the raw stream to the records."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import prometheus_client
+from bookwheel_contracts.redis_keys import RAW_STREAM
+from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.traces import traced
+from bookwheel_stores.streams import announce_changes
+
+from bookwheel_processor.ingest.batch import IngestResult
+from bookwheel_processor.pipeline import ItemPipeline
+from bookwheel_processor.worker.consumer import StreamConsumer, consume_items
+from bookwheel_processor.worker.dependencies import Dependencies
+from bookwheel_processor.worker.jobs import finish_runs
+from bookwheel_processor.worker.process_lock import numbered_process_lock
+
+INGESTED = prometheus_client.Counter(
+    "bookwheel_ingested_items",
+    "Items to which this worker gave a verdict, without those of held runs.",
+    ["verdict"],
+)
+_TRIGGER_INTERVAL = 0.25  # seconds
+logger = get_logger(__name__)
+
+
+class Debouncer:
+    """Calls `trigger` at most four times a second while calls follow one another.
+
+    Each trigger costs the worker a task that only finds the projection running.
+    """
+
+    def __init__(self, trigger: Callable[[], None]) -> None:
+        self._trigger = trigger
+        self._triggered_at = 0.0
+        self._is_pending = False
+
+    def call(self, *, more_expected: bool) -> None:
+        """Trigger now, or later where another call is expected and the last one was a moment ago."""
+        self._is_pending = more_expected and time.monotonic() - self._triggered_at < _TRIGGER_INTERVAL
+        if not self._is_pending:
+            self._triggered_at = time.monotonic()
+            self._trigger()
+
+    def flush(self) -> None:
+        """Trigger what was postponed."""
+        if self._is_pending:
+            self.call(more_expected=False)
+
+
+def run_ingest(dependencies: Dependencies) -> int:
+    """Ingest the raw stream's entries for some seconds at most; return their number."""
+    with numbered_process_lock(dependencies.lock_folder, "ingest", dependencies.ingest_workers) as number:
+        if number is None:
+            return 0
+        reader = dependencies.reader(RAW_STREAM, number=number)
+        projection = Debouncer(dependencies.trigger_projection)
+        batch_size = dependencies.settings.ingest_batch
+
+        def on_batch(result: IngestResult) -> None:
+            dependencies.progress.record()
+            if result.last_change:
+                announce_changes(dependencies.redis, result.last_change)
+                projection.call(more_expected=result.items == batch_size)
+            _report(result)
+
+        pipeline = ItemPipeline(dependencies.engine, dependencies.settings.hold_policy)
+        entries = consume_items(StreamConsumer(reader, batch_size), pipeline, on_batch=on_batch)
+        finish_runs(dependencies)
+        projection.flush()
+        dependencies.progress.record()
+    if reader.has_backlog():
+        dependencies.trigger_ingest()
+    return entries
+
+
+def _report(result: IngestResult) -> None:
+    for verdict, count in sum(result.verdicts.values(), start=Counter()).items():
+        INGESTED.labels(verdict.value).inc(count)
+    for run_id, traceparent in result.traces.items():
+        counts = {verdict.value: count for verdict, count in result.verdicts.get(run_id, {}).items()}
+        with traced(traceparent):
+            logger.info("items ingested", run_id=run_id, **counts)
+    if result.redelivered:
+        logger.info("items redelivered", items=result.redelivered)
