@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from bookwheel_ml.features import FloatMatrix
-from bookwheel_ml.model import load_model
+from bookwheel_ml.model.features import FloatMatrix
+from bookwheel_ml.model.rating_model import load_model
 from bookwheel_ml.settings import MlSettings
 from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.suite import Suite

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-import bookwheel_ml.champion
+import bookwheel_ml.serving.champion
 import numpy as np
 import numpy.typing as npt
-from bookwheel_ml.dataset import read_datasets
-from bookwheel_ml.features import FeatureSpec, FloatMatrix
-from bookwheel_ml.model import RatingModel, load_model
-from bookwheel_ml.serve import serve
+from bookwheel_ml.model.features import FeatureSpec, FloatMatrix
+from bookwheel_ml.model.rating_model import RatingModel, load_model
+from bookwheel_ml.server import serve
 from bookwheel_ml.settings import MlSettings
-from bookwheel_ml.train import fit_forest
+from bookwheel_ml.training.dataset import read_datasets
+from bookwheel_ml.training.forest import fit_forest
 from bookwheel_runtime.settings import load_settings
 from bookwheel_stores.records import BookReader, connect_database
 from sklearn.ensemble import RandomForestRegressor
@@ -21,7 +21,7 @@ def fitted(settings: MlSettings, features: FeatureSpec) -> RandomForestRegressor
     engine = connect_database(settings.records_url)
     training, _held_out = read_datasets(BookReader(engine))
     engine.dispose()
-    return fit_forest(features.matrix(training.facts), training.ratings, trees=settings.forest_trees).forest
+    return fit_forest(features.matrix(training.features), training.ratings, trees=settings.forest_trees).forest
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
 
         return RatingModel(definition, score)
 
-    setattr(bookwheel_ml.champion, "load_model", load_with_sklearn)  # noqa: B010 - the one thing that differs
+    setattr(bookwheel_ml.serving.champion, "load_model", load_with_sklearn)  # noqa: B010 - the one thing that differs
     serve(settings)
 
 

@@ -3,12 +3,12 @@
 from decimal import Decimal
 
 import numpy as np
-from bookwheel_ml.features import BookFacts, FeatureSpec, learn_features, words_of
+from bookwheel_ml.model.features import BookFeatures, FeatureSpec, learn_features, words_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 _FACTS = st.builds(
-    BookFacts,
+    BookFeatures,
     category=st.none() | st.text(max_size=20),
     description=st.none() | st.text(max_size=300),
     price=st.none() | st.decimals(min_value=0, max_value=10**10, places=2),
@@ -18,12 +18,12 @@ _FACTS = st.builds(
 _SPEC = FeatureSpec(currencies=("EUR", "GBP"), categories=("Poetry", "Travel"), words=("luminous", "tedious"))
 
 
-def _row(facts: BookFacts) -> dict[str, float]:
+def _row(facts: BookFeatures) -> dict[str, float]:
     return dict(zip(_SPEC.names, _SPEC.matrix([facts])[0].tolist(), strict=True))
 
 
 @given(st.lists(_FACTS, max_size=8))
-def test_any_books_make_a_finite_float32_matrix_of_the_promised_shape(books: list[BookFacts]) -> None:
+def test_any_books_make_a_finite_float32_matrix_of_the_promised_shape(books: list[BookFeatures]) -> None:
     matrix = _SPEC.matrix(books)
     assert matrix.shape == (len(books), len(_SPEC.names))
     assert matrix.dtype == np.float32
@@ -31,14 +31,14 @@ def test_any_books_make_a_finite_float32_matrix_of_the_promised_shape(books: lis
 
 
 @given(st.lists(_FACTS, min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_a_row_depends_on_its_own_book_alone(books: list[BookFacts], random: object) -> None:
+def test_a_row_depends_on_its_own_book_alone(books: list[BookFeatures], random: object) -> None:
     together = _SPEC.matrix(books)
     alone = np.concatenate([_SPEC.matrix([book]) for book in books])
     assert np.array_equal(together, alone)
 
 
 @given(st.lists(_FACTS, min_size=1, max_size=30), st.integers(min_value=0, max_value=2**31))
-def test_learning_takes_any_books_and_survives_json(books: list[BookFacts], seed: int) -> None:
+def test_learning_takes_any_books_and_survives_json(books: list[BookFeatures], seed: int) -> None:
     ratings = np.random.default_rng(seed).uniform(1, 5, len(books))
     spec = learn_features(books, ratings)
     assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
@@ -47,19 +47,19 @@ def test_learning_takes_any_books_and_survives_json(books: list[BookFacts], seed
 
 
 def test_missing_values_are_explicit_and_differ_from_zero() -> None:
-    assert _row(BookFacts()) == {name: -1.0 if name in {"price", "stock"} else 0.0 for name in _SPEC.names}
-    free = _row(BookFacts(price=Decimal(0), stock=0))
+    assert _row(BookFeatures()) == {name: -1.0 if name in {"price", "stock"} else 0.0 for name in _SPEC.names}
+    free = _row(BookFeatures(price=Decimal(0), stock=0))
     assert (free["price"], free["price_known"], free["stock"], free["stock_known"]) == (0, 1, 0, 1)
 
 
 def test_unknown_categories_currencies_and_words_set_no_indicator() -> None:
-    row = _row(BookFacts(category="Gardening", currency="JPY", description="Entirely plain prose"))
+    row = _row(BookFeatures(category="Gardening", currency="JPY", description="Entirely plain prose"))
     assert sum(value for name, value in row.items() if "=" in name) == 0
 
 
 def test_indicators_ignore_case_and_compatibility_forms_of_words_only() -> None:
     row = _row(
-        BookFacts(
+        BookFeatures(
             category="Poetry",
             currency="EUR",
             description="LUMINOUS! not luminously, \N{FULLWIDTH LATIN SMALL LETTER T}edious",
@@ -87,7 +87,7 @@ def test_a_word_that_tells_ratings_apart_is_found_and_chance_words_are_few() -> 
     for number in range(800):
         good = number % 4 == 0
         words = [*generator.choice(chance, 20), *(["marvellous"] if good else [])]
-        books.append(BookFacts(description=" ".join(words)))
+        books.append(BookFeatures(description=" ".join(words)))
         ratings.append(4.0 * good + generator.normal())
     spec = learn_features(books, np.array(ratings))
     assert "marvellous" in spec.words
@@ -95,6 +95,6 @@ def test_a_word_that_tells_ratings_apart_is_found_and_chance_words_are_few() -> 
 
 
 def test_one_currency_alone_makes_no_feature_and_two_make_two() -> None:
-    one = [BookFacts(currency="GBP")] * 20
+    one = [BookFeatures(currency="GBP")] * 20
     assert learn_features(one, np.ones(20)).currencies == ()
-    assert learn_features([*one, *[BookFacts(currency="EUR")] * 20], np.ones(40)).currencies == ("EUR", "GBP")
+    assert learn_features([*one, *[BookFeatures(currency="EUR")] * 20], np.ones(40)).currencies == ("EUR", "GBP")

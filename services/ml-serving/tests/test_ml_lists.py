@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 from bookwheel_contracts import Book
 from bookwheel_contracts.problems import InvalidCursorError, NotAcceptableError
-from bookwheel_ml.accept import choose_media_type
-from bookwheel_ml.cursors import decode_cursor, encode_cursor
-from bookwheel_ml.training_data import csv_chunks, parquet_chunks, training_row
+from bookwheel_ml.routers.content_negotiation import choose_media_type
+from bookwheel_ml.routers.cursors import decode_cursor, encode_cursor
+from bookwheel_ml.routers.training_data import csv_chunks, parquet_chunks, training_row
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow.parquet import ParquetFile

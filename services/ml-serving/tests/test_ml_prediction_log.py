@@ -1,11 +1,13 @@
-"""The prediction log: nothing waits for it, nothing fails of it, and what it takes it delivers."""
+"""The prediction log: no request waits for it, it delivers in order, and it is bounded."""
 
 import json
 import time
 from pathlib import Path
 
+import pytest
 from bookwheel_contracts import PredictionRecord
-from bookwheel_ml.prediction_log import PredictionLog, ServedPrediction
+from bookwheel_contracts.problems import UnavailableError
+from bookwheel_ml.serving.prediction_log import PredictionLog, ServedPrediction
 from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
 
@@ -36,8 +38,9 @@ def _delivered(url: str) -> list[str]:
     return [json.loads(entry.body)["prediction_id"] for entry in reader.read(100_000)]
 
 
-def _log(url: str, limit: int = 10_000) -> PredictionLog:
-    log = PredictionLog(StreamWriter(connect_redis(url, timeout=1), _STREAM), limit=limit)
+def _log(url: str, *, buffer_limit: int = 10_000, stream_limit: int = 100_000) -> PredictionLog:
+    writer = StreamWriter(connect_redis(url, timeout=1), _STREAM)
+    log = PredictionLog(writer, buffer_limit=buffer_limit, stream_limit=stream_limit)
     log.start()
     return log
 
@@ -48,14 +51,14 @@ def test_records_arrive_in_order_and_keep_the_contract(redis_url: str) -> None:
         log.add(_records(100, first))
     log.stop()
     reader = StreamReader(connect_redis(redis_url), _STREAM, group="processor", consumer="one")
-    found = [PredictionRecord.model_validate_json(entry.body) for entry in reader.read(5_000)]
-    assert [record.prediction_id for record in found] == [str(number) for number in range(1_200)]
+    delivered = [PredictionRecord.model_validate_json(entry.body) for entry in reader.read(5_000)]
+    assert [record.prediction_id for record in delivered] == [str(number) for number in range(1_200)]
 
 
 def test_without_redis_records_wait_up_to_the_bound_and_the_rest_is_counted(tmp_path: Path) -> None:
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
-    log = _log(url, limit=50)
+    log = _log(url, buffer_limit=50)
     started = time.monotonic()
     log.add(_records(40))
     log.add(_records(40, 40))
@@ -73,8 +76,49 @@ def test_stopping_writes_out_what_waits_and_never_hangs_without_redis(redis_url:
     log.add(_records(3))
     log.stop()
     assert _delivered(redis_url) == ["0", "1", "2"]
-    away = _log(f"redis://127.0.0.1:{free_port()}/0")
-    away.add(_records(3))
+    unavailable = _log(f"redis://127.0.0.1:{free_port()}/0")
+    unavailable.add(_records(3))
     started = time.monotonic()
-    away.stop()
+    unavailable.stop()
     assert time.monotonic() - started < 5
+
+
+def test_a_full_stream_refuses_predictions_until_its_consumer_catches_up(redis_url: str) -> None:
+    redis = connect_redis(redis_url)
+    log = _log(redis_url, stream_limit=1_000)
+    for first in range(0, 1_000, 100):
+        log.check_capacity(100)
+        log.add(_records(100, first))
+    with pytest.raises(UnavailableError) as caught:
+        log.check_capacity(1)
+    assert (caught.value.status, caught.value.retry_after) == (503, 5)
+    wait_until(lambda: redis.xlen(_STREAM) == 1_000, seconds=10, what="delivery")
+    assert not _has_capacity(log, 1)
+
+    reader = StreamReader(redis, _STREAM, group="processor", consumer="one")
+    reader.acknowledge([entry.id for entry in reader.read(500)])
+    wait_until(lambda: _has_capacity(log, 500), seconds=10, what="room for predictions")
+    assert not _has_capacity(log, 501)
+    log.stop()
+    assert log.dropped == 0
+
+
+def test_a_stream_is_never_longer_than_its_limit(redis_url: str) -> None:
+    redis = connect_redis(redis_url)
+    StreamWriter(redis, _STREAM).publish([b"{}"] * 900)  # by another replica
+    log = _log(redis_url, stream_limit=1_000)
+    log.add(_records(150))
+    wait_until(lambda: redis.xlen(_STREAM) == 1_000, seconds=10, what="delivery up to the limit")
+    assert not _has_capacity(log, 1)
+    reader = StreamReader(redis, _STREAM, group="processor", consumer="one")
+    reader.acknowledge([entry.id for entry in reader.read(1_000)])
+    wait_until(lambda: redis.xlen(_STREAM) == 50, seconds=10, what="delivery of the rest")
+    log.stop()
+
+
+def _has_capacity(log: PredictionLog, count: int) -> bool:
+    try:
+        log.check_capacity(count)
+    except UnavailableError:
+        return False
+    return True

@@ -1,6 +1,5 @@
-"""Rows of a prediction request: a bad one fails alone, whatever it is."""
+"""Rows of a prediction request: an invalid row fails alone."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,11 +7,11 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import Book, PredictionRecord
-from bookwheel_ml.champion import Champion
-from bookwheel_ml.dataset import read_datasets
-from bookwheel_ml.model import DEFINITION_FILE, ONNX_FILE, load_model
-from bookwheel_ml.predictions import Answers, PredictionAnswer, predict
-from bookwheel_ml.training import train_model
+from bookwheel_ml.model.rating_model import DEFINITION_FILE, ONNX_FILE, load_model
+from bookwheel_ml.serving.champion import Champion
+from bookwheel_ml.serving.predictions import PredictionResponse, PredictionResult, predict
+from bookwheel_ml.training.dataset import read_datasets
+from bookwheel_ml.training.pipeline import train_model
 from bookwheel_stores.records import BookReader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -32,17 +31,19 @@ def champion(book_reader: BookReader, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture
-def answer(champion: Champion, book_reader: BookReader) -> Callable[[list[Any]], Answers]:
-    def ask(rows: list[Any]) -> Answers:
+def predict_rows(champion: Champion, book_reader: BookReader) -> Callable[[list[Any]], PredictionResult]:
+    def call(rows: list[Any]) -> PredictionResult:
         return predict(rows, champion=champion, books=book_reader, subject="tester", traceparent=_TRACEPARENT)
 
-    return ask
+    return call
 
 
-Ask = Callable[[list[Any]], Answers]
+PredictRows = Callable[[list[Any]], PredictionResult]
 
 
-def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(answer: Ask, make_books: MakeBooks) -> None:
+def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(
+    predict_rows: PredictRows, make_books: MakeBooks
+) -> None:
     book = make_books(400)[4]
     assert book.price is not None
     fields = {
@@ -52,7 +53,7 @@ def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(answer
         "price": {"amount": str(book.price.amount), "currency": "GBP"},
         "stock": book.stock,
     }
-    by_id, by_fields = answer([{"book_id": book.id}, fields]).body["predictions"]
+    by_id, by_fields = predict_rows([{"book_id": book.id}, fields]).response.model_dump()["predictions"]
     assert by_id["book_id"] == book.id
     assert by_fields["book_id"] is None
     assert by_id["rating"] == by_fields["rating"]
@@ -88,8 +89,8 @@ def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(answer
         ([_GOOD], "invalid_row", "object"),
     ],
 )
-def test_a_bad_row_fails_alone_with_its_reason(answer: Ask, row: Any, code: str, fault: str) -> None:
-    first, bad, last = answer([_GOOD, row, _GOOD]).body["predictions"]
+def test_a_bad_row_fails_alone_with_its_reason(predict_rows: PredictRows, row: Any, code: str, fault: str) -> None:
+    first, bad, last = predict_rows([_GOOD, row, _GOOD]).response.model_dump()["predictions"]
     assert first["rating"] == last["rating"] is not None
     assert (first["index"], bad["index"], last["index"]) == (0, 1, 2)
     assert bad["error"]["code"] == code
@@ -98,27 +99,29 @@ def test_a_bad_row_fails_alone_with_its_reason(answer: Ask, row: Any, code: str,
     assert first["error"] is last["error"] is None
 
 
-def test_a_thousand_bad_rows_are_a_thousand_errors_and_no_record(answer: Ask) -> None:
-    answers = answer([None] * 1_000)
-    assert all(one["error"] for one in answers.body["predictions"])
-    assert answers.records == []
+def test_a_thousand_bad_rows_are_a_thousand_errors_and_no_record(predict_rows: PredictRows) -> None:
+    result = predict_rows([None] * 1_000)
+    assert all(prediction["error"] for prediction in result.response.model_dump()["predictions"])
+    assert result.records == []
 
 
-def test_missing_facts_are_no_error(answer: Ask) -> None:
-    (only,) = answer([{"title": "Nothing else is known"}]).body["predictions"]
+def test_missing_facts_are_no_error(predict_rows: PredictRows) -> None:
+    (only,) = predict_rows([{"title": "Nothing else is known"}]).response.model_dump()["predictions"]
     assert only["error"] is None
     assert only["rating"] is not None
 
 
-def test_every_prediction_leaves_a_record_that_keeps_the_contract(answer: Ask, champion: Champion) -> None:
-    answers = answer([_GOOD, None, {"book_id": "demo:000002"}])
+def test_every_prediction_leaves_a_record_that_keeps_the_contract(
+    predict_rows: PredictRows, champion: Champion
+) -> None:
+    result = predict_rows([_GOOD, None, {"book_id": "demo:000002"}])
     before = datetime.now(UTC)
-    records = [PredictionRecord.model_validate_json(record.body()) for record in answers.records]
-    given = [one for one in answers.body["predictions"] if one["error"] is None]
-    assert [record.prediction_id for record in records] == [one["prediction_id"] for one in given]
+    records = [PredictionRecord.model_validate_json(record.body()) for record in result.records]
+    valid = [prediction for prediction in result.response.model_dump()["predictions"] if prediction["error"] is None]
+    assert [record.prediction_id for record in records] == [prediction["prediction_id"] for prediction in valid]
     assert [record.book_id for record in records] == [None, "demo:000002"]
-    for record, one in zip(records, given, strict=True):
-        assert (record.rating, record.low, record.high) == (one["rating"], one["low"], one["high"])
+    for record, prediction in zip(records, valid, strict=True):
+        assert (record.rating, record.low, record.high) == (prediction["rating"], prediction["low"], prediction["high"])
         assert (record.model_name, record.model_version) == ("bookwheel-rating", "7")
         assert (record.subject, record.traceparent) == ("tester", _TRACEPARENT)
         assert len(record.features) == len(champion.model.definition.features.names)
@@ -140,9 +143,8 @@ _ROWS = st.fixed_dictionaries(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(_JSON | _ROWS, min_size=1, max_size=5))
-def test_any_json_at_all_gets_a_well_formed_answer(answer: Ask, rows: list[Any]) -> None:
-    body = answer(rows).body
-    checked = PredictionAnswer.model_validate_json(json.dumps(body))
+def test_any_json_at_all_gets_a_well_formed_answer(predict_rows: PredictRows, rows: list[Any]) -> None:
+    checked = PredictionResponse.model_validate_json(predict_rows(rows).response.model_dump_json())
     assert len(checked.predictions) == len(rows)
-    for one in checked.predictions:
-        assert (one.rating is None) == (one.error is not None)
+    for prediction in checked.predictions:
+        assert (prediction.rating is None) == (prediction.error is not None)

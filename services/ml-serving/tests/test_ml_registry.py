@@ -1,7 +1,8 @@
-"""The registry: who is champion, how models get there and back, and how the serving process follows."""
+"""The registry: aliases, upload and download of models, and how the serving process follows the champion."""
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,13 +12,13 @@ import numpy as np
 import pytest
 from bookwheel_contracts import Book
 from bookwheel_contracts.problems import UnavailableError
-from bookwheel_ml.champion import ChampionWatch
-from bookwheel_ml.dataset import read_datasets
-from bookwheel_ml.mlflow_registry import MlflowRegistry
-from bookwheel_ml.model import load_model
-from bookwheel_ml.registry import CHALLENGER, CHAMPION, Registry
-from bookwheel_ml.registry_process import RegistryProcess
-from bookwheel_ml.training import train_and_register
+from bookwheel_ml.model.rating_model import load_model
+from bookwheel_ml.registry.base import CHALLENGER, CHAMPION, Registry
+from bookwheel_ml.registry.mlflow_registry import MlflowRegistry
+from bookwheel_ml.registry.process import RegistryProcess
+from bookwheel_ml.serving.champion import ChampionWatcher
+from bookwheel_ml.training.dataset import read_datasets
+from bookwheel_ml.training.pipeline import train_and_register
 from bookwheel_stores.records import BookReader, connect_database
 from bookwheel_testing.servers import wait_until
 
@@ -75,7 +76,7 @@ def test_a_model_comes_back_from_the_registry_as_it_was_trained(
     model = load_model(registry.download(made.version, tmp_path))
     training, held_out = read_datasets(book_reader)
     assert model.definition.data_fingerprint == made.data_fingerprint == training.fingerprint()
-    errors = model.predict(held_out.facts).rating - held_out.ratings
+    errors = model.predict(held_out.features).rating - held_out.ratings
     assert np.sqrt(np.mean(errors**2)) == pytest.approx(made.report.model.rmse)
     assert sum(model.definition.importances) == pytest.approx(1)
 
@@ -89,7 +90,7 @@ def test_a_worse_model_is_a_challenger_and_an_equal_one_the_new_champion(
     assert (worse.aliases, registry.champion()) == ((CHALLENGER,), champion.version)
     again = train_and_register(book_reader, registry, trees=_TREES)
     assert (again.aliases, registry.champion()) == ((CHAMPION,), again.version)
-    registry.give_alias(CHAMPION, worse.version)
+    registry.set_alias(CHAMPION, worse.version)
     crowned = registry.version(worse.version)
     assert crowned is not None
     assert crowned.aliases == (CHAMPION,)
@@ -100,7 +101,7 @@ def test_a_champion_that_no_longer_loads_is_replaced(
 ) -> None:
     registry = MlflowRegistry(registry_uri)
     first = train_and_register(book_reader, registry, trees=_TREES)
-    monkeypatch.setattr("bookwheel_ml.training.load_model", _refuse)
+    monkeypatch.setattr("bookwheel_ml.training.pipeline.load_model", _refuse)
     assert train_and_register(book_reader, registry, trees=_TREES).aliases == (CHAMPION,)
     assert registry.champion() != first.version
 
@@ -126,23 +127,23 @@ async def test_the_watch_follows_the_champion_and_remembers_it(
 ) -> None:
     registry = MlflowRegistry(registry_uri)
     first = train_and_register(book_reader, registry, trees=_TREES)
-    watch = ChampionWatch(registry_process, cache=tmp_path, poll_seconds=60)
-    with pytest.raises(UnavailableError, match="No model"):
+    watch = ChampionWatcher(registry_process, cache=tmp_path, poll_seconds=60)
+    with pytest.raises(UnavailableError, match="train one"):
         _ = watch.current
     with pytest.raises(UnavailableError, match="not answered yet"):
-        await watch.check()
-    await watch.look()
-    await watch.check()
+        await watch.check_ready()
+    await watch.update()
+    await watch.check_ready()
     before = watch.current
     assert before.version == first.version
     second = train_and_register(book_reader, registry, trees=_TREES)
-    await watch.look()
+    await watch.update()
     assert (before.version, watch.current.version) == (first.version, second.version)
     assert [name for name in os.listdir(tmp_path) if "version" in name] == [f"version-{second.version}"]  # noqa: PTH208 - a loop may call it
 
-    restarted = ChampionWatch(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
+    restarted = ChampionWatcher(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
     restarted.restore()
-    await restarted.check()
+    await restarted.check_ready()
     assert restarted.current.version == second.version
     assert restarted.current.model.definition == watch.current.model.definition
 
@@ -150,7 +151,7 @@ async def test_the_watch_follows_the_champion_and_remembers_it(
 @pytest.mark.parametrize("pointer", [b"", b"[]", b"{}", b'{"version": "1", "folder": "gone"}', b"\xff"])
 def test_a_broken_cache_is_no_champion_and_no_crash(tmp_path: Path, pointer: bytes) -> None:
     (tmp_path / "champion.json").write_bytes(pointer)
-    watch = ChampionWatch(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
+    watch = ChampionWatcher(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
     watch.restore()
     with pytest.raises(UnavailableError):
         _ = watch.current
@@ -159,35 +160,82 @@ def test_a_broken_cache_is_no_champion_and_no_crash(tmp_path: Path, pointer: byt
 async def test_a_registry_process_that_was_killed_is_started_again(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri)
     try:
-        killed = process._running().process
-        killed.kill()
-        killed.join()
+        process.start()
+        killed = process.pid
+        os.kill(killed, signal.SIGKILL)
         with pytest.raises(UnavailableError, match="ended"):
-            await process.ask(Registry.champion)
-        assert process._running().process.is_alive()
+            await process.call(Registry.champion)
+        process.start()
+        assert process.pid != killed
+        assert _is_alive(process.pid)
     finally:
         process.close()
 
 
-async def test_a_question_that_was_given_up_never_answers_the_next_one(registry_uri: str) -> None:
+async def test_a_cancelled_call_never_answers_the_next_one(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri)
-    asked = asyncio.create_task(process.ask(Registry.versions, limit=1, below=None))
+    call = asyncio.create_task(process.call(Registry.versions, limit=1, below=None))
     await asyncio.sleep(0.05)
-    child = process._running().process
-    asked.cancel()
+    child = await asyncio.to_thread(lambda: process.pid)
+    call.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asked
-    assert not child.is_alive()
-    assert process._running().process is not child
+        await call
+    await asyncio.to_thread(wait_until, lambda: not _is_alive(child), seconds=10, what="end of the child")
+    process.start()
+    assert process.pid != child
     process.close()
+
+
+async def test_a_registry_process_that_hangs_is_unavailable_and_replaced(registry_uri: str) -> None:
+    process = RegistryProcess(registry_uri, first_timeout=0.5)
+    try:
+        process.start()
+        hung = process.pid
+        os.kill(hung, signal.SIGSTOP)
+        with pytest.raises(UnavailableError, match="did not answer in time") as caught:
+            await process.call(Registry.champion)
+        assert caught.value.status == 503
+        await asyncio.to_thread(wait_until, lambda: not _is_alive(hung), seconds=10, what="end of the hung child")
+        process.start()
+        assert process.pid != hung
+    finally:
+        process.close()
+
+
+def test_the_parent_does_not_import_mlflow() -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from bookwheel_ml.registry.base import Registry\n"
+        "from bookwheel_ml.registry.process import RegistryProcess\n"
+        "from bookwheel_contracts.problems import UnavailableError\n"
+        "async def main():\n"
+        "    process = RegistryProcess('sqlite:////proc/nowhere.sqlite')\n"
+        "    try:\n"
+        "        await process.call(Registry.champion)\n"
+        "    except UnavailableError as error:\n"
+        "        print(error)\n"
+        "    process.close()\n"
+        "if __name__ == '__main__':\n"
+        "    asyncio.run(main())\n"
+        "    print('mlflow' in sys.modules)\n"
+    )
+    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert "model registry is unavailable" in output
+    assert output.endswith("False\n")
+
+
+def _is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:
     program = (
         "import time\n"
-        "from bookwheel_ml.registry_process import RegistryProcess\n"
+        "from bookwheel_ml.registry.process import RegistryProcess\n"
         "if __name__ == '__main__':\n"
-        "    print(RegistryProcess('')._running().process.pid, flush=True)\n"
+        "    process = RegistryProcess('')\n"
+        "    process.start()\n"
+        "    print(process.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
@@ -195,23 +243,23 @@ def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:
         child = Path("/proc") / parent.stdout.readline().strip()
         assert child.exists()
         parent.kill()
-    wait_until(lambda: not child.exists(), seconds=60, what="end of the orphan")
+    wait_until(lambda: not child.exists(), seconds=60, what="end of the orphaned child")
 
 
-async def test_a_registry_that_is_away_is_unavailable_and_may_come_back(
+async def test_a_failed_call_is_unavailable_and_the_next_one_succeeds(
     registry_process: RegistryProcess, tmp_path: Path
 ) -> None:
     """In the child that the other tests use too, since MLflow's import takes seconds."""
-    with pytest.raises(UnavailableError, match="can't be asked"):
-        await registry_process.ask(Registry.download, "999999", tmp_path)
-    assert await registry_process.ask(Registry.version, "999999") is None
+    with pytest.raises(UnavailableError, match="unavailable"):
+        await registry_process.call(Registry.download, "999999", tmp_path)
+    assert await registry_process.call(Registry.version, "999999") is None
 
 
 async def test_two_processes_may_use_a_new_registry_first_at_the_same_time(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.sqlite'}"
     other = RegistryProcess(uri)
     try:
-        found = await asyncio.gather(asyncio.to_thread(MlflowRegistry(uri).champion), other.ask(Registry.champion))
+        champions = await asyncio.gather(asyncio.to_thread(MlflowRegistry(uri).champion), other.call(Registry.champion))
     finally:
         other.close()
-    assert set(found) == {None}
+    assert set(champions) == {None}

@@ -12,13 +12,14 @@ import pytest
 from bookwheel_contracts import Book, Money
 from bookwheel_demo_shop import law
 from bookwheel_demo_shop.catalog import Catalog
-from bookwheel_ml import training as training_steps
-from bookwheel_ml.dataset import is_held_out, rated_books, read_datasets
-from bookwheel_ml.evaluate import TooFewRatingsError, Verdict
-from bookwheel_ml.export import OnnxMismatchError, check_export, export_forest
-from bookwheel_ml.onnx_session import open_session
-from bookwheel_ml.train import fit_forest, forest_scores
-from bookwheel_ml.training import TrainedModel, train_model
+from bookwheel_ml.model.onnx_scorer import load_scorer
+from bookwheel_ml.model.report import ModelVerdict
+from bookwheel_ml.training import pipeline
+from bookwheel_ml.training.dataset import is_held_out, rated_books, read_datasets
+from bookwheel_ml.training.evaluation import TooFewRatingsError
+from bookwheel_ml.training.forest import fit_forest, forest_scores
+from bookwheel_ml.training.onnx_export import OnnxMismatchError, check_export, export_forest
+from bookwheel_ml.training.pipeline import TrainedModel, train_model
 from bookwheel_stores.records import BookReader
 from sklearn.ensemble import RandomForestRegressor
 
@@ -47,7 +48,7 @@ def _train(books: Sequence[Book], trees: int = _TREES) -> TrainedModel:
 
 def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: MakeBooks) -> None:
     report = _train(make_books(800)).definition.report
-    assert report.verdict is Verdict.LEARNED
+    assert report.verdict is ModelVerdict.LEARNED
     assert report.improvement.low > 0.1
     assert report.model.rmse < 0.85 * min(errors.rmse for errors in report.baselines.values())
     assert 0.7 < report.coverage < 0.9
@@ -57,14 +58,14 @@ def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_of_shuffled_ratings_the_report_says_there_is_nothing_to_learn(make_books: MakeBooks, seed: int) -> None:
     report = _train(make_books(600, seed=seed, shuffled=True)).definition.report
-    assert report.verdict is Verdict.NOTHING_TO_LEARN
+    assert report.verdict is ModelVerdict.NOTHING_TO_LEARN
     assert report.model.r2 < 0.05
 
 
 def test_ratings_that_are_all_alike_leave_nothing_to_learn(make_books: MakeBooks) -> None:
     alike = [book.model_copy(update={"rating": 4.0}) for book in make_books(200)]
     report = _train(alike).definition.report
-    assert report.verdict is Verdict.NOTHING_TO_LEARN
+    assert report.verdict is ModelVerdict.NOTHING_TO_LEARN
     assert report.model.rmse < 1e-6
 
 
@@ -94,7 +95,7 @@ def test_on_the_demo_shop_the_error_is_within_15_percent_of_the_best_reachable(s
     report = _train(books, trees=200).definition.report
     assert report.model.rmse <= 1.15 * law.best_reachable_rmse(facts)
     assert report.model.rmse <= 0.8 * min(errors.rmse for errors in report.baselines.values())
-    assert report.verdict is Verdict.LEARNED
+    assert report.verdict is ModelVerdict.LEARNED
 
 
 def test_too_few_rated_books_are_refused_with_their_number(make_books: MakeBooks) -> None:
@@ -130,11 +131,11 @@ def test_copies_of_one_work_fall_on_the_same_side_of_the_split(make_books: MakeB
 def test_the_exported_forest_answers_as_scikit_learn_does(make_books: MakeBooks) -> None:
     training, held_out = read_datasets(_reader(make_books(800)))
     spec = _train(make_books(800)).definition.features
-    forest = fit_forest(spec.matrix(training.facts), training.ratings, trees=200).forest
-    matrix = spec.matrix(held_out.facts)
+    forest = fit_forest(spec.matrix(training.features), training.ratings, trees=200).forest
+    matrix = spec.matrix(held_out.features)
     exported = export_forest(forest)
     assert check_export(exported, forest, matrix) <= 1e-5
-    scores = open_session(exported.SerializeToString())(matrix)
+    scores = load_scorer(exported.SerializeToString())(matrix)
     np.testing.assert_allclose(scores, forest_scores(forest, matrix), rtol=1e-5, atol=1e-5)
 
 
@@ -157,7 +158,7 @@ def _tampered_with(
 def test_an_export_that_answers_otherwise_is_never_registered(
     make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch, name: Any, value: Callable[[float], float]
 ) -> None:
-    monkeypatch.setattr(training_steps, "export_forest", _tampered_with(name, 0, value))
+    monkeypatch.setattr(pipeline, "export_forest", _tampered_with(name, 0, value))
     with pytest.raises(OnnxMismatchError):
         _train(make_books(300))
 
@@ -166,18 +167,18 @@ def test_a_wrong_leaf_that_no_held_out_book_comes_to_is_found_as_well(
     make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few books are held out, and each comes to one leaf of a tree."""
-    known, held_out = read_datasets(_reader(make_books(300)))
-    few = replace(held_out, book_ids=held_out.book_ids[:20], facts=held_out.facts[:20], ratings=held_out.ratings[:20])
-    model = train_model(known, few, trees=1)
+    training, held_out = read_datasets(_reader(make_books(300)))
+    few = replace(
+        held_out, book_ids=held_out.book_ids[:20], features=held_out.features[:20], ratings=held_out.ratings[:20]
+    )
+    model = train_model(training, few, trees=1)
     weights = {attribute.name: attribute for attribute in model.onnx.graph.node[0].attribute}["target_weights"].floats
     for place in range(len(weights) // 2):
-        monkeypatch.setattr(
-            training_steps, "export_forest", _tampered_with("target_weights", place, lambda found: found + 1)
-        )
+        monkeypatch.setattr(pipeline, "export_forest", _tampered_with("target_weights", place, lambda found: found + 1))
         with pytest.raises(OnnxMismatchError):
-            train_model(known, few, trees=1)
+            train_model(training, few, trees=1)
 
 
 def test_a_file_that_is_no_model_is_a_value_error() -> None:
-    with pytest.raises(ValueError, match="not a model"):
-        open_session(b"neither here nor there")
+    with pytest.raises(ValueError, match="ONNX model is invalid"):
+        load_scorer(b"neither here nor there")

@@ -7,8 +7,8 @@ import pytest
 from bookwheel_contracts import Book
 from bookwheel_contracts.problems import UnavailableError
 from bookwheel_ml.settings import MlSettings
-from bookwheel_ml.trainer import create_celery, run_training, send_training
-from bookwheel_ml.training_runs import MOST_ATTEMPTS, TrainingRuns, TrainingState
+from bookwheel_ml.training.runs import MAX_ATTEMPTS, TrainingRuns, TrainingState
+from bookwheel_ml.training.worker import create_celery, run_training, send_training
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import free_port
 
@@ -24,7 +24,7 @@ def _runs(url: str, sent: list[str] | None = None) -> TrainingRuns:
 def test_a_run_goes_from_queued_to_complete_and_is_not_started_again(redis_url: str) -> None:
     sent: list[str] = []
     runs = _runs(redis_url, sent)
-    asked = runs.request(requested_by="tester", traceparent=_TRACEPARENT)
+    asked = runs.submit(requested_by="tester", traceparent=_TRACEPARENT)
     assert sent == [asked.id]
     queued = runs.get(asked.id)
     assert queued is not None
@@ -41,8 +41,8 @@ def test_a_run_goes_from_queued_to_complete_and_is_not_started_again(redis_url: 
 
 def test_a_run_whose_trainer_died_is_tried_again_but_not_for_ever(redis_url: str) -> None:
     runs = _runs(redis_url)
-    run_id = runs.request(requested_by="tester", traceparent=_TRACEPARENT).id
-    for attempt in range(1, MOST_ATTEMPTS + 1):
+    run_id = runs.submit(requested_by="tester", traceparent=_TRACEPARENT).id
+    for attempt in range(1, MAX_ATTEMPTS + 1):
         started = runs.start(run_id)
         assert started is not None
         assert started.attempts == attempt
@@ -50,7 +50,7 @@ def test_a_run_whose_trainer_died_is_tried_again_but_not_for_ever(redis_url: str
     found = runs.get(run_id)
     assert found is not None
     assert found.state is TrainingState.FAILED
-    assert found.reason == f"The trainer died with this run {MOST_ATTEMPTS} times."
+    assert found.reason == f"The trainer died {MAX_ATTEMPTS} times during this run."
 
 
 def test_an_unknown_run_is_none_and_is_not_trained(redis_url: str) -> None:
@@ -62,7 +62,7 @@ def test_an_unknown_run_is_none_and_is_not_trained(redis_url: str) -> None:
 def test_without_redis_a_run_is_refused_as_unavailable() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     with pytest.raises(UnavailableError):
-        _runs(url).request(requested_by="tester", traceparent=_TRACEPARENT)
+        _runs(url).submit(requested_by="tester", traceparent=_TRACEPARENT)
     with pytest.raises(UnavailableError):
         _runs(url).get("any")
 
@@ -71,7 +71,7 @@ def test_a_queue_that_is_away_is_unavailable_too(redis_url: str) -> None:
     celery = create_celery(f"redis://127.0.0.1:{free_port()}/0")
     runs = TrainingRuns(connect_redis(redis_url), lambda run_id: send_training(celery, run_id))
     with pytest.raises(UnavailableError):
-        runs.request(requested_by="tester", traceparent=_TRACEPARENT)
+        runs.submit(requested_by="tester", traceparent=_TRACEPARENT)
 
 
 def test_a_catalog_with_too_few_ratings_fails_the_run_with_the_reason(
@@ -79,7 +79,7 @@ def test_a_catalog_with_too_few_ratings_fails_the_run_with_the_reason(
 ) -> None:
     url = fill_records(tmp_path, make_books(12))
     runs = _runs(redis_url)
-    run_id = runs.request(requested_by="tester", traceparent=_TRACEPARENT).id
+    run_id = runs.submit(requested_by="tester", traceparent=_TRACEPARENT).id
     run_training(run_id, MlSettings(redis_url=redis_url, database_url=url, state_dir=tmp_path))
     found = runs.get(run_id)
     assert found is not None

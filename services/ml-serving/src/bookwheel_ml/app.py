@@ -1,4 +1,4 @@
-"""The wiring of the serving process: every part, router and handler in one place."""
+"""Wires the serving process: creates the app and the objects that its routers share."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,80 +17,84 @@ from bookwheel_stores.records import DATABASE_ERRORS, BookReader, connect_databa
 from bookwheel_stores.streams import StreamWriter, connect_redis
 from fastapi import FastAPI
 
-from bookwheel_ml.champion import ChampionWatch
 from bookwheel_ml.dependencies import Dependencies
-from bookwheel_ml.prediction_log import PredictionLog
-from bookwheel_ml.registry_process import RegistryProcess
+from bookwheel_ml.registry.process import RegistryProcess
 from bookwheel_ml.routers import models, predictions, training_data, training_runs
+from bookwheel_ml.serving.champion import ChampionWatcher
+from bookwheel_ml.serving.prediction_log import PredictionLog
 from bookwheel_ml.settings import MlSettings
-from bookwheel_ml.training_runs import TrainingRuns
+from bookwheel_ml.training.runs import TrainingRuns
 
 
 def create_app(settings: MlSettings) -> FastAPI:
-    """The API. `app.state.services` is filled by `running_services`, which its server must enter."""
+    """Creates the API. Its server must set `app.state.dependencies` from `open_dependencies`."""
     app = create_service_app(
         title="Bookwheel ML serving",
-        description="Rating predictions, the models behind them, and the data that they were trained on.",
+        description="Rating predictions, the models behind them, and their training data.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
         readiness={},
     )
 
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
-    for routes in (predictions, models, training_data, training_runs):
-        app.include_router(routes.router)
+    for module in (predictions, models, training_data, training_runs):
+        app.include_router(module.router)
     return app
 
 
-class _TrainingQueue:
-    """Imports Celery when a training run is first asked for: a service that only predicts starts without it."""
-
-    def __init__(self, redis_url: str) -> None:
-        self._redis_url = redis_url
-
-    @cached_property
-    def _send(self) -> Callable[[str], None]:
-        from bookwheel_ml.trainer import create_celery, send_training  # noqa: PLC0415 - see above
-
-        return partial(send_training, create_celery(self._redis_url))
-
-    def __call__(self, run_id: str) -> None:
-        self._send(run_id)
-
-
 @asynccontextmanager
-async def running_services(settings: MlSettings) -> AsyncIterator[Dependencies]:
-    """Opens the connections, restores the champion, and watches for a new one until left."""
+async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]:
+    """Opens the connections, restores the champion and watches for a new one, until the context ends."""
     redis = connect_redis(settings.redis_url)
     engine = connect_database(settings.records_url)
     registry = RegistryProcess(settings.registry_uri)
-    champion = ChampionWatch(registry, cache=settings.model_cache, poll_seconds=settings.champion_poll_seconds)
-    log = PredictionLog(StreamWriter(redis, PREDICTION_STREAM), limit=settings.prediction_log_limit)
+    champion = ChampionWatcher(registry, cache=settings.model_cache, poll_seconds=settings.champion_poll_seconds)
+    prediction_log = PredictionLog(
+        StreamWriter(redis, PREDICTION_STREAM),
+        buffer_limit=settings.prediction_log_limit,
+        stream_limit=settings.prediction_stream_limit,
+    )
     champion.restore()
-    log.start()
-    watching = asyncio.create_task(champion.watch())
+    prediction_log.start()
+    watch_task = asyncio.create_task(champion.watch())
 
-    def served() -> ModelRef | None:
+    def served_model() -> ModelRef | None:
         try:
             return ModelRef(name=champion.current.name, version=champion.current.version)
         except UnavailableError:
             return None
 
-    herald = HeartbeatPublisher(
-        redis, "ml-serving", fault=partial(health_fault, settings.port, "/readyz"), model=served
+    heartbeat = HeartbeatPublisher(
+        redis, "ml-serving", fault=partial(health_fault, settings.port, "/readyz"), model=served_model
     )
-    herald.start()
+    heartbeat.start()
     try:
         yield Dependencies(
             books=BookReader(engine),
             registry=registry,
             champion=champion,
-            prediction_log=log,
+            prediction_log=prediction_log,
             training_runs=TrainingRuns(redis, _TrainingQueue(settings.redis_url)),
         )
     finally:
-        await asyncio.to_thread(herald.stop)
-        watching.cancel()
-        await asyncio.to_thread(log.stop)
+        await asyncio.to_thread(heartbeat.stop)
+        watch_task.cancel()
+        await asyncio.to_thread(prediction_log.stop)
         registry.close()
         engine.dispose()
         redis.close()
+
+
+class _TrainingQueue:
+    """Imports Celery at the first training run, because most services only predict."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis_url = redis_url
+
+    def __call__(self, run_id: str) -> None:
+        self._send(run_id)
+
+    @cached_property
+    def _send(self) -> Callable[[str], None]:
+        from bookwheel_ml.training.worker import create_celery, send_training  # noqa: PLC0415 - see above
+
+        return partial(send_training, create_celery(self._redis_url))

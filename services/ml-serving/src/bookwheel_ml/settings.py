@@ -11,7 +11,7 @@ from bookwheel_ml import DEFAULT_PORT
 
 
 class MlSettings(HealthSettings):
-    """One class for all three: each must find the same records, registry and streams."""
+    """All three use the same records, registry and streams."""
 
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port that the service listens on.")
     database_url: DatabaseUrl | None = Field(
@@ -33,7 +33,15 @@ class MlSettings(HealthSettings):
         default=2.0, gt=0, description="How often the service looks for a new champion in the registry."
     )
     prediction_log_limit: int = Field(
-        default=50_000, ge=1, description="Prediction records kept in memory while Redis is away; more are dropped."
+        default=50_000,
+        ge=1,
+        description="Prediction records kept in memory while Redis is unavailable; more are dropped.",
+    )
+    prediction_stream_limit: int = Field(
+        default=100_000,
+        ge=1_000,
+        description="Prediction records that may wait in the stream for the processor. At the limit, predictions are "
+        "refused with 503.",
     )
     forest_trees: int = Field(default=200, ge=10, le=1_000, description="Trees of a newly trained forest.")
 
@@ -47,5 +55,5 @@ class MlSettings(HealthSettings):
 
     @property
     def model_cache(self) -> Path:
-        """Where the service keeps the last champion, to serve from its first second on."""
+        """Folder of the last champion's files, which a restarted service loads first."""
         return self.data_dir / "ml-serving"

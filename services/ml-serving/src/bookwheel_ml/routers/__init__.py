@@ -1,1 +1,1 @@
-"""The HTTP routes under /api/v1/ml."""
+"""The HTTP API under `/api/v1/ml`."""

@@ -1,6 +1,6 @@
 """GET /ml/models, /ml/models/{version} and /ml/features."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.problems import NotFoundError
@@ -9,13 +9,20 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel
 
 from bookwheel_ml import API_PREFIX
-from bookwheel_ml.cursors import decode_cursor, encode_cursor
-from bookwheel_ml.dependencies import Dependencies, Total, services
-from bookwheel_ml.registry import ModelVersion, Registry
+from bookwheel_ml.dependencies import Dependencies, get_dependencies
+from bookwheel_ml.registry.base import ModelVersion, Registry
+from bookwheel_ml.routers.cursors import decode_cursor, encode_cursor
 
 router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
 _CURSOR = "models"
+
+
+class Total(BaseModel):
+    """The number of items on all pages."""
+
+    value: int
+    relation: Literal["eq", "gte"] = "eq"
 
 
 class ModelPage(BaseModel):
@@ -27,14 +34,14 @@ class ModelPage(BaseModel):
 
 
 class Feature(BaseModel):
-    """`importance`: its share of the forest's reduction of variance; all of them sum to 1."""
+    """`importance` is the feature's share of the forest's variance reduction; the shares sum to 1."""
 
     name: str
     importance: float
 
 
 class FeatureSet(BaseModel):
-    """What the champion sees of a book, in the order of its inputs."""
+    """The champion's features, in the order of its inputs."""
 
     model_name: str
     model_version: str
@@ -45,38 +52,38 @@ class FeatureSet(BaseModel):
 @router.get("/models")
 async def get_models(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
-    parts: Annotated[Dependencies, Depends(services)],
+    dependencies: Annotated[Dependencies, Depends(get_dependencies)],
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str | None, Query()] = None,
 ) -> ModelPage:
-    """Every model that was registered, with its evaluation beside the baselines."""
+    """Lists the registered models with their evaluation reports."""
     below = decode_cursor(_CURSOR, cursor) if cursor is not None else None
-    items, total = await parts.registry.ask(Registry.versions, limit=limit, below=below)
-    more = bool(items) and int(items[-1].version) > 1 and len(items) == limit
-    following = encode_cursor(_CURSOR, int(items[-1].version)) if more else None
-    return ModelPage(items=items, total=Total(value=total), next=following)
+    items, total = await dependencies.registry.call(Registry.versions, limit=limit, below=below)
+    has_more = bool(items) and int(items[-1].version) > 1 and len(items) == limit
+    next_cursor = encode_cursor(_CURSOR, int(items[-1].version)) if has_more else None
+    return ModelPage(items=items, total=Total(value=total), next=next_cursor)
 
 
 @router.get("/models/{version}")
 async def get_model(
     version: Annotated[int, Path(ge=1, le=2**31 - 1)],
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
-    parts: Annotated[Dependencies, Depends(services)],
+    dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> ModelVersion:
     """One model with its evaluation report."""
-    found = await parts.registry.ask(Registry.version, str(version))
-    if found is None:
+    model = await dependencies.registry.call(Registry.version, str(version))
+    if model is None:
         raise NotFoundError(f"There is no model version {version}.")
-    return found
+    return model
 
 
 @router.get("/features")
 async def get_features(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
-    parts: Annotated[Dependencies, Depends(services)],
+    dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> FeatureSet:
-    """The champion's features and how much each matters to it."""
-    champion = parts.champion.current
+    """The champion's features and their importance."""
+    champion = dependencies.champion.current
     definition = champion.model.definition
     pairs = zip(definition.features.names, definition.importances, strict=True)
     return FeatureSet(

@@ -9,8 +9,8 @@ from bookwheel_runtime.traces import current_traceparent
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from bookwheel_ml import API_PREFIX
-from bookwheel_ml.dependencies import Dependencies, services
-from bookwheel_ml.training_runs import TrainingRun
+from bookwheel_ml.dependencies import Dependencies, get_dependencies
+from bookwheel_ml.training.runs import TrainingRun
 
 router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
@@ -20,10 +20,10 @@ def post_training_run(
     request: Request,
     response: Response,
     claims: Annotated[Claims, Depends(require_scope(Scope.ADMIN))],
-    parts: Annotated[Dependencies, Depends(services)],
+    dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> TrainingRun:
-    """Asks the trainer for a new model from today's records."""
-    run = parts.training_runs.request(requested_by=claims.sub, traceparent=current_traceparent())
+    """Requests a new model, trained on the current records."""
+    run = dependencies.training_runs.submit(requested_by=claims.sub, traceparent=current_traceparent())
     response.headers["Location"] = f"{request.url.path}/{run.id}"
     return run
 
@@ -32,10 +32,10 @@ def post_training_run(
 def get_training_run(
     run_id: Annotated[str, Path(max_length=64)],
     _claims: Annotated[Claims, Depends(require_scope(Scope.ADMIN))],
-    parts: Annotated[Dependencies, Depends(services)],
+    dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> TrainingRun:
-    """How a training run is doing, and which model came of it."""
-    run = parts.training_runs.get(run_id)
+    """The state of a training run, and the model it produced."""
+    run = dependencies.training_runs.get(run_id)
     if run is None:
-        raise NotFoundError("There is no such training run; they are kept for 30 days.")
+        raise NotFoundError("There is no such training run. Runs expire after 30 days.")
     return run

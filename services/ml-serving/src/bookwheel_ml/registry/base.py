@@ -1,18 +1,18 @@
-"""The port of the model registry. It knows nothing of MLflow, whose import is too dear for most processes."""
+"""The interface of the model registry. It does not import MLflow, which takes 7 s."""
 
 from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from bookwheel_ml.evaluate import EvaluationReport
+from bookwheel_ml.model.report import EvaluationReport
 
 MODEL_NAME = "bookwheel-rating"
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 class ModelVersion(BaseModel):
-    """One registered model. `aliases` may hold `champion` or `challenger`."""
+    """One registered model. `aliases` holds `champion`, `challenger` or neither."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,24 +26,24 @@ class ModelVersion(BaseModel):
 
 
 class Registry(Protocol):
-    """Blocking."""
+    """Methods block."""
 
     def champion(self) -> str | None:
-        """The champion's version."""
+        """Returns the champion's version, or None."""
 
     def download(self, version: str, into: Path) -> Path:
-        """Copies a version's files below `into`; the folder that holds them."""
+        """Copies a version's files to a folder below `into`, and returns that folder."""
 
     def versions(self, *, limit: int, below: int | None) -> tuple[list[ModelVersion], int]:
-        """Newest first, those below a version, and how many there are in all."""
+        """Returns up to `limit` versions lower than `below`, newest first, and the total count."""
 
     def version(self, version: str) -> ModelVersion | None:
-        """None where there is no such version."""
+        """Returns one version, or None."""
 
     def register(
         self, folder: Path, *, report: EvaluationReport, data_fingerprint: str, parameters: dict[str, Any]
     ) -> ModelVersion:
-        """Uploads a model's folder as the newest version. It has no alias yet."""
+        """Uploads a model's folder as the newest version, without an alias."""
 
-    def give_alias(self, alias: str, version: str) -> None:
-        """Moves an alias to a version; a challenger that becomes champion is challenger no more."""
+    def set_alias(self, alias: str, version: str) -> None:
+        """Moves an alias to a version. A challenger that becomes champion loses the alias `challenger`."""

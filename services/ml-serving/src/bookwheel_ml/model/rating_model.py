@@ -1,4 +1,4 @@
-"""A model as it is served and compared: an ONNX graph with the definition of its inputs and outputs."""
+"""A rating model: an ONNX graph and the definition of its inputs and outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-from bookwheel_ml.evaluate import EvaluationReport
-from bookwheel_ml.features import BookFacts, FeatureSpec, FloatMatrix
-from bookwheel_ml.intervals import Calibration, interval_of
-from bookwheel_ml.onnx_session import open_session
+from bookwheel_ml.model.features import BookFeatures, FeatureSpec, FloatMatrix
+from bookwheel_ml.model.intervals import Calibration, interval_of
+from bookwheel_ml.model.onnx_scorer import load_scorer
+from bookwheel_ml.model.report import EvaluationReport
 
 ONNX_FILE = "model.onnx"
 DEFINITION_FILE = "definition.json"
 
 
 class ModelDefinition(BaseModel):
-    """Everything about a model but its trees. `importances` are in the order of the features' names and sum to 1."""
+    """Everything except the trees. `importances` follow the order of `features.names` and sum to 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,14 +31,14 @@ class ModelDefinition(BaseModel):
 
 
 class Scorer(Protocol):
-    """Shape (rows, features) in; shape (rows, 2) out: the rating, and the mean square of ratings."""
+    """Maps (rows, features) to (rows, 2): the mean rating and the mean square of the ratings."""
 
     def __call__(self, matrix: FloatMatrix) -> npt.NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Parallel columns, in stars within 0 to 5; `features` is the matrix that went in."""
+    """Parallel columns in stars, from 0 to 5. `features` is the input matrix."""
 
     rating: npt.NDArray[np.float64]
     low: npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ class RatingModel:
     definition: ModelDefinition
     score: Scorer
 
-    def predict(self, books: Sequence[BookFacts]) -> Predictions:
+    def predict(self, books: Sequence[BookFeatures]) -> Predictions:
         matrix = self.definition.features.matrix(books)
         scores = self.score(matrix)
         low, high = interval_of(scores, self.definition.calibration)
@@ -59,6 +59,6 @@ class RatingModel:
 
 
 def load_model(folder: Path) -> RatingModel:
-    """Reads `ONNX_FILE` and `DEFINITION_FILE` of a folder. Raises OSError, and ValueError for files that are broken."""
+    """Reads `ONNX_FILE` and `DEFINITION_FILE` from `folder`. Raises OSError, or ValueError for invalid files."""
     definition = ModelDefinition.model_validate_json((folder / DEFINITION_FILE).read_bytes())
-    return RatingModel(definition, open_session((folder / ONNX_FILE).read_bytes()))
+    return RatingModel(definition, load_scorer((folder / ONNX_FILE).read_bytes()))

@@ -1,16 +1,16 @@
-"""Runs an exported forest."""
+"""Runs an exported forest with ONNX Runtime."""
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from bookwheel_ml.features import FloatMatrix
+from bookwheel_ml.model.features import FloatMatrix
 
 INPUT = "features"
 
 
 class OnnxScorer:
-    """One thread: a row takes microseconds, and handing it to a pool would cost more than it saves."""
+    """Runs in the calling thread: a row takes microseconds, less than a hand-over to a thread pool."""
 
     def __init__(self, model: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -22,9 +22,9 @@ class OnnxScorer:
         return scores
 
 
-def open_session(model: bytes) -> OnnxScorer:
-    """Raises ValueError where `model` is not an ONNX graph that runs here."""
+def load_scorer(model: bytes) -> OnnxScorer:
+    """Raises ValueError if ONNX Runtime cannot load `model`."""
     try:
         return OnnxScorer(model)
     except Exception as error:
-        raise ValueError(f"not a model that ONNX Runtime accepts: {error}") from error
+        raise ValueError(f"ONNX model is invalid: {error}") from error

@@ -1,4 +1,4 @@
-"""The state of training runs, in Redis: asked for by the API, moved on by the trainer."""
+"""Training runs in Redis: the API creates them, the trainer updates their state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +13,8 @@ from bookwheel_contracts.redis_keys import training_run_key
 from redis import Redis
 from redis.exceptions import RedisError
 
-KEPT_SECONDS = 30 * 24 * 3600
-MOST_ATTEMPTS = 3
+RETENTION_SECONDS = 30 * 24 * 3600
+MAX_ATTEMPTS = 3
 
 
 class TrainingState(StrEnum):
@@ -25,7 +25,7 @@ class TrainingState(StrEnum):
 
 
 class TrainingRun(Contract):
-    """`version` and `alias` say what came of a complete run, `reason` why a run failed."""
+    """A complete run has `version`, `alias` and `verdict`; a failed one has `reason`."""
 
     id: str
     state: TrainingState
@@ -42,14 +42,14 @@ class TrainingRun(Contract):
 
 
 class TrainingRuns:
-    """Kept for 30 days."""
+    """Runs expire after 30 days."""
 
     def __init__(self, redis: "Redis", send: Callable[[str], None]) -> None:
         self._redis = redis
         self._send = send
 
-    def request(self, *, requested_by: str, traceparent: str) -> TrainingRun:
-        """Writes the run down, then hands it to the trainer. Raises Unavailable while Redis is away."""
+    def submit(self, *, requested_by: str, traceparent: str) -> TrainingRun:
+        """Stores the run and sends it to the trainer's queue. Raises UnavailableError."""
         run = TrainingRun(
             id=uuid4().hex,
             state=TrainingState.QUEUED,
@@ -57,50 +57,52 @@ class TrainingRuns:
             requested_at=datetime.now(UTC),
             traceparent=traceparent,
         )
-        with _redis_needed():
+        with _redis_errors_as_unavailable():
             self._write(run)
             self._send(run.id)
         return run
 
     def get(self, run_id: str) -> TrainingRun | None:
-        """Raises Unavailable while Redis is away."""
-        with _redis_needed():
-            found: Any = self._redis.get(training_run_key(run_id))
-        return TrainingRun.model_validate_json(found) if found else None
+        """Raises UnavailableError."""
+        with _redis_errors_as_unavailable():
+            stored: Any = self._redis.get(training_run_key(run_id))
+        return TrainingRun.model_validate_json(stored) if stored else None
 
     def start(self, run_id: str) -> TrainingRun | None:
-        """The run, now running; None where there is nothing to do: unknown, ended, or failed too often to try again.
+        """Marks the run as running. Returns None if it is unknown or finished, or fails because of too many attempts.
 
-        A run that finds itself running already was left by a trainer that died with it.
+        A run that is already running belonged to a trainer that died.
         """
         run = self.get(run_id)
         if run is None or run.state in {TrainingState.COMPLETE, TrainingState.FAILED}:
             return None
-        if run.attempts >= MOST_ATTEMPTS:
-            self.fail(run, f"The trainer died with this run {run.attempts} times.")
+        if run.attempts >= MAX_ATTEMPTS:
+            self.fail(run, f"The trainer died {run.attempts} times during this run.")
             return None
         now = datetime.now(UTC)
         return self._update(run, state=TrainingState.RUNNING, started_at=now, attempts=run.attempts + 1)
 
     def complete(self, run: TrainingRun, *, version: str, alias: str, verdict: str) -> TrainingRun:
-        done = {"state": TrainingState.COMPLETE, "finished_at": datetime.now(UTC)}
-        return self._update(run, **done, version=version, alias=alias, verdict=verdict)
+        finished_at = datetime.now(UTC)
+        return self._update(
+            run, state=TrainingState.COMPLETE, finished_at=finished_at, version=version, alias=alias, verdict=verdict
+        )
 
     def fail(self, run: TrainingRun, reason: str) -> TrainingRun:
         return self._update(run, state=TrainingState.FAILED, finished_at=datetime.now(UTC), reason=reason)
 
     def _update(self, run: TrainingRun, **changes: Any) -> TrainingRun:
-        changed = run.model_copy(update=changes)
-        self._write(changed)
-        return changed
+        updated = run.model_copy(update=changes)
+        self._write(updated)
+        return updated
 
     def _write(self, run: TrainingRun) -> None:
-        self._redis.set(training_run_key(run.id), run.model_dump_json(), ex=KEPT_SECONDS)
+        self._redis.set(training_run_key(run.id), run.model_dump_json(), ex=RETENTION_SECONDS)
 
 
 @contextmanager
-def _redis_needed() -> Iterator[None]:
+def _redis_errors_as_unavailable() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise UnavailableError("Training runs can't be reached right now.", retry_after=5) from error
+        raise UnavailableError("Redis is unavailable: retry later.", retry_after=5) from error

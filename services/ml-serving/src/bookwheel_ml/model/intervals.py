@@ -1,13 +1,13 @@
-"""From the forest's two outputs to an interval. Used at training to calibrate, and at serving."""
+"""Computes prediction intervals from the forest's two outputs; training calibrates them."""
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 INTERVAL_SHARE = 0.8
-"""Share of ratings that the interval is to hold: from the 10th to the 90th percentile."""
+"""Target share of ratings inside the interval: from the 10th to the 90th percentile."""
 LOWEST, HIGHEST = 0.0, 5.0
-_LEAST_SPREAD = 0.05  # stars: where all leaves agree the spread is 0, yet no rating is that certain
+_MIN_SPREAD = 0.05  # stars: the spread is 0 where all leaves agree, but no rating is that certain
 
 
 class Calibration(BaseModel):
@@ -20,16 +20,16 @@ class Calibration(BaseModel):
 
 
 def spread_of(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Standard deviation of the forest's mixture of leaves, in stars: between its trees and within its leaves.
+    """Returns the standard deviation of the forest's leaves, in stars: between trees and within leaves.
 
-    `scores` has shape (rows, 2): the mean rating and the mean square. The answer has shape (rows,).
+    `scores` has shape (rows, 2): the mean rating and the mean square. The result has shape (rows,).
     """
     wide = scores.astype(np.float64)
-    return np.sqrt(np.maximum(wide[:, 1] - wide[:, 0] ** 2, _LEAST_SPREAD**2))
+    return np.sqrt(np.maximum(wide[:, 1] - wide[:, 0] ** 2, _MIN_SPREAD**2))
 
 
 def calibrate(scores: npt.NDArray[np.floating], ratings: npt.NDArray[np.float64]) -> Calibration:
-    """The percentiles of (rating - mean) / spread, for `scores` by trees that have not seen the `ratings`."""
+    """Fits the percentiles of (rating - mean) / spread. `scores` must come from trees not trained on `ratings`."""
     residuals = (ratings - scores[:, 0]) / spread_of(scores)
     tail = (1 - INTERVAL_SHARE) / 2
     low, high = np.quantile(residuals, [tail, 1 - tail])
@@ -39,7 +39,7 @@ def calibrate(scores: npt.NDArray[np.floating], ratings: npt.NDArray[np.float64]
 def interval_of(
     scores: npt.NDArray[np.floating], calibration: Calibration
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """(low, high), each of shape (rows,), within 0 to 5 and never the wrong way round of the rating."""
+    """Returns (low, high), each of shape (rows,), with 0 <= low <= rating <= high <= 5."""
     spread, rating = spread_of(scores), scores[:, 0].astype(np.float64)
     low = np.clip(np.minimum(rating + calibration.low * spread, rating), LOWEST, HIGHEST)
     high = np.clip(np.maximum(rating + calibration.high * spread, rating), LOWEST, HIGHEST)

@@ -1,6 +1,5 @@
-"""The model registry as MLflow keeps it. Importing this module imports MLflow: 7 s of processor time, 180 MB."""
+"""The model registry in MLflow. Importing this module imports MLflow, which takes 7 s of CPU and 180 MB."""
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -8,65 +7,63 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from bookwheel_ml.evaluate import EvaluationReport
-from bookwheel_ml.registry import CHALLENGER, CHAMPION, MODEL_NAME, ModelVersion
+from bookwheel_ml.model.report import EvaluationReport
+from bookwheel_ml.registry.base import CHALLENGER, CHAMPION, MODEL_NAME, ModelVersion
 
 EXPERIMENT = "bookwheel-rating"
 _SQLITE = "sqlite:///"
-_MOST_VERSIONS = 10_000
+_MAX_VERSIONS = 10_000
 _UNKNOWN_VERSION = {ErrorCode.Name(INVALID_PARAMETER_VALUE), ErrorCode.Name(RESOURCE_DOES_NOT_EXIST)}
 
 
 class MlflowRegistry:
-    """Blocking. Raises mlflow.exceptions.MlflowException or OSError while the registry is away."""
+    """Methods block. They raise MlflowException or OSError while the registry is unavailable."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
     @cached_property
     def _client(self) -> MlflowClient:
-        with self._first_use_alone():
+        with self._first_use_lock():
             client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
         return client
 
     @contextmanager
-    def _first_use_alone(self) -> Iterator[None]:
-        """MLflow makes a SQLite registry's tables at first use, and two processes doing so at once break each other."""
+    def _first_use_lock(self) -> Iterator[None]:
+        """Serializes the first use of a SQLite registry: two processes must not create its tables at once."""
         if not self._uri.startswith(_SQLITE):
             yield
             return
         path = Path(self._uri.removeprefix(_SQLITE))
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(path.with_suffix(".lock")):
             yield
 
     def champion(self) -> str | None:
-        """The champion's version."""
         return self._aliases().get(CHAMPION)
 
     def download(self, version: str, into: Path) -> Path:
-        """Copies a version's files below `into`; the folder that holds them."""
         source = self._client.get_model_version_download_uri(MODEL_NAME, version)
         into.mkdir(parents=True, exist_ok=True)
         return Path(download_artifacts(source, dst_path=str(into), tracking_uri=self._uri))
 
     def versions(self, *, limit: int, below: int | None) -> tuple[list[ModelVersion], int]:
-        """Newest first, those below a version, and how many there are in all, up to 10,000."""
-        found = self._client.search_model_versions(
-            f"name='{MODEL_NAME}'", max_results=_MOST_VERSIONS, order_by=["version_number DESC"]
+        """Counts up to 10,000 versions."""
+        versions = self._client.search_model_versions(
+            f"name='{MODEL_NAME}'", max_results=_MAX_VERSIONS, order_by=["version_number DESC"]
         )
-        page = [version for version in found if below is None or int(version.version) < below]
+        page = [version for version in versions if below is None or int(version.version) < below]
         aliases = self._aliases()
-        return [_model_version(version, aliases) for version in page[:limit]], len(found)
+        return [_model_version(version, aliases) for version in page[:limit]], len(versions)
 
     def version(self, version: str) -> ModelVersion | None:
         try:
@@ -79,14 +76,14 @@ class MlflowRegistry:
     def register(
         self, folder: Path, *, report: EvaluationReport, data_fingerprint: str, parameters: dict[str, Any]
     ) -> ModelVersion:
-        """Uploads a model's folder as a run of its own and as the newest version. It has no alias yet."""
+        """Uploads the folder as an MLflow run and registers it as the newest version."""
         client = self._client
         run = client.create_run(self._experiment(), run_name=f"train-{data_fingerprint[:8]}")
         run_id = run.info.run_id
-        moment = int(datetime.now(UTC).timestamp() * 1000)
+        timestamp = int(datetime.now(UTC).timestamp() * 1000)
         client.log_batch(
             run_id,
-            metrics=[Metric(name, value, moment, 0) for name, value in _metrics(report).items()],
+            metrics=[Metric(name, value, timestamp, 0) for name, value in _metrics(report).items()],
             params=[Param(name, str(value)) for name, value in parameters.items()],
             tags=[RunTag("data_fingerprint", data_fingerprint), RunTag("verdict", report.verdict)],
         )
@@ -98,20 +95,20 @@ class MlflowRegistry:
         version = client.create_model_version(MODEL_NAME, f"runs:/{run_id}/model", run_id, tags=tags)
         return _model_version(version, {}, tags)
 
-    def give_alias(self, alias: str, version: str) -> None:
+    def set_alias(self, alias: str, version: str) -> None:
         self._client.set_registered_model_alias(MODEL_NAME, alias, version)
         if alias == CHAMPION and self._aliases().get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
 
     def _aliases(self) -> dict[str, str]:
-        found = self._client.search_registered_models(f"name='{MODEL_NAME}'")
-        return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+        models = self._client.search_registered_models(f"name='{MODEL_NAME}'")
+        return {alias: str(version) for alias, version in models[0].aliases.items()} if models else {}
 
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
-        location = None  # a server knows where its artifacts go; beside a SQLite file it would be the working folder
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        location = None  # a server has its own location; with SQLite, MLflow would write to the working directory
         if self._uri.startswith(_SQLITE):
             location = (Path(self._uri.removeprefix(_SQLITE)).parent / "mlartifacts").absolute().as_uri()
         return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
@@ -120,19 +117,19 @@ class MlflowRegistry:
 def _metrics(report: EvaluationReport) -> dict[str, float]:
     named = {"model": report.model, **report.baselines}
     errors = {
-        f"{name}_{metric}": value for name, found in named.items() for metric, value in found.model_dump().items()
+        f"{name}_{metric}": value for name, group in named.items() for metric, value in group.model_dump().items()
     }
     return {**errors, "improvement_rmse": report.improvement.rmse, "interval_coverage": report.coverage}
 
 
-def _model_version(found: Any, aliases: dict[str, str], tags: dict[str, str] | None = None) -> ModelVersion:
-    known = tags or found.tags
+def _model_version(version: Any, aliases: dict[str, str], tags: dict[str, str] | None = None) -> ModelVersion:
+    tags = tags or version.tags
     return ModelVersion(
-        name=found.name,
-        version=str(found.version),
-        aliases=tuple(sorted(alias for alias, version in aliases.items() if version == str(found.version))),
-        created_at=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
-        run_id=found.run_id,
-        data_fingerprint=known["data_fingerprint"],
-        report=EvaluationReport.model_validate_json(known["report"]),
+        name=version.name,
+        version=str(version.version),
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+        created_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        run_id=version.run_id,
+        data_fingerprint=tags["data_fingerprint"],
+        report=EvaluationReport.model_validate_json(tags["report"]),
     )

@@ -1,4 +1,4 @@
-"""What a model sees of a book. One pure function makes the matrix for training and for serving alike."""
+"""The features of a book. Training and serving compute the matrix with the same pure function."""
 
 import re
 import unicodedata
@@ -16,18 +16,18 @@ from pydantic import BaseModel, ConfigDict
 FloatMatrix = npt.NDArray[np.float32]
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_MISSING = -1.0  # outside the range of every numeric feature, so that a tree can split it off
+_MISSING = -1.0  # outside the range of every numeric feature, so a tree can separate it
 _SCALARS = ("price", "price_known", "stock", "stock_known", "description_words")
-_LEAST_SHARE = 0.005  # of the training rows: rarer categories, currencies and words are not told apart
-_LEAST_ROWS = 5
-_MOST_SHARE_OF_WORD = 0.9
-_MOST_WORDS = 64
-_LEAST_Z = 3.0  # among 500 words without any effect, one or two pass
+_MIN_SHARE = 0.005  # of the training rows: rarer categories, currencies and words get no feature
+_MIN_ROWS = 5
+_MAX_WORD_SHARE = 0.9
+_MAX_WORDS = 64
+_MIN_Z_SCORE = 3.0  # one or two of 500 words without any effect exceed it
 
 
 @dataclass(frozen=True, slots=True)
-class BookFacts:
-    """The facts of a book that features may be made of. None: not known."""
+class BookFeatures:
+    """The fields of a book that features are computed from. None means unknown."""
 
     category: str | None = None
     description: str | None = None
@@ -36,7 +36,7 @@ class BookFacts:
     stock: int | None = None
 
     @classmethod
-    def of(cls, book: Book) -> "BookFacts":
+    def from_book(cls, book: Book) -> "BookFeatures":
         return cls(
             category=book.category,
             description=book.description,
@@ -47,15 +47,15 @@ class BookFacts:
 
 
 def words_of(text: str) -> list[str]:
-    """Words of three letters or more, in lower case and compatibility form."""
+    """Returns the words of three letters or more, case-folded and NFKC-normalized."""
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 class FeatureSpec(BaseModel):
-    """What was learned from the training rows about making features; kept as JSON beside its model.
+    """The feature columns, learned from the training rows and stored as JSON with the model.
 
-    The columns are the scalars, then one indicator each for `currencies`, `categories` and `words`. A missing price or
-    stock is -1 with its `_known` indicator 0; a category that was rare in training has no indicator of its own.
+    The columns are the scalars, then one indicator for each of `currencies`, `categories` and `words`. A missing price
+    or stock is -1, and its `_known` indicator is 0. Categories that are rare in the training rows have no indicator.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,14 +76,14 @@ class FeatureSpec(BaseModel):
     @cached_property
     def _columns(self) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
         start = len(_SCALARS)
-        found = []
+        columns = []
         for names in (self.currencies, self.categories, self.words):
-            found.append({name: start + position for position, name in enumerate(names)})
+            columns.append({name: start + position for position, name in enumerate(names)})
             start += len(names)
-        return found[0], found[1], found[2]
+        return columns[0], columns[1], columns[2]
 
-    def matrix(self, books: Sequence[BookFacts]) -> FloatMatrix:
-        """Shape (books, names), float32, finite."""
+    def matrix(self, books: Sequence[BookFeatures]) -> FloatMatrix:
+        """Returns a float32 matrix of shape (books, names) with finite values only."""
         currencies, categories, words = self._columns
         matrix = np.zeros((len(books), len(self.names)), dtype=np.float32)
         for row, book in zip(matrix, books, strict=True):
@@ -95,9 +95,9 @@ class FeatureSpec(BaseModel):
             )
             present = []
             if book.description:
-                found = words_of(book.description)
-                row[4] = len(found)
-                present = [words[word] for word in found if word in words]
+                description_words = words_of(book.description)
+                row[4] = len(description_words)
+                present = [words[word] for word in description_words if word in words]
             if book.currency in currencies:
                 present.append(currencies[book.currency])
             if book.category in categories:
@@ -107,13 +107,13 @@ class FeatureSpec(BaseModel):
 
 
 def _frequent(values: Sequence[str | None]) -> tuple[str, ...]:
-    least = max(_LEAST_ROWS, int(len(values) * _LEAST_SHARE))
+    min_count = max(_MIN_ROWS, int(len(values) * _MIN_SHARE))
     counts = Counter(value for value in values if value is not None)
-    return tuple(sorted(value for value, count in counts.items() if count >= least))
+    return tuple(sorted(value for value, count in counts.items() if count >= min_count))
 
 
-def _telling_words(books: Sequence[BookFacts], ratings: npt.NDArray[np.float64]) -> tuple[str, ...]:
-    """Words whose books are rated otherwise than the rest, by the z-score of the difference of means."""
+def _predictive_words(books: Sequence[BookFeatures], ratings: npt.NDArray[np.float64]) -> tuple[str, ...]:
+    """Selects words whose books have a different mean rating, by the z-score of the difference."""
     counts: dict[str, int] = defaultdict(int)
     sums: dict[str, float] = defaultdict(float)
     for book, rating in zip(books, ratings.tolist(), strict=True):
@@ -121,21 +121,21 @@ def _telling_words(books: Sequence[BookFacts], ratings: npt.NDArray[np.float64])
             counts[word] += 1
             sums[word] += rating
     total, all_ratings, deviation = len(books), float(ratings.sum()), float(ratings.std())
-    least, most = max(_LEAST_ROWS, int(total * _LEAST_SHARE)), total * _MOST_SHARE_OF_WORD
+    min_count, max_count = max(_MIN_ROWS, int(total * _MIN_SHARE)), total * _MAX_WORD_SHARE
     scores: dict[str, float] = {}
     for word, count in counts.items():
-        if least <= count <= most and deviation > 0:
+        if min_count <= count <= max_count and deviation > 0:
             difference = sums[word] / count - (all_ratings - sums[word]) / (total - count)
             scores[word] = abs(difference) / (deviation * (1 / count + 1 / (total - count)) ** 0.5)
-    ranked = sorted((word for word in scores if scores[word] >= _LEAST_Z), key=lambda word: (-scores[word], word))
-    return tuple(sorted(ranked[:_MOST_WORDS]))
+    ranked = sorted((word for word in scores if scores[word] >= _MIN_Z_SCORE), key=lambda word: (-scores[word], word))
+    return tuple(sorted(ranked[:_MAX_WORDS]))
 
 
-def learn_features(books: Sequence[BookFacts], ratings: npt.NDArray[np.float64]) -> FeatureSpec:
-    """Learns categories, currencies and words from training rows only. `ratings` has shape (books,)."""
+def learn_features(books: Sequence[BookFeatures], ratings: npt.NDArray[np.float64]) -> FeatureSpec:
+    """Learns the categories, currencies and words of the training rows. `ratings` has shape (books,)."""
     currencies = _frequent([book.currency for book in books])
     return FeatureSpec(
         currencies=currencies if len(currencies) > 1 else (),
         categories=_frequent([book.category for book in books]),
-        words=_telling_words(books, ratings),
+        words=_predictive_words(books, ratings),
     )

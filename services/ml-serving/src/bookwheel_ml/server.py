@@ -1,0 +1,49 @@
+"""Runs the BentoML service in one process."""
+
+import uvicorn
+from bookwheel_runtime.logs import configure_logs
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from bookwheel_ml.bento_service import API_PATH, api, service
+from bookwheel_ml.settings import MlSettings
+
+_BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
+_OTHER = "/other"
+
+
+def create_asgi_app() -> ASGIApp:
+    """Returns BentoML's ASGI app, with `/metrics` of the API: it shows BentoML's metrics too.
+
+    BentoML labels its metrics with the requested path. Clients choose paths, so all those that the API does not declare
+    share one label.
+    """
+    bento: ASGIApp = service.to_asgi()
+    labels = _BENTO_PATHS | {path for path in api.openapi()["paths"] if "{" not in path}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path")
+        if path == "/metrics":
+            await api(scope, receive, send)
+        elif scope["type"] != "http" or path in labels:
+            await bento(scope, receive, send)
+        else:
+            await bento({**scope, "path": _OTHER, API_PATH: path}, receive, send)
+
+    return app
+
+
+def serve(settings: MlSettings) -> None:
+    """Serves until SIGTERM. `bentoml serve` would start a supervisor that imports everything a second time."""
+    app = create_asgi_app()
+    configure_logs("ml-serving", settings.log_level)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )

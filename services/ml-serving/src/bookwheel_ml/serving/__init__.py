@@ -1,0 +1,1 @@
+"""Predicts ratings with the champion, and logs each prediction to a stream."""

@@ -1,0 +1,100 @@
+"""The champion: the model that is served. The service replaces it without a restart."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from bookwheel_contracts.problems import BookwheelError, UnavailableError
+from bookwheel_runtime.logs import get_logger
+
+from bookwheel_ml.model.rating_model import RatingModel, load_model
+from bookwheel_ml.registry.base import MODEL_NAME, Registry
+from bookwheel_ml.registry.process import RegistryProcess
+
+logger = get_logger(__name__)
+
+_POINTER = "champion.json"
+_START_DELAY_SECONDS = 10.0
+"""After a start from the cache, MLflow is imported later: the whole suite may be starting on the same cores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    name: str
+    version: str
+    model: RatingModel
+
+
+class ChampionWatcher:
+    """Polls the registry for a new champion. A request that holds `current` uses one model from start to end.
+
+    `cache` holds the files of the last champion, so a restarted service predicts before the registry answers.
+    """
+
+    def __init__(self, registry: RegistryProcess, *, cache: Path, poll_seconds: float) -> None:
+        self._registry = registry
+        self._cache = cache
+        self._poll_seconds = poll_seconds
+        self._has_checked = False
+        self._champion: Champion | None = None
+
+    @property
+    def current(self) -> Champion:
+        """Raises UnavailableError if there is no model."""
+        if self._champion is None:
+            raise UnavailableError("A model is unavailable: train one, then retry.", retry_after=5)
+        return self._champion
+
+    async def check_ready(self) -> None:
+        """Raises UnavailableError until a champion is loaded or the registry reports that there is none."""
+        if self._champion is None and not self._has_checked:
+            raise UnavailableError("The model registry is unavailable: it has not answered yet.")
+
+    def restore(self) -> None:
+        """Loads the last champion from the cache, if there is one."""
+        try:
+            pointer = orjson.loads((self._cache / _POINTER).read_bytes())
+            self._champion = Champion(MODEL_NAME, pointer["version"], load_model(self._cache / pointer["folder"]))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("cached champion not loadable", error=str(error))
+        else:
+            logger.info("champion restored from cache", version=self._champion.version)
+
+    async def watch(self) -> None:
+        """Polls until cancelled."""
+        if self._champion is not None:
+            await asyncio.sleep(_START_DELAY_SECONDS)
+        is_failing = False
+        while True:
+            try:
+                await self.update()
+                is_failing = False
+            except (BookwheelError, OSError, ValueError) as error:
+                if not is_failing:  # log the first failure only
+                    logger.warning("champion lookup failed", error=str(error))
+                is_failing = True
+            await asyncio.sleep(self._poll_seconds)
+
+    async def update(self) -> None:
+        """Loads the registry's champion if it is new. Raises UnavailableError, OSError or ValueError."""
+        version = await self._registry.call(Registry.champion)
+        if version is not None and (self._champion is None or version != self._champion.version):
+            folder = await self._registry.call(Registry.download, version, self._cache / f"version-{version}")
+            model = await asyncio.to_thread(load_model, folder)
+            self._champion = Champion(MODEL_NAME, version, model)
+            self._save_pointer(version, folder)
+            logger.info("champion loaded", version=version, verdict=model.definition.report.verdict)
+        self._has_checked = True
+
+    def _save_pointer(self, version: str, folder: Path) -> None:
+        pointer = self._cache / _POINTER
+        temporary = pointer.with_suffix(".new")
+        temporary.write_bytes(orjson.dumps({"version": version, "folder": str(folder.relative_to(self._cache))}))
+        temporary.replace(pointer)
+        for old in self._cache.glob("version-*"):
+            if old.name != f"version-{version}":
+                shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,197 @@
+"""Predicts the rows of a request. An invalid row fails alone, with its reason."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from bookwheel_contracts import FieldError, Money
+from bookwheel_contracts.model import MAX_KEY_LENGTH
+from bookwheel_stores.records import BookReader
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, TypeAdapter, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from bookwheel_ml.model.features import BookFeatures
+from bookwheel_ml.model.report import ModelVerdict
+from bookwheel_ml.serving.champion import Champion
+from bookwheel_ml.serving.prediction_log import ServedPrediction
+
+MAX_ROWS = 1_000
+_DIGITS = 4  # of a star: far below any interval, and it hides the rounding errors of float32
+_NO_NUL = r"^[^\x00]*$"  # PostgreSQL refuses NUL in a text
+
+
+class PredictionRow(BaseModel):
+    """A book by its id or by its fields. `title`, `authors` and `language` are accepted but not used yet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    book_id: str | None = Field(default=None, min_length=1, max_length=MAX_KEY_LENGTH, pattern=_NO_NUL)
+    title: str | None = Field(default=None, max_length=10_000)
+    authors: tuple[str, ...] = Field(default=(), max_length=100)
+    category: str | None = Field(default=None, max_length=1_000)
+    description: str | None = Field(default=None, max_length=100_000)
+    language: str | None = Field(default=None, max_length=100)
+    price: Money | None = None
+    stock: int | None = Field(default=None, ge=0, le=10**9, strict=True)
+
+
+class _AnyRow:
+    """Accepts any JSON, because each row is validated alone later. The API description shows `PredictionRow`."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> CoreSchema:
+        return core_schema.any_schema()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(PredictionRow.__pydantic_core_schema__)
+
+
+class PredictionRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    books: Annotated[list[Annotated[Any, _AnyRow]], Field(min_length=1, max_length=MAX_ROWS)]
+
+
+class RowError(BaseModel):
+    """Why a row has no prediction; `code` is `invalid_row` or `not_found`."""
+
+    code: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+
+
+class Prediction(BaseModel):
+    """In stars, 0 to 5. `low` to `high` should hold four of five true ratings. Either `rating` or `error` is null."""
+
+    index: int
+    book_id: str | None = None
+    rating: float | None = None
+    low: float | None = None
+    high: float | None = None
+    prediction_id: str | None = None
+    error: RowError | None = None
+
+
+class ServedModel(BaseModel):
+    """`verdict` is `nothing to learn` if the model predicts no better than a baseline."""
+
+    name: str
+    version: str
+    arm: str
+    verdict: ModelVerdict
+
+
+class PredictionResponse(BaseModel):
+    predictions: list[Prediction]
+    model: ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionResult:
+    """`records` go to the prediction log."""
+
+    response: PredictionResponse
+    records: list[ServedPrediction]
+
+
+def needs_records(rows: Sequence[object]) -> bool:
+    """Returns whether a row refers to a stored book."""
+    return any(isinstance(row, dict) and "book_id" in row for row in rows)
+
+
+def predict(
+    rows: Sequence[object], *, champion: Champion, books: BookReader, subject: str, traceparent: str
+) -> PredictionResult:
+    """Predicts unvalidated rows. `subject` and `traceparent` go into the records."""
+    parsed_rows = [_parse_row(row) for row in rows]
+    features_or_errors = _load_features(parsed_rows, books)
+    predictions = [
+        Prediction(
+            index=index,
+            book_id=row.book_id if isinstance(row, PredictionRow) else None,
+            error=features if isinstance(features, RowError) else None,
+        )
+        for index, (row, features) in enumerate(zip(parsed_rows, features_or_errors, strict=True))
+    ]
+    valid = [prediction for prediction in predictions if prediction.error is None]
+    columns = champion.model.predict([row for row in features_or_errors if isinstance(row, BookFeatures)])
+    rating, low, high = (column.round(_DIGITS).tolist() for column in (columns.rating, columns.low, columns.high))
+    predicted_at = time.time()
+    records = []
+    for position, prediction in enumerate(valid):
+        prediction.rating, prediction.low, prediction.high = rating[position], low[position], high[position]
+        prediction.prediction_id = secrets.token_hex(16)
+        records.append(
+            ServedPrediction(
+                prediction_id=prediction.prediction_id,
+                book_id=prediction.book_id,
+                predicted_at=predicted_at,
+                model_name=champion.name,
+                model_version=champion.version,
+                rating=prediction.rating,
+                low=prediction.low,
+                high=prediction.high,
+                features=tuple(columns.features[position].tolist()),
+                subject=subject,
+                traceparent=traceparent,
+            )
+        )
+    verdict = champion.model.definition.report.verdict
+    model = ServedModel(name=champion.name, version=champion.version, arm="champion", verdict=verdict)
+    return PredictionResult(PredictionResponse(predictions=predictions, model=model), records)
+
+
+_row_adapter: TypeAdapter[PredictionRow] = TypeAdapter(PredictionRow)
+
+
+def _parse_row(row: object) -> PredictionRow | RowError:
+    if not isinstance(row, dict):
+        return _invalid_row("A row must be an object.")
+    try:
+        parsed = _row_adapter.validate_python(row)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        errors = tuple(
+            FieldError(field=".".join(str(part) for part in fault["loc"]), code=fault["type"], message=fault["msg"])
+            for fault in faults
+        )
+        return _invalid_row("; ".join(f"{error.field}: {error.message}" for error in errors), errors)
+    fields = {name for name in parsed.model_fields_set if getattr(parsed, name) is not None}
+    if not fields:
+        return _invalid_row("A row needs a book_id or at least one other field.")
+    if parsed.book_id is not None and fields != {"book_id"}:
+        return _invalid_row("A row must have either a book_id or other fields, not both.")
+    return parsed
+
+
+def _invalid_row(detail: str, errors: tuple[FieldError, ...] = ()) -> RowError:
+    return RowError(code="invalid_row", detail=detail, errors=errors)
+
+
+def _load_features(rows: list[PredictionRow | RowError], books: BookReader) -> list[BookFeatures | RowError]:
+    """Returns each row's features, or its error."""
+    ids = list(dict.fromkeys(row.book_id for row in rows if isinstance(row, PredictionRow) and row.book_id))
+    books_by_id = books.get_many(ids) if ids else {}
+    features: list[BookFeatures | RowError] = []
+    for row in rows:
+        if isinstance(row, RowError):
+            features.append(row)
+        elif row.book_id is None:
+            features.append(
+                BookFeatures(
+                    category=row.category,
+                    description=row.description,
+                    price=row.price.amount if row.price else None,
+                    currency=row.price.currency if row.price else None,
+                    stock=row.stock,
+                )
+            )
+        elif row.book_id in books_by_id:
+            features.append(BookFeatures.from_book(books_by_id[row.book_id]))
+        else:
+            features.append(RowError(code="not_found", detail="There is no such book."))
+    return features

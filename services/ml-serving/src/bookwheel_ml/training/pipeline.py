@@ -1,0 +1,119 @@
+"""The training pipeline: read the records, learn features, fit, export, evaluate, register, assign the alias."""
+
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow.onnx
+import numpy as np
+import onnx
+from bookwheel_runtime.logs import get_logger
+from bookwheel_stores.records import BookReader
+
+from bookwheel_ml.model.features import learn_features
+from bookwheel_ml.model.intervals import INTERVAL_SHARE, interval_of
+from bookwheel_ml.model.onnx_scorer import load_scorer
+from bookwheel_ml.model.rating_model import DEFINITION_FILE, ModelDefinition, load_model
+from bookwheel_ml.registry.base import CHALLENGER, CHAMPION, ModelVersion, Registry
+from bookwheel_ml.training.dataset import Dataset, read_datasets
+from bookwheel_ml.training.evaluation import check_enough, compute_errors, evaluate
+from bookwheel_ml.training.forest import fit_forest
+from bookwheel_ml.training.onnx_export import check_export, export_forest
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    onnx: onnx.ModelProto
+    definition: ModelDefinition
+    min_leaf: int
+
+
+def train_model(training: Dataset, held_out: Dataset, *, trees: int) -> TrainedModel:
+    """Fits and exports a model, and evaluates the exported graph.
+
+    Raises TooFewRatingsError or OnnxMismatchError.
+    """
+    check_enough(training, held_out)
+    features = learn_features(training.features, training.ratings)
+    training_matrix, matrix = features.matrix(training.features), features.matrix(held_out.features)
+    fitted = fit_forest(training_matrix, training.ratings, trees=trees)
+    exported = export_forest(fitted.forest)
+    # The training rows reach every leaf; there may be only 20 held-out rows.
+    gap = max(check_export(exported, fitted.forest, rows) for rows in (training_matrix, matrix))
+    scores = load_scorer(exported.SerializeToString())(matrix)
+    report = evaluate(
+        scores[:, 0].astype(np.float64),
+        interval_of(scores, fitted.calibration),
+        training=training,
+        held_out=held_out,
+        interval_share=INTERVAL_SHARE,
+    )
+    logger.info("model trained", export_gap=gap, **report.model_dump(mode="json"))
+    definition = ModelDefinition(
+        features=features,
+        calibration=fitted.calibration,
+        importances=tuple(fitted.forest.feature_importances_.tolist()),
+        report=report,
+        data_fingerprint=training.fingerprint(),
+    )
+    return TrainedModel(exported, definition, fitted.min_leaf)
+
+
+def champion_error(registry: Registry, held_out: Dataset) -> float:
+    """Returns the champion's RMSE on the held-out books, in stars; infinity if there is no champion that loads."""
+    version = registry.champion()
+    if version is None:
+        return math.inf
+    with tempfile.TemporaryDirectory(prefix="bookwheel-champion-") as folder:
+        try:
+            champion = load_model(registry.download(version, Path(folder)))
+        except ValueError as error:  # written by an incompatible version of Bookwheel
+            logger.warning("champion not loadable", version=version, error=str(error))
+            return math.inf
+        return compute_errors(champion.predict(held_out.features).rating, held_out.ratings).rmse
+
+
+def save_model(model: TrainedModel, folder: Path) -> None:
+    """Writes an MLflow model of the ONNX flavor and Bookwheel's definition file."""
+    mlflow.onnx.save_model(
+        model.onnx, str(folder), pip_requirements=["onnxruntime", "numpy"], save_as_external_data=False
+    )
+    (folder / DEFINITION_FILE).write_text(model.definition.model_dump_json())
+
+
+def train_and_register(
+    books: BookReader, registry: Registry, *, trees: int, checkpoint: Callable[[], None] = lambda: None
+) -> ModelVersion:
+    """Trains and registers a model. It becomes champion unless the champion has a lower error on the held-out books.
+
+    Calls `checkpoint` before each write to the registry; it may raise to stop the training. Raises TooFewRatingsError
+    or OnnxMismatchError before it registers anything.
+    """
+    training, held_out = read_datasets(books)
+    model = train_model(training, held_out, trees=trees)
+    report = model.definition.report
+    champion_rmse = champion_error(registry, held_out)
+    with tempfile.TemporaryDirectory(prefix="bookwheel-model-") as folder:
+        save_model(model, Path(folder) / "model")
+        checkpoint()
+        version = registry.register(
+            Path(folder) / "model",
+            report=report,
+            data_fingerprint=model.definition.data_fingerprint,
+            parameters={"trees": trees, "least_leaf": model.min_leaf},
+        )
+    alias = CHAMPION if report.model.rmse <= champion_rmse else CHALLENGER
+    checkpoint()
+    registry.set_alias(alias, version.version)
+    logger.info(
+        "model registered",
+        version=version.version,
+        alias=alias,
+        rmse=report.model.rmse,
+        champion_rmse=champion_rmse,
+    )
+    return version.model_copy(update={"aliases": (alias,)})

@@ -1,0 +1,156 @@
+"""The trainer: a Celery worker with one thin task."""
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from bookwheel_runtime.health_server import HealthChecks, Progress, serve_health, stalled_check
+from bookwheel_runtime.logs import configure_logs, get_logger
+from bookwheel_runtime.metrics import count_task
+from bookwheel_runtime.traces import traced
+from bookwheel_stores.heartbeats import HeartbeatPublisher
+from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_stores.streams import connect_redis
+from celery import Celery, Task
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
+from kombu.exceptions import OperationalError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from bookwheel_ml.settings import MlSettings
+from bookwheel_ml.training.lease import TrainingLeaseLostError, training_lease
+from bookwheel_ml.training.runs import TrainingRuns
+
+logger = get_logger(__name__)
+
+QUEUE = "training"
+TASK = "bookwheel.train"
+_TIME_LIMIT = 30 * 60
+_PING_TIMEOUT = 3.0
+_STALLED_SECONDS = 120.0
+"""The trainer must be restarted if it answers no ping for this long."""
+_REDELIVERY_SECONDS = 60
+"""The queue redelivers a run that is not finished after this time. The lease tells whether its trainer died."""
+
+
+def create_celery(redis_url: str) -> Celery:
+    """Returns the unconnected Celery app. Its Redis keys have a prefix, because the processor uses Celery too."""
+    celery = Celery("bookwheel-trainer", broker=redis_url)
+    celery.conf.update(
+        task_default_queue=QUEUE,
+        task_ignore_result=True,
+        task_acks_late=True,  # redeliver the run of a trainer that died; `TrainingRuns.start` counts the attempts
+        task_reject_on_worker_lost=True,
+        task_time_limit=_TIME_LIMIT,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "global_keyprefix": "bookwheel-trainer:",
+            "visibility_timeout": _REDELIVERY_SECONDS,
+            "socket_timeout": 10,
+        },
+    )
+    return celery
+
+
+def send_training(celery: Celery, run_id: str) -> None:
+    """Raises redis.RedisError while Redis is unavailable."""
+    try:
+        celery.send_task(TASK, args=[run_id], queue=QUEUE, retry=False)
+    except OperationalError as error:
+        raise RedisConnectionError(str(error)) from error
+
+
+def create_trainer(settings: MlSettings) -> Celery:
+    """Returns the Celery app with its task. The first run connects to the stores and imports MLflow."""
+    celery = create_celery(settings.redis_url)
+
+    @setup_logging.connect(weak=False)  # type: ignore[untyped-decorator]  # Celery has no types
+    def configure_trainer_logs(**_signal: Any) -> None:
+        configure_logs("trainer", settings.log_level)
+
+    @celery.task(name=TASK, bind=True, max_retries=None, shared=False)  # type: ignore[untyped-decorator]  # Celery has no types
+    def train(task: Task, run_id: str) -> None:
+        with training_lease(connect_redis(settings.redis_url), run_id) as lease:
+            if lease is None:
+                raise task.retry(countdown=_REDELIVERY_SECONDS / 2)
+            try:
+                with count_task(TASK):
+                    run_training(run_id, settings, checkpoint=lease.check)
+            except TrainingLeaseLostError as error:
+                logger.warning("training stopped", run_id=run_id, reason=str(error))
+                raise task.retry(countdown=_REDELIVERY_SECONDS / 2) from error
+
+    return celery
+
+
+def run_trainer(settings: MlSettings) -> None:
+    """Runs the worker until it is stopped."""
+    celery = create_trainer(settings)
+    name = f"celery@{socket.gethostname()}"
+    progress = Progress()
+
+    def ping() -> str | None:
+        """Returns a fault unless the process that receives messages answers. A training run does not block it."""
+        try:
+            replies = celery.control.ping(destination=[name], timeout=_PING_TIMEOUT)
+        except (RedisError, OperationalError, OSError) as error:
+            progress.record()  # without Redis no ping arrives, so this is not a stall
+            return f"Redis is unavailable: {error}"
+        if replies:
+            progress.record()
+        return None if replies else f"{name} did not answer within {_PING_TIMEOUT:.0f} s"
+
+    heartbeat = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", fault=ping)
+    stalled = stalled_check(progress, within=_STALLED_SECONDS)
+
+    def alive() -> str | None:
+        return None if progress.age() is None else stalled()
+
+    def start(**_signal: Any) -> None:
+        progress.record()
+        heartbeat.start()
+
+    def stop(**_signal: Any) -> None:
+        heartbeat.stop()
+
+    worker_ready.connect(start, weak=False)
+    worker_shutting_down.connect(stop, weak=False)
+    serve_health(settings.host, settings.metrics_port, HealthChecks(alive, ping))
+    worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
+    celery.worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+def run_training(run_id: str, settings: MlSettings, *, checkpoint: Callable[[], None] = lambda: None) -> None:
+    """Trains a model for the run and stores the run's result. Raises what `checkpoint` raises to stop the training."""
+    from bookwheel_ml.registry.mlflow_registry import MlflowRegistry  # noqa: PLC0415 - imports MLflow and scikit-learn,
+    from bookwheel_ml.training.pipeline import train_and_register  # noqa: PLC0415 - which takes 15 s
+
+    runs = TrainingRuns(connect_redis(settings.redis_url), send=lambda _: None)
+    run = runs.start(run_id)
+    if run is None:
+        logger.warning("training run not startable", run_id=run_id)
+        return
+    with traced(run.traceparent):
+        engine = connect_database(settings.records_url)
+        try:
+            model = train_and_register(
+                BookReader(engine),
+                MlflowRegistry(settings.registry_uri),
+                trees=settings.forest_trees,
+                checkpoint=checkpoint,
+            )
+            checkpoint()
+        except TrainingLeaseLostError:
+            raise
+        except Exception as error:
+            checkpoint()
+            runs.fail(run, f"{type(error).__name__}: {error}")
+            logger.exception("training failed", run_id=run_id)
+        else:
+            runs.complete(run, version=model.version, alias=model.aliases[0], verdict=model.report.verdict)
+        finally:
+            engine.dispose()
