@@ -1,1 +1,1 @@
-"""Ours beside a floor or a peer: one script a claim, each printing a ratio."""
+"""Rates of the product beside those of a floor: one script per topic, one ratio per claim."""

@@ -1,34 +1,41 @@
-"""`make bench`: every benchmark in turn, each in a process of its own; ends with the table."""
+"""`make bench`: runs every benchmark in a process of its own and prints the table of results."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.harness import HEADER, RESULTS, Result
+from benchmarks.harness import NOT_INSTALLED
+from benchmarks.results import HEADER, describe_machine, load
 
 HERE = Path(__file__).parent
 
 
-def main(wanted: list[str]) -> int:
-    """Runs `bench_*.py`, or those whose names hold one of `wanted`; status 1 where a bound was missed."""
+def main(words: list[str]) -> int:
+    """Runs each `bench_*.py` whose name contains one of the words, or all.
+
+    Returns 1 if a bound was missed, a benchmark failed, or the engine of one is not installed.
+    """
     scripts = sorted(HERE.glob("bench_*.py"))
-    chosen = [script for script in scripts if not wanted or any(word in script.stem for word in wanted)]
-    if not chosen:
-        print(f"no benchmark is named like {' '.join(wanted)}: {' '.join(script.stem for script in scripts)}")
+    selected = [script for script in scripts if not words or any(word in script.stem for word in words)]
+    if not selected:
+        print(f"no benchmark matches {' '.join(words)}; there are: {' '.join(script.stem for script in scripts)}")
         return 2
-    broken = []
-    for script in chosen:
+    print(describe_machine())
+    failures = []
+    for script in selected:
         print(f"\n== {script.stem}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{script.stem}"], check=False).returncode != 0:
-            broken.append(script.stem)
-    results = [Result(**entry) for entry in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
+        status = subprocess.run([sys.executable, "-m", f"benchmarks.{script.stem}"], check=False).returncode
+        if status == NOT_INSTALLED:
+            failures.append(f"{script.stem} was skipped: its engine is not installed")
+        elif status != 0:
+            failures.append(f"{script.stem} failed with status {status}")
+    results = load()
     print("\n" + HEADER)
-    for entry in results:
-        print(entry.line())
-    for name in broken:
-        print(f"{name} did not finish")
-    return 1 if broken or not all(entry.holds for entry in results) else 0
+    for result in results:
+        print(result.line())
+    for failure in failures:
+        print(failure)
+    return 1 if failures or not all(result.holds for result in results) else 0
 
 
 if __name__ == "__main__":

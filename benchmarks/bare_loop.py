@@ -1,4 +1,4 @@
-"""The floor of ingest: rows and documents whose values are ready, written by one loop that does nothing else."""
+"""The floor of ingest: one loop that writes rows and documents whose values are ready."""
 
 import sqlite3
 import time
@@ -18,7 +18,7 @@ HEAP_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenRows:
     """What a processor wrote, as plain values in the order of the items: rows by table, and fields by document."""
 
     runs: list[tuple[object, ...]]
@@ -26,21 +26,21 @@ class Written:
     documents: list[dict[str, object]]
 
 
-def written_by(records: Path) -> Written:
-    """Where each item is one new book of one offer, each table has a row for each item."""
+def read_written_rows(records: Path) -> WrittenRows:
+    """Reads the records of a catalog where each item is a new book with one offer: one row per item in each table."""
     engine = connect_database(f"sqlite:///{records}")
     books = ChangeFeed(engine).list_books(after_number=0, limit=1_000_000)
     engine.dispose()
     with sqlite3.connect(records) as connection:
         rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
         runs = connection.execute("SELECT * FROM crawl_run").fetchall()
-    if {len(found) for found in rows.values()} != {len(books)}:
+    if {len(table_rows) for table_rows in rows.values()} != {len(books)}:
         raise ValueError("the tables differ in length")
-    return Written(runs, rows, [{**document_fields(book), "body": book.content} for book in books])
+    return WrittenRows(runs, rows, [{**document_fields(book), "body": book.content} for book in books])
 
 
-def written_again(written: Written, folder: Path, *, transaction: int, commit: int) -> float:
-    """Items per second into new records and a new index; `transaction` rows at a time, `commit` documents at a time."""
+def write_rows(written: WrittenRows, folder: Path, *, transaction: int, commit: int) -> float:
+    """Writes new records and a new index, `transaction` rows and `commit` documents at a time. Items per second."""
     records = folder / "bookwheel.sqlite"
     engine = connect_database(f"sqlite:///{records}")
     upgrade_database(engine)
@@ -54,27 +54,27 @@ def written_again(written: Written, folder: Path, *, transaction: int, commit: i
     index = tantivy.Index(schema, path=str(index_path))
     register_tokenizer(index)
     writer = index.writer(HEAP_BYTES, 1)
-    insert = {table: f"INSERT INTO {table} VALUES ({_places(rows)})" for table, rows in written.rows.items()}
+    inserts = {table: f"INSERT INTO {table} VALUES ({_placeholders(rows)})" for table, rows in written.rows.items()}
 
     documents = written.documents
-    began = time.perf_counter()
-    connection.executemany(f"INSERT INTO crawl_run VALUES ({_places(written.runs)})", written.runs)
+    started = time.perf_counter()
+    connection.executemany(f"INSERT INTO crawl_run VALUES ({_placeholders(written.runs)})", written.runs)
     for start in range(0, len(documents), transaction):
         end = start + transaction
         connection.execute("BEGIN IMMEDIATE")
         for table, rows in written.rows.items():
-            connection.executemany(insert[table], rows[start:end])
+            connection.executemany(inserts[table], rows[start:end])
         connection.execute("COMMIT")
         for fields in documents[start:end]:
             writer.add_document(tantivy.Document.from_dict(fields, schema))
         if end % commit == 0 or end >= len(documents):
             writer.commit()
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
 
     writer.wait_merging_threads()
     connection.close()
     return len(documents) / seconds
 
 
-def _places(rows: Sequence[Sequence[object]]) -> str:
+def _placeholders(rows: Sequence[Sequence[object]]) -> str:
     return ", ".join("?" * len(rows[0]))

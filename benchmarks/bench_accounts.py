@@ -11,22 +11,23 @@ from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.suite import Suite
 from pwdlib import PasswordHash
 
-from benchmarks.harness import Result, compare, requests_per_second, save
-from benchmarks.suite import running_suite
+from benchmarks.benchmark_suite import running_suite
+from benchmarks.harness import compare, requests_per_second, run
+from benchmarks.results import Result, save
 
 WORKERS = 2
-"""Passwords hashed at once, by default."""
+"""Default number of passwords hashed at once."""
 _HASHES = 24
 
 
 def bare_argon2(password: str) -> float:
-    """Passwords compared in a second."""
+    """Passwords verified per second."""
     argon2 = PasswordHash.recommended()
     hashed = argon2.hash(password)
     with ThreadPoolExecutor(WORKERS) as pool:
-        began = time.perf_counter()
+        started = time.perf_counter()
         assert all(pool.map(lambda _: argon2.verify(password, hashed), range(_HASHES)))
-        return _HASHES / (time.perf_counter() - began)
+        return _HASHES / (time.perf_counter() - started)
 
 
 def measure(suite: Suite) -> list[Result]:
@@ -45,9 +46,9 @@ wrk.headers["Content-Type"] = "application/json"
         return requests_per_second(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
 
     port = free_port()
-    constant = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "benchmarks.constant", str(port)]
-    with running(command, log=suite.state / "logs" / "constant.log", ready=lambda: answers(constant)):
+    noop = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "-m", "benchmarks.noop_server", str(port)]
+    with running(command, log=suite.state / "logs" / "noop.log", ready=lambda: answers(noop)):
         return [
             compare(
                 "logins, or bare argon2", ours=logins, floor=lambda: bare_argon2(password), bound=0.7, unit="logins/s"
@@ -55,13 +56,17 @@ wrk.headers["Content-Type"] = "application/json"
             compare(
                 "checks of a token, or a constant",
                 ours=checks,
-                floor=lambda: requests_per_second(constant),
-                bound=0,  # a figure for the capacity table: the gateway asks once in ten seconds for a token
+                floor=lambda: requests_per_second(noop),
+                bound=0,  # a figure for the capacity table: the gateway checks a token once in ten seconds
                 unit="requests/s",
             ),
         ]
 
 
-if __name__ == "__main__":
+def main(_arguments: list[str]) -> None:
     with running_suite() as suite:
         save(measure(suite))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,11 +1,10 @@
-"""Elasticsearch: the pipeline beside a raw bulk; searches beside the raw query, and cached ones beside uncached ones.
+"""Elasticsearch: the pipeline beside a raw bulk, searches beside the raw query, cached searches beside uncached ones.
 
-`python -m benchmarks.bench_elasticsearch bulk` or `… search` measures some; a number is the size of the catalog.
+`python -m benchmarks.bench_elasticsearch bulk` or `… search` measures one part; a number is the size of the catalog.
 """
 
 import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -29,14 +28,15 @@ from bookwheel_testing.engines import running_elasticsearch
 from bookwheel_testing.search import elasticsearch_url
 from elasticsearch import helpers
 
-from benchmarks.catalog_server import NUMBERS, Catalog, running_catalog, words
-from benchmarks.harness import Result, compare, requests_per_second, save
-from benchmarks.processing import Processor, redis_server
-from benchmarks.scraped import scraped_books
+from benchmarks.catalog_service import NUMBERS, Catalog, running_catalog, search_words
+from benchmarks.harness import compare, requests_per_second, run
+from benchmarks.processor_service import Processor, redis_server
+from benchmarks.results import Result, save
+from benchmarks.sample_items import scraped_books
 
 ITEMS, BOOKS = 20_000, 100_000
 SEARCHES = 200
-WARM_UPS = 2  # a server that has just started takes a third of what it takes later
+WARM_UPS = 2  # just after its start the server indexes at a third of its later rate
 PATH = "/api/v1/books?limit=20&sort=relevance&facet=category"
 
 
@@ -49,16 +49,16 @@ class Pipeline:
         self.written: list[BookState] = []
 
     def items_per_second(self, *, repeated: int = 0) -> float:
-        """`ITEMS` items, the last `repeated` of them the first ones once more.
+        """Rate for `ITEMS` items, of which the last `repeated` repeat the first.
 
-        Before the clock starts the worker has taken in some other books: what it has to import and compile is there.
+        The worker ingests some other books before the clock starts, so that its imports are done.
         """
         with elasticsearch_url(self._server) as index:
             processor = Processor(self._folder / str(next(self._numbers)), self._redis_url, index=index)
             new = scraped_books(0, ITEMS - repeated)
-            with processor.at_work():
-                processor.take_in("warm", scraped_books(50_000, 500))
-                rate = processor.take_in("run", [*new, *new[:repeated]])
+            with processor.running():
+                processor.ingest("warm", scraped_books(50_000, 500))
+                rate = processor.ingest("run", [*new, *new[:repeated]])
             if not self.written:
                 engine = connect_database(processor.records_url)
                 self.written = ChangeFeed(engine).list_books(after_number=500, limit=ITEMS)
@@ -67,17 +67,17 @@ class Pipeline:
 
 
 def raw_bulk(server: str, books: Sequence[BookState]) -> float:
-    """Documents/s of a loop that has them all ready, and looks at nothing: what comes again is written again."""
-    ready = [(str(book.number), build_document(book)) for book in books]
+    """Documents/s of a loop whose documents are ready and which reads nothing: repeated ones are written again."""
+    documents = [(str(book.number), build_document(book)) for book in books]
     client = parse_address(server.replace("http://", "elasticsearch://")).connect(timeout=60)
     index = f"raw-{uuid4().hex[:8]}"
     client.indices.create(index=index, **index_body())
-    actions = ({"_index": index, "_id": number, "_source": document} for number, document in ready)
-    began = time.perf_counter()
+    actions = ({"_index": index, "_id": number, "_source": document} for number, document in documents)
+    started = time.perf_counter()
     for _ in helpers.streaming_bulk(client, actions):
-        pass  # raises BulkIndexError where one is not written
+        pass  # raises BulkIndexError if a document is not written
     client.indices.refresh(index=index)
-    rate = len(ready) / (time.perf_counter() - began)
+    rate = len(documents) / (time.perf_counter() - started)
     client.indices.delete(index=index)
     client.close()
     return rate
@@ -112,16 +112,18 @@ def bulk(folder: Path, server: str, redis_url: str) -> list[Result]:
 
 
 def rate_of_median(search: Callable[[str, int], object]) -> float:
-    """One over the median time of a search for a word, with a number that never comes again."""
-    known, taken = words(), []
+    """1 / median time of a search for a word with a number that is used once."""
+    words: list[str] = search_words()
+    durations = []
     for number, _ in zip(NUMBERS, range(SEARCHES), strict=False):
-        began = time.perf_counter()
-        search(known[number % len(known)], number)
-        taken.append(time.perf_counter() - began)
-    return 1 / statistics.median(taken)
+        started = time.perf_counter()
+        search(words[number % len(words)], number)
+        durations.append(time.perf_counter() - started)
+    return 1 / statistics.median(durations)
 
 
 def search(processor: Processor, catalog: Catalog) -> list[Result]:
+    words = search_words()
     address = parse_address(processor.search_url)
     elasticsearch = address.connect(timeout=30)
     client = httpx.Client(base_url=catalog.url, headers=catalog.headers, timeout=30)
@@ -131,16 +133,16 @@ def search(processor: Processor, catalog: Catalog) -> list[Result]:
         return client.get(PATH, params=httpx.URL(PATH).params.merge(query)).raise_for_status().json()
 
     def raw(word: str, number: int) -> Any:
-        """What the catalog would ask, asked by Elasticsearch's own client."""
-        never_twice = Filter("stock", ranges=(Range(0, number),))
-        query = SearchQuery(Selection(parse_text(word), (never_twice,)), Sort.RELEVANCE, 20, facets=("category",))
+        """The catalog's query, sent by Elasticsearch's own client."""
+        stock_filter = Filter("stock", ranges=(Range(0, number),))
+        query = SearchQuery(Selection(parse_text(word), (stock_filter,)), Sort.RELEVANCE, 20, facets=("category",))
         request = page_request(query, FacetPlan(query.selection, query.facets), Order.of(query))
         return elasticsearch.search(index=address.alias, body=request).body
 
     def uncached() -> float:
         first = next(NUMBERS) * 100_000
         lua = f"""
-local words = {{{", ".join(json.dumps(word) for word in words())}}}
+local words = {{{", ".join(json.dumps(word) for word in words)}}}
 local number = {first}
 request = function()
   number = number + 1
@@ -149,9 +151,9 @@ end
 """
         return requests_per_second(catalog.url, headers=catalog.headers, script=lua)
 
-    if through_catalog(words()[0], 999)["total"]["value"] != raw(words()[0], 999)["hits"]["total"]["value"]:
+    if through_catalog(words[0], 999)["total"]["value"] != raw(words[0], 999)["hits"]["total"]["value"]:
         raise RuntimeError("the catalog and the raw query find different books")
-    cached = f"{catalog.url}{PATH}&q={words()[0]}"
+    cached = f"{catalog.url}{PATH}&q={words[0]}"
     return [
         compare(
             "search p50 on Elasticsearch, or the raw query",
@@ -171,15 +173,15 @@ end
 
 
 def main(arguments: list[str]) -> None:
-    books = next((int(each) for each in arguments if each.isdigit()), BOOKS)
-    wanted = [each for each in arguments if not each.isdigit()] or ["bulk", "search"]
+    books = next((int(argument) for argument in arguments if argument.isdigit()), BOOKS)
+    parts = [argument for argument in arguments if not argument.isdigit()] or ["bulk", "search"]
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name, ExitStack() as stack:
         folder = Path(name)
         server, _ = stack.enter_context(running_elasticsearch())
         redis_url = stack.enter_context(redis_server(folder / "redis"))
-        if "bulk" in wanted:
+        if "bulk" in parts:
             save(bulk(folder / "bulk", server, redis_url))
-        if "search" in wanted:
+        if "search" in parts:
             index = stack.enter_context(elasticsearch_url(server))
             processor = Processor(folder / "search", redis_url, index=index)
             processor.fill(books)
@@ -188,4 +190,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(main)

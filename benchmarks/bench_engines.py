@@ -1,10 +1,9 @@
-"""The embedded engines and the cluster's side by side, as the catalog grows. No bound: it tells which to choose when.
+"""The embedded engines and the cluster's side by side as the catalog grows: figures without a bound.
 
-`python -m benchmarks.bench_engines 1000000` takes a size of its own, `… embedded 1000000` one set of engines alone.
+`python -m benchmarks.bench_engines 1000000` sets the size, `… embedded 1000000` selects one set of engines.
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,9 +17,10 @@ from bookwheel_stores.search.queries import Filter, Range, SearchQuery, Selectio
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.engines import running_elasticsearch, running_postgres
 
-from benchmarks.harness import Result, result, save
-from benchmarks.processing import Processor, redis_server
-from benchmarks.scraped import scraped_books
+from benchmarks.harness import result, run
+from benchmarks.processor_service import Processor, redis_server
+from benchmarks.results import Result, save
+from benchmarks.sample_items import scraped_books
 
 SIZES = (1_000, 10_000, 100_000)
 FACETS = ("category", "rating", "price")
@@ -30,32 +30,32 @@ EMBEDDED, CLUSTER = "embedded", "cluster"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`ingest` in items/s from the stream into the index; `searches` in searches/s of one reader, and its p50 in ms."""
+    """`ingest`: items/s from the stream into the index. `searches`: searches/s of one reader. `p50`: in ms."""
 
     ingest: float
     searches: float
     p50: float
 
 
-def measured(processor: Processor, size: int) -> Figures:
-    """A new catalog of `size` books, filled and then searched."""
+def measure(processor: Processor, size: int) -> Figures:
+    """Fills a new catalog with `size` books, then searches it."""
     ingest = processor.fill(size)
     reader = open_index_reader(processor.search_url)
     reader.reload()
-    found = reader.count(Selection())
-    if found != size:
-        raise RuntimeError(f"{found} books in an index of {size}")
+    books = reader.count(Selection())
+    if books != size:
+        raise RuntimeError(f"{books} books in an index of {size}")
     words = sorted({word for book in scraped_books(0, 200) for word in str(book.payload["title"]).split()})
     numbers = count()
-    times = []
+    durations = []
     for _ in range(SEARCHES):
         number = next(numbers)
-        never_twice = Filter("stock", ranges=(Range(0, number + 100),))
-        selection = Selection(parse_text(words[number % len(words)]), (never_twice,))
-        began = time.perf_counter()
+        stock_filter = Filter("stock", ranges=(Range(0, number + 100),))
+        selection = Selection(parse_text(words[number % len(words)]), (stock_filter,))
+        started = time.perf_counter()
         reader.search(SearchQuery(selection, Sort.RELEVANCE, 20, facets=FACETS))
-        times.append(time.perf_counter() - began)
-    return Figures(ingest, len(times) / sum(times), statistics.median(times) * 1000)
+        durations.append(time.perf_counter() - started)
+    return Figures(ingest, len(durations) / sum(durations), statistics.median(durations) * 1000)
 
 
 @contextmanager
@@ -81,10 +81,10 @@ def side_by_side(folder: Path, size: int, engines: list[str]) -> list[Result]:
     figures = {}
     for name in engines:
         with ENGINES[name](folder / f"{name}-{size}") as processor:
-            found = figures[name] = measured(processor, size)
+            measured = figures[name] = measure(processor, size)
         print(
-            f"{name:<10} {size:>9,} books: {found.ingest:>8,.0f} items/s in, {found.searches:>7,.0f} searches/s,"
-            f" p50 {found.p50:.2f} ms",
+            f"{name:<10} {size:>9,} books: {measured.ingest:>8,.0f} items/s in, {measured.searches:>7,.0f} searches/s,"
+            f" p50 {measured.p50:.2f} ms",
             flush=True,
         )
     if len(figures) < len(ENGINES):
@@ -106,8 +106,8 @@ def main(arguments: list[str]) -> None:
     engines = [name for name in ENGINES if name in arguments] or list(ENGINES)
     sizes = [int(argument) for argument in arguments if argument.isdigit()] or list(SIZES)
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
-        save([each for size in sizes for each in side_by_side(Path(name), size, engines)])
+        save([entry for size in sizes for entry in side_by_side(Path(name), size, engines)])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run(main)

@@ -1,28 +1,68 @@
-"""An export of 100,000 books beside a bare pyarrow write of the same table, and memory as the catalog grows."""
+"""An export of 100,000 books beside a bare pyarrow write of the same table, and memory as the catalog grows.
 
+`python -m benchmarks.bench_exports peak-memory FOLDER` exports the lake in a folder and prints the peak memory in MB.
+"""
+
+import random
+import re
 import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.lake.book_tables import BOOKS, CategoryCodes, coded
-from bookwheel_stores.lake.export_writer import ExportFiles, add_books
+from bookwheel_stores.lake.export_writer import ExportFiles, add_books, write_export
 from bookwheel_stores.lake.silver import BUCKET, COMPRESSION
 
-from benchmarks.book_contents import contents
-from benchmarks.harness import Result, compare, result, save
+from benchmarks.harness import compare, result, run
+from benchmarks.results import Result, save
 
 BOOKS_EXPORTED = 100_000
 SMALL, LARGE = 10_000, 1_000_000
+PEAK_MEMORY = "peak-memory"
+_WORDS = [f"{first}{last}" for first in "bcdfghklmnprst" for last in ("a", "er", "ing", "one", "ul", "ish", "ave")]
+
+
+def contents(first: int, books: int) -> list[bytes]:
+    """Books as the change feed carries them: descriptions of 60 words, 50 categories, one offer. Deterministic."""
+    numbers = random.Random(first)
+    return [_content(number, numbers) for number in range(first, first + books)]
+
+
+def _content(number: int, numbers: random.Random) -> bytes:
+    price = {"amount": f"{numbers.randint(100, 9999) / 100:.2f}", "currency": "GBP"}
+    seen = "2026-01-31T08:15:00.000Z"
+    facts = {"price": price, "stock": numbers.randint(0, 30), "in_stock": True}
+    url = f"http://shop.example/catalogue/{number:016x}/index.html"
+    book = {
+        "id": f"demo:{number:016x}",
+        "title": f"The {numbers.choice(_WORDS)} {numbers.choice(_WORDS)} {number}",
+        "authors": [f"{numbers.choice(_WORDS)} {numbers.choice(_WORDS)}"],
+        "isbn13": None,
+        "category": f"Category {number % 50}",
+        "description": " ".join(numbers.choices(_WORDS, k=60)),
+        "language": None,
+        "rating": float(numbers.randint(1, 5)),
+        "rating_count": None,
+        "image_url": f"http://shop.example/media/{number:016x}.jpg",
+        "offers": [{"source": "demo", "url": url, "first_seen": seen, **facts}],
+        "first_seen": seen,
+        "last_changed": seen,
+        "revision": 1,
+        **facts,
+    }
+    return orjson.dumps(book)
 
 
 def lake_of(folder: Path, books: int) -> Lake:
-    """A lake whose silver holds that many books, as the processor writes it."""
+    """A lake whose silver has that many books, as the processor writes it."""
     lake = Lake(LakeAddress(folder.as_uri()))
     for bucket in range(0, books, BUCKET):
         last = min(bucket + BUCKET, books)
@@ -37,32 +77,46 @@ def beside_pyarrow(folder: Path) -> Result:
     versions = count(1)
 
     def ours() -> float:
-        """As a version's unified table is made: read from silver, hashed, flushed to the disk, published."""
-        began = time.perf_counter()
+        """The unified table of an export: read from silver, hashed, flushed to the disk, published."""
+        started = time.perf_counter()
         with ExportFiles(lake, next(versions)).open("books", "parquet", coded(BOOKS)) as file:
             add_books(lake, CategoryCodes(), [file])
-        return BOOKS_EXPORTED / (time.perf_counter() - began)
+        return BOOKS_EXPORTED / (time.perf_counter() - started)
 
     def bare() -> float:
-        began = time.perf_counter()
+        started = time.perf_counter()
         pq.write_table(table, folder / "bare.parquet", compression=COMPRESSION)
-        return BOOKS_EXPORTED / (time.perf_counter() - began)
+        return BOOKS_EXPORTED / (time.perf_counter() - started)
 
     return compare("export of 100,000 books as Parquet", ours=ours, floor=bare, bound=0.5, unit="books/s", rounds=9)
 
 
 def memory(folder: Path) -> Result:
-    """Peak memory of a process that makes a whole version: of the small catalog over that of the large one."""
+    """Peak memory of a process that writes an export: of the small catalog over that of the large one."""
     peaks = []
     for books in (SMALL, LARGE):
         lake_of(folder / str(books), books)
-        command = [sys.executable, "-m", "benchmarks.export_once", str(folder / str(books))]
+        command = [sys.executable, "-m", "benchmarks.bench_exports", PEAK_MEMORY, str(folder / str(books))]
         peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
         print(f"{books:,} books: {peaks[-1]:,.0f} MB", flush=True)
     name = f"memory of an export, {SMALL:,} books over {LARGE:,}"
     return result(name, [1000 / peaks[1]], [1000 / peaks[0]], bound=0.5, unit="1/GB")
 
 
-if __name__ == "__main__":
+def print_peak_memory(folder: Path) -> None:
+    write_export(Lake(LakeAddress(folder.as_uri())), 1, now=lambda: datetime.now(UTC))
+    # Not getrusage: after fork and exec it still reports the parent's peak.
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(int(peak[1]) / 1024 if peak else "unknown")
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:1] == [PEAK_MEMORY]:
+        print_peak_memory(Path(arguments[1]))
+        return
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
         save([beside_pyarrow(Path(name) / "beside"), memory(Path(name) / "memory")])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,4 +1,4 @@
-"""Freshness: seconds from a book's being scraped to its being found through the gateway, while a crawl goes on."""
+"""Freshness: seconds from scraping a book to finding it through the gateway, during a crawl."""
 
 import statistics
 import tempfile
@@ -9,8 +9,9 @@ from pathlib import Path
 import httpx
 from bookwheel_testing.suite import Suite, another_shop
 
-from benchmarks.harness import Result, result, save
-from benchmarks.suite import running_suite
+from benchmarks.benchmark_suite import running_suite
+from benchmarks.harness import result, run
+from benchmarks.results import Result, save
 
 BOOKS = 1_000
 PAGES_PER_SECOND = 40
@@ -30,22 +31,22 @@ autothrottle = false
 
 
 def delays(suite: Suite) -> list[float]:
-    """Seconds of each book, of which `first_seen` is when its page was scraped."""
+    """Sorted seconds per book, from `first_seen` (its page was scraped) to the first search that finds it."""
     run_id = suite.start_crawl("steady")
-    found: dict[str, float] = {}
-    until = time.monotonic() + 3 * BOOKS / PAGES_PER_SECOND
+    delay_by_book: dict[str, float] = {}
+    deadline = time.monotonic() + 3 * BOOKS / PAGES_PER_SECOND
     with httpx.Client(base_url=suite.url, headers={"Authorization": f"Bearer {suite.token()}"}) as client:
         query = {"filter": "source:steady", "sort": "newest", "limit": "100", "fields": "id,first_seen"}
-        while len(found) < BOOKS and time.monotonic() < until:
+        while len(delay_by_book) < BOOKS and time.monotonic() < deadline:
             books = client.get("/api/v1/books", params=query).raise_for_status().json()["items"]
             now = datetime.now(UTC)
             for book in books:
-                found.setdefault(book["id"], (now - datetime.fromisoformat(book["first_seen"])).total_seconds())
+                delay_by_book.setdefault(book["id"], (now - datetime.fromisoformat(book["first_seen"])).total_seconds())
             time.sleep(0.02)
     scraped = suite.finished_crawl(run_id)["counts"]["scraped"]
-    if len(found) < 0.9 * scraped:
-        raise RuntimeError(f"only {len(found)} of {scraped} books were seen while they were new")
-    return sorted(found.values())
+    if len(delay_by_book) < 0.9 * scraped:
+        raise RuntimeError(f"only {len(delay_by_book)} of {scraped} books were seen while they were new")
+    return sorted(delay_by_book.values())
 
 
 def freshness(suite: Suite) -> Result:
@@ -57,7 +58,7 @@ def freshness(suite: Suite) -> Result:
     return result("searchable after scraping, p95", [1 / p95], [1 / LIMIT_SECONDS], bound=1, unit="1/s")
 
 
-if __name__ == "__main__":
+def main(_arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
         folder = Path(name)
         with another_shop(folder, books=BOOKS, seed=7) as url:
@@ -65,3 +66,7 @@ if __name__ == "__main__":
             source.write_text(SOURCE.format(url=url, delay=1 / PAGES_PER_SECOND))
             with running_suite(settings={"BOOKWHEEL_SCRAPER_SOURCES_DIR": name}) as suite:
                 save([freshness(suite)])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -13,9 +13,10 @@ from bookwheel_ml.settings import MlSettings
 from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.suite import Suite
 
-from benchmarks.harness import Result, compare, requests_per_second, save
+from benchmarks.benchmark_suite import internal_token, running_suite, service_environment
+from benchmarks.harness import compare, requests_per_second, run
+from benchmarks.results import Result, save
 from benchmarks.sklearn_serving import fitted
-from benchmarks.suite import internal_token, running_suite, service_environment
 
 
 def calls_per_second(call: Callable[[FloatMatrix], object], matrix: FloatMatrix, *, calls: int) -> float:
@@ -76,6 +77,10 @@ wrk.headers["Content-Type"] = "application/json"
         )
 
 
-if __name__ == "__main__":
+def main(_arguments: list[str]) -> None:
     with running_suite() as suite:
         save([model_call(suite), over_http(suite)])
+
+
+if __name__ == "__main__":
+    run(main)

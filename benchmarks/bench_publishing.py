@@ -20,15 +20,16 @@ from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.suite import another_shop
 
-from benchmarks.harness import Result, compare, save
-from benchmarks.processing import redis_server
-from benchmarks.scraped import SEED, scraped_books
+from benchmarks.harness import compare, run
+from benchmarks.processor_service import redis_server
+from benchmarks.results import Result, save
+from benchmarks.sample_items import SEED, scraped_books
 
 SHOP_BOOKS = 1000
 ITEMS = 15_000  # fewer than the stream may hold before publishing waits for a processor
 
 
-def crawling(redis_url: str, shop_url: str, folder: Path) -> Result:
+def compare_crawls(redis_url: str, shop_url: str, folder: Path) -> Result:
     environment = os.environ | {
         "BOOKWHEEL_REDIS_URL": redis_url,
         "BOOKWHEEL_DEMO_SHOP_URL": shop_url,
@@ -47,12 +48,12 @@ def crawling(redis_url: str, shop_url: str, folder: Path) -> Result:
         floor=pages_per_second,
         bound=0.95,
         unit="pages/s",
-        rounds=9,  # publishing costs 0.4 % of a page: what is to be seen is less than what two crawls differ by
+        rounds=9,  # publishing costs 0.4 % of a page, less than the difference between two crawls
     )
 
 
 def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
-    """From scraped books to Redis' confirmation of the last of them, by a run's own publisher."""
+    """Items per second of a run's publisher, until Redis has confirmed the last one."""
     redis = connect_redis(redis_url)
     redis.flushall()
     traceparent = new_traceparent()
@@ -67,19 +68,19 @@ def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
         for book in books:
             await publisher.put(book)
 
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     publisher.start()
     asyncio.run(put_all())
     publisher.close()
-    return len(books) / (time.perf_counter() - began)
+    return len(books) / (time.perf_counter() - started_at)
 
 
 def pushed_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
-    """The same facts in a dictionary as JSON, one RPUSH each: a pipeline written in a minute."""
+    """Items per second of a simple pipeline: the same facts as JSON, one RPUSH each."""
     redis = connect_redis(redis_url)
     redis.flushall()
     traceparent = new_traceparent()
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for number, book in enumerate(books, 1):
         item = {
             "kind": "item",
@@ -94,10 +95,10 @@ def pushed_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
             "traceparent": traceparent,
         }
         redis.rpush("items", json.dumps(item))
-    return len(books) / (time.perf_counter() - began)
+    return len(books) / (time.perf_counter() - started_at)
 
 
-def publishing(redis_url: str) -> Result:
+def compare_publishers(redis_url: str) -> Result:
     books = scraped_books(0, ITEMS)
     return compare(
         "publisher, or one RPUSH per item",
@@ -108,12 +109,12 @@ def publishing(redis_url: str) -> Result:
     )
 
 
-def main() -> None:
+def main(_arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
         folder = Path(name)
         with redis_server(folder) as redis_url, another_shop(folder, books=SHOP_BOOKS, seed=SEED) as shop_url:
-            save([crawling(redis_url, shop_url, folder), publishing(redis_url)])
+            save([compare_crawls(redis_url, shop_url, folder), compare_publishers(redis_url)])
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

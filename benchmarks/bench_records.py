@@ -3,7 +3,6 @@
 `python -m benchmarks.bench_records copy` measures the first alone, `workers` the second.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,17 +17,18 @@ from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_testing.engines import Postgres, running_postgres
 
 from benchmarks.bare_loop import TABLES
-from benchmarks.harness import Result, compare, save
-from benchmarks.processing import Processor, redis_server
-from benchmarks.scraped import scraped_books
+from benchmarks.harness import compare, run
+from benchmarks.processor_service import Processor, redis_server
+from benchmarks.results import Result, save
+from benchmarks.sample_items import scraped_books
 
 ITEMS = 20_000
 Rows = dict[str, list[tuple[object, ...]]]
 
 
 @dataclass(frozen=True)
-class Intake(Processor):
-    """A worker that takes items in and does nothing else: no index, no lake."""
+class IngestOnly(Processor):
+    """A worker of the ingest queue alone: no index, no lake."""
 
     workers: int = 1
 
@@ -44,27 +44,27 @@ class Intake(Processor):
         return run.state is RunState.COMPLETE
 
 
-class Taking:
-    """A worker at work on a database of its own, whose catalog each call adds books to that it does not have yet."""
+class GrowingRecords:
+    """A running worker with a database of its own. Each call adds new books."""
 
     def __init__(self, folder: Path, server: Postgres, stack: ExitStack, *, workers: int) -> None:
         redis = stack.enter_context(redis_server(folder / "redis"))
         self.url = stack.enter_context(server.database())
-        self._intake = Intake(folder, redis, self.url, workers=workers)
-        stack.enter_context(self._intake.at_work())
-        self._holds = 0
+        self._processor = IngestOnly(folder, redis, self.url, workers=workers)
+        stack.enter_context(self._processor.running())
+        self._books = 0
 
     def add(self) -> float:
         """Items per second."""
-        rate = self._intake.take_in(f"run-{self._holds}", scraped_books(self._holds, ITEMS))
-        self._holds += ITEMS
+        rate = self._processor.ingest(f"run-{self._books}", scraped_books(self._books, ITEMS))
+        self._books += ITEMS
         return rate
 
 
-def rows_of(url: str) -> Rows:
-    """What the worker wrote, as plain values, book by book: a row comes after those that it refers to."""
-    offers_book = "(SELECT book_number FROM offer WHERE offer.number = offer_number)"
-    order = {"offer": "book_number", "observation": offers_book, "change": "book_number", "receipt": "item_number"}
+def read_rows(url: str) -> Rows:
+    """What the worker wrote, as plain values in the order of the books: a row follows those that it refers to."""
+    book_of_offer = "(SELECT book_number FROM offer WHERE offer.number = offer_number)"
+    order = {"offer": "book_number", "observation": book_of_offer, "change": "book_number", "receipt": "item_number"}
     with psycopg.connect(url) as connection:
         rows = {
             table: connection.execute(f"SELECT * FROM {table} ORDER BY {order.get(table, 'number')}").fetchall()
@@ -83,16 +83,16 @@ def empty_records(server: Postgres) -> Iterator[str]:
         yield url
 
 
-def copied(server: Postgres, rows: Rows, *, transaction: int) -> float:
-    """Items per second by one process that copies them into new tables of the same kind, so many in a transaction."""
+def copy_rows(server: Postgres, rows: Rows, *, transaction: int) -> float:
+    """Items per second of one process that copies the rows into new tables, `transaction` items at a time."""
     with empty_records(server) as url, psycopg.connect(url) as connection:
-        began = time.perf_counter()
+        started = time.perf_counter()
         _copy(connection, "crawl_run", rows["crawl_run"])
         for start in range(0, ITEMS, transaction):
             for table in TABLES:
                 _copy(connection, table, rows[table][start : start + transaction])
             connection.commit()
-        return ITEMS / (time.perf_counter() - began)
+        return ITEMS / (time.perf_counter() - started)
 
 
 def _copy(connection: psycopg.Connection, table: str, rows: list[tuple[object, ...]]) -> None:
@@ -103,13 +103,13 @@ def _copy(connection: psycopg.Connection, table: str, rows: list[tuple[object, .
 
 def beside_copy(folder: Path, server: Postgres) -> Result:
     with ExitStack() as stack:
-        taking = Taking(folder, server, stack, workers=2)
-        taking.add()
-        rows = rows_of(taking.url)
+        records = GrowingRecords(folder, server, stack, workers=2)
+        records.add()
+        rows = read_rows(records.url)
         return compare(
             "ingest into PostgreSQL, or COPY of the rows",
-            ours=taking.add,
-            floor=lambda: copied(server, rows, transaction=ProcessorSettings().ingest_batch),
+            ours=records.add,
+            floor=lambda: copy_rows(server, rows, transaction=ProcessorSettings().ingest_batch),
             bound=0.5,
             unit="items/s",
         )
@@ -117,8 +117,8 @@ def beside_copy(folder: Path, server: Postgres) -> Result:
 
 def two_beside_one(folder: Path, server: Postgres) -> Result:
     with ExitStack() as stack:
-        two = Taking(folder / "two", server, stack, workers=2)
-        one = Taking(folder / "one", server, stack, workers=1)
+        two = GrowingRecords(folder / "two", server, stack, workers=2)
+        one = GrowingRecords(folder / "one", server, stack, workers=1)
         return compare(
             "ingest into PostgreSQL, two workers or one",
             ours=two.add,
@@ -130,7 +130,12 @@ def two_beside_one(folder: Path, server: Postgres) -> Result:
 
 CLAIMS = {"copy": beside_copy, "workers": two_beside_one}
 
-if __name__ == "__main__":
-    for wanted in sys.argv[1:] or CLAIMS:
+
+def main(arguments: list[str]) -> None:
+    for claim in arguments or CLAIMS:
         with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name, running_postgres(durable=True) as postgres:
-            save([CLAIMS[wanted](Path(name), postgres)])
+            save([CLAIMS[claim](Path(name), postgres)])
+
+
+if __name__ == "__main__":
+    run(main)

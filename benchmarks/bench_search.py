@@ -8,16 +8,17 @@ from itertools import count
 from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.suite import Suite
 
-from benchmarks.harness import Result, compare, requests_per_second, save
-from benchmarks.suite import internal_token, running_suite
+from benchmarks.benchmark_suite import internal_token, running_suite
+from benchmarks.harness import compare, requests_per_second, run
+from benchmarks.results import Result, save
 
-SEARCH = "/api/v1/books?limit=20&sort=relevance&q={word}&filter=stock:0..{never_twice}"
+SEARCH = "/api/v1/books?limit=20&sort=relevance&q={word}&filter=stock:0..{number}"
 FACETS = "&facet=category&facet=rating&facet=price"
 _ROUNDS = count(time.time_ns() // 1_000_000_000 % 1_000_000)
 
 
-def search_words(suite: Suite) -> list[str]:
-    """The longest word of each of a hundred titles."""
+def title_words(suite: Suite) -> list[str]:
+    """The longest word of each of 100 titles."""
     titles = [book["title"] for book in suite.get("/api/v1/books", params={"limit": "100"})["items"]]
     words = {
         max((word for word in title.split() if word.isascii() and word.isalpha()), key=len, default="")
@@ -26,11 +27,11 @@ def search_words(suite: Suite) -> list[str]:
     return sorted(words - {""})
 
 
-def never_the_same(words: list[str], path: str = SEARCH) -> str:
-    """Lua for wrk: requests of which no two, in any round, are the same query.
+def distinct_searches(words: list[str], path: str = SEARCH) -> str:
+    """Lua for wrk: no two requests, in any round, are the same query.
 
-    What is the same in all of them is put together once: formatting each anew took wrk 20 µs a request, of cores that
-    it shares with what is measured.
+    The constant part of each request is built once: formatting every request cost wrk 20 µs, on the cores that it
+    shares with the servers under test.
     """
     return f"""
 local words = {{{", ".join(json.dumps(word) for word in words)}}}
@@ -40,7 +41,7 @@ init = function()
   for place, word in ipairs(words) do
     local path = {json.dumps(path)}
     local request = wrk.format(nil, (path:gsub("{{word}}", word)))
-    starts[place], ends[place] = request:match("^(.*){{never_twice}}(.*)$")
+    starts[place], ends[place] = request:match("^(.*){{number}}(.*)$")
   end
 end
 request = function()
@@ -52,26 +53,26 @@ end
 
 
 def measure(suite: Suite) -> list[Result]:
-    words = search_words(suite)
+    words = title_words(suite)
     catalog = f"http://127.0.0.1:{suite.port_base + 1}"
 
     def through_gateway(path: str) -> float:
         headers = {"Authorization": f"Bearer {suite.token()}"}
-        return requests_per_second(suite.url, headers=headers, script=never_the_same(words, path))
+        return requests_per_second(suite.url, headers=headers, script=distinct_searches(words, path))
 
     def directly() -> float:
         headers = {"Authorization": f"Bearer {internal_token(suite)}"}
-        return requests_per_second(catalog, headers=headers, script=never_the_same(words))
+        return requests_per_second(catalog, headers=headers, script=distinct_searches(words))
 
     def cached() -> float:
-        path = SEARCH.format(word=words[0], never_twice=0)
+        path = SEARCH.format(word=words[0], number=0)
         return requests_per_second(suite.url + path, headers={"Authorization": f"Bearer {suite.token()}"})
 
     port = free_port()
-    constant = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "benchmarks.constant", str(port)]
-    log = suite.state / "logs" / "constant.log"
-    with running(command, log=log, ready=lambda: answers(constant)):
+    noop = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, "-m", "benchmarks.noop_server", str(port)]
+    log = suite.state / "logs" / "noop.log"
+    with running(command, log=log, ready=lambda: answers(noop)):
         return [
             compare(
                 "search uncached, gateway or catalog itself",
@@ -90,13 +91,17 @@ def measure(suite: Suite) -> list[Result]:
             compare(
                 "search with facets, or a constant",
                 ours=lambda: through_gateway(SEARCH + FACETS),
-                floor=lambda: requests_per_second(constant),
+                floor=lambda: requests_per_second(noop),
                 bound=0.13,
                 unit="requests/s",
             ),
         ]
 
 
-if __name__ == "__main__":
+def main(_arguments: list[str]) -> None:
     with running_suite() as suite:
         save(measure(suite))
+
+
+if __name__ == "__main__":
+    run(main)

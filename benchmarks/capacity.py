@@ -4,18 +4,17 @@ With `--check`, says whether it is current. A number with a `*` is extrapolated:
 a catalog of that size.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.harness import RESULTS, Result
+from benchmarks.results import RESULTS, Result, load
 from tools.pages import keep_current
 
 PAGE = Path("docs/reference/capacity.md")
 LOAD = 0.5
-"""Of what it can carry, a replica is given this share."""
+"""Share of its measured rate that a replica is loaded with."""
 DAY = 86_400
 PAGES_PER_BOOK = 1.05
 """The demo shop's 1,000 books stand on 1,050 pages; lists of 20."""
@@ -53,7 +52,7 @@ _SERVICES = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured of one replica of each service, in units a second."""
+    """Measured rates of one replica of each service, per second."""
 
     results: Mapping[str, Result]
 
@@ -91,7 +90,7 @@ class Measured:
         return min(self.result(GROWTH).ratio, LEAST_GROWTH)
 
     def ingest(self, books: int) -> float:
-        """Items that one processor takes in at a catalog of that size: the measured loss goes on for each tenfold."""
+        """Items/s of one processor at a catalog of that size: the measured loss repeats for each tenfold."""
         growth = self.growth
         decades = math.log10(books / LARGE_BOOKS)
         per_decade = growth ** (1 / math.log10(LARGE_BOOKS / SMALL_BOOKS))
@@ -99,11 +98,11 @@ class Measured:
 
 
 def read_results() -> Measured:
-    return Measured({entry["name"]: Result(**entry) for entry in json.loads(RESULTS.read_text())})
+    return Measured({result.name: result for result in load()})
 
 
-def replicas(needed: float, one: float) -> int:
-    return max(1, math.ceil(needed / (LOAD * one)))
+def replicas(needed: float, rate_of_one: float) -> int:
+    return max(1, math.ceil(needed / (LOAD * rate_of_one)))
 
 
 def marked(count: int, *, extrapolated: bool) -> str:

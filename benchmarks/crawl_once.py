@@ -1,6 +1,6 @@
-"""One crawl of the demo shop in a process of its own, with or without publishing; prints its pages per second.
+"""Crawls the demo shop once, with or without publishing, and prints the pages per second.
 
-Both are the real spider under the source's real settings; without publishing, the item pipeline is all that is missing.
+Both use the source's spider and settings. Without publishing, only the item pipeline is missing.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def crawl_request(traceparent: str) -> CrawlRequest:
 
 
 async def publishing(request: CrawlRequest, settings: ScraperSettings) -> int:
-    """The whole of a run as the service makes it, from its start event to its end event; the pages."""
+    """A whole run as the service executes it, from its start event to its end event. Returns the number of pages."""
     await CrawlRun(request, settings, StopSignal(), request.traceparent).run()
     return RunAttempt(connect_redis(settings.redis_url), request.run_id).counts().pages
 

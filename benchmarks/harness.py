@@ -1,38 +1,19 @@
-"""Runs ours beside a floor, interleaved in one run, and reports the ratio of their medians."""
+"""Measures ours and a floor in turn, in one run, and reports the ratio of their medians."""
 
-import json
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import NoReturn
 
-RESULTS = Path(__file__).parent / "results.json"
+from bookwheel_local.engines import EngineNotInstalledError
 
+from benchmarks.results import Result, describe_machine
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """`ratio` is ours / floor; `holds` where it is at least `bound`. Both sides are rates: more is better."""
-
-    name: str
-    ours: float
-    floor: float
-    ratio: float
-    bound: float
-    holds: bool
-    unit: str
-
-    def line(self) -> str:
-        verdict = "holds" if self.holds else "MISSED"
-        return (
-            f"{self.name:<44} {self.ours:>12,.1f} {self.floor:>12,.1f} {self.unit:<10}"
-            f" {self.ratio:>9.2f} (at least {self.bound:g}) {verdict}"
-        )
-
-
-HEADER = f"{'benchmark':<44} {'ours':>12} {'beside':>12} {'unit':<10} {'ratio':>9}"
+NOT_INSTALLED = 3
+"""Exit status of a benchmark whose engine is not installed."""
 
 
 def compare(
@@ -46,21 +27,23 @@ def compare(
 
 
 def result(name: str, ours: Sequence[float], floor: Sequence[float], *, bound: float, unit: str) -> Result:
-    """A result of rates that were measured already."""
+    """Builds and prints a result from measured rates."""
     our_rate, floor_rate = statistics.median(ours), statistics.median(floor)
     ratio = our_rate / floor_rate
-    measured = Result(name, our_rate, floor_rate, ratio, bound, ratio >= bound, unit)
+    measured = Result(name, our_rate, floor_rate, ratio, bound, ratio >= bound, unit, describe_machine())
     print(measured.line(), flush=True)
     return measured
 
 
-def save(results: Sequence[Result]) -> None:
-    """Puts results into `results.json` in place of earlier ones of the same names."""
-    known = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
-    known.update({entry.name: asdict(entry) for entry in results})
-    aside = RESULTS.with_suffix(".new")
-    aside.write_text(json.dumps(list(known.values()), indent=2) + "\n")
-    aside.rename(RESULTS)
+def run(main: Callable[[list[str]], None]) -> NoReturn:
+    """Runs a script with the command's arguments; a missing engine is one line and status `NOT_INSTALLED`."""
+    describe_machine()  # before the benchmark adds to the load
+    try:
+        main(sys.argv[1:])
+    except EngineNotInstalledError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(NOT_INSTALLED) from None
+    raise SystemExit(0)
 
 
 def requests_per_second(
@@ -71,9 +54,9 @@ def requests_per_second(
     headers: Mapping[str, str] | None = None,
     script: str | None = None,
 ) -> float:
-    """What `wrk` gets out of a URL with one thread. RuntimeError where any answer was not a 2xx or a socket failed.
+    """Requests per second of `wrk` with one thread. Raises RuntimeError for an answer other than 2xx or a socket error.
 
-    `script` is Lua for wrk, with which each request can differ.
+    `script` is Lua for wrk, which can vary the requests.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
         options = [option for name, value in (headers or {}).items() for option in ("-H", f"{name}: {value}")]
@@ -82,10 +65,10 @@ def requests_per_second(
             lua.flush()
             options += ["-s", lua.name]
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", *options, url]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    if "Non-2xx" in printed or "Socket errors" in printed:
-        raise RuntimeError(f"{url}: {printed}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
-    if found is None:
-        raise RuntimeError(f"wrk said nothing of {url}: {printed}")
-    return float(found[1])
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(f"{url}: {output}")
+    match = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if match is None:
+        raise RuntimeError(f"wrk printed no rate for {url}: {output}")
+    return float(match[1])

@@ -1,4 +1,4 @@
-"""The ML service as it is, but with scikit-learn's forest in place of the ONNX graph: what it is compared with."""
+"""The ML service with scikit-learn's forest in place of the ONNX graph: the floor of `bench_predictions`."""
 
 from pathlib import Path
 

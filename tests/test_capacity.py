@@ -2,7 +2,7 @@
 
 from benchmarks import capacity
 from benchmarks.capacity import Measured, by_books, by_rate
-from benchmarks.harness import Result
+from benchmarks.results import Result
 
 
 def result(name: str, ours: float, floor: float) -> Result:

@@ -1,4 +1,4 @@
-"""The running suite that the HTTP benchmarks share, and the tokens that they need."""
+"""A running suite for the HTTP benchmarks, and the tokens that they need."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ UNLIMITED = {
 
 @contextmanager
 def running_suite(*, books: int = 1000, settings: Mapping[str, str] | None = None) -> Iterator[Suite]:
-    """A suite with the demo shop crawled and a model trained; its limits never bite. `settings`: its environment."""
+    """A suite with a crawled shop, a trained model and no effective rate limits. `settings`: more environment."""
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as folder:
         environment = {**UNLIMITED, **(settings or {})}
         suite = Suite(state=Path(folder) / "state", port_base=free_port_base(), books=books, settings=environment)
@@ -31,15 +31,15 @@ def running_suite(*, books: int = 1000, settings: Mapping[str, str] | None = Non
 
 
 def internal_token(suite: Suite) -> str:
-    """What the gateway would send to a service: good for a minute."""
+    """A token as the gateway sends it to a service. Valid for a minute."""
     accounts = f"http://127.0.0.1:{suite.port_base + 3}"
-    answer = httpx.get(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
-    answer.raise_for_status()
-    return answer.headers["X-Internal-Token"]
+    response = httpx.get(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
+    response.raise_for_status()
+    return response.headers["X-Internal-Token"]
 
 
 def service_environment(suite: Suite, command: str) -> dict[str, str]:
-    """What the supervisor told the program whose command line holds `command`."""
+    """The settings of the suite's program whose command line contains `command`."""
     for pid in suite_processes(suite.state):
         process = Path("/proc") / str(pid)
         if command in process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode():

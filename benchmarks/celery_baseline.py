@@ -1,4 +1,4 @@
-"""What ingest is compared with: a Celery task per item, which cleans it, writes one book and indexes one document."""
+"""The floor of ingest: one Celery task per item, which cleans it, writes one book and indexes one document."""
 
 import os
 import sqlite3
@@ -20,8 +20,9 @@ from bookwheel_testing.servers import running, wait_until
 from celery import Celery
 
 FIELDS = ("title", "category", "description")
-QUEUE, PREPARED = "celery", "prepared_tasks"
-app = Celery("one-by-one", broker=os.environ.get("BOOKWHEEL_REDIS_URL"))
+QUEUE, PREPARED_QUEUE = "celery", "prepared_tasks"
+TABLE = "CREATE TABLE book (id TEXT PRIMARY KEY, title TEXT, category TEXT, description TEXT, price TEXT)"
+app = Celery("celery-baseline", broker=os.environ.get("BOOKWHEEL_REDIS_URL"))
 app.conf.task_ignore_result = True
 
 
@@ -31,25 +32,21 @@ class Stores(NamedTuple):
 
 
 @cache
-def stores() -> Stores:
-    """Opened once a worker: opening them for each item would be slower still."""
+def open_stores() -> Stores:
+    """Opened once per worker: opening them for each item would be slower still."""
     folder = Path(os.environ["BOOKWHEEL_STATE_DIR"])
-    records = sqlite3.connect(folder / "books.sqlite")
-    records.execute("PRAGMA journal_mode=WAL")
-    records.execute(
-        "CREATE TABLE IF NOT EXISTS book (id TEXT PRIMARY KEY, title TEXT, category TEXT, description TEXT, price TEXT)"
-    )
     schema = tantivy.SchemaBuilder()
     schema.add_text_field("id", stored=True, tokenizer_name="raw")
     for field in FIELDS:
         schema.add_text_field(field, stored=True)
     index_folder = folder / "index"
     index_folder.mkdir(exist_ok=True)
-    return Stores(records, tantivy.Index(schema.build(), path=str(index_folder)).writer(64_000_000, 1))
+    index = tantivy.Index(schema.build(), path=str(index_folder))
+    return Stores(sqlite3.connect(_records_file(folder)), index.writer(64_000_000, 1))
 
 
-def take_in(body: str) -> None:
-    records, documents = stores()
+def ingest_item(body: str) -> None:
+    records, documents = open_stores()
     offer = clean_item(RawItem.model_validate_json(body))
     facts = offer.facts
     book = {"id": offer.book_id, "title": facts.title, "category": facts.category, "description": facts.description}
@@ -64,41 +61,46 @@ def take_in(body: str) -> None:
     documents.commit()
 
 
-task = app.task(take_in, name="take_in")
+task = app.task(ingest_item, name="ingest_item")
 
 
 @dataclass(frozen=True, slots=True)
-class OneByOne:
-    """One worker process, for Tantivy takes one writer. `folder` holds its stores."""
+class CeleryBaseline:
+    """One worker process, because Tantivy allows one writer. `folder` holds its stores."""
 
     folder: Path
     redis_url: str
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         self.folder.mkdir()
+        with closing(sqlite3.connect(_records_file(self.folder))) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(TABLE)
         environment = os.environ | {"BOOKWHEEL_REDIS_URL": self.redis_url, "BOOKWHEEL_STATE_DIR": str(self.folder)}
-        command = [sys.executable, "-m", "celery", "-A", "benchmarks.one_by_one", "worker", "--concurrency=1", "-lINFO"]
+        worker = ["worker", "--concurrency=1", "-lINFO"]
+        command = [sys.executable, "-m", "celery", "-A", "benchmarks.celery_baseline", *worker]
         log = self.folder / "worker.log"
         with running(command, log=log, ready=lambda: "ready." in log.read_text(), environment=environment):
             yield
 
-    def take_in(self, books: Sequence[ScrapedBook]) -> float:
-        """Items per second, of books it does not have yet; all tasks wait in Redis before the clock starts."""
+    def ingest(self, books: Sequence[ScrapedBook]) -> float:
+        """Items per second for new books. All tasks are in Redis before the clock starts."""
         envelope = Envelope(run_id="run", source="demo", traceparent="")
         with app.connection_for_write(self.redis_url) as connection:
             for number, book in enumerate(books, 1):
                 body = envelope.wrap(book, number=number).decode()
-                task.apply_async((body,), queue=PREPARED, connection=connection)
+                task.apply_async((body,), queue=PREPARED_QUEUE, connection=connection)
         expected = self._count() + len(books)
-        began = time.perf_counter()
-        connect_redis(self.redis_url).rename(PREPARED, QUEUE)
-        wait_until(lambda: self._count() == expected, seconds=120, what=f"{len(books)} items taken in one by one")
-        return len(books) / (time.perf_counter() - began)
+        started = time.perf_counter()
+        connect_redis(self.redis_url).rename(PREPARED_QUEUE, QUEUE)
+        wait_until(lambda: self._count() == expected, seconds=120, what=f"{len(books)} items ingested by Celery tasks")
+        return len(books) / (time.perf_counter() - started)
 
     def _count(self) -> int:
-        records = self.folder / "books.sqlite"
-        if not records.exists():
-            return 0
-        with closing(sqlite3.connect(records)) as connection:
+        with closing(sqlite3.connect(_records_file(self.folder))) as connection:
             return int(connection.execute("SELECT count(*) FROM book").fetchone()[0])
+
+
+def _records_file(folder: Path) -> Path:
+    return folder / "books.sqlite"

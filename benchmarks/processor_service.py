@@ -1,4 +1,4 @@
-"""A processor of its own: Redis, records and index in a folder, and the worker and scheduler as a suite runs them."""
+"""A processor by itself: Redis, records and index in a folder, and worker and scheduler as a suite runs them."""
 
 import sys
 import time
@@ -18,10 +18,10 @@ from bookwheel_stores.records import RunStore, connect_database, upgrade_databas
 from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
 
-from benchmarks.scraped import scraped_books
+from benchmarks.sample_items import scraped_books
 
-PREPARED = "prepared"
-STREAM_ITEMS = 20_000  # as many as the scraper lets wait
+PREPARED_STREAM = "prepared"
+STREAM_ITEMS = 20_000  # the most that the scraper leaves unprocessed
 PROCESSOR = Path(sys.prefix) / "bin" / "bookwheel-processor"
 
 
@@ -36,9 +36,9 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """`folder` holds the records and the index, unless a `database` or an `index` elsewhere is named by its URL.
+    """`folder` holds the records and the index, unless `database` or `index` is the URL of another one.
 
-    `redis_url` is this processor's alone.
+    No other processor uses `redis_url`.
     """
 
     folder: Path
@@ -68,12 +68,12 @@ class Processor:
         return ["--queues=ingest,project,maintenance"]
 
     def is_done(self, run: CrawlRun) -> bool:
-        """Whether an item of the run is where it is to be."""
+        """Whether the items of the run have been written."""
         return run.searchable
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Worker and scheduler, from the moment they take in items. The lake's rounds are left to another worker."""
+    def running(self) -> Iterator[None]:
+        """Worker and scheduler, once they are ready. The worker does not serve the lake's queue."""
         self.folder.mkdir(parents=True, exist_ok=True)
         engine = connect_database(self.records_url)
         upgrade_database(engine)
@@ -90,39 +90,39 @@ class Processor:
         with beat, worker:
             yield
 
-    def take_in(self, run_id: str, books: Sequence[ScrapedBook]) -> float:
-        """Items per second from a full stream to an empty one and a run that `is_done`."""
+    def ingest(self, run_id: str, books: Sequence[ScrapedBook]) -> float:
+        """Items per second, from a full stream to an empty stream and a run that `is_done`."""
         self._prepare(run_id, books)
         redis = connect_redis(self.redis_url)
         raw = StreamReader(redis, RAW_STREAM, group=GROUP, consumer="benchmark")
         engine = connect_database(self.records_url)
         runs = RunStore(engine)
 
-        def is_over() -> bool:
+        def is_finished() -> bool:
             run = runs.get(run_id)
             return run is not None and self.is_done(run) and not raw.has_backlog()
 
-        began = time.perf_counter()
-        redis.rename(PREPARED, RAW_STREAM)
-        wait_until(is_over, seconds=300, what=f"{len(books)} items taken in")
-        seconds = time.perf_counter() - began
+        started = time.perf_counter()
+        redis.rename(PREPARED_STREAM, RAW_STREAM)
+        wait_until(is_finished, seconds=300, what=f"{len(books)} items ingested")
+        seconds = time.perf_counter() - started
         engine.dispose()
         return len(books) / seconds
 
     def fill(self, books: int) -> float:
-        """Takes that many new books into an empty catalog, as many at once as the scraper lets wait; items/s."""
+        """Fills an empty catalog in runs of `STREAM_ITEMS` books; items/s."""
         seconds = 0.0
-        with self.at_work():
+        with self.running():
             for start in range(0, books, STREAM_ITEMS):
                 items = min(STREAM_ITEMS, books - start)
-                seconds += items / self.take_in(f"run-{start}", scraped_books(start, items))
+                seconds += items / self.ingest(f"run-{start}", scraped_books(start, items))
         return books / seconds
 
     def _prepare(self, run_id: str, books: Sequence[ScrapedBook]) -> None:
-        """Fills a stream aside with a run's items and its end, so that all of them come at one moment."""
+        """Writes a run's items and its end to another stream, which is renamed to make all of them appear at once."""
         redis = connect_redis(self.redis_url)
-        redis.xgroup_create(PREPARED, GROUP, id="0", mkstream=True)
-        writer, traceparent = StreamWriter(redis, PREPARED), new_traceparent()
+        redis.xgroup_create(PREPARED_STREAM, GROUP, id="0", mkstream=True)
+        writer, traceparent = StreamWriter(redis, PREPARED_STREAM), new_traceparent()
         envelope = Envelope(run_id=run_id, source="demo", traceparent=traceparent)
         for start in range(0, len(books), 1000):
             batch = enumerate(books[start : start + 1000], start + 1)

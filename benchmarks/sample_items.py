@@ -1,4 +1,4 @@
-"""Books as the spider yields them, made from the demo shop's catalog without its pages."""
+"""Items as the spider yields them, built from the demo shop's catalog without its pages."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -13,7 +13,7 @@ _SHOP_BOOKS = 5_000
 
 
 def scraped_books(first: int, count: int) -> list[ScrapedBook]:
-    """Books number `first` (from 0) and on: about 1 KB each as an item. After 5,000, further volumes of the same."""
+    """`count` books from number `first` (from 0), about 1 KB each. Books after 5,000 are further volumes."""
     catalog = Catalog(size=_SHOP_BOOKS, seed=SEED)
     places = sorted({number % _SHOP_BOOKS for number in range(first, first + min(count, _SHOP_BOOKS))})
     payloads = {place: _payload(catalog.listings(0, place, 1)[0]) for place in places}
@@ -31,7 +31,7 @@ def _volumes(payloads: dict[int, Payload], numbers: range) -> Iterator[ScrapedBo
 
 def _payload(listing: Listing) -> Payload:
     book = listing.book
-    found = {
+    fields = {
         "title": book.title,
         "category": book.category.name,
         "description": book.description,
@@ -41,4 +41,4 @@ def _payload(listing: Listing) -> Payload:
         "rating_count": str(book.review_count),
         "image_url": f"{SHOP}/media/{book.number}.svg",
     }
-    return {name: text for name, text in found.items() if text is not None}
+    return {name: text for name, text in fields.items() if text is not None}

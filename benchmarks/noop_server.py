@@ -1,4 +1,4 @@
-"""A bare ASGI endpoint that answers a constant: `python -m benchmarks.constant PORT`."""
+"""An ASGI server with a constant response: `python -m benchmarks.noop_server PORT`."""
 
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ BODY = b'{"items":[]}'
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
 
 
-async def answer(scope: dict[str, Any], _receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+async def respond(scope: dict[str, Any], _receive: object, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await send({"type": "http.response.body", "body": BODY})
@@ -18,7 +18,7 @@ async def answer(scope: dict[str, Any], _receive: object, send: Callable[[dict[s
 
 if __name__ == "__main__":
     uvicorn.run(
-        answer,
+        respond,
         port=int(sys.argv[1]),
         loop="uvloop",
         http="httptools",

@@ -1,4 +1,4 @@
-"""The catalog's service by itself, on what a processor filled, and searches for it of which no two are the same."""
+"""The catalog API by itself, on the stores that a processor filled, and words to search for."""
 
 import sys
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from pathlib import Path
 from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.tokens import internal_token, serving_keys
 
-from benchmarks.processing import Processor
-from benchmarks.scraped import scraped_books
+from benchmarks.processor_service import Processor
+from benchmarks.sample_items import scraped_books
 
-NUMBERS = count(1000)  # more than any book's stock: a filter that leaves out none, and is in no cache
+NUMBERS = count(1000)  # more than any book's stock: as a filter, each matches all books and is in no cache
 _COMMAND = Path(sys.prefix) / "bin" / "bookwheel-catalog"
 
 
@@ -34,8 +34,8 @@ def running_catalog(processor: Processor) -> Iterator[Catalog]:
             yield Catalog(url, {"Authorization": f"Bearer {internal_token()}"})
 
 
-def words() -> list[str]:
-    """The longest word of each of some hundred titles."""
+def search_words() -> list[str]:
+    """The longest word of each of 300 titles."""
     titles = [str(book.payload["title"]).split() for book in scraped_books(0, 300)]
     longest = {
         max((word for word in title if word.isascii() and word.isalpha()), key=len, default="") for title in titles
