@@ -86,6 +86,7 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m tools.reference --check
 	@$(BIN)/python -m tools.decisions --check
 	@$(BIN)/python -m benchmarks.capacity --check
+	@$(BIN)/python -m benchmarks.results --check
 	@$(BIN)/python -m tools.metrics --check
 	@$(BIN)/python -m tools.chart readme --check
 	@$(BIN)/python -m tools.chart render --check
@@ -123,6 +124,7 @@ docs: install ## Generate pages: settings, metrics, capacity, index of decisions
 	@$(BIN)/python -m tools.reference
 	@$(BIN)/python -m tools.decisions
 	@$(BIN)/python -m benchmarks.capacity
+	@$(BIN)/python -m benchmarks.results
 	@$(BIN)/python -m tools.metrics
 	@$(BIN)/python -m tools.chart readme
 
