@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 from bookwheel_accounts.app import create_app
-from bookwheel_accounts.database import ACCOUNTS
 from bookwheel_accounts.dependencies import Dependencies
-from bookwheel_accounts.keys import make_key_file
 from bookwheel_accounts.settings import AccountsSettings
+from bookwheel_accounts.signing_keys import create_key_file
+from bookwheel_accounts.tables import ACCOUNTS_SCHEMA
 from bookwheel_stores.records import connect_database
 from fastapi import FastAPI
 from pwdlib import PasswordHash
@@ -28,9 +28,9 @@ class Accounts:
     settings: AccountsSettings
 
     @property
-    def services(self) -> Dependencies:
-        services: Dependencies = self.app.state.services
-        return services
+    def dependencies(self) -> Dependencies:
+        dependencies: Dependencies = self.app.state.dependencies
+        return dependencies
 
     async def register(self, email: str = "reader@example.com", password: str = PASSWORD) -> httpx.Response:
         return await self.http.post("/api/v1/auth/register", json={"email": email, "password": password})
@@ -57,7 +57,7 @@ class Accounts:
 
 @pytest.fixture(scope="session")
 def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_key_file(tmp_path_factory.mktemp("keys") / "signing.pem")
+    return create_key_file(tmp_path_factory.mktemp("keys") / "signing.pem")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def argon2() -> PasswordHash:
 @pytest.fixture
 async def accounts(settings: AccountsSettings, argon2: PasswordHash) -> AsyncIterator[Accounts]:
     engine = connect_database(settings.database_url)
-    ACCOUNTS.upgrade(engine)
+    ACCOUNTS_SCHEMA.upgrade(engine)
     app = create_app(settings, argon2)
     transport = httpx.ASGITransport(app=app)
     async with (

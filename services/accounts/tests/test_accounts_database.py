@@ -2,11 +2,11 @@
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from bookwheel_accounts.database import ACCOUNTS
+from bookwheel_accounts.tables import ACCOUNTS_SCHEMA
 
 
 def test_the_newest_revision_is_the_one_that_the_code_expects() -> None:
     config = Config()
-    config.set_main_option("script_location", ACCOUNTS.migrations)
+    config.set_main_option("script_location", ACCOUNTS_SCHEMA.migrations)
     config.set_main_option("path_separator", "os")
-    assert ScriptDirectory.from_config(config).get_current_head() == ACCOUNTS.head
+    assert ScriptDirectory.from_config(config).get_current_head() == ACCOUNTS_SCHEMA.head

@@ -87,7 +87,7 @@ async def test_a_key_ends_at_its_time_and_with_its_user(accounts: Any) -> None:
         connection.execute(update(api_key).values(expires_at=int(time.time())))
     assert (await accounts.verify(key["key"])).status_code == 401
     lasting = await _key(accounts, token)
-    accounts.services.users.disable("reader@example.com")
+    accounts.dependencies.users.disable("reader@example.com")
     assert (await accounts.verify(lasting["key"])).status_code == 401
     assert (await accounts.verify(token)).headers["x-refusal"] == "revoked"
 
@@ -113,7 +113,7 @@ async def test_a_malformed_key_request_is_refused(accounts: Any, body: dict[str,
 
 async def test_a_user_has_so_many_keys_and_no_more(accounts: Any) -> None:
     token = (await accounts.registered())["access_token"]
-    user_id = (await accounts.verify(token)).headers["x-subject"]
+    identity, _ = accounts.dependencies.credentials.verify(f"Bearer {token}", "")
     for number in range(MAX_KEYS_PER_USER):
-        accounts.services.api_keys.add(user_id, f"key {number}", frozenset(), None)
+        accounts.dependencies.api_keys.create(identity, f"key {number}", frozenset(), None)
     assert (await accounts.ask("POST", KEYS, token, {"name": "one more"})).status_code == 409

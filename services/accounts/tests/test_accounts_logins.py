@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from bookwheel_accounts.sign_in import normalize_email
+from bookwheel_accounts.authentication import normalize_email
 from bookwheel_accounts.tables import account, login_session, refresh_token
 from bookwheel_contracts.problems import ForbiddenError, InvalidParameterError
 from sqlalchemy import func, select, text, update
@@ -122,7 +122,7 @@ async def test_a_database_that_is_away_is_503(accounts: Any) -> None:
 async def test_wrong_password_unknown_address_and_disabled_user_look_the_same(accounts: Any) -> None:
     await accounts.register()
     await accounts.register("disabled@example.com")
-    accounts.services.users.disable("disabled@example.com")
+    accounts.dependencies.users.disable("disabled@example.com")
     answers = [
         await accounts.login(password="not the right password"),
         await accounts.login("nobody@example.com"),
@@ -215,7 +215,7 @@ async def test_a_user_who_lost_a_scope_has_it_in_no_token_any_more(accounts: Any
 
 
 async def test_registration_can_be_closed(accounts: Any) -> None:
-    closed = replace(accounts.services.sign_in, registration=False)
+    closed = replace(accounts.dependencies.authenticator, registration=False)
     with pytest.raises(ForbiddenError):
         await closed.register("reader@example.com", PASSWORD)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from bookwheel_accounts.keys import KeyFileError, load_key_ring, make_key_file
+from bookwheel_accounts.signing_keys import KeyFileError, create_key_file, load_key_ring
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
@@ -12,18 +12,18 @@ CLAIMS = {"iss": "bookwheel", "aud": "bookwheel", "sub": "usr_1", "iat": 1, "exp
 
 
 def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
-    path = make_key_file(tmp_path / "secrets" / "signing.pem")
+    path = create_key_file(tmp_path / "secrets" / "signing.pem")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     with pytest.raises(FileExistsError):
-        make_key_file(path)
+        create_key_file(path)
 
 
 def test_the_newest_key_of_a_folder_signs_and_the_older_stay_good(tmp_path: Path) -> None:
-    make_key_file(tmp_path)
+    create_key_file(tmp_path)
     before = load_key_ring(tmp_path)
     old_token = before.sign(CLAIMS)
-    make_key_file(tmp_path)
+    create_key_file(tmp_path)
     after = load_key_ring(tmp_path)
     assert len(after.jwks()["keys"]) == 2
     assert after.read(old_token, issuer="bookwheel", audience="bookwheel")["sub"] == "usr_1"
@@ -34,7 +34,7 @@ def test_the_newest_key_of_a_folder_signs_and_the_older_stay_good(tmp_path: Path
 
 
 def test_the_key_id_is_the_thumbprint_of_rfc_7638(tmp_path: Path) -> None:
-    path = make_key_file(tmp_path / "signing.pem")
+    path = create_key_file(tmp_path / "signing.pem")
     assert load_key_ring(path).jwks() == load_key_ring(path).jwks()
     assert len(load_key_ring(path).jwks()["keys"][0]["kid"]) == 43
 
@@ -47,11 +47,11 @@ def _pem(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: byte
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "not an unencrypted PEM"),
-        (b"not a key", "not an unencrypted PEM"),
-        (_pem(ec.generate_private_key(ec.SECP256R1()), b"secret"), "not an unencrypted PEM"),
-        (_pem(ec.generate_private_key(ec.SECP384R1())), "not a P-256 key"),
-        (_pem(rsa.generate_private_key(65537, 2048)), "not a P-256 key"),
+        (b"", "must be an unencrypted PEM"),
+        (b"not a key", "must be an unencrypted PEM"),
+        (_pem(ec.generate_private_key(ec.SECP256R1()), b"secret"), "must be an unencrypted PEM"),
+        (_pem(ec.generate_private_key(ec.SECP384R1())), "needs a P-256 key"),
+        (_pem(rsa.generate_private_key(65537, 2048)), "needs a P-256 key"),
     ],
     ids=["empty", "text", "encrypted", "another curve", "rsa"],
 )
@@ -66,7 +66,7 @@ def test_what_is_no_es256_key_is_refused_with_the_reason(tmp_path: Path, content
 def test_a_missing_or_open_key_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="keygen"):
         load_key_ring(tmp_path)
-    path = make_key_file(tmp_path / "signing.pem")
+    path = create_key_file(tmp_path / "signing.pem")
     path.chmod(0o644)
     with pytest.raises(KeyFileError, match="chmod 600"):
         load_key_ring(path)

@@ -1,4 +1,4 @@
-"""What is told of the suite as a whole, and the commands."""
+"""The suite's merged documents and readiness, and the commands."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -14,7 +15,12 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_accounts.openapi_merge import merge_openapi
-from bookwheel_accounts.suite import Suite
+from bookwheel_accounts.sessions import SessionStore
+from bookwheel_accounts.suite_overview import SuiteOverview
+from bookwheel_accounts.tables import ACCOUNTS_SCHEMA
+from bookwheel_accounts.users import UserStore
+from bookwheel_contracts import Scope
+from bookwheel_stores.records import connect_database
 
 COMMAND = Path(sys.executable).with_name("bookwheel-accounts")
 
@@ -98,7 +104,7 @@ async def test_readiness_names_what_fails_and_keeps_the_reason_in_the_house(
 ) -> None:
     with _answering(status, body) as url:
         async with httpx.AsyncClient() as client:
-            assert await Suite({"one": url}, client).readiness() == {"one": says}
+            assert await SuiteOverview({"one": url}, client).readiness() == {"one": says}
 
 
 @pytest.mark.parametrize("body", ["odd", [], None])
@@ -106,7 +112,7 @@ async def test_a_document_that_is_none_is_left_out(body: Any) -> None:
     own = _document({"/api/v1/a": _operation("A")}, {})
     with _answering(200, body) as url:
         async with httpx.AsyncClient() as client:
-            merged = await Suite({"one": url}, client).openapi(own)
+            merged = await SuiteOverview({"one": url}, client).openapi(own)
     assert set(merged["paths"]) == {"/api/v1/a"}
 
 
@@ -143,6 +149,24 @@ def test_a_user_is_made_once_and_then_kept_to_what_the_command_says(tmp_path: Pa
     (tmp_path / "password").write_text("turning wheels 8\n")
     again = _run(tmp_path, "create-user", "ops@example.com", "--password-file", str(tmp_path / "password"))
     assert again.stdout == first.stdout.replace("created", "updated")
+
+
+def test_create_user_ends_logins_only_for_another_password(tmp_path: Path) -> None:
+    engine = connect_database(f"sqlite:///{tmp_path}/bookwheel.sqlite")
+    ACCOUNTS_SCHEMA.upgrade(engine)
+    users, sessions = UserStore(engine), SessionStore(engine, timedelta(days=1))
+    _run(tmp_path, "create-user", "ops@example.com", given="turning wheels 7\n")
+    user = users.get_by_email("ops@example.com")
+    assert user is not None
+    identity, _ = sessions.create(user, user.scopes)
+
+    _run(tmp_path, "create-user", "ops@example.com", "--scopes", "catalog:read", given="turning wheels 7\n")
+    session = sessions.get(str(identity.session_id))
+    assert session is not None
+    assert session[0].scopes == {Scope.CATALOG_READ}
+    _run(tmp_path, "create-user", "ops@example.com", given="turning wheels 8\n")
+    assert sessions.get(str(identity.session_id)) is None
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

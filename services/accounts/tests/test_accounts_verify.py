@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 import pytest
-from bookwheel_accounts.keys import load_key_ring, make_key_file
+from bookwheel_accounts.signing_keys import create_key_file, load_key_ring
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
 
 
@@ -82,7 +82,7 @@ async def test_a_token_that_was_tampered_with_is_refused(accounts: Any, tmp_path
     claims, header = _claims(token), jwt.get_unverified_header(token)
     kid = header["kid"]
     ring = load_key_ring(accounts.settings.signing_key_file)
-    stranger = load_key_ring(make_key_file(tmp_path / "stranger.pem"))
+    stranger = load_key_ring(create_key_file(tmp_path / "stranger.pem"))
     public_key = json.dumps((await accounts.http.get("/.well-known/jwks.json")).json()["keys"][0])
     head, body, signature = token.split(".")
     forged = {

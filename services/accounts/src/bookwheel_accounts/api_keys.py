@@ -4,13 +4,21 @@ import time
 from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
-from bookwheel_contracts.problems import ConflictError
+from bookwheel_contracts.problems import ConflictError, UnauthenticatedError
 from bookwheel_stores.records import read_connection
 from sqlalchemy import ColumnElement, Engine, func, insert, select, update
 
-from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes, still_held
-from bookwheel_accounts.secret_text import API_KEY_PREFIX, hash_secret, new_identifier, new_secret
-from bookwheel_accounts.tables import account, api_key
+from bookwheel_accounts.identity import (
+    API_KEY_PREFIX,
+    Identity,
+    format_scopes,
+    hash_secret,
+    new_identifier,
+    new_secret,
+    parse_scopes,
+    restrict_scopes,
+)
+from bookwheel_accounts.tables import account, api_key, login_session
 
 MAX_KEYS_PER_USER = 50
 
@@ -28,25 +36,40 @@ class ApiKeyStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def add(self, user_id: str, name: str, scopes: frozenset[Scope], expires_at: int | None) -> tuple[ApiKey, str]:
-        """The key and its secret, which is shown once. Raises Conflict when the user has too many."""
+    def create(
+        self, identity: Identity, name: str, scopes: frozenset[Scope], expires_at: int | None
+    ) -> tuple[ApiKey, str]:
+        """Returns the key and its secret. `identity` is the login that creates the key.
+
+        Raises ConflictError if the user has too many keys, UnauthenticatedError if the login was revoked.
+        """
         key = ApiKey(new_identifier("key"), name, scopes, int(time.time()), expires_at)
         secret = new_secret(API_KEY_PREFIX)
         with self._engine.begin() as connection:
-            # One after another, or two requests at once would both find room for the last one.
-            connection.execute(select(account.c.user_id).where(account.c.user_id == user_id).with_for_update())
-            held = connection.execute(
+            # Lock the account: two requests must not both create the last key, and a concurrent password reset must
+            # either revoke this key or be seen here. The internal token may outlive the login by a minute.
+            connection.execute(select(account.c.user_id).where(account.c.user_id == identity.user_id).with_for_update())
+            login = connection.execute(
+                select(login_session.c.session_id).where(
+                    login_session.c.session_id == identity.session_id, login_session.c.revoked_at.is_(None)
+                )
+            ).one_or_none()
+            if login is None:
+                raise UnauthenticatedError("The login is invalid: log in again.")
+            count = connection.execute(
                 select(func.count())
                 .select_from(api_key)
-                .where(api_key.c.user_id == user_id, api_key.c.revoked_at.is_(None))
+                .where(api_key.c.user_id == identity.user_id, api_key.c.revoked_at.is_(None))
             ).scalar_one()
-            if held >= MAX_KEYS_PER_USER:
-                raise ConflictError(f"An account has at most {MAX_KEYS_PER_USER} API keys; revoke one first.")
+            if count >= MAX_KEYS_PER_USER:
+                raise ConflictError(
+                    f"A new key is unavailable: an account has {MAX_KEYS_PER_USER} at most. Revoke one."
+                )
             connection.execute(
                 insert(api_key).values(
                     key_id=key.key_id,
                     key_hash=hash_secret(secret),
-                    user_id=user_id,
+                    user_id=identity.user_id,
                     name=name,
                     scopes=format_scopes(scopes),
                     created_at=key.created_at,
@@ -56,7 +79,7 @@ class ApiKeyStore:
         return key, secret
 
     def list(self, user_id: str) -> list[ApiKey]:
-        """The user's keys that are not revoked, oldest first."""
+        """Returns the user's keys that are not revoked, oldest first."""
         with read_connection(self._engine) as connection:
             rows = connection.execute(
                 select(api_key)
@@ -66,24 +89,24 @@ class ApiKeyStore:
         return [ApiKey(row.key_id, row.name, parse_scopes(row.scopes), row.created_at, row.expires_at) for row in rows]
 
     def revoke(self, user_id: str, key_id: str) -> bool:
-        """False where the user has no such living key."""
+        """Returns False if the user has no such key, or it is revoked already."""
         with self._engine.begin() as connection:
-            found = connection.execute(
+            result = connection.execute(
                 update(api_key)
                 .where(api_key.c.key_id == key_id, api_key.c.user_id == user_id, api_key.c.revoked_at.is_(None))
                 .values(revoked_at=int(time.time()))
             )
-        return found.rowcount > 0
+        return result.rowcount > 0
 
-    def by_secret(self, secret: str) -> tuple[Identity, int | None] | None:
-        """Whom the key stands for and until when; None for a key that is unknown, revoked or expired."""
-        return self._living(api_key.c.key_hash == hash_secret(secret))
+    def get_by_secret(self, secret: str) -> tuple[Identity, int | None] | None:
+        """Returns the key's identity and expiry; None if the key is unknown, revoked or expired."""
+        return self._get_valid(api_key.c.key_hash == hash_secret(secret))
 
-    def by_id(self, key_id: str) -> tuple[Identity, int | None] | None:
-        """As `by_secret`, for tokens that were made from the key."""
-        return self._living(api_key.c.key_id == key_id)
+    def get(self, key_id: str) -> tuple[Identity, int | None] | None:
+        """As `get_by_secret`, for tokens that were issued for the key."""
+        return self._get_valid(api_key.c.key_id == key_id)
 
-    def _living(self, which: ColumnElement[bool]) -> tuple[Identity, int | None] | None:
+    def _get_valid(self, condition: ColumnElement[bool]) -> tuple[Identity, int | None] | None:
         with read_connection(self._engine) as connection:
             row = connection.execute(
                 select(
@@ -91,12 +114,12 @@ class ApiKeyStore:
                     api_key.c.user_id,
                     api_key.c.scopes,
                     api_key.c.expires_at,
-                    account.c.scopes.label("held"),
+                    account.c.scopes.label("held_scopes"),
                 )
                 .join_from(api_key, account)
-                .where(which, api_key.c.revoked_at.is_(None), account.c.disabled_at.is_(None))
+                .where(condition, api_key.c.revoked_at.is_(None), account.c.disabled_at.is_(None))
             ).one_or_none()
         if row is None or (row.expires_at is not None and row.expires_at <= time.time()):
             return None
-        scopes = still_held(parse_scopes(row.scopes), parse_scopes(row.held))
+        scopes = restrict_scopes(parse_scopes(row.scopes), parse_scopes(row.held_scopes))
         return Identity(row.user_id, scopes, key_id=row.key_id), row.expires_at

@@ -1,42 +1,135 @@
-"""`bookwheel-accounts`: serve, migrate, make keys and users."""
+"""`bookwheel-accounts`: serve, migrate, create keys and users.
+
+Each verb imports only what it needs: `health` runs every few seconds.
+"""
 
 import argparse
+import asyncio
+import sys
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bookwheel_runtime.healthcheck import run_healthcheck
 
 from bookwheel_accounts import DEFAULT_PORT
 
-
-def _scopes(text: str) -> Collection[str]:
-    from bookwheel_accounts.identity import parse_scopes  # noqa: PLC0415 - see `main`
-
-    return parse_scopes(text)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bookwheel-accounts", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("serve", help="run the service")
-    verbs.add_parser("health", help="succeed if the one on this machine is ready to serve")
-    verbs.add_parser("migrate", help="bring the tables of accounts to their current form")
-    keygen = verbs.add_parser("keygen", help="make a signing key")
-    keygen.add_argument("path", type=Path, help="a .pem file, or a folder that gets one more key")
-    create = verbs.add_parser("create-user", help="make a user, or give an existing one this password and these scopes")
-    create.add_argument("email")
-    create.add_argument("--scopes", type=_scopes, help='such as "catalog:read admin"; default: as registered')
-    create.add_argument("--password-file", type=Path, help="file with the password; without it, standard input is read")
-    disable = verbs.add_parser("disable-user", help="end a user's logins and keys, and refuse new ones")
-    disable.add_argument("email")
-    return parser
+if TYPE_CHECKING:
+    from bookwheel_accounts.settings import AccountsSettings
+    from bookwheel_accounts.users import UserStore
 
 
 def main() -> None:
     arguments = _parser().parse_args()
     if arguments.verb == "health":
         raise SystemExit(run_healthcheck(default=DEFAULT_PORT))
-    # Here, since `health` is called every few seconds, and needs none of it.
-    from bookwheel_accounts.verbs import run  # noqa: PLC0415
+    _run(arguments)
 
-    run(arguments)
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bookwheel-accounts", description="Serves accounts and manages its data.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("serve", help="run the service")
+    verbs.add_parser("health", help="check the service on this machine; exit with 0 if it is ready")
+    verbs.add_parser("migrate", help="upgrade the tables of accounts")
+    keygen = verbs.add_parser("keygen", help="create a signing key")
+    keygen.add_argument("path", type=Path, help="a .pem file, or a folder that gets another key")
+    create = verbs.add_parser(
+        "create-user",
+        help="create a user, or set the password and scopes of an existing one; a new password ends logins and keys",
+    )
+    create.add_argument("email")
+    create.add_argument("--scopes", type=_scopes, help='such as "catalog:read admin"; default: those of registration')
+    create.add_argument("--password-file", type=Path, help="file with the password; default: standard input")
+    disable = verbs.add_parser("disable-user", help="end a user's logins and keys, and refuse new ones")
+    disable.add_argument("email")
+    return parser
+
+
+def _scopes(text: str) -> Collection[str]:
+    from bookwheel_accounts.identity import parse_scopes  # noqa: PLC0415 - see above
+
+    return parse_scopes(text)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    from bookwheel_contracts.problems import BookwheelError  # noqa: PLC0415 - see above
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
+    from bookwheel_stores.records import NewerSchemaError, connect_database  # noqa: PLC0415 - see above
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - see above
+
+    from bookwheel_accounts.authentication import normalize_email  # noqa: PLC0415 - see above
+    from bookwheel_accounts.settings import AccountsSettings  # noqa: PLC0415 - see above
+    from bookwheel_accounts.signing_keys import KeyFileError, create_key_file  # noqa: PLC0415 - see above
+    from bookwheel_accounts.tables import ACCOUNTS_SCHEMA  # noqa: PLC0415 - see above
+
+    settings = load_settings(AccountsSettings)
+    configure_logs("accounts", settings.log_level)
+    try:
+        match arguments.verb:
+            case "serve":
+                _serve(settings)
+            case "migrate":
+                ACCOUNTS_SCHEMA.upgrade(connect_database(settings.database_url))
+            case "keygen":
+                print(create_key_file(arguments.path))
+            case "create-user":
+                _create_user(settings, arguments)
+            case "disable-user":
+                if not _open_users(settings).disable(normalize_email(arguments.email)):
+                    raise SystemExit(f"there is no user {arguments.email}")
+    except (KeyFileError, BookwheelError, FileExistsError, NewerSchemaError) as error:
+        raise SystemExit(f"bookwheel-accounts: {error}") from error
+    except OperationalError as error:
+        raise SystemExit(f"bookwheel-accounts: the database is unavailable: {str(error.orig).strip()}") from error
+
+
+def _serve(settings: "AccountsSettings") -> None:
+    import uvicorn  # noqa: PLC0415 - see above
+
+    from bookwheel_accounts.app import create_app  # noqa: PLC0415 - see above
+
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _create_user(settings: "AccountsSettings", arguments: argparse.Namespace) -> None:
+    from bookwheel_accounts.authentication import NEW_USER_SCOPES, normalize_email  # noqa: PLC0415 - see above
+    from bookwheel_accounts.passwords import PasswordHasher, check_policy  # noqa: PLC0415 - see above
+
+    source: Path | None = arguments.password_file
+    password = (source.read_text() if source else sys.stdin.readline()).rstrip("\r\n")
+    email = normalize_email(arguments.email)
+    check_policy(password, email=email)
+    scopes = NEW_USER_SCOPES if arguments.scopes is None else arguments.scopes
+    users = _open_users(settings)
+    user = users.get_by_email(email)
+    hasher = PasswordHasher(workers=1)
+    if user is None:
+        user = users.create(email, asyncio.run(hasher.hash(password)), scopes)
+        print(f"created {email} {user.user_id}")
+    elif user.disabled_at is None and asyncio.run(hasher.verify(password, user.password_hash)):
+        users.set_scopes(email, scopes)  # the same password is not a reset: logins and keys stay valid
+        print(f"updated {email} {user.user_id}")
+    else:
+        users.reset(email, asyncio.run(hasher.hash(password)), scopes)
+        print(f"updated {email} {user.user_id}")
+    hasher.close()
+
+
+def _open_users(settings: "AccountsSettings") -> "UserStore":
+    from bookwheel_stores.records import connect_database, wait_for_database  # noqa: PLC0415 - see above
+
+    from bookwheel_accounts.users import UserStore  # noqa: PLC0415 - see above
+
+    engine = connect_database(settings.database_url)
+    wait_for_database(engine)
+    return UserStore(engine)

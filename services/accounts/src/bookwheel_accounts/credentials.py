@@ -1,4 +1,4 @@
-"""Checks a caller's credential: an access token or an API key."""
+"""Verifies a request's credential: an access token or an API key."""
 
 import time
 from dataclasses import dataclass
@@ -7,14 +7,13 @@ from enum import StrEnum
 import jwt
 
 from bookwheel_accounts.api_keys import ApiKeyStore
-from bookwheel_accounts.identity import Identity, still_held
-from bookwheel_accounts.secret_text import API_KEY_PREFIX
+from bookwheel_accounts.identity import API_KEY_PREFIX, Identity, restrict_scopes
 from bookwheel_accounts.sessions import SessionStore
 from bookwheel_accounts.tokens import TokenIssuer
 
 
 class Refusal(StrEnum):
-    """Why a credential was refused, in words that the gateway turns into its answer."""
+    """Why a credential was refused; the gateway's response depends on it."""
 
     MISSING = "missing"
     AMBIGUOUS = "ambiguous"
@@ -30,17 +29,17 @@ class InvalidCredentialError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class CredentialCheck:
-    """One place for tokens and keys alike. What is revoked in the database is refused, however good its signature."""
+class CredentialVerifier:
+    """A token with a valid signature is refused if its login or API key was revoked."""
 
     tokens: TokenIssuer
     sessions: SessionStore
     api_keys: ApiKeyStore
 
-    def check(self, authorization: str, key_header: str) -> tuple[Identity, float]:
-        """Whom the request's `Authorization` or `X-API-Key` stands for, and for how many seconds more at most.
+    def verify(self, authorization: str, key_header: str) -> tuple[Identity, float]:
+        """Returns the identity of an `Authorization` or `X-API-Key` header, and its remaining lifetime in seconds.
 
-        Raises CredentialRefused.
+        Raises InvalidCredentialError.
         """
         if authorization and key_header:
             raise InvalidCredentialError(Refusal.AMBIGUOUS)
@@ -51,35 +50,35 @@ class CredentialCheck:
         if not credential:
             raise InvalidCredentialError(Refusal.MISSING)
         if key_header or credential.startswith(API_KEY_PREFIX):
-            return self._key(credential)
-        return self._token(credential)
+            return self._verify_key(credential)
+        return self._verify_token(credential)
 
-    def _key(self, secret: str) -> tuple[Identity, float]:
-        found = self.api_keys.by_secret(secret)
-        if found is None:
+    def _verify_key(self, secret: str) -> tuple[Identity, float]:
+        key = self.api_keys.get_by_secret(secret)
+        if key is None:
             raise InvalidCredentialError(Refusal.INVALID)
-        identity, expires_at = found
+        identity, expires_at = key
         return identity, float("inf") if expires_at is None else expires_at - time.time()
 
-    def _token(self, token: str) -> tuple[Identity, float]:
+    def _verify_token(self, token: str) -> tuple[Identity, float]:
         try:
             claimed, expires_at = self.tokens.read_access_token(token)
         except jwt.ExpiredSignatureError as error:
             raise InvalidCredentialError(Refusal.EXPIRED) from error
         except (jwt.InvalidTokenError, ValueError) as error:
             raise InvalidCredentialError(Refusal.INVALID) from error
-        origin = self._origin(claimed)
+        origin = self._get_origin(claimed)
         if origin is None or origin[0].user_id != claimed.user_id:
             raise InvalidCredentialError(Refusal.REVOKED)
-        living, origin_expires_at = origin
-        scopes = still_held(claimed.scopes, living.scopes)
+        current, origin_expires_at = origin
+        scopes = restrict_scopes(claimed.scopes, current.scopes)
         ends_at = expires_at if origin_expires_at is None else min(expires_at, origin_expires_at)
         return Identity(claimed.user_id, scopes, claimed.session_id, claimed.key_id), ends_at - time.time()
 
-    def _origin(self, claimed: Identity) -> tuple[Identity, int | None] | None:
-        """The login or API key that the token was made from, while it lives, and until when it does."""
+    def _get_origin(self, claimed: Identity) -> tuple[Identity, int | None] | None:
+        """Returns the login or API key that the token was issued for, and its expiry; None if it ended."""
         if claimed.session_id is not None:
-            return self.sessions.find(claimed.session_id)
+            return self.sessions.get(claimed.session_id)
         if claimed.key_id is not None:
-            return self.api_keys.by_id(claimed.key_id)
+            return self.api_keys.get(claimed.key_id)
         return None

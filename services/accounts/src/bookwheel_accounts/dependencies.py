@@ -1,4 +1,4 @@
-"""What the routes work with, made once by `app.py` and found on the app's state."""
+"""The objects that the routers share, and FastAPI's dependencies for the caller."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -9,61 +9,61 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from bookwheel_accounts.api_keys import ApiKeyStore
-from bookwheel_accounts.credentials import CredentialCheck
+from bookwheel_accounts.authentication import Authenticator
+from bookwheel_accounts.credentials import CredentialVerifier
 from bookwheel_accounts.identity import Identity
-from bookwheel_accounts.keys import KeyRing
 from bookwheel_accounts.sessions import SessionStore
-from bookwheel_accounts.sign_in import SignIn
-from bookwheel_accounts.suite import Suite
+from bookwheel_accounts.signing_keys import KeyRing
+from bookwheel_accounts.suite_overview import SuiteOverview
 from bookwheel_accounts.tokens import TokenIssuer
 from bookwheel_accounts.users import UserStore
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    ring: KeyRing
+    key_ring: KeyRing
     tokens: TokenIssuer
     users: UserStore
     sessions: SessionStore
     api_keys: ApiKeyStore
-    sign_in: SignIn
-    credentials: CredentialCheck
-    suite: Suite
+    authenticator: Authenticator
+    credentials: CredentialVerifier
+    suite_overview: SuiteOverview
     verify_cache_seconds: int
 
 
-def services_of(request: Request) -> Dependencies:
-    services: Dependencies = request.app.state.services
-    return services
+def get_dependencies(request: Request) -> Dependencies:
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-ServicesHere = Annotated[Dependencies, Depends(services_of)]
+InjectedDependencies = Annotated[Dependencies, Depends(get_dependencies)]
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An access token or API key.")
 
 
-async def caller(
-    request: Request, services: ServicesHere, _documented: Annotated[object, Depends(_bearer)]
+async def get_caller(
+    request: Request, dependencies: InjectedDependencies, _documented: Annotated[object, Depends(_bearer)]
 ) -> Identity:
-    """Whom the gateway's internal token stands for. Raises Unauthenticated."""
+    """Returns the identity of the gateway's internal token. Raises UnauthenticatedError."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise UnauthenticatedError("The request carries no token.")
+        raise UnauthenticatedError("The token is invalid: the request has none.")
     try:
-        identity, _ = services.tokens.read_internal_token(token)
+        identity, _ = dependencies.tokens.read_internal_token(token)
     except (jwt.InvalidTokenError, ValueError) as error:
-        raise UnauthenticatedError("The token is not valid.") from error
+        raise UnauthenticatedError("The token is invalid: log in again.") from error
     return identity
 
 
-Caller = Annotated[Identity, Depends(caller)]
+Caller = Annotated[Identity, Depends(get_caller)]
 
 
-async def logged_in(identity: Caller) -> Identity:
-    """A caller who logged in. An API key may not make further keys: its theft would outlive its revocation."""
+async def get_logged_in_caller(identity: Caller) -> Identity:
+    """Returns a caller with a login. An API key must not create keys: a stolen key would outlive its revocation."""
     if identity.session_id is None:
-        raise ForbiddenError("This needs a login; an API key, or a token made from one, is not enough.")
+        raise ForbiddenError("The API key is invalid for this request: log in.")
     return identity
 
 
-LoggedIn = Annotated[Identity, Depends(logged_in)]
+LoggedInCaller = Annotated[Identity, Depends(get_logged_in_caller)]

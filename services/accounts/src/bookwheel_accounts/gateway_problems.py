@@ -1,6 +1,6 @@
-"""The problems that only the gateway answers with; the others are `bookwheel_contracts.problems`.
+"""Problems that only the gateway returns. All others are in `bookwheel_contracts.problems`.
 
-nginx writes them itself, in gateway/conf.d/problems.conf; a test holds the two together.
+nginx returns them from gateway/conf.d/problems.conf; a test compares that file with this module.
 """
 
 from bookwheel_contracts.problems import BookwheelError

@@ -1,13 +1,19 @@
-"""Who a checked credential stands for."""
+"""Identities, their scopes, and the secrets that stand for them. Secrets are random and stored as hashes only."""
 
+import hashlib
+import secrets
 from dataclasses import dataclass
 
 from bookwheel_contracts import Scope
 
+API_KEY_PREFIX = "bw_"
+REFRESH_TOKEN_PREFIX = "bwr_"  # noqa: S105 - a prefix, not a secret
+_SECRET_BYTES = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user, by way of a login (`session_id`) or of an API key (`key_id`), with the scopes of that way."""
+    """A user who is authenticated by a login (`session_id`) or an API key (`key_id`), with that credential's scopes."""
 
     user_id: str
     scopes: frozenset[Scope]
@@ -16,7 +22,7 @@ class Identity:
 
 
 def parse_scopes(text: str) -> frozenset[Scope]:
-    """Scopes of a space- or comma-separated list. Raises ValueError for an unknown one."""
+    """Parses a list separated by spaces or commas. Raises ValueError for an unknown scope."""
     return frozenset(Scope(name) for name in text.replace(",", " ").split())
 
 
@@ -24,11 +30,24 @@ def format_scopes(scopes: frozenset[Scope]) -> str:
     return " ".join(sorted(scopes))
 
 
-def covers(held: frozenset[Scope], wanted: frozenset[Scope]) -> bool:
-    """Whether the holder of `held` may hand out `wanted`; `admin` includes every other scope."""
-    return Scope.ADMIN in held or wanted <= held
+def covers(held: frozenset[Scope], requested: frozenset[Scope]) -> bool:
+    """Returns whether `held` includes `requested`; `admin` includes every scope."""
+    return Scope.ADMIN in held or requested <= held
 
 
-def still_held(asked: frozenset[Scope], held: frozenset[Scope]) -> frozenset[Scope]:
-    """What is left of a credential's scopes after its user lost some."""
-    return asked if Scope.ADMIN in held else asked & held
+def restrict_scopes(scopes: frozenset[Scope], held: frozenset[Scope]) -> frozenset[Scope]:
+    """Returns a credential's scopes without those that its user no longer holds."""
+    return scopes if Scope.ADMIN in held else scopes & held
+
+
+def new_identifier(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(12)}"
+
+
+def new_secret(prefix: str) -> str:
+    return prefix + secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def hash_secret(secret: str) -> str:
+    """Returns the SHA-256 hex digest. A fast hash is enough, because 256 random bits cannot be guessed."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""Merges the services' OpenAPI documents into the suite's. Pure."""
+"""Merges the services' OpenAPI documents (pure functions)."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -15,32 +15,32 @@ _PROBLEM = {
 }
 
 
-def _renamed(node: Any, names: Mapping[str, str]) -> Any:
-    """A copy with every reference to a schema of `names` pointing to its new name."""
+def _rename_references(node: Any, names: Mapping[str, str]) -> Any:
+    """Returns a copy whose references to the schemas in `names` use their new names."""
     if isinstance(node, dict):
         return {
             key: _REFERENCE + names.get(value.removeprefix(_REFERENCE), value.removeprefix(_REFERENCE))
             if key == "$ref" and isinstance(value, str) and value.startswith(_REFERENCE)
-            else _renamed(value, names)
+            else _rename_references(value, names)
             for key, value in node.items()
         }
     if isinstance(node, list):
-        return [_renamed(value, names) for value in node]
+        return [_rename_references(value, names) for value in node]
     return node
 
 
 def _with_problems(operation: Any) -> Any:
-    """The operation with the suite's errors in place of the framework's 422, which no service answers with."""
+    """Replaces the framework's 422, which no service returns, with the suite's problems."""
     if not isinstance(operation, dict) or "responses" not in operation:
         return operation
-    responses = {status: answer for status, answer in operation["responses"].items() if status != "422"}
+    responses = {status: response for status, response in operation["responses"].items() if status != "422"}
     return {**operation, "responses": {**responses, "default": _PROBLEM}}
 
 
 def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """One document of the public paths of all; of a path in two services, the first one's.
+    """Returns one document with all public paths. If two services declare a path, the first one wins.
 
-    A schema whose name stands for something else in an earlier service is prefixed by its own service's name.
+    A schema is prefixed with its service's name if an earlier service has another schema of the same name.
     """
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
@@ -49,7 +49,7 @@ def merge_openapi(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         components = document.get("components", {})
         own = components.get("schemas", {})
         clashing = {name: f"{service}_{name}" for name, schema in own.items() if schemas.get(name, schema) != schema}
-        renamed = _renamed(document, clashing)
+        renamed = _rename_references(document, clashing)
         for name, schema in renamed.get("components", {}).get("schemas", {}).items():
             schemas[clashing.get(name, name)] = schema
         security.update(components.get("securitySchemes", {}))

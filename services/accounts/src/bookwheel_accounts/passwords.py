@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 MIN_LENGTH = 10
 MAX_LENGTH = 256
-_WAITING_PER_WORKER = 16  # at 0.1 s each the last in the queue waits some 2 s; more callers are told to come back
+_QUEUE_PER_WORKER = 16  # at 0.1 s each the last one waits for 2 s
 
 
 @cache
@@ -26,12 +26,12 @@ def _common_passwords() -> frozenset[str]:
 
 
 def normalize(password: str) -> str:
-    """One form for what looks alike, so that a password typed on another keyboard still fits (NIST SP 800-63B)."""
+    """Normalizes equal-looking characters, so a password matches from any keyboard (NIST SP 800-63B)."""
     return unicodedata.normalize("NFKC", password)
 
 
 def check_policy(password: str, *, email: str) -> None:
-    """Raises InvalidParameter for a password that is too short, or among the first that an attacker tries."""
+    """Raises InvalidParameterError for a password that is too short or easy to guess."""
     password = normalize(password)
     folded = password.casefold()
     local_part = email.partition("@")[0].casefold()
@@ -44,34 +44,36 @@ def check_policy(password: str, *, email: str) -> None:
     else:
         return
     error = FieldError(field="password", code="weak_password", message=fault)
-    raise InvalidParameterError(f"The password {fault}.", errors=(error,))
+    raise InvalidParameterError(f"`password` is invalid: it {fault}.", errors=(error,))
 
 
 class PasswordHasher:
-    """Hashes in its own few threads, so that a flood of logins slows neither memory nor the token checks."""
+    """Hashes in a few threads of its own, which bounds the memory of many logins and does not delay token checks."""
 
     def __init__(self, workers: int, argon2: PasswordHash | None = None) -> None:
         self._argon2 = argon2 or PasswordHash.recommended()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
-        self._room = workers * _WAITING_PER_WORKER
-        self._nobody = self._argon2.hash(secrets.token_urlsafe())
+        self._free_places = workers * _QUEUE_PER_WORKER
+        self._unknown_user_hash = self._argon2.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: self._argon2.hash(normalize(password)))
 
-    async def verify(self, password: str, hashed: str | None) -> bool:
-        """False for an unknown user (`hashed` None) too, after the same work."""
-        fits = await self._run(lambda: self._argon2.verify(normalize(password), hashed or self._nobody))
-        return fits and hashed is not None
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Returns False for an unknown user (`password_hash` is None), after the same work."""
+        is_correct = await self._run(
+            lambda: self._argon2.verify(normalize(password), password_hash or self._unknown_user_hash)
+        )
+        return is_correct and password_hash is not None
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._room == 0:
-            raise UnavailableError("Too many logins are waiting.", retry_after=2)
-        self._room -= 1
+        if self._free_places == 0:
+            raise UnavailableError("Logins are unavailable: too many are waiting. Retry later.", retry_after=2)
+        self._free_places -= 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
-            self._room += 1
+            self._free_places += 1

@@ -1,4 +1,4 @@
-"""Logins and their rotating refresh tokens in the database."""
+"""Logins (sessions) and their rotating refresh tokens in the database."""
 
 import time
 from datetime import timedelta
@@ -8,107 +8,135 @@ from bookwheel_contracts.problems import UnauthenticatedError
 from bookwheel_stores.records import read_connection
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
-from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes, still_held
-from bookwheel_accounts.secret_text import REFRESH_TOKEN_PREFIX, hash_secret, new_identifier, new_secret
+from bookwheel_accounts.identity import (
+    REFRESH_TOKEN_PREFIX,
+    Identity,
+    format_scopes,
+    hash_secret,
+    new_identifier,
+    new_secret,
+    parse_scopes,
+    restrict_scopes,
+)
 from bookwheel_accounts.tables import account, login_session, refresh_token
+from bookwheel_accounts.users import User
 
 
 class SessionStore:
-    """A login lives until its time is over, it is logged out, or one of its refresh tokens comes a second time."""
+    """A session ends when it expires, is revoked, or one of its refresh tokens is used twice."""
 
     def __init__(self, engine: Engine, lifetime: timedelta) -> None:
         self._engine = engine
         self._lifetime = int(lifetime.total_seconds())
 
-    def open(self, user_id: str, scopes: frozenset[Scope]) -> tuple[Identity, str]:
-        """The new login and its first refresh token. Logins that are over are swept out on the way."""
+    def create(self, user: User, scopes: frozenset[Scope]) -> tuple[Identity, str]:
+        """Returns the new session's identity and first refresh token. Also deletes expired sessions.
+
+        Raises UnauthenticatedError if the user was disabled or got another password since `user` was read.
+        """
         now = int(time.time())
-        identity = Identity(user_id, scopes, session_id=new_identifier("ses"))
+        identity = Identity(user.user_id, scopes, session_id=new_identifier("ses"))
         with self._engine.begin() as connection:
-            # Those that another login sweeps out right now are left to it: two would wait for each other.
-            over = select(login_session.c.session_id).where(login_session.c.expires_at < now)
-            swept = over.with_for_update(skip_locked=True)
-            connection.execute(delete(login_session).where(login_session.c.session_id.in_(swept)))
+            # Lock the account, so a concurrent password reset revokes this session or is seen here.
+            unchanged = connection.execute(
+                select(account.c.user_id)
+                .where(
+                    account.c.user_id == user.user_id,
+                    account.c.password_hash == user.password_hash,
+                    account.c.disabled_at.is_(None),
+                )
+                .with_for_update()
+            ).one_or_none()
+            if unchanged is None:
+                raise UnauthenticatedError("The login is invalid: log in again.")
+            # Skip the rows that another login deletes at this moment: two deletes would wait for each other.
+            expired = select(login_session.c.session_id).where(login_session.c.expires_at < now)
+            deletable = expired.with_for_update(skip_locked=True)
+            connection.execute(delete(login_session).where(login_session.c.session_id.in_(deletable)))
             connection.execute(
                 insert(login_session).values(
                     session_id=identity.session_id,
-                    user_id=user_id,
+                    user_id=user.user_id,
                     scopes=format_scopes(scopes),
                     created_at=now,
                     expires_at=now + self._lifetime,
                 )
             )
-            return identity, self._new_token(connection, str(identity.session_id))
+            return identity, _create_refresh_token(connection, str(identity.session_id))
 
     def rotate(self, token: str) -> tuple[Identity, str]:
-        """The login and its next refresh token. Raises Unauthenticated.
+        """Returns the session's identity and next refresh token. Raises UnauthenticatedError.
 
-        A token that was used before is in two hands, and nobody can tell whose: the whole login ends.
+        A token that is used twice was stolen, by the first or the second user, so the session ends.
         """
         now = int(time.time())
-        hashed = hash_secret(token)
+        token_hash = hash_secret(token)
         with self._engine.begin() as connection:
             used = connection.execute(
                 update(refresh_token)
-                .where(refresh_token.c.token_hash == hashed, refresh_token.c.used_at.is_(None))
+                .where(refresh_token.c.token_hash == token_hash, refresh_token.c.used_at.is_(None))
                 .values(used_at=now)
                 .returning(refresh_token.c.session_id)
             ).one_or_none()
-            living = None
+            session = None
             if used is None:
-                self._revoke_reused(connection, hashed, now)
+                _revoke_session_of_used_token(connection, token_hash, now)
             else:
-                living = self._living(connection, used.session_id, now)
-            following = self._new_token(connection, used.session_id) if used and living else ""
-        if living is None:  # raised outside the transaction, so that the revocation is kept
-            raise UnauthenticatedError("The refresh token is not valid.")
-        return living[0], following
+                session = _get_valid_session(connection, used.session_id, now)
+            next_token = _create_refresh_token(connection, used.session_id) if used and session else ""
+        if session is None:  # raised after the transaction, so that the revocation is committed
+            raise UnauthenticatedError("The refresh token is invalid: log in again.")
+        return session[0], next_token
 
-    def find(self, session_id: str) -> tuple[Identity, int] | None:
-        """The login with the scopes that its user still has, and until when it lives; None once it is over."""
+    def get(self, session_id: str) -> tuple[Identity, int] | None:
+        """Returns the identity with the scopes that its user still holds, and the expiry; None if the session ended."""
         with read_connection(self._engine) as connection:
-            return self._living(connection, session_id, int(time.time()))
+            return _get_valid_session(connection, session_id, int(time.time()))
 
-    def close(self, session_id: str) -> None:
+    def revoke(self, session_id: str) -> None:
         with self._engine.begin() as connection:
-            self._revoke(connection, session_id, int(time.time()))
+            _revoke_session(connection, session_id, int(time.time()))
 
-    def _living(self, connection: Connection, session_id: str, now: int) -> tuple[Identity, int] | None:
-        row = connection.execute(
-            select(
-                login_session.c.user_id,
-                login_session.c.scopes,
-                login_session.c.expires_at,
-                account.c.scopes.label("held"),
-            )
-            .join_from(login_session, account)
-            .where(
-                login_session.c.session_id == session_id,
-                login_session.c.revoked_at.is_(None),
-                login_session.c.expires_at > now,
-                account.c.disabled_at.is_(None),
-            )
-        ).one_or_none()
-        if row is None:
-            return None
-        scopes = still_held(parse_scopes(row.scopes), parse_scopes(row.held))
-        return Identity(row.user_id, scopes, session_id), row.expires_at
 
-    def _new_token(self, connection: Connection, session_id: str) -> str:
-        token = new_secret(REFRESH_TOKEN_PREFIX)
-        connection.execute(insert(refresh_token).values(token_hash=hash_secret(token), session_id=session_id))
-        return token
-
-    def _revoke_reused(self, connection: Connection, hashed: str, now: int) -> None:
-        reused = connection.execute(
-            select(refresh_token.c.session_id).where(refresh_token.c.token_hash == hashed)
-        ).one_or_none()
-        if reused is not None:
-            self._revoke(connection, reused.session_id, now)
-
-    def _revoke(self, connection: Connection, session_id: str, now: int) -> None:
-        connection.execute(
-            update(login_session)
-            .where(login_session.c.session_id == session_id, login_session.c.revoked_at.is_(None))
-            .values(revoked_at=now)
+def _get_valid_session(connection: Connection, session_id: str, now: int) -> tuple[Identity, int] | None:
+    row = connection.execute(
+        select(
+            login_session.c.user_id,
+            login_session.c.scopes,
+            login_session.c.expires_at,
+            account.c.scopes.label("held_scopes"),
         )
+        .join_from(login_session, account)
+        .where(
+            login_session.c.session_id == session_id,
+            login_session.c.revoked_at.is_(None),
+            login_session.c.expires_at > now,
+            account.c.disabled_at.is_(None),
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    scopes = restrict_scopes(parse_scopes(row.scopes), parse_scopes(row.held_scopes))
+    return Identity(row.user_id, scopes, session_id), row.expires_at
+
+
+def _create_refresh_token(connection: Connection, session_id: str) -> str:
+    token = new_secret(REFRESH_TOKEN_PREFIX)
+    connection.execute(insert(refresh_token).values(token_hash=hash_secret(token), session_id=session_id))
+    return token
+
+
+def _revoke_session_of_used_token(connection: Connection, token_hash: str, now: int) -> None:
+    row = connection.execute(
+        select(refresh_token.c.session_id).where(refresh_token.c.token_hash == token_hash)
+    ).one_or_none()
+    if row is not None:
+        _revoke_session(connection, row.session_id, now)
+
+
+def _revoke_session(connection: Connection, session_id: str, now: int) -> None:
+    connection.execute(
+        update(login_session)
+        .where(login_session.c.session_id == session_id, login_session.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+    )

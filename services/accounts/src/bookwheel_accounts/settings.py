@@ -17,7 +17,8 @@ class AccountsSettings(Settings):
         default="sqlite:///.bookwheel/data/bookwheel.sqlite", description="SQLAlchemy URL of the records."
     )
     redis_url: RedisUrl | None = Field(
-        default=None, description="Redis, to be told how each replica is; without it `/api/v1/status` knows of none."
+        default=None,
+        description="Redis for the heartbeats of replicas; without it `/api/v1/status` shows no replica of accounts.",
     )
     issuer: str = Field(default="bookwheel", min_length=1, description="`iss` of every token of the suite.")
     signing_key_file: Path = Field(
@@ -34,7 +35,7 @@ class AccountsSettings(Settings):
     )
     registration: bool = Field(default=True, description="Whether anyone may register an account.")
     password_workers: int = Field(
-        default=2, ge=1, le=64, description="Passwords hashed at once; each takes 64 MiB for some 0.1 s."
+        default=2, ge=1, le=64, description="Passwords hashed at once; each takes 64 MiB for about 0.1 s."
     )
     catalog_url: HttpUrl = Field(default="http://127.0.0.1:8081", description="Address of the catalog API.")
     ml_url: HttpUrl = Field(default="http://127.0.0.1:8082", description="Address of ML serving.")

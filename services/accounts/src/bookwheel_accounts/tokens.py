@@ -1,4 +1,4 @@
-"""Issues and reads the suite's tokens: access tokens for callers, internal ones for the services."""
+"""Issues and reads access tokens for callers and internal tokens for the services."""
 
 import time
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from datetime import timedelta
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
 
 from bookwheel_accounts.identity import Identity, format_scopes, parse_scopes
-from bookwheel_accounts.keys import KeyRing
+from bookwheel_accounts.signing_keys import KeyRing
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIssuer:
-    """Claims: `sub` the user, `scope`, and `sid` or `key`: the login or API key that the token came from."""
+    """Claims: `sub` is the user, `sid` or `key` the login or API key that the token was issued for."""
 
     ring: KeyRing
     issuer: str
@@ -26,11 +26,11 @@ class TokenIssuer:
         return self._token(identity, INTERNAL_AUDIENCE, self.internal_lifetime)
 
     def read_access_token(self, token: str) -> tuple[Identity, int]:
-        """The identity and the expiry in Unix seconds. Raises jwt.InvalidTokenError or ValueError."""
+        """Returns the identity and the expiry in Unix seconds. Raises jwt.InvalidTokenError or ValueError."""
         return self._read(token, PUBLIC_AUDIENCE)
 
     def read_internal_token(self, token: str) -> tuple[Identity, int]:
-        """As `read_access_token`, for the token that the gateway sends."""
+        """As `read_access_token`, for the gateway's token."""
         return self._read(token, INTERNAL_AUDIENCE)
 
     def _token(self, identity: Identity, audience: str, lifetime: timedelta) -> str:

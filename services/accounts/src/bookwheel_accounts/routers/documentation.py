@@ -1,4 +1,4 @@
-"""`/docs`: the API to read and to try, and what each problem means. Every asset is ours: no page asks a third party."""
+"""`/docs`: Swagger UI and the list of problems. All assets are served from here."""
 
 import gzip
 from functools import cache
@@ -33,7 +33,7 @@ _PAGE = (
     '<div id="swagger-ui"></div><script src="/docs/assets/swagger-ui-bundle.js"></script>'
     '<script src="/docs/start.js"></script></body></html>'
 )
-_DAY = {"Cache-Control": "public, max-age=86400", "Vary": "Accept-Encoding"}
+_CACHE_FOR_A_DAY = {"Cache-Control": "public, max-age=86400", "Vary": "Accept-Encoding"}
 
 
 @router.get("")
@@ -48,25 +48,25 @@ async def start() -> Response:
 
 @cache
 def _asset(name: str) -> tuple[bytes, bytes]:
-    """A file of Swagger UI out of the installed package, and the same compressed: once, as it takes 0.1 s."""
+    """Returns a file of Swagger UI, plain and compressed. Cached, because compression takes 0.1 s."""
     content = files("fastapi_swagger").joinpath("resources", name).read_bytes()
     return content, gzip.compress(content, mtime=0)
 
 
 @router.get("/assets/{name}")
 def asset(name: str, accept_encoding: Annotated[str, Header()] = "") -> Response:
-    """Raises NotFound."""
+    """Raises NotFoundError."""
     if name not in _ASSETS:
         raise NotFoundError("There is no such file.")
     plain, compressed = _asset(name)
     if "gzip" in accept_encoding:
-        return Response(compressed, headers={**_DAY, "Content-Encoding": "gzip"}, media_type=_ASSETS[name])
-    return Response(plain, headers=_DAY, media_type=_ASSETS[name])
+        return Response(compressed, headers={**_CACHE_FOR_A_DAY, "Content-Encoding": "gzip"}, media_type=_ASSETS[name])
+    return Response(plain, headers=_CACHE_FOR_A_DAY, media_type=_ASSETS[name])
 
 
 @router.get("/problems")
 async def problems() -> HTMLResponse:
-    """The target of every problem's `type`."""
+    """Explains each problem; the `type` of a problem links to it."""
     rows = "".join(
         f'<tr id="{kind.code}"><td><code>{kind.code}</code></td><td>{kind.status}</td><td>{escape(kind.title)}</td>'
         f"<td>{escape(_explanation(kind))}</td></tr>"
@@ -82,11 +82,11 @@ async def problems() -> HTMLResponse:
 
 
 def _problems() -> set[type[BookwheelError]]:
-    """Every problem of the contracts and of the gateway."""
+    """Returns all problems of the contracts and the gateway."""
     declared = (*vars(contracts).values(), *vars(gateway_problems).values())
     return {kind for kind in declared if isinstance(kind, type) and issubclass(kind, BookwheelError)}
 
 
 def _explanation(kind: type[BookwheelError]) -> str:
-    own = kind.__doc__ if kind is not BookwheelError else "A bug, or a fault of the machine."
-    return " ".join((own or "").split())
+    docstring = kind.__doc__ if kind is not BookwheelError else "A bug, or a fault of the machine."
+    return " ".join((docstring or "").split())

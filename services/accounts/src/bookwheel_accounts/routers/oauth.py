@@ -1,4 +1,4 @@
-"""The OAuth 2 token endpoint (RFC 6749), for clients that speak it; its errors are OAuth's, not problems."""
+"""The OAuth 2 token endpoint (RFC 6749). Its errors have OAuth's format, not that of problems."""
 
 import base64
 import binascii
@@ -9,22 +9,21 @@ from bookwheel_contracts import Scope
 from bookwheel_contracts.problems import ForbiddenError, UnauthenticatedError
 from fastapi import APIRouter, Form, Header
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
-from pydantic import Field as Limits
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from bookwheel_accounts.dependencies import Dependencies, ServicesHere
+from bookwheel_accounts.dependencies import Dependencies, InjectedDependencies
 from bookwheel_accounts.identity import Identity, covers, parse_scopes
-from bookwheel_accounts.routers.answers import TokenPair, token_pair
+from bookwheel_accounts.routers.logins import TokenPair, issue_token_pair
 
 router = APIRouter(prefix="/api/v1/oauth", tags=["accounts"])
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_Text = Annotated[str, Limits(max_length=1024)]
+_Text = Annotated[str, Field(max_length=1024)]
 
 
 class TokenForm(BaseModel):
-    """The fields of all grants. What a grant does not use is ignored, as the RFC asks."""
+    """The fields of all grants. Unused fields are ignored, as the RFC requires."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -38,7 +37,7 @@ class TokenForm(BaseModel):
 
 
 class OAuthError(Exception):
-    """`code` is one of RFC 6749, section 5.2."""
+    """`code` is an error of RFC 6749, section 5.2."""
 
     def __init__(self, code: str, status: Literal[400, 401] = 400) -> None:
         super().__init__(code)
@@ -48,28 +47,28 @@ class OAuthError(Exception):
 
 @router.post("/token", response_model=TokenPair)
 async def token(
-    form: Annotated[TokenForm, Form()], services: ServicesHere, authorization: Annotated[str, Header()] = ""
+    form: Annotated[TokenForm, Form()], dependencies: InjectedDependencies, authorization: Annotated[str, Header()] = ""
 ) -> JSONResponse:
     """Grants: `password`, `refresh_token`, and `client_credentials` with an API key's id and the key as the secret."""
     try:
-        identity, refresh_token = await _grant(form, services, authorization)
-    except OAuthError as refusal:
-        challenge = {"WWW-Authenticate": 'Basic realm="bookwheel"'} if refusal.status == 401 else {}
-        return JSONResponse({"error": refusal.code}, refusal.status, {**_NO_STORE, **challenge})
-    pair = token_pair(services, identity, refresh_token)
+        identity, refresh_token = await _grant(form, dependencies, authorization)
+    except OAuthError as error:
+        challenge = {"WWW-Authenticate": 'Basic realm="bookwheel"'} if error.status == 401 else {}
+        return JSONResponse({"error": error.code}, error.status, {**_NO_STORE, **challenge})
+    pair = issue_token_pair(dependencies, identity, refresh_token)
     return JSONResponse(pair.model_dump(mode="json", exclude_none=True), headers=_NO_STORE)
 
 
-async def _grant(form: TokenForm, services: Dependencies, authorization: str) -> tuple[Identity, str | None]:
-    asked = _scopes(form.scope)
+async def _grant(form: TokenForm, dependencies: Dependencies, authorization: str) -> tuple[Identity, str | None]:
+    scopes = _scopes(form.scope)
     try:
         match form.grant_type:
             case "password":
-                return await services.sign_in.login(form.username, form.password, asked)
+                return await dependencies.authenticator.login(form.username, form.password, scopes)
             case "refresh_token":
-                return await services.sign_in.refresh(form.refresh_token)
+                return await dependencies.authenticator.refresh(form.refresh_token)
             case "client_credentials":
-                return await _client(form, services, authorization, asked), None
+                return await _authenticate_client(form, dependencies, authorization, scopes), None
     except UnauthenticatedError as error:
         raise OAuthError("invalid_grant") from error
     except ForbiddenError as error:
@@ -84,20 +83,20 @@ def _scopes(text: str) -> frozenset[Scope] | None:
         raise OAuthError("invalid_scope") from error
 
 
-async def _client(
-    form: TokenForm, services: Dependencies, authorization: str, asked: frozenset[Scope] | None
+async def _authenticate_client(
+    form: TokenForm, dependencies: Dependencies, authorization: str, scopes: frozenset[Scope] | None
 ) -> Identity:
-    """The identity of an API key, from the `Authorization: Basic` header or else from the form."""
+    """Returns the identity of an API key, from the `Authorization: Basic` header or the form."""
     client_id, secret = _basic(authorization) or (form.client_id, form.client_secret)
-    found = await run_in_threadpool(services.api_keys.by_secret, secret)
-    if found is None or found[0].key_id != client_id:
+    key = await run_in_threadpool(dependencies.api_keys.get_by_secret, secret)
+    if key is None or key[0].key_id != client_id:
         raise OAuthError("invalid_client", 401)
-    identity = found[0]
-    if asked is None:
+    identity = key[0]
+    if scopes is None:
         return identity
-    if not covers(identity.scopes, asked):
+    if not covers(identity.scopes, scopes):
         raise OAuthError("invalid_scope")
-    return Identity(identity.user_id, asked, key_id=identity.key_id)
+    return Identity(identity.user_id, scopes, key_id=identity.key_id)
 
 
 def _basic(authorization: str) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""The ES256 keys that sign the suite's tokens, and their public half as a JWKS."""
+"""The ES256 keys that sign tokens, and their public keys as a JWKS."""
 
 import base64
 import hashlib
@@ -21,23 +21,23 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import ECAlgorithm
 
 ALGORITHM = "ES256"
-_OPEN_TO_OTHERS = 0o007
+_OTHERS_MASK = 0o007
 
 
 class KeyFileError(Exception):
-    """The key file is missing, readable by everyone, or not an ES256 key; the text says which and what to do."""
+    """The key file is missing, readable by other users, or not an ES256 key."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """`key_id` is the RFC 7638 thumbprint, so the same key has the same id on every replica."""
+    """`key_id` is the RFC 7638 thumbprint, so a key has the same id on every replica."""
 
     key_id: str
     private: ec.EllipticCurvePrivateKey
     public_jwk: Mapping[str, str]
 
     @classmethod
-    def of(cls, private: ec.EllipticCurvePrivateKey) -> "SigningKey":
+    def from_private_key(cls, private: ec.EllipticCurvePrivateKey) -> "SigningKey":
         jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
         canonical = json.dumps({name: jwk[name] for name in ("crv", "kty", "x", "y")}, separators=(",", ":"))
         key_id = base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).rstrip(b"=").decode()
@@ -45,11 +45,11 @@ class SigningKey:
 
 
 class KeyRing:
-    """The last key signs; every key is published and accepted, so tokens outlive a rotation."""
+    """The last key signs. All keys are published and accepted, so tokens outlive a rotation."""
 
     def __init__(self, keys: Sequence[SigningKey]) -> None:
         if not keys:
-            raise KeyFileError("no signing key")
+            raise KeyFileError("signing key is unavailable: there is none")
         self._signing = keys[-1]
         self._keys = {key.key_id: key for key in keys}
 
@@ -59,7 +59,7 @@ class KeyRing:
         )
 
     def read(self, token: str, *, issuer: str, audience: str) -> dict[str, Any]:
-        """The verified claims. Raises jwt.InvalidTokenError."""
+        """Returns the verified claims. Raises jwt.InvalidTokenError."""
         key = self._keys.get(str(jwt.get_unverified_header(token).get("kid")))
         if key is None:
             raise jwt.InvalidTokenError("unknown key")
@@ -77,29 +77,31 @@ class KeyRing:
 
 
 def load_key_ring(path: Path) -> KeyRing:
-    """The keys of one PEM file, or of every `*.pem` of a folder in the order of their names. Raises KeyFileError."""
+    """Loads a PEM file, or all `*.pem` files of a folder, sorted by name. Raises KeyFileError."""
     files = sorted(path.glob("*.pem")) if path.is_dir() else [path]
     if not files or not files[0].exists():
-        raise KeyFileError(f"no signing key at {path}; make one with: bookwheel-accounts keygen {path}")
+        raise KeyFileError(f"signing key {path} is unavailable: create it with `bookwheel-accounts keygen {path}`")
     return KeyRing([_load(file) for file in files])
 
 
 def _load(file: Path) -> SigningKey:
-    if file.stat().st_mode & _OPEN_TO_OTHERS:
-        raise KeyFileError(f"{file} is open to every user of this machine; run: chmod 600 {file}")
+    if file.stat().st_mode & _OTHERS_MASK:
+        raise KeyFileError(f"signing key {file} is invalid: other users can read it. Run `chmod 600 {file}`")
     try:
         private = load_pem_private_key(file.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        raise KeyFileError(f"{file} is not an unencrypted PEM private key: {error}") from error
+        raise KeyFileError(
+            f"signing key {file} is invalid: it must be an unencrypted PEM private key. {error}"
+        ) from error
     if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
-        raise KeyFileError(f"{file} is not a P-256 key, which ES256 needs")
-    return SigningKey.of(private)
+        raise KeyFileError(f"signing key {file} is invalid: ES256 needs a P-256 key")
+    return SigningKey.from_private_key(private)
 
 
-def make_key_file(path: Path) -> Path:
-    """Writes a new key: to `path` where that is a `.pem`, else as the newest key of the folder `path`.
+def create_key_file(path: Path) -> Path:
+    """Writes a new key to `path` if it is a `.pem`, else to the folder `path` as its newest key.
 
-    The file is 0600 in a folder that is 0700 if made here. Raises FileExistsError: a key is never overwritten.
+    The file has mode 0600; a new folder has 0700. Raises FileExistsError instead of overwriting a key.
     """
     if path.suffix != ".pem":
         path /= f"signing-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.pem"
