@@ -306,7 +306,7 @@ class History(RuleBasedStateMachine):
 
     @rule()
     def replay(self) -> None:
-        self._records.replay.all()
+        self._records.replay.replay_all()
 
     @rule()
     def release(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import ChangeKind, CrawlRun, RunState, Verdict
+from bookwheel_processor.ingest.apply import apply_items
 from bookwheel_processor.ingest.approval import HoldPolicy
-from bookwheel_processor.ingest.plan import take_in
 from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.runs import finalizer as closing
@@ -180,9 +180,9 @@ def test_a_discarded_run_goes_to_quarantine_and_adds_up(known: Engine, scraped: 
 def test_a_discarded_item_can_be_replayed_by_itself_but_not_with_all_the_others(known: Engine, scraped: Any) -> None:
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     decide(known, "run-1", release=False)
-    assert Replay(known).all().verdicts == {}
+    assert Replay(known).replay_all().verdicts == {}
     item = QuarantineStore(known).list_open(limit=1)[0]
-    result = Replay(known).number(item.number)
+    result = Replay(known).replay_number(item.number)
     assert result is not None
     assert result.verdicts == {Verdict.MODIFIED: 1}
     run = run_of(known, "run-1")
@@ -297,7 +297,7 @@ def test_a_crawl_of_a_part_needs_no_number_of_items(known: Engine, scraped: Any)
 def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
     known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP", 7)
+    monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP_SIZE", 7)
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
     assert RunStore(known).decide("run-1", release=True, by="ann", now=NOW)
     RunFinalizer(known, POLICY)._step(2)  # one step of the run, and then nothing more
@@ -314,10 +314,10 @@ def test_a_staged_item_that_the_database_refuses_costs_no_other(
     def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
         if any(one.offer.source_key == "upc-7" for one in accepted):
             raise DataError("UPDATE offer", {}, Exception("numeric value out of range"))
-        return take_in(writer, absences, accepted, *rest)
+        return apply_items(writer, absences, accepted, *rest)
 
     one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
-    monkeypatch.setattr(closing, "take_in", refusing)
+    monkeypatch.setattr(closing, "apply_items", refusing)
     decide(known, "run-1", release=True)
     run = run_of(known, "run-1")
     assert (run.state, run.counts.modified, run.counts.quarantined) == (RunState.COMPLETE, 29, 1)

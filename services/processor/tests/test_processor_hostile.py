@@ -240,7 +240,7 @@ def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch
         return clean_price("£0.02" if price == "tuppence" else price, currency)
 
     monkeypatch.setattr(cleaning, "clean_price", knows_pence)
-    assert Replay(engine).all().verdicts == {Verdict.ADDED: 1}
+    assert Replay(engine).replay_all().verdicts == {Verdict.ADDED: 1}
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.counts.added, run.counts.quarantined) == (1000, 0)
@@ -264,7 +264,7 @@ def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 2
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
     monkeypatch.setattr(cleaning, "clean_rating", lambda *_: 3.0)
-    Replay(engine).all()
+    Replay(engine).replay_all()
     with engine.begin() as connection:
         filled = RunQualityWriter(connection).filled_counts(1)
         assert (filled["title"], filled["price"], filled["rating"]) == (3, 1, 2)

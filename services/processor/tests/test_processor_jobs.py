@@ -329,5 +329,5 @@ def test_an_entry_whose_content_the_database_refuses_is_quarantined_without_its_
     run = RunStore(dependencies.engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 39, 1)
-    Replay(dependencies.engine).all()
+    Replay(dependencies.engine).replay_all()
     assert BookReader(dependencies.engine).count() == 40

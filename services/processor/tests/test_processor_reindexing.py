@@ -385,8 +385,8 @@ def test_a_replay_leaves_what_waits_for_the_index(choosy: Dependencies, refused:
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
     [kept] = store.list_open(limit=9)
     assert (store.queue_replay(kept.number), store.queue_replays(QuarantineFilter(code=REFUSED_BY_INDEX))) == (False, 0)
-    assert replay.all() == replay.queued() == ReplayResult(Counter(), 0)
-    assert replay.number(kept.number) == ReplayResult(Counter(), 1)
+    assert replay.replay_all() == replay.replay_queued() == ReplayResult(Counter(), 0)
+    assert replay.replay_number(kept.number) == ReplayResult(Counter(), 1)
     assert waiting(choosy) == ["index/2/1"]
 
 

@@ -237,7 +237,7 @@ def test_a_worker_that_died_between_a_run_s_items_and_its_end_loses_nothing(
 def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP", 3)
+    monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP_SIZE", 3)
     ingest = ItemPipeline(engine, HoldPolicy(share=1))
     ingest.ingest(scraped.crawl("run-0", range(1, 31)))
     for number in (1, 2):

@@ -10,9 +10,8 @@ from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_processor import replay
 from bookwheel_processor.cleaning import item as cleaning
 from bookwheel_processor.ingest import decoding as deliveries
-from bookwheel_processor.ingest.decoding import Refused
-from bookwheel_processor.ingest.decoding import quarantined as quarantined_one
-from bookwheel_processor.ingest.plan import take_in
+from bookwheel_processor.ingest.apply import apply_items
+from bookwheel_processor.ingest.decoding import RejectedEntry
 from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.replay import Replay
 from bookwheel_stores.records import BookReader, PredictionStore, RunStore
@@ -33,31 +32,31 @@ def quarantined(engine: Engine, scraped: Any) -> Engine:
 
 
 def test_what_is_still_wrong_stays(quarantined: Engine) -> None:
-    result = Replay(quarantined).all()
+    result = Replay(quarantined).replay_all()
     assert (dict(result.verdicts), result.rejected) == ({}, 3)
     assert QuarantineStore(quarantined).count() == 3
 
 
 def test_what_is_understood_now_moves_its_accounting(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: Money(amount=Decimal("0.02"), currency="GBP"))
-    result = Replay(quarantined).all()
+    result = Replay(quarantined).replay_all()
     assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 1}, 2)
     run = RunStore(quarantined).get("run-1")
     assert run is not None
     assert (run.counts.added, run.counts.quarantined, run.counts.scraped) == (2, 1, 3)
     assert run.state is RunState.COMPLETE
     assert BookReader(quarantined).get("shop:upc-2") is not None
-    assert Replay(quarantined).all().verdicts == {}, "once is enough"
+    assert Replay(quarantined).replay_all().verdicts == {}, "once is enough"
 
 
 def test_one_is_replayed_by_its_number(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = next(kept for kept in QuarantineStore(quarantined).list_open(limit=9) if kept.reasons[0].field == "price")
-    assert Replay(quarantined).number(99) is None
+    assert Replay(quarantined).replay_number(99) is None
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
-    result = Replay(quarantined).number(wanted.number)
+    result = Replay(quarantined).replay_number(wanted.number)
     assert result is not None
     assert result.verdicts == {Verdict.ADDED: 1}
-    assert Replay(quarantined).number(wanted.number) is None
+    assert Replay(quarantined).replay_number(wanted.number) is None
 
 
 def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
@@ -69,7 +68,7 @@ def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
     ItemPipeline(engine).ingest(scraped.entries(shifted))
     assert RunStore(engine).get("run-1") is None
     monkeypatch.setattr(deliveries, "parse_stream_message", parse_stream_message)
-    assert Replay(engine).all().verdicts == {Verdict.ADDED: 1}
+    assert Replay(engine).replay_all().verdicts == {Verdict.ADDED: 1}
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.counts.added, run.counts.quarantined) == (1, 0)
@@ -84,9 +83,9 @@ def test_what_an_operator_asked_for_and_is_still_wrong_is_open_again(quarantined
     before = waiting(quarantined)
     assert QuarantineStore(quarantined).queue_replays(ALL_ENTRIES) == 3
     assert waiting(quarantined) == {}
-    assert Replay(quarantined).queued().rejected == 3
+    assert Replay(quarantined).replay_queued().rejected == 3
     assert waiting(quarantined) == before
-    assert Replay(quarantined).queued().rejected == 0, "once is enough"
+    assert Replay(quarantined).replay_queued().rejected == 0, "once is enough"
 
 
 def test_one_that_the_database_refuses_holds_up_no_other(
@@ -97,12 +96,12 @@ def test_one_that_the_database_refuses_holds_up_no_other(
     def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
         if accepted[0].offer.source_key == "upc-2":
             raise DataError("INSERT INTO offer", {}, Exception("numeric value out of range"))
-        return take_in(writer, absences, accepted, *rest)
+        return apply_items(writer, absences, accepted, *rest)
 
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
-    monkeypatch.setattr(replay, "take_in", refusing)
+    monkeypatch.setattr(replay, "apply_items", refusing)
     QuarantineStore(engine).queue_replays(ALL_ENTRIES)
-    result = Replay(engine).queued()
+    result = Replay(engine).replay_queued()
     assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 2}, 1)
     [kept] = QuarantineStore(engine).list_open(limit=9)
     assert kept.code == "refused_by_database"
@@ -111,10 +110,10 @@ def test_one_that_the_database_refuses_holds_up_no_other(
 def test_a_prediction_that_is_read_at_last_is_stored(engine: Engine) -> None:
     record = prediction()
     bodies = [record.model_dump_json().encode(), b"{}"]
-    refused = [Refused(f"{PREDICTION_STREAM}/{n}-0", body, (NOT_READ,)) for n, body in enumerate(bodies, 1)]
+    refused = [RejectedEntry(f"{PREDICTION_STREAM}/{n}-0", body, (NOT_READ,)) for n, body in enumerate(bodies, 1)]
     with engine.begin() as connection:
-        QuarantineWriter(connection).add([quarantined_one(one) for one in refused], now=1)
-    result = Replay(engine).all()
+        QuarantineWriter(connection).add([one.for_quarantine() for one in refused], now=1)
+    result = Replay(engine).replay_all()
     assert (result.verdicts.total(), result.rejected) == (1, 1)
     assert PredictionStore(engine).recent(9) == [record]
     [kept] = QuarantineStore(engine).list_open(limit=9)
@@ -128,7 +127,7 @@ def test_a_word_on_a_run_counts_when_it_is_taken_at_last(engine: Engine, scraped
     ItemPipeline(engine, clock=lambda: START).ingest(crawl)
     assert BookReader(engine).count() == 0
     assert {kept.code for kept in QuarantineStore(engine).list_open(limit=9)} == {"in_the_future"}
-    result = Replay(engine, clock=lambda: START + timedelta(minutes=ahead)).all()
+    result = Replay(engine, clock=lambda: START + timedelta(minutes=ahead)).replay_all()
     assert (result.verdicts.total(), result.rejected) == (3, 0)
     run = RunStore(engine).get("run-1")
     assert run is not None

@@ -138,7 +138,7 @@ def _replay(dependencies: Dependencies, options: argparse.Namespace) -> int:
         )
         return 1
     replay = Replay(dependencies.engine, dependencies.settings.hold_policy)
-    result = replay.number(options.id) if options.id is not None else replay.all(run_id=options.run_id)
+    result = replay.replay_number(options.id) if options.id is not None else replay.replay_all(run_id=options.run_id)
     if result is None:
         print(f"nothing with the number {options.id} is in quarantine", file=sys.stderr)
         return 1

@@ -8,7 +8,7 @@ from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.streams import StreamEntry
 from sqlalchemy import Engine
 
-from bookwheel_processor.ingest.approval import USUAL_POLICY, HoldPolicy
+from bookwheel_processor.ingest.approval import DEFAULT_POLICY, HoldPolicy
 from bookwheel_processor.ingest.batch import Ingest, IngestResult
 from bookwheel_processor.runs.finalizer import RunFinalizer
 
@@ -17,7 +17,7 @@ class ItemPipeline:
     """`clock` gives the time of quarantining and of a run's last activity."""
 
     def __init__(
-        self, engine: Engine, policy: HoldPolicy = USUAL_POLICY, *, clock: Callable[[], datetime] = utc_now
+        self, engine: Engine, policy: HoldPolicy = DEFAULT_POLICY, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self._ingest = Ingest(engine, policy, clock=clock)
         self._finalizer = RunFinalizer(engine, policy, clock=clock)
@@ -31,5 +31,5 @@ class ItemPipeline:
         return self._finish_runs(self._ingest.quarantine(entry, fault))
 
     def _finish_runs(self, result: IngestResult) -> IngestResult:
-        last_change = self._finalizer.advance(result.runs)
+        last_change = self._finalizer.advance(result.run_numbers)
         return replace(result, last_change=max(result.last_change, last_change))

@@ -1,289 +1,151 @@
-"""Takes offers into the catalog: what they change of offers, books, observations and the feed."""
+"""Which rows of the catalog change with classified offers. Pure: gets rows, returns row changes."""
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from bookwheel_contracts import Verdict
-from bookwheel_stores.records.catalog.writer import CatalogWriter, OfferKey, Row
-from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
+from bookwheel_stores.records.catalog.writer import OfferKey, Row
 
 from bookwheel_processor.ingest import rows
-from bookwheel_processor.ingest.approval import RunApproval
-from bookwheel_processor.ingest.book_plan import BookUpdate, Taken, revise
-from bookwheel_processor.ingest.classification import Sighting, is_newer, judge
-from bookwheel_processor.ingest.decoding import Accepted
+from bookwheel_processor.ingest.book_plan import BookUpdate, plan_book
+from bookwheel_processor.ingest.classification import ClassifiedOffers, ObservedOffer, Sighting
 
-_NO_GATES: Mapping[str, RunApproval] = MappingProxyType({})
+OffersByBook = Mapping[int, Sequence[Row]]
 
 
-def take_in(
-    writer: CatalogWriter,
-    absences: MissingOffers,
-    accepted: Sequence[Accepted],
-    gates: Mapping[str, RunApproval] = _NO_GATES,
-) -> tuple[list[Verdict | None], int]:
-    """The verdict on each item, in their order, and the feed's sequence after them: 0 where no book changed.
+@dataclass(slots=True)
+class CatalogPlan:
+    """Row changes, in the order in which they are written.
 
-    None for an item that must wait at its run's gate: nothing is done of it.
+    A new row gets its number when it is written. Until then offers and changes name their book by `book_id`, and
+    observations name their offer by `offer_key`; `book_numbers` and `offer_numbers` are those of existing rows.
+    Each list of `offer_updates` has rows with the same columns. Observations in force of the `superseded` offers end.
     """
-    verdicts: dict[int, Verdict | None] = {}
-    changes: list[Row] = []
-    waves = _waves(accepted)
-    if waves:
-        writer.lock(exclusive=len(waves) > 1)
-    gone = _gone(absences, accepted)
-    for wave in waves:
-        keys = {(accepted[at].offer.source, accepted[at].offer.source_key): at for at in wave}
-        known = writer.lock_offers(keys)
-        taken: dict[Verdict, list[Taken]] = defaultdict(list)
-        for key, at in keys.items():
-            one, row = accepted[at], known.get(key)
-            verdict = judge(row, one.columns["fingerprint"], one.sighting, is_gone=at in gone)
-            verdicts[at] = verdict
-            taken[verdict].append(Taken(one.offer, one.columns, one.sighting, row, one.sighting.seen_at))
-        for staged in _withhold(taken, gates):
-            verdicts[keys[staged.key]] = None
-        repeats = _sort_repeats(taken[Verdict.DUPLICATE])
-        _touch(writer, taken[Verdict.UNCHANGED] + repeats.confirm)
-        changes += _apply(writer, taken[Verdict.ADDED] + taken[Verdict.MODIFIED], repeats)
-        for runs, ats in _by_runs(gone, wave):
-            changes += _withdraw_again(writer, runs, [accepted[at] for at in ats])
-    return [verdicts[at] for at in range(len(accepted))], writer.add_changes(changes)
+
+    new_books: list[Row] = field(default_factory=list)
+    changed_books: list[Row] = field(default_factory=list)
+    book_numbers: dict[str, int] = field(default_factory=dict)
+    new_offers: list[Row] = field(default_factory=list)
+    changed_offers: list[Row] = field(default_factory=list)
+    offer_updates: list[list[Row]] = field(default_factory=list)
+    offer_numbers: dict[OfferKey, int] = field(default_factory=dict)
+    observations: list[Row] = field(default_factory=list)
+    superseded: set[int] = field(default_factory=set)
+    removed_offers: list[int] = field(default_factory=list)
+    removed_at: int = 0
+    changes: list[Row] = field(default_factory=list)
 
 
-def withdraw(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, moment: int) -> int:
-    """Takes offers that runs no longer see from their books; returns the feed's sequence after it, 0 for no change.
+def resolve_late_offers(offers: ClassifiedOffers, books: Mapping[str, Row]) -> ClassifiedOffers:
+    """Count a late offer as changed where its item names another book than its row.
 
-    `offers` have the columns `number`, `book_number`, `source` and `source_key`.
+    Such an offer moves to that book, and a second step removes it again.
     """
-    return writer.add_changes(_withdraw(writer, offers, Sighting(moment, run_id, 0)))
+    book_ids = _book_ids(books)
+    moved = [item for item in offers.late if item.row and book_ids[item.row["book_number"]] != item.offer.book_id]
+    if not moved:
+        return offers
+    late = [item for item in offers.late if item not in moved]
+    return replace(offers, changed=[*offers.changed, *moved], late=late)
 
 
-def reinstate(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, moment: int) -> int:
-    """Gives removed offers, as their whole rows are, back to their books; returns the feed's sequence after it."""
-    back = []
-    for row in offers:
-        seen = Sighting(row["last_seen"], row["last_run"], row["last_item"])
-        back.append(Taken(rows.offer_of(row), rows.columns_of(row), seen, row, moment))
-    return writer.add_changes(_apply(writer, back, _NO_REPEATS, by=Sighting(moment, run_id, 0)))
-
-
-class _Repeats(NamedTuple):
-    """Duplicates that tell something nevertheless: that an offer was still, or already, there at some time; or, of one
-    that is removed and stays so, what its page last said."""
-
-    confirm: list[Taken]
-    earlier: list[Taken]
-    posthumous: list[Taken]
-
-
-_NO_REPEATS = _Repeats([], [], [])
-
-
-def _sort_repeats(duplicates: Sequence[Taken]) -> _Repeats:
-    confirm: list[Taken] = []
-    earlier: list[Taken] = []
-    posthumous: list[Taken] = []
-    for one in duplicates:
-        if one.known is None:
-            continue
-        if is_newer(one.known, one.sighting):
-            (confirm if one.is_live else posthumous).append(one)
-        elif one.sighting.seen_at < one.known["first_seen"]:
-            earlier.append(one)
-    return _Repeats(confirm, earlier, posthumous)
-
-
-def _withhold(taken: dict[Verdict, list[Taken]], gates: Mapping[str, RunApproval]) -> list[Taken]:
-    """Takes out, and returns, what would modify or add an offer and may not yet."""
-    if not gates:
-        return []
-    for run_id, count in Counter(one.sighting.run_id for one in taken[Verdict.UNCHANGED]).items():
-        if run_id in gates:
-            gates[run_id].unchanged += count
-    staged: list[Taken] = []
-    for verdict, shut in (
-        (Verdict.MODIFIED, {run_id for run_id, gate in gates.items() if not gate.lets_through}),
-        (Verdict.ADDED, {run_id for run_id, gate in gates.items() if not gate.lets_add}),
-    ):
-        staged += [one for one in taken[verdict] if one.sighting.run_id in shut]
-        taken[verdict] = [one for one in taken[verdict] if one.sighting.run_id not in shut]
-    return staged
-
-
-def _gone(absences: MissingOffers, accepted: Sequence[Accepted]) -> dict[int, CompleteRuns]:
-    """Positions of the items that are so old that complete runs have missed their offers since, and these runs."""
-    oldest: dict[str, int] = {}
-    for one in accepted:
-        seen_at = one.sighting.seen_at
-        if seen_at < oldest.get(one.offer.source, seen_at + 1):
-            oldest[one.offer.source] = seen_at
-    gone: dict[int, CompleteRuns] = {}
-    for source, runs in absences.complete_runs_after(oldest).items():
-        late = [
-            at for at, one in enumerate(accepted) if one.offer.source == source and runs.is_missing(*one.sighting[:2])
-        ]
-        met = absences.seen(runs, {accepted[at].offer.source_key for at in late})
-        gone |= {at: runs for at in late if accepted[at].offer.source_key not in met}
-    return gone
-
-
-def _by_runs(gone: Mapping[int, CompleteRuns], wave: Sequence[int]) -> Collection[tuple[CompleteRuns, list[int]]]:
-    found: dict[str, tuple[CompleteRuns, list[int]]] = {}
-    if gone:
-        for at in wave:
-            if at in gone:
-                found.setdefault(gone[at].source, (gone[at], []))[1].append(at)
-    return found.values()
-
-
-def _withdraw_again(writer: CatalogWriter, runs: CompleteRuns, accepted: Sequence[Accepted]) -> list[Row]:
-    """Removes what came by items after whose time complete runs missed it: as if they had come in time."""
-    found = writer.lock_offers({(one.offer.source, one.offer.source_key) for one in accepted})
-    gone = []
-    for one in accepted:
-        row = found.get((one.offer.source, one.offer.source_key))
-        if row and row["removed_at"] is None and one.sighting == (row["last_seen"], row["last_run"], row["last_item"]):
-            gone.append(row)
-    return _withdraw(writer, gone, Sighting(runs.ended_at, runs.ids[0], 0)) if gone else []
-
-
-def _withdraw(writer: CatalogWriter, offers: Sequence[Row], by: Sighting) -> list[Row]:
-    known = {row["number"]: row for row in writer.lock_books((), {row["book_number"] for row in offers}).values()}
-    updates: dict[str, BookUpdate] = {}
-    for row in offers:
-        book = known[row["book_number"]]
-        update = updates.setdefault(book["book_id"], BookUpdate(book["book_id"], book, sightings=[by]))
-        update.leave.add((row["source"], row["source_key"]))
-    changes = _apply_updates(writer, [updates[book_id] for book_id in sorted(updates)], ())
-    writer.remove_offers([row["number"] for row in offers], moment=by.seen_at)
-    return changes
-
-
-def _waves(accepted: Sequence[Accepted]) -> list[list[int]]:
-    """Positions, parted so that no offer comes twice in a wave: each wave is then one set of statements."""
-    waves: list[list[int]] = []
-    seen: dict[OfferKey, int] = defaultdict(int)
-    for at, one in enumerate(accepted):
-        key = one.offer.source, one.offer.source_key
-        wave = seen[key]
-        seen[key] += 1
-        if wave == len(waves):
-            waves.append([])
-        waves[wave].append(at)
-    return waves
-
-
-def _touch(writer: CatalogWriter, seen: Sequence[Taken]) -> None:
-    writer.update_offers([{"number": one.known["number"], **one.sighting_columns} for one in seen if one.known])
-
-
-def _apply(
-    writer: CatalogWriter, taken: Sequence[Taken], repeats: _Repeats, *, by: Sighting | None = None
-) -> list[Row]:
-    """Changes offers and books, `by` the items themselves or by something else; returns what the feed is to tell."""
-    told = [*repeats.earlier, *repeats.posthumous]
-    if not taken and not told:
-        return []
-    wanted = {one.offer.book_id for one in taken} | {one.offer.book_id for one in repeats.posthumous}
-    known = writer.lock_books(wanted, {one.known["book_number"] for one in (*taken, *told) if one.known})
-    ids = {row["number"]: book_id for book_id, row in known.items()}
-    moved = [one for one in repeats.posthumous if one.known and ids[one.known["book_number"]] != one.offer.book_id]
-    taken = [*taken, *moved]  # for a moment: see `_withdraw_again`
-    updates = _updates(taken, repeats.earlier, known, ids)
-    if by is not None:
-        for update in updates:
-            update.sightings = [by]
-    changes = _apply_updates(writer, updates, taken)
-    writer.update_offers(
-        [{"number": one.known["number"], "first_seen": one.first_seen} for one in repeats.earlier if one.known]
-    )
-    writer.update_offers(
-        [
-            {"number": one.known["number"], **one.columns, **one.sighting_columns}
-            for one in repeats.posthumous
-            if one.known and one not in moved
-        ]
-    )
-    return changes
-
-
-def _updates(
-    taken: Sequence[Taken], earlier: Sequence[Taken], known: Mapping[str, Row], ids: Mapping[int, str]
+def group_by_book(
+    offers: ClassifiedOffers, books: Mapping[str, Row], *, cause: Sighting | None = None
 ) -> list[BookUpdate]:
-    """The books whose offers change, in the order of their ids."""
+    """The updates of the books whose offers change, in the order of their ids. `books` by id.
+
+    Each item is the cause of its update, unless there is another `cause`.
+    """
+    book_ids = _book_ids(books)
     updates: dict[str, BookUpdate] = {}
 
     def update_of(book_id: str, sighting: Sighting) -> BookUpdate:
-        found = updates.get(book_id)
-        if found is None:
-            found = updates[book_id] = BookUpdate(book_id, known.get(book_id))
-        found.sightings.append(sighting)
-        return found
+        update = updates.get(book_id)
+        if update is None:
+            update = updates[book_id] = BookUpdate(book_id, books.get(book_id))
+        update.sightings.append(cause or sighting)
+        return update
 
-    for one in taken:
-        update_of(one.offer.book_id, one.sighting).takes.append(one)
-        if one.known and ids[one.known["book_number"]] != one.offer.book_id:
-            former = update_of(ids[one.known["book_number"]], one.sighting)
-            former.lost.add(one.key)
-            if one.is_live:
-                former.leave.add(one.key)
-    for one in earlier:
-        if one.known:
-            update_of(ids[one.known["book_number"]], one.sighting).seen_earlier[one.key] = one.sighting.seen_at
+    for item in offers.changed:
+        update_of(item.offer.book_id, item.sighting).observed.append(item)
+        if item.row and book_ids[item.row["book_number"]] != item.offer.book_id:
+            former = update_of(book_ids[item.row["book_number"]], item.sighting)
+            former.moved.add(item.key)
+            if item.is_live:
+                former.removed.add(item.key)
+    for item in offers.seen_earlier:
+        if item.row:
+            update = update_of(book_ids[item.row["book_number"]], item.sighting)
+            update.seen_earlier[item.key] = item.sighting.seen_at
     return [updates[book_id] for book_id in sorted(updates)]
 
 
-def _apply_updates(writer: CatalogWriter, updates: Sequence[BookUpdate], taken: Sequence[Taken]) -> list[Row]:
-    siblings = writer.list_offers([update.known["number"] for update in updates if update.known])
-    pages = writer.first_seen_by_offer(
-        [update.known["number"] for update in updates if update.known and update.needs_pages]
-    )
-    changes: list[Row] = []
-    new_books: list[Row] = []
-    changed_books: list[Row] = []
-    for update in updates:
-        others: Sequence[Row] = ()
-        if update.known is not None:
-            others = siblings.get(update.known["number"], ())
-            update.pages = pages.get(update.known["number"], {}) if update.needs_pages else None
-        book, change = revise(update, others)
-        if book is None or change is None:
-            continue
-        changes.append(change)
-        (changed_books if update.known else new_books).append(book)
-    numbers = writer.add_books(new_books) | {
-        update.book_id: update.known["number"] for update in updates if update.known
-    }
-    writer.update_books(changed_books)
-    _write_offers(writer, taken, numbers)
-    for change in changes:
-        change["book_number"] = numbers[change.pop("book_id")]
-    return changes
+def group_removed_by_book(offers: Sequence[Row], books: Mapping[str, Row], *, cause: Sighting) -> list[BookUpdate]:
+    """The updates of the books that lose these offers, in the order of their ids."""
+    books_by_number = {row["number"]: row for row in books.values()}
+    updates: dict[str, BookUpdate] = {}
+    for row in offers:
+        book = books_by_number[row["book_number"]]
+        update = updates.setdefault(book["book_id"], BookUpdate(book["book_id"], book, sightings=[cause]))
+        update.removed.add((row["source"], row["source_key"]))
+    return [updates[book_id] for book_id in sorted(updates)]
 
 
-def _write_offers(writer: CatalogWriter, taken: Sequence[Taken], book_numbers: Mapping[str, int]) -> None:
-    new: list[Row] = []
-    modified: list[Row] = []
-    for one in taken:
-        offer = one.offer
-        row = {**one.columns, **one.sighting_columns, "book_number": book_numbers[offer.book_id], "removed_at": None}
-        if one.known:
-            modified.append(row | {"number": one.known["number"]})
-        else:
-            first_seen = one.sighting.seen_at
-            new.append(row | {"source": offer.source, "source_key": offer.source_key, "first_seen": first_seen})
-    numbers = writer.add_offers(new)
-    writer.update_offers(modified)
-    observed = [
-        one
-        for one in taken
-        if one.known is None or not one.is_live or rows.is_observed_otherwise(one.known, one.columns)
+def plan_offers(offers: ClassifiedOffers, updates: Sequence[BookUpdate], offers_by_book: OffersByBook) -> CatalogPlan:
+    """Plan the step that applies classified offers. `offers_by_book` has the live offers of the updated books."""
+    plan = _plan_books(updates, offers_by_book)
+    for item in offers.changed:
+        _plan_changed_offer(plan, item)
+    plan.offer_updates = [
+        [{"number": row["number"], **item.sighting_columns} for item, row in _with_rows(offers.seen_again)],
+        [{"number": row["number"], "first_seen": item.first_seen} for item, row in _with_rows(offers.seen_earlier)],
+        [{"number": row["number"], **item.columns, **item.sighting_columns} for item, row in _with_rows(offers.late)],
     ]
-    numbers |= {one.key: one.known["number"] for one in observed if one.known}
-    writer.add_observations(
-        [rows.observation(numbers[one.key], one.since, one.columns) for one in observed],
-        superseding={one.known["number"] for one in observed if one.known},
-    )
+    return plan
+
+
+def plan_removal(
+    offers: Sequence[Row], updates: Sequence[BookUpdate], offers_by_book: OffersByBook, *, removed_at: int
+) -> CatalogPlan:
+    """Plan the step that removes offers from their books."""
+    plan = _plan_books(updates, offers_by_book)
+    plan.removed_offers, plan.removed_at = [row["number"] for row in offers], removed_at
+    return plan
+
+
+def _plan_books(updates: Sequence[BookUpdate], offers_by_book: OffersByBook) -> CatalogPlan:
+    plan = CatalogPlan()
+    for update in updates:
+        offers: Sequence[Row] = ()
+        if update.row is not None:
+            plan.book_numbers[update.book_id] = update.row["number"]
+            offers = offers_by_book.get(update.row["number"], ())
+        planned = plan_book(update, offers)
+        if planned is not None:
+            book, change = planned
+            (plan.new_books if update.row is None else plan.changed_books).append(book)
+            plan.changes.append(change)
+    return plan
+
+
+def _plan_changed_offer(plan: CatalogPlan, item: ObservedOffer) -> None:
+    row = {**item.columns, **item.sighting_columns, "removed_at": None, "book_id": item.offer.book_id}
+    if item.row is None:
+        identity = {"source": item.offer.source, "source_key": item.offer.source_key}
+        plan.new_offers.append({**row, **identity, "first_seen": item.sighting.seen_at})
+    else:
+        plan.changed_offers.append({**row, "number": item.row["number"]})
+        if item.is_live and not rows.differs_as_observed(item.row, item.columns):
+            return
+        plan.offer_numbers[item.key] = item.row["number"]
+        plan.superseded.add(item.row["number"])
+    plan.observations.append(rows.observation(item.key, item.valid_from, item.columns))
+
+
+def _with_rows(offers: Sequence[ObservedOffer]) -> Iterator[tuple[ObservedOffer, Row]]:
+    for item in offers:
+        if item.row is not None:
+            yield item, item.row
+
+
+def _book_ids(books: Mapping[str, Row]) -> dict[int, str]:
+    return {row["number"]: book_id for book_id, row in books.items()}

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from bookwheel_contracts import Money
+from bookwheel_stores.records.catalog.writer import OfferKey
 from bookwheel_stores.records.values import money, to_units
 
 from bookwheel_processor.cleaning.identity import book_id
@@ -84,16 +85,19 @@ def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[s
     return {_FIELDS.get(name, name) for name, value in after.items() if before[name] != value}
 
 
-def shows_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def differs_as_shown(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether an offer differs in what a book shows of it."""
     return any(before[name] != after[name] for name in _OFFER_VISIBLE)
 
 
-def is_observed_otherwise(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def differs_as_observed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether an offer differs in what observations record."""
     return any(before[name] != after[name] for name in _OBSERVED)
 
 
-def observation(offer_number: int, seen_at: int, columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {"offer_number": offer_number, "observed_at": seen_at} | {name: columns[name] for name in _OBSERVED}
+def observation(offer_key: OfferKey, observed_at: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Its offer's number takes the place of `offer_key` when it is written."""
+    return {"offer_key": offer_key, "observed_at": observed_at} | {name: columns[name] for name in _OBSERVED}
 
 
 def _price_columns(price: Money | None) -> tuple[int | None, str | None]:

@@ -1,10 +1,10 @@
-"""Ends runs: judges what they would do to the catalog, applies what waited, removes what they no longer see.
+"""Finishes runs: decides whether they are held, applies staged items, removes offers that complete runs miss.
 
-In steps, each a transaction of its own that leaves the run where the next step, by whoever, goes on.
+Each step is one transaction. Any worker can go on with the next step of a run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -22,12 +22,12 @@ from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine, Row
 
+from bookwheel_processor.ingest.apply import apply_items, remove_offers, restore_offers
 from bookwheel_processor.ingest.approval import HoldPolicy
-from bookwheel_processor.ingest.decoding import Accepted, Refused, quarantined, read_body, refused_by_database
-from bookwheel_processor.ingest.plan import reinstate, take_in, withdraw
+from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry, database_refusal, decode_body
 from bookwheel_processor.runs.holds import RunFigures, reasons_to_hold
 
-_STEP = 500
+_STEP_SIZE = 500
 logger = get_logger(__name__)
 
 
@@ -38,51 +38,52 @@ class RunFinalizer:
         self._clock = clock
 
     def advance(self, run_numbers: Collection[int] | None = None) -> int:
-        """Does what is due of these runs, or of all; returns the feed's last sequence, 0 where no book changed.
+        """Do what is due of these runs, or of all; return the feed's sequence, 0 where no book changed.
 
-        A run whose step fails is logged, and due again the next time. Raises SQLAlchemy's errors where the database
-        does not even tell what is due.
+        A run whose step fails is logged and stays due. Raises SQLAlchemy's errors where the due runs cannot be read.
         """
         last_change = 0
         failed: set[int] = set()
-        while due := [number for number in self._due(run_numbers) if number not in failed]:
-            number = due[0]  # until nothing is due of it
+        while due := [number for number in self._list_due(run_numbers) if number not in failed]:
+            number = due[0]  # until nothing of it is due
             try:
                 last_change = max(last_change, self._step(number))
             except Exception:
-                logger.exception("a run could not be closed", run_number=number)
+                # The items of other runs must go on.
+                logger.exception("run step failed", run_number=number)
                 failed.add(number)
         return last_change
 
-    def _due(self, run_numbers: Collection[int] | None) -> list[int]:
+    def _list_due(self, run_numbers: Collection[int] | None) -> list[int]:
         with read_connection(self._engine) as connection:
             return RunApprovals(connection).list_due(run_numbers)
 
     def _step(self, number: int) -> int:
-        """Of fewer items where the database refuses what one of them says; that one goes to quarantine at last."""
-        limit = _STEP
+        """Where the database refuses the content of a step, halve the step until the one item is quarantined."""
+        limit = _STEP_SIZE
         while True:
             try:
-                return self._in_transaction(number, limit, _Step.take)
+                return self._in_transaction(number, limit, _RunStep.apply)
             except CONTENT_ERRORS as error:
                 if limit == 1:
-                    logger.exception("the database refused a staged item", run_number=number)
-                    return self._in_transaction(number, 1, partial(_Step.refuse_first, fault=type(error).__name__))
+                    logger.exception("staged item refused by database", run_number=number)
+                    quarantine = partial(_RunStep.quarantine_first, fault=type(error).__name__)
+                    return self._in_transaction(number, 1, quarantine)
                 limit = max(1, limit // 2)
 
-    def _in_transaction(self, number: int, limit: int, work: Callable[["_Step", int], int]) -> int:
+    def _in_transaction(self, number: int, limit: int, work: Callable[["_RunStep", int], int]) -> int:
         now = to_millis(self._clock())
         policy = self._policy
-        return in_transaction(self._engine, lambda connection: work(_Step(connection, policy, now, limit), number))
+        return in_transaction(self._engine, lambda connection: work(_RunStep(connection, policy, now, limit), number))
 
 
-class _Step:
-    """`limit` items at most."""
+class _RunStep:
+    """One step of at most `limit` items or offers."""
 
     def __init__(self, connection: Connection, policy: HoldPolicy, now: int, limit: int) -> None:
         self._catalog = CatalogWriter(connection)
-        self._gates = RunApprovals(connection)
-        self._absences = MissingOffers(connection, grace=policy.grace)
+        self._approvals = RunApprovals(connection)
+        self._missing_offers = MissingOffers(connection, grace=policy.grace)
         self._quarantine = QuarantineWriter(connection)
         self._ledger = RunLedger(connection)
         self._quality = RunQualityWriter(connection)
@@ -90,10 +91,9 @@ class _Step:
         self._now = now
         self._limit = limit
 
-    def take(self, number: int) -> int:
-        """One step of a run; returns the feed's sequence after it, 0 for no change."""
-        self._catalog.lock(exclusive=True)  # its run is locked before its offers, which is not the others' order
-        run = self._gates.lock_due(number)
+    def apply(self, number: int) -> int:
+        """Return the feed's sequence after the step, 0 for no change."""
+        run = self._lock_run(number)
         if run is None:
             return 0
         if run.gate == ApprovalState.DISCARDED:
@@ -102,106 +102,106 @@ class _Step:
             return self._apply_staged(run)
         return self._end(run)
 
-    def refuse_first(self, number: int, *, fault: str) -> int:
-        """Puts the first staged item into quarantine: the database does not take what it says."""
-        self._catalog.lock(exclusive=True)
-        run = self._gates.lock_due(number)
-        items = self._gates.list_staged(number, limit=1)
+    def quarantine_first(self, number: int, *, fault: str) -> int:
+        """Quarantine the first staged item, whose content the database refuses."""
+        run = self._lock_run(number)
+        items = self._approvals.list_staged(number, limit=1)
         if run is not None and items:
-            self._quarantine.add([_unwanted(run, items[0], refused_by_database(fault))], now=self._now)
+            self._quarantine.add([_quarantine_entry(run, items[0], database_refusal(fault))], now=self._now)
             self._unstage(run, items, Counter({Verdict.QUARANTINED: 1}), 0)
         return 0
 
+    def _lock_run(self, number: int) -> Row[Any] | None:
+        # Exclusive, because a batch locks offers before its runs, and this step the run first.
+        self._catalog.lock(exclusive=True)
+        return self._approvals.lock_due(number)
+
     def _end(self, run: Row[Any]) -> int:
-        expect = self._gates.expectations(run)
-        absences = self._complete_runs(run)
+        expect = self._approvals.expectations(run)
+        complete_runs = self._complete_runs(run)
         if run.gate != ApprovalState.RELEASED:
-            hold = self._judge(run, expect, absences)
+            hold = self._judge(run, expect, complete_runs)
             if hold.reasons:
-                self._gates.hold(run.number, hold)
+                self._approvals.hold(run.number, hold)
                 return 0
-            self._gates.update(run.number, gate=ApprovalState.RELEASED.value)
+            self._approvals.update(run.number, gate=ApprovalState.RELEASED.value)
         if run.staged:
             return self._apply_staged(run)
-        if absences is not None:
-            self._gates.update(run.number, removes_before=absences.before)
-            if missed := self._absences.list_missing(absences, limit=self._limit):
-                return self._remove(run, missed)
-            if met := self._absences.list_reappeared(absences, limit=self._limit):
-                return self._reinstate(run, met)
-        seen_by_it = self._complete_runs(run, grace=1)
-        self._gates.update(
-            run.number,
-            state=run.finished_state,
-            missed=0 if seen_by_it is None else self._absences.count_missing(seen_by_it) + run.removed,
-        )
+        if complete_runs is not None:
+            self._approvals.update(run.number, removes_before=complete_runs.before)
+            if missing := self._missing_offers.list_missing(complete_runs, limit=self._limit):
+                return self._remove(run, missing)
+            if reappeared := self._missing_offers.list_reappeared(complete_runs, limit=self._limit):
+                return self._restore(run, reappeared)
+        this_run = self._complete_runs(run, grace=1)
+        missed = 0 if this_run is None else self._missing_offers.count_missing(this_run) + run.removed
+        self._approvals.update(run.number, state=run.finished_state, missed=missed)
         return 0
 
     def _complete_runs(self, run: Row[Any], *, grace: int | None = None) -> CompleteRuns | None:
         """None for a run that removes nothing."""
         if run.finished_state != RunState.COMPLETE or not run.whole_source:
             return None
-        return self._absences.complete_runs(run.source, ending=run.number, grace=grace)
+        return self._missing_offers.complete_runs(run.source, ending=run.number, grace=grace)
 
-    def _judge(self, run: Row[Any], expect: Expectations, absences: CompleteRuns | None) -> Hold:
-        is_whole = run.finished_state == RunState.COMPLETE and bool(run.whole_source)
-        known = self._absences.count_live(run.source) if run.known is None else run.known
-        removes = 0 if absences is None else self._absences.count_missing(absences)
-        modifies = run.modified + self._gates.count_live_offers(run.number, run.source)
+    def _judge(self, run: Row[Any], expect: Expectations, complete_runs: CompleteRuns | None) -> Hold:
+        known_offers = self._missing_offers.count_live(run.source) if run.known is None else run.known
+        removes = 0 if complete_runs is None else self._missing_offers.count_missing(complete_runs)
+        modifies = 0
+        if removes or run.gate == ApprovalState.PENDING:  # an approved run modifies few enough
+            modifies = run.modified + self._approvals.count_live_offers(run.number, run.source)
         figures = RunFigures(
-            known=known,
-            modifies=modifies
-            if removes or run.gate == ApprovalState.PENDING
-            else 0,  # of an open gate they are few enough
+            known_offers=known_offers,
+            modifies=modifies,
             removes=removes,
             valid=run.valid,
-            refused=run.invalid,
-            is_whole=is_whole,
+            rejected=run.invalid,
+            is_whole=run.finished_state == RunState.COMPLETE and bool(run.whole_source),
             filled=self._quality.filled_counts(run.number) if expect.fill else {},
         )
-        reasons = reasons_to_hold(figures, expect, self._policy.limit(known, expect))
-        return Hold(reasons=reasons, known=known, modifies=figures.modifies, removes=figures.removes)
+        reasons = reasons_to_hold(figures, expect, self._policy.limit(known_offers, expect))
+        return Hold(reasons=reasons, known=known_offers, modifies=modifies, removes=removes)
 
     def _apply_staged(self, run: Row[Any]) -> int:
-        items = self._gates.list_staged(run.number, limit=self._limit)
-        deliveries = [read_body(item.entry_id, item.body.encode()) for item in items]
-        accepted = [one for one in deliveries if isinstance(one, Accepted)]
-        refused = [one for one in deliveries if isinstance(one, Refused)]
-        verdicts, last_change = take_in(self._catalog, self._absences, accepted)
-        self._quarantine.add([quarantined(one) for one in refused], now=self._now)
+        items = self._approvals.list_staged(run.number, limit=self._limit)
+        entries = [decode_body(item.entry_id, item.body.encode()) for item in items]
+        accepted = [entry for entry in entries if isinstance(entry, AcceptedItem)]
+        rejected = [entry for entry in entries if isinstance(entry, RejectedEntry)]
+        verdicts, last_change = apply_items(self._catalog, self._missing_offers, accepted)
+        self._quarantine.add([entry.for_quarantine() for entry in rejected], now=self._now)
         counts = Counter(verdict for verdict in verdicts if verdict is not None)
-        counts[Verdict.QUARANTINED] += len(refused)
+        counts[Verdict.QUARANTINED] += len(rejected)
         self._unstage(run, items, counts, last_change)
         return last_change
 
     def _discard(self, run: Row[Any]) -> int:
-        items = self._gates.list_staged(run.number, limit=self._limit)
+        items = self._approvals.list_staged(run.number, limit=self._limit)
         if not items:
-            self._gates.update(run.number, state=RunState.CANCELLED.value)
+            self._approvals.update(run.number, state=RunState.CANCELLED.value)
             return 0
         reason = FieldError(field="run", code=DISCARDED, message="an operator discarded its run")
-        self._quarantine.add([_unwanted(run, item, reason) for item in items], now=self._now)
+        self._quarantine.add([_quarantine_entry(run, item, reason) for item in items], now=self._now)
         self._unstage(run, items, Counter({Verdict.QUARANTINED: len(items)}), 0)
         return 0
 
     def _unstage(self, run: Row[Any], items: list[StagedItem], counts: Counter[Verdict], last_change: int) -> None:
         self._ledger.add_verdicts(run.number, counts, last_change=last_change, now=self._now)
-        self._gates.unstage(run.number, [item.item_number for item in items])
+        self._approvals.unstage(run.number, [item.item_number for item in items])
 
-    def _remove(self, run: Row[Any], missed: Any) -> int:
-        last_change = withdraw(self._catalog, missed, run_id=run.run_id, moment=run.finished_at)
-        self._ledger.add_verdicts(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
-        self._gates.update(run.number, removed=run.removed + len(missed))
+    def _remove(self, run: Row[Any], offers: Sequence[dict[str, Any]]) -> int:
+        last_change = remove_offers(self._catalog, offers, run_id=run.run_id, removed_at=run.finished_at)
+        self._ledger.add_verdicts(run.number, {}, last_change=last_change, now=self._now)
+        self._approvals.update(run.number, removed=run.removed + len(offers))
         return last_change
 
-    def _reinstate(self, run: Row[Any], met: Any) -> int:
-        last_change = reinstate(self._catalog, met, run_id=run.run_id, moment=run.finished_at)
-        self._ledger.add_verdicts(run.number, Counter[Verdict](), last_change=last_change, now=self._now)
+    def _restore(self, run: Row[Any], offers: Sequence[dict[str, Any]]) -> int:
+        last_change = restore_offers(self._catalog, offers, run_id=run.run_id, restored_at=run.finished_at)
+        self._ledger.add_verdicts(run.number, {}, last_change=last_change, now=self._now)
         return last_change
 
 
-def _unwanted(run: Row[Any], item: StagedItem, reason: FieldError) -> NewQuarantineEntry:
-    delivery = read_body(item.entry_id, item.body.encode())
-    url = delivery.item.url if isinstance(delivery, Accepted) else None
+def _quarantine_entry(run: Row[Any], item: StagedItem, reason: FieldError) -> NewQuarantineEntry:
     body = item.body.encode()
+    entry = decode_body(item.entry_id, body)
+    url = entry.item.url if isinstance(entry, AcceptedItem) else None
     return NewQuarantineEntry(item.entry_id, run.run_id, run.source, url, body, (reason,), item.source_key)

@@ -13,7 +13,7 @@ from bookwheel_stores.records import CONTENT_ERRORS, DATABASE_ERRORS, Prediction
 from bookwheel_stores.streams import StreamEntry, StreamReader
 
 from bookwheel_processor.ingest.batch import IngestResult
-from bookwheel_processor.ingest.decoding import Refused, read_prediction
+from bookwheel_processor.ingest.decoding import RejectedEntry, decode_prediction
 from bookwheel_processor.pipeline import ItemPipeline
 
 T = TypeVar("T")
@@ -77,22 +77,22 @@ def consume_items(consumer: StreamConsumer, pipeline: ItemPipeline, *, on_batch:
 
 
 def consume_predictions(
-    consumer: StreamConsumer, store: PredictionStore, *, quarantine: Callable[[list[Refused]], None]
+    consumer: StreamConsumer, store: PredictionStore, *, quarantine: Callable[[list[RejectedEntry]], None]
 ) -> int:
     """Store the stream's predictions; return the number of entries. `quarantine` gets the invalid ones."""
 
     def handle(entries: list[StreamEntry]) -> None:
         records: list[PredictionRecord] = []
-        refused: list[Refused] = []
+        rejected: list[RejectedEntry] = []
         for entry in entries:
-            prediction = read_prediction(f"{PREDICTION_STREAM}/{entry.id}", entry.body)
-            if isinstance(prediction, Refused):
-                refused.append(prediction)
+            prediction = decode_prediction(f"{PREDICTION_STREAM}/{entry.id}", entry.body)
+            if isinstance(prediction, RejectedEntry):
+                rejected.append(prediction)
             else:
                 records.append(prediction)
         _retry(partial(store.write, records))
-        if refused:
-            quarantine(refused)
+        if rejected:
+            quarantine(rejected)
 
     return consumer.run(handle)
 

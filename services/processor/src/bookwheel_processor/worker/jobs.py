@@ -9,7 +9,7 @@ from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.search import IndexBusyError
 from bookwheel_stores.streams import announce_changes
 
-from bookwheel_processor.ingest.decoding import Refused, quarantined
+from bookwheel_processor.ingest.decoding import RejectedEntry
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_processor.runs.sweep import sweep_runs
@@ -36,7 +36,7 @@ def run_replay(dependencies: Dependencies) -> int:
     with process_lock(dependencies.lock_folder, "replay") as acquired:
         if not acquired:
             return 0
-        result = Replay(dependencies.engine, dependencies.settings.hold_policy).queued()
+        result = Replay(dependencies.engine, dependencies.settings.hold_policy).replay_queued()
     accepted = result.verdicts.total()
     if accepted or result.rejected:
         logger.info("items replayed", accepted=accepted, rejected=result.rejected)
@@ -73,9 +73,9 @@ def run_predictions(dependencies: Dependencies) -> int:
         if not acquired:
             return 0
 
-        def quarantine(refused: list[Refused]) -> None:
+        def quarantine(rejected: list[RejectedEntry]) -> None:
             with dependencies.engine.begin() as connection:
-                entries = [quarantined(refusal) for refusal in refused]
+                entries = [entry.for_quarantine() for entry in rejected]
                 QuarantineWriter(connection).add(entries, now=to_millis(utc_now()))
 
         reader = dependencies.reader(PREDICTION_STREAM)

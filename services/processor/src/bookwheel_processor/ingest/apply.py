@@ -1,0 +1,184 @@
+"""Applies items to the catalog inside the caller's transaction, in steps: read, classify, plan, write.
+
+Only this module reads and writes. What happens is decided by `classification` and `plan`.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+
+from bookwheel_contracts import Verdict
+from bookwheel_stores.records.catalog.writer import CatalogWriter, OfferKey, Row
+from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
+
+from bookwheel_processor.ingest import rows
+from bookwheel_processor.ingest.approval import RunApproval
+from bookwheel_processor.ingest.book_plan import BookUpdate
+from bookwheel_processor.ingest.classification import ClassifiedOffers, ObservedOffer, Sighting, classify_offers
+from bookwheel_processor.ingest.decoding import AcceptedItem
+from bookwheel_processor.ingest.plan import (
+    CatalogPlan,
+    OffersByBook,
+    group_by_book,
+    group_removed_by_book,
+    plan_offers,
+    plan_removal,
+    resolve_late_offers,
+)
+
+_NO_APPROVALS: Mapping[str, RunApproval] = MappingProxyType({})
+
+
+def apply_items(
+    writer: CatalogWriter,
+    missing_offers: MissingOffers,
+    items: Sequence[AcceptedItem],
+    approvals: Mapping[str, RunApproval] = _NO_APPROVALS,
+) -> tuple[list[Verdict | None], int]:
+    """The items' verdicts, in their order, and the feed's sequence after them: 0 where no book changed.
+
+    A verdict is None where the item's run may not change the catalog yet: nothing is done with the item.
+    """
+    verdicts: dict[int, Verdict | None] = {}
+    changes: list[Row] = []
+    steps = _split_repeated_offers(items)
+    if steps:
+        writer.lock(exclusive=len(steps) > 1)
+    stale = _find_stale(missing_offers, items)
+    for positions in steps:
+        positions_by_key = {items[position].key: position for position in positions}
+        offer_rows = writer.lock_offers(positions_by_key)
+        observed = [_observe(items[position], offer_rows.get(key)) for key, position in positions_by_key.items()]
+        stale_keys = {items[position].key for position in positions if position in stale} if stale else ()
+        classified = classify_offers(observed, approvals, stale_keys)
+        verdicts |= {positions_by_key[key]: verdict for key, verdict in classified.verdicts.items()}
+        changes += _apply_classified(writer, classified)
+        for runs, stale_items in _group_stale(items, positions, stale):
+            changes += _remove_stale(writer, runs, stale_items)
+    return [verdicts[position] for position in range(len(items))], writer.add_changes(changes)
+
+
+def remove_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, removed_at: int) -> int:
+    """Remove offers that complete runs miss; return the feed's sequence after it, 0 for no change.
+
+    `offers` have the columns `number`, `book_number`, `source` and `source_key`.
+    """
+    return writer.add_changes(_remove(writer, offers, Sighting(removed_at, run_id, 0)))
+
+
+def restore_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, restored_at: int) -> int:
+    """Restore removed offers, given as whole rows; return the feed's sequence after it, 0 for no change."""
+    observed = []
+    for row in offers:
+        sighting = Sighting(row["last_seen"], row["last_run"], row["last_item"])
+        observed.append(ObservedOffer(rows.offer_of(row), rows.columns_of(row), sighting, row, restored_at))
+    cause = Sighting(restored_at, run_id, 0)
+    return writer.add_changes(_apply_classified(writer, ClassifiedOffers(changed=observed), cause=cause))
+
+
+def _split_repeated_offers(items: Sequence[AcceptedItem]) -> list[list[int]]:
+    """The items' positions, in steps: no offer occurs twice in a step, so each step is one set of statements."""
+    steps: list[list[int]] = []
+    counts: dict[OfferKey, int] = defaultdict(int)
+    for position, item in enumerate(items):
+        step = counts[item.key]
+        counts[item.key] += 1
+        if step == len(steps):
+            steps.append([])
+        steps[step].append(position)
+    return steps
+
+
+def _observe(item: AcceptedItem, row: Row | None) -> ObservedOffer:
+    return ObservedOffer(item.offer, item.columns, item.sighting, row, item.sighting.seen_at)
+
+
+def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) -> dict[int, CompleteRuns]:
+    """Positions of the items that are older than complete runs which miss their offers, and these runs."""
+    oldest: dict[str, int] = {}
+    for item in items:
+        seen_at = item.sighting.seen_at
+        if seen_at < oldest.get(item.offer.source, seen_at + 1):
+            oldest[item.offer.source] = seen_at
+    stale: dict[int, CompleteRuns] = {}
+    for source, runs in missing_offers.complete_runs_after(oldest).items():
+        older = {
+            position: item.offer.source_key
+            for position, item in enumerate(items)
+            if item.offer.source == source and runs.is_missing(item.sighting.seen_at, item.sighting.run_id)
+        }
+        seen_keys = missing_offers.seen(runs, set(older.values()))
+        stale |= {position: runs for position, source_key in older.items() if source_key not in seen_keys}
+    return stale
+
+
+def _group_stale(
+    items: Sequence[AcceptedItem], positions: Sequence[int], stale: Mapping[int, CompleteRuns]
+) -> Collection[tuple[CompleteRuns, list[AcceptedItem]]]:
+    """The stale items at these positions, by source."""
+    groups: dict[str, tuple[CompleteRuns, list[AcceptedItem]]] = {}
+    if stale:
+        for position in positions:
+            if position in stale:
+                runs = stale[position]
+                groups.setdefault(runs.source, (runs, []))[1].append(items[position])
+    return groups.values()
+
+
+def _remove_stale(writer: CatalogWriter, runs: CompleteRuns, items: Sequence[AcceptedItem]) -> list[Row]:
+    """Remove the offers that are live because of stale items, as if the items had arrived in time."""
+    offer_rows = writer.lock_offers({item.key for item in items})
+    removed = []
+    for item in items:
+        row = offer_rows.get(item.key)
+        if row and row["removed_at"] is None and item.sighting == (row["last_seen"], row["last_run"], row["last_item"]):
+            removed.append(row)
+    return _remove(writer, removed, Sighting(runs.ended_at, runs.ids[0], 0)) if removed else []
+
+
+def _apply_classified(writer: CatalogWriter, offers: ClassifiedOffers, *, cause: Sighting | None = None) -> list[Row]:
+    updates: list[BookUpdate] = []
+    affected = [*offers.changed, *offers.seen_earlier, *offers.late]
+    if affected:
+        book_ids = {item.offer.book_id for item in (*offers.changed, *offers.late)}
+        books = writer.lock_books(book_ids, {item.row["book_number"] for item in affected if item.row})
+        offers = resolve_late_offers(offers, books)
+        updates = group_by_book(offers, books, cause=cause)
+    return _write(writer, plan_offers(offers, updates, _load_offers(writer, updates)))
+
+
+def _remove(writer: CatalogWriter, offers: Sequence[Row], cause: Sighting) -> list[Row]:
+    books = writer.lock_books((), {row["book_number"] for row in offers})
+    updates = group_removed_by_book(offers, books, cause=cause)
+    offers_by_book = _load_offers(writer, updates)
+    return _write(writer, plan_removal(offers, updates, offers_by_book, removed_at=cause.seen_at))
+
+
+def _load_offers(writer: CatalogWriter, updates: Sequence[BookUpdate]) -> OffersByBook:
+    """The live offers of the updated books, by book number. Sets the updates' `first_seen` where it is needed."""
+    numbers = [update.row["number"] for update in updates if update.row]
+    if not numbers:
+        return {}
+    first_seen = writer.first_seen_by_offer(
+        [update.row["number"] for update in updates if update.row and update.needs_first_seen]
+    )
+    for update in updates:
+        if update.row and update.needs_first_seen:
+            update.first_seen = first_seen.get(update.row["number"], {})
+    return writer.list_offers(numbers)
+
+
+def _write(writer: CatalogWriter, plan: CatalogPlan) -> list[Row]:
+    """Write a plan except its changes; return these with the numbers of their books. The feed gets them last."""
+    book_numbers = plan.book_numbers | writer.add_books(plan.new_books)
+    writer.update_books(plan.changed_books)
+    for row in (*plan.new_offers, *plan.changed_offers, *plan.changes):
+        row["book_number"] = book_numbers[row.pop("book_id")]
+    offer_numbers = plan.offer_numbers | writer.add_offers(plan.new_offers)
+    for updated_rows in (plan.changed_offers, *plan.offer_updates):
+        writer.update_offers(updated_rows)
+    for row in plan.observations:
+        row["offer_number"] = offer_numbers[row.pop("offer_key")]
+    writer.add_observations(plan.observations, superseding=plan.superseded)
+    writer.remove_offers(plan.removed_offers, moment=plan.removed_at)
+    return plan.changes
