@@ -252,3 +252,17 @@ def test_a_prediction_is_kept_once(engine: Engine) -> None:
     store.write([])
     assert store.recent(9) == records[::-1]
     assert store.for_book("shop:a", 1) == [records[2]]
+
+
+def test_old_predictions_are_deleted_in_batches_and_new_ones_stay(engine: Engine) -> None:
+    store = PredictionStore(engine)
+    cutoff = datetime(2026, 6, 1, tzinfo=UTC)
+    old = [prediction(prediction_id=f"old-{number}", predicted_at=cutoff - timedelta(days=1)) for number in range(25)]
+    new = [prediction(prediction_id=f"new-{number}", predicted_at=cutoff) for number in range(3)]
+    late = [prediction(prediction_id="late", predicted_at=cutoff - timedelta(days=1))]
+    store.write([*old, *new, *late])
+    assert store.delete_before(cutoff, batch=10, limit=20) == 20
+    assert len(store.recent(100)) == 9
+    assert store.delete_before(cutoff, batch=10) == 6
+    assert store.recent(100) == new[::-1]
+    assert store.delete_before(cutoff) == 0

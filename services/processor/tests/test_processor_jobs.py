@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -243,6 +244,17 @@ def test_a_lost_index_is_built_anew(dependencies: Dependencies, publish: Callabl
     assert run_projection(dependencies) == 0
     run_sweep(dependencies)
     assert indexed(dependencies) == 90
+
+
+def test_the_sweep_deletes_predictions_after_their_retention(dependencies: Dependencies) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    days = dependencies.settings.prediction_days
+    kept = prediction(prediction_id="kept", predicted_at=now - timedelta(days=days - 1))
+    expired = prediction(prediction_id="expired", predicted_at=now - timedelta(days=days + 1))
+    store = PredictionStore(dependencies.engine)
+    store.write([expired, kept])
+    run_sweep(dependencies)
+    assert store.recent(9) == [kept]
 
 
 def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(dependencies: Dependencies, scraped: Any) -> None:

@@ -1,11 +1,12 @@
 """The predictions that were served."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from bookwheel_contracts import PredictionRecord
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, CursorResult, Engine, Row, delete, select
 
 from bookwheel_stores.records.database.bulk import insert_or_ignore
 from bookwheel_stores.records.database.connection import in_transaction, read_connection
@@ -34,6 +35,27 @@ class PredictionStore:
         with read_connection(self._engine) as connection:
             rows = connection.execute(select(prediction).order_by(prediction.c.number.desc()).limit(limit))
             return [_record(row) for row in rows]
+
+    def delete_before(self, moment: datetime, *, batch: int = 1_000, limit: int = 50_000) -> int:
+        """Deletes about `limit` predictions made before `moment`, in transactions of `batch`; returns their number.
+
+        It looks at the rows with the lowest numbers, which were stored first. This needs no index on the time.
+        """
+        deleted = 0
+        while deleted < limit:
+            count = in_transaction(self._engine, lambda connection: _delete_oldest(connection, moment, batch))
+            if not count:
+                break
+            deleted += count
+        return deleted
+
+
+def _delete_oldest(connection: Connection, moment: datetime, batch: int) -> int:
+    oldest = select(prediction.c.number).order_by(prediction.c.number).limit(batch)
+    result: CursorResult[Any] = connection.execute(
+        delete(prediction).where(prediction.c.number.in_(oldest), prediction.c.predicted_at < to_millis(moment))
+    )
+    return result.rowcount
 
 
 def write_predictions(connection: Connection, records: Sequence[PredictionRecord]) -> None:

@@ -1,5 +1,7 @@
 """The worker's jobs, except ingest and lake. Each is safe to run at any time and any number of times."""
 
+from datetime import timedelta
+
 from bookwheel_contracts.redis_keys import PREDICTION_STREAM, RAW_STREAM, REINDEX_STREAM
 from bookwheel_contracts.status import IndexComparison
 from bookwheel_runtime.logs import get_logger
@@ -87,6 +89,9 @@ def run_sweep(dependencies: Dependencies) -> None:
     """Finish runs whose items are lost, delete expired rows, and repair an index that differs from the records."""
     settings = dependencies.settings
     WebhookQueue(dependencies.engine).purge_ended(now=to_millis(utc_now()))
+    expired = PredictionStore(dependencies.engine).delete_before(utc_now() - timedelta(days=settings.prediction_days))
+    if expired:
+        logger.info("predictions deleted", count=expired)
     swept = sweep_runs(
         dependencies.engine,
         dependencies.redis,
