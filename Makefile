@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
-CONTAINERS := $(BIN)/python -m bookwheel_local.containers
+CONTAINERS := $(BIN)/python -m bookwheel_local.compose
 PROJECTS := $(patsubst %/pyproject.toml,%,$(wildcard packages/*/pyproject.toml services/*/pyproject.toml demo-shop/pyproject.toml deploy/*/pyproject.toml))
 SHARED := $(patsubst %/,%,$(wildcard gateway/ tests/ benchmarks/ deploy/k8s/ tools/))
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts.status import SERVICES
-from bookwheel_local import suite as local_suite
-from bookwheel_local.progress import Progress
+from bookwheel_local.local_suite import LocalSuite
+from bookwheel_local.progress import ProgressLine
 from bookwheel_local.settings import EngineSet, LocalSettings
 from bookwheel_stores.records import connect_database
 from bookwheel_testing.consistency import check_consistent
@@ -290,7 +290,7 @@ def test_a_backup_made_during_a_crawl_is_restored_whole(suite: Suite, tmp_path: 
 
 def restored_stores(restored: Suite) -> AbstractContextManager[None]:
     settings = LocalSettings(state_dir=restored.state, port_base=restored.port_base)
-    return local_suite.Suite(settings).stores(Progress(sys.stderr))
+    return LocalSuite(settings).stores(ProgressLine(sys.stderr))
 
 
 def check_records_and_lake(restored: Suite, suite: Suite, run_id: str) -> None:

@@ -5,9 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bookwheel_local.gateway import gateway_values, render_gateway
 from bookwheel_local.layout import Layout, Ports
-from bookwheel_local.preparation import find_nginx
+from bookwheel_local.preparation import find_nginx, gateway_values, render_gateway
 from bookwheel_local.settings import LocalSettings
 
 

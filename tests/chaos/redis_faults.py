@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bookwheel_contracts.redis_keys import CELERY_KEY_PREFIX
-from bookwheel_local.processes import alive
+from bookwheel_local.processes import is_alive
 from bookwheel_testing.servers import wait_until
 
 from tests.chaos.arena import Arena
@@ -48,7 +48,7 @@ def _with_redis_dead(arena: Arena, change: Callable[[Path], None]) -> None:
     os.kill(keeper, signal.SIGSTOP)
     try:
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: not alive(victim), seconds=10, what="Redis dead")
+        wait_until(lambda: not is_alive(victim), seconds=10, what="Redis dead")
         change(arena.suite.layout.data / "redis")
     finally:
         os.kill(keeper, signal.SIGCONT)

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from bookwheel_local.containers import ROOT
+from bookwheel_local.compose import ROOT
 from bookwheel_testing.containers import IMAGES_VERSION as VERSION
 from bookwheel_testing.containers import ContainerSuite
 from packaging.utils import canonicalize_name

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_local.containers import ROOT
+from bookwheel_local.compose import ROOT
 from bookwheel_testing.containers import ContainerSuite
 from bookwheel_testing.servers import free_port, wait_until
 from bookwheel_testing.shop_check import check_against_the_shop

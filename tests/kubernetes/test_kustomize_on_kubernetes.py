@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from bookwheel_local.containers import ROOT
+from bookwheel_local.compose import ROOT
 from bookwheel_testing.kubernetes import RELEASE, KubernetesSuite, run
 from bookwheel_testing.shop_check import check_against_the_shop
 from bookwheel_testing.suite import free_port_base

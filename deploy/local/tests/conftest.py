@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from bookwheel_local.layout import Layout, Ports
-from bookwheel_local.processes import end, suite_processes
-from bookwheel_local.supervision import Supervisor
+from bookwheel_local.processes import suite_processes, terminate
+from bookwheel_local.supervisor import Supervisor
 from bookwheel_testing.servers import free_port
 
 
@@ -22,4 +22,4 @@ def supervisor(layout: Layout) -> Iterator[Supervisor]:
     supervisor = Supervisor(layout)
     yield supervisor
     supervisor.stop()
-    assert end(suite_processes(layout.state), seconds=5) == []
+    assert terminate(suite_processes(layout.state), seconds=5) == []

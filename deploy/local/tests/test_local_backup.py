@@ -11,13 +11,13 @@ from bookwheel_local.backup import VERSION, back_up, restore
 from bookwheel_local.backup_folder import MANIFEST, check_files, read_manifest
 from bookwheel_local.errors import LocalError
 from bookwheel_local.layout import Layout
-from bookwheel_local.progress import Progress
-from bookwheel_local.put_aside import check_restored, put_aside
+from bookwheel_local.local_suite import LocalSuite
+from bookwheel_local.progress import ProgressLine
+from bookwheel_local.restore_rollback import check_not_interrupted, rollback_on_failure
 from bookwheel_local.settings import LocalSettings
-from bookwheel_local.suite import Suite
 from bookwheel_stores.lake import Lake, LakeFile
 
-QUIET = Progress(StringIO())
+QUIET = ProgressLine(StringIO())
 
 
 def records(layout: Layout) -> Path:
@@ -38,7 +38,7 @@ def settings(layout: Layout) -> LocalSettings:
 
 @pytest.fixture
 def backup(settings: LocalSettings, tmp_path: Path) -> Path:
-    back_up(Suite(settings), tmp_path / "backup", QUIET)
+    back_up(LocalSuite(settings), tmp_path / "backup", QUIET)
     return tmp_path / "backup"
 
 
@@ -49,7 +49,7 @@ def test_a_backup_is_complete_private_and_never_put_over_another(settings: Local
     assert set(manifest.files) == {"records.sqlite", "lake/bronze/one.parquet", *secrets}
     assert backup.stat().st_mode & 0o777 == 0o700
     with pytest.raises(LocalError, match="is not empty"):
-        back_up(Suite(settings), backup, QUIET)
+        back_up(LocalSuite(settings), backup, QUIET)
 
 
 def test_a_backup_holds_what_was_merged_while_it_copied(
@@ -66,7 +66,7 @@ def test_a_backup_holds_what_was_merged_while_it_copied(
         return found
 
     monkeypatch.setattr(Lake, "list", listed)
-    back_up(Suite(settings), tmp_path / "backup", QUIET)
+    back_up(LocalSuite(settings), tmp_path / "backup", QUIET)
     check_files(tmp_path / "backup", read_manifest(tmp_path / "backup", version=VERSION))
     copied = tmp_path / "backup" / "lake" / "bronze"
     assert {path.name: path.read_bytes() for path in copied.iterdir()} == {
@@ -78,10 +78,10 @@ def test_a_backup_holds_what_was_merged_while_it_copied(
 def test_a_backup_that_fails_leaves_nothing(layout: Layout, settings: LocalSettings, tmp_path: Path) -> None:
     records(layout).write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
     with pytest.raises(LocalError, match="can't be copied"):
-        back_up(Suite(settings), tmp_path / "failed", QUIET)
+        back_up(LocalSuite(settings), tmp_path / "failed", QUIET)
     assert not [path for path in tmp_path.iterdir() if "failed" in path.name]
     with pytest.raises(LocalError, match="nothing to back up"):
-        back_up(Suite(settings.model_copy(update={"state_dir": tmp_path / "new"})), tmp_path / "none", QUIET)
+        back_up(LocalSuite(settings.model_copy(update={"state_dir": tmp_path / "new"})), tmp_path / "none", QUIET)
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -89,19 +89,23 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 HARMS: dict[str, Callable[[Path], object]] = {
-    "no complete backup": lambda backup: (backup / MANIFEST).unlink(),
+    "not a complete backup": lambda backup: (backup / MANIFEST).unlink(),
     "can't be read": lambda backup: (backup / MANIFEST).write_text("{}"),
     "1 files are missing": lambda backup: (backup / "secrets" / "demo-password").unlink(),
-    "demo-password is not what was": lambda backup: edit(backup / "secrets" / "demo-password", "secret", "Secret"),
+    "demo-password differs from the manifest": lambda backup: edit(
+        backup / "secrets" / "demo-password", "secret", "Secret"
+    ),
     "lake/other": lambda backup: (backup / "lake" / "other").touch(),
-    "999.0.0 made it": lambda backup: edit(backup / MANIFEST, f'"version": "{VERSION}"', '"version": "999.0.0"'),
+    "999.0.0 wrote it": lambda backup: edit(backup / MANIFEST, f'"version": "{VERSION}"', '"version": "999.0.0"'),
 }
 
 
-@pytest.mark.parametrize("told", HARMS)
-def test_a_damaged_or_newer_backup_is_refused(layout: Layout, settings: LocalSettings, backup: Path, told: str) -> None:
-    HARMS[told](backup)
-    with pytest.raises(LocalError, match=told):
+@pytest.mark.parametrize("reason", HARMS)
+def test_a_damaged_or_newer_backup_is_refused(
+    layout: Layout, settings: LocalSettings, backup: Path, reason: str
+) -> None:
+    HARMS[reason](backup)
+    with pytest.raises(LocalError, match=reason):
         restore(settings, backup, QUIET, force=True)
     assert records(layout).exists()
 
@@ -110,19 +114,19 @@ def test_data_that_is_there_is_kept_without_force_and_comes_back_when_a_restore_
     layout: Layout, settings: LocalSettings, backup: Path
 ) -> None:
     (layout.data / "mine").touch()
-    with pytest.raises(LocalError, match="FORCE=1 moves it aside"):
+    with pytest.raises(LocalError, match="Move it aside with FORCE=1"):
         restore(settings, backup, QUIET, force=False)
     with pytest.raises(LocalError, match="have the form 9999"):  # tables of a newer version
         restore(settings, backup, QUIET, force=True)
     assert (layout.data / "mine").exists()
     assert (layout.secrets / "demo-password").read_text() == "secret"
-    check_restored(layout)
+    check_not_interrupted(layout)
 
 
 def test_a_restore_that_is_cut_off_is_told_at_the_next_start(layout: Layout, settings: LocalSettings) -> None:
-    cut_off = put_aside(layout)
+    cut_off = rollback_on_failure(layout)
     kept = cut_off.__enter__()
     assert kept is not None
     assert (kept / "data" / "bookwheel.sqlite").exists()
-    with pytest.raises(LocalError, match="was cut off"):
-        check_restored(layout)
+    with pytest.raises(LocalError, match="was interrupted"):
+        check_not_interrupted(layout)

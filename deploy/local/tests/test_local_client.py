@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 from bookwheel_contracts.crawls import CrawlCounts, CrawlRun, RunState
-from bookwheel_local import crawling, training
+from bookwheel_local import crawling, first_steps
 from bookwheel_local.client import SuiteClient
-from bookwheel_local.crawling import accounting, follow, request_crawl
+from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
 from bookwheel_local.errors import CrawlStalledError, LocalError, NotRunningError, RequestFailedError
-from bookwheel_local.progress import Progress
-from bookwheel_local.training import registered, train, wait_until_served
+from bookwheel_local.first_steps import has_champion, train, wait_until_served
+from bookwheel_local.progress import ProgressLine
 from bookwheel_testing.servers import free_port
 
 Answer = tuple[int, Any]
@@ -92,8 +92,8 @@ def client(gateway: Gateway) -> Iterator[SuiteClient]:
         yield client
 
 
-def progress() -> Progress:
-    return Progress(io.StringIO())
+def progress() -> ProgressLine:
+    return ProgressLine(io.StringIO())
 
 
 def as_json(run: CrawlRun) -> Any:
@@ -145,14 +145,14 @@ def test_a_crawl_is_followed_until_its_items_are_searchable(gateway: Gateway, cl
     searchable = complete.model_copy(update={"searchable": True})
     gateway.answers.extend([(202, as_json(QUEUED)), *((200, as_json(run)) for run in (running, complete, searchable))])
     requested = request_crawl(client, "demo", "http://shop/")
-    assert follow(client, requested, progress(), sleep=lambda _: None) == searchable
+    assert follow_crawl(client, requested, progress(), sleep=lambda _: None) == searchable
     assert gateway.asked[0][3] == {"source": "demo", "start_url": "http://shop/"}
 
 
 def test_a_failed_crawl_is_not_waited_for(gateway: Gateway, client: SuiteClient) -> None:
     failed = QUEUED.model_copy(update={"state": RunState.FAILED, "reason": "no such host"})
-    assert follow(client, failed, progress()) is failed
-    assert "failed (no such host)" in accounting(failed)
+    assert follow_crawl(client, failed, progress()) is failed
+    assert "failed (no such host)" in crawl_summary(failed)
 
 
 def test_a_crawl_without_progress_ends_with_what_to_look_at(
@@ -162,7 +162,7 @@ def test_a_crawl_without_progress_ends_with_what_to_look_at(
     running = QUEUED.model_copy(update={"state": RunState.RUNNING, "pages": 30})
     gateway.answers.append((200, as_json(running)))
     with pytest.raises(CrawlStalledError, match="make logs SERVICE=scraper"):
-        follow(client, running, progress(), sleep=lambda _: None)
+        follow_crawl(client, running, progress(), sleep=lambda _: None)
 
 
 def of_others(*pages: int) -> Answer:
@@ -181,7 +181,7 @@ def test_a_queued_crawl_waits_for_as_long_as_others_get_on(
         gateway.answers.extend([(200, as_json(QUEUED)), of_others(pages, 7)])
     gateway.answers.append((200, as_json(failed)))
     shown = Terminal()
-    assert follow(client, QUEUED, Progress(shown), sleep=lambda _: None) == failed
+    assert follow_crawl(client, QUEUED, ProgressLine(shown), sleep=lambda _: None) == failed
     assert "crawl of demo: queued, waits for others (other, other)" in shown.getvalue()
     assert [path for _, path, _, _ in gateway.asked[:2]] == [
         "/api/v1/crawls/run-1",
@@ -197,12 +197,12 @@ def test_a_queued_crawl_has_stalled_where_nothing_runs_or_gets_on(
     for _ in range(2):
         gateway.answers.extend([(200, as_json(QUEUED)), of_others(*pages)])
     with pytest.raises(CrawlStalledError, match="crawl run-1 made no progress"):
-        follow(client, QUEUED, progress(), sleep=lambda _: None)
+        follow_crawl(client, QUEUED, progress(), sleep=lambda _: None)
 
 
 def test_the_accounting_shows_every_count_under_its_name() -> None:
     counts = CrawlCounts(scraped=12_345, added=12_000, modified=300, unchanged=40, duplicate=5, quarantined=0)
-    names, numbers = accounting(QUEUED.model_copy(update={"counts": counts})).splitlines()[1:]
+    names, numbers = crawl_summary(QUEUED.model_copy(update={"counts": counts})).splitlines()[1:]
     assert dict(zip(names.split(), numbers.split(), strict=True)) == {
         "scraped": "12,345",
         "added": "12,000",
@@ -234,7 +234,7 @@ def test_a_model_that_is_not_served_yet_is_waited_for(gateway: Gateway, client: 
 def test_a_model_that_is_never_served_is_an_error(
     gateway: Gateway, client: SuiteClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "_SWAP_SECONDS", 0.0)
+    monkeypatch.setattr(first_steps, "_MODEL_SWAP_SECONDS", 0.0)
     gateway.answers.append((503, {}))
     with pytest.raises(LocalError, match="make logs SERVICE=ml-serving"):
         wait_until_served(client, progress(), sleep=lambda _: None)
@@ -245,7 +245,7 @@ def test_a_model_to_serve_is_the_champion(
     gateway: Gateway, client: SuiteClient, aliases: list[str], there: bool
 ) -> None:
     gateway.answers.append((200, {"items": [{"aliases": aliases}]}))
-    assert registered(client) is there
+    assert has_champion(client) is there
 
 
 class Terminal(io.StringIO):
@@ -255,17 +255,17 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_shows_one_line_that_is_rewritten() -> None:
     screen = Terminal()
-    shown = Progress(screen)
+    shown = ProgressLine(screen)
     shown.update("one")
     shown.update("two")
-    shown.done("end")
+    shown.finish("end")
     assert screen.getvalue() == "\r\033[K  one\r\033[K  two\r\033[Kend\n"
 
 
 def test_a_file_gets_a_line_now_and_then_and_each_end() -> None:
     file = io.StringIO()
-    shown = Progress(file)
+    shown = ProgressLine(file)
     for number in range(1000):
         shown.update(f"{number} pages")
-    shown.done("end")
+    shown.finish("end")
     assert file.getvalue() == "  0 pages\nend\n"

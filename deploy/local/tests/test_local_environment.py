@@ -1,5 +1,5 @@
 import pytest
-from bookwheel_local.choice import Choice
+from bookwheel_local.engine_selection import EngineSelection
 from bookwheel_local.environment import suite_environment
 from bookwheel_local.layout import Layout
 from bookwheel_local.secrets import Secrets
@@ -10,7 +10,7 @@ PRIVATE_ADDRESSES = ("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES", "BOOKWHEEL_WEBHOOK_P
 
 def environment(layout: Layout) -> dict[str, str]:
     settings = LocalSettings(state_dir=layout.state, port_base=layout.ports.base)
-    return suite_environment(layout, settings, Choice(), Secrets(layout.secrets))
+    return suite_environment(layout, settings, EngineSelection(), Secrets(layout.secrets))
 
 
 def test_a_suite_on_one_machine_does_not_switch_the_address_checks_off(

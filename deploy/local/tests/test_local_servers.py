@@ -11,21 +11,22 @@ from threading import Thread
 import httpx
 import psycopg
 import pytest
-from bookwheel_local.choice import Choice
+from bookwheel_local.engine_selection import EngineSelection
 from bookwheel_local.engines import EngineNotInstalledError
+from bookwheel_local.environment import server_environment
 from bookwheel_local.layout import MARKER, Layout, Ports
-from bookwheel_local.processes import end, suite_processes
-from bookwheel_local.program import Program
-from bookwheel_local.readiness import probe, probe_all, waiting_for
+from bookwheel_local.preparation import prepare_servers
+from bookwheel_local.processes import suite_processes, terminate
+from bookwheel_local.programs import Program, server_programs
+from bookwheel_local.readiness import names_not_ready, probe, probe_all
 from bookwheel_local.secrets import Secrets
-from bookwheel_local.servers import prepare_servers, server_environment, server_programs
 from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
-from bookwheel_local.supervision import ProgramState, Supervisor, configuration
+from bookwheel_local.supervisor import ProgramState, Supervisor, render_configuration
 from bookwheel_testing.engines import or_skip
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite import free_port_base
 
-CHOICE = Choice(EngineSet.CLUSTER, LakeStore.FOLDER)
+CHOICE = EngineSelection(EngineSet.CLUSTER, LakeStore.FOLDER)
 
 
 @dataclass
@@ -38,13 +39,13 @@ class Servers:
     def start(self) -> None:
         prepare_servers(self.layout, self.secrets, CHOICE)
         variables = {MARKER: str(self.layout.state), **server_environment(self.layout, self.secrets, CHOICE)}
-        self.supervisor.start(configuration(self.layout, self.programs, variables), variables)
+        self.supervisor.start(render_configuration(self.layout, self.programs, variables), variables)
         self.supervisor.start_programs(self.programs)
         self.wait()
 
     def wait(self) -> None:
         def ready() -> bool:
-            return waiting_for(probe_all(self.programs, self.supervisor.states())) == []
+            return names_not_ready(probe_all(self.programs, self.supervisor.states())) == []
 
         wait_until(ready, seconds=240, what="the servers ready")
 
@@ -80,7 +81,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield servers
     finally:
         servers.supervisor.stop()
-        assert end(suite_processes(layout.state), seconds=5) == []
+        assert terminate(suite_processes(layout.state), seconds=5) == []
 
 
 def test_the_suite_has_a_database_of_its_own_and_no_rights_beyond_it(servers: Servers) -> None:

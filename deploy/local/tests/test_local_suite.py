@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bookwheel_local.processes import alive, suite_processes
+from bookwheel_local.processes import is_alive, suite_processes
 from bookwheel_testing.process_kill import command_line, processes
 from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.suite import COMMAND, Suite, free_port_base
@@ -75,7 +75,7 @@ def test_any_command_can_be_run_with_the_suites_addresses(suite: Suite) -> None:
     assert f"\nBOOKWHEEL_DATABASE_URL={suite.told['BOOKWHEEL_DATABASE_URL']}\n" in printed
     assert "in quarantine" in suite.local("run", "bookwheel-processor", "quarantine", "--limit", "1")
     assert "no-such-program can't be run" in local(suite, "run", "no-such-program").stderr
-    assert "which command?" in local(suite, "run").stderr
+    assert "COMMAND is missing" in local(suite, "run").stderr
 
 
 def program_ids(suite: Suite) -> dict[str, int]:
@@ -140,7 +140,9 @@ def test_logs_are_printed_for_one_program_and_unknown_ones_are_named(suite: Suit
 def test_a_gateway_whose_master_was_killed_comes_back_without_the_workers_it_left(suite: Suite) -> None:
     before = processes(suite, "gateway")
     os.kill(before[0], signal.SIGKILL)
-    wait_until(lambda: answers(suite.url + "/livez") and not any(map(alive, before)), seconds=20, what="a new gateway")
+    wait_until(
+        lambda: answers(suite.url + "/livez") and not any(map(is_alive, before)), seconds=20, what="a new gateway"
+    )
     assert set(processes(suite, "gateway")).isdisjoint(before)
     wait_until(lambda: local(suite, "status").returncode == 0, seconds=60, what="the supervisor sees it running")
 

@@ -1,8 +1,8 @@
 """Backs up a suite, also while it serves and crawls, and restores it into an empty state folder.
 
-What refers is copied before what it refers to, and what is referred to only ever grows: so a copy holds whatever its
-records name (decision 126). What can be made anew is left out: the search index, the lake's silver, caches, and Redis,
-which holds what is under way.
+Records are copied before the files that they refer to. Files are only added, so a backup has every file that its
+records name (decision 126). Data that can be rebuilt is left out: the search index, the lake's silver, caches, and
+Redis, which holds unfinished work.
 """
 
 import shutil
@@ -20,23 +20,30 @@ from bookwheel_stores.lake.files import LakeFileNotFoundError
 from bookwheel_stores.streams import StreamReader, connect_redis
 from redis.exceptions import RedisError, ResponseError
 
-from bookwheel_local.backup_folder import Manifest, check_files, copy, new_backup, read_manifest, write_manifest
-from bookwheel_local.choice import Choice, check_choice, install_servers, remember
+from bookwheel_local.backup_folder import (
+    Manifest,
+    check_files,
+    copy,
+    create_backup_folder,
+    read_manifest,
+    write_manifest,
+)
+from bookwheel_local.database_copies import copy_sqlite, dump_postgres, load_postgres
+from bookwheel_local.engine_selection import EngineSelection, check_selection, install_servers, save_selection
 from bookwheel_local.errors import LocalError
 from bookwheel_local.layout import Layout
+from bookwheel_local.local_suite import LocalSuite
 from bookwheel_local.preparation import prepare_records, run_step
-from bookwheel_local.program import script
-from bookwheel_local.progress import Progress
-from bookwheel_local.put_aside import holds_data, put_aside
-from bookwheel_local.record_copies import copy_sqlite, dump_postgres, load_postgres
+from bookwheel_local.programs import script
+from bookwheel_local.progress import ProgressLine
+from bookwheel_local.restore_rollback import has_data, rollback_on_failure
 from bookwheel_local.settings import EngineSet, LocalSettings
-from bookwheel_local.suite import Suite
 
 VERSION = version("bookwheel-local")
 RECORDS = {EngineSet.EMBEDDED: "records.sqlite", EngineSet.CLUSTER: "records.pgdump"}
 REGISTRY, ARTIFACTS, LAKE, SECRETS = "mlflow.sqlite", "mlartifacts", "lake", "secrets"
-_LAKE_SECONDS = 60.0
-_ARTIFACT_ADDRESSES = {  # MLflow keeps whole addresses of files
+_LAKE_WAIT_SECONDS = 60.0
+_ARTIFACT_ADDRESSES = {  # MLflow stores absolute addresses of files
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
     "model_versions": ("source", "storage_location"),
@@ -44,63 +51,65 @@ _ARTIFACT_ADDRESSES = {  # MLflow keeps whole addresses of files
 }
 
 
-def back_up(suite: Suite, folder: Path, progress: Progress) -> Manifest:
-    """Raises LocalError, with no such folder made."""
-    if not holds_data(suite.layout):
+def back_up(suite: LocalSuite, folder: Path, progress: ProgressLine) -> Manifest:
+    """Writes a backup into a new folder. Raises LocalError; the folder does not exist then."""
+    if not has_data(suite.layout):
         raise LocalError(f"there is nothing to back up in {suite.layout.data}")
     with ExitStack() as stack:
-        made = stack.enter_context(new_backup(folder))
+        target = stack.enter_context(create_backup_folder(folder))
         if suite.supervisor.pid() is None:
-            stack.enter_context(suite.alone())
+            stack.enter_context(suite.lock())
         stack.enter_context(suite.stores(progress))
         progress.update("copying the records")
-        _copy_records(suite, made)
+        _copy_records(suite, target)
         _wait_for_the_lake(suite, progress)
-        _copy_registry(suite.layout, made)
-        _copy_lake(_lake(suite), made / LAKE, progress)
-        shutil.copytree(suite.layout.secrets, made / SECRETS)
+        _copy_registry(suite.layout, target)
+        _copy_lake(_lake(suite), target / LAKE, progress)
+        shutil.copytree(suite.layout.secrets, target / SECRETS)
         progress.update("checksums")
-        choice = suite.choice
-        return write_manifest(made, version=VERSION, engines=choice.engines, lake=choice.lake, data=suite.layout.data)
+        selection = suite.selection
+        return write_manifest(
+            target, version=VERSION, engines=selection.engines, lake=selection.lake, data=suite.layout.data
+        )
 
 
-def restore(settings: LocalSettings, folder: Path, progress: Progress, *, force: bool) -> Path | None:
-    """Returns where the data is kept that was there before. Raises LocalError, with all as it was."""
+def restore(settings: LocalSettings, folder: Path, progress: ProgressLine, *, force: bool) -> Path | None:
+    """Returns the folder that keeps the earlier data, if there was any. Raises LocalError; nothing has changed then."""
     progress.update("checking the backup")
     manifest = read_manifest(folder, version=VERSION)
     check_files(folder, manifest)
-    choice = Choice(manifest.engines, manifest.lake)
-    check_choice(settings, choice)
-    install_servers(choice)
-    suite = Suite(settings)
-    with suite.alone():
+    selection = EngineSelection(manifest.engines, manifest.lake)
+    check_selection(settings, selection)
+    install_servers(selection)
+    suite = LocalSuite(settings)
+    with suite.lock():
         if suite.supervisor.pid() is not None:
-            raise LocalError("the suite runs; first: make down")
-        if holds_data(suite.layout) and not force:
+            raise LocalError("the suite is running; first: make down")
+        if has_data(suite.layout) and not force:
             raise LocalError(
-                f"{suite.layout.data} holds data. FORCE=1 moves it aside; or restore into another folder, as in:\n"
+                f"{suite.layout.data} holds data. Move it aside with FORCE=1, or restore into another folder:\n"
                 f"  BOOKWHEEL_STATE_DIR={suite.layout.state}-restored make restore FROM={folder}"
             )
-        with put_aside(suite.layout) as kept:
+        with rollback_on_failure(suite.layout) as earlier:
             shutil.copytree(folder / SECRETS, suite.layout.secrets, dirs_exist_ok=True)
-            remember(suite.layout, choice)
-            restored = Suite(settings)
+            save_selection(suite.layout, selection)
+            restored = LocalSuite(settings)
             with restored.stores(progress):
-                _fill(restored, folder, manifest, progress)
-        return kept
+                _restore_data(restored, folder, manifest, progress)
+        return earlier
 
 
-def _fill(suite: Suite, folder: Path, manifest: Manifest, progress: Progress) -> None:
+def _restore_data(suite: LocalSuite, folder: Path, manifest: Manifest, progress: ProgressLine) -> None:
     lake = _lake(suite)
     if lake.list("bronze") or lake.list("exports"):
-        raise LocalError(f"the lake at {lake.address.url} is not empty: empty it, or name another one")
+        raise LocalError(f"the lake at {lake.address.url} is not empty: empty it, or use another one")
     progress.update("the records")
     if manifest.engines is EngineSet.EMBEDDED:
         shutil.copyfile(folder / RECORDS[manifest.engines], suite.layout.data / "bookwheel.sqlite")
     else:
         load_postgres(suite.environment["BOOKWHEEL_DATABASE_URL"], folder / RECORDS[manifest.engines])
     if (folder / REGISTRY).exists():
-        _restore_registry(folder, suite.layout, was_in=Path(manifest.data))
+        _restore_registry(folder, suite.layout, old_data=Path(manifest.data))
     for number, path in enumerate(sorted(path for path in (folder / LAKE).rglob("*") if path.is_file())):
         progress.update(f"{number:,} files of the lake")
         with path.open("rb") as source, lake.writing(str(path.relative_to(folder / LAKE))) as target:
@@ -110,56 +119,56 @@ def _fill(suite: Suite, folder: Path, manifest: Manifest, progress: Progress) ->
     run_step("processor", [script("bookwheel-processor"), "restored"], suite.environment)
 
 
-def _copy_records(suite: Suite, made: Path) -> None:
-    target = made / RECORDS[suite.choice.engines]
-    if suite.choice.engines is EngineSet.EMBEDDED:
+def _copy_records(suite: LocalSuite, folder: Path) -> None:
+    target = folder / RECORDS[suite.selection.engines]
+    if suite.selection.engines is EngineSet.EMBEDDED:
         copy_sqlite(suite.layout.data / "bookwheel.sqlite", target)
     else:
         dump_postgres(suite.environment["BOOKWHEEL_DATABASE_URL"], target)
 
 
-def _wait_for_the_lake(suite: Suite, progress: Progress) -> None:
-    """Until the lake has taken in all that the copied records can have taken in: both read one stream."""
+def _wait_for_the_lake(suite: LocalSuite, progress: ProgressLine) -> None:
+    """Waits until the lake has every item that the copied records may have: both read one stream."""
     redis = connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"])
     reader = StreamReader(redis, RAW_STREAM, group=LAKE_GROUP, consumer="backup")
-    deadline = time.monotonic() + _LAKE_SECONDS
+    deadline = time.monotonic() + _LAKE_WAIT_SECONDS
     try:
         last = redis.xinfo_stream(RAW_STREAM)["last-generated-id"].decode()
         while not reader.is_acked_up_to(last):
             if time.monotonic() > deadline:
-                progress.done("the lake lags behind: what it has not taken in yet is not in its part of the backup")
+                progress.finish("the lake lags behind the records: the backup lacks items that it has not stored yet")
                 return
-            progress.update("waiting for the lake to take in what the records hold")
+            progress.update("waiting until the lake has the items of the records")
             time.sleep(0.2)
-    except ResponseError:  # nothing was ever scraped
+    except ResponseError:  # there is no stream: nothing has been scraped
         return
     except RedisError:
-        progress.done("Redis does not answer: what waits in it for the lake is not in the backup")
+        progress.finish("Redis is unavailable: the backup lacks items that the lake has not stored yet")
     finally:
         redis.close()
 
 
-def _copy_registry(layout: Layout, made: Path) -> None:
-    """Its database first: a version is registered once its files are there, and they stay."""
+def _copy_registry(layout: Layout, folder: Path) -> None:
+    """Copies the database first: a version is registered after its files are written, and files are not deleted."""
     if (layout.data / REGISTRY).exists():
-        copy_sqlite(layout.data / REGISTRY, made / REGISTRY)
+        copy_sqlite(layout.data / REGISTRY, folder / REGISTRY)
         if (layout.data / ARTIFACTS).exists():
-            shutil.copytree(layout.data / ARTIFACTS, made / ARTIFACTS)
+            shutil.copytree(layout.data / ARTIFACTS, folder / ARTIFACTS)
 
 
-def _restore_registry(folder: Path, layout: Layout, *, was_in: Path) -> None:
+def _restore_registry(folder: Path, layout: Layout, *, old_data: Path) -> None:
     shutil.copyfile(folder / REGISTRY, layout.data / REGISTRY)
     if (folder / ARTIFACTS).exists():
         shutil.copytree(folder / ARTIFACTS, layout.data / ARTIFACTS)
-    before, now = ((data / ARTIFACTS).as_uri() for data in (was_in, layout.data))
+    old_address, new_address = ((data / ARTIFACTS).as_uri() for data in (old_data, layout.data))
     with closing(sqlite3.connect(layout.data / REGISTRY)) as connection, connection:
         for table, columns in _ARTIFACT_ADDRESSES.items():
             for column in columns:
-                moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - our own names
-                connection.execute(moved, (before, now))
+                update = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - constant names
+                connection.execute(update, (old_address, new_address))
 
 
-def _copy_lake(lake: Lake, target: Path, progress: Progress) -> None:
+def _copy_lake(lake: Lake, target: Path, progress: ProgressLine) -> None:
     """Bronze and the exports. An export exists once its list of files does, and ends with that: so the lists are read
     first and copied last, where they are still there. What goes from bronze meanwhile was merged into a file that was
     there before: so a listing that lost one is made again."""
@@ -170,7 +179,7 @@ def _copy_lake(lake: Lake, target: Path, progress: Progress) -> None:
     _copy_files(lake, [*files, *sorted(lists)], target, progress)
 
 
-def _copy_files(lake: Lake, paths: Sequence[str], target: Path, progress: Progress) -> int:
+def _copy_files(lake: Lake, paths: Sequence[str], target: Path, progress: ProgressLine) -> int:
     """Those that are not copied yet; returns how many were gone."""
     gone = 0
     for number, path in enumerate(path for path in paths if not (target / path).exists()):
@@ -185,7 +194,7 @@ def _copy_files(lake: Lake, paths: Sequence[str], target: Path, progress: Progre
     return gone
 
 
-def _lake(suite: Suite) -> Lake:
+def _lake(suite: LocalSuite) -> Lake:
     told = suite.environment
     names = [name for name in LakeSettings.model_fields if name.startswith("lake_")]
     given = {name: told[f"BOOKWHEEL_{name.upper()}"] for name in names if f"BOOKWHEEL_{name.upper()}" in told}

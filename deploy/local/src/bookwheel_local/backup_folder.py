@@ -1,4 +1,4 @@
-"""A backup: a folder of files, and a manifest that names each with its size and SHA-256. Complete or not there."""
+"""A backup: a folder of files with a manifest of their sizes and SHA-256 digests. It is complete or absent."""
 
 import hashlib
 import os
@@ -19,12 +19,12 @@ from bookwheel_local.settings import EngineSet, LakeStore
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 
 
 class BackupInvalidError(LocalError):
-    def __init__(self, folder: Path, why: str) -> None:
-        super().__init__(f"{folder} can't be restored: {why}. Nothing was changed here.")
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder} can't be restored: {reason}. Nothing has changed here.")
 
 
 class BackupFile(Contract):
@@ -33,7 +33,7 @@ class BackupFile(Contract):
 
 
 class Manifest(Contract):
-    """`version` is that of the Bookwheel which made the backup, `data` the folder that its data was in."""
+    """`version` is the Bookwheel that wrote the backup, `data` the folder of its data."""
 
     format: int
     version: str
@@ -49,21 +49,21 @@ class Manifest(Contract):
 
 
 @contextmanager
-def new_backup(folder: Path) -> Iterator[Path]:
-    """A folder beside that one to fill, which takes its name when the `with` ends well. For its owner's eyes only."""
+def create_backup_folder(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder, which takes the given name if the `with` block succeeds. Mode 0700."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise LocalError(f"{folder} is not empty: name a new folder for each backup")
+        raise LocalError(f"{folder} is not empty: use a new folder for each backup")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        yield aside
-        aside.replace(folder)
+        yield temporary
+        temporary.replace(folder)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_manifest(folder: Path, *, version: str, engines: EngineSet, lake: LakeStore, data: Path) -> Manifest:
-    """Reads everything in the folder once more and flushes it to the disk."""
+    """Reads every file of the folder again for its digest, and flushes it to the disk."""
     manifest = Manifest(
         format=FORMAT,
         version=version,
@@ -71,7 +71,7 @@ def write_manifest(folder: Path, *, version: str, engines: EngineSet, lake: Lake
         engines=engines,
         lake=lake,
         data=str(data),
-        files={str(path.relative_to(folder)): _described(path) for path in _files(folder)},
+        files={str(path.relative_to(folder)): _describe(path) for path in _files(folder)},
     )
     with (folder / MANIFEST).open("x") as file:
         file.write(manifest.model_dump_json(indent=1) + "\n")
@@ -81,45 +81,45 @@ def write_manifest(folder: Path, *, version: str, engines: EngineSet, lake: Lake
 
 
 def read_manifest(folder: Path, *, version: str) -> Manifest:
-    """Raises BackupUnusable for a folder that is no whole backup, or one that a newer Bookwheel than `version` made."""
+    """Raises BackupInvalidError for an incomplete backup, or one of a newer Bookwheel than `version`."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
-        raise BackupInvalidError(folder, f"it holds no {MANIFEST}, so it is no complete backup") from None
+        raise BackupInvalidError(folder, f"it has no {MANIFEST}, so it is not a complete backup") from None
     except (OSError, ValidationError) as error:
         raise BackupInvalidError(folder, f"its {MANIFEST} can't be read ({str(error)[:200]})") from error
     if manifest.format != FORMAT or _numbers(manifest.version) > _numbers(version):
-        raise BackupInvalidError(folder, f"Bookwheel {manifest.version} made it, and this is {version}: upgrade first")
+        raise BackupInvalidError(folder, f"Bookwheel {manifest.version} wrote it, and this is {version}: upgrade first")
     return manifest
 
 
 def check_files(folder: Path, manifest: Manifest) -> None:
-    """Raises BackupUnusable where the folder does not hold exactly what the manifest says."""
+    """Raises BackupInvalidError if the folder differs from the manifest."""
     present = {str(path.relative_to(folder)): path for path in _files(folder) if path.name != MANIFEST}
     if missing := manifest.files.keys() - present.keys():
         raise BackupInvalidError(folder, f"{len(missing)} files are missing, such as {min(missing)}")
     if unknown := present.keys() - manifest.files.keys():
-        raise BackupInvalidError(folder, f"{len(unknown)} files are not of the backup, such as {min(unknown)}")
+        raise BackupInvalidError(folder, f"{len(unknown)} files are not in the manifest, such as {min(unknown)}")
     for name, path in present.items():
-        if _described(path) != manifest.files[name]:
-            raise BackupInvalidError(folder, f"{name} is not what was backed up")
+        if _describe(path) != manifest.files[name]:
+            raise BackupInvalidError(folder, f"{name} differs from the manifest")
 
 
 def copy(source: IO[bytes], target: IO[bytes]) -> None:
-    while piece := source.read(_PIECE):
-        target.write(piece)
+    while chunk := source.read(_CHUNK):
+        target.write(chunk)
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _described(path: Path) -> BackupFile:
+def _describe(path: Path) -> BackupFile:
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            digest.update(piece)
-            size += len(piece)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
         os.fsync(file.fileno())
     return BackupFile(size=size, sha256=digest.hexdigest())
 

@@ -1,4 +1,4 @@
-"""`bookwheel-local`: one machine, no containers. `make help` shows the same verbs."""
+"""`bookwheel-local`: the suite on one machine, without containers. The Makefile has a target for each verb."""
 
 import argparse
 import os
@@ -12,17 +12,17 @@ from bookwheel_contracts.crawls import RunState
 from bookwheel_contracts.status import Level, SuiteStatus
 from bookwheel_runtime.settings import load_settings
 
-from bookwheel_local.containers import containers_url, remote_client
-from bookwheel_local.crawling import accounting, follow, request_crawl
+from bookwheel_local.compose import compose_url, remote_client
+from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
 from bookwheel_local.errors import LocalError, NotRunningError, RequestFailedError
 from bookwheel_local.first_steps import fill, first_steps
 from bookwheel_local.layout import Layout
-from bookwheel_local.progress import Progress
+from bookwheel_local.local_suite import LocalSuite, recorded_port_base
+from bookwheel_local.progress import ProgressLine
 from bookwheel_local.settings import LocalSettings
-from bookwheel_local.status import program_table, suite_text
-from bookwheel_local.suite import Suite, recorded_port_base
+from bookwheel_local.status_text import program_table, suite_text
 
-_NOT_RUNNING = 3  # what init scripts answer for a program that is not running
+_NOT_RUNNING = 3  # the status of init scripts for a program that is not running
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,9 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("down", help="stop everything; data stays")
     verbs.add_parser("status", help="programs and replicas, health, waiting work, freshness, latest crawls, models")
     logs = verbs.add_parser("logs", help="show the programs' logs")
-    logs.add_argument("program", nargs="?", default="", help="the beginning of a program's name")
-    logs.add_argument("--no-follow", action="store_true", help="print what there is and end")
-    crawl = verbs.add_parser("crawl", help="crawl a source and follow it until all is searchable")
+    logs.add_argument("program", nargs="?", default="", help="a program's name, or the beginning of it")
+    logs.add_argument("--no-follow", action="store_true", help="print the present logs and exit")
+    crawl = verbs.add_parser("crawl", help="crawl a source and follow it until its items are searchable")
     crawl.add_argument("--source", default="demo")
     crawl.add_argument("--start-url")
     verbs.add_parser("token", help="print an access token of the demo user")
@@ -42,14 +42,14 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("--to", type=Path, help="a new folder; by default one in the state folder, named by the time")
     restoring = verbs.add_parser("restore", help="fill an empty state folder from a backup")
     restoring.add_argument("--from", dest="source", type=Path, required=True, help="the backup's folder")
-    restoring.add_argument("--force", action="store_true", help="move the data that is here aside")
+    restoring.add_argument("--force", action="store_true", help="move existing data aside")
     command = verbs.add_parser("run", help="run a command with the environment of the suite's programs")
     command.add_argument("command", nargs=argparse.REMAINDER, help="such as: bookwheel-processor quarantine")
     return parser
 
 
 def _settings() -> LocalSettings:
-    """A suite that runs keeps its ports for every verb, also where the variable is not set any more."""
+    """A running suite keeps its ports for every verb, even if the variable is no longer set."""
     settings = load_settings(LocalSettings)
     if "port_base" not in settings.model_fields_set:
         recorded = recorded_port_base(Layout.of(settings))
@@ -58,50 +58,52 @@ def _settings() -> LocalSettings:
     return settings
 
 
-def _up(suite: Suite, progress: Progress) -> int:
+def _up(suite: LocalSuite, progress: ProgressLine) -> int:
     suite.start(progress)
     suite.ensure_demo_user()
-    progress.done(f"{len(suite.programs)} programs ready")
+    progress.finish(f"{len(suite.programs)} programs ready")
     with suite.client() as client:
         fill(client, progress)
         print(first_steps(client, suite.layout.gateway_url))
     return 0
 
 
-def _down(suite: Suite, progress: Progress) -> int:
+def _down(suite: LocalSuite, progress: ProgressLine) -> int:
     stopped = suite.stop(progress)
-    progress.done(f"stopped; the data stays in {suite.layout.data}" if stopped else "nothing was running")
+    progress.finish(f"stopped; the data stays in {suite.layout.data}" if stopped else "nothing was running")
     return 0
 
 
-def _status(suite: Suite) -> int:
-    """Of the suite that the settings name, else of this machine's, else of the one in containers here."""
+def _status(suite: LocalSuite) -> int:
+    """Shows the suite that the settings name, or this machine's, or the one in containers here."""
     url = suite.settings.url
     healths = [] if url else suite.healths()
     if healths:
         print(f"{program_table(healths)}\n\n{suite.layout.gateway_url}")
         client = suite.client()
-    elif (found := url or containers_url()) is not None:
-        print(found)
-        client = remote_client(suite.settings, found)
+    elif (other_url := url or compose_url()) is not None:
+        print(other_url)
+        client = remote_client(suite.settings, other_url)
     else:
         print("the suite does not run here; start it with: make up")
         return _NOT_RUNNING
     try:
         with client:
-            told = SuiteStatus.model_validate(client.get("/api/v1/status"))
+            status = SuiteStatus.model_validate(client.get("/api/v1/status"))
     except (RequestFailedError, NotRunningError) as error:
         print(f"status: {error}")
         return 1
-    print(suite_text(told))
-    return 0 if told.status is Level.OK and all(health.ready for health in healths) else 1
+    print(suite_text(status))
+    return 0 if status.status is Level.OK and all(health.ready for health in healths) else 1
 
 
-def _logs(suite: Suite, program: str, *, follow: bool) -> int:
-    """Becomes `tail`."""
-    names = [known.name for known in suite.programs if known.name.startswith(program)]
+def _logs(suite: LocalSuite, program: str, *, follow: bool) -> int:
+    """Execs `tail`."""
+    names = [candidate.name for candidate in suite.programs if candidate.name.startswith(program)]
     if not names:
-        raise LocalError(f"no program is called {program}; there are {', '.join(p.name for p in suite.programs)}")
+        raise LocalError(
+            f"no program is called {program}; there are {', '.join(candidate.name for candidate in suite.programs)}"
+        )
     files = [path for name in names if (path := suite.layout.logs / f"{name}.log").exists()]
     if not files:
         raise LocalError("there are no logs yet")
@@ -109,42 +111,42 @@ def _logs(suite: Suite, program: str, *, follow: bool) -> int:
     os.execvp("tail", ["tail", *options, *map(str, files)])  # noqa: S606, S607 - the user's own tail
 
 
-def _crawl(suite: Suite, source: str, start_url: str | None, progress: Progress) -> int:
+def _crawl(suite: LocalSuite, source: str, start_url: str | None, progress: ProgressLine) -> int:
     with suite.client() as client:
-        run = follow(client, request_crawl(client, source, start_url), progress)
-    print(accounting(run))
+        run = follow_crawl(client, request_crawl(client, source, start_url), progress)
+    print(crawl_summary(run))
     return 0 if run.state is RunState.COMPLETE else 1
 
 
-def _token(suite: Suite) -> int:
+def _token(suite: LocalSuite) -> int:
     with suite.client() as client:
         print(client.token())
     return 0
 
 
-def _backup(suite: Suite, folder: Path | None, progress: Progress) -> int:
+def _backup(suite: LocalSuite, folder: Path | None, progress: ProgressLine) -> int:
     from bookwheel_local.backup import back_up  # noqa: PLC0415 - takes as long as all the other imports
 
     target = folder or suite.layout.state / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     manifest = back_up(suite, target.absolute(), progress)
-    progress.end_line()
+    progress.clear()
     print(f"{target}: {len(manifest.files):,} files, {manifest.size / 1e6:,.1f} MB. It holds keys and passwords.")
     return 0
 
 
-def _restore(settings: LocalSettings, folder: Path, progress: Progress, *, force: bool) -> int:
+def _restore(settings: LocalSettings, folder: Path, progress: ProgressLine, *, force: bool) -> int:
     from bookwheel_local.backup import restore  # noqa: PLC0415 - see above
 
-    kept = restore(settings, folder.absolute(), progress, force=force)
-    progress.end_line()
-    print("restored; next: make up" + (f". What was here before is in {kept}" if kept else ""))
+    earlier = restore(settings, folder.absolute(), progress, force=force)
+    progress.clear()
+    print("restored; next: make up" + (f". The earlier data is in {earlier}" if earlier else ""))
     return 0
 
 
-def _run(suite: Suite, command: list[str]) -> int:
-    """Becomes the command; the suite's own programs are found without a path."""
+def _run(suite: LocalSuite, command: list[str]) -> int:
+    """Execs the command. The suite's own programs need no path."""
     if not command:
-        raise LocalError("which command? As in: bookwheel-local run bookwheel-processor quarantine")
+        raise LocalError("COMMAND is missing: for example COMMAND='bookwheel-processor quarantine'")
     environment = {**os.environ, **suite.environment}
     environment["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     try:
@@ -153,9 +155,9 @@ def _run(suite: Suite, command: list[str]) -> int:
         raise LocalError(f"{command[0]} can't be run: {error.strerror}") from error
 
 
-def run(arguments: argparse.Namespace, progress: Progress) -> int:
+def run(arguments: argparse.Namespace, progress: ProgressLine) -> int:
     settings = _settings()
-    suite = Suite(settings)
+    suite = LocalSuite(settings)
     verbs: dict[str, Callable[[], int]] = {
         "up": lambda: _up(suite, progress),
         "down": lambda: _down(suite, progress),
@@ -173,14 +175,14 @@ def run(arguments: argparse.Namespace, progress: Progress) -> int:
 def main() -> None:
     arguments = _parser().parse_args()
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `make status | head` ends quietly
-    progress = Progress(sys.stderr)
+    progress = ProgressLine(sys.stderr)
     try:
         status = run(arguments, progress)
     except LocalError as error:
-        progress.end_line()
+        progress.clear()
         raise SystemExit(f"bookwheel-local: {error}") from error
     except KeyboardInterrupt:
-        progress.end_line()
-        print("interrupted; what runs goes on: make status, make down", file=sys.stderr)
+        progress.clear()
+        print("interrupted; running programs continue: make status, make down", file=sys.stderr)
         status = 130
     raise SystemExit(status)

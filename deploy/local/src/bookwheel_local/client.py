@@ -1,4 +1,4 @@
-"""The suite's own public API, as its demo user."""
+"""A client of the suite's public API, as the demo user."""
 
 import time
 from collections.abc import Mapping
@@ -10,66 +10,51 @@ import httpx
 from bookwheel_local.errors import NotRunningError, RequestFailedError
 
 DEMO_USER = "demo@example.com"
-_TRIES = 5
-_ANSWER_SECONDS = 90  # longer than the gateway waits for a service, so that it is the gateway that gives up
+_ATTEMPTS = 5
+_TIMEOUT_SECONDS = 90  # longer than the gateway waits for a service, so that the gateway reports the timeout
 
 
 class SuiteClient:
-    """Logs in when first needed, and again when the token has expired. Raises RequestFailed or NotRunning."""
+    """Logs in at the first request, and again when the token has expired. Raises LocalError."""
 
     def __init__(self, gateway_url: str, *, password: str = "", token: str | None = None) -> None:
-        """`token` in place of the demo user's login."""
-        self._http = httpx.Client(base_url=gateway_url, timeout=_ANSWER_SECONDS)
+        """`token` replaces the demo user's login."""
+        self._http = httpx.Client(base_url=gateway_url, timeout=_TIMEOUT_SECONDS)
         self._password = password
         self._token = token
 
     def token(self) -> str:
         if self._token is None:
             body = {"email": DEMO_USER, "password": self._password}
-            self._token = str(self._send("POST", "/api/v1/auth/login", json=body)["access_token"])
+            self._token = str(_content(self._send("POST", "/api/v1/auth/login", json=body))["access_token"])
         return self._token
 
     def get(self, path: str, **parameters: str | int) -> Any:
-        return self._authorised("GET", path, params=parameters)
+        return self._request("GET", path, params=parameters)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._authorised("POST", path, json=body)
+        return self._request("POST", path, json=body)
 
-    def _authorised(self, method: str, path: str, **options: Any) -> Any:
-        answer = self._answer(method, path, headers={"Authorization": f"Bearer {self.token()}"}, **options)
-        if answer.status_code == 401 and self._password:
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        response = self._send(method, path, headers={"Authorization": f"Bearer {self.token()}"}, **options)
+        if response.status_code == 401 and self._password:
             self._token = None
-            answer = self._answer(method, path, headers={"Authorization": f"Bearer {self.token()}"}, **options)
-        return self._content(answer)
+            response = self._send(method, path, headers={"Authorization": f"Bearer {self.token()}"}, **options)
+        return _content(response)
 
-    def _send(self, method: str, path: str, **options: Any) -> Any:
-        return self._content(self._answer(method, path, **options))
-
-    def _answer(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Waits as long as the gateway's rate limit asks for."""
-        for _ in range(_TRIES):
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Retries after the time that the gateway's rate limit requests."""
+        for _ in range(_ATTEMPTS):
             try:
-                answer = self._http.request(method, path, **options)
+                response = self._http.request(method, path, **options)
             except httpx.ConnectError:
                 raise NotRunningError from None
             except httpx.HTTPError as error:
                 raise RequestFailedError(f"{method} {path}: {error}") from error
-            if answer.status_code != 429:
+            if response.status_code != 429:
                 break
-            time.sleep(min(float(answer.headers.get("Retry-After", "1")), 30))
-        return answer
-
-    @staticmethod
-    def _content(answer: httpx.Response) -> Any:
-        if answer.is_success:
-            return answer.json()
-        request = f"{answer.request.method} {answer.request.url}"
-        try:
-            problem = answer.json()
-            told = f"{problem['title']}: {problem.get('detail') or ''} (trace {problem.get('trace_id')})"
-        except (ValueError, KeyError, TypeError):
-            told = answer.text[:500]
-        raise RequestFailedError(f"{request} answered {answer.status_code}: {told}")
+            time.sleep(min(float(response.headers.get("Retry-After", "1")), 30))
+        return response
 
     def __enter__(self) -> Self:
         return self
@@ -78,3 +63,15 @@ class SuiteClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
+
+
+def _content(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json()
+    request = f"{response.request.method} {response.request.url}"
+    try:
+        problem = response.json()
+        text = f"{problem['title']}: {problem.get('detail') or ''} (trace {problem.get('trace_id')})"
+    except (ValueError, KeyError, TypeError):
+        text = response.text[:500]
+    raise RequestFailedError(f"{request} answered {response.status_code}: {text}")

@@ -7,11 +7,11 @@ from bookwheel_contracts.crawls import CrawlRun, RunState, Verdict
 
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.errors import CrawlStalledError
-from bookwheel_local.progress import Progress
+from bookwheel_local.progress import ProgressLine
 
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 180.0
-_UNDER_WAY = frozenset({RunState.QUEUED, RunState.RUNNING})
+_UNFINISHED = frozenset({RunState.QUEUED, RunState.RUNNING})
 _PUBLISHED = frozenset({RunState.COMPLETE, RunState.PARTIAL})
 
 
@@ -20,54 +20,55 @@ def request_crawl(client: SuiteClient, source: str, start_url: str | None) -> Cr
     return CrawlRun.model_validate(client.post("/api/v1/crawls", body))
 
 
-def settled(run: CrawlRun) -> bool:
-    """Whether nothing more will happen to the run: it has ended, and what it published is searchable."""
-    return run.state not in _UNDER_WAY and (run.searchable or run.state not in _PUBLISHED)
+def is_settled(run: CrawlRun) -> bool:
+    """Whether the run has ended and what it published is searchable."""
+    return run.state not in _UNFINISHED and (run.searchable or run.state not in _PUBLISHED)
 
 
-def _line(run: CrawlRun, others: Sequence[CrawlRun]) -> str:
-    if others:
-        return f"crawl of {run.source}: queued, waits for others ({', '.join(other.source for other in others)})"
-    seen = sum(getattr(run.counts, verdict) for verdict in Verdict)
-    state = "waiting until all is searchable" if run.state not in _UNDER_WAY else run.state
-    return f"crawl of {run.source}: {state}, {run.pages:,} pages, {seen:,} items processed"
-
-
-def _waited_for(client: SuiteClient, run: CrawlRun) -> list[CrawlRun]:
-    """The runs that a queued one waits for, as the scraper runs few at once."""
-    if run.state is not RunState.QUEUED:
-        return []
-    found = client.get("/api/v1/crawls", state=RunState.RUNNING, limit=100)
-    return [CrawlRun.model_validate(each) for each in found["items"]]
-
-
-def follow(
-    client: SuiteClient, run: CrawlRun, progress: Progress, *, sleep: Callable[[float], None] = time.sleep
+def follow_crawl(
+    client: SuiteClient, run: CrawlRun, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
 ) -> CrawlRun:
-    """The run once it is settled.
+    """Returns the run once it is settled.
 
-    Raises CrawlStalled after three minutes without any change, of the run or of those that it waits for in the queue.
+    Raises CrawlStalledError after three minutes without a change of the run or of those ahead of it in the queue.
     """
     changed_at = time.monotonic()
-    others: list[CrawlRun] = []
-    while not settled(run):
-        progress.update(_line(run, others))
+    runs_ahead: list[CrawlRun] = []
+    while not is_settled(run):
+        progress.update(_progress_text(run, runs_ahead))
         sleep(_POLL_SECONDS)
-        found = CrawlRun.model_validate(client.get(f"/api/v1/crawls/{run.id}"))
-        found_others = _waited_for(client, found)
-        if (found, found_others) != (run, others):
-            run, others, changed_at = found, found_others, time.monotonic()
+        current = CrawlRun.model_validate(client.get(f"/api/v1/crawls/{run.id}"))
+        current_ahead = _list_runs_ahead(client, current)
+        if (current, current_ahead) != (run, runs_ahead):
+            run, runs_ahead, changed_at = current, current_ahead, time.monotonic()
         elif time.monotonic() - changed_at > _STALLED_SECONDS:
             raise CrawlStalledError(
-                f"crawl {run.id} made no progress for {_STALLED_SECONDS:.0f} s ({_line(run, others)}).\n"
+                f"crawl {run.id} made no progress for {_STALLED_SECONDS:.0f} s ({_progress_text(run, runs_ahead)}).\n"
                 "See: make status, make logs SERVICE=scraper, make logs SERVICE=processor"
             )
-    progress.end_line()
+    progress.clear()
     return run
 
 
-def accounting(run: CrawlRun) -> str:
-    """How the run ended and what became of its items, as text for people."""
+def _list_runs_ahead(client: SuiteClient, run: CrawlRun) -> list[CrawlRun]:
+    """The running crawls that a queued one waits for: the scraper runs few at once."""
+    if run.state is not RunState.QUEUED:
+        return []
+    page = client.get("/api/v1/crawls", state=RunState.RUNNING, limit=100)
+    return [CrawlRun.model_validate(item) for item in page["items"]]
+
+
+def _progress_text(run: CrawlRun, runs_ahead: Sequence[CrawlRun]) -> str:
+    if runs_ahead:
+        sources = ", ".join(run_ahead.source for run_ahead in runs_ahead)
+        return f"crawl of {run.source}: queued, waits for others ({sources})"
+    processed = sum(getattr(run.counts, verdict) for verdict in Verdict)
+    state = "waiting until all is searchable" if run.state not in _UNFINISHED else run.state
+    return f"crawl of {run.source}: {state}, {run.pages:,} pages, {processed:,} items processed"
+
+
+def crawl_summary(run: CrawlRun) -> str:
+    """The end of the run and the verdicts of its items, as text."""
     took = (
         f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at and run.started_at else ""
     )

@@ -1,7 +1,7 @@
-"""The servers of the cluster engines, as `engines.sh` brings them: where they are and how each is started.
+"""The servers of the cluster engines, as installed by `engines.sh`: their paths, data folders and commands.
 
-PostgreSQL and Elasticsearch refuse to run as root. Started by root, they run as the system's user `bookwheel`, who owns
-their data (`give_to_servers` hands a folder over) and may pass through folders that are closed to others.
+PostgreSQL and Elasticsearch refuse to run as root. Started by root, they run as the system user `bookwheel`. It owns
+their data (`create_server_folder`) and may traverse folders that are closed to others.
 """
 
 import os
@@ -28,16 +28,18 @@ class EngineNotInstalledError(LocalError):
 
 
 def find_postgres(program: str) -> str:
-    """The path of `postgres`, `initdb` and so on, the newest version's. Raises EngineMissing."""
-    packaged = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda path: int(path.parts[-3]))
-    found = str(packaged[-1]) if packaged else shutil.which(program)
-    if found is None:
+    """The path of `postgres`, `initdb` and so on, of the newest version. Raises EngineNotInstalledError."""
+    packaged = sorted(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda candidate: int(candidate.parts[-3])
+    )
+    path = str(packaged[-1]) if packaged else shutil.which(program)
+    if path is None:
         raise EngineNotInstalledError("PostgreSQL", "postgres")
-    return found
+    return path
 
 
 def find_elasticsearch() -> Path:
-    """Elasticsearch's folder. Raises EngineMissing."""
+    """Elasticsearch's folder. Raises EngineNotInstalledError."""
     folder = ENGINES / "elasticsearch"
     if not (folder / ".version").exists() or not (ENGINES / "jdk" / "bin" / "java").exists():
         raise EngineNotInstalledError("Elasticsearch", "elasticsearch")
@@ -45,13 +47,13 @@ def find_elasticsearch() -> Path:
 
 
 def find_minio() -> str | None:
-    """MinIO's path; None where it could not be built."""
+    """MinIO's path; None if it is not installed."""
     path = ENGINES / "minio" / "minio"
     return str(path) if path.exists() else None
 
 
 def as_server_user() -> list[str]:
-    """What to put before a command that refuses to run as root; nothing for any other user."""
+    """The prefix of a command that refuses to run as root; empty for any other user. Raises LocalError."""
     if os.getuid() != 0:
         return []
     try:
@@ -59,20 +61,22 @@ def as_server_user() -> list[str]:
     except KeyError as error:
         raise LocalError(f"there is no user {SERVER_USER}; run: deploy/local/engines.sh") from error
     user = [f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups", "--no-new-privs"]
-    # The suite's data, and perhaps the checkout, are in folders of root's own. The servers can read their way there,
-    # and write nowhere but in what is theirs. (access(2), which Java asks, counts capabilities only without the fixup.)
-    way = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
-    return ["setpriv", *user, *(way if _may_read_all() else []), "--"]
+    # The suite's data, and perhaps the checkout, are in folders that only root may enter. The servers may read
+    # everything and write only to their own folders. (With the fixup, access(2) ignores capabilities; Java calls it.)
+    read_all = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
+    return ["setpriv", *user, *(read_all if _may_read_all() else []), "--"]
 
 
 def _may_read_all() -> bool:
-    """Whether this root has the capability at all; in a container it need not."""
-    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:"))
-    return bool(int(held.split()[1], 16) & 1 << _CAP_DAC_READ_SEARCH)
+    """Whether root has the capability: in a container it may be missing."""
+    capabilities = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:")
+    )
+    return bool(int(capabilities.split()[1], 16) & 1 << _CAP_DAC_READ_SEARCH)
 
 
-def give_to_servers(folder: Path) -> None:
-    """Makes a folder for one server's data; it and what is in it belong to the user that the server runs as."""
+def create_server_folder(folder: Path) -> None:
+    """Creates a folder for a server's data. Its content belongs to the user that the server runs as."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     if os.getuid() == 0:
@@ -82,47 +86,48 @@ def give_to_servers(folder: Path) -> None:
 
 
 def create_postgres(data: Path, *, password: str, user: str = POSTGRES_USER, sql: str = "") -> None:
-    """A new database cluster in UTF-8 and the C collation, with a superuser; an existing one stays.
+    """Creates a database cluster in UTF-8 and the C collation, with a superuser. An existing one stays.
 
-    `sql` is run in it once, a statement a line. It is made aside and renamed, so a killed creation is repeated.
+    `sql` has one statement per line. The cluster is renamed once it is complete, so an interrupted call is repeated.
+    Raises LocalError.
     """
     if (data / "PG_VERSION").exists():
         return
-    aside = data.with_name(f"{data.name}.new")
-    shutil.rmtree(aside, ignore_errors=True)
-    give_to_servers(aside)
+    new_data = data.with_name(f"{data.name}.new")
+    shutil.rmtree(new_data, ignore_errors=True)
+    create_server_folder(new_data)
     with tempfile.TemporaryDirectory(prefix="bookwheel-") as name:
         password_file = Path(name) / "password"
         password_file.touch(0o600)
         password_file.write_text(password)
-        give_to_servers(Path(name))
+        create_server_folder(Path(name))
         methods = ("--auth-host=scram-sha-256", "--auth-local=reject")
         options = ("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums", "--no-instructions", *methods)
-        _run_postgres("initdb", "-D", str(aside), f"--username={user}", f"--pwfile={password_file}", *options)
+        _run_postgres("initdb", "-D", str(new_data), f"--username={user}", f"--pwfile={password_file}", *options)
     if sql:
-        _run_postgres("postgres", "--single", "-D", str(aside), "postgres", given=sql)
+        _run_postgres("postgres", "--single", "-D", str(new_data), "postgres", stdin=sql)
     if data.exists():
         data.rmdir()
-    aside.rename(data)
+    new_data.rename(data)
 
 
-def _run_postgres(program: str, *arguments: str, given: str = "") -> None:
-    done = subprocess.run(
+def _run_postgres(program: str, *arguments: str, stdin: str = "") -> None:
+    process = subprocess.run(
         [*as_server_user(), find_postgres(program), *arguments],
-        input=given,
+        input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=_INITDB_SECONDS,
         check=False,
-        cwd="/",  # the server's user need not be able to enter ours
+        cwd="/",  # the server's user may not be allowed to enter ours
     )
-    if done.returncode != 0 or "ERROR:" in done.stdout:  # its single-user mode ends with 0 after an error, too
-        raise LocalError(f"{program} failed: {done.stdout[-2000:]}")
+    if process.returncode != 0 or "ERROR:" in process.stdout:  # single-user mode ends with 0 even after an error
+        raise LocalError(f"{program} failed: {process.stdout[-2000:]}")
 
 
 def postgres_command(data: Path, port: int, *, durable: bool = True) -> list[str]:
-    """`durable=False` is for tests that never cut the power: nothing is synced to the disk."""
+    """`durable=False` is for tests: nothing is flushed to the disk."""
     options = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": "", "max_connections": "200"}
     if not durable:
         options |= {"max_connections": "400", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -131,7 +136,7 @@ def postgres_command(data: Path, port: int, *, durable: bool = True) -> list[str
 
 
 def create_elasticsearch(folder: Path, port: int) -> None:
-    """Configuration, data and log folders under `folder`. Data that is there stays."""
+    """Creates configuration, data and log folders under `folder`. Existing data stays."""
     home, config = find_elasticsearch(), folder / "config"
     shutil.copytree(home / "config", config, dirs_exist_ok=True)
     settings = {
@@ -144,12 +149,12 @@ def create_elasticsearch(folder: Path, port: int) -> None:
         "path.data": folder / "data",
         "path.logs": folder / "logs",
         "action.destructive_requires_name": "true",
-        # Else the indices of a machine whose disk is 95 % full are made read-only.
+        # By default Elasticsearch makes indices read-only if the disk is 95 % full.
         "cluster.routing.allocation.disk.threshold_enabled": "false",
     }
     (config / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
     (folder / "tmp").mkdir(exist_ok=True)
-    give_to_servers(folder)
+    create_server_folder(folder)
 
 
 def elasticsearch_command() -> list[str]:
@@ -157,7 +162,7 @@ def elasticsearch_command() -> list[str]:
 
 
 QUICK_START = "-XX:TieredStopAtLevel=1"
-"""Code is compiled once and lightly: a start takes 11 s of processor time in place of 19, and all else is slower."""
+"""Compile code once and lightly: the start takes 11 s of CPU time instead of 19 s, and everything else is slower."""
 
 
 def elasticsearch_environment(folder: Path, *, heap: str = "512m", options: str = "") -> dict[str, str]:
@@ -171,7 +176,7 @@ def elasticsearch_environment(folder: Path, *, heap: str = "512m", options: str 
 
 
 def minio_command(data: Path, port: int) -> list[str]:
-    """With MINIO_ROOT_USER and MINIO_ROOT_PASSWORD in its environment. Raises EngineMissing."""
+    """Needs MINIO_ROOT_USER and MINIO_ROOT_PASSWORD in its environment. Raises EngineNotInstalledError."""
     program = find_minio()
     if program is None:
         raise EngineNotInstalledError("MinIO", "s3")

@@ -1,28 +1,34 @@
-"""What the programs of a suite are told: the addresses of its parts, and the caller's settings of them."""
+"""The environment of a suite's programs: addresses, folders, and the settings of whoever started the suite."""
 
 import os
 
-from bookwheel_local.choice import Choice
+from bookwheel_local.engine_selection import EngineSelection, Server
 from bookwheel_local.layout import HOST, MARKER, Layout
+from bookwheel_local.programs import DATABASE
 from bookwheel_local.secrets import Secrets
-from bookwheel_local.servers import server_environment
 from bookwheel_local.settings import LocalSettings
 
-_MOST_WORKERS = 4  # the other programs need cores, too
+BUCKET = "bookwheel"
+S3_USER = "bookwheel"
+_MAX_CATALOG_WORKERS = 4  # the other programs need cores, too
 
 
-def suite_environment(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Secrets) -> dict[str, str]:
-    """The caller's settings of the programs, and over these the addresses and folders of this suite.
+def suite_environment(
+    layout: Layout, settings: LocalSettings, selection: EngineSelection, secrets: Secrets
+) -> dict[str, str]:
+    """The caller's settings, overridden by the addresses and folders of this suite.
 
-    A lake of the caller's own, such as a bucket elsewhere, takes the place of the suite's folder.
+    A lake address of the caller, such as a bucket elsewhere, replaces the suite's folder.
     """
-    chosen = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
-    chosen.setdefault("BOOKWHEEL_LAKE_URL", (layout.data / "lake").as_uri())
-    chosen.setdefault("BOOKWHEEL_CATALOG_WORKERS", str(min(max((os.cpu_count() or 1) // 2, 1), _MOST_WORKERS)))
-    return {**chosen, **_parts(layout, settings, choice, secrets), **server_environment(layout, secrets, choice)}
+    environment = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
+    environment.setdefault("BOOKWHEEL_LAKE_URL", (layout.data / "lake").as_uri())
+    catalog_workers = min(max((os.cpu_count() or 1) // 2, 1), _MAX_CATALOG_WORKERS)
+    environment.setdefault("BOOKWHEEL_CATALOG_WORKERS", str(catalog_workers))
+    environment |= _addresses(layout, settings, selection, secrets)
+    return environment | server_environment(layout, secrets, selection)
 
 
-def _parts(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Secrets) -> dict[str, str]:
+def _addresses(layout: Layout, settings: LocalSettings, selection: EngineSelection, secrets: Secrets) -> dict[str, str]:
     ports = layout.ports
     return {
         MARKER: str(layout.state),
@@ -30,8 +36,8 @@ def _parts(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Sec
         "BOOKWHEEL_LOG_LEVEL": settings.log_level,
         "BOOKWHEEL_HOST": HOST,
         "BOOKWHEEL_PORT_BASE": str(ports.base),
-        "BOOKWHEEL_ENGINES": choice.engines,
-        "BOOKWHEEL_LAKE": choice.lake,
+        "BOOKWHEEL_ENGINES": selection.engines,
+        "BOOKWHEEL_LAKE": selection.lake,
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{layout.data}/bookwheel.sqlite",
         "BOOKWHEEL_SEARCH_URL": f"tantivy://{layout.data}/index",
         "BOOKWHEEL_REDIS_URL": f"redis://:{secrets.redis_password}@{HOST}:{ports.redis}/0",
@@ -48,3 +54,29 @@ def _parts(layout: Layout, settings: LocalSettings, choice: Choice, secrets: Sec
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "",  # a restarted program starts twice as fast
     }
+
+
+def server_environment(layout: Layout, secrets: Secrets, selection: EngineSelection) -> dict[str, str]:
+    """Addresses and credentials of the selected engines' servers."""
+    ports = layout.ports
+    environment = {}
+    if Server.POSTGRES in selection.servers:
+        user = f"{DATABASE}:{secrets.postgres_password}"
+        environment["BOOKWHEEL_DATABASE_URL"] = f"postgresql+psycopg://{user}@{HOST}:{ports.postgres}/{DATABASE}"
+    if Server.ELASTICSEARCH in selection.servers:
+        environment["BOOKWHEEL_SEARCH_URL"] = f"elasticsearch://{HOST}:{ports.elasticsearch}"
+    if Server.S3 in selection.servers:
+        environment |= {
+            "MINIO_ROOT_USER": S3_USER,
+            "MINIO_ROOT_PASSWORD": secrets.s3_password,
+            "MINIO_BROWSER": "off",
+            "MINIO_UPDATE": "off",
+            "BOOKWHEEL_LAKE_URL": f"s3://{BUCKET}",
+            "BOOKWHEEL_LAKE_ENDPOINT": f"http://{HOST}:{ports.s3}",
+            "BOOKWHEEL_LAKE_ACCESS_KEY": S3_USER,
+            "BOOKWHEEL_LAKE_SECRET_KEY": secrets.s3_password,
+            "AWS_ACCESS_KEY_ID": S3_USER,
+            "AWS_SECRET_ACCESS_KEY": secrets.s3_password,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+    return environment

@@ -1,8 +1,8 @@
-"""What can go wrong on one machine, each with a message that says what to do."""
+"""Errors of the one-machine suite. Each message says what to do."""
 
 
 class LocalError(Exception):
-    """Ends the command; its text is all that the user sees."""
+    """Ends the command; the user sees only its text."""
 
 
 class PortInUseError(LocalError):
@@ -15,14 +15,16 @@ class PortInUseError(LocalError):
 
 class NotRunningError(LocalError):
     def __init__(self) -> None:
-        super().__init__("the suite does not run here; start it with: make up")
+        super().__init__("the suite is not running here; start it with: make up")
 
 
 class ProcessFailedError(LocalError):
-    """A program of the suite, or a step before its start, ended with an error; `log_end` is the last of its output."""
+    """A program of the suite, or a step before its start, failed. `log_end` is the end of its output."""
 
-    def __init__(self, name: str, what: str, log_end: str) -> None:
-        super().__init__(f"{name} {what}. Its log ends with:\n{log_end or '(nothing)'}\nMore: make logs SERVICE={name}")
+    def __init__(self, name: str, fault: str, log_end: str) -> None:
+        super().__init__(
+            f"{name} {fault}. Its log ends with:\n{log_end or '(nothing)'}\nMore: make logs SERVICE={name}"
+        )
 
 
 class RequestFailedError(LocalError):

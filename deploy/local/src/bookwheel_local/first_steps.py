@@ -1,49 +1,97 @@
-"""Fills a new suite (a first crawl, a first model) and tells its user what to do with it."""
+"""Fills a new suite with a first crawl and a first model, and prints what to try next."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from bookwheel_contracts.crawls import CrawlRun, RunState
 
 from bookwheel_local.client import DEMO_USER, SuiteClient
-from bookwheel_local.crawling import accounting, follow, request_crawl, settled
-from bookwheel_local.errors import LocalError
-from bookwheel_local.progress import Progress
-from bookwheel_local.training import predicted, registered, train, wait_until_served
+from bookwheel_local.crawling import crawl_summary, follow_crawl, is_settled, request_crawl
+from bookwheel_local.errors import LocalError, RequestFailedError
+from bookwheel_local.progress import ProgressLine
 
 DEMO_SOURCE = "demo"
+_POLL_SECONDS = 0.5
+_TRAINING_SECONDS = 600.0
+_MODEL_SWAP_SECONDS = 60.0
 
 
-def fill(client: SuiteClient, progress: Progress) -> None:
-    """Crawls the demo shop and trains a model, each only where that has not been done yet."""
+def fill(client: SuiteClient, progress: ProgressLine) -> None:
+    """Crawls the demo shop and trains a model, unless that has been done. Raises LocalError."""
     runs = [CrawlRun.model_validate(run) for run in client.get("/api/v1/crawls", source=DEMO_SOURCE, limit=20)["items"]]
-    new = not any(run.state is RunState.COMPLETE and run.searchable for run in runs)
-    if new:
-        unsettled = [run for run in runs if not settled(run)]
-        run = follow(client, unsettled[0] if unsettled else request_crawl(client, DEMO_SOURCE, None), progress)
-        progress.done(accounting(run))
+    is_new = not any(run.state is RunState.COMPLETE and run.searchable for run in runs)
+    if is_new:
+        unsettled = [run for run in runs if not is_settled(run)]
+        run = follow_crawl(client, unsettled[0] if unsettled else request_crawl(client, DEMO_SOURCE, None), progress)
+        progress.finish(crawl_summary(run))
         if run.state is not RunState.COMPLETE:
             raise LocalError("the crawl of the demo shop did not complete; see: make logs SERVICE=scraper")
-    if not predicted(client) and (new or not registered(client)):
-        trained = train(client, progress)
-        progress.done(f"trained a first model: {trained['verdict']}")
+    if not is_predicting(client) and (is_new or not has_champion(client)):
+        training_run = train(client, progress)
+        progress.finish(f"trained a first model: {training_run['verdict']}")
     wait_until_served(client, progress)
 
 
-def _curl(token: str, url: str, body: str | None = None) -> str:
-    data = f" -H 'Content-Type: application/json' -d '{body}'" if body else ""
-    return f"""  curl -s -H "Authorization: Bearer {token}"{data} '{url}'"""
+def has_champion(client: SuiteClient) -> bool:
+    """Whether there is a model to serve. The first request is slow, because the service imports MLflow for it."""
+    models: list[dict[str, Any]] = client.get("/api/v1/ml/models")["items"]
+    return any("champion" in model["aliases"] for model in models)
+
+
+def is_predicting(client: SuiteClient) -> bool:
+    book = {"title": "A first question", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
+    try:
+        client.post("/api/v1/ml/predictions", {"books": [book]})
+    except RequestFailedError:
+        return False
+    return True
+
+
+def train(
+    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, Any]:
+    """Requests a training run and returns it once it has ended. Raises LocalError if it failed or takes too long."""
+    run: dict[str, Any] = client.post("/api/v1/ml/training-runs", {})
+    started_at = time.monotonic()
+    while run["state"] in {"queued", "running"}:
+        seconds = time.monotonic() - started_at
+        if seconds > _TRAINING_SECONDS:
+            raise LocalError(f"training run {run['id']} is still {run['state']}; see: make logs SERVICE=trainer")
+        progress.update(f"training a model: {run['state']} for {seconds:.0f} s")
+        sleep(_POLL_SECONDS)
+        run = client.get(f"/api/v1/ml/training-runs/{run['id']}")
+    progress.clear()
+    if run["state"] != "complete":
+        raise LocalError(
+            f"training run {run['id']} {run['state']}: {run.get('reason')}; see: make logs SERVICE=trainer"
+        )
+    return run
+
+
+def wait_until_served(
+    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Returns once predictions are answered. Raises LocalError after a minute without one."""
+    deadline = time.monotonic() + _MODEL_SWAP_SECONDS
+    while not is_predicting(client):
+        if time.monotonic() > deadline:
+            raise LocalError("there is a model, but no prediction is answered; see: make logs SERVICE=ml-serving")
+        progress.update("waiting until the model is served")
+        sleep(_POLL_SECONDS)
+    progress.clear()
 
 
 def first_steps(client: SuiteClient, gateway_url: str, *, verb_suffix: str = "") -> str:
-    """The closing words of `make up`, or of a verb like it whose companions have a suffix in common."""
-    found: dict[str, Any] = client.get("/api/v1/books", sort="-rating", limit=1)
-    book_id = found["items"][0]["id"]
+    """The closing text of `make up`, or of a target whose related targets have a suffix in common."""
+    page: dict[str, Any] = client.get("/api/v1/books", sort="-rating", limit=1)
+    book_id = page["items"][0]["id"]
     api = f"{gateway_url}/api/v1"
     token = f"$(make -s token{verb_suffix})"
     return "\n".join(
         (
             "",
-            f"Bookwheel is ready at {gateway_url} with {found['total']['value']:,} books; its API: {gateway_url}/docs",
+            f"Bookwheel is ready at {gateway_url} with {page['total']['value']:,} books; its API: {gateway_url}/docs",
             f"`make -s token{verb_suffix}` prints an access token of {DEMO_USER}. Try, in this folder:",
             "",
             _curl(token, f"{api}/books?q=sea&facet=category&limit=3"),
@@ -55,3 +103,8 @@ def first_steps(client: SuiteClient, gateway_url: str, *, verb_suffix: str = "")
             else "make status, make logs, make crawl SOURCE=demo, make down",
         )
     )
+
+
+def _curl(token: str, url: str, body: str | None = None) -> str:
+    data = f" -H 'Content-Type: application/json' -d '{body}'" if body else ""
+    return f"""  curl -s -H "Authorization: Bearer {token}"{data} '{url}'"""

@@ -1,4 +1,4 @@
-"""Where everything of a one-machine suite lives: ports, folders, and the environment that its programs share."""
+"""Ports and folders of a one-machine suite."""
 
 import hashlib
 import os
@@ -10,8 +10,8 @@ from bookwheel_local.settings import LocalSettings
 
 HOST = "127.0.0.1"
 MARKER = "BOOKWHEEL_SUPERVISED"
-"""In the environment of every program of a suite: its state folder. Tells the suite's processes from all others."""
-_LONGEST_SOCKET_PATH = 90  # the kernel takes 107 bytes, and supervisord appends its process id while it binds
+"""An environment variable of every program of a suite: its state folder. Identifies the suite's processes."""
+_MAX_SOCKET_PATH = 90  # the kernel allows 107 bytes, and supervisord appends its process id while it binds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Ports:
 
     @property
     def gateway_routes(self) -> int:
-        """The gateway's second tier, which only its first one talks to."""
+        """The gateway's second tier, which serves only its first tier."""
         return self.base + 6
 
     @property
@@ -79,7 +79,7 @@ class Ports:
 
     @property
     def gateway_metrics(self) -> int:
-        """Where nginx tells of itself, which the public port does not."""
+        """nginx's own metrics, which are not served on the public port."""
         return self.base + 14
 
 
@@ -100,7 +100,7 @@ class Layout:
 
     @property
     def signing_keys(self) -> Path:
-        """Folder of the token keys; the newest signs, all are accepted."""
+        """Folder of the token keys. The newest signs; all are accepted."""
         return self.secrets / "signing-keys"
 
     @property
@@ -125,9 +125,9 @@ class Layout:
 
     @property
     def supervisor_socket(self) -> Path:
-        """In `run`, or, where that path is too long for a socket, in a folder of the user's own under /tmp."""
+        """In `run`, or in a folder of the user under /tmp if that path is too long for a socket."""
         path = self.run / "supervisord.sock"
-        if len(os.fsencode(path)) <= _LONGEST_SOCKET_PATH:
+        if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
         digest = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"bookwheel-{os.getuid()}-{digest}" / "supervisord.sock"
@@ -137,7 +137,7 @@ class Layout:
         return f"http://{HOST}:{self.ports.gateway}"
 
     def create_folders(self) -> None:
-        """Makes the folders; those that hold secrets or sockets are the owner's alone. Idempotent."""
+        """Creates the folders. Only the owner may read those with secrets or sockets. Idempotent."""
         self.state.mkdir(parents=True, exist_ok=True)
         for folder in (self.secrets, self.data, self.data / "redis", self.run, self.supervisor_socket.parent):
             folder.mkdir(mode=0o700, exist_ok=True)

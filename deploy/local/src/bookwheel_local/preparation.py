@@ -1,58 +1,105 @@
-"""What must be there before the first program starts: folders, secrets, configuration files, tables, the demo user."""
+"""What the programs need before they start: configuration files, servers' data folders, tables and the demo user."""
 
 import os
+import runpy
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from bookwheel_contracts import Scope
 
+from bookwheel_local import engines
 from bookwheel_local.client import DEMO_USER
+from bookwheel_local.engine_selection import EngineSelection, Server
+from bookwheel_local.environment import BUCKET
 from bookwheel_local.errors import LocalError, ProcessFailedError
-from bookwheel_local.gateway import render_gateway
-from bookwheel_local.layout import Layout
-from bookwheel_local.program import script
-from bookwheel_local.programs import redis_config
+from bookwheel_local.layout import HOST, Layout
+from bookwheel_local.programs import DATABASE, script
 from bookwheel_local.secrets import Secrets, write_private
 from bookwheel_local.settings import LocalSettings
 
+GATEWAY_SOURCE = Path(__file__).resolve().parents[4] / "gateway"
+_POSTGRES_SUPERUSER = "postgres"
 _STEP_SECONDS = 120
 _LOG_END = 2000
 
 
 def find_nginx() -> str:
-    """nginx's path; Debian keeps it where an ordinary user's PATH does not look."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin")
-    if found is None:
+    """The path of nginx. Debian installs it outside an ordinary user's PATH. Raises LocalError."""
+    path = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin")
+    if path is None:
         raise LocalError("nginx is missing; run: make install")
-    return found
-
-
-def run_step(name: str, command: list[str], environment: Mapping[str, str], *, given: str | None = None) -> None:
-    """Runs a short-lived command of the suite, with `given` on its standard input. Raises ProgramFailed."""
-    done = subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        input=given,
-        stdin=subprocess.DEVNULL if given is None else None,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_STEP_SECONDS,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise ProcessFailedError(name, f"failed ({' '.join(command[1:])})", done.stdout[-_LOG_END:])
+    return path
 
 
 def write_configuration(layout: Layout, settings: LocalSettings, secrets: Secrets, gateway: Mapping[str, str]) -> None:
+    """Writes the configuration of Redis and of the gateway. Raises LocalError."""
     redis = redis_config(layout, password=secrets.redis_password, appendfsync=settings.redis_appendfsync)
     write_private(layout.run / "redis.conf", redis)
     render_gateway(layout.run, gateway)
 
 
+def redis_config(layout: Layout, *, password: str, appendfsync: str = "everysec") -> str:
+    """Redis holds streams, not only a cache: every write is appended to a file, and nothing is evicted."""
+    return "\n".join(
+        (
+            f"bind {HOST}",
+            f"port {layout.ports.redis}",
+            f"requirepass {password}",
+            f'dir "{layout.data / "redis"}"',
+            "appendonly yes",
+            f"appendfsync {appendfsync}",
+            'save ""',
+            "maxmemory-policy noeviction",
+            "",
+        )
+    )
+
+
+def gateway_values(layout: Layout) -> dict[str, str]:
+    """Values of the gateway's templates. The environment may set limits and the like, but not addresses and folders."""
+    renderer = _gateway_renderer()
+    environment = {name: os.environ[name] for name in renderer["defaults"]() if name in os.environ}
+    addresses: dict[str, str] = renderer["one_machine"](port_base=layout.ports.base, run_dir=layout.run)
+    return {**environment, **addresses}
+
+
+def render_gateway(target: Path, values: Mapping[str, str]) -> Path:
+    """Writes nginx.conf and its includes, and returns its path. Raises LocalError for an invalid value."""
+    renderer = _gateway_renderer()
+    try:
+        path: Path = renderer["render"](target, values)
+    except renderer["RenderError"] as error:
+        raise LocalError(f"the gateway can't be configured: {error}") from error
+    return path
+
+
+def _gateway_renderer() -> dict[str, Any]:
+    return runpy.run_path(str(GATEWAY_SOURCE / "render.py"))
+
+
+def prepare_servers(layout: Layout, secrets: Secrets, selection: EngineSelection) -> None:
+    """Creates the data folders of the selected engines' servers; existing data stays. Raises LocalError."""
+    if Server.POSTGRES in selection.servers:
+        # The suite's role is not a superuser: services that face a network must not run COPY FROM PROGRAM.
+        role = f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{secrets.postgres_password}'\n"
+        database = f"CREATE DATABASE {DATABASE} OWNER {DATABASE}\n"
+        engines.create_postgres(
+            layout.data / "postgres",
+            user=_POSTGRES_SUPERUSER,
+            password=secrets.postgres_administrator_password,
+            sql=role + database,
+        )
+    if Server.ELASTICSEARCH in selection.servers:
+        engines.create_elasticsearch(layout.data / "elasticsearch", layout.ports.elasticsearch)
+    if Server.S3 in selection.servers:
+        (layout.data / "s3" / BUCKET).mkdir(parents=True, exist_ok=True)  # MinIO serves a folder as a bucket
+
+
 def prepare_records(layout: Layout, environment: Mapping[str, str]) -> None:
-    """Signing key and tables; each step leaves alone what is there already."""
+    """Creates the signing key and the tables. Idempotent. Raises ProcessFailedError."""
     if not any(layout.signing_keys.glob("*.pem")):
         run_step("accounts", [script("bookwheel-accounts"), "keygen", str(layout.signing_keys)], environment)
     run_step("processor", [script("bookwheel-processor"), "migrate"], environment)
@@ -60,7 +107,24 @@ def prepare_records(layout: Layout, environment: Mapping[str, str]) -> None:
 
 
 def create_demo_user(environment: Mapping[str, str], *, password: str) -> None:
-    """A user who may do everything. An existing one gets this password and these scopes."""
+    """Creates a user with all scopes, or gives an existing one this password and these scopes."""
     scopes = " ".join(scope.value for scope in Scope)
     command = [script("bookwheel-accounts"), "create-user", DEMO_USER, "--scopes", scopes]
-    run_step("accounts", command, environment, given=password)
+    run_step("accounts", command, environment, stdin=password)
+
+
+def run_step(name: str, command: list[str], environment: Mapping[str, str], *, stdin: str | None = None) -> None:
+    """Runs a short command of the suite with `stdin` as its standard input. Raises ProcessFailedError."""
+    process = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_STEP_SECONDS,
+        check=False,
+    )
+    if process.returncode != 0:
+        raise ProcessFailedError(name, f"failed ({' '.join(command[1:])})", process.stdout[-_LOG_END:])

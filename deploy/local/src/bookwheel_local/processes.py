@@ -1,4 +1,4 @@
-"""The machine's processes and ports, as far as they concern one suite (Linux: read from /proc)."""
+"""The machine's processes and ports that belong to one suite (Linux: read from /proc)."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bookwheel_local.layout import HOST, MARKER
 
-_TITLED = frozenset({"nginx", "redis-server"})
+_TITLE_WRITERS = frozenset({"nginx", "redis-server"})
 
 
-def alive(pid: int) -> bool:
-    """Whether the process runs; one that ended and waits for its parent (a zombie) does not."""
+def is_alive(pid: int) -> bool:
+    """Whether the process runs. A zombie, which has ended and waits for its parent, does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -23,42 +23,43 @@ def alive(pid: int) -> bool:
 
 
 def suite_processes(state: Path) -> list[int]:
-    """Ids of the processes that carry the suite's marker, whoever their parent is now.
+    """Ids of the processes with the suite's marker in their environment, whatever their parent is.
 
-    nginx and Redis write their title over their environment: they are known by their name and by where they stand.
+    nginx and Redis overwrite their environment with their title: their name and working directory identify them.
     """
     marker = f"{MARKER}={state}".encode()
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        with suppress(OSError):  # it ended meanwhile, or belongs to another user
-            ours = marker in (entry / "environ").read_bytes().split(b"\0") or (
-                (entry / "comm").read_text().strip() in _TITLED and (entry / "cwd").readlink().is_relative_to(state)
+        with suppress(OSError):  # it has ended meanwhile, or belongs to another user
+            is_marked = marker in (entry / "environ").read_bytes().split(b"\0") or (
+                (entry / "comm").read_text().strip() in _TITLE_WRITERS
+                and (entry / "cwd").readlink().is_relative_to(state)
             )
-            if ours and alive(int(entry.name)):
-                found.append(int(entry.name))
-    return sorted(found)
+            if is_marked and is_alive(int(entry.name)):
+                pids.append(int(entry.name))
+    return sorted(pids)
 
 
 def wait_for_end(pids: Sequence[int], *, seconds: float) -> list[int]:
-    """Waits until the processes have ended; returns those that have not within `seconds`."""
+    """Waits until the processes have ended; returns those that still run after `seconds`."""
     deadline = time.monotonic() + seconds
-    left = list(pids)
-    while (left := [pid for pid in left if alive(pid)]) and time.monotonic() < deadline:
+    running = list(pids)
+    while (running := [pid for pid in running if is_alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return left
+    return running
 
 
-def end(pids: Sequence[int], *, seconds: float) -> list[int]:
-    """SIGTERM, and SIGKILL to what is left after `seconds`; returns what even that did not end."""
-    left = list(pids)
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
-        for pid in left:
+def terminate(pids: Sequence[int], *, seconds: float) -> list[int]:
+    """Sends SIGTERM, and SIGKILL after `seconds`; returns the processes that still run."""
+    running = list(pids)
+    for signal_number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+        for pid in running:
             with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        left = wait_for_end(left, seconds=patience)
-    return left
+                os.kill(pid, signal_number)
+        running = wait_for_end(running, seconds=patience)
+    return running
 
 
 def port_is_free(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""Shows what is going on: a line that is rewritten on a terminal, and now and then a line anywhere else."""
+"""Progress of a command: one line that is rewritten on a terminal, and a line every few seconds anywhere else."""
 
 import time
 from typing import TextIO
@@ -6,35 +6,35 @@ from typing import TextIO
 _SECONDS_BETWEEN_LINES = 5.0
 
 
-class Progress:
-    """`update` often; `done` with what came of it. One step at a time."""
+class ProgressLine:
+    """Shows one step at a time: call `update` often, and `finish` with its result."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._rewrites = stream.isatty()
-        self._open = False
-        self._shown = ""
-        self._shown_at = float("-inf")
+        self._is_open = False
+        self._last_text = ""
+        self._last_written_at = float("-inf")
 
     def update(self, text: str) -> None:
         now = time.monotonic()
         if self._rewrites:
             self._write(f"\r\033[K  {text}")
-            self._open = True
-        elif text != self._shown and now - self._shown_at >= _SECONDS_BETWEEN_LINES:
+            self._is_open = True
+        elif text != self._last_text and now - self._last_written_at >= _SECONDS_BETWEEN_LINES:
             self._write(f"  {text}\n")
-            self._shown, self._shown_at = text, now
+            self._last_text, self._last_written_at = text, now
 
-    def done(self, text: str) -> None:
-        self.end_line()
+    def finish(self, text: str) -> None:
+        self.clear()
         self._write(f"{text}\n")
-        self._shown_at = time.monotonic()
+        self._last_written_at = time.monotonic()
 
-    def end_line(self) -> None:
+    def clear(self) -> None:
         """Clears a line that is still being rewritten."""
-        if self._open:
+        if self._is_open:
             self._write("\r\033[K")
-            self._open = False
+            self._is_open = False
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
-from bookwheel_local.program import Program
-from bookwheel_local.supervision import ProgramState
+from bookwheel_local.programs import Program
+from bookwheel_local.supervisor import ProgramState
 
 _PROBE_SECONDS = 3.0
 _POSTGRES_PROTOCOL = (3 << 16).to_bytes(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """`reason` tells an operator what is missing; None when the program is ready."""
+class ProgramHealth:
+    """`reason` says why the program is not ready; None if it is."""
 
     program: Program
     state: ProgramState
@@ -27,17 +27,31 @@ class Health:
 
     @property
     def failed(self) -> bool:
-        """It will not become ready by waiting: it ended too often. (One that has just `EXITED` is started again.)"""
+        """Whether supervisord has given up on the program. (It restarts one that has just `EXITED`.)"""
         return self.state.state in {"FATAL", "STOPPED"}
 
 
-def _refusal(url: str) -> str | None:
-    """Why the program does not serve; None where it does: an HTTP address with 2xx, `postgresql://host:port/database`
-    by asking for a password."""
+def probe_all(programs: Sequence[Program], states: Mapping[str, ProgramState]) -> list[ProgramHealth]:
+    return [probe(program, states[program.name]) for program in programs if program.name in states]
+
+
+def probe(program: Program, state: ProgramState) -> ProgramHealth:
+    if state.state != "RUNNING":
+        reason = state.detail or state.state.lower()
+        return ProgramHealth(program, state, reason if state.state != "STARTING" else "starting")
+    return ProgramHealth(program, state, _fault(program.health) if program.health else None)
+
+
+def names_not_ready(healths: Iterable[ProgramHealth]) -> list[str]:
+    return [health.program.name for health in healths if not health.ready]
+
+
+def _fault(url: str) -> str | None:
+    """Why the address does not serve; None if it does: HTTP with 2xx, or PostgreSQL with a request for a password."""
     address = urlsplit(url)
     if address.scheme == "postgresql":
-        return _postgres_refusal(address)
-    # Plain HTTP: a client made for TLS takes 20 ms to make.
+        return _postgres_fault(address)
+    # Not httpx: creating a client with TLS takes 20 ms.
     connection = HTTPConnection(str(address.hostname), address.port, timeout=_PROBE_SECONDS)
     try:
         connection.request("GET", urlunsplit(("", "", address.path, address.query, "")))
@@ -49,8 +63,8 @@ def _refusal(url: str) -> str | None:
     return None if 200 <= status < 300 else f"answers {status}"
 
 
-def _postgres_refusal(address: SplitResult) -> str | None:
-    """A server that still recovers from a crash listens, and answers a connection's first message with an error."""
+def _postgres_fault(address: SplitResult) -> str | None:
+    """A server in crash recovery accepts connections and answers the first message with an error."""
     parameters = f"user\0probe\0database\0{address.path.lstrip('/')}\0\0".encode()
     try:
         with socket.create_connection(
@@ -64,18 +78,3 @@ def _postgres_refusal(address: SplitResult) -> str | None:
         return None
     fields = {field[:1]: field[1:] for field in text[4:].split(b"\0")}
     return f"answers {fields.get(b'M', b'nothing').decode(errors='replace')}"
-
-
-def probe(program: Program, state: ProgramState) -> Health:
-    if state.state != "RUNNING":
-        reason = state.detail or state.state.lower()
-        return Health(program, state, reason if state.state != "STARTING" else "starting")
-    return Health(program, state, _refusal(program.health) if program.health else None)
-
-
-def probe_all(programs: Sequence[Program], states: Mapping[str, ProgramState]) -> list[Health]:
-    return [probe(program, states[program.name]) for program in programs if program.name in states]
-
-
-def waiting_for(healths: Iterable[Health]) -> list[str]:
-    return [health.program.name for health in healths if not health.ready]

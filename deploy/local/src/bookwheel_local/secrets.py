@@ -1,4 +1,4 @@
-"""Secrets of a one-machine suite: made on first use, kept in files that only their owner can read."""
+"""Secrets of a one-machine suite: generated at first use, in files that only their owner can read."""
 
 import os
 import secrets
@@ -7,18 +7,18 @@ from pathlib import Path
 
 
 def write_private(path: Path, content: str) -> None:
-    """Replaces the file at once, so that a reader sees the old or the new content; mode 0600 from the start."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Replaces the file atomically, with mode 0600."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    aside.replace(path)
+    temporary.replace(path)
 
 
 def password(path: Path) -> str:
-    """The password in the file; the first call makes one with 192 random bits."""
+    """The password in the file, which the first call creates with 192 random bits."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(24) + "\n")
     return path.read_text().strip()
@@ -26,7 +26,7 @@ def password(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The passwords in a folder; each is made when it is first asked for."""
+    """The passwords in a folder. Each is generated when it is first read."""
 
     folder: Path
 
@@ -40,12 +40,12 @@ class Secrets:
 
     @property
     def postgres_password(self) -> str:
-        """Of the role that the suite connects as."""
+        """The password of the role that the suite connects as."""
         return password(self.folder / "postgres-password")
 
     @property
     def postgres_administrator_password(self) -> str:
-        """Of the superuser `postgres`, which no program of the suite uses."""
+        """The password of the superuser `postgres`, which no program of the suite uses."""
         return password(self.folder / "postgres-administrator-password")
 
     @property

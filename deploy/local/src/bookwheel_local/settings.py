@@ -1,4 +1,4 @@
-"""Settings of the one-machine suite. What each program is told follows from them (see `layout.py`)."""
+"""Settings of the one-machine suite. The programs' own settings are derived from them (`environment.py`)."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator
 
 
 class EngineSet(StrEnum):
-    """What keeps records and search index: SQLite and Tantivy, or PostgreSQL and Elasticsearch."""
+    """The engines of records and search index: SQLite and Tantivy, or PostgreSQL and Elasticsearch."""
 
     EMBEDDED = "embedded"
     CLUSTER = "cluster"

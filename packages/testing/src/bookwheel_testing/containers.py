@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from bookwheel_local.containers import ROOT, Containers
+from bookwheel_local.compose import ROOT, ComposeProject
 
 from bookwheel_testing.suite import Suite
 
@@ -36,14 +36,14 @@ class ContainerSuite(Suite):
     overlays: tuple[str, ...] = ("deploy/compose/demo.yml", "tests/containers/published.yml")
 
     @cached_property
-    def containers(self) -> Containers:
+    def containers(self) -> ComposeProject:
         published = {"BOOKWHEEL_PUBLISH": f"127.0.0.1:{self.port_base}", "BOOKWHEEL_TEST_SHOP": self.shop_url[7:]}
         settings = {"BOOKWHEEL_DEMO_BOOKS": str(self.books), **published, **self.settings}
-        return Containers(self.project, self.state, self.overlays, settings)
+        return ComposeProject(self.project, self.state, self.overlays, settings)
 
     def compose(self, *arguments: str, given: str | None = None) -> str:
         """What `docker compose` printed. Raises LocalError."""
-        return self.containers.compose(*arguments, given=given, quiet=True)
+        return self.containers.compose(*arguments, stdin=given, quiet=True)
 
     def plain_up(self) -> None:
         """As someone does who has cloned the repository: what is missing is built, and nothing else told."""

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from bookwheel_contracts import Scope
 from bookwheel_local.client import DEMO_USER, SuiteClient
-from bookwheel_local.containers import ROOT
+from bookwheel_local.compose import ROOT
 from bookwheel_local.errors import LocalError
 from bookwheel_local.secrets import password
 

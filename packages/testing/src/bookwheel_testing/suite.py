@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from bookwheel_local.choice import chosen
+from bookwheel_local.engine_selection import select_engines
 from bookwheel_local.environment import suite_environment
 from bookwheel_local.layout import Layout, Ports
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import LocalSettings
-from bookwheel_local.supervision import Supervisor
+from bookwheel_local.supervisor import Supervisor
 from bookwheel_stores.records import connect_database, read_connection
 from sqlalchemy import Engine, text
 
@@ -88,7 +88,7 @@ class Suite:
         """What the suite's programs are told: the addresses of its records, its index, its Redis."""
         folders = {"state_dir": self.state, "port_base": self.port_base}
         settings = LocalSettings.model_validate(folders | {"engines": self.engines, "lake": self.lake})
-        return suite_environment(self.layout, settings, chosen(settings), Secrets(self.layout.secrets))
+        return suite_environment(self.layout, settings, select_engines(settings), Secrets(self.layout.secrets))
 
     @property
     def layout(self) -> Layout:

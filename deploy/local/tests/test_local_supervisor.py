@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import pytest
 from bookwheel_local.errors import ProcessFailedError
 from bookwheel_local.layout import MARKER, Layout
-from bookwheel_local.processes import alive, end, port_is_free, suite_processes
-from bookwheel_local.program import Program, Stage
-from bookwheel_local.readiness import probe_all, waiting_for
-from bookwheel_local.supervision import Supervisor, configuration
+from bookwheel_local.processes import is_alive, port_is_free, suite_processes, terminate
+from bookwheel_local.programs import Program, Stage
+from bookwheel_local.readiness import names_not_ready, probe_all
+from bookwheel_local.supervisor import Supervisor, render_configuration
 from bookwheel_testing.servers import free_port, wait_until
 
 SLEEP = "import time; time.sleep(600)"
@@ -30,7 +30,7 @@ def web(port: int) -> Program:
 
 def start(supervisor: Supervisor, layout: Layout, programs: Sequence[Program], **environment: str) -> str:
     variables = {MARKER: str(layout.state), **environment}
-    text = configuration(layout, programs, variables)
+    text = render_configuration(layout, programs, variables)
     supervisor.start(text, variables)
     supervisor.start_programs(programs)
     return text
@@ -43,12 +43,12 @@ def running(supervisor: Supervisor, name: str) -> bool:
 def test_programs_run_and_all_of_them_end(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("one", SLEEP, stage=Stage.BASE), python("two", SLEEP), web(free_port())]
     start(supervisor, layout, programs)
-    wait_until(lambda: waiting_for(probe_all(programs, supervisor.states())) == [], seconds=20, what="all ready")
+    wait_until(lambda: names_not_ready(probe_all(programs, supervisor.states())) == [], seconds=20, what="all ready")
     pids = suite_processes(layout.state)
     assert len(pids) == 4  # with supervisord
     supervisor.stop()
     assert supervisor.pid() is None
-    assert not any(alive(pid) for pid in pids)
+    assert not any(is_alive(pid) for pid in pids)
     assert suite_processes(layout.state) == []
 
 
@@ -68,11 +68,11 @@ def test_what_a_killed_supervisor_leaves_behind_is_found_and_ended(supervisor: S
     pid = supervisor.pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not alive(pid), seconds=5, what="supervisord ended")
+    wait_until(lambda: not is_alive(pid), seconds=5, what="supervisord ended")
     assert supervisor.pid() is None
     orphans = suite_processes(layout.state)
     assert len(orphans) == 2
-    assert end(orphans, seconds=5) == []
+    assert terminate(orphans, seconds=5) == []
     assert suite_processes(layout.state) == []
 
 
@@ -81,7 +81,7 @@ def test_a_process_deaf_to_sigterm_is_killed(supervisor: Supervisor, layout: Lay
     log = layout.logs / "one.log"
     wait_until(lambda: log.exists() and "deaf" in log.read_text(), seconds=10, what="deaf")
     pid = supervisor.states()["one"].pid
-    assert end([pid], seconds=0.3) == []
+    assert terminate([pid], seconds=0.3) == []
 
 
 def test_environment_and_odd_characters_arrive_as_they_are(supervisor: Supervisor, layout: Layout) -> None:
@@ -104,12 +104,14 @@ def test_starting_twice_starts_nothing_twice(supervisor: Supervisor, layout: Lay
 
 def test_other_settings_are_another_configuration(layout: Layout) -> None:
     programs = [python("one", SLEEP)]
-    assert configuration(layout, programs, {"A": "1"}) == configuration(layout, programs, {"A": "1"})
-    assert configuration(layout, programs, {"A": "1"}) != configuration(layout, programs, {"A": "2"})
+    assert render_configuration(layout, programs, {"A": "1"}) == render_configuration(layout, programs, {"A": "1"})
+    assert render_configuration(layout, programs, {"A": "1"}) != render_configuration(layout, programs, {"A": "2"})
 
 
 def test_the_configuration_holds_no_secret(layout: Layout) -> None:
-    assert "hunter2" not in configuration(layout, [python("one", SLEEP)], {"BOOKWHEEL_REDIS_URL": "redis://:hunter2@h"})
+    assert "hunter2" not in render_configuration(
+        layout, [python("one", SLEEP)], {"BOOKWHEEL_REDIS_URL": "redis://:hunter2@h"}
+    )
 
 
 def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor, layout: Layout) -> None:

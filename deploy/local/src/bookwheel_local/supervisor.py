@@ -1,4 +1,4 @@
-"""Runs the programs under supervisord: its configuration, and a client of its socket."""
+"""supervisord, which runs the suite's programs: its configuration, and a client of its socket."""
 
 import hashlib
 import json
@@ -17,13 +17,13 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from bookwheel_local.errors import ProcessFailedError
 from bookwheel_local.layout import Layout
-from bookwheel_local.processes import alive, wait_for_end
-from bookwheel_local.program import Program, Stage, script
+from bookwheel_local.processes import is_alive, wait_for_end
+from bookwheel_local.programs import Program, Stage, script
 from bookwheel_local.secrets import write_private
 
 STOP_SECONDS = 20
-"""How long a program has for its orderly end. The scraper publishes the end of its runs in it."""
-_STEADY_SECONDS = 4  # a worker that no port tells about counts as running once it has not ended for so long
+"""How long a program may take to stop. The scraper publishes the end of its runs in that time."""
+_STEADY_SECONDS = 4  # a program without a port counts as running after this time
 _PRIORITY = {Stage.BASE: 100, Stage.SERVICES: 200, Stage.EDGE: 300}
 
 
@@ -51,17 +51,17 @@ stdout_logfile_backups=2
 """
 
 
-def configuration(layout: Layout, programs: Sequence[Program], settings: Mapping[str, str]) -> str:
-    """supervisord.conf. Its first line changes with the settings, which the programs get by other ways: the environment
-    that they inherit from supervisord, and files.
-    """
+def render_configuration(layout: Layout, programs: Sequence[Program], settings: Mapping[str, str]) -> str:
+    """supervisord.conf. Its first line changes with the settings, which are not part of the file."""
     digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
     stages = [
         f"[group:{stage}]\npriority={_PRIORITY[stage]}\nprograms={','.join(members)}\n"
         for stage in Stage
         if (members := [program.name for program in programs if program.stage is stage])
     ]
-    user = f"user={pwd.getpwuid(0).pw_name}\n" if os.getuid() == 0 else ""  # else it warns that it keeps its rights
+    user = (
+        f"user={pwd.getpwuid(0).pw_name}\n" if os.getuid() == 0 else ""
+    )  # without it, supervisord warns that it runs as root
     head = f"""\
 ; settings {digest}
 [supervisord]
@@ -85,7 +85,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 @dataclass(frozen=True, slots=True)
 class ProgramState:
-    """`state` is supervisord's word: RUNNING, STARTING, BACKOFF, FATAL, STOPPED, EXITED. `since`: Unix seconds."""
+    """`state` is supervisord's: RUNNING, STARTING, BACKOFF, FATAL, STOPPED or EXITED. `since` is in Unix seconds."""
 
     state: str
     pid: int
@@ -94,13 +94,13 @@ class ProgramState:
 
 
 class Supervisor:
-    """supervisord of one suite."""
+    """The supervisord of one suite."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
     def pid(self) -> int | None:
-        """Of the supervisord that answers at the suite's socket; None where none does."""
+        """The process id of the supervisord at the suite's socket; None if none answers."""
         try:
             return int(self._call("getPID"))
         except (OSError, xmlrpc.client.Error):
@@ -111,7 +111,7 @@ class Supervisor:
         return self.pid() is not None and config.exists() and config.read_text() == configuration_text
 
     def start(self, configuration_text: str, environment: Mapping[str, str], *, seconds: float = 15) -> None:
-        """Starts supervisord, without any program yet."""
+        """Starts supervisord without any program. Raises TimeoutError."""
         config = self._layout.supervisor_config
         write_private(config, configuration_text)
         subprocess.run(
@@ -127,7 +127,7 @@ class Supervisor:
             time.sleep(0.05)
 
     def start_programs(self, programs: Sequence[Program]) -> None:
-        """Starts those that are not running, and does not wait for them. Raises ProgramFailed."""
+        """Starts those that do not run, without waiting for them. Raises ProcessFailedError."""
         states = self.states()
         for program in programs:
             if states[program.name].state not in {"RUNNING", "STARTING", "BACKOFF"}:
@@ -137,22 +137,22 @@ class Supervisor:
                     raise ProcessFailedError(program.name, "can't be started", fault.faultString) from fault
 
     def states(self) -> dict[str, ProgramState]:
-        """By program name."""
+        """States by program name."""
         return {
-            found["name"]: ProgramState(
-                found["statename"], int(found["pid"]), int(found["start"]), str(found["description"])
+            info["name"]: ProgramState(
+                info["statename"], int(info["pid"]), int(info["start"]), str(info["description"])
             )
-            for found in self._call("getAllProcessInfo")
+            for info in self._call("getAllProcessInfo")
         }
 
     def stop(self) -> None:
-        """Stops every program, stage by stage, and supervisord; returns when it has ended."""
+        """Stops every program, stage by stage, and then supervisord. Raises TimeoutError."""
         pid = self.pid()
         if pid is None:
             return
         self._call("shutdown")
         wait_for_end([pid], seconds=(STOP_SECONDS + 5) * len(Stage))
-        if alive(pid):
+        if is_alive(pid):
             raise TimeoutError(f"supervisord ({pid}) has not ended; see {self._layout.logs / 'supervisord.log'}")
 
     def _call(self, method: str, *arguments: str | bool) -> Any:

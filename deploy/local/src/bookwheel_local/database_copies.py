@@ -1,4 +1,4 @@
-"""Copies of what databases hold, taken while others write to them, and put back into empty ones."""
+"""Consistent copies of live databases, and loading them into empty ones."""
 
 import os
 import sqlite3
@@ -13,30 +13,30 @@ from bookwheel_local.errors import LocalError
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
-    """One moment of the database, its log included; writers go on meanwhile. Raises LocalError."""
+    """Copies one state of the database, including its log, while others write to it. Raises LocalError."""
     try:
         with (
             closing(sqlite3.connect(f"file:{source}?mode=rw", uri=True, timeout=60)) as live,
-            closing(sqlite3.connect(target)) as made,
+            closing(sqlite3.connect(target)) as copy,
         ):
-            live.backup(made)
+            live.backup(copy)
     except sqlite3.Error as error:
         raise LocalError(f"{source} can't be copied: {error}") from error
 
 
 def dump_postgres(url: str, target: Path) -> None:
-    """One moment of the database, as `pg_dump` sees it. Raises LocalError."""
+    """Raises LocalError."""
     _run("pg_dump", url, "--format=custom", "--no-owner", "--no-privileges", f"--file={target}")
 
 
 def load_postgres(url: str, dump: Path) -> None:
-    """Into an empty database, all of it or nothing. Raises LocalError."""
+    """Loads the dump into an empty database, in one transaction. Raises LocalError."""
     _run("pg_restore", url, "--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges", str(dump))
 
 
 def _run(program: str, url: str, *arguments: str) -> None:
     address = make_url(url)
-    done = subprocess.run(
+    process = subprocess.run(
         [find_postgres(program), "--no-password", f"--dbname={address.database}", *arguments],
         env={
             **os.environ,
@@ -51,5 +51,5 @@ def _run(program: str, url: str, *arguments: str) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0:
-        raise LocalError(f"{program} failed: {done.stdout[-2000:]}")
+    if process.returncode != 0:
+        raise LocalError(f"{program} failed: {process.stdout[-2000:]}")

@@ -1,7 +1,7 @@
-"""`python -m bookwheel_local.containers`: the suite in containers, by `docker compose`, with the demo shop to crawl.
+"""`python -m bookwheel_local.compose`: the suite in containers, with `docker compose` and the demo shop.
 
-`docker compose up` alone starts the suite too. This adds what `make up` does beside starting: it waits, makes the demo
-user, crawls the demo shop, trains a first model, and says what to try.
+`docker compose up` starts the suite, too. This also waits, creates the demo user, crawls the demo shop, trains a first
+model, and prints what to try, as `make up` does.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from bookwheel_runtime.settings import load_settings
 from bookwheel_local.client import DEMO_USER, SuiteClient
 from bookwheel_local.errors import LocalError
 from bookwheel_local.first_steps import fill, first_steps
-from bookwheel_local.progress import Progress
+from bookwheel_local.progress import ProgressLine
 from bookwheel_local.secrets import password
 from bookwheel_local.settings import LocalSettings
 
@@ -29,43 +29,45 @@ _ADDRESS = re.compile(r"[\w.\-:\[\]]*:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Containers:
-    """A compose project. `overlays` are files that are laid over docker-compose.yml, from the repository's root."""
+class ComposeProject:
+    """A Compose project. `overlays` extend docker-compose.yml; their paths start at the repository's root."""
 
     project: str
     state: Path
     overlays: Sequence[str] = ("deploy/compose/demo.yml",)
     settings: dict[str, str] = field(default_factory=dict)
 
-    def compose(self, *arguments: str, given: str | None = None, quiet: bool = False) -> str:
-        """Runs `docker compose` and returns what it printed; its progress goes to standard error, unless `quiet`.
+    def compose(self, *arguments: str, stdin: str | None = None, quiet: bool = False) -> str:
+        """Runs `docker compose` and returns its output; its progress goes to standard error, unless `quiet`.
 
         Raises LocalError.
         """
         files = [part for name in ("docker-compose.yml", *self.overlays) for part in ("--file", name)]
         command = ["docker", "compose", "--project-name", self.project, *files, *arguments]
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=ROOT,
             env={"DOCKER_BUILDKIT": os.environ.get("DOCKER_BUILDKIT", _buildkit()), **os.environ, **self.settings},
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE if quiet else None,
             text=True,
             check=False,
         )
-        if done.returncode != 0:
-            raise LocalError(f"docker compose {' '.join(arguments)} failed: {done.stdout}{done.stderr or ''}".strip())
-        return done.stdout
+        if process.returncode != 0:
+            raise LocalError(
+                f"docker compose {' '.join(arguments)} failed: {process.stdout}{process.stderr or ''}".strip()
+            )
+        return process.stdout
 
     @property
     def url(self) -> str:
         published = self.compose("port", "gateway", "8080", quiet=True).strip()
-        found = _ADDRESS.fullmatch(published)
-        if found is None:
+        match = _ADDRESS.fullmatch(published)
+        if match is None:
             raise LocalError(f"the gateway publishes no port: {published!r}")
-        return f"http://127.0.0.1:{found[1]}"
+        return f"http://127.0.0.1:{match[1]}"
 
     @property
     def demo_password(self) -> str:
@@ -77,75 +79,74 @@ class Containers:
         return SuiteClient(self.url, password=self.demo_password)
 
     def start(self) -> None:
-        """Builds what is missing and waits until all of it is healthy. Idempotent. Raises LocalError."""
+        """Builds missing images and waits until all containers are healthy. Idempotent. Raises LocalError."""
         self.compose("up", "--build", "--detach", "--wait", "--wait-timeout", "600")
 
     def ensure_demo_user(self) -> None:
         scopes = " ".join(scope.value for scope in Scope)
         verb = ("exec", "-T", "accounts", "service", "create-user", DEMO_USER, "--scopes", scopes)
-        self.compose(*verb, given=self.demo_password, quiet=True)
+        self.compose(*verb, stdin=self.demo_password, quiet=True)
 
 
 def _buildkit() -> str:
-    """Docker without buildx builds the classic way only."""
+    """Docker without buildx has only the classic builder."""
     plugin = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)  # noqa: S607
     return "1" if plugin.returncode == 0 else "0"
 
 
-def _containers() -> Containers:
+def _project() -> ComposeProject:
     if shutil.which("docker") is None:
         raise LocalError("docker is missing; see https://docs.docker.com/engine/install")
     overlays = os.environ.get("BOOKWHEEL_COMPOSE_OVERLAYS", "demo").split()
     files = [f"deploy/compose/{name}.yml" for name in overlays]
     missing = [name for name in files if not (ROOT / name).is_file()]
     if missing:
-        raise LocalError(f"there is no {missing[0]}; OVERLAYS names files of deploy/compose")
+        raise LocalError(f"OVERLAYS is invalid: there is no {missing[0]}")
     project = os.environ.get("COMPOSE_PROJECT_NAME", "bookwheel")
-    return Containers(project, load_settings(LocalSettings).state_dir, files)
+    return ComposeProject(project, load_settings(LocalSettings).state_dir, files)
 
 
-def containers_url() -> str | None:
-    """Where the suite in containers on this machine answers; None where there is none."""
+def compose_url() -> str | None:
+    """The address of the suite in containers on this machine; None if there is none."""
     try:
-        return _containers().url
+        return _project().url
     except LocalError:
         return None
 
 
 def remote_client(settings: LocalSettings, url: str) -> SuiteClient:
-    """The API of a suite that is not this machine's own, with the token of the settings; without one as the demo user
-    that `make up-docker` makes."""
+    """A client of a suite elsewhere, with the token of the settings or as the demo user of `make up-docker`."""
     if settings.token is not None:
         return SuiteClient(url, token=settings.token.get_secret_value())
-    return SuiteClient(url, password=_containers().demo_password)
+    return SuiteClient(url, password=_project().demo_password)
 
 
-def _up(containers: Containers, progress: Progress) -> None:
-    containers.start()
-    containers.ensure_demo_user()
-    progress.done("all containers are healthy")
-    with containers.client() as client:
-        if "deploy/compose/demo.yml" in containers.overlays:
+def _up(project: ComposeProject, progress: ProgressLine) -> None:
+    project.start()
+    project.ensure_demo_user()
+    progress.finish("all containers are healthy")
+    with project.client() as client:
+        if "deploy/compose/demo.yml" in project.overlays:
             fill(client, progress)
-        print(first_steps(client, containers.url, verb_suffix="-docker"))
+        print(first_steps(client, project.url, verb_suffix="-docker"))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bookwheel_local.containers", description=__doc__)
-    verb = parser.add_argument("verb", choices=("up", "down", "token")).dest
-    asked = getattr(parser.parse_args(), verb)
-    progress = Progress(sys.stderr)
+    parser = argparse.ArgumentParser(prog="bookwheel_local.compose", description=__doc__)
+    parser.add_argument("verb", choices=("up", "down", "token"))
+    verb = parser.parse_args().verb
+    progress = ProgressLine(sys.stderr)
     try:
-        containers = _containers()
-        if asked == "up":
-            _up(containers, progress)
-        elif asked == "down":
-            containers.compose("down", "--remove-orphans")
+        project = _project()
+        if verb == "up":
+            _up(project, progress)
+        elif verb == "down":
+            project.compose("down", "--remove-orphans")
         else:
-            with containers.client() as client:
+            with project.client() as client:
                 print(client.token())
     except LocalError as error:
-        progress.end_line()
+        progress.clear()
         raise SystemExit(f"bookwheel: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""What `make status` shows: this machine's programs, and what the suite tells of itself."""
+"""The text of `make status`: this machine's programs, and the suite's own status."""
 
 import time
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from bookwheel_contracts.status import (
     SuiteStatus,
 )
 
-from bookwheel_local.readiness import Health
+from bookwheel_local.readiness import ProgramHealth
 
 _LONGEST_REASON = 60
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns padded to their widest cell; the first row is the head."""
+    """Pads columns to their widest cell; the first row is the heading."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -33,7 +33,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def program_table(healths: Sequence[Health], *, now: float | None = None) -> str:
+def program_table(healths: Sequence[ProgramHealth], *, now: float | None = None) -> str:
     now = time.time() if now is None else now
     rows = [("PROGRAM", "STATE", "HEALTH", "PORT", "UP FOR", "PID")]
     for health in healths:
@@ -52,8 +52,7 @@ def program_table(healths: Sequence[Health], *, now: float | None = None) -> str
 
 
 def suite_text(status: SuiteStatus) -> str:
-    """What the suite tells of itself, wherever it runs; a part that could not be asked is missing, and the faults say
-    why."""
+    """The status of a suite anywhere. Parts that could not be read are missing; the faults give the reason."""
     parts = [f"status: {status.status}", *(f"  {name}: {fault}" for name, fault in status.faults.items())]
     if status.services is not None:
         parts += ["", replica_table(status.services)]
@@ -63,7 +62,7 @@ def suite_text(status: SuiteStatus) -> str:
     if status.projections is not None:
         facts.append(f"behind the records: {', '.join(_behind(lag) for lag in status.projections)}")
     if status.index is not None:
-        facts.append(f"index: {_compared(status.index)}")
+        facts.append(f"index: {_comparison(status.index)}")
     if status.items is not None:
         facts.append("items: " + ", ".join(f"{count:,} {verdict}" for verdict, count in status.items.items()))
     if status.models is not None:
@@ -109,13 +108,12 @@ def _behind(lag: ProjectionLag) -> str:
     return f"{lag.name} {_duration(lag.seconds)}" + (f" ({lag.head - lag.cursor:,} changes)" if lag.seconds else "")
 
 
-def _compared(found: IndexComparison) -> str:
-    """What the latest comparison with the records found."""
-    left = f", {found.rejected:,} refused for good" if found.rejected else ""
-    again = ", is built anew" if found.rebuild else ""
+def _comparison(comparison: IndexComparison) -> str:
+    rejected = f", {comparison.rejected:,} refused for good" if comparison.rejected else ""
+    rebuild = ", is built anew" if comparison.rebuild else ""
     return (
-        f"{found.books:,} books compared at {found.at:%H:%M:%SZ}, {found.differing:,} differed,"
-        f" {found.repaired:,} repaired{left}{again}"
+        f"{comparison.books:,} books compared at {comparison.at:%H:%M:%SZ}, {comparison.differing:,} differed,"
+        f" {comparison.repaired:,} repaired{rejected}{rebuild}"
     )
 
 

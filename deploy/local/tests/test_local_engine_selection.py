@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from bookwheel_local.choice import Choice, Server, check_choice, chosen, remember
+from bookwheel_local.engine_selection import EngineSelection, Server, check_selection, save_selection, select_engines
 from bookwheel_local.environment import suite_environment
 from bookwheel_local.errors import LocalError
 from bookwheel_local.layout import Layout
@@ -11,7 +11,7 @@ from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
 from pydantic import ValidationError
 
-CLUSTER = Choice(EngineSet.CLUSTER, LakeStore.S3)
+CLUSTER = EngineSelection(EngineSet.CLUSTER, LakeStore.S3)
 
 
 def settings(layout: Layout, **given: str) -> LocalSettings:
@@ -19,33 +19,33 @@ def settings(layout: Layout, **given: str) -> LocalSettings:
 
 
 def test_a_new_folder_is_on_what_is_asked_for_and_embedded_by_default(layout: Layout) -> None:
-    assert chosen(settings(layout)) == Choice()
-    assert chosen(settings(layout, engines="cluster", lake="s3")) == CLUSTER
+    assert select_engines(settings(layout)) == EngineSelection()
+    assert select_engines(settings(layout, engines="cluster", lake="s3")) == CLUSTER
 
 
 def test_the_choice_is_remembered_without_being_asked_for_again(layout: Layout) -> None:
-    remember(layout, CLUSTER)
+    save_selection(layout, CLUSTER)
     again = settings(layout)
-    assert chosen(again) == CLUSTER
-    check_choice(again, chosen(again))
+    assert select_engines(again) == CLUSTER
+    check_selection(again, select_engines(again))
 
 
 def test_data_from_before_there_was_a_choice_is_embedded(layout: Layout) -> None:
     (layout.data / "bookwheel.sqlite").touch()
     asked = settings(layout, engines="cluster")
-    assert chosen(asked) == Choice()
+    assert select_engines(asked) == EngineSelection()
     with pytest.raises(LocalError, match="kept by ENGINES=embedded LAKE=folder"):
-        check_choice(asked, chosen(asked))
+        check_selection(asked, select_engines(asked))
 
 
 @pytest.mark.parametrize("asked", [{"engines": "embedded"}, {"lake": "folder"}])
 def test_other_engines_for_data_that_is_there_are_refused_with_the_way_out(
     layout: Layout, asked: dict[str, str]
 ) -> None:
-    remember(layout, CLUSTER)
+    save_selection(layout, CLUSTER)
     wanted = settings(layout, **asked)
     with pytest.raises(LocalError, match=r"BOOKWHEEL_STATE_DIR=.*make up") as raised:
-        check_choice(wanted, chosen(wanted))
+        check_selection(wanted, select_engines(wanted))
     assert "ENGINES=cluster LAKE=s3" in str(raised.value)
 
 
@@ -56,8 +56,8 @@ def test_an_unknown_set_of_engines_is_refused(tmp_path: Path) -> None:
 
 def test_the_embedded_set_needs_no_server_and_has_no_password_of_one(layout: Layout) -> None:
     asked = settings(layout)
-    told = suite_environment(layout, asked, Choice(), Secrets(layout.secrets))
-    assert Choice().servers == ()
+    told = suite_environment(layout, asked, EngineSelection(), Secrets(layout.secrets))
+    assert EngineSelection().servers == ()
     assert told["BOOKWHEEL_DATABASE_URL"].startswith("sqlite:///")
     assert told["BOOKWHEEL_SEARCH_URL"].startswith("tantivy://")
     assert [path.name for path in layout.secrets.iterdir()] == ["redis-password"]
@@ -87,7 +87,7 @@ def test_what_the_caller_has_set_for_the_engines_is_not_what_programs_are_told(
 def test_a_bucket_of_the_callers_own_is_the_lake_where_the_suite_has_none(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    secrets, folder = Secrets(layout.secrets), Choice(EngineSet.CLUSTER)
+    secrets, folder = Secrets(layout.secrets), EngineSelection(EngineSet.CLUSTER)
     told = suite_environment(layout, settings(layout), folder, secrets)
     assert told["BOOKWHEEL_LAKE_URL"] == (layout.data / "lake").as_uri()
     monkeypatch.setenv("BOOKWHEEL_LAKE_URL", "s3://elsewhere/books")
