@@ -11,7 +11,7 @@ from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_datab
 from bookwheel_stores.search.tantivy.documents import document_fields
 from bookwheel_stores.search.tantivy.schema import build_schema, index_folder, register_tokenizer
 
-TABLES = ("book", "offer", "observation", "change", "receipt")
+TABLES = ("book", "offer", "observation", "change", "processed_item")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536", "wal_autocheckpoint=4000")
 """Those of the records: the same durability."""
 HEAP_BYTES = 64_000_000

@@ -64,7 +64,12 @@ class GrowingRecords:
 def read_rows(url: str) -> Rows:
     """What the worker wrote, as plain values in the order of the books: a row follows those that it refers to."""
     book_of_offer = "(SELECT book_number FROM offer WHERE offer.number = offer_number)"
-    order = {"offer": "book_number", "observation": book_of_offer, "change": "book_number", "receipt": "item_number"}
+    order = {
+        "offer": "book_number",
+        "observation": book_of_offer,
+        "change": "book_number",
+        "processed_item": "item_number",
+    }
     with psycopg.connect(url) as connection:
         rows = {
             table: connection.execute(f"SELECT * FROM {table} ORDER BY {order.get(table, 'number')}").fetchall()

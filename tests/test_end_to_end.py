@@ -303,7 +303,7 @@ def check_records_and_lake(restored: Suite, suite: Suite, run_id: str) -> None:
     users = "SELECT email, password_hash, scopes FROM account ORDER BY 1"
     assert restored.rows(users) == suite.rows(users)
     run = "SELECT finished_state, scraped FROM crawl_run WHERE run_id = :run"
-    taken = "SELECT item_number FROM receipt JOIN crawl_run ON run_number = number WHERE run_id = :run"
+    taken = "SELECT item_number FROM processed_item JOIN crawl_run ON run_number = number WHERE run_id = :run"
     numbers = {number for (number,) in restored.rows(taken, run=run_id)}
     assert restored.rows(run, run=run_id) == [("partial", len(numbers))]
     assert 0 < len(numbers) < len(suite.rows(taken, run=run_id)), "it was under way"

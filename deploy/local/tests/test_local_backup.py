@@ -116,7 +116,7 @@ def test_data_that_is_there_is_kept_without_force_and_comes_back_when_a_restore_
     (layout.data / "mine").touch()
     with pytest.raises(LocalError, match="Move it aside with FORCE=1"):
         restore(settings, backup, QUIET, force=False)
-    with pytest.raises(LocalError, match="have the form 9999"):  # tables of a newer version
+    with pytest.raises(LocalError, match="are at revision 9999"):  # tables of a newer version
         restore(settings, backup, QUIET, force=True)
     assert (layout.data / "mine").exists()
     assert (layout.secrets / "demo-password").read_text() == "secret"

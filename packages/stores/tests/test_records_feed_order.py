@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bookwheel_stores.records import FeedReader, connect_database, upgrade_database
 from bookwheel_stores.records.catalog.writer import CatalogWriter
-from bookwheel_stores.records.database.bulk import insert_rows
+from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.tables import book, change
 from bookwheel_testing.servers import wait_until
 from sqlalchemy import Engine, text
@@ -22,7 +22,9 @@ CHANGE |= {"run_id": "r", "content": "{}"}
 def add_book(engine: Engine) -> None:
     row = {"number": 1, "book_id": "shop:1", "title": "T", "authors": "[]", "in_stock": True}
     with engine.begin() as connection:
-        insert_rows(connection, book, [row | {"first_seen": 1, "last_changed": 1, "revision": 1}])
+        dialect_of(connection).insert_rows(
+            connection, book, [row | {"first_seen": 1, "last_changed": 1, "revision": 1}]
+        )
 
 
 @pytest.fixture
@@ -49,9 +51,9 @@ def test_without_the_lock_a_reader_would_step_over_a_slower_transaction(postgres
     """The hazard itself: what the other tests are there for."""
     feed = FeedReader(postgresql)
     with postgresql.begin() as slow:
-        insert_rows(slow, change, [CHANGE])
+        dialect_of(slow).insert_rows(slow, change, [CHANGE])
         with postgresql.begin() as fast:
-            insert_rows(fast, change, [CHANGE | {"revision": 2}])
+            dialect_of(fast).insert_rows(fast, change, [CHANGE | {"revision": 2}])
         [cursor] = sequences(feed, after=0)
     [missed] = set(sequences(feed, after=0)) - {cursor}
     assert missed < cursor

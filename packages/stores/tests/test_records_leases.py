@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from bookwheel_stores.records import connect_database
-from bookwheel_stores.records.database.leases import lease
+from bookwheel_stores.records.database.connection import lease
 from sqlalchemy import Engine, make_url, text
 from sqlalchemy.exc import OperationalError
 

@@ -9,10 +9,20 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import BookContent
-from bookwheel_stores.records import ChangeFeed, NewerSchemaError, connect_database, is_current, upgrade_database
-from bookwheel_stores.records.database.dialect import dialect_of
+from bookwheel_stores.records import (
+    BookReader,
+    ChangeFeed,
+    NewerSchemaError,
+    connect_database,
+    is_current,
+    upgrade_database,
+)
+from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.database.schema import RECORDS
+from bookwheel_stores.records.runs.approvals import RunApprovals
+from bookwheel_stores.records.runs.ledger import RunLedger
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import IntegrityError
 
 SEEN = 1_770_000_000_000
 
@@ -109,7 +119,7 @@ def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> No
     is_held = threading.Event()
 
     def migrate_slowly() -> None:
-        with dialect_of(old.dialect.name).migration_transaction(old):
+        with dialect_of(old).migration_transaction(old):
             is_held.set()
             time.sleep(1)
 
@@ -129,7 +139,36 @@ def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> Non
     upgrade_database(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE records_version SET version_num = '9999'"))
-    with pytest.raises(NewerSchemaError, match=r"have the form 9999, and this version .* restore a backup"):
+    with pytest.raises(NewerSchemaError, match=r"are at revision 9999, and this version .* restore a backup"):
         upgrade_database(engine)
     assert RECORDS.revision(engine) == "9999"
+    engine.dispose()
+
+
+def test_processed_and_staged_items_survive_the_renaming_of_their_tables(records_url: str) -> None:
+    engine = connect_database(records_url)
+    replace(RECORDS, head="0002").upgrade(engine)
+    rows: Rows = {"book": [], "offer": [], "change": []}
+    add_book(rows, 1, revisions=2, offers=2)
+    run = {"number": 1, "run_id": "run", "source": "shop", "state": "running", "touched_at": SEEN, "staged": 2}
+    counts = ("pages", "errors", "added", "modified", "unchanged", "duplicate", "quarantined", "last_change")
+    staged = {"run_number": 1, "source_key": "k-1", "entry_id": "raw/1-0", "body": "{}"}
+    with engine.begin() as connection:
+        for table, its_rows in rows.items():
+            insert(connection, table, its_rows)
+        insert(connection, "crawl_run", [run | dict.fromkeys(counts, 0)])
+        insert(connection, "receipt", [{"run_number": 1, "item_number": number} for number in range(1, 1001)])
+        insert(connection, "held_item", [staged | {"item_number": number} for number in (1001, 1002)])
+    upgrade_database(engine)
+    with engine.begin() as connection:
+        ledger = RunLedger(connection)
+        assert ledger.list_unprocessed(1, range(1, 1004)) == {1001, 1002, 1003}
+        ledger.mark_processed(1, [1001])
+        assert [item.item_number for item in RunApprovals(connection).list_staged(1, limit=9)] == [1001, 1002]
+        RunApprovals(connection).unstage(1, [1001])
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        RunLedger(connection).mark_processed(1, [1001])
+    book = BookReader(engine).get("shop:1")
+    assert book is not None
+    assert (book.title, len(book.offers)) == ("Über “1”", 2)
     engine.dispose()

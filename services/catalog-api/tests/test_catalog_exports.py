@@ -23,7 +23,7 @@ from bookwheel_contracts.problems import RateLimitedError, UnavailableError
 from bookwheel_contracts.redis_keys import EXPORT_STREAM
 from bookwheel_stores.lake import Lake, LakeAddress, Silver
 from bookwheel_stores.lake.export_writer import delete_export, read_export, write_export
-from bookwheel_stores.records.database.bulk import insert_rows
+from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.streams import StreamReader, connect_redis
@@ -46,11 +46,15 @@ class Feed:
         with self._engine.begin() as connection:
             if revision == 1:
                 row = {"number": number, "book_id": f"demo:{number}", "title": "t", "authors": "[]", "in_stock": True}
-                insert_rows(connection, book, [row | {"first_seen": 0, "last_changed": 0, "revision": 1}])
+                dialect_of(connection).insert_rows(
+                    connection, book, [row | {"first_seen": 0, "last_changed": 0, "revision": 1}]
+                )
             head = SnapshotReader(self._engine).head()
             told = {"book_number": number, "revision": revision, "kind": kind, "fields": "[]", "run_id": "run"}
             text = book_content(number, revision, **facts) if content else None
-            insert_rows(connection, change, [told | {"changed_at": START + head * DAY, "content": text}])
+            dialect_of(connection).insert_rows(
+                connection, change, [told | {"changed_at": START + head * DAY, "content": text}]
+            )
         return head + 1
 
 

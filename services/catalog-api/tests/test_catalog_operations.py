@@ -21,7 +21,7 @@ from bookwheel_contracts import (
 from bookwheel_stores.records import IndexRefusals
 from bookwheel_stores.records.runs.approvals import RunApprovals
 from bookwheel_stores.records.runs.ledger import RunLedger
-from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import (
     DISCARDED,
     NewQuarantineEntry,

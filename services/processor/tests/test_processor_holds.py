@@ -16,7 +16,7 @@ from bookwheel_processor.runs import finalizer as closing
 from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.runs.quarantine import DISCARDED, QuarantineStore
-from bookwheel_stores.records.tables import held_item
+from bookwheel_stores.records.tables import staged_item
 from bookwheel_stores.streams import StreamEntry
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -174,7 +174,7 @@ def test_a_discarded_run_goes_to_quarantine_and_adds_up(known: Engine, scraped: 
     kept = QuarantineStore(known).list_open(limit=99)
     assert {(item.reasons[0].code, item.run_id, item.source) for item in kept} == {(DISCARDED, "run-1", "shop")}
     with known.begin() as connection:
-        assert connection.scalar(select(func.count()).select_from(held_item)) == 0
+        assert connection.scalar(select(func.count()).select_from(staged_item)) == 0
 
 
 def test_a_discarded_item_can_be_replayed_by_itself_but_not_with_all_the_others(known: Engine, scraped: Any) -> None:

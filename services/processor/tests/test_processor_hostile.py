@@ -13,7 +13,7 @@ from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.replay import Replay
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.records.runs.approvals import RunApprovals
-from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.records.tables import run_fault
 from sqlalchemy import Engine, func, select

@@ -21,7 +21,7 @@ from bookwheel_stores.lake.compaction import without_replaced
 from bookwheel_stores.lake.export_writer import export_versions, read_export
 from bookwheel_stores.lake.silver import OBSERVATIONS
 from bookwheel_stores.records import BookReader, ChangeFeed
-from bookwheel_stores.records.database.leases import lease
+from bookwheel_stores.records.database.connection import lease
 from bookwheel_stores.streams import StreamWriter
 
 

@@ -153,7 +153,7 @@ def test_a_worker_refuses_a_database_that_was_not_migrated(tmp_path: Path, redis
     suite = Suite(tmp_path, redis_url)
     status, said = suite.run("worker")
     assert status == 3
-    assert "have the form none" in said
+    assert "are at revision none" in said
     status, said = suite.run("health")
     assert status == 1
     assert "does not answer" in said

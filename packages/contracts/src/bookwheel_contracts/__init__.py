@@ -2,8 +2,10 @@
 
 from bookwheel_contracts.accounts import Claims, Scope
 from bookwheel_contracts.books import (
+    BOOK_DETAILS,
     Book,
     BookContent,
+    BookDetails,
     BookState,
     CarriedChange,
     Change,
@@ -42,9 +44,11 @@ from bookwheel_contracts.webhooks import (
 )
 
 __all__ = [
+    "BOOK_DETAILS",
     "Assertion",
     "Book",
     "BookContent",
+    "BookDetails",
     "BookState",
     "BookwheelError",
     "CarriedChange",

@@ -1,23 +1,27 @@
-"""The catalog as the API, the index and the feed see it."""
+"""Books, offers, observations and changes."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, NamedTuple, Union, cast, get_args, get_origin
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
+Line = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
 
 class Money(Contract):
-    """An amount with its currency: a decimal string such as `"51.77"`, and three letters, as of ISO 4217."""
+    """An amount with its currency: a decimal string such as `"51.77"`, and a code of ISO 4217."""
 
     amount: Decimal = Field(ge=0, max_digits=14, decimal_places=4)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
 class OfferContent(Contract):
-    """What one page of one source says of a book, as lists and the change feed show it."""
+    """An offer as lists of books and the change feed show it: one page of one source."""
 
     source: str
     url: str
@@ -28,32 +32,63 @@ class OfferContent(Contract):
 
 
 class Offer(OfferContent):
-    """`source` and `source_key` identify it."""
+    """An offer with its identity: `source` and `source_key`."""
 
     source_key: str = Field(max_length=MAX_KEY_LENGTH)
     last_seen: Timestamp
 
 
-class BookContent(Contract):
-    """A book as it is at one revision: what the change feed carries, the index lists and the lake keeps.
+class BookDetails(Contract):
+    """What pages say about a book, apart from its price and stock.
 
-    `id` is `isbn:<isbn13>` where a valid ISBN is known, else `<source>:<source_key>` of its first offer. `rating` is
-    0 to 5, `stock` in copies over all offers. `last_seen` is not part of it: that moves while nothing changes.
+    The one definition of these fields: tables, the content in the change feed, merging, export columns and API models
+    are derived from it (docs/how-to/add-a-book-field.md).
     """
 
+    title: Line = Field(description="The title, from the offer with the most complete page.")
+    authors: tuple[Line, ...] = Field(default=(), max_length=100, description="The authors in their order.")
+    isbn13: str | None = Field(default=None, description="The ISBN, 13 digits.")
+    category: Line | None = Field(default=None, description="The category, as the shop names it.")
+    description: str | None = Field(
+        default=None, max_length=100_000, description="The description, plain text with line breaks."
+    )
+    language: str | None = Field(default=None, max_length=100, description="The language, as the shop names it.")
+    rating: float | None = Field(
+        default=None, ge=0, le=5, description="The rating, 0 to 5, of the offer with the most ratings."
+    )
+    rating_count: int | None = Field(default=None, ge=0, description="The number of ratings.")
+    image_url: str | None = Field(default=None, description="The URL of the cover.")
+
+
+def _base_type(annotation: Any) -> type:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _base_type(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return _base_type(next(part for part in get_args(annotation) if part is not type(None)))
+    return cast(type, origin or annotation)
+
+
+BOOK_DETAILS: Mapping[str, type] = MappingProxyType(
+    {name: _base_type(field.annotation) for name, field in BookDetails.model_fields.items()}
+)
+"""The type of each field of `BookDetails`: str, int, float, or tuple for a list of strings."""
+
+
+class _BookIdentity(Contract):
     id: str = Field(max_length=MAX_KEY_LENGTH)
-    title: str
-    authors: tuple[str, ...] = ()
-    isbn13: str | None = None
-    category: str | None = None
-    description: str | None = None
-    language: str | None = None
+
+
+class BookContent(BookDetails, _BookIdentity):
+    """A book at one revision, as the change feed, the search index and the lake store it.
+
+    `id` is `isbn:<isbn13>` for a valid ISBN, else `<source>:<source_key>` of its first offer. `stock` counts the
+    copies of all offers. `last_seen` is not part of it, because it moves without a change.
+    """
+
     price: Money | None = None
-    rating: float | None = Field(default=None, ge=0, le=5)
-    rating_count: int | None = Field(default=None, ge=0)
     stock: int | None = Field(default=None, ge=0)
     in_stock: bool = False
-    image_url: str | None = None
     offers: tuple[OfferContent, ...] = ()
     first_seen: Timestamp
     last_changed: Timestamp
@@ -71,8 +106,9 @@ class Book(BookContent):
 
 
 class BookState(NamedTuple):
-    """A book at one revision on its way into the index or the lake. `content` is the JSON of a `BookContent`, in UTF-8;
-    of a removed book, as it last was.
+    """A book at one revision for the index or the lake.
+
+    `content` is the JSON of a `BookContent` in UTF-8; of a removed book, the last one.
     """
 
     number: int
@@ -83,7 +119,7 @@ class BookState(NamedTuple):
 
 
 class Observation(Contract):
-    """A price and stock as seen at a moment: written only when one of them changed."""
+    """The price and stock of an offer at one time, stored only when one of them changed."""
 
     source: str
     source_key: str
@@ -101,7 +137,7 @@ class ChangeKind(StrEnum):
 
 
 class Change(Contract):
-    """One entry of the change feed, in the order of `sequence`."""
+    """One entry of the change feed, which is ordered by `sequence`."""
 
     sequence: int
     book_id: str
@@ -113,9 +149,9 @@ class Change(Contract):
 
 
 class CarriedChange(Change):
-    """A change with what it carries: `book` as of its revision, of a removed one as it last was.
+    """A change with `book` at its revision; of a removed book, the last content.
 
-    null in changes that were written before the feed carried anything.
+    `book` is null in changes of versions that stored no content in the feed.
     """
 
     book: BookContent | None

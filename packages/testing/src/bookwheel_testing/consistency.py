@@ -6,7 +6,7 @@ from typing import Any
 
 from bookwheel_stores.records import BookReader, ChangeFeed
 from bookwheel_stores.records.runs.quarantine import INDEX_ENTRIES
-from bookwheel_stores.records.tables import book, change, observation, offer, quarantine, receipt
+from bookwheel_stores.records.tables import book, change, observation, offer, processed_item, quarantine
 from sqlalchemy import Engine, func, select
 
 from bookwheel_testing.books import state_of
@@ -35,7 +35,7 @@ def _left(changes: Iterable[tuple[int, str, str]]) -> set[tuple[str, str]]:
 
 
 def check_consistent(engine: Engine) -> None:
-    """AssertionError where books, offers, observations, changes and receipts do not fit together."""
+    """AssertionError where books, offers, observations, changes and processed items do not fit together."""
     reader = BookReader(engine)
     books = reader.page(after_number=0, limit=_MOST)
     assert len(books) == reader.count()
@@ -70,5 +70,5 @@ def check_consistent(engine: Engine) -> None:
         assert revisions == known, "each revision is one change"
         of_items = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
         quarantined = connection.scalar(select(func.count()).select_from(quarantine).where(of_items)) or 0
-        receipts = connection.scalar(select(func.count()).select_from(receipt)) or 0
-        assert receipts >= quarantined
+        processed = connection.scalar(select(func.count()).select_from(processed_item)) or 0
+        assert processed >= quarantined

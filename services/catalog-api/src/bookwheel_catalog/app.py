@@ -23,7 +23,7 @@ from bookwheel_stores.records import (
 )
 from bookwheel_stores.records.feed.lag import FeedLag
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
-from bookwheel_stores.records.runs.quality_reader import QualityReader
+from bookwheel_stores.records.runs.quality import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis

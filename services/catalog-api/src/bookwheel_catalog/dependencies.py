@@ -6,7 +6,7 @@ from typing import Annotated
 from bookwheel_contracts import Claims, Scope
 from bookwheel_runtime.tokens import require_scope
 from bookwheel_stores.records import BookReader, FeedReader
-from bookwheel_stores.records.runs.quality_reader import QualityReader
+from bookwheel_stores.records.runs.quality import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from fastapi import Depends, Request
 

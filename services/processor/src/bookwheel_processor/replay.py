@@ -13,7 +13,7 @@ from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.predictions import write_predictions
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import MissingOffers
-from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import (
     ALL_ENTRIES,
     DISCARDED,

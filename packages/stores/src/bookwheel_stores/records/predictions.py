@@ -8,8 +8,7 @@ import orjson
 from bookwheel_contracts import PredictionRecord
 from sqlalchemy import Connection, CursorResult, Engine, Row, delete, select
 
-from bookwheel_stores.records.database.bulk import insert_or_ignore
-from bookwheel_stores.records.database.connection import in_transaction, read_connection
+from bookwheel_stores.records.database.connection import dialect_of, in_transaction, read_connection
 from bookwheel_stores.records.tables import prediction
 from bookwheel_stores.records.values import from_millis, to_millis
 
@@ -20,7 +19,7 @@ class PredictionStore:
 
     def write(self, records: Sequence[PredictionRecord]) -> None:
         """Stores each prediction once, however often it is written."""
-        # In the order in which they came, so two that are given the same ones may meet crosswise.
+        # Rows are not sorted by key, so two writers of the same predictions may conflict.
         in_transaction(self._engine, lambda connection: write_predictions(connection, records))
 
     def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
@@ -59,8 +58,8 @@ def _delete_oldest(connection: Connection, moment: datetime, batch: int) -> int:
 
 
 def write_predictions(connection: Connection, records: Sequence[PredictionRecord]) -> None:
-    """The same inside the caller's transaction."""
-    insert_or_ignore(connection, prediction, [_row(record) for record in records])
+    """`PredictionStore.write` inside the caller's transaction."""
+    dialect_of(connection).insert_or_ignore(connection, prediction, [_row(record) for record in records])
 
 
 def _row(record: PredictionRecord) -> dict[str, Any]:

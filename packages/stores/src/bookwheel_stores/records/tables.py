@@ -1,9 +1,12 @@
-"""The tables of the records. Plain SQLAlchemy Core that SQLite and PostgreSQL both take.
+"""The tables of the records, for SQLite and PostgreSQL.
 
-Times are whole milliseconds since 1970 in UTC, and prices whole ten-thousandths of their currency: both are exact, and
-integers are what both engines compare, index and aggregate fastest.
+Times are milliseconds since 1970 in UTC and prices are ten-thousandths of their currency. Both are exact integers,
+which both engines compare, index and aggregate fastest.
 """
 
+from typing import Any
+
+from bookwheel_contracts import BOOK_DETAILS, BookDetails
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
     naming_convention={
@@ -28,31 +32,33 @@ metadata = MetaData(
     }
 )
 
-# Ordered by code point, as SQLite does it, whatever the database's own collation is.
+# Ordered by code point on both engines, independent of the database's collation.
 Key = String(512).with_variant(String(512, collation="C"), "postgresql")
 ShortKey = String(64).with_variant(String(64, collation="C"), "postgresql")
 
-# SQLite makes only a column of type INTEGER the row's own number.
+# In SQLite only a column of type INTEGER is an alias of the row id.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+_DETAIL_TYPES: dict[type, TypeEngine[Any]] = {str: Text(), tuple: Text(), float: Float(), int: BigInteger()}
+"""A list is stored as a JSON list of strings."""
+
+
+def _detail_column(name: str) -> Column[Any]:
+    column_type = String(13) if name == "isbn13" else _DETAIL_TYPES[BOOK_DETAILS[name]]
+    return Column(name, column_type, nullable=BookDetails.model_fields[name].default is None)
+
 
 book = Table(
     "book",
     metadata,
     Column("number", Serial, primary_key=True),
     Column("book_id", Key, nullable=False, unique=True),
-    Column("title", Text, nullable=False),
-    Column("authors", Text, nullable=False),  # a JSON list of strings
-    Column("isbn13", String(13)),
-    Column("category", Text),
-    Column("description", Text),
-    Column("language", Text),
+    *(_detail_column(name) for name in BOOK_DETAILS),
+    Column("subtitle", Text),
     Column("price", BigInteger),
     Column("currency", String(3)),
-    Column("rating", Float),
-    Column("rating_count", BigInteger),
     Column("stock", BigInteger),
     Column("in_stock", Boolean, nullable=False),
-    Column("image_url", Text),
     Column("first_seen", BigInteger, nullable=False),
     Column("last_changed", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
@@ -71,14 +77,14 @@ offer = Table(
     Column("currency", String(3)),
     Column("stock", BigInteger),
     Column("in_stock", Boolean, nullable=False),
-    Column("content", Text, nullable=False),  # what the page says of the book, cleaned: JSON
-    Column("fingerprint", String(32), nullable=False),  # of all of the above
+    Column("content", Text, nullable=False),  # JSON of the cleaned BookDetails of its page
+    Column("fingerprint", String(32), nullable=False),  # of its URL, price, stock and content
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
-    # Together with last_seen: which item is the newest, so that items may arrive in any order.
+    # With last_seen they identify the newest item, so that items may arrive in any order.
     Column("last_run", String(512), nullable=False),
     Column("last_item", BigInteger, nullable=False),
-    Column("removed_at", BigInteger),  # null while the source has it
+    Column("removed_at", BigInteger),  # null while the source offers it
     UniqueConstraint("source", "source_key"),
 )
 
@@ -88,7 +94,7 @@ observation = Table(
     Column("number", Serial, primary_key=True),
     Column("offer_number", ForeignKey("offer.number"), nullable=False),
     Column("observed_at", BigInteger, nullable=False),
-    Column("superseded_at", BigInteger),  # null while it is in force
+    Column("superseded_at", BigInteger),  # null for the current one
     Column("price", BigInteger),
     Column("currency", String(3)),
     Column("stock", BigInteger),
@@ -106,7 +112,7 @@ change = Table(
     Column("fields", Text, nullable=False),  # a JSON list of strings
     Column("changed_at", BigInteger, nullable=False),
     Column("run_id", Key),
-    Column("content", Text),  # JSON of the book as of this revision; null in what older versions wrote
+    Column("content", Text),  # JSON of BookContent at this revision; null in changes of old versions
     Index("ix_change_book", "book_number", "sequence"),
     sqlite_autoincrement=True,
 )
@@ -123,7 +129,7 @@ crawl_run = Table(
     Column("requested_by", Text),
     Column("started_at", BigInteger),
     Column("traceparent", String(64)),
-    # The scraper's last word, which takes effect once as many items are accounted for as it says it scraped.
+    # From the end event, which takes effect once that many items are accounted for.
     Column("finished_at", BigInteger),
     Column("finished_state", String(16)),
     Column("reason", Text),
@@ -137,19 +143,19 @@ crawl_run = Table(
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("last_change", BigInteger, nullable=False, default=0),
     Column("touched_at", BigInteger, nullable=False),
-    # From the run's start: null as long as that has not arrived.
+    # From the start event; null until it arrives.
     Column("whole_source", Boolean),
     Column("expect", Text),  # JSON of Expectations
-    # Whether what it modifies may touch the catalog: shut, open, released or discarding.
+    # The approval: shut (pending), open (approved), released or discarding (discarded).
     Column("gate", String(16), nullable=False, default="shut", server_default="shut"),
-    Column("known", BigInteger),  # the source's offers when the run's first item arrived
+    Column("known", BigInteger),  # number of the source's offers when the run's first item arrived
     Column("staged", BigInteger, nullable=False, default=0, server_default="0"),
     Column("hold", Text),  # JSON of Hold
-    # What the run did not see: how many offers, before when those that go were last seen, how many went.
+    # Missing offers: how many, before when the removed ones were last seen, how many were removed.
     Column("missed", BigInteger, nullable=False, default=0, server_default="0"),
     Column("removes_before", BigInteger),
     Column("removed", BigInteger, nullable=False, default=0, server_default="0"),
-    # Items that the rules took and refused, whatever became of them then.
+    # Items that passed and failed validation, independent of their verdicts.
     Column("valid", BigInteger, nullable=False, default=0, server_default="0"),
     Column("invalid", BigInteger, nullable=False, default=0, server_default="0"),
     Index("ix_crawl_run_source", "source", "number"),
@@ -157,14 +163,14 @@ crawl_run = Table(
     Index("ix_crawl_run_state", "state", "number"),
 )
 
-held_item = Table(
-    "held_item",
+staged_item = Table(
+    "staged_item",
     metadata,
     Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
     Column("item_number", BigInteger, primary_key=True, autoincrement=False),
     Column("source_key", Key, nullable=False),
     Column("entry_id", ShortKey, nullable=False),
-    Column("body", Text, nullable=False),  # the stream's entry as it came
+    Column("body", Text, nullable=False),  # the stream entry as received
 )
 
 run_field = Table(
@@ -172,7 +178,7 @@ run_field = Table(
     metadata,
     Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
     Column("field", String(64), primary_key=True),
-    Column("filled", BigInteger, nullable=False),  # of the run's valid items
+    Column("filled", BigInteger, nullable=False),  # number of valid items that fill the field
 )
 
 run_fault = Table(
@@ -181,11 +187,11 @@ run_fault = Table(
     Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
     Column("field", String(64), primary_key=True),
     Column("code", String(64), primary_key=True),
-    Column("refused", BigInteger, nullable=False),  # items
+    Column("refused", BigInteger, nullable=False),  # number of items
 )
 
-receipt = Table(
-    "receipt",
+processed_item = Table(
+    "processed_item",
     metadata,
     Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
     Column("item_number", BigInteger, primary_key=True, autoincrement=False),
@@ -196,10 +202,10 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("entry_id", ShortKey, nullable=False, unique=True),  # of the stream's entry
-    Column("run_id", Key),  # null where the entry cannot be read
+    Column("entry_id", ShortKey, nullable=False, unique=True),  # of the stream entry
+    Column("run_id", Key),  # null for an unreadable entry
     Column("source", Key),
-    Column("source_key", Key),  # of the offer that it is of, where that can be told
+    Column("source_key", Key),  # of its offer, if it can be determined
     Column("url", Text),
     Column("body", Text, nullable=False),
     Column("reasons", Text, nullable=False),  # a JSON list of {field, code, message}
@@ -244,13 +250,13 @@ webhook = Table(
     Column("webhook_id", String(64), nullable=False, unique=True),
     Column("owner", String(512), nullable=False, index=True),
     Column("url", Text, nullable=False),
-    Column("secret", Text, nullable=False),  # signs, so it can't be kept as a hash
+    Column("secret", Text, nullable=False),  # signs deliveries, so it cannot be hashed
     Column("wants_changes", Boolean, nullable=False),
     Column("wants_runs", Boolean, nullable=False),
     Column("filters", Text, nullable=False),  # a JSON list of `name:value`
     Column("state", String(16), nullable=False),
     Column("reason", Text),
-    Column("sequence", BigInteger, nullable=False),  # of the last change that a delivery was made of
+    Column("sequence", BigInteger, nullable=False),  # of the last change that is part of a delivery
     Column("claimed_until", BigInteger, nullable=False),  # one worker at a time delivers to a webhook
     Column("created_at", BigInteger, nullable=False),
 )
@@ -265,16 +271,16 @@ webhook_delivery = Table(
     Column("after", BigInteger),
     Column("through", BigInteger),
     Column("run_id", String(512)),
-    Column("body", Text),  # null for changes, which are read from the feed again for each attempt
+    Column("body", Text),  # null for changes, which each attempt reads from the feed
     Column("state", String(16), nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("status", BigInteger),
     Column("reason", Text),
     Column("created_at", BigInteger, nullable=False),
-    Column("tried_since", BigInteger, nullable=False),  # what its age counts from
+    Column("tried_since", BigInteger, nullable=False),  # start of the current series of attempts
     Column("next_attempt_at", BigInteger),
     Column("ended_at", BigInteger),
-    UniqueConstraint("webhook_number", "run_id"),  # a run is told once
+    UniqueConstraint("webhook_number", "run_id"),  # one delivery per run
     Index("ix_webhook_delivery_webhook", "webhook_number", "number"),
     Index("ix_webhook_delivery_state", "state", "next_attempt_at"),
 )

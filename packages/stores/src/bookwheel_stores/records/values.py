@@ -1,4 +1,4 @@
-"""How moments, money and lists are kept in the tables: see `tables`."""
+"""How times, money and lists are stored in the tables: see `tables`."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -36,7 +36,7 @@ def to_units(amount: Decimal) -> int:
 
 @lru_cache(maxsize=65536)
 def from_units(units: int, currency: str) -> Money:
-    """With the currency's usual decimal places, or more where the amount has them: `5.50`, `0.0125`, JPY `500`."""
+    """Money with the currency's usual number of decimal places, or more if needed: `5.50`, `0.0125`, JPY `500`."""
     amount = Decimal(units).scaleb(-PRICE_DIGITS)
     for digits in range(_MINOR_DIGITS.get(currency, 2), PRICE_DIGITS):
         rounded = amount.quantize(Decimal(1).scaleb(-digits))

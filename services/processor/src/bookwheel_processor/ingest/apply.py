@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 
 from bookwheel_contracts import Verdict
-from bookwheel_stores.records.catalog.writer import CatalogWriter, OfferKey, Row
+from bookwheel_stores.records.catalog.writer import CatalogWriter, OfferKey
+from bookwheel_stores.records.database.dialect import Row
 from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
 
 from bookwheel_processor.ingest import rows

@@ -10,7 +10,7 @@ from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import MissingOffers
-from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import QuarantineWriter
 from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.streams import StreamEntry

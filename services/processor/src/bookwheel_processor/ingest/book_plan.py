@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import orjson
 from bookwheel_contracts import ChangeKind
 from bookwheel_stores.records.catalog.book_content import book_content
-from bookwheel_stores.records.catalog.writer import OfferKey, Row
+from bookwheel_stores.records.catalog.writer import OfferKey
+from bookwheel_stores.records.database.dialect import Row
 
 from bookwheel_processor.ingest import rows
 from bookwheel_processor.ingest.classification import ObservedOffer, Sighting

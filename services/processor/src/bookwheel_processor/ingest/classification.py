@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bookwheel_contracts import Verdict
-from bookwheel_stores.records.catalog.writer import OfferKey, Row
+from bookwheel_stores.records.catalog.writer import OfferKey
+from bookwheel_stores.records.database.dialect import Row
 
 from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.approval import RunApproval

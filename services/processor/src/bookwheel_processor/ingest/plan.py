@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bookwheel_stores.records.catalog.writer import OfferKey, Row
+from bookwheel_stores.records.catalog.writer import OfferKey
+from bookwheel_stores.records.database.dialect import Row
 
 from bookwheel_processor.ingest import rows
 from bookwheel_processor.ingest.book_plan import BookUpdate, plan_book

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from bookwheel_contracts.crawls import FILL_FIELDS
-from bookwheel_stores.records.runs.quality_writer import Fault, RunQualityWriter
+from bookwheel_stores.records.runs.quality import Fault, RunQualityWriter
 
 from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry

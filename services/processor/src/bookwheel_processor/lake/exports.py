@@ -7,7 +7,7 @@ from bookwheel_contracts.exports import Export, ExportRequest
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.lake import Lake
 from bookwheel_stores.lake.export_writer import delete_export, export_versions, read_export, write_export
-from bookwheel_stores.records.runs.changes import complete_changes
+from bookwheel_stores.records.runs.store import RunStore
 from bookwheel_stores.streams import StreamEntry
 from pydantic import ValidationError
 from sqlalchemy import Engine
@@ -39,8 +39,8 @@ class Exports:
         """A version of what complete crawls have changed since the last one, once no crawl is under way."""
         if not self.interval:
             return None
-        changes = complete_changes(self.engine)
-        if changes.running or not changes.last:
+        changes = RunStore(self.engine).complete_changes()
+        if changes.is_any_running or not changes.last:
             return None
         last = next(iter(export_versions(self.lake)), -1)
         if changes.last <= last or self._is_fresh(last):

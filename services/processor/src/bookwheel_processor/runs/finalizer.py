@@ -16,7 +16,7 @@ from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.runs.approvals import RunApprovals, StagedItem
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
-from bookwheel_stores.records.runs.quality_writer import RunQualityWriter
+from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import DISCARDED, NewQuarantineEntry, QuarantineWriter
 from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.values import to_millis, utc_now

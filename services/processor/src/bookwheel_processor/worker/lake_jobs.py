@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bookwheel_contracts.redis_keys import EXPORT_STREAM, LAKE_GROUP, RAW_STREAM
 from bookwheel_stores.lake import Bronze, BronzeMerge
 from bookwheel_stores.lake.export_writer import sweep_exports
-from bookwheel_stores.records.database.leases import lease
+from bookwheel_stores.records.database.connection import lease
 from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.streams import StreamEntry
 

@@ -1,66 +1,77 @@
-"""A book's content as JSON: made once when it changes, and carried by the change feed to whoever keeps a copy."""
+"""A book's content as JSON, rendered once when the book changes and stored in the change feed."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import orjson
+from bookwheel_contracts import BOOK_DETAILS, BookDetails
 from bookwheel_contracts.model import format_time
 from sqlalchemy import Connection, select
 
-from bookwheel_stores.records.database.bulk import in_values
+from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.tables import book, offer
 from bookwheel_stores.records.values import from_millis, money
 
-
-def book_content(known: Mapping[str, Any], offers: Sequence[Mapping[str, Any]]) -> str:
-    """The JSON of a `BookContent`. `known` and `offers` have the columns of their tables, the offers in any order."""
-    ranked = sorted(offers, key=_identity) if len(offers) > 1 else offers
-    content = {
-        "id": known["book_id"],
-        "title": known["title"],
-        "authors": orjson.Fragment(known["authors"]),
-        "isbn13": known["isbn13"],
-        "category": known["category"],
-        "description": known["description"],
-        "language": known["language"],
-        "price": _price(known["price"], known["currency"]),
-        "rating": known["rating"],
-        "rating_count": known["rating_count"],
-        "stock": known["stock"],
-        "in_stock": known["in_stock"],
-        "image_url": known["image_url"],
-        "offers": [_offer_content(each) for each in ranked],
-        "first_seen": format_time(from_millis(known["first_seen"])),
-        "last_changed": format_time(from_millis(known["last_changed"])),
-        "revision": known["revision"],
-    }
-    return orjson.dumps(content).decode()
-
-
-def contents_now(connection: Connection, book_numbers: Collection[int]) -> dict[int, str]:
-    """The content of these books as the tables have them, by number; a removed one has no offers."""
-    numbers = list(book_numbers)
-    offers: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
-    wanted = in_values(connection, offer.c.book_number, numbers) & offer.c.removed_at.is_(None)
-    for row in connection.execute(select(*_shown).where(wanted)).mappings():
-        offers[row["book_number"]].append(dict(row))
-    books = connection.execute(select(*_told).where(in_values(connection, book.c.number, numbers))).mappings()
-    return {row["number"]: book_content(dict(row), offers[row["number"]]) for row in books}
-
-
-# By name, for a migration calls this too: it must not ask for columns that a later one adds.
-_told = [book.c[name] for name in ("number", "book_id", "title", "authors", "isbn13", "category", "description")]
-_told += [book.c[name] for name in ("language", "price", "currency", "rating", "rating_count", "stock", "in_stock")]
-_told += [book.c[name] for name in ("image_url", "first_seen", "last_changed", "revision")]
-_shown = [
+_LISTS = [name for name, kind in BOOK_DETAILS.items() if kind is tuple]
+_get_details = attrgetter(*BOOK_DETAILS)
+_offer_columns = [
     offer.c[name]
     for name in ("book_number", "source", "source_key", "url", "price", "currency", "stock", "in_stock", "first_seen")
 ]
 
 
-def _identity(row: Mapping[str, Any]) -> tuple[str, str]:
+def detail_columns(details: BookDetails) -> dict[str, Any]:
+    """The columns of table `book` for these details; a list becomes JSON."""
+    columns = dict(zip(BOOK_DETAILS, _get_details(details), strict=True))
+    for name in _LISTS:
+        columns[name] = orjson.dumps(columns[name]).decode()
+    return columns
+
+
+def details_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `BookDetails` from a row of table `book`."""
+    details = {name: row[name] for name in BOOK_DETAILS}
+    for name in _LISTS:
+        details[name] = tuple(orjson.loads(details[name]))
+    return details
+
+
+def book_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, Any]]) -> str:
+    """The JSON of a `BookContent` from rows of the tables `book` and `offer`, the offers in any order."""
+    ordered = sorted(offer_rows, key=_offer_key) if len(offer_rows) > 1 else offer_rows
+    details = {name: book_row[name] for name in BOOK_DETAILS}
+    for name in _LISTS:
+        details[name] = orjson.Fragment(details[name])
+    content = {
+        "id": book_row["book_id"],
+        **details,
+        "price": _price(book_row["price"], book_row["currency"]),
+        "stock": book_row["stock"],
+        "in_stock": book_row["in_stock"],
+        "offers": [_offer_content(row) for row in ordered],
+        "first_seen": format_time(from_millis(book_row["first_seen"])),
+        "last_changed": format_time(from_millis(book_row["last_changed"])),
+        "revision": book_row["revision"],
+    }
+    return orjson.dumps(content).decode()
+
+
+def render_contents(connection: Connection, book_numbers: Collection[int]) -> dict[int, str]:
+    """The current content of these books by number; a removed book has no offers."""
+    numbers = list(book_numbers)
+    in_values = dialect_of(connection).in_values
+    offers_by_book: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
+    live_offers = select(*_offer_columns).where(in_values(offer.c.book_number, numbers), offer.c.removed_at.is_(None))
+    for row in connection.execute(live_offers).mappings():
+        offers_by_book[row["book_number"]].append(dict(row))
+    books = connection.execute(select(book).where(in_values(book.c.number, numbers))).mappings()
+    return {row["number"]: book_content(dict(row), offers_by_book[row["number"]]) for row in books}
+
+
+def _offer_key(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["source"], row["source_key"]
 
 

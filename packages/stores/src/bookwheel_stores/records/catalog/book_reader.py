@@ -1,37 +1,36 @@
 """Reads books, their history and their prices."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import orjson
 from bookwheel_contracts import Book, Change, Observation
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, tuple_
 
+from bookwheel_stores.records.catalog.book_content import details_from_row
 from bookwheel_stores.records.catalog.price_trend import Interval, PricePoint, price_trend
-from bookwheel_stores.records.database.bulk import in_values
-from bookwheel_stores.records.database.connection import read_connection
+from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.feed.change_feed import change_from_row, select_changes
 from bookwheel_stores.records.tables import book, change, observation, offer
 from bookwheel_stores.records.values import from_millis, money, to_millis
 
 _CHUNK = 5000
-"""Values in one IN: SQLite takes 32,766 parameters in a statement."""
+"""Values in one IN: SQLite allows 32,766 parameters in a statement."""
 _books: TypeAdapter[list[Book]] = TypeAdapter(list[Book])
 
 
 class ObservationCursor(NamedTuple):
-    """Where an observation stands among those of its book: offers may be observed in the same millisecond."""
+    """The position of an observation among those of its book: offers may be observed in the same millisecond."""
 
     observed_at: int
-    """In milliseconds since 1970."""
+    """Milliseconds since 1970."""
     number: int
 
 
 class NumberedObservation(Observation):
-    """`number` is its unique integer in the records, and not part of the public API."""
+    """An observation with its number in the records, which is not part of the public API."""
 
     number: int
 
@@ -41,7 +40,7 @@ class NumberedObservation(Observation):
 
 
 class BookReader:
-    """Each call sees one consistent snapshot. Removed books are not shown."""
+    """Each call reads one consistent snapshot, without removed books."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -50,16 +49,17 @@ class BookReader:
         return self.get_many([book_id]).get(book_id)
 
     def get_many(self, book_ids: Sequence[str]) -> dict[str, Book]:
-        """The living ones of `book_ids`, by id."""
-        found: dict[str, Book] = {}
+        """The existing books among `book_ids`, by id."""
+        books: dict[str, Book] = {}
+        in_values = dialect_of(self._engine).in_values
         with read_connection(self._engine) as connection:
             for start in range(0, len(book_ids), _CHUNK):
                 chunk = list(book_ids[start : start + _CHUNK])
-                found.update((one.id, one) for one in _read(connection, in_values(connection, book.c.book_id, chunk)))
-        return found
+                books.update((item.id, item) for item in _read(connection, in_values(book.c.book_id, chunk)))
+        return books
 
     def page(self, *, after_number: int, limit: int) -> list[Book]:
-        """Living books by number, ascending: for whoever goes through all of them."""
+        """Books in ascending order of their numbers, for a walk through all of them."""
         with read_connection(self._engine) as connection:
             numbers = (
                 select(book.c.number)
@@ -70,7 +70,7 @@ class BookReader:
             return _read(connection, book.c.number.in_(numbers))
 
     def removed_at(self, book_id: str) -> datetime | None:
-        """Since when a book is removed; None for one that is not, or never was."""
+        """When a book was removed; None for a book that exists or never existed."""
         with read_connection(self._engine) as connection:
             moment = connection.scalar(select(book.c.removed_at).where(book.c.book_id == book_id))
         return None if moment is None else from_millis(moment)
@@ -80,7 +80,7 @@ class BookReader:
             return connection.scalar(select(func.count()).select_from(book).where(book.c.removed_at.is_(None))) or 0
 
     def fingerprint(self) -> str:
-        """Another one after any change of the catalog, at the cost of one row."""
+        """Differs after any change of the catalog; reads one row."""
         with read_connection(self._engine) as connection:
             last = connection.execute(
                 select(change.c.sequence, change.c.changed_at).order_by(change.c.sequence.desc()).limit(1)
@@ -90,7 +90,7 @@ class BookReader:
     def list_observations(
         self, book_id: str, *, limit: int, before: ObservationCursor | None = None
     ) -> list[NumberedObservation]:
-        """Prices and stocks of all of the book's offers, newest first; `before` excludes the one at that place."""
+        """Observations of all offers of the book, newest first; `before` excludes its own position."""
         query = (
             select(observation, offer.c.source, offer.c.source_key)
             .join(offer, offer.c.number == observation.c.offer_number)
@@ -105,7 +105,7 @@ class BookReader:
             return [_observation_from_row(row) for row in connection.execute(query)]
 
     def list_changes(self, book_id: str, *, limit: int, before_sequence: int | None = None) -> list[Change]:
-        """The book's entries of the change feed, newest first, those of a removed book included."""
+        """The book's entries of the change feed, newest first, including those of a removed book."""
         query = select_changes().where(book.c.book_id == book_id).order_by(change.c.sequence.desc()).limit(limit)
         if before_sequence is not None:
             query = query.where(change.c.sequence < before_sequence)
@@ -115,28 +115,29 @@ class BookReader:
     def price_trend(
         self, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
     ) -> list[PricePoint]:
-        """The offers' prices in force at the end of each day, week (from Monday) or month of [start, end].
+        """The offers' prices at the end of each day, week (from Monday) or month of [start, end].
 
-        Of the books with these numbers, or of all. Raises ValueError for more than 400 intervals.
+        For the books with these numbers, or for all. Raises ValueError for more than 400 intervals.
         """
         with read_connection(self._engine) as connection:
             return price_trend(connection, book_numbers=book_numbers, interval=interval, start=start, end=end)
 
 
 def _read(connection: Connection, condition: ColumnElement[bool]) -> list[Book]:
-    condition = condition & book.c.removed_at.is_(None)
-    rows = connection.execute(select(book).where(condition).order_by(book.c.number)).all()
-    offers = _offers(connection, [row.number for row in rows])
-    return _books.validate_python([_book(row, offers[row.number]) for row in rows])
+    query = select(book).where(condition, book.c.removed_at.is_(None)).order_by(book.c.number)
+    rows = connection.execute(query).mappings().all()
+    offers = _offers_by_book(connection, [row["number"] for row in rows])
+    return _books.validate_python([_book(dict(row), offers[row["number"]]) for row in rows])
 
 
-def _offers(connection: Connection, book_numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
-    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+def _offers_by_book(connection: Connection, book_numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    offers: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    in_values = dialect_of(connection).in_values
     for start in range(0, len(book_numbers), _CHUNK):
-        query = _select_offers.where(in_values(connection, offer.c.book_number, book_numbers[start : start + _CHUNK]))
+        query = _select_offers.where(in_values(offer.c.book_number, book_numbers[start : start + _CHUNK]))
         for row in connection.execute(query):
-            found[row.book_number].append(_offer(row))
-    return found
+            offers[row.book_number].append(_offer(row))
+    return offers
 
 
 _select_offers = select(
@@ -159,27 +160,20 @@ def _offer(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _book(row: Row[Any], offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _book(row: Mapping[str, Any], offers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    last_changed = from_millis(row["last_changed"])
     return {
-        "id": row.book_id,
-        "number": row.number,
-        "title": row.title,
-        "authors": tuple(orjson.loads(row.authors)),
-        "isbn13": row.isbn13,
-        "category": row.category,
-        "description": row.description,
-        "language": row.language,
-        "price": money(row.price, row.currency),
-        "rating": row.rating,
-        "rating_count": row.rating_count,
-        "stock": row.stock,
-        "in_stock": row.in_stock,
-        "image_url": row.image_url,
+        **details_from_row(row),
+        "id": row["book_id"],
+        "number": row["number"],
+        "price": money(row["price"], row["currency"]),
+        "stock": row["stock"],
+        "in_stock": row["in_stock"],
         "offers": offers,
-        "first_seen": from_millis(row.first_seen),
-        "last_seen": max((one["last_seen"] for one in offers), default=from_millis(row.last_changed)),
-        "last_changed": from_millis(row.last_changed),
-        "revision": row.revision,
+        "first_seen": from_millis(row["first_seen"]),
+        "last_seen": max((item["last_seen"] for item in offers), default=last_changed),
+        "last_changed": last_changed,
+        "revision": row["revision"],
     }
 
 

@@ -1,4 +1,4 @@
-"""Books that the search index refuses for good, each in quarantine until the index holds it as it is now."""
+"""Books that the search index rejects, each in quarantine until the index contains its current revision."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,13 +16,13 @@ from bookwheel_stores.records.runs.quarantine import (
 )
 from bookwheel_stores.records.tables import quarantine
 
-_LONGEST_REASON = 1500
-_BEHIND = INDEX_ENTRIES[:-1] + chr(ord(INDEX_ENTRIES[-1]) + 1)
-"""Sorts behind every entry of the index."""
+_MAX_REASON = 1500
+_AFTER_INDEX_ENTRIES = INDEX_ENTRIES[:-1] + chr(ord(INDEX_ENTRIES[-1]) + 1)
+"""The first string after all entry ids of the index."""
 
 
 class RefusedBook(NamedTuple):
-    """A refused book's entry, at the revision that was refused."""
+    """The quarantine entry of a book at the revision that the index rejected."""
 
     entry_id: str
     number: int
@@ -30,7 +30,7 @@ class RefusedBook(NamedTuple):
 
 
 class IndexRefusals:
-    """Entries `index/<book's number>/<revision>`: nobody can replay them, the index itself is what they wait for."""
+    """Quarantine entries `index/<book's number>/<revision>`. They cannot be replayed; the index resolves them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -38,47 +38,49 @@ class IndexRefusals:
     def list_open(self) -> list[RefusedBook]:
         query = select(quarantine.c.entry_id).where(
             quarantine.c.entry_id > INDEX_ENTRIES,
-            quarantine.c.entry_id < _BEHIND,
+            quarantine.c.entry_id < _AFTER_INDEX_ENTRIES,
             quarantine.c.state != QuarantineState.REPLAYED.value,
         )
         with read_connection(self._engine) as connection:
-            return [_waiting(entry_id) for entry_id in connection.scalars(query)]
+            return [_parse_entry_id(entry_id) for entry_id in connection.scalars(query)]
 
     def update(
         self, refused: Sequence[tuple[BookState, str]], *, now: int, is_resolved: Callable[[RefusedBook], bool]
     ) -> None:
-        """Keeps the refused books with the engine's reasons, and takes from those that wait what `is_resolved`.
+        """Adds rejected books with the engine's reasons, and resolves the open entries for which `is_resolved` holds.
 
-        Idempotent; one that was settled and is refused again at the same revision waits again.
+        Idempotent. An entry that was resolved is open again if the index rejects the same revision again.
         """
         entries = {entry.entry_id: entry for entry in (_entry(book, reason) for book, reason in refused)}
-        known = {one.entry_id: one for one in self.list_open()}
-        new = [entry for entry_id, entry in entries.items() if entry_id not in known]
-        settled = [entry_id for entry_id, one in known.items() if entry_id not in entries and is_resolved(one)]
-        if not new and not settled:
+        open_entries = {entry.entry_id: entry for entry in self.list_open()}
+        new = [entry for entry_id, entry in entries.items() if entry_id not in open_entries]
+        resolved = [
+            entry_id for entry_id, entry in open_entries.items() if entry_id not in entries and is_resolved(entry)
+        ]
+        if not new and not resolved:
             return
 
         def write(connection: Connection) -> None:
             writer = QuarantineWriter(connection)
-            writer.resolve(settled, now=now)
+            writer.resolve(resolved, now=now)
             writer.add(new, now=now)
             writer.reopen(new)
 
         in_transaction(self._engine, write)
 
 
-def _waiting(entry_id: str) -> RefusedBook:
+def _parse_entry_id(entry_id: str) -> RefusedBook:
     number, _, revision = entry_id.removeprefix(INDEX_ENTRIES).partition("/")
     return RefusedBook(entry_id, int(number), int(revision))
 
 
 def _entry(book: BookState, reason: str) -> NewQuarantineEntry:
-    told = f"{book.book_id}, revision {book.revision}: {reason}"[:_LONGEST_REASON]
+    message = f"{book.book_id}, revision {book.revision}: {reason}"[:_MAX_REASON]
     return NewQuarantineEntry(
         entry_id=f"{INDEX_ENTRIES}{book.number}/{book.revision}",
         run_id=None,
         source=None,
         url=None,
         body=book.content,
-        reasons=(FieldError(field="book", code=REFUSED_BY_INDEX, message=told.replace("\0", " ")),),
+        reasons=(FieldError(field="book", code=REFUSED_BY_INDEX, message=message.replace("\0", " ")),),
     )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bookwheel_contracts import Money
 from sqlalchemy import Connection, Row, func, select
 
-from bookwheel_stores.records.database.bulk import in_values
+from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.tables import observation, offer
 from bookwheel_stores.records.values import PRICE_DIGITS, from_units, to_millis
 
@@ -22,7 +22,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PricePoint:
-    """`time` is the interval's beginning; `count` the offers that had a price in `currency` at its end."""
+    """`time` is the start of the interval; `count` is the number of offers with a price in `currency` at its end."""
 
     time: datetime
     currency: str
@@ -49,12 +49,14 @@ class _Summary:
 def price_trend(
     connection: Connection, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
 ) -> list[PricePoint]:
-    """One point per interval and currency, in that order. Raises ValueError for more than 400 intervals, or for one
-    that ends after the year 9999."""
+    """One point per interval and currency, in that order.
+
+    Raises ValueError for more than 400 intervals, or for an interval that ends after the year 9999.
+    """
     points: list[PricePoint] = []
-    for begins, ends in pairwise(_bounds(interval, start, end)):
-        summaries = _summaries(connection, book_numbers, to_millis(min(ends, end)))
-        points.extend(_point(begins, currency, summary) for currency, summary in sorted(summaries.items()))
+    for interval_start, interval_end in pairwise(_bounds(interval, start, end)):
+        summaries = _summaries(connection, book_numbers, to_millis(min(interval_end, end)))
+        points.extend(_point(interval_start, currency, summary) for currency, summary in sorted(summaries.items()))
     return points
 
 
@@ -65,7 +67,7 @@ def _summaries(connection: Connection, book_numbers: Sequence[int] | None, momen
             func.count().label("count_"),
             func.min(observation.c.price).label("lowest"),
             func.max(observation.c.price).label("highest"),
-            # In two parts: a sum beyond 64 bits is an error in SQLite.
+            # Two sums: SQLite fails on a sum beyond 64 bits.
             func.sum(observation.c.price // _MILLION).label("millions"),
             func.sum(observation.c.price % _MILLION).label("units"),
         )
@@ -79,16 +81,16 @@ def _summaries(connection: Connection, book_numbers: Sequence[int] | None, momen
     queries = [query]
     if book_numbers is not None:
         joined = query.join(offer, offer.c.number == observation.c.offer_number)
-        chunks = (book_numbers[at : at + _CHUNK] for at in range(0, len(book_numbers), _CHUNK))
-        queries = [joined.where(in_values(connection, offer.c.book_number, chunk)) for chunk in chunks]
-    found: dict[str, _Summary] = {}
-    for one in queries:
-        for row in connection.execute(one):
-            if row.currency in found:
-                found[row.currency].add(row)
+        chunks = (book_numbers[start : start + _CHUNK] for start in range(0, len(book_numbers), _CHUNK))
+        queries = [joined.where(dialect_of(connection).in_values(offer.c.book_number, chunk)) for chunk in chunks]
+    summaries: dict[str, _Summary] = {}
+    for chunk_query in queries:
+        for row in connection.execute(chunk_query):
+            if row.currency in summaries:
+                summaries[row.currency].add(row)
             else:
-                found[row.currency] = _Summary(row.count_, row.lowest, row.highest, _total(row))
-    return found
+                summaries[row.currency] = _Summary(row.count_, row.lowest, row.highest, _total(row))
+    return summaries
 
 
 def _total(row: Row[Any]) -> int:
@@ -99,8 +101,8 @@ def _point(time: datetime, currency: str, summary: _Summary) -> PricePoint:
     lowest, highest = from_units(summary.lowest, currency), from_units(summary.highest, currency)
     average = Decimal(summary.total) / summary.count
     hundredths = average.scaleb(-PRICE_DIGITS).quantize(Decimal("0.01"))
-    shown = Money(amount=min(hundredths, highest.amount), currency=currency)  # rounding must not leave the range
-    return PricePoint(time, currency, summary.count, lowest, highest, shown)
+    mean = Money(amount=min(hundredths, highest.amount), currency=currency)  # rounding must not leave the range
+    return PricePoint(time, currency, summary.count, lowest, highest, mean)
 
 
 def _bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime]:

@@ -1,36 +1,35 @@
-"""What the processor does to books and offers, in statements over whole batches.
+"""Writes books, offers, observations and changes in batches, inside the caller's transaction.
 
-Every method works inside the caller's transaction. Rows are plain dictionaries under the columns' names: a batch of
-them goes to the driver as it is. What is read is locked until the transaction ends, in the order of its keys, and what
-is new is inserted in that order: so any number of writers get by without a deadlock. Two of them that insert the same
-book or offer collide, see `database.in_transaction`.
+Rows are dictionaries by column name and go to the driver as they are. Rows that are read are locked until the
+transaction ends, in the order of their keys, and new rows are inserted in that order; so concurrent writers do not
+deadlock. Two writers that insert the same book or offer conflict: see `in_transaction`.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, or_, select, update
 
-from bookwheel_stores.records.database.bulk import in_values, insert_numbered, insert_rows, update_rows
-from bookwheel_stores.records.database.connection import lock_catalog
-from bookwheel_stores.records.feed.change_feed import feed_head, lock_feed
+from bookwheel_stores.records.database.connection import dialect_of, lock_catalog, lock_feed
+from bookwheel_stores.records.database.dialect import Row
+from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import book, change, observation, offer
 
-Row = dict[str, Any]
 OfferKey = tuple[str, str]
 """An offer's source and source_key."""
 T = TypeVar("T")
 _CHUNK = 1000
-_known_offer = [column for column in offer.c if column.name != "content"]  # long, and rarely needed
+_offer_columns = [column for column in offer.c if column.name != "content"]  # long, and rarely needed
 
 
 class CatalogWriter:
-    """Call `lock` first, and `add_changes` last: other writers wait for whoever has added to the feed."""
+    """Call `lock` first and `add_changes` last: a writer that has appended to the feed blocks all others."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._dialect = dialect_of(connection)
 
     def lock(self, *, exclusive: bool = False) -> None:
         """Locks the catalog for this transaction.
@@ -40,94 +39,96 @@ class CatalogWriter:
         lock_catalog(self._connection, exclusive=exclusive)
 
     def lock_offers(self, keys: Collection[OfferKey]) -> dict[OfferKey, Row]:
-        """The known ones of these offers, without their content."""
+        """The existing offers with these keys, locked, without their content."""
         by_source: dict[str, list[str]] = defaultdict(list)
         for source, source_key in sorted(keys):
             by_source[source].append(source_key)
-        found: dict[OfferKey, Row] = {}
+        offers: dict[OfferKey, Row] = {}
         for source, source_keys in by_source.items():
             for chunk in _chunks(source_keys):
-                wanted = (offer.c.source == source) & in_values(self._connection, offer.c.source_key, chunk)
-                query = select(*_known_offer).where(wanted).order_by(offer.c.source_key).with_for_update(key_share=True)
-                for row in self._connection.execute(query).mappings():
-                    found[source, row["source_key"]] = dict(row)
-        return found
+                has_key = (offer.c.source == source) & self._dialect.in_values(offer.c.source_key, chunk)
+                query = select(*_offer_columns).where(has_key).order_by(offer.c.source_key)
+                for row in self._connection.execute(query.with_for_update(key_share=True)).mappings():
+                    offers[source, row["source_key"]] = dict(row)
+        return offers
 
     def list_offers(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
-        """The offers that these books have, with their content. Without locks: nobody changes what a book shows of an
-        offer who has not locked the book."""
-        found: dict[int, list[Row]] = defaultdict(list)
+        """The current offers of these books with their content.
+
+        Without locks: a writer changes what a book shows of an offer only with the book locked.
+        """
+        offers: dict[int, list[Row]] = defaultdict(list)
         for chunk in _chunks(book_numbers):
-            query = select(offer).where(
-                in_values(self._connection, offer.c.book_number, chunk), offer.c.removed_at.is_(None)
-            )
+            of_books = self._dialect.in_values(offer.c.book_number, chunk)
+            query = select(offer).where(of_books, offer.c.removed_at.is_(None))
             for row in self._connection.execute(query).mappings():
-                found[row["book_number"]].append(dict(row))
-        return found
+                offers[row["book_number"]].append(dict(row))
+        return offers
 
     def first_seen_by_offer(self, book_numbers: Collection[int]) -> dict[int, dict[OfferKey, int]]:
-        """Since when the offers are known that these books have, or had until they were removed."""
-        found: dict[int, dict[OfferKey, int]] = defaultdict(dict)
+        """When the current and removed offers of these books were first seen."""
+        first_seen: dict[int, dict[OfferKey, int]] = defaultdict(dict)
         columns = [offer.c[name] for name in ("book_number", "source", "source_key", "first_seen")]
         for chunk in _chunks(book_numbers):
-            query = select(*columns).where(in_values(self._connection, offer.c.book_number, chunk))
+            query = select(*columns).where(self._dialect.in_values(offer.c.book_number, chunk))
             for number, source, source_key, seen_at in self._connection.execute(query):
-                found[number][source, source_key] = seen_at
-        return found
+                first_seen[number][source, source_key] = seen_at
+        return first_seen
 
     def lock_books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:
-        """The known ones of the books with these ids or these numbers, removed ones included, by id."""
-        wanted = [in_values(self._connection, book.c.book_id, book_ids)] if book_ids else []
-        wanted += [in_values(self._connection, book.c.number, book_numbers)] if book_numbers else []
-        if not wanted:
+        """The existing books with these ids or these numbers by id, locked, including removed ones."""
+        in_values = self._dialect.in_values
+        conditions = [in_values(book.c.book_id, book_ids)] if book_ids else []
+        conditions += [in_values(book.c.number, book_numbers)] if book_numbers else []
+        if not conditions:
             return {}
-        query = select(book).where(or_(*wanted)).order_by(book.c.book_id).with_for_update(key_share=True)
+        query = select(book).where(or_(*conditions)).order_by(book.c.book_id).with_for_update(key_share=True)
         return {row["book_id"]: dict(row) for row in self._connection.execute(query).mappings()}
 
     def add_books(self, rows: Sequence[Row]) -> dict[str, int]:
-        """Inserts books without a number, in the order of their ids; returns the numbers they got, by id."""
+        """Inserts books in the order of their ids; returns their new numbers by id."""
         ordered = sorted(rows, key=lambda row: row["book_id"])
-        numbers = insert_numbered(self._connection, book.c.number, ordered)
+        numbers = self._dialect.insert_numbered(self._connection, book.c.number, ordered)
         return {row["book_id"]: number for row, number in zip(ordered, numbers, strict=True)}
 
     def update_books(self, rows: Sequence[Row]) -> None:
-        """Each row has the book's `number` and every column to set; all rows the same columns."""
-        update_rows(self._connection, rows, by=book.c.number)
+        """Updates books by `number`. All rows have the same columns."""
+        self._dialect.update_rows(self._connection, rows, by=book.c.number)
 
     def add_offers(self, rows: Sequence[Row]) -> dict[OfferKey, int]:
-        """Inserts offers without a number, in the order of their keys; returns the numbers they got."""
+        """Inserts offers in the order of their keys; returns their new numbers by key."""
         ordered = sorted(rows, key=lambda row: (row["source"], row["source_key"]))
-        numbers = insert_numbered(self._connection, offer.c.number, ordered)
+        numbers = self._dialect.insert_numbered(self._connection, offer.c.number, ordered)
         return {(row["source"], row["source_key"]): number for row, number in zip(ordered, numbers, strict=True)}
 
     def update_offers(self, rows: Sequence[Row]) -> None:
-        """Each row has the offer's `number` and every column to set; all rows the same columns."""
-        update_rows(self._connection, rows, by=offer.c.number)
+        """Updates offers by `number`. All rows have the same columns."""
+        self._dialect.update_rows(self._connection, rows, by=offer.c.number)
 
     def remove_offers(self, offer_numbers: Collection[int], *, moment: int) -> None:
-        """Marks offers as removed, and ends what was in force of them."""
+        """Marks offers as removed and supersedes their current observations."""
         for chunk in _chunks(offer_numbers):
-            ended = (observation.c.offer_number.in_(chunk)) & observation.c.superseded_at.is_(None)
-            self._connection.execute(update(observation).where(ended).values(superseded_at=moment))
+            is_current = observation.c.offer_number.in_(chunk) & observation.c.superseded_at.is_(None)
+            self._connection.execute(update(observation).where(is_current).values(superseded_at=moment))
             self._connection.execute(update(offer).where(offer.c.number.in_(chunk)).values(removed_at=moment))
 
     def add_observations(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
-        """Adds observations; for the offers `superseding`, what was in force before ends with them."""
-        ended = [
+        """Adds observations. For the offers `superseding` they end the current ones."""
+        superseded = [
             {"offer_number": row["offer_number"], "superseded_at": row["observed_at"]}
             for row in rows
             if row["offer_number"] in superseding
         ]
-        in_force = observation.c.superseded_at.is_(None)
-        update_rows(self._connection, ended, by=observation.c.offer_number, only=in_force)
-        insert_rows(self._connection, observation, rows)
+        is_current = observation.c.superseded_at.is_(None)
+        self._dialect.update_rows(self._connection, superseded, by=observation.c.offer_number, only=is_current)
+        self._dialect.insert_rows(self._connection, observation, rows)
 
     def add_changes(self, rows: Sequence[Row]) -> int:
-        """Appends to the change feed; returns the last one's sequence, 0 for none."""
+        """Appends to the change feed; returns the last sequence, 0 for an empty batch."""
         if not rows:
             return 0
         lock_feed(self._connection)
-        insert_rows(self._connection, change, rows)
+        self._dialect.insert_rows(self._connection, change, rows)
         return feed_head(self._connection)
 
 

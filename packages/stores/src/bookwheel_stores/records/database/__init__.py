@@ -1,1 +1,1 @@
-"""The connection, its dialects, and statements over many rows."""
+"""The connection to SQLite or PostgreSQL, transactions, and the schema."""

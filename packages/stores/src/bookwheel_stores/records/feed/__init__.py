@@ -1,1 +1,1 @@
-"""The change feed and its readers."""
+"""The change feed: its entries, filters, cursors, lag and snapshots."""

@@ -1,4 +1,4 @@
-"""Which changes of the feed somebody wants to hear of. Pure."""
+"""Filters changes by kind, source, category and changed field. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ NAMES = ("kind", "source", "category", "field")
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """The values of one name widen, names narrow each other; an empty set lets everything through.
+    """A change passes if it matches one value of every non-empty set.
 
-    `fields` are changed fields. Sources and categories are those of the book as the change carries it.
+    `fields` are changed fields. Sources and categories are those of the change's book content.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -24,18 +24,18 @@ class ChangeFilter:
 
     @staticmethod
     def parse(filters: Iterable[str]) -> "ChangeFilter":
-        """From `name:value` each. Raises ValueError, whose text tells what is wrong."""
-        wanted: dict[str, set[str]] = {name: set() for name in NAMES}
-        for given in filters:
-            name, colon, value = given.partition(":")
+        """Parses filters of the form `name:value`. Raises ValueError with a message for the client."""
+        values_by_name: dict[str, set[str]] = {name: set() for name in NAMES}
+        for text in filters:
+            name, colon, value = text.partition(":")
             if not colon or not value:
-                raise ValueError(f"`{given[:60]}` is not of the form name:value")
-            if name not in wanted:
-                raise ValueError(f"there is no `{name[:60]}` to filter changes by; there are {', '.join(NAMES)}")
-            wanted[name].add(value)
-        for unknown in sorted(wanted["kind"] - set(ChangeKind)):
-            raise ValueError(f"there is no kind `{unknown[:60]}`; there are {', '.join(ChangeKind)}")
-        return ChangeFilter(*(frozenset(wanted[name]) for name in NAMES))
+                raise ValueError(f"`{text[:60]}` is invalid: use the form name:value")
+            if name not in values_by_name:
+                raise ValueError(f"the filter `{name[:60]}` is invalid: use {', '.join(NAMES)}")
+            values_by_name[name].add(value)
+        for kind in sorted(values_by_name["kind"] - set(ChangeKind)):
+            raise ValueError(f"the kind `{kind[:60]}` is invalid: use {', '.join(ChangeKind)}")
+        return ChangeFilter(*(frozenset(values_by_name[name]) for name in NAMES))
 
     def matches(self, entry: FeedEntry) -> bool:
         change = entry.change

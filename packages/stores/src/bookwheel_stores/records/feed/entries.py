@@ -1,4 +1,4 @@
-"""The change feed with what it carries, for whoever passes it on: clients, listeners, webhooks."""
+"""Changes with their books' content, for API clients, event streams and webhooks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from bookwheel_stores.records.tables import book, change
 
 @dataclass(slots=True)
 class FeedEntry:
-    """A change and the JSON of the book as it was then (a `BookContent`): None in what older versions wrote."""
+    """A change and the JSON of its book (a `BookContent`); None in changes of old versions."""
 
     change: Change
     content: bytes | None
@@ -26,15 +26,15 @@ class FeedEntry:
 
     @property
     def size(self) -> int:
-        """Bytes of its JSON, to a few hundred."""
+        """The approximate size of its JSON in bytes."""
         return len(self.content or b"") + 200
 
     def to_json(self) -> bytes:
-        """A `CarriedChange`, on one line."""
+        """The JSON of a `CarriedChange`, on one line."""
         return b'%b,"book":%b}' % (self.change.model_dump_json().encode()[:-1], self.content or b"null")
 
     def book(self) -> dict[str, Any] | None:
-        """The book, parsed once for all who ask."""
+        """The parsed content, cached."""
         if self._book is None and self.content is not None:
             self._book = orjson.loads(self.content)
         return self._book
@@ -50,7 +50,7 @@ class FeedReader:
             return feed_head(connection)
 
     def read(self, *, after: int, limit: int) -> list[FeedEntry]:
-        """Up to `limit` changes behind the sequence `after`, oldest first."""
+        """Up to `limit` changes after the sequence `after`, oldest first."""
         query = (
             select(change, book.c.book_id)
             .join(book, book.c.number == change.c.book_number)

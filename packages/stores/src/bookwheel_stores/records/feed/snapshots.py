@@ -1,4 +1,4 @@
-"""The catalog as it was at any point of the change feed, read a page at a time."""
+"""The catalog as of any point of the change feed, read page by page."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -15,36 +15,36 @@ from bookwheel_stores.records.tables import change
 from bookwheel_stores.records.values import to_millis
 
 PAGE = 5000
-"""Books, or changes, in memory at a time."""
+"""The number of books or changes in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The catalog after the change `sequence`, or after each book's last change up to a `moment`.
 
-    A book's changes never go back in time, so its state at a moment is well defined. Both stay what they are: the feed
-    is only ever added to. (For a moment, once everything that was scraped up to it is taken in.)
+    A book's changes never go back in time, so its state at a moment is well defined. A snapshot never changes, because
+    the feed is append-only; that of a moment is final once everything scraped before it is ingested.
     """
 
     sequence: int | None = None
     moment: datetime | None = None
 
     def condition(self) -> ColumnElement[bool]:
-        """Of a change: that it is up to this point."""
+        """Whether a change is part of the snapshot."""
         if self.moment is not None:
             return change.c.changed_at <= to_millis(self.moment)
         return change.c.sequence <= (self.sequence or 0)
 
 
 class BookDiff(NamedTuple):
-    """A book's content at two points, None where it is not in the catalog; see `BookState.content`."""
+    """A book's content at two points, None where it is not in the catalog."""
 
     before: bytes | None
     after: bytes | None
 
 
 class ChangeDiff(NamedTuple):
-    """A change with the book's content after it and, of the living, before it."""
+    """A change with the book's content after it and, unless the book was removed, before it."""
 
     sequence: int
     book_number: int
@@ -55,7 +55,7 @@ class ChangeDiff(NamedTuple):
 
 
 class SnapshotReader:
-    """Each page is a transaction of its own and short, yet all pages show the same point: the feed only grows."""
+    """Each page is a short transaction of its own; all pages show the same point, because the feed is append-only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -65,16 +65,18 @@ class SnapshotReader:
             return feed_head(connection)
 
     def has_all_contents(self, snapshot: Snapshot) -> bool:
-        """False where a book's last change up to that point was written by a version that kept no content."""
+        """False if a book's last change in the snapshot is of an old version that stored no content."""
         latest = _latest().where(snapshot.condition()).subquery()
-        query = select(change.c.sequence).join(latest, change.c.sequence == latest.c.last).where(_is_bare).limit(1)
+        query = (
+            select(change.c.sequence).join(latest, change.c.sequence == latest.c.last).where(_lacks_content).limit(1)
+        )
         with read_connection(self._engine) as connection:
             return connection.scalar(query) is None
 
     def book_pages(
         self, snapshot: Snapshot, *, after_number: int = 0, up_to: int | None = None
     ) -> Iterator[list[bytes]]:
-        """The contents of the living books with these numbers, in their order: `PAGE` books or fewer at a time."""
+        """Pages of the contents of existing books in ascending order of their numbers, `after_number` excluded."""
         number = after_number
         while True:
             latest = _latest().where(snapshot.condition(), change.c.book_number > number)
@@ -90,15 +92,15 @@ class SnapshotReader:
             yield [content.encode() for _, removed, content in rows if not removed and content is not None]
 
     def diff_pages(self, earlier: int, later: int) -> Iterator[list[BookDiff]]:
-        """What became of each book between two sequences, by its number; those that are the same are there too."""
-        touched = (
+        """Pages of the books that changed between two sequences, by number; both contents may be equal."""
+        changed_numbers = (
             select(change.c.book_number)
             .where(change.c.sequence > earlier, change.c.sequence <= later)
             .distinct()
             .order_by(change.c.book_number)
         )
         with read_connection(self._engine) as connection:
-            numbers = array("q", connection.scalars(touched))
+            numbers = array("q", connection.scalars(changed_numbers))
         for start in range(0, len(numbers), PAGE):
             page = numbers[start : start + PAGE].tolist()
             with read_connection(self._engine) as connection:
@@ -106,7 +108,7 @@ class SnapshotReader:
             yield [BookDiff(before.get(number), after.get(number)) for number in page]
 
     def change_pages(self, *, after: int, up_to: int) -> Iterator[list[ChangeDiff]]:
-        """The changes between two sequences, in their order, `PAGE` at a time."""
+        """Pages of the changes between two sequences."""
         while after < up_to:
             query = (
                 select(change.c.sequence, change.c.book_number, change.c.changed_at, change.c.kind, change.c.content)
@@ -116,29 +118,29 @@ class SnapshotReader:
             )
             with read_connection(self._engine) as connection:
                 rows = connection.execute(query).all()
-                known = _states(connection, list({row.book_number for row in rows}), after)
+                content_by_book = _states(connection, list({row.book_number for row in rows}), after)
             if not rows:
                 return
-            seen: list[ChangeDiff] = []
+            diffs: list[ChangeDiff] = []
             for row in rows:
                 removed = row.kind == ChangeKind.REMOVED.value
                 content = None if row.content is None else row.content.encode()
-                before = known.pop(row.book_number, None)
-                seen.append(ChangeDiff(row.sequence, row.book_number, row.changed_at, removed, before, content))
+                before = content_by_book.pop(row.book_number, None)
+                diffs.append(ChangeDiff(row.sequence, row.book_number, row.changed_at, removed, before, content))
                 if content is not None and not removed:
-                    known[row.book_number] = content
+                    content_by_book[row.book_number] = content
             after = rows[-1].sequence
-            yield seen
+            yield diffs
 
     def changed_buckets(self, *, after: int, up_to: int, bucket: int) -> list[int]:
-        """Which buckets of `bucket` book numbers hold books that changed: 0 for the first."""
-        found = ((change.c.book_number - 1) // bucket).label("found")
-        query = select(found).where(change.c.sequence > after, change.c.sequence <= up_to).distinct().order_by(found)
+        """The buckets of `bucket` book numbers that contain changed books; the first is 0."""
+        index = ((change.c.book_number - 1) // bucket).label("index")
+        query = select(index).where(change.c.sequence > after, change.c.sequence <= up_to).distinct().order_by(index)
         with read_connection(self._engine) as connection:
             return [int(number) for number in connection.scalars(query)]
 
 
-_is_bare = change.c.content.is_(None) & (change.c.kind != ChangeKind.REMOVED.value)
+_lacks_content = change.c.content.is_(None) & (change.c.kind != ChangeKind.REMOVED.value)
 _select_states = select(change.c.book_number, change.c.kind == ChangeKind.REMOVED.value, change.c.content)
 
 
@@ -147,7 +149,7 @@ def _latest() -> Select[Any]:
 
 
 def _states(connection: Connection, numbers: Sequence[int], sequence: int) -> dict[int, bytes]:
-    """The living ones of these books after that change; without those of which no content is known."""
+    """Contents at that change, without removed books and books without content."""
     latest = _latest().where(change.c.book_number.in_(numbers), change.c.sequence <= sequence).subquery()
     rows = connection.execute(_select_states.join(latest, change.c.sequence == latest.c.last))
     return {number: content.encode() for number, removed, content in rows if not removed and content is not None}

@@ -1,1 +1,1 @@
-"""Crawl runs: accounting, approval, quality and quarantine."""
+"""Crawl runs: accounting, approval, missing offers, quality and quarantine."""

@@ -1,7 +1,7 @@
 """The accounting of crawl runs, inside the caller's transaction.
 
-A run's state is the scraper's last word only once as many items have a verdict as the scraper says it scraped, and
-what it does to the catalog is done: see `RunApprovals`.
+A run gets the final state of its end event once as many items have a verdict as the event says were scraped, and all
+its effects on the catalog are done: see `RunApprovals`.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,41 +9,42 @@ from collections.abc import Collection, Mapping
 from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
 from sqlalchemy import Connection, Text, and_, bindparam, case, cast, delete, func, select, update
 
-from bookwheel_stores.records.database.bulk import in_values, insert_or_ignore, insert_rows
-from bookwheel_stores.records.runs.store import FINAL_STATES
-from bookwheel_stores.records.tables import crawl_run, receipt
+from bookwheel_stores.records.database.connection import dialect_of
+from bookwheel_stores.records.runs.store import FINAL_STATES, ApprovalState
+from bookwheel_stores.records.tables import crawl_run, processed_item
 from bookwheel_stores.records.values import to_millis
 
 accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
-"""How many of a run's items have a verdict, or are staged until they get one."""
+"""The number of a run's items that have a verdict or are staged."""
 
-_is_endless = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
+_is_unfinished = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
     [RunState.QUEUED.value, RunState.RUNNING.value]
 )
 _is_held = crawl_run.c.state == RunState.HELD.value
 _ENDED = [state.value for state in (RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.HELD)]
-"""Judged by what was told of the run until then; not those that an operator discarded."""
+"""States that later information may reopen; CANCELLED, after an operator discarded the run, is not one."""
 
 
 class RunLedger:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._dialect = dialect_of(connection)
 
     def get_or_create(self, sources: Mapping[str, str], *, now: int) -> dict[str, int]:
-        """The numbers of the runs with these ids; a run that is new here begins, with the given source."""
-        fresh = {"state": RunState.RUNNING.value, "touched_at": now}
-        rows = [{"run_id": run_id, "source": source, **fresh} for run_id, source in sorted(sources.items())]
-        insert_or_ignore(self._connection, crawl_run, rows)
-        known = select(crawl_run.c.run_id, crawl_run.c.number).where(crawl_run.c.run_id.in_(list(sources)))
-        return {row.run_id: row.number for row in self._connection.execute(known)}
+        """The numbers of these runs by id; `sources` are the sources by run id. Creates missing runs."""
+        defaults = {"state": RunState.RUNNING.value, "touched_at": now}
+        rows = [{"run_id": run_id, "source": source, **defaults} for run_id, source in sorted(sources.items())]
+        self._dialect.insert_or_ignore(self._connection, crawl_run, rows)
+        runs = select(crawl_run.c.run_id, crawl_run.c.number).where(crawl_run.c.run_id.in_(list(sources)))
+        return {row.run_id: row.number for row in self._connection.execute(runs)}
 
     def lock(self, run_numbers: Collection[int]) -> None:
-        """Keeps other writers from these runs; those that were queued are running.
+        """Locks these runs; queued ones are running from now on.
 
-        After the catalog is changed, and before anything else is told of the runs.
+        Call it after the changes of the catalog and before any other change of the runs.
         """
-        held = select(crawl_run.c.number).where(crawl_run.c.number.in_(run_numbers)).order_by(crawl_run.c.number)
-        self._connection.execute(held.with_for_update(key_share=True)).all()
+        runs = select(crawl_run.c.number).where(crawl_run.c.number.in_(run_numbers)).order_by(crawl_run.c.number)
+        self._connection.execute(runs.with_for_update(key_share=True)).all()
         self._connection.execute(
             update(crawl_run)
             .where(crawl_run.c.number.in_(run_numbers), crawl_run.c.state == RunState.QUEUED.value)
@@ -51,14 +52,15 @@ class RunLedger:
         )
 
     def start(self, event: RunStarted) -> None:
-        """A run that goes on after it had ended is running again; so is one that is complete or held and whose start,
-        or the first of its starts, comes late: what it is not to see any more was not looked at, or by another time.
+        """Applies a start event.
+
+        Reopens the run if it restarted, or if a late or earlier start changes which offers count as missing.
         """
         started = to_millis(event.started_at)
         resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
         is_first = crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at > started)
         is_late = is_first & crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.HELD.value])
-        undecided = is_late & crawl_run.c.hold.is_(None)
+        is_undecided = is_late & crawl_run.c.hold.is_(None)
         self._connection.execute(
             update(crawl_run)
             .where(crawl_run.c.run_id == event.run_id)
@@ -71,21 +73,27 @@ class RunLedger:
                 finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
                 finished_at=case((resumes, None), else_=crawl_run.c.finished_at),
                 hold=case((resumes | is_late & _is_held, None), else_=crawl_run.c.hold),
-                gate=case((resumes, "shut"), (undecided, "open"), else_=crawl_run.c.gate),
+                gate=case(
+                    (resumes, ApprovalState.PENDING.value),
+                    (is_undecided, ApprovalState.APPROVED.value),
+                    else_=crawl_run.c.gate,
+                ),
                 whole_source=event.whole_source,
                 expect=event.expect.model_dump_json(exclude_none=True),
             )
         )
 
     def finish(self, event: RunFinished) -> None:
-        """Keeps the scraper's last word. Of several, in whatever order they arrive, that which counts most items is the
-        latest: a clock may go back while a run lasts, its count may not. A run that had ended, or is held, by another
-        word is judged once more. The start that it repeats counts as if it came once more."""
+        """Applies an end event, and the start event that it repeats.
+
+        Events arrive in any order; the one with the most items is the latest, because a clock may go back during a
+        run, but its count does not. A later event reopens a run that has ended or is held.
+        """
         if event.start is not None:
             self.start(event.start)
         finished = to_millis(event.finished_at)
-        says_otherwise = (crawl_run.c.scraped < event.scraped) | (crawl_run.c.finished_state != event.state.value)
-        resumes = says_otherwise & crawl_run.c.state.in_(_ENDED)
+        differs = (crawl_run.c.scraped < event.scraped) | (crawl_run.c.finished_state != event.state.value)
+        resumes = differs & crawl_run.c.state.in_(_ENDED)
         self._connection.execute(
             update(crawl_run)
             .where(
@@ -100,7 +108,7 @@ class RunLedger:
             )
             .values(
                 state=case((resumes, RunState.RUNNING.value), else_=crawl_run.c.state),
-                gate=case((resumes & crawl_run.c.hold.is_(None), "open"), else_=crawl_run.c.gate),
+                gate=case((resumes & crawl_run.c.hold.is_(None), ApprovalState.APPROVED.value), else_=crawl_run.c.gate),
                 hold=case((resumes & _is_held, None), else_=crawl_run.c.hold),
                 finished_at=finished,
                 finished_state=event.state.value,
@@ -112,39 +120,38 @@ class RunLedger:
         )
 
     def list_unprocessed(self, run_number: int, item_numbers: Collection[int]) -> set[int]:
-        """Those of a run's items that have no verdict yet."""
-        unseen = set(item_numbers)
-        asked = in_values(self._connection, receipt.c.item_number, item_numbers)
-        query = select(receipt.c.item_number).where(receipt.c.run_number == run_number, asked)
-        unseen.difference_update(self._connection.scalars(query))
-        return unseen
+        """The items among these that have no verdict yet."""
+        has_number = self._dialect.in_values(processed_item.c.item_number, item_numbers)
+        processed = select(processed_item.c.item_number).where(processed_item.c.run_number == run_number, has_number)
+        return set(item_numbers).difference(self._connection.scalars(processed))
 
     def mark_processed(self, run_number: int, item_numbers: Collection[int]) -> None:
-        """Notes that these items have their verdict, so that no later delivery of them counts."""
+        """Records that these items have their verdict, so that a redelivery is ignored."""
         rows = [{"run_number": run_number, "item_number": number} for number in item_numbers]
-        insert_rows(self._connection, receipt, rows)
+        self._dialect.insert_rows(self._connection, processed_item, rows)
 
     def add_verdicts(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
-        """Adds to (or takes from) the run's counts; `last_change` is 0 where the catalog stays as it was."""
+        """Adds to the run's counts, or subtracts; `last_change` is 0 if the catalog did not change."""
         more = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
         self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **more})
 
     def close_incomplete(self, *, before: int) -> int:
-        """Lets runs end as partial that ended and were last touched before that time and still miss items.
+        """Ends runs as partial that still lack items long after their end event; returns the number of runs.
 
-        What is accounted for then counts as all that was scraped. Returns how many runs that were.
+        `before`: their end and last activity, in milliseconds. What is accounted for then counts as scraped.
         """
         lost = crawl_run.c.scraped - accounted
-        is_lost = and_(
+        is_incomplete = and_(
             crawl_run.c.finished_state.is_not(None),
             lost > 0,
             crawl_run.c.finished_at < before,
             crawl_run.c.touched_at < before,
         )
-        held = select(crawl_run.c.number).where(is_lost).order_by(crawl_run.c.number).with_for_update(key_share=True)
+        runs = select(crawl_run.c.number).where(is_incomplete).order_by(crawl_run.c.number)
+        numbers = self._connection.scalars(runs.with_for_update(key_share=True)).all()
         closed = self._connection.execute(
             update(crawl_run)
-            .where(crawl_run.c.number.in_(self._connection.scalars(held).all()), is_lost)
+            .where(crawl_run.c.number.in_(numbers), is_incomplete)
             .values(
                 finished_state=RunState.PARTIAL.value,
                 reason=cast(lost, Text).concat(" items were lost on their way to the processor"),
@@ -154,33 +161,33 @@ class RunLedger:
         return closed.rowcount
 
     def list_unfinished(self, *, before: int) -> set[str]:
-        """The ids of runs without the scraper's last word that were last touched before that time."""
-        waiting = select(crawl_run.c.run_id).where(_is_endless, crawl_run.c.touched_at < before)
-        return set(self._connection.scalars(waiting))
+        """The ids of runs without an end event and without activity since `before`."""
+        run_ids = select(crawl_run.c.run_id).where(_is_unfinished, crawl_run.c.touched_at < before)
+        return set(self._connection.scalars(run_ids))
 
     def finish_abandoned(self, run_ids: Collection[str]) -> int:
-        """Lets these runs end with what they have, where their last word has not come after all. Returns how many."""
-        held = select(crawl_run.c.number).where(_is_endless, crawl_run.c.run_id.in_(run_ids))
-        numbers = self._connection.scalars(held.order_by(crawl_run.c.number).with_for_update(key_share=True)).all()
-        ended = self._connection.execute(
+        """Ends these runs with what they have, unless their end event arrived meanwhile; returns the number of runs."""
+        runs = select(crawl_run.c.number).where(_is_unfinished, crawl_run.c.run_id.in_(run_ids))
+        numbers = self._connection.scalars(runs.order_by(crawl_run.c.number).with_for_update(key_share=True)).all()
+        finished = self._connection.execute(
             update(crawl_run)
-            .where(crawl_run.c.number.in_(numbers), _is_endless)
+            .where(crawl_run.c.number.in_(numbers), _is_unfinished)
             .values(
                 state=RunState.RUNNING.value,
                 finished_state=case((accounted > 0, RunState.PARTIAL.value), else_=RunState.FAILED.value),
                 finished_at=crawl_run.c.touched_at,
-                reason="Redis has forgotten the crawl, and with it the end",
+                reason="Redis lost the crawl and its end event",
                 scraped=accounted,
             )
         )
-        return ended.rowcount
+        return finished.rowcount
 
     def purge_processed(self, *, before: int) -> int:
-        """Drops the receipts of runs that ended before that time; returns how many."""
+        """Deletes the processed items of runs that ended before that time; returns the number of items."""
         ended = select(crawl_run.c.number).where(
             crawl_run.c.state.in_([state.value for state in FINAL_STATES]), crawl_run.c.touched_at < before
         )
-        return self._connection.execute(delete(receipt).where(receipt.c.run_number.in_(ended))).rowcount
+        return self._connection.execute(delete(processed_item).where(processed_item.c.run_number.in_(ended))).rowcount
 
 
 _account = (

@@ -1,9 +1,9 @@
-"""Which offers the complete runs of a source no longer see. Inside the caller's transaction.
+"""Offers that the last complete runs of their source did not see, inside the caller's transaction.
 
-An offer is gone when the source's last complete runs, as many as its grace, began after it was last seen. That is read
-from the runs and the sightings as they are, so it is the same in whatever order they became known.
+An offer is missing if the source's last `grace` complete runs began after it was last seen. This is computed from the
+stored runs and offers, so it does not depend on the order of their arrival.
 
-Offers of other sites, to which single runs were led, are none that those runs could have seen.
+Offers of other sites, which single runs were sent to, are never missing: complete runs do not visit those sites.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,17 +13,20 @@ from bookwheel_contracts import RunState
 from bookwheel_contracts.crawls import SITE_MARK
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
-from bookwheel_stores.records.database.bulk import in_values
+from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.runs.approvals import HAS_ENDED, expectations
 from bookwheel_stores.records.runs.store import ApprovalState
-from bookwheel_stores.records.tables import crawl_run, held_item, offer, quarantine
+from bookwheel_stores.records.tables import crawl_run, offer, quarantine, staged_item
 
-_LONGEST_GRACE = 100  # that a source can declare
+_MAX_GRACE = 100  # of a source's declaration
 
 
 class CompleteRuns(NamedTuple):
-    """The last complete runs of one source, the latest first. What was last seen before `before` was seen by none of
-    them, but what one of them saw under a clock that goes behind. `ended_at` is of the latest."""
+    """The last complete runs of one source, the latest first.
+
+    They did not see what was last seen before `before`, except for items of these runs under a clock that is behind.
+    `ended_at` is the end of the latest.
+    """
 
     source: str
     ids: tuple[str, ...]
@@ -32,42 +35,42 @@ class CompleteRuns(NamedTuple):
     ended_at: int
 
     def is_missing(self, seen_at: int, run_id: str) -> bool:
-        """Whether they miss an offer that was last seen then."""
+        """Whether these runs miss an offer that was last seen at that time by that run."""
         return seen_at < self.before and run_id not in self.ids
 
 
 class MissingOffers:
-    """`grace`: how many complete runs in a row miss an offer that is gone, where the source does not declare it."""
+    """`grace`: after so many complete runs in a row an offer is missing, unless the source declares another number."""
 
     def __init__(self, connection: Connection, *, grace: int) -> None:
         self._connection = connection
         self._grace = grace
 
     def count_live(self, source: str, site: str | None = None) -> int:
-        """How many offers the source has on its own sites, or on another one that runs were led to."""
-        is_there = ~_IS_ELSEWHERE if site is None else _begins(f"{SITE_MARK}{site}~")
-        query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_there)
+        """The number of the source's offers on its own sites, or on the other site that a run was sent to."""
+        is_on_site = ~_IS_ELSEWHERE if site is None else _key_starts_with(f"{SITE_MARK}{site}~")
+        query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_on_site)
         return self._connection.scalar(query) or 0
 
     def complete_runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> CompleteRuns | None:
-        """The source's last complete runs, those among them that are yet to be told complete: the run of the number
-        `ending`, and all that may touch the catalog by their end, so that of several that end at once none undoes
-        what another does. None where there are fewer than the grace that the latest of them declares, or than `grace`.
+        """The last `grace` complete runs of the source; None if there are fewer.
 
-        A run of which an item cannot even be told whose offer it is does not count: it could have been any.
+        They include the run `ending` and other runs that are being finished, so that runs that end at the same time do
+        not undo each other's removals. `grace` defaults to the one that the latest of them declares. A run with a
+        quarantined item of an unknown offer does not count: the item could be of any offer.
         """
-        unknown = select(quarantine.c.number).where(
+        unknown_items = select(quarantine.c.number).where(
             quarantine.c.run_id == crawl_run.c.run_id, quarantine.c.source_key.is_(None)
         )
-        found = self._connection.execute(
-            _latest_runs(source, ending).where(~unknown.exists()).limit(grace or _LONGEST_GRACE)
+        rows = self._connection.execute(
+            _latest_runs(source, ending).where(~unknown_items.exists()).limit(grace or _MAX_GRACE)
         ).all()
-        if not found:
+        if not rows:
             return None
-        wanted = grace or expectations(found[0]).grace or self._grace
-        if len(found) < wanted:
+        grace = grace or expectations(rows[0]).grace or self._grace
+        if len(rows) < grace:
             return None
-        last = found[:wanted]
+        last = rows[:grace]
         return CompleteRuns(
             source=source,
             ids=tuple(row.run_id for row in last),
@@ -77,46 +80,47 @@ class MissingOffers:
         )
 
     def complete_runs_after(self, moments: Mapping[str, int]) -> dict[str, CompleteRuns]:
-        """The last complete runs of those of these sources where all of them began after the source's moment."""
-        found: dict[str, CompleteRuns] = {}
+        """The last `grace` complete runs by source, for the sources whose runs all began after the source's moment."""
+        runs_by_source: dict[str, CompleteRuns] = {}
         for source, moment in moments.items():
             newer = _latest_runs(source, None).where(crawl_run.c.started_at > moment).limit(1)
             if self._connection.execute(newer).first() is not None:
                 runs = self.complete_runs(source)
                 if runs is not None and runs.before > moment:
-                    found[source] = runs
-        return found
+                    runs_by_source[source] = runs
+        return runs_by_source
 
     def seen(self, runs: CompleteRuns, source_keys: Collection[str]) -> set[str]:
-        """Those of these offers of which the runs have an item that was refused, or waits, or tell nothing at all."""
+        """Offers with a quarantined or staged item in these runs, or on other sites."""
         if not source_keys:
             return set()
-        found = {key for key in source_keys if key.startswith(SITE_MARK)}
-        for query, column in ((_refused(runs), quarantine.c.source_key), (_waiting(runs), held_item.c.source_key)):
-            found.update(self._connection.scalars(query.where(in_values(self._connection, column, source_keys))))
-        return found
+        seen_keys = {key for key in source_keys if key.startswith(SITE_MARK)}
+        in_values = dialect_of(self._connection).in_values
+        for query, column in ((_refused(runs), quarantine.c.source_key), (_staged(runs), staged_item.c.source_key)):
+            seen_keys.update(self._connection.scalars(query.where(in_values(column, source_keys))))
+        return seen_keys
 
     def count_missing(self, runs: CompleteRuns) -> int:
-        """How many offers that the source has all of these runs missed."""
-        query = select(func.count()).where(_gone(runs), offer.c.removed_at.is_(None))
+        """The number of the source's current offers that all of these runs missed."""
+        query = select(func.count()).where(_is_missing(runs), offer.c.removed_at.is_(None))
         return self._connection.scalar(query) or 0
 
     def list_missing(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
-        """Some of those offers: `number`, `book_number`, `source`, `source_key`."""
+        """Up to `limit` of those offers: `number`, `book_number`, `source`, `source_key`."""
         columns = [offer.c[name] for name in ("number", "book_number", "source", "source_key")]
-        return self._rows(select(*columns).where(_gone(runs), offer.c.removed_at.is_(None)), limit)
+        return self._rows(select(*columns).where(_is_missing(runs), offer.c.removed_at.is_(None)), limit)
 
     def list_reappeared(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
-        """Some of the source's offers that are removed and not gone, as whole rows: other runs had missed them."""
+        """Up to `limit` removed offers of the source that are not missing now, as whole rows."""
         of_source = offer.c.source == runs.source
-        return self._rows(select(offer).where(of_source, offer.c.removed_at.is_not(None), ~_gone(runs)), limit)
+        return self._rows(select(offer).where(of_source, offer.c.removed_at.is_not(None), ~_is_missing(runs)), limit)
 
     def _rows(self, query: Select[Any], limit: int) -> Sequence[dict[str, Any]]:
         rows = self._connection.execute(query.order_by(offer.c.number).limit(limit)).mappings()
         return [dict(row) for row in rows]
 
 
-_is_being_closed = (
+_is_being_finished = (
     (crawl_run.c.state == RunState.RUNNING.value)
     & (crawl_run.c.finished_state == RunState.COMPLETE.value)
     & (crawl_run.c.gate == ApprovalState.RELEASED.value)
@@ -130,7 +134,7 @@ def _latest_runs(source: str, ending: int | None) -> Select[Any]:
         select(*columns)
         .where(
             crawl_run.c.source == source,
-            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == ending, _is_being_closed),
+            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == ending, _is_being_finished),
             crawl_run.c.whole_source,
             crawl_run.c.started_at.is_not(None),
         )
@@ -144,24 +148,24 @@ def _refused(runs: CompleteRuns) -> Select[Any]:
     )
 
 
-def _waiting(runs: CompleteRuns) -> Select[Any]:
-    return select(held_item.c.source_key).where(held_item.c.run_number.in_(runs.numbers))
+def _staged(runs: CompleteRuns) -> Select[Any]:
+    return select(staged_item.c.source_key).where(staged_item.c.run_number.in_(runs.numbers))
 
 
-def _begins(prefix: str) -> ColumnElement[bool]:
+def _key_starts_with(prefix: str) -> ColumnElement[bool]:
     return offer.c.source_key.startswith(prefix, autoescape=True)
 
 
-_IS_ELSEWHERE = _begins(SITE_MARK)
+_IS_ELSEWHERE = _key_starts_with(SITE_MARK)
 
 
-def _gone(runs: CompleteRuns) -> ColumnElement[bool]:
-    """An item that waits, or that the rules refuse, is a sighting nevertheless: the source has a page of the offer."""
+def _is_missing(runs: CompleteRuns) -> ColumnElement[bool]:
+    """A staged or quarantined item also proves that the source has a page of the offer."""
     return (
         (offer.c.source == runs.source)
         & ~_IS_ELSEWHERE
         & (offer.c.last_seen < runs.before)
         & offer.c.last_run.not_in(runs.ids)
         & offer.c.source_key.not_in(_refused(runs))
-        & offer.c.source_key.not_in(_waiting(runs))
+        & offer.c.source_key.not_in(_staged(runs))
     )

@@ -1,4 +1,4 @@
-"""Items that could not be taken in and books that the index refused, with the reasons, until that is settled."""
+"""The quarantine: items that cannot be applied and books that the index rejects, with the reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,13 @@ import orjson
 from bookwheel_contracts import FieldError, Verdict
 from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, func, select, true, update
 
-from bookwheel_stores.records.database.bulk import insert_or_ignore, update_rows
-from bookwheel_stores.records.database.connection import in_transaction, read_connection
+from bookwheel_stores.records.database.connection import dialect_of, in_transaction, read_connection
 from bookwheel_stores.records.tables import quarantine
 from bookwheel_stores.records.values import from_millis
 
 
 class QuarantineState(StrEnum):
-    """`queued`: an operator wants it replayed, and the processor will. `replayed`: settled, also by the index."""
+    """`queued`: an operator requested a replay. `replayed`: resolved by a replay or by the index."""
 
     OPEN = "open"
     QUEUED = "queued"
@@ -25,17 +24,17 @@ class QuarantineState(StrEnum):
 
 
 DISCARDED = "run_discarded"
-"""The reason of items whose run an operator discarded: not replayed with all the others."""
+"""The code of items whose run an operator discarded. A replay of all items skips them."""
 REFUSED_BY_INDEX = "refused_by_index"
-"""The reason of books that the index refused for good."""
+"""The code of books that the index rejects."""
 INDEX_ENTRIES = "index/"
-"""Begins the entry ids of these books. There is no message to replay: see `index_refusals`."""
+"""The prefix of the entry ids of such books, which cannot be replayed: see `index_refusals`."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """`body` is the stream's entry as it came, or the book that the index refused. `run_id` is None where nothing could
-    be read from it. `code` is that of the first reason, `verdict` what became of it when it was replayed."""
+    """`body` is the stream entry as received, or the book that the index rejects. `run_id` is None for an unreadable
+    entry. `code` is that of the first reason, `verdict` the result of its replay."""
 
     number: int
     entry_id: str
@@ -57,7 +56,7 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineFilter:
-    """Which ones are meant: of one source, run or first reason; None for any."""
+    """Selects entries by source, run or code; None for any."""
 
     source: str | None = None
     run_id: str | None = None
@@ -65,8 +64,8 @@ class QuarantineFilter:
 
     @property
     def condition(self) -> ColumnElement[bool]:
-        wanted = {"source": self.source, "run_id": self.run_id, "code": self.code}
-        return and_(true(), *(quarantine.c[name] == value for name, value in wanted.items() if value is not None))
+        values = {"source": self.source, "run_id": self.run_id, "code": self.code}
+        return and_(true(), *(quarantine.c[name] == value for name, value in values.items() if value is not None))
 
 
 ALL_ENTRIES = QuarantineFilter()
@@ -74,8 +73,8 @@ ALL_ENTRIES = QuarantineFilter()
 
 @dataclass(frozen=True, slots=True)
 class NewQuarantineEntry:
-    """`entry_id` identifies the entry for good, so that its redelivery is not kept twice. `source_key` tells whose
-    offer it is, None where that cannot be told."""
+    """`entry_id` identifies the entry, so that a redelivery is not stored twice. `source_key` identifies its offer,
+    None if it is unknown."""
 
     entry_id: str
     run_id: str | None
@@ -98,7 +97,7 @@ class QuarantineStore:
         after_number: int = 0,
         limit: int,
     ) -> list[QuarantineEntry]:
-        """Those in that state, or in any, oldest first."""
+        """Entries in that state or any, oldest first."""
         query = select(quarantine).where(selection.condition, quarantine.c.number > after_number)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
@@ -107,7 +106,7 @@ class QuarantineStore:
             return [_entry_from_row(row) for row in rows]
 
     def list_open(self, *, after_number: int = 0, limit: int) -> list[QuarantineEntry]:
-        """What waits for a replay, oldest first."""
+        """Entries that are open, oldest first."""
         return self.page(state=QuarantineState.OPEN, after_number=after_number, limit=limit)
 
     def get(self, number: int) -> QuarantineEntry | None:
@@ -118,7 +117,7 @@ class QuarantineStore:
     def count(
         self, selection: QuarantineFilter = ALL_ENTRIES, *, state: QuarantineState | None = QuarantineState.OPEN
     ) -> int:
-        """How many there are in that state, or in any: those that wait for a replay."""
+        """The number of entries in that state or any."""
         query = select(func.count()).select_from(quarantine).where(selection.condition)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
@@ -126,21 +125,23 @@ class QuarantineStore:
             return connection.scalar(query) or 0
 
     def queue_replays(self, selection: QuarantineFilter) -> int:
-        """Has open ones replayed by the processor; returns how many. What an operator discarded with its run stays
-        where it is unless it is what is asked for; what waits for the index always."""
-        wanted = selection.condition
+        """Queues open entries for a replay by the processor; returns their number.
+
+        Items of a discarded run are only queued by their run or code, refused books never.
+        """
+        condition = selection.condition
         if selection.run_id is None and selection.code != DISCARDED:
-            wanted &= quarantine.c.code != DISCARDED
-        return self._queue(wanted)
+            condition &= quarantine.c.code != DISCARDED
+        return self._queue(condition)
 
     def queue_replay(self, number: int) -> bool:
-        """Whether it was open, and is queued now. What waits for the index is not."""
+        """Queues one entry; False if it is not open or is a refused book."""
         return self._queue(quarantine.c.number == number) == 1
 
-    def _queue(self, wanted: ColumnElement[bool]) -> int:
+    def _queue(self, condition: ColumnElement[bool]) -> int:
         is_open = quarantine.c.state == QuarantineState.OPEN.value
         is_message = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
-        statement = update(quarantine).where(wanted, is_open, is_message).values(state=QuarantineState.QUEUED.value)
+        statement = update(quarantine).where(condition, is_open, is_message).values(state=QuarantineState.QUEUED.value)
         return in_transaction(self._engine, lambda connection: connection.execute(statement).rowcount)
 
 
@@ -168,7 +169,7 @@ class QuarantineWriter:
         self._connection = connection
 
     def add(self, items: Sequence[NewQuarantineEntry], *, now: int) -> None:
-        """Keeps each entry once, however often it is delivered."""
+        """Stores each entry once, however often it is delivered."""
         new = {item.entry_id: item for item in items}
         rows = [
             {
@@ -185,39 +186,39 @@ class QuarantineWriter:
             }
             for _, item in sorted(new.items())
         ]
-        insert_or_ignore(self._connection, quarantine, rows)
+        dialect_of(self._connection).insert_or_ignore(self._connection, quarantine, rows)
 
     def update_reasons(self, number: int, reasons: Sequence[FieldError]) -> None:
-        """It stays, with the reasons of today, and waits until somebody wants it replayed again."""
-        is_there = quarantine.c.state != QuarantineState.REPLAYED.value
-        told = {"reasons": _json(reasons), "code": _code(reasons), "state": QuarantineState.OPEN.value}
-        self._connection.execute(update(quarantine).where(quarantine.c.number == number, is_there).values(told))
+        """Reopens an entry whose replay failed, with the current reasons."""
+        is_unresolved = quarantine.c.state != QuarantineState.REPLAYED.value
+        values = {"reasons": _json(reasons), "code": _code(reasons), "state": QuarantineState.OPEN.value}
+        self._connection.execute(update(quarantine).where(quarantine.c.number == number, is_unresolved).values(values))
 
     def mark_replayed(self, number: int, *, now: int) -> bool:
-        """Marks one that is not yet as replayed; False where another replay was faster."""
-        taken = self._connection.execute(
+        """Marks an entry as replayed; False if another replay was faster."""
+        updated = self._connection.execute(
             update(quarantine)
             .where(quarantine.c.number == number, quarantine.c.state != QuarantineState.REPLAYED.value)
             .values(state=QuarantineState.REPLAYED.value, replayed_at=now)
         )
-        return taken.rowcount == 1
+        return updated.rowcount == 1
 
     def resolve(self, entry_ids: Sequence[str], *, now: int) -> None:
-        """They wait for nothing any more."""
+        """Marks entries as replayed, by their entry ids."""
         values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
         self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])
 
     def reopen(self, items: Sequence[NewQuarantineEntry]) -> None:
-        """Those of them that were settled wait again, for the reasons of today."""
+        """Reopens resolved entries with the current reasons."""
         values = {"state": QuarantineState.OPEN.value, "replayed_at": None}
         rows = [{"entry_id": item.entry_id, "reasons": _json(item.reasons), **values} for item in items]
         self._update(sorted(rows, key=lambda row: str(row["entry_id"])))
 
     def _update(self, rows: Sequence[dict[str, Any]]) -> None:
-        update_rows(self._connection, rows, by=quarantine.c.entry_id)
+        dialect_of(self._connection).update_rows(self._connection, rows, by=quarantine.c.entry_id)
 
     def set_verdict(self, number: int, verdict: Verdict) -> None:
-        """What became of one that was replayed."""
+        """Stores the verdict of a replay."""
         self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(verdict=verdict.value))
 
 

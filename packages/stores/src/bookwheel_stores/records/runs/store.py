@@ -1,14 +1,13 @@
-"""Crawl runs: what was asked for, what became of it."""
+"""Crawl runs as API clients and operators see them."""
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from bookwheel_contracts import CrawlCounts, CrawlRequest, CrawlRun, Hold, RunState, Verdict
-from sqlalchemy import Engine, Row, func, select, update
+from sqlalchemy import Engine, Row, exists, func, select, update
 
-from bookwheel_stores.records.database.bulk import insert_or_ignore
-from bookwheel_stores.records.database.connection import read_connection
+from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.feed.change_feed import SEARCH_PROJECTION
 from bookwheel_stores.records.tables import crawl_run, projection
 from bookwheel_stores.records.values import from_millis, to_millis
@@ -33,8 +32,8 @@ class RunStore:
         self._engine = engine
 
     def create_requested(self, request: CrawlRequest) -> None:
-        """Notes a requested run. Does no harm when repeated, nor when the run's first items were faster."""
-        asked = {
+        """Creates a requested run. Idempotent, and safe after the run's first items have created it."""
+        requested = {
             "start_url": request.start_url,
             "requested_at": to_millis(request.requested_at),
             "requested_by": request.requested_by,
@@ -44,14 +43,14 @@ class RunStore:
             "run_id": request.run_id,
             "source": request.source,
             "state": RunState.QUEUED.value,
-            "touched_at": asked["requested_at"],
-            **asked,
+            "touched_at": requested["requested_at"],
+            **requested,
         }
-        known = update(crawl_run).where(crawl_run.c.run_id == request.run_id, crawl_run.c.requested_at.is_(None))
+        existing = update(crawl_run).where(crawl_run.c.run_id == request.run_id, crawl_run.c.requested_at.is_(None))
         with self._engine.begin() as connection:
-            insert_or_ignore(connection, crawl_run, [row])
+            dialect_of(connection).insert_or_ignore(connection, crawl_run, [row])
             start_url = func.coalesce(crawl_run.c.start_url, request.start_url)
-            connection.execute(known.values(**asked | {"start_url": start_url}))
+            connection.execute(existing.values(**requested | {"start_url": start_url}))
 
     def get(self, run_id: str) -> CrawlRun | None:
         with read_connection(self._engine) as connection:
@@ -59,25 +58,25 @@ class RunStore:
         return run_from_row(row) if row else None
 
     def decide(self, run_id: str, *, release: bool, by: str, now: datetime) -> bool:
-        """An operator's decision on a held run, which the processor carries out; False for a run that is not held.
+        """Stores an operator's decision on a held run for the processor; False for a run that is not held.
 
-        Released: what is staged is applied, and what it missed is removed. Discarded: what is staged goes to
+        Released: the staged items are applied and the missing offers removed. Discarded: the staged items go to
         quarantine, and the run ends as cancelled.
         """
-        held = (crawl_run.c.run_id == run_id) & (crawl_run.c.state == RunState.HELD.value)
+        is_held = (crawl_run.c.run_id == run_id) & (crawl_run.c.state == RunState.HELD.value)
         with self._engine.begin() as connection:
-            row = connection.execute(select(crawl_run.c.hold).where(held).with_for_update(key_share=True)).first()
+            row = connection.execute(select(crawl_run.c.hold).where(is_held).with_for_update(key_share=True)).first()
             if row is None:
                 return False
             decision = {"decision": "released" if release else "discarded", "decided_at": now, "decided_by": by}
             hold = Hold.model_validate_json(row.hold).model_copy(update=decision)
-            gate = ApprovalState.RELEASED if release else ApprovalState.DISCARDED
-            values = {"state": RunState.RUNNING.value, "gate": gate.value, "hold": hold.model_dump_json()}
-            connection.execute(update(crawl_run).where(held).values(values))
+            approval = ApprovalState.RELEASED if release else ApprovalState.DISCARDED
+            values = {"state": RunState.RUNNING.value, "gate": approval.value, "hold": hold.model_dump_json()}
+            connection.execute(update(crawl_run).where(is_held).values(values))
         return True
 
     def list_latest(self, *, source: str | None = None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
-        """Newest first, of one source or of all, in one state or in any."""
+        """Runs, newest first, of one source or all, in one state or any."""
         query = select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
         if source is not None:
             query = query.where(crawl_run.c.source == source)
@@ -86,13 +85,27 @@ class RunStore:
         with read_connection(self._engine) as connection:
             return [run_from_row(row) for row in connection.execute(query)]
 
+    def complete_changes(self) -> "RunChanges":
+        """How far complete runs have advanced the change feed."""
+        last = select(func.max(crawl_run.c.last_change)).where(crawl_run.c.state == RunState.COMPLETE.value)
+        is_running = select(exists().where(crawl_run.c.state == RunState.RUNNING.value))
+        with read_connection(self._engine) as connection:
+            return RunChanges(connection.scalar(last) or 0, bool(connection.scalar(is_running)))
+
+
+class RunChanges(NamedTuple):
+    """`last` is the sequence of the last change of any complete run, 0 before the first."""
+
+    last: int
+    is_any_running: bool
+
 
 _indexed = select(projection.c.sequence).where(projection.c.name == SEARCH_PROJECTION).scalar_subquery()
 select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
 
 
 def run_from_row(row: Row[Any]) -> CrawlRun:
-    """Before the scraper has said how many items it scraped, `scraped` is the number accounted for so far."""
+    """The run of a row of `select_runs`. Before the end event, `scraped` is the number accounted for so far."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in Verdict}
     accounted = sum(verdicts.values()) + row.staged
     state = RunState(row.state)

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 import orjson
@@ -13,6 +14,7 @@ from bookwheel_contracts import (
     WebhookEventType,
     WebhookState,
 )
+from bookwheel_contracts.model import format_time
 from bookwheel_contracts.webhooks import PingPayload
 from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
 
@@ -20,18 +22,17 @@ from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import webhook, webhook_delivery
 from bookwheel_stores.records.values import from_millis
-from bookwheel_stores.records.webhooks.bodies import event_body
 
 MissedDeliveries = Literal["deliver", "skip_failed", "skip_all"]
 
 
 class TooManyWebhooksError(Exception):
-    """The owner has as many as one may have."""
+    """The owner has reached the limit of webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """`after`: the feed's sequence behind which its changes begin; None for the feed's end as it is now."""
+    """`after`: the sequence after which its changes begin; None for the current end of the feed."""
 
     owner: str
     url: str
@@ -42,13 +43,13 @@ class NewWebhook:
 
 
 class WebhookStore:
-    """Times are milliseconds, as everywhere in the records."""
+    """Times are milliseconds since 1970."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def create(self, new: NewWebhook, *, limit: int, now: int) -> Webhook:
-        """Raises TooManyWebhooks for an owner that has `limit` of them already."""
+        """Raises TooManyWebhooksError for an owner who has `limit` webhooks already."""
         with self._engine.begin() as connection:
             owned = select(func.count()).select_from(webhook).where(webhook.c.owner == new.owner)
             if (connection.scalar(owned) or 0) >= limit:
@@ -67,11 +68,11 @@ class WebhookStore:
                 "created_at": now,
             }
             connection.execute(insert(webhook), row)
-            made = connection.execute(select(webhook).where(webhook.c.webhook_id == row["webhook_id"])).one()
-        return webhook_from_row(made)
+            created = connection.execute(select(webhook).where(webhook.c.webhook_id == row["webhook_id"])).one()
+        return webhook_from_row(created)
 
     def list_all(self, *, owner: str | None) -> list[Webhook]:
-        """Oldest first, of one owner or of everybody."""
+        """Webhooks of one owner or of all, oldest first."""
         query = select(webhook).order_by(webhook.c.number)
         if owner is not None:
             query = query.where(webhook.c.owner == owner)
@@ -84,14 +85,14 @@ class WebhookStore:
         return webhook_from_row(row) if row else None
 
     def delete(self, webhook_id: str) -> None:
-        """With its deliveries. One that is under way is not called back."""
+        """Deletes a webhook and its deliveries. An attempt in flight is not cancelled."""
         with self._engine.begin() as connection:
             number = _number(webhook_id)
             connection.execute(delete(webhook_delivery).where(webhook_delivery.c.webhook_number == number))
             connection.execute(delete(webhook).where(webhook.c.webhook_id == webhook_id))
 
     def list_deliveries(self, webhook_id: str, *, before: int | None, limit: int) -> list[tuple[int, WebhookDelivery]]:
-        """Newest first, each with its number; `before` excludes that number and those above it."""
+        """Deliveries with their numbers, newest first; `before` excludes that number and higher ones."""
         query = (
             select(webhook_delivery)
             .where(webhook_delivery.c.webhook_number == _number(webhook_id))
@@ -104,54 +105,60 @@ class WebhookStore:
             return [(row.number, delivery_from_row(row)) for row in connection.execute(query)]
 
     def create_ping(self, webhook_id: str, *, now: int) -> WebhookDelivery | None:
-        """Asks for a test delivery; one that waits already is returned instead. None for a webhook that is gone."""
+        """Queues a test delivery or returns the pending one; None for a deleted webhook."""
         with self._engine.begin() as connection:
             number = connection.scalar(select(_number(webhook_id)))
             if number is None:
                 return None
-            row = _waiting_ping(connection, number)
+            row = _pending_ping(connection, number)
             if row is None:
-                told = PingPayload(webhook_id=webhook_id).model_dump_json().encode()
+                payload = PingPayload(webhook_id=webhook_id).model_dump_json().encode()
                 new = new_delivery(number, WebhookEventType.PING, now=now)
-                body = event_body(WebhookEventType.PING, from_millis(now), told)
+                body = event_body(WebhookEventType.PING, from_millis(now), payload)
                 connection.execute(insert(webhook_delivery), {**new, "body": body.decode()})
-                row = _waiting_ping(connection, number)
+                row = _pending_ping(connection, number)
         return None if row is None else delivery_from_row(row)
 
     def enable(self, webhook_id: str, *, missed: MissedDeliveries, now: int) -> None:
-        """Starts a disabled webhook again.
+        """Enables a disabled webhook.
 
-        What was given up is tried again before anything else (`deliver`), or not (`skip_failed`); or it goes on with
-        what changes from now on (`skip_all`). Of an active webhook only the waiting time to its next attempt ends.
+        `missed`: `deliver` first retries the delivery that was given up, `skip_failed` skips it, and `skip_all` also
+        skips all changes up to now. For an active webhook the next attempt becomes due at once.
         """
         number = _number(webhook_id)
         of_webhook = webhook_delivery.c.webhook_number == number
         is_open = webhook_delivery.c.state == DeliveryState.PENDING.value
         is_ping = webhook_delivery.c.type == WebhookEventType.PING.value
-        again = {"state": DeliveryState.PENDING.value, "next_attempt_at": now, "tried_since": now, "ended_at": None}
+        retry = {"state": DeliveryState.PENDING.value, "next_attempt_at": now, "tried_since": now, "ended_at": None}
         with self._engine.begin() as connection:
-            changed: dict[str, Any] = {"state": WebhookState.ACTIVE.value, "reason": None}
+            columns: dict[str, Any] = {"state": WebhookState.ACTIVE.value, "reason": None}
             if missed == "skip_all":
-                changed["sequence"] = feed_head(connection)
-                dropped = {"state": DeliveryState.DEAD.value, "reason": "skipped by its owner", "ended_at": now}
-                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(dropped))
+                columns["sequence"] = feed_head(connection)
+                skipped = {"state": DeliveryState.DEAD.value, "reason": "skipped by its owner", "ended_at": now}
+                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(skipped))
             else:
-                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(again))
+                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(retry))
             if missed == "deliver":
                 last = select(func.max(webhook_delivery.c.number)).where(of_webhook, ~is_ping).scalar_subquery()
-                given_up = webhook_delivery.c.state == DeliveryState.DEAD.value
+                is_dead = webhook_delivery.c.state == DeliveryState.DEAD.value
                 connection.execute(
-                    update(webhook_delivery).where(webhook_delivery.c.number == last, given_up).values(again)
+                    update(webhook_delivery).where(webhook_delivery.c.number == last, is_dead).values(retry)
                 )
-            connection.execute(update(webhook).where(webhook.c.webhook_id == webhook_id).values(changed))
+            connection.execute(update(webhook).where(webhook.c.webhook_id == webhook_id).values(columns))
 
 
-def new_delivery(webhook_number: int, kind: WebhookEventType, *, now: int) -> dict[str, Any]:
-    """The columns that every delivery begins with."""
+def event_body(event_type: WebhookEventType, moment: datetime, data: bytes) -> bytes:
+    """The JSON of a `WebhookEvent` with the JSON of its data: the same bytes in every attempt."""
+    head = orjson.dumps({"type": event_type.value, "timestamp": format_time(moment)})
+    return b'%b,"data":%b}' % (head[:-1], data)
+
+
+def new_delivery(webhook_number: int, event_type: WebhookEventType, *, now: int) -> dict[str, Any]:
+    """The columns of any new delivery."""
     return {
         "delivery_id": f"evt_{secrets.token_hex(16)}",
         "webhook_number": webhook_number,
-        "type": kind.value,
+        "type": event_type.value,
         "state": DeliveryState.PENDING.value,
         "attempts": 0,
         "created_at": now,
@@ -164,7 +171,7 @@ def _number(webhook_id: str) -> Any:
     return select(webhook.c.number).where(webhook.c.webhook_id == webhook_id).scalar_subquery()
 
 
-def _waiting_ping(connection: Connection, webhook_number: int) -> Row[Any] | None:
+def _pending_ping(connection: Connection, webhook_number: int) -> Row[Any] | None:
     return connection.execute(
         select(webhook_delivery).where(
             webhook_delivery.c.webhook_number == webhook_number,
@@ -175,8 +182,11 @@ def _waiting_ping(connection: Connection, webhook_number: int) -> Row[Any] | Non
 
 
 def _events(row: Row[Any]) -> Sequence[WebhookEventType]:
-    wanted = {WebhookEventType.CATALOG_CHANGED: row.wants_changes, WebhookEventType.RUN_FINISHED: row.wants_runs}
-    return [event for event, is_wanted in wanted.items() if is_wanted]
+    subscriptions = {
+        WebhookEventType.CATALOG_CHANGED: row.wants_changes,
+        WebhookEventType.RUN_FINISHED: row.wants_runs,
+    }
+    return [event_type for event_type, is_subscribed in subscriptions.items() if is_subscribed]
 
 
 def webhook_from_row(row: Row[Any]) -> Webhook:

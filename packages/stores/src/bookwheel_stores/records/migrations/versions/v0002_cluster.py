@@ -6,7 +6,7 @@ import orjson
 import sqlalchemy as sa
 from alembic import op
 
-from bookwheel_stores.records.catalog.book_content import contents_now
+from bookwheel_stores.records.migrations.book_content_0002 import render_contents
 
 revision = "0002"
 down_revision = "0001"
@@ -51,7 +51,7 @@ def _fill_contents(connection: sa.Connection) -> None:
     fill = sa.text("UPDATE change SET content = :content WHERE sequence = :sequence")
     after = 0
     while found := connection.execute(latest, {"after": after, "books": _BOOKS}).all():
-        contents = contents_now(connection, [row.book_number for row in found])
+        contents = render_contents(connection, [row.book_number for row in found])
         connection.execute(fill, [{"content": contents[row.book_number], "sequence": row.sequence} for row in found])
         after = found[-1].book_number
 

@@ -1,41 +1,77 @@
-"""Quality of runs as figures of their own and beside those of the runs before them."""
+"""The quality of runs: how many items fill each field, and what is wrong with the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bookwheel_contracts import Assertion, Expectations, FaultCount, FieldQuality, RunQualityReport, RunState
 from bookwheel_contracts.crawls import FILL_FIELDS
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, select, update
 
-from bookwheel_stores.records.database.connection import read_connection
+from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.runs.approvals import expectations
 from bookwheel_stores.records.tables import crawl_run, run_fault, run_field
 from bookwheel_stores.records.values import from_millis
 
+Fault = tuple[str, str]
+"""A field and a reason's code."""
 COMPARED_RUNS = 5
 FALL = 0.1
-"""A rate that is lower than before by so much has fallen: a tenth of all items lack what they had."""
+"""A rate has fallen if it is lower than before by this share of all items."""
 LEAST_ITEMS = 20
-"""Of fewer items a rate says too little to call anything a fall."""
-_MOST_FAULTS = 50
+"""With fewer items a rate is too uncertain to count as a fall."""
+_MAX_FAULTS = 50
+
+
+class RunQualityWriter:
+    """Works inside the caller's transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add_valid(self, run_number: int, *, valid: int, filled: Mapping[str, int]) -> None:
+        """Adds valid items and how many of them fill each field; negative counts subtract."""
+        rows = [
+            {"run_number": run_number, "field": field, "filled": count}
+            for field, count in sorted(filled.items())
+            if count
+        ]
+        dialect_of(self._connection).add_counts(self._connection, run_field.c.filled, rows)
+        self._add_totals(run_number, valid=valid)
+
+    def add_invalid(self, run_number: int, *, invalid: int, faults: Mapping[Fault, int]) -> None:
+        """Adds invalid items and how many of them have each fault; negative counts subtract."""
+        rows = [
+            {"run_number": run_number, "field": field, "code": code, "refused": count}
+            for (field, code), count in sorted(faults.items())
+        ]
+        dialect_of(self._connection).add_counts(self._connection, run_fault.c.refused, rows)
+        self._add_totals(run_number, invalid=invalid)
+
+    def filled_counts(self, run_number: int) -> dict[str, int]:
+        query = select(run_field.c.field, run_field.c.filled).where(run_field.c.run_number == run_number)
+        return {row.field: row.filled for row in self._connection.execute(query)}
+
+    def _add_totals(self, run_number: int, **counts: int) -> None:
+        sums = {name: crawl_run.c[name] + count for name, count in counts.items()}
+        self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(sums))
 
 
 class QualityReader:
-    """Each call sees one consistent snapshot."""
+    """Each call reads one consistent snapshot."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def list_latest(self) -> list[RunQualityReport]:
-        """The latest run that tells anything of each source, by source."""
-        newest = select(func.max(crawl_run.c.number)).where(_is_telling).group_by(crawl_run.c.source)
+        """The latest run with a quality of each source, by source."""
+        newest = select(func.max(crawl_run.c.number)).where(_has_quality).group_by(crawl_run.c.source)
         query = select(crawl_run).where(crawl_run.c.number.in_(newest)).order_by(crawl_run.c.source)
         with read_connection(self._engine) as connection:
             return [_report(connection, row) for row in connection.execute(query).all()]
 
     def list_for_source(self, source: str, *, limit: int) -> list[RunQualityReport]:
-        """The source's runs that tell anything, newest first."""
-        query = select(crawl_run).where(crawl_run.c.source == source, _is_telling)
+        """The source's runs with a quality, newest first."""
+        query = select(crawl_run).where(crawl_run.c.source == source, _has_quality)
         with read_connection(self._engine) as connection:
             rows = connection.execute(query.order_by(crawl_run.c.number.desc()).limit(limit)).all()
             return [_report(connection, row) for row in rows]
@@ -46,11 +82,11 @@ class QualityReader:
             return None if row is None else _report(connection, row)
 
 
-_THROUGH = (RunState.COMPLETE.value, RunState.HELD.value)
-"""States of runs that went through all there was."""
+_VISITED_ALL = (RunState.COMPLETE.value, RunState.HELD.value)
+"""States of runs that visited all pages."""
 _has_items = crawl_run.c.valid + crawl_run.c.invalid > 0
-_is_telling = _has_items | crawl_run.c.state.in_(_THROUGH)
-"""A run that went through and found nothing tells most: the shop has changed its layout."""
+_has_quality = _has_items | crawl_run.c.state.in_(_VISITED_ALL)
+"""A run that visited all pages and found nothing has one too: the shop changed its layout."""
 
 
 def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
@@ -66,7 +102,7 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
     )
     validity, earlier_validity = _rate(valid, items), _rate(before_valid, before_items)
     fall = _fall(validity, earlier_validity)
-    found_nothing = run.state in _THROUGH and not items and before_items >= LEAST_ITEMS
+    is_empty = run.state in _VISITED_ALL and not items and before_items >= LEAST_ITEMS
     return RunQualityReport(
         run_id=run.run_id,
         source=run.source,
@@ -77,7 +113,7 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
         validity=validity,
         earlier_validity=earlier_validity,
         validity_fall=fall,
-        fell=found_nothing or _has_fallen(fall, items) or any(field.fell for field in fields),
+        fell=is_empty or _has_fallen(fall, items) or any(field.fell for field in fields),
         fields=fields,
         faults=_faults(connection, run.number),
         assertions=_assertions(run, expectations(run), filled),
@@ -114,7 +150,7 @@ def _faults(connection: Connection, run_number: int) -> tuple[FaultCount, ...]:
         select(run_fault)
         .where(run_fault.c.run_number == run_number, run_fault.c.refused > 0)
         .order_by(run_fault.c.refused.desc(), run_fault.c.field, run_fault.c.code)
-        .limit(_MOST_FAULTS)
+        .limit(_MAX_FAULTS)
     )
     return tuple(FaultCount(field=row.field, code=row.code, items=row.refused) for row in connection.execute(query))
 
@@ -128,15 +164,15 @@ def _field(name: str, filled: int, valid: int, earlier: float | None) -> FieldQu
 
 
 def _assertions(run: Row[Any], expect: Expectations, filled: dict[str, int]) -> tuple[Assertion, ...]:
-    found: list[Assertion] = []
+    assertions: list[Assertion] = []
     if expect.items is not None and run.whole_source:
-        enough = run.valid >= expect.items
-        found.append(Assertion(kind="items", field=None, least=expect.items, actual=run.valid, holds=enough))
+        holds = run.valid >= expect.items
+        assertions.append(Assertion(kind="items", field=None, least=expect.items, actual=run.valid, holds=holds))
     for name, least in sorted(expect.fill.items()):
         rate = _rate(filled.get(name, 0), run.valid)
         holds = run.invalid == 0 if rate is None else rate >= least
-        found.append(Assertion(kind="fill", field=name, least=least, actual=rate, holds=holds))
-    return tuple(found)
+        assertions.append(Assertion(kind="fill", field=name, least=least, actual=rate, holds=holds))
+    return tuple(assertions)
 
 
 def _rate(part: int, whole: int) -> float | None:
