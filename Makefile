@@ -99,7 +99,7 @@ release-version: install ## Write a version everywhere and start its CHANGELOG s
 	@$(BIN)/python -m tools.release set "$(or $(VERSION),$(error which? make release-version VERSION=1.2.3))"
 
 test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
-	@deploy/local/engines.sh s3 postgres elasticsearch helm || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
+	@deploy/local/engines.sh s3 gcs postgres elasticsearch helm || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
 	@$(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --max-worker-restart 0 $(PARTS) $(ARGS)
 
 test-docker: install ## Test the images and the containers, with a Docker engine

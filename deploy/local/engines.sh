@@ -2,7 +2,7 @@
 # Installs the servers of the cluster engines on one machine without containers: PostgreSQL from the distribution,
 # Elasticsearch's core through Maven, MinIO through Go. Silent and fast when nothing is missing. `make up ENGINES=cluster`
 # and `make test` run it. Arguments: which of postgres elasticsearch s3; all of them by default.
-# `helm`, for the tests of the chart, only where it is asked for.
+# `gcs` and `helm`, which only tests need, have to be named.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,6 +12,7 @@ LOG=$STATE/logs/engines.log
 VERB='cluster engines'
 ELASTICSEARCH=9.5.0
 HELM=v3.19.2
+FAKE_GCS=v1.56.1
 MINIO=v0.0.0-20260212201848-7aac2a2c5b7c
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -83,6 +84,19 @@ bring_s3() {
   echo "$MINIO" >"$folder/.version"
 }
 
+# An emulator for the tests of a lake on Google Cloud Storage.
+bring_gcs() {
+  local folder=$ENGINES/fake-gcs-server
+  [ "$(cat "$folder/.version" 2>/dev/null)" != "$FAKE_GCS" ] || return 0
+  if ! command -v go >/dev/null; then
+    say 'no Go here, so no GCS emulator: a lake on GCS is not tested'
+    return
+  fi
+  say 'building the GCS emulator (two minutes, once)'
+  logged env GOBIN="$folder" go install "github.com/fsouza/fake-gcs-server@$FAKE_GCS"
+  echo "$FAKE_GCS" >"$folder/.version"
+}
+
 bring_helm() {
   local folder=$ENGINES/helm
   ! command -v helm >/dev/null && [ "$(cat "$folder/.version" 2>/dev/null)" != "$HELM" ] || return 0
@@ -102,9 +116,9 @@ server_user
 [ $# -gt 0 ] || set -- s3 postgres elasticsearch
 for engine in "$@"; do
   case $engine in
-    postgres | elasticsearch | helm) "bring_$engine" ;;
+    postgres | elasticsearch | gcs | helm) "bring_$engine" ;;
     s3) bring_s3 & building=$! ;; # while the others are fetched
-    *) fail "$engine: there is no such engine; postgres, elasticsearch, s3 or helm" ;;
+    *) fail "$engine: there is no such engine; postgres, elasticsearch, s3, gcs or helm" ;;
   esac
 done
 [ -z "${building:-}" ] || wait "$building"

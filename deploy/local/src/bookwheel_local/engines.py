@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bookwheel_local.errors import LocalError
 
@@ -50,6 +51,14 @@ def find_minio() -> str | None:
     """MinIO's path; None if it is not installed."""
     path = ENGINES / "minio" / "minio"
     return str(path) if path.exists() else None
+
+
+def find_fake_gcs() -> str:
+    """The path of fake-gcs-server, which only tests use. Raises EngineNotInstalledError."""
+    path = ENGINES / "fake-gcs-server" / "fake-gcs-server"
+    if not path.exists():
+        raise EngineNotInstalledError("fake-gcs-server", "gcs")
+    return str(path)
 
 
 def as_server_user() -> list[str]:
@@ -173,6 +182,13 @@ def elasticsearch_environment(folder: Path, *, heap: str = "512m", options: str 
         "ES_TMPDIR": str(folder / "tmp"),
         "HOME": str(folder),
     }
+
+
+def fake_gcs_command(port: int, *, public_url: str) -> list[str]:
+    """Raises EngineNotInstalledError."""
+    address = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    public = ["-external-url", public_url, "-public-host", urlsplit(public_url).netloc]
+    return [find_fake_gcs(), "-backend", "memory", "-log-level", "warn", *address, *public]
 
 
 def minio_command(data: Path, port: int) -> list[str]:

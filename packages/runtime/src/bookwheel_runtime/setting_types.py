@@ -45,7 +45,11 @@ SearchUrl = Annotated[
 ]
 HttpUrl = Annotated[str, _address(r"https?://[^/\s]+(?:/\S*)?", expected="http[s]://host:port")]
 LakeUrl = Annotated[
-    str, _address(r"file:///\S.*|s3://[^/\s]+(?:/\S*)?", expected="file:///folder or s3://bucket/prefix")
+    str,
+    _address(
+        r"file:///\S.*|(?:s3|gs)://[^/\s]+(?:/\S*)?",
+        expected="file:///folder, s3://bucket/prefix or gs://bucket/prefix",
+    ),
 ]
 TrackingUri = Annotated[
     str,

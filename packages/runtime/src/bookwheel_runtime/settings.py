@@ -61,22 +61,28 @@ class LakeSettings(Settings):
 
     lake_url: LakeUrl | None = Field(
         default=None,
-        description="The lake: `file:///folder` or `s3://bucket/prefix`. By default `data/lake` in the state folder.",
+        description="The lake: `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`. By default `data/lake` "
+        "in the state folder.",
     )
     lake_endpoint: HttpUrl | None = Field(
-        default=None, description="URL of the S3-compatible store, where it is not Amazon's."
+        default=None, description="URL of the S3-compatible store, if it is not Amazon's; for GCS, of an emulator."
     )
-    lake_region: str = Field(default="us-east-1", description="The bucket's region.")
+    lake_region: str = Field(default="us-east-1", description="The region of an S3 bucket.")
     lake_access_key: SecretStr | None = Field(
         default=None,
-        description="Access key for the lake's bucket; by default that of the machine.",
+        description="Access key for the lake's S3 bucket; by default that of the machine. None for GCS, which uses the "
+        "credentials of the environment.",
     )
     lake_secret_key: SecretStr | None = Field(default=None, description="The secret that belongs to the access key.")
 
     @model_validator(mode="after")
-    def _both_keys_or_none(self) -> Self:
+    def _check_keys(self) -> Self:
         if (self.lake_access_key is None) != (self.lake_secret_key is None):
             raise ValueError("BOOKWHEEL_LAKE_ACCESS_KEY and BOOKWHEEL_LAKE_SECRET_KEY belong together")
+        if self.lake_access_key is not None and (self.lake_url or "").startswith("gs://"):
+            raise ValueError(
+                "BOOKWHEEL_LAKE_ACCESS_KEY is for S3: a lake on GCS uses the credentials of the environment"
+            )
         return self
 
     def lake_options(self) -> LakeOptions:

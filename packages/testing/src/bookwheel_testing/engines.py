@@ -17,6 +17,7 @@ from bookwheel_local import engines
 from bookwheel_local.errors import LocalError
 from pyarrow.fs import S3FileSystem
 
+from bookwheel_testing.gcs_emulator import GcsStore, running_gcs
 from bookwheel_testing.servers import Server, answers, free_port, running
 from bookwheel_testing.shared_servers import Ask, SharedServers, asking
 
@@ -185,7 +186,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.stash[_ASK] = asking(config.workerinput["bookwheel_keeper"])
         return
-    keeper = SharedServers({"postgres": running_postgres, "elasticsearch": _elasticsearch_url, "s3": running_s3})
+    keeper = SharedServers(
+        {"postgres": running_postgres, "elasticsearch": _elasticsearch_url, "s3": running_s3, "gcs": running_gcs}
+    )
     config.add_cleanup(keeper.close)
     config.stash[_KEEPER] = keeper
     config.stash[_ASK] = keeper.ask
@@ -248,3 +251,16 @@ def s3(pytestconfig: pytest.Config) -> Iterator[S3Store]:
     filesystem.create_dir(store.bucket)
     yield store
     filesystem.delete_dir(store.bucket)
+
+
+@pytest.fixture
+def gcs(pytestconfig: pytest.Config) -> GcsStore:
+    """A new, empty bucket in the GCS emulator of this test run."""
+    try:
+        engines.find_fake_gcs()
+    except engines.EngineNotInstalledError as missing:
+        or_skip(missing)
+    store: GcsStore = replace(pytestconfig.stash[_ASK]("gcs"), bucket=f"test{uuid4().hex[:12]}")
+    response = httpx.post(f"{store.endpoint}/storage/v1/b", json={"name": store.bucket}, timeout=30)
+    response.raise_for_status()
+    return store

@@ -1,30 +1,30 @@
-"""A process that is killed in the midst of its work on a lake."""
+"""Simulates a process that is killed between two steps of its work."""
 
 from typing import Any
 
 import pytest
-from bookwheel_stores.lake import Lake
 
 
 class SimulatedCrash(BaseException):
-    """Where it was killed."""
+    """The process is killed here."""
 
 
-def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
-    """Raises Dead in place of the call after so many calls of these methods of a lake, until the patch is undone."""
-    done = 0
+def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch, owner: type, *methods: str) -> None:
+    """After `steps` calls of these methods of a class, raises SimulatedCrash in place of each further call, until the
+    patch is undone."""
+    calls = 0
 
-    def counted(name: str) -> None:
-        original = getattr(Lake, name)
+    def patch(name: str) -> None:
+        original = getattr(owner, name)
 
-        def call(self: Lake, *arguments: Any) -> Any:
-            nonlocal done
-            done += 1
-            if done > steps:
+        def call(self: Any, *arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls > steps:
                 raise SimulatedCrash
-            return original(self, *arguments)
+            return original(self, *arguments, **options)
 
-        monkeypatch.setattr(Lake, name, call)
+        monkeypatch.setattr(owner, name, call)
 
     for name in methods:
-        counted(name)
+        patch(name)

@@ -32,10 +32,12 @@ from bookwheel_processor.restore import after_restore
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.jobs import compare_index, finish_runs, run_projection
+from bookwheel_processor.worker.lake_jobs import run_lake_conversion
 
 _DATABASE_TIMEOUT = 60.0  # seconds
 _REINDEX_TIMEOUT = 60.0
 _COMPARE_TIMEOUT = 30.0
+_CONVERT_TIMEOUT = 120.0
 _MAX_HELD = 1000
 
 
@@ -164,6 +166,17 @@ def _restored(dependencies: Dependencies, _options: argparse.Namespace) -> int:
     return 0
 
 
+def _convert_lake(dependencies: Dependencies, _options: argparse.Namespace) -> int:
+    deadline = time.monotonic() + _CONVERT_TIMEOUT
+    while (conversion := run_lake_conversion(dependencies)) is None:
+        if time.monotonic() > deadline:
+            print("another process writes to the lake: try again later", file=sys.stderr)
+            return 1
+        time.sleep(0.5)
+    print(f"{conversion.files} files converted, {conversion.entries} entries added to bronze")
+    return 0
+
+
 def _decide(dependencies: Dependencies, options: argparse.Namespace) -> int:
     store = RunStore(dependencies.engine)
     if not store.decide(options.run_id, release=options.release, by=getpass.getuser(), now=utc_now()):
@@ -187,5 +200,6 @@ _COMMANDS: Mapping[str, Callable[[Dependencies, argparse.Namespace], int]] = Map
         "release": _decide,
         "discard": _decide,
         "restored": _restored,
+        "convert-lake": _convert_lake,
     }
 )

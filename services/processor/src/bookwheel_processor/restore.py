@@ -8,7 +8,6 @@ from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Connection
 
-from bookwheel_processor.lake.silver_projection import BOOKS, OBSERVATIONS
 from bookwheel_processor.worker.dependencies import Dependencies
 
 
@@ -20,9 +19,8 @@ def after_restore(parts: Dependencies, *, now: datetime) -> int:
     for version in export_versions(lake):
         if version > feed.head() and (export := read_export(lake, version)) is not None:
             delete_export(lake, export)
-    lake.delete([file.path for file in lake.list("silver")])
-    for projection in (SEARCH_PROJECTION, OBSERVATIONS, BOOKS):
-        feed.reset(projection)
+    parts.silver.restart()
+    feed.reset(SEARCH_PROJECTION)
 
     def end_interrupted(connection: Connection) -> int:
         ledger, before = RunLedger(connection), to_millis(now)

@@ -7,8 +7,7 @@ import orjson
 import pyarrow as pa
 
 from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, parse_contents
-from bookwheel_stores.lake.export_writer import WRITERS, Outbox
-from bookwheel_stores.lake.prefetch import prefetched
+from bookwheel_stores.lake.export_writer import WRITERS, Outbox, prefetched
 from bookwheel_stores.records.feed.snapshots import BookDiff
 
 _UNTOLD = frozenset({"revision", "last_changed"})

@@ -1,6 +1,7 @@
-"""The lake's files: complete or not there, whatever happens while they are written."""
+"""Files in the lake, each complete or absent, whatever happens while it is written."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,13 +15,13 @@ from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from bookwheel_stores.lake.address import LakeAddress
 
-_ASIDE = ".aside"
+_SCRATCH = ".aside"
 _PIECE = 5 << 20
-"""Up to so many bytes pyarrow sends in one request."""
+"""The most bytes that pyarrow sends in one request."""
 
 
 class LakeError(OSError):
-    """The lake does not answer, refuses, or does not hold what was asked for."""
+    """The lake is unavailable, refuses a request, or lacks a file."""
 
 
 class LakeFileNotFoundError(LakeError):
@@ -37,11 +38,11 @@ class LakeFile:
 
 
 class Lake:
-    """Files under a root, in a folder or an S3-compatible bucket. Paths are relative to it and have no `.` or `..`.
+    """Files under a root, in a folder or a bucket. Paths are relative to it and have no `.` or `..`.
 
-    A file is made on this side first, where a failure leaves nothing behind. Then it is published in one step: in a
-    folder it is flushed to the disk and renamed, in a bucket it is one request.
-    Publishing under a name that is taken replaces the file; whoever reads the old one goes on reading it.
+    A file is written locally first. Then it is published in one step: in a folder it is flushed to the disk and
+    renamed, in a bucket it is one request. Publishing under an existing name replaces the file. In a folder, readers
+    keep the old content.
     """
 
     def __init__(self, address: LakeAddress) -> None:
@@ -50,126 +51,120 @@ class Lake:
 
     @contextmanager
     def writing(self, path: str) -> Iterator[IO[bytes]]:
-        """A seekable file that is published as `path` when the `with` ends well, and forgotten when it does not.
+        """A seekable file, published as `path` at the end of the `with`, or discarded if it raises.
 
-        Raises LakeError when it can't be published: then `path` is as it was before.
+        Raises LakeError if it can't be published: then `path` is unchanged.
         """
         target, folder = self._full(path), self.address.folder
         if folder is None:
-            with tempfile.TemporaryFile() as nameless:  # whoever is killed leaves nothing on this machine
+            with tempfile.TemporaryFile() as nameless:  # a killed process leaves nothing on this machine
                 yield nameless
                 nameless.flush()
-                with _told(path):
+                with lake_errors(path):
                     self._upload(nameless, target)
             return
-        with tempfile.NamedTemporaryFile(dir=_scratch(folder), prefix="bookwheel-lake-", delete=False) as made:
+        with tempfile.NamedTemporaryFile(
+            dir=_scratch_folder(folder), prefix="bookwheel-lake-", delete=False
+        ) as temporary:
             try:
-                yield made
-                made.flush()
-                with _told(path):
-                    os.fsync(made.fileno())
-                    _rename(Path(made.name), Path(target))
+                yield temporary
+                temporary.flush()
+                with lake_errors(path):
+                    os.fsync(temporary.fileno())
+                    _rename(Path(temporary.name), Path(target))
             finally:
-                Path(made.name).unlink(missing_ok=True)
+                Path(temporary.name).unlink(missing_ok=True)
 
     def write(self, path: str, content: bytes) -> None:
         with self.writing(path) as file:
             file.write(content)
 
     def open(self, path: str) -> Any:
-        """The file for reading at random, as a `pyarrow.NativeFile`. Raises NotInLake, LakeError."""
-        with _told(path):
+        """The file for reading at random, as a `pyarrow.NativeFile`. Raises LakeFileNotFoundError, LakeError."""
+        with lake_errors(path):
             return self._filesystem.open_input_file(self._full(path))
 
     def read(self, path: str) -> bytes:
-        with self.open(path) as file, _told(path):
+        with self.open(path) as file, lake_errors(path):
             content: bytes = file.read()
             return content
 
     def size(self, path: str) -> int | None:
-        """In bytes; None where there is no such file."""
-        with _told(path):
+        """In bytes; None if there is no such file."""
+        with lake_errors(path):
             info: FileInfo = self._filesystem.get_file_info(self._full(path))
         return int(info.size) if info.type == FileType.File else None
 
     def list(self, folder: str) -> list[LakeFile]:
-        """All files under a folder, by path; none where it does not exist."""
+        """All files under a folder, by path; none if it does not exist."""
         start = len(self.address.root) + 1
-        with _told(folder):
-            found = self._filesystem.get_file_info(
+        with lake_errors(folder):
+            infos = self._filesystem.get_file_info(
                 FileSelector(self._full(folder), allow_not_found=True, recursive=True)
             )
         files = [
-            LakeFile(info.path[start:], int(info.size), info.mtime) for info in found if info.type == FileType.File
+            LakeFile(info.path[start:], int(info.size), info.mtime) for info in infos if info.type == FileType.File
         ]
         return sorted(files, key=lambda file: file.path)
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Those that are gone already are no error."""
+        """Missing files are no error."""
         for path in paths:
             try:
-                with _told(path):
+                with lake_errors(path):
                     self._filesystem.delete_file(self._full(path))
             except LakeFileNotFoundError:
                 continue
 
-    def check(self) -> None:
-        """Raises LakeError, which says why, while files can't be listed here."""
-        folder = self.address.folder
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        with _told(self.address.url):
-            self._filesystem.get_file_info(FileSelector(self._full("bronze"), allow_not_found=True, recursive=False))
-
     def sweep(self, *, before: datetime) -> int:
-        """Removes what killed writers left aside before that time; returns how many files."""
-        aside = f"{self.address.root}/{_ASIDE}"
-        with _told(_ASIDE):
-            found = self._filesystem.get_file_info(FileSelector(aside, allow_not_found=True, recursive=True))
-            left = [info.path for info in found if info.type == FileType.File and info.mtime < before]
+        """Removes what killed writers left in the scratch folder before that time; returns how many files."""
+        scratch = f"{self.address.root}/{_SCRATCH}"
+        with lake_errors(_SCRATCH):
+            infos = self._filesystem.get_file_info(FileSelector(scratch, allow_not_found=True, recursive=True))
+            left = [info.path for info in infos if info.type == FileType.File and info.mtime < before]
             for path in left:
                 self._filesystem.delete_file(path)
         return len(left)
 
     def _full(self, path: str) -> str:
         parts = path.split("/")
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts) or parts[0] == _ASIDE:
+        if any(part in {"", ".", ".."} or "\0" in part for part in parts) or parts[0] == _SCRATCH:
             raise ValueError(f"not a path in the lake: {path!r}")
         return f"{self.address.root}/{path}"
 
-    def _upload(self, made: IO[bytes], target: str) -> None:
-        """A small file is one request. A large one is many: were the last of them to fail, pyarrow could complete what
-        it has sent, so it goes to a name aside and is copied, which is one request again.
+    def _upload(self, temporary: IO[bytes], target: str) -> None:
+        """A small file is one request. A large one is many: if the last of them fails, pyarrow may complete the upload
+        with what it has sent. So a large file goes to a scratch name and is copied, which is one request again.
         """
-        size = os.fstat(made.fileno()).st_size
+        size = os.fstat(temporary.fileno()).st_size
         if size <= _PIECE:
-            self._send(made, target)
+            self._send(temporary, target)
             return
-        aside = f"{self.address.root}/{_ASIDE}/{uuid4().hex}"
-        self._send(made, aside)
-        sent = self._filesystem.get_file_info(aside).size
+        scratch = f"{self.address.root}/{_SCRATCH}/{uuid4().hex}"
+        self._send(temporary, scratch)
+        sent = self._filesystem.get_file_info(scratch).size
         if sent != size:
-            raise LakeError(f"{size} bytes were sent to the lake and it holds {sent}")
-        self._filesystem.move(aside, target)
+            raise LakeError(f"the lake holds {sent} of {size} bytes that were sent")
+        self._filesystem.move(scratch, target)
 
-    def _send(self, made: IO[bytes], target: str) -> None:
-        made.seek(0)
+    def _send(self, temporary: IO[bytes], target: str) -> None:
+        temporary.seek(0)
         with self._filesystem.open_output_stream(target) as stream:
-            while piece := made.read(_PIECE):
+            while piece := temporary.read(_PIECE):
                 stream.write(piece)
 
 
-def _scratch(folder: Path) -> Path:
-    """On the same disk: a rename must not become a copy."""
-    aside = folder / _ASIDE
-    aside.mkdir(parents=True, exist_ok=True)
-    return aside
+def _scratch_folder(folder: Path) -> Path:
+    """On the same file system, so that a rename is not a copy."""
+    scratch = folder / _SCRATCH
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
 
 
-def _rename(made: Path, target: Path) -> None:
+def _rename(temporary: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    made.chmod(0o644)
-    made.replace(target)
+    temporary.chmod(0o644)
+    temporary.replace(target)
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -178,8 +173,8 @@ def _rename(made: Path, target: Path) -> None:
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
-    """pyarrow's own errors are OSErrors of every kind, and some that are none."""
+def lake_errors(path: str) -> Iterator[None]:
+    """Turns pyarrow's errors into LakeError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -187,4 +182,9 @@ def _told(path: str) -> Iterator[None]:
     except LakeError:
         raise
     except OSError as error:
-        raise LakeError(f"the lake failed at {path}: {error}") from error
+        raise LakeError(f"the lake failed at {path}: {error_text(error)}") from error
+
+
+def error_text(error: Exception) -> str:
+    """The message on one line; `deltalake` writes coloured arrows on several."""
+    return re.sub(r"\s*(?:\x1b\[\d*m|↳|\n)+\s*", " ", str(error)).strip()

@@ -1,33 +1,33 @@
-"""Silver: the catalog as it is now and every observed price, in Parquet; made from the change feed."""
+"""Silver: tables of the current books and offers, and of every observed price, derived from the change feed."""
 
-import sys
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
-from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, amounts, books_table, offers_table, parse_contents
+from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, books_table, offers_table, parse_contents
 from bookwheel_stores.lake.files import Lake
-from bookwheel_stores.lake.partitions import partition_name, partition_value
+from bookwheel_stores.lake.tables import ConcurrentWriteError, LakeTable
 from bookwheel_stores.records.feed.snapshots import ChangeDiff
 
+FOLDER = "silver"
 BUCKET = 10_000
-"""Book numbers in a file of current books, and changes in a file of observations. Part of the files' names."""
-CATALOG, BOOKS_BY_SOURCE, OBSERVATIONS = "silver/catalogue", "silver/books", "silver/observations"
-COMPRESSION = "zstd"
-_UP_TO = b"bookwheel.up_to"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-OBSERVED = pa.schema(
+"""Consecutive book numbers whose rows are replaced together, and changes whose observations are appended together."""
+_BUCKET_COLUMN = pa.field("bucket", pa.int32(), nullable=False)
+OBSERVATIONS = pa.schema(
     [
         pa.field("sequence", pa.int64(), nullable=False),
         pa.field("book_id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
         pa.field("url", pa.string(), nullable=False),
-        pa.field("observed_at", pa.timestamp("ms", "UTC"), nullable=False),
+        pa.field("date", pa.date32(), nullable=False),
+        pa.field("observed_at", pa.timestamp("us", "UTC"), nullable=False),
         ("price_amount", pa.decimal128(14, 4)),
         ("price_currency", pa.string()),
         ("stock", pa.int64()),
@@ -36,120 +36,104 @@ OBSERVED = pa.schema(
 )
 
 
-def range_name(number: int, *, size: int = BUCKET) -> str:
-    """Of the bucket `number` from 0: its first and last book number or sequence."""
-    return range_text(number * size + 1, (number + 1) * size)
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema with the types that Delta tables have, and the bucket."""
+    return pa.schema([*(field.with_type(_stored_type(field.type)) for field in schema), _BUCKET_COLUMN])
 
 
-def range_text(first: int, last: int) -> str:
-    return f"{first:012d}-{last:012d}"
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return kind.value_type
+    return pa.timestamp("us", "UTC") if pa.types.is_timestamp(kind) else kind
 
 
 class Silver:
-    """A file's content follows from its name and the feed alone, so writing one again replaces it by itself or by a
-    newer state: nothing doubles, whoever was killed where. Each file changes at once.
-    """
+    """Each commit stores the sequence of the feed that its table is complete up to, its cursor."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
+        self.books = LakeTable(lake, f"{FOLDER}/books", stored_schema(BOOKS), partition_by="bucket")
+        self.offers = LakeTable(lake, f"{FOLDER}/offers", stored_schema(OFFERS), partition_by="bucket")
+        self.observations = LakeTable(lake, f"{FOLDER}/observations", OBSERVATIONS, partition_by="date")
 
-    def write_books(self, bucket: int, pages: Iterable[Sequence[bytes]]) -> None:
-        """Puts the bucket's books in place: whole in the catalog, and by the sources that offer them."""
-        name = f"{range_name(bucket)}.parquet"
+    def load_books(self) -> int:
+        """Loads the books and offers; returns the sequence up to which both are complete."""
+        return min(self.books.load(), self.offers.load())
+
+    def write_books(self, bucket: int, pages: Iterable[Sequence[bytes]], *, cursor: int) -> None:
+        """Replaces the bucket's books and offers. Raises ConcurrentWriteError, LakeError."""
         parsed = pa.concat_tables([parse_contents(page) for page in pages] or [parse_contents([])])
-        offers = offers_table(parsed)
-        stale = {file.path for file in self.lake.list(BOOKS_BY_SOURCE) if file.path.endswith(f"/{name}")}
-        if parsed.num_rows:
-            self._write(f"{CATALOG}/{name}", books_table(parsed))
-        else:
-            self.lake.delete([f"{CATALOG}/{name}"])
-        for source in offers["source"].combine_chunks().unique().to_pylist():
-            path = f"{BOOKS_BY_SOURCE}/source={partition_value(source)}/{name}"
-            own = offers.filter(pc.equal(offers["source"], source))
-            self._write(path, own.drop_columns(["source"]))
-            stale.discard(path)
-        self.lake.delete(sorted(stale))
+        for table, rows in ((self.books, books_table(parsed)), (self.offers, offers_table(parsed))):
+            buckets = pa.array([bucket] * rows.num_rows, _BUCKET_COLUMN.type)
+            table.replace(rows.append_column(_BUCKET_COLUMN, buckets), f"bucket = {bucket}", cursor=cursor)
 
-    def write_observations(self, bucket: int, changes: Iterable[Sequence[ChangeDiff]], *, up_to: int) -> None:
-        """Puts what the bucket's changes, up to that sequence, observed in place, by source and day."""
-        name = f"{range_name(bucket)}.parquet"
-        rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        for page in changes:
-            for change in page:
-                day = f"{_EPOCH + timedelta(milliseconds=change.changed_at):%Y-%m-%d}"
-                for source, row in _observed(change):
-                    rows[f"source={partition_value(source)}/date={day}"].append(row)
-        for partition, found in sorted(rows.items()):
-            table = _observed_table(found).replace_schema_metadata({_UP_TO: f"{up_to}"})
-            self._write(f"{OBSERVATIONS}/{partition}/{name}", table)
+    def snapshot(self) -> "SilverSnapshot":
+        """Raises ConcurrentWriteError while another writer is between the books and the offers."""
+        cursors = {self.books.load(), self.offers.load()}
+        if len(cursors) > 1:
+            raise ConcurrentWriteError("another writer is updating the lake's books")
+        return SilverSnapshot(cursors.pop(), self.books.snapshot(), self.offers.snapshot())
 
-    def catalog(self) -> Iterator[pa.Table]:
-        """The unified table, a bucket at a time, by book number; in the form of `BOOKS`."""
-        for file in self.lake.list(CATALOG):
-            with self.lake.open(file.path) as opened:
-                yield pq.read_table(opened).cast(BOOKS)
+    def append_observations(self, changes: Iterable[Sequence[ChangeDiff]], *, cursor: int) -> None:
+        """Appends what the changes after the loaded cursor up to this one observed. Raises ConcurrentWriteError,
+        LakeError."""
+        rows = [row for page in changes for change in page for row in _observed(change)]
+        self.observations.append(pa.Table.from_pylist(rows, schema=OBSERVATIONS), cursor=cursor)
 
-    def sources(self) -> dict[str, str]:
-        """Those that offer books now, by name, and the folder of each."""
-        folders = sorted({file.path.split("/")[2] for file in self.lake.list(BOOKS_BY_SOURCE)})
-        return {partition_name(folder): folder for folder in folders}
-
-    def books_in(self, folder: str, source: str) -> Iterator[pa.Table]:
-        """A source's offers with their books, a bucket at a time; in the form of `OFFERS`."""
-        for file in self.lake.list(f"{BOOKS_BY_SOURCE}/{folder}"):
-            with self.lake.open(file.path) as opened:
-                found = pq.read_table(opened)
-            label = pa.DictionaryArray.from_arrays(pa.array([0] * found.num_rows, pa.int32()), pa.array([source]))
-            yield found.add_column(0, OFFERS.field("source"), label).cast(OFFERS)
-
-    def _write(self, path: str, table: pa.Table) -> None:
-        with self.lake.writing(path) as file:
-            pq.write_table(table, file, compression=COMPRESSION)
+    def delete(self) -> None:
+        """Removes all tables; they are written again from the feed. Nothing else may use them."""
+        self.lake.delete([file.path for file in self.lake.list(FOLDER)])
 
 
-def up_to_of(table: pa.Table) -> int:
-    """The sequence up to which a file of observations held all of its range when it was written. One that does not say,
-    such as a merged one, held all."""
-    noted = (table.schema.metadata or {}).get(_UP_TO)
-    return sys.maxsize if noted is None else int(noted)
+@dataclass(frozen=True, slots=True)
+class SilverSnapshot:
+    """The books and offers as of one sequence of the feed, whatever is committed meanwhile."""
+
+    sequence: int
+    _books: DeltaTable
+    _offers: DeltaTable
+
+    def books(self) -> Iterator[pa.Table]:
+        """In the form of `BOOKS`, ordered by book number, a bucket at a time."""
+        return _buckets(self._books, BOOKS)
+
+    def offers(self) -> Iterator[pa.Table]:
+        """In the form of `OFFERS`, ordered by book number, a bucket at a time."""
+        return _buckets(self._offers, OFFERS)
 
 
-def _observed(change: ChangeDiff) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the change says anew of each offer, beside its source."""
+def _buckets(table: DeltaTable, schema: pa.Schema) -> Iterator[pa.Table]:
+    dataset = table.to_pyarrow_dataset()
+    for bucket in sorted({int(partition["bucket"]) for partition in table.partitions()}):
+        rows = dataset.to_table(filter=pc.field("bucket") == bucket, columns=schema.names)
+        yield rows.cast(schema)
+
+
+def _observed(change: ChangeDiff) -> Iterator[dict[str, Any]]:
+    """A row for each offer whose price or stock the change modified."""
     if change.after is None or change.removed:
         return
-    before = {} if change.before is None else _offers(change.before)[1]
-    book_id, offers = _offers(change.after)
-    for key, said in offers.items():
-        if before.get(key) != said:
-            price, stock, in_stock = said
-            yield (
-                key[0],
-                {
-                    "sequence": change.sequence,
-                    "book_id": book_id,
-                    "url": key[1],
-                    "observed_at": change.changed_at,
-                    "price_amount": price["amount"] if price else None,
-                    "price_currency": price["currency"] if price else None,
-                    "stock": stock,
-                    "in_stock": in_stock,
-                },
-            )
+    before = {} if change.before is None else _offers(orjson.loads(change.before))
+    book = orjson.loads(change.after)
+    observed_at = datetime.fromtimestamp(change.changed_at / 1000, UTC)
+    for (source, url), values in _offers(book).items():
+        if before.get((source, url)) != values:
+            price, stock, in_stock = values
+            yield {
+                "sequence": change.sequence,
+                "book_id": book["id"],
+                "source": source,
+                "url": url,
+                "date": observed_at.date(),
+                "observed_at": observed_at,
+                "price_amount": Decimal(price["amount"]) if price else None,
+                "price_currency": price["currency"] if price else None,
+                "stock": stock,
+                "in_stock": in_stock,
+            }
 
 
-def _offers(content: bytes) -> tuple[str, dict[tuple[str, str], tuple[Any, Any, Any]]]:
-    book = orjson.loads(content)
-    said = {(one["source"], one["url"]): (one["price"], one["stock"], one["in_stock"]) for one in book["offers"]}
-    return book["id"], said
-
-
-def _observed_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
-    columns = []
-    for field in OBSERVED:
-        values = [row[field.name] for row in rows]
-        if pa.types.is_decimal(field.type):
-            columns.append(amounts(pa.array(values, pa.string())))
-        else:
-            columns.append(pa.array(values, field.type))
-    return pa.Table.from_arrays(columns, schema=OBSERVED)
+def _offers(book: dict[str, Any]) -> dict[tuple[str, str], tuple[Any, Any, Any]]:
+    return {
+        (offer["source"], offer["url"]): (offer["price"], offer["stock"], offer["in_stock"]) for offer in book["offers"]
+    }

@@ -1,4 +1,4 @@
-"""Makes versions of the catalog for download: where one is asked for, and by itself after complete crawls."""
+"""Exports of the catalog: on request, and after complete crawls."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,13 +14,13 @@ from sqlalchemy import Engine
 
 from bookwheel_processor.lake.silver_projection import SilverProjection
 
-_log = get_logger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """`interval` is how many seconds lie between versions that are made by themselves at least, 0 for none of these;
-    `kept` how many versions are kept.
+    """`interval` is the shortest time in seconds between exports after crawls, 0 for none; `kept` the number of exports
+    that are kept.
     """
 
     lake: Lake
@@ -30,13 +30,13 @@ class Exports:
     kept: int
 
     def fulfil(self, entries: list[StreamEntry]) -> None:
-        """One version for all that is asked for: it holds at least what they ask."""
-        wanted = [version for entry in entries if (version := _version_of(entry)) is not None]
-        if wanted and max(wanted) > max(export_versions(self.lake), default=-1):
+        """Makes one export for all requests, unless there is one that is recent enough."""
+        versions = [version for entry in entries if (version := _version_of(entry)) is not None]
+        if versions and max(versions) > max(export_versions(self.lake), default=-1):
             self.make()
 
     def make_if_due(self) -> Export | None:
-        """A version of what complete crawls have changed since the last one, once no crawl is under way."""
+        """An export of what complete crawls have changed since the last one, once no crawl is running."""
         if not self.interval:
             return None
         changes = RunStore(self.engine).complete_changes()
@@ -48,19 +48,13 @@ class Exports:
         return self.make()
 
     def make(self) -> Export:
-        """A version of the catalog as it is now. The caller keeps others from silver meanwhile. Raises Overtaken,
-        without a version, where one wrote to it nevertheless."""
-        version = self.silver.refresh_books()
-
-        def verify() -> None:
-            self.silver.verify_books(version)
-
-        export = write_export(self.lake, version, now=lambda: datetime.now(UTC), verify=verify)
-        _log.info("exported", version=version, books=export.books, offers=export.offers)
-        for old in export_versions(self.lake)[self.kept :]:
-            found = read_export(self.lake, old)
-            if found is not None:
-                delete_export(self.lake, found)
+        """An export of the catalog as it is now. Raises LakeError."""
+        export = write_export(self.lake, self.silver.refresh_books(), now=lambda: datetime.now(UTC))
+        logger.info("export written", version=export.version, books=export.books, offers=export.offers)
+        for version in export_versions(self.lake)[self.kept :]:
+            outdated = read_export(self.lake, version)
+            if outdated is not None:
+                delete_export(self.lake, outdated)
         return export
 
     def _is_fresh(self, version: int) -> bool:
@@ -72,5 +66,5 @@ def _version_of(entry: StreamEntry) -> int | None:
     try:
         return ExportRequest.model_validate_json(entry.body).version
     except ValidationError as error:
-        _log.error("not an export request", entry=entry.id, error=str(error)[:500])
+        logger.error("export request is invalid", entry=entry.id, error=str(error)[:500])
         return None

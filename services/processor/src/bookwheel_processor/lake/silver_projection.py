@@ -1,32 +1,21 @@
-"""Carries the change feed into the lake's silver."""
+"""Applies the change feed to the lake's silver tables."""
 
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
 
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.lake import Compaction, LakeError, Silver
-from bookwheel_stores.lake.silver import BUCKET
+from bookwheel_stores.lake.silver import BUCKET, Silver, SilverSnapshot
 from bookwheel_stores.records import ChangeFeed
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 
 OBSERVATIONS, BOOKS = "lake", "lake-books"
-"""The projections of observations and of current books."""
-_log = get_logger(__name__)
-
-
-class CursorMovedError(LakeError):
-    def __init__(self) -> None:
-        super().__init__("another wrote to the lake's current books at the same time")
+"""The names of the two projections in the records."""
+logger = get_logger(__name__)
 
 
 @dataclass(slots=True)
 class SilverProjection:
-    """The feed's reader that fills silver. Files are written first and the cursor is moved after them, so whoever dies
-    in between has them written once more. Who finds that the cursor is not where it was had another at work beside it,
-    whose newer files it may have replaced: it puts the cursor back, for the next round to write them again.
-    """
+    """Its cursors are in the tables, committed with their rows. The records hold copies for the status."""
 
     feed: ChangeFeed
     states: SnapshotReader
@@ -34,50 +23,46 @@ class SilverProjection:
     _refreshed: float = field(default=0.0)
 
     def observe(self) -> int:
-        """Brings the observations up to the feed's head; returns the number of changes."""
-        began = cursor = self.feed.cursor(OBSERVATIONS)
+        """Appends the observations up to the feed's head; returns the number of changes. Raises LakeError."""
         head = self.states.head()
+        started_at = cursor = self._checked(self.silver.observations.load(), head)
         while cursor < head:
-            bucket = cursor // BUCKET
-            end = min(head, (bucket + 1) * BUCKET)
-            changes = self.states.change_pages(after=bucket * BUCKET, up_to=end)
-            self.silver.write_observations(bucket, changes, up_to=end)
-            if not self._move(OBSERVATIONS, cursor, end):
-                break
+            end = min(head, cursor + BUCKET)
+            self.silver.append_observations(self.states.change_pages(after=cursor, up_to=end), cursor=end)
             cursor = end
-        return cursor - began
+            self.feed.advance({OBSERVATIONS: cursor})
+        return cursor - started_at
 
     def seconds_since_refresh(self) -> float:
         return time.monotonic() - self._refreshed
 
-    def refresh_books(self) -> int:
-        """Brings the current books up to the feed's head; returns the sequence they are as of. Raises Overtaken."""
-        cursor, head = self.feed.cursor(BOOKS), self.states.head()
+    def refresh_books(self) -> SilverSnapshot:
+        """Replaces the rows of changed books; returns the tables as of the feed's head. Raises LakeError."""
+        head = self.states.head()
+        cursor = self._checked(self.silver.load_books(), head)
         if cursor < head:
-            for bucket in self.states.changed_buckets(after=cursor, up_to=head, bucket=BUCKET):
+            buckets = self.states.changed_buckets(after=cursor, up_to=head, bucket=BUCKET)
+            for bucket in buckets:
                 first, last = bucket * BUCKET, (bucket + 1) * BUCKET
                 pages = self.states.book_pages(Snapshot(sequence=head), after_number=first, up_to=last)
-                self.silver.write_books(bucket, pages)
-            if not self._move(BOOKS, cursor, head):
-                raise CursorMovedError
-            cursor = head
+                # Only the last commit moves the cursor: after a kill, all buckets are written again.
+                self.silver.write_books(bucket, pages, cursor=head if bucket == buckets[-1] else cursor)
+            self.feed.advance({BOOKS: head})
         self._refreshed = time.monotonic()
-        return cursor
+        return self.silver.snapshot()
 
-    def verify_books(self, sequence: int) -> None:
-        """Raises Overtaken where the current books may not be as of that sequence any more."""
-        if self.feed.cursor(BOOKS) != sequence:
-            raise CursorMovedError
+    def restart(self) -> None:
+        """Removes the tables, to be written again from the first change. Nothing else may use them."""
+        self.silver.delete()
+        for projection in (OBSERVATIONS, BOOKS):
+            self.feed.reset(projection)
 
-    def compact(self) -> int:
-        """What another, overtaken, has put older files in place of is written again by the next round."""
-        compaction, cursor = Compaction(self.silver.lake), self.feed.cursor(OBSERVATIONS)
-        back = partial(self.feed.rewind, OBSERVATIONS)
-        return compaction.run(up_to=cursor, now=datetime.now(UTC), write_again=back)
-
-    def _move(self, projection: str, expected: int, to: int) -> bool:
-        if self.feed.try_advance(projection, expected=expected, to=to):
-            return True
-        _log.warning("another wrote to the lake at the same time: it is written again", projection=projection)
-        self.feed.rewind(projection, expected)
-        return False
+    def _checked(self, cursor: int, head: int) -> int:
+        """The cursor, 0 if the tables hold changes that the feed does not have: then they are of other records."""
+        if cursor <= head:
+            return cursor
+        logger.warning("lake is ahead of the change feed", cursor=cursor, head=head)
+        self.restart()
+        self.silver.observations.load()
+        self.silver.load_books()
+        return 0

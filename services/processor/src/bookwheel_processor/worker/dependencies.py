@@ -8,7 +8,8 @@ from pathlib import Path
 from bookwheel_contracts.redis_keys import RAW_GROUPS, RAW_STREAM
 from bookwheel_runtime.health_server import Progress
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.lake import Lake, LakeAddress, Silver
+from bookwheel_stores.lake import Lake, LakeAddress
+from bookwheel_stores.lake.silver import Silver
 from bookwheel_stores.records import ChangeFeed, IndexRefusals, connect_database, supports_concurrent_writers
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.search import IndexWriter, open_index_build, open_index_writer

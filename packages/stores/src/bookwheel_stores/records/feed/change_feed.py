@@ -88,19 +88,6 @@ class ChangeFeed:
                 forward = update(cursors).where(cursors.c.name == name, cursors.c.sequence < to)
                 connection.execute(forward.values(sequence=to))
 
-    def try_advance(self, projection: str, *, expected: int, to: int) -> bool:
-        """Moves a cursor from `expected` to `to`; False, without a move, if another writer has moved it."""
-        move = update(cursors).where(cursors.c.name == projection, cursors.c.sequence == expected)
-        with self._engine.begin() as connection:
-            _create_cursor(connection, projection)
-            return connection.execute(move.values(sequence=to)).rowcount == 1
-
-    def rewind(self, projection: str, sequence: int) -> None:
-        """Moves a cursor back, for a projection that has to rewrite what follows the sequence."""
-        back = update(cursors).where(cursors.c.name == projection, cursors.c.sequence > sequence)
-        with self._engine.begin() as connection:
-            connection.execute(back.values(sequence=sequence))
-
     def reset(self, projection: str) -> None:
         """Moves a projection's cursor before the first change, for a rebuild."""
         with self._engine.begin() as connection:

@@ -1,0 +1,193 @@
+"""Delta tables in the lake: commits that carry a cursor, compaction and vacuum."""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from urllib.parse import unquote
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from bookwheel_stores.lake.files import Lake, LakeError, error_text, lake_errors
+
+RETENTION = timedelta(hours=1)
+"""How long files stay that do not belong to a table any more, for its readers, or not yet, for a slow writer."""
+_APP_ID = "bookwheel"
+_WRITER = WriterProperties(compression="ZSTD")
+_CONFIGURATION = {
+    "delta.deletedFileRetentionDuration": "interval 1 hours",
+    "delta.logRetentionDuration": "interval 1 days",
+}
+_COMPACTED_BYTES = 64 << 20
+_SMALL_FILES = 100
+"""The current day is compacted once it has this many small files, earlier days once they have two."""
+_UNSPLIT = 1 << 40
+_UNFINISHED = re.compile(r"#\d+$")
+
+
+class ConcurrentWriteError(LakeError):
+    """Another writer has committed to the table since it was loaded. Load it again and repeat the work."""
+
+
+class LakeTable:
+    """One Delta table, as of the version loaded last.
+
+    Each commit stores a cursor, atomically with its rows. A writer gets ConcurrentWriteError if another has committed
+    since it loaded the table. So work that starts at the loaded cursor takes effect exactly once, whatever is killed or
+    repeated. Compaction and vacuum do not disturb writers.
+    """
+
+    def __init__(self, lake: Lake, path: str, schema: pa.Schema, *, partition_by: str) -> None:
+        self.lake = lake
+        self.path = path
+        self.schema = schema
+        self._partition_by = partition_by
+        self._loaded: DeltaTable | None = None
+
+    def load(self) -> int:
+        """Loads the latest version, creates the table where there is none, and returns the cursor. Raises LakeError."""
+        url, options = self.lake.address.table_url(self.path), self.lake.address.storage_options()
+        with _table_errors(self.path):
+            try:
+                self._loaded = DeltaTable(url, storage_options=options)
+            except TableNotFoundError:
+                self._loaded = DeltaTable.create(
+                    url,
+                    self.schema,
+                    mode="ignore",
+                    partition_by=self._partition_by,
+                    configuration=_CONFIGURATION,
+                    storage_options=options,
+                )
+                self._sync()
+            return self._loaded.transaction_version(_APP_ID) or 0
+
+    def append(self, rows: pa.Table, *, cursor: int) -> None:
+        """Raises ConcurrentWriteError, LakeError: then nothing is written."""
+        self._write(rows, cursor=cursor, predicate=None)
+
+    def replace(self, rows: pa.Table, predicate: str, *, cursor: int) -> None:
+        """Puts the rows in the place of those that match the predicate. Raises ConcurrentWriteError, LakeError."""
+        self._write(rows, cursor=cursor, predicate=predicate)
+
+    def query(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The result of a query on the loaded version, which it names `rows`."""
+        with _table_errors(self.path):
+            # Read by pyarrow, which releases the GIL. The library's own reader holds it while it waits for the store.
+            yield from pa.RecordBatchReader.from_stream(QueryBuilder().register("rows", self._table).execute(sql))
+
+    def snapshot(self) -> DeltaTable:
+        """The loaded version. Further commits do not change it, and its files stay for `RETENTION`."""
+        with _table_errors(self.path):
+            return DeltaTable(
+                self._table.table_uri,
+                version=self._table.version(),
+                storage_options=self.lake.address.storage_options(),
+            )
+
+    def compact(self, *, today: date, seconds: float) -> int:
+        """Merges small files, day by day, until `seconds` have passed; returns the number of days. For a table
+        partitioned by `date`."""
+        self.load()
+        deadline, compacted = monotonic() + seconds, 0
+        with _table_errors(self.path):
+            files = pa.table(self._table.get_add_actions(flatten=True))
+            days = zip(files["partition.date"].to_pylist(), files["size_bytes"].to_pylist(), strict=True)
+            small_files = Counter(day for day, size in days if size < _COMPACTED_BYTES // 2)
+            for day, count in sorted(small_files.items()):
+                if count >= (2 if day < today else _SMALL_FILES) and monotonic() < deadline:
+                    self._table.optimize.compact(
+                        partition_filters=[("date", "=", day.isoformat())],
+                        target_size=_COMPACTED_BYTES,
+                        max_concurrent_tasks=1,
+                        writer_properties=_WRITER,
+                    )
+                    self._sync()
+                    compacted += 1
+        return compacted
+
+    def vacuum(self) -> int:
+        """Deletes files that have not belonged to the table for `RETENTION`, also those of killed writers; returns how
+        many."""
+        self.load()
+        hours = int(RETENTION.total_seconds()) // 3600
+        with _table_errors(self.path):
+            unused = self._table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+            if unused:  # a vacuum without files would still be two commits
+                self._table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
+        return len(unused) + self._delete_unfinished()
+
+    def _delete_unfinished(self) -> int:
+        """In a folder, files that a killed process was writing, which the library does not list."""
+        if self.lake.address.folder is None:
+            return 0
+        before = datetime.now(UTC) - RETENTION
+        files = [file for file in self.lake.list(self.path) if _UNFINISHED.search(file.path) and file.modified < before]
+        self.lake.delete([file.path for file in files])
+        return len(files)
+
+    @property
+    def _table(self) -> DeltaTable:
+        if self._loaded is None:
+            self.load()
+        assert self._loaded is not None
+        return self._loaded
+
+    def _write(self, rows: pa.Table, *, cursor: int, predicate: str | None) -> None:
+        with _table_errors(self.path):
+            write = partial(
+                write_deltalake,
+                self._table,
+                rows.select(self.schema.names).cast(self.schema),
+                schema_mode="merge",
+                target_file_size=_UNSPLIT,
+                writer_properties=_WRITER,
+                commit_properties=CommitProperties(app_transactions=[Transaction(_APP_ID, cursor)]),
+            )
+            if predicate is None:
+                write(mode="append")
+            else:
+                write(mode="overwrite", predicate=predicate)
+            self._sync()
+
+    def _sync(self) -> None:
+        """In a folder, flushes the last commit and its files to the disk, which the library does not do."""
+        folder = self.lake.address.folder
+        if folder is None:
+            return
+        root = folder / self.path
+        commit = root / "_delta_log" / f"{self._table.version():020}.json"
+        actions = map(json.loads, commit.read_bytes().splitlines())
+        paths = [root / unquote(action["add"]["path"]) for action in actions if "add" in action]
+        for path in [*paths, commit]:
+            _fsync(path)
+        for path in {path.parent for path in [*paths, commit]} | {root, root.parent}:
+            _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _table_errors(path: str) -> Iterator[None]:
+    """Turns the library's errors into LakeError."""
+    try:
+        with lake_errors(path):
+            yield
+    except CommitFailedError as error:
+        raise ConcurrentWriteError(f"another writer has committed to {path}: {error_text(error)}") from error
+    except (DeltaError, pa.ArrowException) as error:
+        raise LakeError(f"the lake failed at {path}: {error_text(error)}") from error

@@ -1,0 +1,106 @@
+"""Google Cloud Storage for tests: fake-gcs-server behind a proxy that adds what its XML API lacks.
+
+`deltalake` writes by the XML API, of which fake-gcs-server has no plain uploads and no `start-after` in listings. The
+proxy sends uploads to the JSON API and filters listings. Uploads in several parts are not supported. The condition that
+an object must not exist is passed on, but two simultaneous uploads can both succeed: test with one writer.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.sax.saxutils import unescape
+
+from bookwheel_local import engines
+
+from bookwheel_testing.servers import answers, free_port, running
+
+_JSON_PATHS = ("/storage/", "/upload/", "/download/", "/_internal/")
+_HOP_HEADERS = {"connection", "content-length", "transfer-encoding", "accept-encoding"}
+_ENTRY = re.compile(rb"<Contents><Key>(.*?)</Key>.*?</Contents>", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class GcsStore:
+    """A bucket of the emulator on loopback."""
+
+    endpoint: str
+    bucket: str
+
+
+@contextmanager
+def running_gcs() -> Iterator[GcsStore]:
+    """The emulator, still without a bucket. Raises EngineNotInstalledError."""
+    port, upstream_port = free_port(), free_port()
+    endpoint, upstream = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{upstream_port}"
+    emulator = engines.fake_gcs_command(upstream_port, public_url=endpoint)
+    # A process of its own: pyarrow closes files of GCS with the GIL held, and would wait for a thread of this process.
+    proxy = [sys.executable, "-m", __name__, str(port), str(upstream_port)]
+    with TemporaryDirectory(prefix="bookwheel-gcs-") as folder, ExitStack() as servers:
+        for command, url in ((emulator, upstream), (proxy, endpoint)):
+            log, ready = Path(folder) / "gcs.log", partial(answers, f"{url}/_internal/healthcheck")
+            servers.enter_context(running(command, log=log, ready=ready, seconds=60))
+        yield GcsStore(endpoint, "")
+
+
+def _handler(upstream_port: int) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        wbufsize = -1  # headers and content in one packet: else each answer waits 40 ms for an acknowledgement
+
+        def log_message(self, *_: object) -> None:
+            """Logs nothing."""
+
+        def _forward(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            method, path = self.command, self.path
+            if method == "PUT" and not path.startswith(_JSON_PATHS):
+                method, path = "POST", _json_upload(path, self.headers.get("x-goog-if-generation-match"))
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_HEADERS}
+            connection = HTTPConnection("127.0.0.1", upstream_port)
+            try:
+                connection.request(method, path, body, headers)
+                response = connection.getresponse()
+                content = response.read()
+            finally:
+                connection.close()
+            start_after = parse_qs(urlsplit(path).query).get("start-after", [""])[0]
+            if start_after:
+                content = _ENTRY.sub(lambda entry: entry[0] if _key(entry) > start_after else b"", content)
+            self.send_response(response.status)
+            for name, value in response.getheaders():
+                if name.lower() not in _HOP_HEADERS:
+                    self.send_header(name, value)
+            if response.getheader("ETag") is None:
+                self.send_header("ETag", '"none"')
+            is_head = self.command == "HEAD"
+            self.send_header("Content-Length", (is_head and response.getheader("Content-Length")) or str(len(content)))
+            self.end_headers()
+            if not is_head:
+                self.wfile.write(content)
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - the names that the class calls
+
+    return Handler
+
+
+def _json_upload(path: str, generation: str | None) -> str:
+    """The JSON API's path for an upload by the XML API."""
+    bucket, _, name = urlsplit(path).path[1:].partition("/")
+    condition = "" if generation is None else f"&ifGenerationMatch={generation}"
+    return f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(unquote(name), safe='')}{condition}"
+
+
+def _key(entry: re.Match[bytes]) -> str:
+    return unescape(entry[1].decode())
+
+
+if __name__ == "__main__":
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), _handler(int(sys.argv[2]))).serve_forever()
