@@ -16,10 +16,10 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from bookwheel_stores.lake import Lake, LakeAddress, Silver
+from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.book_tables import BOOKS, CategoryCodes, coded
 from bookwheel_stores.lake.export_writer import ExportFiles, add_books, write_export
-from bookwheel_stores.lake.silver import BUCKET, COMPRESSION
+from bookwheel_stores.lake.silver import BUCKET, Silver
 
 from benchmarks.harness import compare, result, run
 from benchmarks.results import Result, save
@@ -61,31 +61,32 @@ def _content(number: int, numbers: random.Random) -> bytes:
     return orjson.dumps(book)
 
 
-def lake_of(folder: Path, books: int) -> Lake:
+def silver_of(folder: Path, books: int) -> Silver:
     """A lake whose silver has that many books, as the processor writes it."""
-    lake = Lake(LakeAddress(folder.as_uri()))
+    silver = Silver(Lake(LakeAddress(folder.as_uri())))
+    silver.load_books()
     for bucket in range(0, books, BUCKET):
         last = min(bucket + BUCKET, books)
         pages = (contents(first, min(5000, last - first)) for first in range(bucket, last, 5000))
-        Silver(lake).write_books(bucket // BUCKET, pages)
-    return lake
+        silver.write_books(bucket // BUCKET, pages, cursor=1)
+    return silver
 
 
 def beside_pyarrow(folder: Path) -> Result:
-    lake = lake_of(folder, BOOKS_EXPORTED)
-    table = CategoryCodes().add_to(pa.concat_tables(Silver(lake).catalog()))
+    silver = silver_of(folder, BOOKS_EXPORTED)
+    table = CategoryCodes().add_to(pa.concat_tables(silver.snapshot().books()))
     versions = count(1)
 
     def ours() -> float:
         """The unified table of an export: read from silver, hashed, flushed to the disk, published."""
         started = time.perf_counter()
-        with ExportFiles(lake, next(versions)).open("books", "parquet", coded(BOOKS)) as file:
-            add_books(lake, CategoryCodes(), [file])
+        with ExportFiles(silver.lake, next(versions)).open("books", "parquet", coded(BOOKS)) as file:
+            add_books(silver.snapshot(), CategoryCodes(), [file])
         return BOOKS_EXPORTED / (time.perf_counter() - started)
 
     def bare() -> float:
         started = time.perf_counter()
-        pq.write_table(table, folder / "bare.parquet", compression=COMPRESSION)
+        pq.write_table(table, folder / "bare.parquet", compression="zstd")
         return BOOKS_EXPORTED / (time.perf_counter() - started)
 
     return compare("export of 100,000 books as Parquet", ours=ours, floor=bare, bound=0.5, unit="books/s", rounds=9)
@@ -95,7 +96,7 @@ def memory(folder: Path) -> Result:
     """Peak memory of a process that writes an export: of the small catalog over that of the large one."""
     peaks = []
     for books in (SMALL, LARGE):
-        lake_of(folder / str(books), books)
+        silver_of(folder / str(books), books)
         command = [sys.executable, "-m", "benchmarks.bench_exports", PEAK_MEMORY, str(folder / str(books))]
         peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
         print(f"{books:,} books: {peaks[-1]:,.0f} MB", flush=True)
@@ -104,7 +105,8 @@ def memory(folder: Path) -> Result:
 
 
 def print_peak_memory(folder: Path) -> None:
-    write_export(Lake(LakeAddress(folder.as_uri())), 1, now=lambda: datetime.now(UTC))
+    lake = Lake(LakeAddress(folder.as_uri()))
+    write_export(lake, Silver(lake).snapshot(), now=lambda: datetime.now(UTC))
     # Not getrusage: after fork and exec it still reports the parent's peak.
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     print(int(peak[1]) / 1024 if peak else "unknown")

@@ -16,12 +16,13 @@ from bookwheel_contracts.status import SERVICES
 from bookwheel_local.local_suite import LocalSuite
 from bookwheel_local.progress import ProgressLine
 from bookwheel_local.settings import EngineSet, LocalSettings
+from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import connect_database
 from bookwheel_testing.consistency import check_consistent
+from bookwheel_testing.lakes import lake_rows
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite import Suite, another_shop, as_read, free_port_base, shop_facts
 from prometheus_client.parser import text_string_to_metric_families
-from pyarrow.dataset import dataset, field
 
 _WITHOUT_API = ("trainer", "scraper", "processor_worker", "processor_beat", "gateway_metrics")
 
@@ -307,9 +308,9 @@ def check_records_and_lake(restored: Suite, suite: Suite, run_id: str) -> None:
     numbers = {number for (number,) in restored.rows(taken, run=run_id)}
     assert restored.rows(run, run=run_id) == [("partial", len(numbers))]
     assert 0 < len(numbers) < len(suite.rows(taken, run=run_id)), "it was under way"
-    bronze = dataset(restored.state / "data" / "lake" / "bronze", partitioning="hive")
-    received = bronze.to_table(columns=["item_number"], filter=field("run_id") == run_id)["item_number"]
-    assert numbers <= set(received.to_pylist()), "what was taken in is in the lake as it was received"
+    lake = Lake(LakeAddress((restored.state / "data" / "lake").as_uri()))
+    received = {row["item_number"] for row in lake_rows(lake, "bronze/entries") if row["run_id"] == run_id}
+    assert numbers <= received, "what was taken in is in the lake as it was received"
     restored.disconnect()
 
 

@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import pyarrow.parquet as pq
 from bookwheel_stores.lake import Lake
-from bookwheel_stores.lake.bronze_files import bronze_files
-from bookwheel_stores.lake.bronze_merge import held_twice
-from bookwheel_stores.lake.compaction import without_replaced
+from bookwheel_testing.lakes import lake_rows
 from bookwheel_testing.suite import Suite
 
 from tests.chaos.shop import Shop
@@ -122,26 +119,10 @@ def check_index(findings: Findings, suite: Suite, shop: Shop) -> None:
 
 
 def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]) -> None:
-    """The lake has every item of the run as it was received, and no entry of the stream twice, but what waits for its
-    end after it was merged."""
-    entries: list[str] = []
-    numbers: set[int] = set()
-    files = bronze_files(lake.list(f"bronze/source={shop.source}"))
-    days = {file.path.rpartition("/")[0] for file in files}
-    merged = {
-        one.path
-        for day in days
-        for one, _ in held_twice(lake, [file for file in files if file.path.rpartition("/")[0] == day])
-    }
-    for file in (file for file in files if file.path not in merged):
-        with lake.open(file.path) as opened:
-            table = pq.read_table(opened, columns=["entry_id", "run_id", "item_number"])
-        entries += table["entry_id"].to_pylist()
-        numbers |= {
-            number
-            for run_id, number in zip(table["run_id"].to_pylist(), table["item_number"].to_pylist(), strict=True)
-            if run_id == run["id"] and number is not None
-        }
+    """Bronze has every item of the run as received, and no entry of the stream twice."""
+    rows = lake_rows(lake, "bronze/entries", ["entry_id", "source", "run_id", "item_number"])
+    entries = [row["entry_id"] for row in rows if row["source"] == shop.source]
+    numbers = {row["item_number"] for row in rows if row["run_id"] == run["id"]}
     missing = set(range(1, run["counts"]["scraped"] + 1)) - numbers
     twice = len(entries) - len(set(entries))
     findings.lake += len(missing) + twice
@@ -156,26 +137,22 @@ def check_silver(findings: Findings, suite: Suite, lake: Lake, shop: Shop) -> No
         " JOIN book ON book.number = book_number WHERE source = :source AND book.removed_at IS NULL",
         source=shop.source,
     )
-    findings.compare_lake("silver's books", _silver(lake, f"silver/books/source={shop.source}", _BOOK), stored)
+    findings.compare_lake("silver's offers", _silver(lake, "offers", _BOOK, shop.source), stored)
     observed = suite.rows(
         "SELECT book_id, observation.price, observation.stock FROM observation"
         " JOIN offer ON offer.number = offer_number JOIN book ON book.number = book_number WHERE source = :source",
         source=shop.source,
     )
-    found = _silver(lake, f"silver/observations/source={shop.source}", ["book_id", "price_amount", "stock"])
+    found = _silver(lake, "observations", ["book_id", "price_amount", "stock"], shop.source)
     findings.compare_lake("silver's observations", found, observed)
 
 
-def _silver(lake: Lake, folder: str, columns: list[str]) -> list[tuple[object, ...]]:
-    """Rows of all files of a folder that no merged one has replaced, prices as the records have them."""
-    rows: list[tuple[object, ...]] = []
-    for file in without_replaced(lake.list(folder))[0]:
-        with lake.open(file.path) as opened:
-            table = pq.read_table(opened, columns=columns)
-        for row in table.to_pylist():
-            row["price_amount"] = _scaled(row["price_amount"])
-            rows.append(tuple(row[column] for column in columns))
-    return rows
+def _silver(lake: Lake, table: str, columns: list[str], source: str | None = None) -> list[tuple[object, ...]]:
+    """The rows of a table, all or those of a source, with prices as the records have them."""
+    rows = lake_rows(lake, f"silver/{table}", columns if source is None else [*columns, "source"])
+    for row in rows:
+        row["price_amount"] = _scaled(row["price_amount"])
+    return [tuple(row[column] for column in columns) for row in rows if source is None or row["source"] == source]
 
 
 def _scaled(price: Decimal | None) -> int | None:
@@ -183,7 +160,7 @@ def _scaled(price: Decimal | None) -> int | None:
 
 
 def check_totals(findings: Findings, suite: Suite, lake: Lake) -> None:
-    """The whole records against the whole index, by ids and revisions, and against the lake's whole catalog."""
+    """The whole records against the whole index, by ids and revisions, and against all books of the lake."""
     books = suite.rows("SELECT book_id, title, price, stock, revision FROM book WHERE removed_at IS NULL")
     stored = {book_id: revision for book_id, *_, revision in books}
     shown = {book["id"]: book["revision"] for book in suite.books_where(fields="id,revision", sort="title")}
@@ -191,4 +168,4 @@ def check_totals(findings: Findings, suite: Suite, lake: Lake) -> None:
     findings.index += differing
     if differing:
         findings.notes.append(f"index: {differing} of {len(stored)} books differ over all sources")
-    findings.compare_lake("silver's catalog", _silver(lake, "silver/catalogue", _BOOK), books)
+    findings.compare_lake("silver's books", _silver(lake, "books", _BOOK), books)

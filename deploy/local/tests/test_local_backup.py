@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import date, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from bookwheel_local.local_suite import LocalSuite
 from bookwheel_local.progress import ProgressLine
 from bookwheel_local.restore_rollback import check_not_interrupted, rollback_on_failure
 from bookwheel_local.settings import LocalSettings
-from bookwheel_stores.lake import Lake, LakeFile
+from bookwheel_stores.lake import Lake, LakeAddress, LakeFile
+from bookwheel_stores.lake.bronze import Bronze
+from bookwheel_stores.streams import StreamEntry
 
 QUIET = ProgressLine(StringIO())
 
@@ -52,27 +55,31 @@ def test_a_backup_is_complete_private_and_never_put_over_another(settings: Local
         back_up(LocalSuite(settings), backup, QUIET)
 
 
-def test_a_backup_holds_what_was_merged_while_it_copied(
+def test_a_backup_holds_what_was_compacted_while_it_copied(
     settings: LocalSettings, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bronze, list_files = layout.data / "lake" / "bronze", Lake.list
-    (bronze / "two.parquet").write_bytes(b"two")
+    bronze = Bronze(Lake(LakeAddress((layout.data / "lake").as_uri())))
+    for number in range(3):
+        bronze.add([StreamEntry(f"{1_793_880_000_000 + number}-0", b"body", 1)])
+    list_files, is_first = Lake.list, True
 
-    def listed(lake: Lake, folder: str) -> list[LakeFile]:
-        found = list_files(lake, folder)
-        if folder == "bronze" and (bronze / "two.parquet").exists():
-            (bronze / "merged.parquet").write_bytes(b"onetwo")
-            (bronze / "two.parquet").unlink()
-        return found
+    def list_then_compact(lake: Lake, folder: str) -> list[LakeFile]:
+        nonlocal is_first
+        files = list_files(lake, folder)
+        if folder == "bronze" and is_first:
+            is_first = False
+            bronze.table.compact(today=date(2027, 1, 1), seconds=60)
+            bronze.table.vacuum()
+        return files
 
-    monkeypatch.setattr(Lake, "list", listed)
+    monkeypatch.setattr(Lake, "list", list_then_compact)
+    monkeypatch.setattr("bookwheel_stores.lake.tables.RETENTION", timedelta())
     back_up(LocalSuite(settings), tmp_path / "backup", QUIET)
+    assert not is_first
     check_files(tmp_path / "backup", read_manifest(tmp_path / "backup", version=VERSION))
-    copied = tmp_path / "backup" / "lake" / "bronze"
-    assert {path.name: path.read_bytes() for path in copied.iterdir()} == {
-        "one.parquet": b"one",
-        "merged.parquet": b"onetwo",
-    }
+    copied = Bronze(Lake(LakeAddress((tmp_path / "backup" / "lake").as_uri()))).table
+    assert copied.missing_files() == []
+    assert sum(batch.num_rows for batch in copied.query("SELECT entry_id FROM rows")) == 3
 
 
 def test_a_backup_that_fails_leaves_nothing(layout: Layout, settings: LocalSettings, tmp_path: Path) -> None:

@@ -21,8 +21,9 @@ from bookwheel_catalog.cursors import encode
 from bookwheel_contracts.exports import ExportRequest
 from bookwheel_contracts.problems import RateLimitedError, UnavailableError
 from bookwheel_contracts.redis_keys import EXPORT_STREAM
-from bookwheel_stores.lake import Lake, LakeAddress, Silver
+from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.export_writer import delete_export, read_export, write_export
+from bookwheel_stores.lake.silver import Silver
 from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.records.tables import book, change
@@ -91,8 +92,10 @@ def export(suite: Any, lake: Lake) -> Callable[[], int]:
     def export() -> int:
         states = SnapshotReader(suite.engine)
         head = states.head()
-        Silver(lake).write_books(0, states.book_pages(Snapshot(sequence=head)))
-        return write_export(lake, head, now=lambda: datetime.now(UTC)).version
+        silver = Silver(lake)
+        silver.load_books()
+        silver.write_books(0, states.book_pages(Snapshot(sequence=head)), cursor=head)
+        return write_export(lake, silver.snapshot(), now=lambda: datetime.now(UTC)).version
 
     return export
 

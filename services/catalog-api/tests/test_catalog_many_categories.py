@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_catalog.routers.statistics import MAX_CATEGORIES, MAX_SUMMARIES
 from bookwheel_contracts import BookState
-from bookwheel_stores.lake import Lake, LakeAddress, Silver
+from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.export_writer import write_export
-from bookwheel_stores.lake.silver import BUCKET
+from bookwheel_stores.lake.silver import BUCKET, Silver
 from bookwheel_stores.search import open_index_writer
 
 CATEGORIES = int(os.environ.get("BOOKWHEEL_CATEGORIES", "20000"))
@@ -127,10 +127,11 @@ async def test_the_overview_counts_them_and_suggestions_stay_few(client: httpx.A
 def test_an_export_has_a_code_for_each_of_them(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     silver = Silver(lake)
+    silver.load_books()
     for bucket in range(BOOKS // BUCKET + 1):
         numbers = range(max(bucket * BUCKET, 1), min((bucket + 1) * BUCKET, BOOKS + 1))
-        silver.write_books(bucket, [[content(number) for number in numbers]])
-    export = write_export(lake, 1, now=lambda: datetime(2026, 1, 31, tzinfo=UTC))
+        silver.write_books(bucket, [[content(number) for number in numbers]], cursor=1)
+    export = write_export(lake, silver.snapshot(), now=lambda: datetime(2026, 1, 31, tzinfo=UTC))
     assert (export.books, export.offers) == (BOOKS, BOOKS)
     files = {(file.table, file.format): file for file in export.files}
     assert files["categories", "csv"].rows == CATEGORIES

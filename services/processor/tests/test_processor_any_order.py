@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -26,7 +26,8 @@ from bookwheel_processor.replay import Replay
 from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_processor.search_index.projection import Projection
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.lake import Lake, LakeAddress, Silver
+from bookwheel_stores.lake import Lake, LakeAddress
+from bookwheel_stores.lake.silver import Silver
 from bookwheel_stores.records import BookReader, ChangeFeed, IndexRefusals, RunStore
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.records.tables import observation, offer
@@ -35,12 +36,12 @@ from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
 from bookwheel_testing.consistency import catalog_contents
 from bookwheel_testing.engines import S3Store
+from bookwheel_testing.lakes import lake_rows
 from bookwheel_testing.search import elasticsearch_url
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from orjson import loads
-from pyarrow import parquet as pq
 from sqlalchemy import Engine, select
 
 HISTORIES = {"embedded": 40, "cluster": 6}
@@ -132,7 +133,7 @@ class Stores:
     def refresh_lake(self) -> None:
         self.silver.observe()
         self.silver.refresh_books()
-        self.silver.compact()
+        self.silver.silver.observations.compact(today=date.max, seconds=60)
 
     def check_copies(self) -> None:
         """Index and lake say of every book what the records say."""
@@ -144,7 +145,7 @@ class Stores:
         assert page.total == len(page.items) == len(books)
         told = {book_id: book.model_dump(mode="json") for book_id, book in books.items()}
         assert found == {book_id: _as_in(found.get(book_id, {}), said) for book_id, said in told.items()}
-        rows = [row for table in self.silver.silver.catalog() for row in table.to_pylist()]
+        rows = [row for table in self.silver.silver.snapshot().books() for row in table.to_pylist()]
         assert sorted(map(_row, rows)) == sorted(_row(_lake_row(book)) for book in books.values())
         assert self._observed_in_lake() == self._observed()
 
@@ -157,14 +158,13 @@ class Stores:
             return {tuple(map(str, row)) for row in connection.execute(query)}
 
     def _observed_in_lake(self) -> set[tuple[Any, ...]]:
-        lake, rows = self.silver.silver.lake, set()
-        for file in lake.list("silver/observations"):
-            source = file.path.partition("source=")[2].partition("/")[0]
-            with lake.open(file.path) as opened:
-                for row in pq.read_table(opened, columns=["url", "price_amount", "stock"]).to_pylist():
-                    price = row["price_amount"] and int(row["price_amount"] * 10_000)
-                    rows.add((row["url"], source, str(price), str(row["stock"])))
-        return rows
+        rows = lake_rows(self.silver.silver.lake, "silver/observations")
+        keys = [(row["sequence"], row["source"], row["url"]) for row in rows]
+        assert len(set(keys)) == len(keys), "each observation once"
+        prices = [row["price_amount"] and int(row["price_amount"] * 10_000) for row in rows]
+        return {
+            (row["url"], row["source"], str(price), str(row["stock"])) for row, price in zip(rows, prices, strict=True)
+        }
 
 
 def _as_in(item: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:

@@ -1,28 +1,25 @@
-"""What was received lies in the lake, though the stream, the lake or a worker fails."""
+"""Bronze gets every entry of the stream, though Redis, the lake or a worker fails."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.ingest_job import run_ingest
 from bookwheel_processor.worker.lake_jobs import run_bronze, run_lake_sweep
-from bookwheel_stores.lake import Bronze, Lake, LakeAddress, LakeError
+from bookwheel_stores.lake import Lake, LakeAddress, LakeError
+from bookwheel_stores.lake.bronze import TABLE, Bronze
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.streams import StreamWriter
+from bookwheel_testing.lakes import lake_rows
 
 
-def kept(lake: Lake) -> list[bytes]:
-    found: list[bytes] = []
-    for file in lake.list("bronze"):
-        with lake.open(file.path) as opened:
-            found += pq.read_table(opened, columns=["body"])["body"].to_pylist()
-    return sorted(found)
+def bodies(lake: Lake) -> list[bytes]:
+    return sorted(row["body"] for row in lake_rows(lake, TABLE))
 
 
 def test_both_groups_get_every_entry_and_then_the_stream_is_empty(
@@ -34,7 +31,7 @@ def test_both_groups_get_every_entry_and_then_the_stream_is_empty(
     assert dependencies.redis.xlen(RAW_STREAM) == 32
     assert run_bronze(dependencies) == 32
     assert dependencies.redis.xlen(RAW_STREAM) == 0
-    assert kept(dependencies.lake) == sorted(message.model_dump_json().encode() for message in messages)
+    assert bodies(dependencies.lake) == sorted(message.model_dump_json().encode() for message in messages)
     publish(scraped.item(31))
     assert run_bronze(dependencies) == 1
     assert dependencies.redis.xlen(RAW_STREAM) == 1
@@ -42,21 +39,21 @@ def test_both_groups_get_every_entry_and_then_the_stream_is_empty(
     assert dependencies.redis.xlen(RAW_STREAM) == 0
 
 
-def test_a_lake_that_is_away_loses_nothing_and_does_not_stop_the_catalog(
+def test_an_unavailable_lake_loses_nothing_and_does_not_stop_the_catalog(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
-    away = replace(
+    unavailable = replace(
         dependencies, lake=Lake(LakeAddress("s3://lake", "http://127.0.0.1:9", "us-east-1", "key", "secret"))
     )
     publish(*(scraped.item(n) for n in range(1, 11)))
     for _ in range(3):
         with pytest.raises(LakeError):
-            run_bronze(away)
+            run_bronze(unavailable)
     assert run_ingest(dependencies) == 10
     assert not dependencies.reader(RAW_STREAM).has_backlog()
     assert StreamWriter(dependencies.redis, RAW_STREAM).length() == 10
     assert run_bronze(dependencies) == 10
-    assert len(kept(dependencies.lake)) == 10
+    assert len(bodies(dependencies.lake)) == 10
 
 
 def test_a_worker_that_dies_before_it_acknowledges_doubles_nothing(
@@ -79,7 +76,7 @@ def test_a_worker_that_dies_before_it_acknowledges_doubles_nothing(
     )
     run_bronze(another)
     run_bronze(dependencies)
-    assert len(kept(dependencies.lake)) == len(set(kept(dependencies.lake))) == 15
+    assert len(bodies(dependencies.lake)) == len(set(bodies(dependencies.lake))) == 15
 
 
 def test_after_a_redis_that_lost_everything_a_new_crawl_completes_the_records(
@@ -100,24 +97,24 @@ def test_after_a_redis_that_lost_everything_a_new_crawl_completes_the_records(
     assert run is not None
     assert (run.state, run.counts.added, run.counts.modified, run.counts.unchanged) == ("complete", 2, 1, 9)
     assert run_bronze(dependencies) == 14
-    assert len(kept(dependencies.lake)) == 12 + 14
+    assert len(bodies(dependencies.lake)) == 12 + 14
     assert dependencies.redis.xlen(RAW_STREAM) == 0
 
 
-def test_a_day_that_is_over_is_merged_once_everything_of_it_is_kept(
+def test_the_sweep_merges_the_files_of_earlier_days(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
-    now = utc_now()
+    now, table = utc_now(), Bronze(dependencies.lake).table
     run_lake_sweep(dependencies, now=now)
     for first in (1, 11):
         publish(*(scraped.item(n) for n in range(first, first + 10)))
-        run_bronze(replace(dependencies, consumer=f"host-{first}"))
+        run_bronze(dependencies)
     publish(scraped.item(21))
     run_lake_sweep(dependencies, now=now)
+    table.load()
+    assert len(table.snapshot().file_uris()) == 2
     run_lake_sweep(dependencies, now=now + timedelta(days=1))
-    assert len(dependencies.lake.list("bronze")) == 2, "one waits in the stream"
     run_bronze(dependencies)
-    run_lake_sweep(dependencies, now=now + timedelta(days=1))
-    run_lake_sweep(dependencies, now=now + timedelta(days=2))
-    assert len(dependencies.lake.list("bronze")) == 1
-    assert len(kept(dependencies.lake)) == len(set(kept(dependencies.lake))) == 21
+    table.load()
+    assert len(table.snapshot().file_uris()) == 1 + 1
+    assert len(bodies(dependencies.lake)) == len(set(bodies(dependencies.lake))) == 21

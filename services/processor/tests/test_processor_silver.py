@@ -1,28 +1,35 @@
 """Silver and the versions made of it follow the records, whoever dies or is slow."""
 
+import errno
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from bookwheel_contracts.exports import ExportRequest
 from bookwheel_contracts.redis_keys import EXPORT_STREAM, RAW_STREAM
 from bookwheel_processor.lake import silver_projection
+from bookwheel_processor.lake.silver_projection import SilverProjection
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.ingest_job import run_ingest
 from bookwheel_processor.worker.lake_jobs import run_export, run_lake_sweep, run_silver
 from bookwheel_processor.worker.process_lock import process_lock
-from bookwheel_stores.lake import Lake, LakeError, compaction, silver
-from bookwheel_stores.lake.compaction import without_replaced
+from bookwheel_stores.lake import Lake, LakeError
 from bookwheel_stores.lake.export_writer import export_versions, read_export
-from bookwheel_stores.lake.silver import OBSERVATIONS
+from bookwheel_stores.lake.silver import Silver, SilverSnapshot
+from bookwheel_stores.lake.tables import ConcurrentWriteError, LakeTable
 from bookwheel_stores.records import BookReader, ChangeFeed
 from bookwheel_stores.records.database.connection import lease
+from bookwheel_stores.records.feed.snapshots import ChangeDiff, SnapshotReader
 from bookwheel_stores.streams import StreamWriter
+from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
+from bookwheel_testing.lakes import lake_rows
+
+OBSERVATIONS = "silver/observations"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -39,9 +46,7 @@ def job_settings() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (silver, silver_projection):
-        monkeypatch.setattr(module, "BUCKET", 8)
-    monkeypatch.setattr(silver.range_name, "__kwdefaults__", {"size": 8})
+    monkeypatch.setattr(silver_projection, "BUCKET", 8)
 
 
 @pytest.fixture
@@ -53,32 +58,30 @@ def take_in(dependencies: Dependencies) -> Callable[..., None]:
     return take_in
 
 
-def rows(lake: Lake, folder: str) -> list[dict[str, Any]]:
-    """As of the files that no merged one has replaced."""
-    found: list[dict[str, Any]] = []
-    for file in without_replaced([file for file in lake.list(folder) if file.path.endswith(".parquet")])[0]:
-        with lake.open(file.path) as opened:
-            source = next((part for part in file.path.split("/") if part.startswith("source=")), "")
-            found += [{**row, "source": source[7:]} for row in pq.read_table(opened).to_pylist()]
-    return found
+def another_machine(dependencies: Dependencies) -> SilverProjection:
+    """One that writes to the same lake without the lock, as after a long pause."""
+    engine, lake = dependencies.engine, dependencies.lake
+    return SilverProjection(ChangeFeed(engine), SnapshotReader(engine), Silver(lake))
 
 
 def check_books(dependencies: Dependencies) -> None:
     expected = {one.id: one for one in BookReader(dependencies.engine).page(after_number=0, limit=1000)}
-    found = [row for table in dependencies.silver.silver.catalog() for row in table.to_pylist()]
+    snapshot = dependencies.silver.silver.snapshot()
+    found = [row for table in snapshot.books() for row in table.to_pylist()]
     assert [row["book_id"] for row in found] == list(expected)
     for row in found:
         one = expected[row["book_id"]]
         assert (row["title"], row["revision"], row["stock"]) == (one.title, one.revision, one.stock)
         assert row["price_amount"] == (one.price.amount if one.price else None)
         assert row["sources"] == [offer.source for offer in one.offers]
-    by_source = sorted((row["book_id"], row["source"], row["url"]) for row in rows(dependencies.lake, "silver/books"))
-    assert by_source == sorted((one.id, offer.source, offer.url) for one in expected.values() for offer in one.offers)
+    offers = lake_rows(dependencies.lake, "silver/offers")
+    expected_offers = [(book.id, offer.source, offer.url) for book in expected.values() for offer in book.offers]
+    assert sorted((row["book_id"], row["source"], row["url"]) for row in offers) == sorted(expected_offers)
 
 
 def check_observations(dependencies: Dependencies) -> None:
     """Each price in force is one that was observed, and none is there twice."""
-    found = rows(dependencies.lake, OBSERVATIONS)
+    found = lake_rows(dependencies.lake, OBSERVATIONS)
     keys = [(row["sequence"], row["source"], row["url"]) for row in found]
     assert len(set(keys)) == len(keys)
     latest = {(row["source"], row["url"]): row for row in sorted(found, key=lambda row: int(row["sequence"]))}
@@ -104,11 +107,7 @@ def test_silver_follows_the_records(dependencies: Dependencies, take_in: Callabl
     run_silver(dependencies)
     check_books(dependencies)
     check_observations(dependencies)
-    assert len(rows(dependencies.lake, OBSERVATIONS)) == 20 + 4
-
-
-class Dead(BaseException):
-    """Where the process was killed."""
+    assert len(lake_rows(dependencies.lake, OBSERVATIONS)) == 20 + 4
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -131,71 +130,51 @@ def test_silver_is_right_after_any_kills(
                 for number in items
             )
         )
-        patch = pytest.MonkeyPatch()
-        left = dice.randint(0, 6)
-
-        def die(self: Lake, path: str, _original: Any = Lake.writing) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Dead
-            return _original(self, path)
-
-        patch.setattr(Lake, "writing", die)
-        try:
+        with pytest.MonkeyPatch.context() as patch, suppress(SimulatedCrash):
+            crash_after(dice.randint(0, 6), patch, LakeTable, "append", "replace")
             run_silver(dependencies)
-        except Dead:
-            pass
-        finally:
-            patch.undo()
     run_silver(dependencies)
     check_books(dependencies)
     check_observations(dependencies)
 
 
-def test_a_slow_writer_that_replaces_newer_files_has_them_written_again(
+def test_a_slow_writer_cannot_append_what_another_has_appended(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1), scraped.item(2))
-    projection = dependencies.silver
-    write = silver.Silver.write_observations
-    is_first = True
+    slow, append = another_machine(dependencies), Silver.append_observations
 
-    def slow(self: Any, bucket: int, changes: Any, *, up_to: int) -> None:
-        nonlocal is_first
-        held = list(changes)
-        if is_first:  # another machine's round takes place between this one's reading and writing
-            is_first = False
-            take_in(scraped.item(3), scraped.item(4))
-            projection.observe()
-        write(self, bucket, held, up_to=up_to)
+    def pause(self: Silver, changes: Any, *, cursor: int) -> None:
+        monkeypatch.undo()
+        rows = list(changes)
+        take_in(scraped.item(3), scraped.item(4))
+        assert run_silver(dependencies) == 4
+        append(self, rows, cursor=cursor)
 
-    monkeypatch.setattr(silver.Silver, "write_observations", slow)
-    projection.observe()
-    assert len(rows(dependencies.lake, OBSERVATIONS)) == 2
-    assert run_silver(dependencies) == 4
+    monkeypatch.setattr(silver_projection, "BUCKET", 8)
+    monkeypatch.setattr(Silver, "append_observations", pause)
+    with pytest.raises(ConcurrentWriteError):
+        slow.observe()
+    assert len(lake_rows(dependencies.lake, OBSERVATIONS)) == 4
     check_observations(dependencies)
 
 
-def test_what_is_merged_while_a_slow_writer_is_in_between_loses_nothing(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_lake_of_other_records_is_written_again(
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
-    """It has written its older file and, as yet or for ever, not put the cursor back. The day is over."""
-    take_in(*(scraped.item(number) for number in range(1, 7)))
-    older = [list(page) for page in dependencies.silver.states.change_pages(after=0, up_to=6)]
-    take_in(*(scraped.item(number) for number in range(7, 17)))
-    dependencies.silver.observe()
-    monkeypatch.setattr(compaction, "GRACE", timedelta(hours=-1))
-    dependencies.silver.silver.write_observations(0, older, up_to=6)
-    assert len(rows(dependencies.lake, OBSERVATIONS)) == 14
-    for _ in range(2):
-        dependencies.silver.compact()
-        dependencies.silver.observe()
-    assert len(rows(dependencies.lake, OBSERVATIONS)) == 16
+    """Such as one that is still there when the records begin anew."""
+    take_in(scraped.item(1))
+    others = dependencies.silver.silver
+    others.load_books()
+    others.observations.load()
+    [book] = BookReader(dependencies.engine).page(after_number=0, limit=1)
+    change = ChangeDiff(9, 9, 0, False, None, book.model_dump_json().encode())
+    others.append_observations([[change]], cursor=9)
+    others.write_books(5, [], cursor=9)
+    assert run_silver(dependencies) == 1
+    check_books(dependencies)
     check_observations(dependencies)
-    dependencies.silver.compact()
-    assert len(rows(dependencies.lake, OBSERVATIONS)) == 16
-    assert len([file for file in dependencies.lake.list(OBSERVATIONS) if file.path.endswith(".parquet")]) == 1
+    assert len(lake_rows(dependencies.lake, OBSERVATIONS)) == 1
 
 
 def test_only_one_process_writes_silver(dependencies: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
@@ -270,22 +249,12 @@ def test_a_version_whose_making_was_killed_is_made_again(
 ) -> None:
     take_in(scraped.item(1), scraped.item(2, source="other"))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
-    left = step
-    patch = pytest.MonkeyPatch()
-
-    def die(self: Lake, path: str, _original: Any = Lake.writing) -> Any:
-        nonlocal left
-        left -= 1
-        if left < 0:
-            raise Dead
-        return _original(self, path)
-
-    patch.setattr(Lake, "writing", die)
-    try:
-        run_export(dependencies)
-    except Dead:
-        assert export_versions(dependencies.lake) == []
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        crash_after(step, patch, Lake, "writing")
+        try:
+            run_export(dependencies)
+        except SimulatedCrash:
+            assert export_versions(dependencies.lake) == []
     run_export(dependencies)
     assert export_versions(dependencies.lake) == [2]
     export = read_export(dependencies.lake, 2)
@@ -294,19 +263,19 @@ def test_a_version_whose_making_was_killed_is_made_again(
         assert dependencies.lake.size(file.path) == file.size
 
 
-def test_a_full_lake_is_told_and_nothing_is_half_there(
+def test_a_full_lake_is_an_error_and_nothing_is_half_there(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1))
 
-    def refuse(*_: Any) -> None:
-        raise LakeError("no space left on device")
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr("bookwheel_stores.lake.files._rename", refuse)
-    with pytest.raises(LakeError):
+    monkeypatch.setattr("bookwheel_stores.lake.tables.write_deltalake", refuse)
+    with pytest.raises(LakeError, match="no space left"):
         run_silver(dependencies)
     monkeypatch.undo()
-    assert rows(dependencies.lake, "silver") == []
+    assert [lake_rows(dependencies.lake, f"silver/{table}") for table in ("books", "observations")] == [[], []]
     assert ChangeFeed(dependencies.engine).cursor("lake") == 0
     run_lake_sweep(dependencies)
 
@@ -321,11 +290,11 @@ def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
 
     def die(self: Lake, path: str, content: bytes) -> None:
         if path.startswith("exports/versions/"):
-            raise Dead
+            raise SimulatedCrash
         publish(self, path, content)
 
     patch.setattr(Lake, "write", die)
-    with pytest.raises(Dead):
+    with pytest.raises(SimulatedCrash):
         run_export(dependencies)
     patch.undo()
     take_in(scraped.item(2))
@@ -341,35 +310,42 @@ def versions_with_files(lake: Lake) -> set[str]:
     return {file.path.split("/")[2] for kind in ("csv", "parquet") for file in lake.list(f"exports/{kind}")}
 
 
-@pytest.mark.parametrize("begins", ["before", "after"])
-def test_no_version_is_made_of_books_that_another_wrote_to(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, begins: str
+def test_an_export_shows_its_version_whatever_another_writes_meanwhile(
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(scraped.item(1))
-    dependencies.silver.refresh_books()
-    take_in(scraped.item(2))
+    take_in(scraped.item(1), scraped.item(2))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
-    patch = pytest.MonkeyPatch()
-    write, read = silver.Silver.write_books, silver.Silver.catalog
+    read = SilverSnapshot.books
 
-    def interfere() -> None:  # a machine that got the lease since this one has lost its own
-        patch.undo()
-        take_in(scraped.item(3))
-        dependencies.silver.refresh_books()
-
-    def slow_write(self: Any, bucket: int, pages: Any) -> None:
-        interfere()
-        write(self, bucket, pages)
-
-    def slow_read(self: Any) -> Any:
-        interfere()
+    def interfere(self: SilverSnapshot) -> Any:
+        monkeypatch.undo()
+        take_in(scraped.item(3), scraped.item(4, source="other"))
+        another_machine(dependencies).refresh_books()
         return read(self)
 
-    if begins == "before":
-        patch.setattr(silver.Silver, "write_books", slow_write)
-    else:
-        patch.setattr(silver.Silver, "catalog", slow_read)
-    with pytest.raises(LakeError, match="at the same time"):
+    monkeypatch.setattr(SilverSnapshot, "books", interfere)
+    run_export(dependencies)
+    export = read_export(dependencies.lake, 2)
+    assert export is not None
+    assert (export.books, export.offers) == (2, 2)
+    check_books(dependencies)
+
+
+def test_no_export_is_made_of_books_that_another_wrote_to(
+    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in(scraped.item(1), scraped.item(2))
+    StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
+    write = Silver.write_books
+
+    def interfere(self: Silver, bucket: int, pages: Any, *, cursor: int) -> None:
+        monkeypatch.undo()
+        take_in(scraped.item(3))
+        another_machine(dependencies).refresh_books()
+        write(self, bucket, pages, cursor=cursor)
+
+    monkeypatch.setattr(Silver, "write_books", interfere)
+    with pytest.raises(ConcurrentWriteError):
         run_export(dependencies)
     assert export_versions(dependencies.lake) == []
     run_export(replace(dependencies, settings=dependencies.settings.model_copy(update={"claim_after": 0.001})))

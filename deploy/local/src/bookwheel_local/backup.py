@@ -16,6 +16,7 @@ from pathlib import Path
 from bookwheel_contracts.redis_keys import LAKE_GROUP, RAW_STREAM
 from bookwheel_runtime.settings import LakeSettings
 from bookwheel_stores.lake import Lake, LakeAddress
+from bookwheel_stores.lake.bronze import TABLE, Bronze
 from bookwheel_stores.lake.files import LakeFileNotFoundError
 from bookwheel_stores.streams import StreamReader, connect_redis
 from redis.exceptions import RedisError, ResponseError
@@ -169,14 +170,23 @@ def _restore_registry(folder: Path, layout: Layout, *, old_data: Path) -> None:
 
 
 def _copy_lake(lake: Lake, target: Path, progress: ProgressLine) -> None:
-    """Bronze and the exports. An export exists once its list of files does, and ends with that: so the lists are read
-    first and copied last, where they are still there. What goes from bronze meanwhile was merged into a file that was
-    there before: so a listing that lost one is made again."""
-    while _copy_files(lake, [file.path for file in lake.list("bronze")], target, progress):
-        progress.update("files of the lake were merged: looking again")
+    """Bronze and the exports. An export exists while its manifest does: so the manifests are listed first and copied
+    last, as far as they still exist."""
+    while not _copy_bronze(lake, target, progress):
+        progress.update("files of bronze were compacted: copying it again")
     lists = {file.path for file in lake.list("exports/versions")}
     files = [file.path for file in lake.list("exports") if file.path not in lists]
     _copy_files(lake, [*files, *sorted(lists)], target, progress)
+
+
+def _copy_bronze(lake: Lake, target: Path, progress: ProgressLine) -> bool:
+    """The log is copied first, since what it names exists already. Returns whether the copy is complete: a file can be
+    deleted meanwhile, an hour after the table has stopped using it."""
+    paths = [file.path for file in lake.list("bronze")]
+    log = [path for path in paths if path.startswith(f"{TABLE}/_delta_log/") and not path.endswith("_last_checkpoint")]
+    deleted = _copy_files(lake, log, target, progress)
+    _copy_files(lake, [path for path in paths if "/_delta_log/" not in path], target, progress)
+    return not deleted and (not log or not Bronze(Lake(LakeAddress(target.as_uri()))).table.missing_files())
 
 
 def _copy_files(lake: Lake, paths: Sequence[str], target: Path, progress: ProgressLine) -> int:

@@ -134,6 +134,14 @@ class LakeTable:
         self.lake.delete([file.path for file in files])
         return len(files)
 
+    def missing_files(self) -> list[str]:
+        """The files of the latest version that the lake lacks, such as an incomplete copy of one."""
+        self.load()
+        with _table_errors(self.path):
+            paths = pa.table(self._table.get_add_actions())["path"].to_pylist()
+        present = {file.path for file in self.lake.list(self.path)}
+        return [path for path in paths if f"{self.path}/{unquote(path)}" not in present]
+
     @property
     def _table(self) -> DeltaTable:
         if self._loaded is None:
