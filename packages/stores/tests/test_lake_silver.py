@@ -88,6 +88,7 @@ def test_a_bucket_written_again_is_replaced(silver: Silver, lake: Lake) -> None:
     silver.write_books(0, [[content(1), content(2, offers={"other": "1.00"})]], cursor=1)
     silver.write_books(0, [[content(1, title="New")]], cursor=2)
     assert titles(silver) == ["New", "Book 10001"]
+    silver.load_books()
     assert {row["source"] for row in lake_rows(lake, "silver/offers")} == {"demo"}
     silver.write_books(0, [], cursor=3)
     silver.write_books(1, [], cursor=3)
@@ -98,6 +99,7 @@ def test_a_bucket_written_again_is_replaced(silver: Silver, lake: Lake) -> None:
 def test_a_snapshot_stays_as_it_was(silver: Silver) -> None:
     silver.write_books(0, [[content(1)]], cursor=1)
     snapshot = silver.snapshot()
+    silver.load_books()
     silver.write_books(0, [[content(1, title="New")]], cursor=2)
     assert [table["title"].to_pylist() for table in snapshot.books()] == [["Book 1"]]
     assert titles(silver) == ["New"]

@@ -77,6 +77,7 @@ def test_a_snapshot_does_not_change(lake: Lake) -> None:
     table.load()
     table.append(rows_of(1), cursor=1)
     snapshot = table.snapshot()
+    table.load()
     table.replace(rows_of(2), f"date = '{YESTERDAY}'", cursor=2)
     table.vacuum()
     assert snapshot.to_pyarrow_table()["number"].to_pylist() == [1]

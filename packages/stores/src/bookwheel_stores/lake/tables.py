@@ -85,13 +85,10 @@ class LakeTable:
             yield from pa.RecordBatchReader.from_stream(QueryBuilder().register("rows", self._table).execute(sql))
 
     def snapshot(self) -> DeltaTable:
-        """The loaded version. Further commits do not change it, and its files stay for `RETENTION`."""
-        with _table_errors(self.path):
-            return DeltaTable(
-                self._table.table_uri,
-                version=self._table.version(),
-                storage_options=self.lake.address.storage_options(),
-            )
+        """The loaded version, which no commit changes any more: load the table again to write to it. Its files stay for
+        `RETENTION` at least."""
+        table, self._loaded = self._table, None
+        return table
 
     def compact(self, *, today: date, seconds: float) -> int:
         """Merges small files, day by day, until `seconds` have passed; returns the number of days. For a table
@@ -145,8 +142,7 @@ class LakeTable:
     @property
     def _table(self) -> DeltaTable:
         if self._loaded is None:
-            self.load()
-        assert self._loaded is not None
+            raise RuntimeError(f"{self.path} is not loaded")
         return self._loaded
 
     def _write(self, rows: pa.Table, *, cursor: int, predicate: str | None) -> None:
