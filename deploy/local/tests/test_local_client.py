@@ -14,7 +14,7 @@ from bookwheel_local import crawling, first_steps
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
 from bookwheel_local.errors import CrawlStalledError, LocalError, NotRunningError, RequestFailedError
-from bookwheel_local.first_steps import has_champion, train, wait_until_served
+from bookwheel_local.first_steps import has_champion, train, wait_until_reported, wait_until_served
 from bookwheel_local.progress import ProgressLine
 from bookwheel_testing.servers import free_port
 
@@ -269,3 +269,9 @@ def test_a_file_gets_a_line_now_and_then_and_each_end() -> None:
         shown.update(f"{number} pages")
     shown.finish("end")
     assert file.getvalue() == "  0 pages\nend\n"
+
+
+def test_a_program_without_a_heartbeat_yet_is_waited_for(gateway: Gateway, client: SuiteClient) -> None:
+    gateway.answers.extend((200, {"services": [{"name": "trainer", "ready": ready}]}) for ready in (0, 1))
+    wait_until_reported(client, progress(), sleep=lambda _: None)
+    assert not gateway.answers

@@ -15,6 +15,7 @@ DEMO_SOURCE = "demo"
 _POLL_SECONDS = 0.5
 _TRAINING_SECONDS = 600.0
 _MODEL_SWAP_SECONDS = 60.0
+_REPORT_SECONDS = 60.0
 
 
 def fill(client: SuiteClient, progress: ProgressLine) -> None:
@@ -31,6 +32,25 @@ def fill(client: SuiteClient, progress: ProgressLine) -> None:
         training_run = train(client, progress)
         progress.finish(f"trained a first model: {training_run['verdict']}")
     wait_until_served(client, progress)
+    wait_until_reported(client, progress)
+
+
+def wait_until_reported(
+    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Returns once a ready replica of each service is in the suite's status, or after a minute.
+
+    A program that has just started publishes its first heartbeats some seconds after its probe succeeds.
+    """
+    deadline = time.monotonic() + _REPORT_SECONDS
+    while time.monotonic() < deadline:
+        services = client.get("/api/v1/status")["services"] or []
+        missing = [service["name"] for service in services if not service["ready"]]
+        if services and not missing:
+            break
+        progress.update(f"waiting for the heartbeats of {', '.join(missing)}")
+        sleep(_POLL_SECONDS)
+    progress.clear()
 
 
 def has_champion(client: SuiteClient) -> bool:

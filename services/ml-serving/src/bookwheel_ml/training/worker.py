@@ -26,7 +26,9 @@ logger = get_logger(__name__)
 QUEUE = "training"
 TASK = "bookwheel.train"
 _TIME_LIMIT = 30 * 60
-_PING_TIMEOUT = 3.0
+_PING_TIMEOUT = 2.0  # shorter than the timeout of a probe of /readyz
+_READY_SECONDS = 20.0
+"""The trainer stays ready between two answers: on a busy machine a ping may take longer than its timeout."""
 _STALLED_SECONDS = 120.0
 """The trainer must be restarted if it answers no ping for this long."""
 _REDELIVERY_SECONDS = 60
@@ -93,8 +95,8 @@ def run_trainer(settings: MlSettings) -> None:
     name = f"celery@{socket.gethostname()}"
     progress = Progress()
 
-    def ping() -> str | None:
-        """Returns a fault unless the process that receives messages answers. A training run does not block it."""
+    def fault() -> str | None:
+        """Pings the process that receives messages. A training run does not block it."""
         try:
             replies = celery.control.ping(destination=[name], timeout=_PING_TIMEOUT)
         except (RedisError, OperationalError, OSError) as error:
@@ -102,9 +104,10 @@ def run_trainer(settings: MlSettings) -> None:
             return f"Redis is unavailable: {error}"
         if replies:
             progress.record()
-        return None if replies else f"{name} did not answer within {_PING_TIMEOUT:.0f} s"
+        age = progress.age()
+        return None if age is not None and age < _READY_SECONDS else f"{name} does not answer"
 
-    heartbeat = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", fault=ping)
+    heartbeat = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", fault=fault)
     stalled = stalled_check(progress, within=_STALLED_SECONDS)
 
     def alive() -> str | None:
@@ -119,7 +122,7 @@ def run_trainer(settings: MlSettings) -> None:
 
     worker_ready.connect(start, weak=False)
     worker_shutting_down.connect(stop, weak=False)
-    serve_health(settings.host, settings.metrics_port, HealthChecks(alive, ping))
+    serve_health(settings.host, settings.metrics_port, HealthChecks(alive, fault))
     worker = ["worker", "--queues", QUEUE, "--concurrency", "1", "--loglevel", settings.log_level]
     celery.worker_main([*worker, "--without-gossip", "--without-mingle", "--without-heartbeat"])
 
