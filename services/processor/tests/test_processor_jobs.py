@@ -159,14 +159,14 @@ def test_a_projection_that_died_before_its_cursor_moved_is_repeated(
     assert indexed(dependencies) == 30
 
 
-def test_while_more_is_coming_one_commit_takes_what_comes(
+def test_while_more_expected_one_commit_takes_what_comes(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(*(scraped.item(n) for n in range(1, 6)))
     run_ingest(dependencies)
     asked: list[int] = []
 
-    def more_is_coming() -> bool:
+    def more_expected() -> bool:
         asked.append(len(asked))
         if len(asked) == 2:
             publish(*(scraped.item(n) for n in range(6, 31)), scraped.item(1, run="run-2", minute=1, price="£2"))
@@ -174,9 +174,9 @@ def test_while_more_is_coming_one_commit_takes_what_comes(
         return len(asked) < 4
 
     with dependencies.open_index() as index:
-        assert dependencies.projection.step(index, more_is_coming=more_is_coming) == 31
+        assert dependencies.projection.step(index, more_expected=more_expected) == 31
         assert index.count() == 30
-        assert dependencies.projection.step(index, more_is_coming=lambda: True) == 0, "nothing is waited for"
+        assert dependencies.projection.step(index, more_expected=lambda: True) == 0, "nothing is waited for"
     assert ChangeFeed(dependencies.engine).cursor("search") == 31
 
 

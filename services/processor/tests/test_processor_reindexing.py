@@ -116,7 +116,7 @@ def test_no_search_fails_or_misses_a_book_while_the_index_is_built_anew(
         ingesting.start()
         try:
             for _ in range(2):
-                assert filled.reindexing.run(patience=60) >= BOOKS
+                assert filled.reindexing.run(timeout=60) >= BOOKS
         finally:
             more.set()
             ingesting.join()

@@ -87,7 +87,7 @@ def _reindex(dependencies: Dependencies, _options: argparse.Namespace) -> int:
     deadline = time.monotonic() + _REINDEX_TIMEOUT
     while True:
         try:
-            print(f"{dependencies.reindexing.run(patience=_REINDEX_TIMEOUT)} books indexed")
+            print(f"{dependencies.reindexing.run(timeout=_REINDEX_TIMEOUT)} books indexed")
             break
         except IndexUnavailableError as error:
             if time.monotonic() > deadline:
@@ -161,8 +161,8 @@ def _held(dependencies: Dependencies, _options: argparse.Namespace) -> int:
 
 
 def _restored(dependencies: Dependencies, _options: argparse.Namespace) -> int:
-    ended = after_restore(dependencies, now=utc_now())
-    print(f"{ended} interrupted runs end as partial; the search index and the lake's silver are rebuilt")
+    finished = after_restore(dependencies, now=utc_now())
+    print(f"{finished} interrupted runs end as partial; the search index and the lake's silver are rebuilt")
     return 0
 
 

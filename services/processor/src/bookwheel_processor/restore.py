@@ -1,4 +1,4 @@
-"""What is to be mended once the records are those of a backup: all that was made of changes which they do not hold."""
+"""Repairs what depends on changes that a restored backup does not have."""
 
 from datetime import datetime
 
@@ -11,19 +11,20 @@ from sqlalchemy import Connection
 from bookwheel_processor.worker.dependencies import Dependencies
 
 
-def after_restore(parts: Dependencies, *, now: datetime) -> int:
-    """Has the index and the lake's silver made anew, removes exports that are newer than the feed, and ends the runs
-    that were under way; returns how many these were. Idempotent; nothing else of the suite may run.
+def after_restore(dependencies: Dependencies, *, now: datetime) -> int:
+    """Reset the search index and the lake's silver, delete exports that are newer than the feed, finish running runs.
+
+    Returns the number of these runs. Idempotent. No other program of the suite may run.
     """
-    feed, lake = parts.silver.feed, parts.lake
+    feed, lake = dependencies.silver.feed, dependencies.lake
     for version in export_versions(lake):
         if version > feed.head() and (export := read_export(lake, version)) is not None:
             delete_export(lake, export)
-    parts.silver.restart()
+    dependencies.silver.restart()
     feed.reset(SEARCH_PROJECTION)
 
-    def end_interrupted(connection: Connection) -> int:
+    def finish_interrupted(connection: Connection) -> int:
         ledger, before = RunLedger(connection), to_millis(now)
         return ledger.finish_abandoned(ledger.list_unfinished(before=before)) + ledger.close_incomplete(before=before)
 
-    return in_transaction(parts.engine, end_interrupted)
+    return in_transaction(dependencies.engine, finish_interrupted)

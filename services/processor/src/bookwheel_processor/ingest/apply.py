@@ -15,7 +15,7 @@ from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOf
 from bookwheel_processor.ingest import rows
 from bookwheel_processor.ingest.approval import RunApproval
 from bookwheel_processor.ingest.book_plan import BookUpdate
-from bookwheel_processor.ingest.classification import ClassifiedOffers, ObservedOffer, Sighting, classify_offers
+from bookwheel_processor.ingest.classification import ClassifiedOffers, IncomingOffer, Sighting, classify_offers
 from bookwheel_processor.ingest.decoding import AcceptedItem
 from bookwheel_processor.ingest.plan import (
     CatalogPlan,
@@ -49,9 +49,9 @@ def apply_items(
     for positions in steps:
         positions_by_key = {items[position].key: position for position in positions}
         offer_rows = writer.lock_offers(positions_by_key)
-        observed = [_observe(items[position], offer_rows.get(key)) for key, position in positions_by_key.items()]
+        incoming = [_incoming_offer(items[position], offer_rows.get(key)) for key, position in positions_by_key.items()]
         stale_keys = {items[position].key for position in positions if position in stale} if stale else ()
-        classified = classify_offers(observed, approvals, stale_keys)
+        classified = classify_offers(incoming, approvals, stale_keys)
         verdicts |= {positions_by_key[key]: verdict for key, verdict in classified.verdicts.items()}
         changes += _apply_classified(writer, classified)
         for runs, stale_items in _group_stale(items, positions, stale):
@@ -69,12 +69,12 @@ def remove_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, 
 
 def restore_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, restored_at: int) -> int:
     """Restore removed offers, given as whole rows; return the feed's sequence after it, 0 for no change."""
-    observed = []
+    incoming = []
     for row in offers:
         sighting = Sighting(row["last_seen"], row["last_run"], row["last_item"])
-        observed.append(ObservedOffer(rows.offer_of(row), rows.columns_of(row), sighting, row, restored_at))
+        incoming.append(IncomingOffer(rows.offer_of(row), rows.columns_of(row), sighting, row, restored_at))
     cause = Sighting(restored_at, run_id, 0)
-    return writer.add_changes(_apply_classified(writer, ClassifiedOffers(changed=observed), cause=cause))
+    return writer.add_changes(_apply_classified(writer, ClassifiedOffers(changed=incoming), cause=cause))
 
 
 def _split_repeated_offers(items: Sequence[AcceptedItem]) -> list[list[int]]:
@@ -90,8 +90,8 @@ def _split_repeated_offers(items: Sequence[AcceptedItem]) -> list[list[int]]:
     return steps
 
 
-def _observe(item: AcceptedItem, row: Row | None) -> ObservedOffer:
-    return ObservedOffer(item.offer, item.columns, item.sighting, row, item.sighting.seen_at)
+def _incoming_offer(item: AcceptedItem, row: Row | None) -> IncomingOffer:
+    return IncomingOffer(item.offer, item.columns, item.sighting, row, item.sighting.seen_at)
 
 
 def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) -> dict[int, CompleteRuns]:

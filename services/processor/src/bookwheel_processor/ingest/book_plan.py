@@ -10,7 +10,7 @@ from bookwheel_stores.records.catalog.writer import OfferKey
 from bookwheel_stores.records.database.dialect import Row
 
 from bookwheel_processor.ingest import rows
-from bookwheel_processor.ingest.classification import ObservedOffer, Sighting
+from bookwheel_processor.ingest.classification import IncomingOffer, Sighting
 from bookwheel_processor.ingest.merge import merge
 
 
@@ -18,7 +18,7 @@ from bookwheel_processor.ingest.merge import merge
 class BookUpdate:
     """What changes of one book. `row` is the book's row before, None for a new book.
 
-    - `observed`: offers that are new, changed or gained from another book
+    - `incoming`: offers that are new, changed or gained from another book
     - `removed`: offers that the book no longer has
     - `moved`: offers of another book now, removed ones included
     - `seen_earlier`: earlier `first_seen` times of its offers
@@ -28,7 +28,7 @@ class BookUpdate:
 
     book_id: str
     row: Row | None
-    observed: list[ObservedOffer] = field(default_factory=list)
+    incoming: list[IncomingOffer] = field(default_factory=list)
     removed: set[OfferKey] = field(default_factory=set)
     moved: set[OfferKey] = field(default_factory=set)
     seen_earlier: dict[OfferKey, int] = field(default_factory=dict)
@@ -52,19 +52,19 @@ def plan_book(update: BookUpdate, offers: Sequence[Row]) -> tuple[Row, Row] | No
     """
     remaining: Sequence[Row] = offers
     if offers:
-        replaced = {item.key for item in update.observed} | update.removed
+        replaced = {item.key for item in update.incoming} | update.removed
         remaining = [_with_first_seen(row, update) for row in offers if _key(row) not in replaced]
-    merged_offers = [item.offer for item in update.observed] + [rows.offer_of(row) for row in remaining]
+    merged_offers = [item.offer for item in update.incoming] + [rows.offer_of(row) for row in remaining]
     if not merged_offers:
         return _plan_removal(update, offers) if update.removed else None
     columns = rows.book_columns(merge(merged_offers))
     columns["first_seen"] = _first_seen(update)
-    observed = [rows.shown_offer(item.offer, item.columns, item.first_seen) for item in update.observed]
+    incoming = [rows.shown_offer(item.offer, item.columns, item.first_seen) for item in update.incoming]
     if update.row is not None:
-        return _plan_revision(update, update.row, columns, [*observed, *remaining])
+        return _plan_revision(update, update.row, columns, [*incoming, *remaining])
     book = {"book_id": update.book_id, "last_changed": update.last_sighting.seen_at, "revision": 1, "removed_at": None}
     book |= columns
-    return book, _change(update, ChangeKind.ADDED, (), book, [*observed, *remaining])
+    return book, _change(update, ChangeKind.ADDED, (), book, [*incoming, *remaining])
 
 
 def _with_first_seen(row: Row, update: BookUpdate) -> Row:
@@ -74,7 +74,7 @@ def _with_first_seen(row: Row, update: BookUpdate) -> Row:
 
 def _first_seen(update: BookUpdate) -> int:
     """The earliest of the book's offers, removed ones included: removing an offer does not make a book newer."""
-    times = [item.first_seen for item in update.observed]
+    times = [item.first_seen for item in update.incoming]
     times += update.seen_earlier.values()
     if update.first_seen is not None:
         times += [seen_at for key, seen_at in update.first_seen.items() if key not in update.moved]
@@ -106,7 +106,7 @@ def _plan_revision(update: BookUpdate, row: Row, columns: Row, offers: Sequence[
     fields = rows.changed_fields(row, columns)
     if (
         update.removed
-        or any(_changes_shown_offer(item, row["number"]) for item in update.observed)
+        or any(_changes_shown_offer(item, row["number"]) for item in update.incoming)
         or (update.seen_earlier and any(_key(offer) in update.seen_earlier for offer in offers))
     ):
         fields.add("offers")
@@ -117,7 +117,7 @@ def _plan_revision(update: BookUpdate, row: Row, columns: Row, offers: Sequence[
     return book, _change(update, kind, fields, row | book, offers)
 
 
-def _changes_shown_offer(item: ObservedOffer, book_number: int) -> bool:
+def _changes_shown_offer(item: IncomingOffer, book_number: int) -> bool:
     row = item.row
     if row is None or not item.is_live or row["book_number"] != book_number:
         return True

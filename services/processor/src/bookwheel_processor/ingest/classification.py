@@ -26,7 +26,7 @@ class Sighting(NamedTuple):
 
 
 @dataclass(slots=True)
-class ObservedOffer:
+class IncomingOffer:
     """An offer as an item shows it, and the offer's row before, None for a new offer.
 
     `valid_from`: since when its content is in force, in milliseconds.
@@ -60,7 +60,7 @@ class ObservedOffer:
 
 @dataclass(slots=True)
 class ClassifiedOffers:
-    """Observed offers by what the plan does with them.
+    """Incoming offers by what the plan does with them.
 
     `changed` are added or modified. Of those `seen_again` only the last sighting is new. Those `seen_earlier` were seen
     before everything known of them. Those `late` are removed and stay so, but their item is newer than their row.
@@ -68,10 +68,10 @@ class ClassifiedOffers:
     """
 
     verdicts: dict[OfferKey, Verdict | None] = field(default_factory=dict)
-    changed: list[ObservedOffer] = field(default_factory=list)
-    seen_again: list[ObservedOffer] = field(default_factory=list)
-    seen_earlier: list[ObservedOffer] = field(default_factory=list)
-    late: list[ObservedOffer] = field(default_factory=list)
+    changed: list[IncomingOffer] = field(default_factory=list)
+    seen_again: list[IncomingOffer] = field(default_factory=list)
+    seen_earlier: list[IncomingOffer] = field(default_factory=list)
+    late: list[IncomingOffer] = field(default_factory=list)
 
 
 def is_newer(row: Row, sighting: Sighting) -> bool:
@@ -101,12 +101,12 @@ def classify(row: Row | None, fingerprint: str, sighting: Sighting, *, is_stale:
 
 
 def classify_offers(
-    observed: Sequence[ObservedOffer], approvals: Mapping[str, RunApproval], stale: Container[OfferKey]
+    incoming: Sequence[IncomingOffer], approvals: Mapping[str, RunApproval], stale: Container[OfferKey]
 ) -> ClassifiedOffers:
     """Classify offers, each at most once. Counts the unchanged ones in `approvals`."""
-    by_verdict: dict[Verdict, list[ObservedOffer]] = {verdict: [] for verdict in Verdict}
+    by_verdict: dict[Verdict, list[IncomingOffer]] = {verdict: [] for verdict in Verdict}
     verdicts: dict[OfferKey, Verdict | None] = {}
-    for item in observed:
+    for item in incoming:
         verdict = classify(item.row, item.columns["fingerprint"], item.sighting, is_stale=item.key in stale)
         verdicts[item.key] = verdict
         by_verdict[verdict].append(item)

@@ -8,7 +8,7 @@ from bookwheel_stores.records.database.dialect import Row
 
 from bookwheel_processor.ingest import rows
 from bookwheel_processor.ingest.book_plan import BookUpdate, plan_book
-from bookwheel_processor.ingest.classification import ClassifiedOffers, ObservedOffer, Sighting
+from bookwheel_processor.ingest.classification import ClassifiedOffers, IncomingOffer, Sighting
 
 OffersByBook = Mapping[int, Sequence[Row]]
 
@@ -67,7 +67,7 @@ def group_by_book(
         return update
 
     for item in offers.changed:
-        update_of(item.offer.book_id, item.sighting).observed.append(item)
+        update_of(item.offer.book_id, item.sighting).incoming.append(item)
         if item.row and book_ids[item.row["book_number"]] != item.offer.book_id:
             former = update_of(book_ids[item.row["book_number"]], item.sighting)
             former.moved.add(item.key)
@@ -128,7 +128,7 @@ def _plan_books(updates: Sequence[BookUpdate], offers_by_book: OffersByBook) -> 
     return plan
 
 
-def _plan_changed_offer(plan: CatalogPlan, item: ObservedOffer) -> None:
+def _plan_changed_offer(plan: CatalogPlan, item: IncomingOffer) -> None:
     row = {**item.columns, **item.sighting_columns, "removed_at": None, "book_id": item.offer.book_id}
     if item.row is None:
         identity = {"source": item.offer.source, "source_key": item.offer.source_key}
@@ -142,7 +142,7 @@ def _plan_changed_offer(plan: CatalogPlan, item: ObservedOffer) -> None:
     plan.observations.append(rows.observation(item.key, item.valid_from, item.columns))
 
 
-def _with_rows(offers: Sequence[ObservedOffer]) -> Iterator[tuple[ObservedOffer, Row]]:
+def _with_rows(offers: Sequence[IncomingOffer]) -> Iterator[tuple[IncomingOffer, Row]]:
     for item in offers:
         if item.row is not None:
             yield item, item.row

@@ -24,7 +24,7 @@ _FIELDS = {"currency": "price"}  # columns that are no field of a book by themse
 def offer_columns(offer: CleanOffer) -> dict[str, Any]:
     """What the page says, and the fingerprint of it: all columns but identity, book and sightings."""
     price, currency = _price_columns(offer.price)
-    content = offer.facts.__pydantic_serializer__.to_json(offer.facts).decode()
+    content = offer.facts.model_dump_json()
     seen = f"{offer.url}\n{price}\n{currency}\n{offer.stock}\n{offer.in_stock}\n{content}"
     return {
         "url": offer.url,

@@ -1,4 +1,4 @@
-"""Puts right what nothing else will: runs that wait for what is lost, and receipts nobody needs."""
+"""Finishes runs whose items or end are lost, and deletes processed items that are no longer needed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,40 +17,40 @@ from sqlalchemy import Connection, Engine
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    settled: int
-    receipts: int
+    finished_runs: int
+    processed_items: int
 
 
 def sweep_runs(
     engine: Engine, redis: Redis, *, now: datetime, settle_after: float, receipt_days: int, idle: bool
 ) -> SweepResult:
-    """Closes runs whose missing items, or whose end, can no longer come, which takes an `idle` stream; drops receipts.
+    """Runs are finished only while the stream is `idle`: then what they miss cannot arrive any more.
 
-    A Redis that lost its last second in a power cut has lost items that the scraper knows it had published; one that
-    lost everything knows neither the requests nor the runs that were under way.
+    A Redis that lost its last second in a power cut has lost items that the scraper counted as published. A Redis that
+    lost everything has no crawl requests and no running crawls.
     """
 
     def sweep(connection: Connection) -> SweepResult:
         ledger = RunLedger(connection)
         before = to_millis(now - timedelta(seconds=settle_after))
-        settled = 0
+        finished_runs = 0
         if idle:
-            settled = ledger.close_incomplete(before=before)
-            if endless := ledger.list_unfinished(before=before):
-                settled += ledger.finish_abandoned(endless - _known(redis, endless))
-        receipts = ledger.purge_processed(before=to_millis(now - timedelta(days=receipt_days)))
-        return SweepResult(settled, receipts)
+            finished_runs = ledger.close_incomplete(before=before)
+            if unfinished := ledger.list_unfinished(before=before):
+                finished_runs += ledger.finish_abandoned(unfinished - _still_in_redis(redis, unfinished))
+        processed_items = ledger.purge_processed(before=to_millis(now - timedelta(days=receipt_days)))
+        return SweepResult(finished_runs, processed_items)
 
     return in_transaction(engine, sweep)
 
 
-def _known(redis: Redis, run_ids: set[str]) -> set[str]:
-    """Those that are asked for, or have published something, as far as Redis remembers."""
-    asked: Any = redis.xrange(CRAWL_STREAM)
-    known = set()
-    for _, fields in asked:
+def _still_in_redis(redis: Redis, run_ids: set[str]) -> set[str]:
+    """The runs whose request or progress Redis still has."""
+    entries: Any = redis.xrange(CRAWL_STREAM)
+    requested = set()
+    for _, fields in entries:
         try:
-            known.add(CrawlRequest.model_validate_json(fields.get(BODY_FIELD, b"")).run_id)
+            requested.add(CrawlRequest.model_validate_json(fields.get(BODY_FIELD, b"")).run_id)
         except ValidationError:
             continue
-    return {run_id for run_id in run_ids if run_id in known or redis.exists(run_key(run_id))}
+    return {run_id for run_id in run_ids if run_id in requested or redis.exists(run_key(run_id))}

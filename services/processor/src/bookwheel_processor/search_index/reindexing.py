@@ -1,4 +1,4 @@
-"""Builds the search index anew, one build at a time over all machines."""
+"""Rebuilds the search index, one build at a time on all machines."""
 
 import os
 import threading
@@ -22,51 +22,50 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bookwheel_processor.search_index.projection import Projection
 
-_LOCK_SECONDS = 120.0  # a builder that says nothing for so long is dead, and another may begin
-_MOST_DELIVERIES = 3
-_NICENESS = 10  # a tenth of a search's share of a processor that both want
+_LOCK_SECONDS = 120.0  # a build that does not renew its lock for so long is dead
+_MAX_DELIVERIES = 3
+_NICENESS = 10  # a tenth of a search's share of a busy processor
 logger = get_logger(__name__)
 
 
 class ReindexInProgressError(SearchError):
-    """Somebody else builds an index."""
+    """Another process builds the index."""
 
 
 class Reindexing:
-    """`open_build` makes the new index; `projection` fills it."""
+    """`open_build` creates the new index, `projection` fills it."""
 
     def __init__(self, redis: Redis, projection: Projection, open_build: Callable[[], IndexBuild]) -> None:
         self._redis = redis
         self._projection = projection
         self._open_build = open_build
 
-    def run(self, *, patience: float = 0.0) -> int:
-        """Builds, checks and swaps; returns the number of books.
+    def run(self, *, timeout: float = 0.0) -> int:
+        """Rebuild the index; return the number of books.
 
-        Raises ReindexBusy where another build is not through after `patience` seconds, and the projection's errors:
-        after any of them the old index goes on serving.
+        Raises ReindexInProgressError where another build has not ended after `timeout` seconds, and the errors of
+        `Projection.rebuild`. The current index stays then.
         """
-        with self._turn(patience) as lock:
+        with self._lock(timeout) as lock:
             return self._build(lock)
 
     def serve(self, reader: StreamReader) -> int:
-        """Does what was asked for through the stream; returns how many builds that were. One asked for several times
-        while none was running is done once."""
+        """Serve the stream's requests; return their number. Requests that wait together share one build."""
         try:
-            with self._turn(0.0) as lock:
+            with self._lock(0.0) as lock:
                 entries = reader.claim(100) or reader.read(100)
-                jobs = [job for entry in entries if (job := self._job(entry)) is not None]
+                jobs = [job for entry in entries if (job := self._start_job(entry)) is not None]
                 if jobs:
-                    self._work(jobs, lock)
+                    self._run_jobs(jobs, lock)
                 reader.acknowledge([entry.id for entry in entries])
                 return len(jobs)
         except ReindexInProgressError:
             return 0
 
     @contextmanager
-    def _turn(self, patience: float) -> Iterator[Lock]:
+    def _lock(self, timeout: float) -> Iterator[Lock]:
         lock = self._redis.lock(REINDEX_LOCK_KEY, timeout=_LOCK_SECONDS, thread_local=False)
-        if not lock.acquire(blocking=patience > 0, blocking_timeout=patience or None):
+        if not lock.acquire(blocking=timeout > 0, blocking_timeout=timeout or None):
             raise ReindexInProgressError("another process builds the index")
         try:
             yield lock
@@ -74,7 +73,7 @@ class Reindexing:
             try:
                 lock.release()
             except LockError:
-                logger.warning("the build's turn had ended before it")
+                logger.warning("reindex lock expired before release")
 
     def _build(self, lock: Lock) -> int:
         """Build in a low-priority thread. Returns or raises only after the thread has ended."""
@@ -84,32 +83,32 @@ class Reindexing:
             # would then build on after the lock is released and remove the next build's index.
             background.submit(_lower_priority).result()
             try:
-                return background.submit(self._build_unhurried, lock, stop).result()
+                return background.submit(self._build_in_thread, lock, stop).result()
             finally:
                 stop.set()
 
-    def _build_unhurried(self, lock: Lock, stop: threading.Event) -> int:
+    def _build_in_thread(self, lock: Lock, stop: threading.Event) -> int:
         renewed = time.monotonic()
 
         def progress(_: int) -> None:
             nonlocal renewed
             if stop.is_set():
-                raise SearchError("the build was broken off")
+                raise SearchError("the build was stopped")
             if time.monotonic() - renewed > _LOCK_SECONDS / 4:
-                lock.reacquire()  # raises LockError where another began in the meantime
+                lock.reacquire()  # raises LockError where another process has it
                 renewed = time.monotonic()
 
         try:
             with self._open_build() as build:
                 return self._projection.rebuild(build, progress=progress)
         except LockError as error:
-            raise ReindexInProgressError("another process began to build the index") from error
+            raise ReindexInProgressError("another process builds the index") from error
 
-    def _job(self, entry: StreamEntry) -> ReindexJob | None:
+    def _start_job(self, entry: StreamEntry) -> ReindexJob | None:
         try:
             request = ReindexRequest.model_validate_json(entry.body)
         except ValidationError as error:
-            logger.warning("a request to build the index can't be read", entry_id=entry.id, error=str(error)[:500])
+            logger.warning("reindex request invalid", entry_id=entry.id, error=str(error)[:500])
             return None
         job = ReindexJob(
             id=request.job_id,
@@ -118,26 +117,26 @@ class Reindexing:
             requested_by=request.requested_by,
             started_at=utc_now(),
         )
-        if entry.deliveries > _MOST_DELIVERIES:
-            self._note(job, state=ReindexState.FAILED, reason="whoever began it ended before it did")
+        if entry.deliveries > _MAX_DELIVERIES:
+            self._save(job, state=ReindexState.FAILED, reason="the process that ran it died")
             return None
         return job
 
-    def _work(self, jobs: list[ReindexJob], lock: Lock) -> None:
+    def _run_jobs(self, jobs: list[ReindexJob], lock: Lock) -> None:
         for job in jobs:
-            self._note(job)
+            self._save(job)
         try:
             books = self._build(lock)
         except (SearchError, SQLAlchemyError, OSError) as error:
-            logger.error("the index could not be built anew", error=str(error)[:500])
+            logger.error("reindexing failed", error=str(error)[:500])
             for job in jobs:
-                self._note(job, state=ReindexState.FAILED, reason=str(error)[:500], finished_at=utc_now())
+                self._save(job, state=ReindexState.FAILED, reason=str(error)[:500], finished_at=utc_now())
             return
         for job in jobs:
-            self._note(job, state=ReindexState.COMPLETE, books=books, finished_at=utc_now())
+            self._save(job, state=ReindexState.COMPLETE, books=books, finished_at=utc_now())
 
-    def _note(self, job: ReindexJob, **news: object) -> None:
-        body = job.model_copy(update=news).model_dump_json()
+    def _save(self, job: ReindexJob, **changes: object) -> None:
+        body = job.model_copy(update=changes).model_dump_json()
         self._redis.set(reindex_key(job.id), body, ex=REINDEX_DAYS * 86_400)
 
 

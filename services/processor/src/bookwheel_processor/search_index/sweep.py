@@ -1,5 +1,6 @@
-"""Compares the index with the records in the background, repairs what differs, and tells what it found."""
+"""Compares the search index with the records, repairs the differences and reports them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from bookwheel_contracts.status import IndexComparison
@@ -13,7 +14,7 @@ from redis import Redis
 from bookwheel_processor.search_index.comparison import IndexComparer
 from bookwheel_processor.search_index.projection import Projection
 
-_MOST_REPAIRS = 20_000
+_MAX_REPAIRS = 20_000
 logger = get_logger(__name__)
 
 
@@ -24,42 +25,42 @@ class IndexSweep:
         self._redis = redis
 
     def run(self, index: IndexWriter, *, now: datetime) -> IndexComparison:
-        """`rebuild`, where the index has too much wrong, or what the records know nothing of."""
+        """The result's `rebuild` is true where repairs are too many or do not suffice."""
         projection = self._projection
         projection.catch_up(index)
         up_to = projection.feed.cursor(SEARCH_PROJECTION)
-        found = self._comparer.compare(index, up_to=up_to)
+        difference = self._comparer.compare(index, up_to=up_to)
         repaired = rejected = 0
-        remaining = set(found.differing)
-        known = {one.number for one in projection.refusals.list_open()}
-        rebuild = len(remaining - known) > _MOST_REPAIRS  # an index built anew would be refused the others as well
-        if found.differing and not rebuild:
-            books = self._comparer.settled_books(found.differing, up_to=up_to)
+        remaining = set(difference.differing)
+        refused = {book.number for book in projection.refusals.list_open()}
+        rebuild = len(remaining - refused) > _MAX_REPAIRS  # a new index would refuse the same books
+        if difference.differing and not rebuild:
+            books = self._comparer.list_settled_books(difference.differing, up_to=up_to)
             rejected = len(projection.repair(index, books))
             if rejected < len(books):
-                projection.void_answers()  # answers of what was wrong are cached
+                projection.invalidate_cache()
             remaining = set(self._comparer.compare(index, up_to=up_to).differing)
-            repaired = len(set(found.differing) - remaining)
+            repaired = len(set(difference.differing) - remaining)
             rebuild = len(remaining) > rejected
-        self._settle(remaining, up_to=up_to, now=now)
-        swept = IndexComparison(
+        self._resolve_refusals(except_for=remaining, up_to=up_to, now=now)
+        comparison = IndexComparison(
             at=now,
-            books=found.books,
-            differing=len(found.differing),
+            books=difference.books,
+            differing=len(difference.differing),
             repaired=repaired,
             rejected=rejected,
             rebuild=rebuild,
         )
-        save_comparison(self._redis, swept)
-        if found.differing:
-            told = swept.model_dump(exclude={"at"})
-            logger.warning("the index differed from the records", examples=found.differing[:5], **told)
-        return swept
+        save_comparison(self._redis, comparison)
+        if difference.differing:
+            figures = comparison.model_dump(exclude={"at"})
+            logger.warning("index differed from records", examples=difference.differing[:5], **figures)
+        return comparison
 
-    def _settle(self, differing: set[int], *, up_to: int, now: datetime) -> None:
-        """Refused books that the index holds by now wait no more, whoever wrote them and died before it said so."""
+    def _resolve_refusals(self, *, except_for: Iterable[int], up_to: int, now: datetime) -> None:
+        """Resolve the refusals of books that the index holds. Their writer may have died before it did so."""
         refusals = self._projection.refusals
-        waiting = sorted({one.number for one in refusals.list_open()} - differing)
-        held = {book.number for book in self._comparer.settled_books(waiting, up_to=up_to)}
-        if held:
-            refusals.update([], now=to_millis(now), is_resolved=lambda one: one.number in held)
+        candidates = sorted({book.number for book in refusals.list_open()}.difference(except_for))
+        indexed = {book.number for book in self._comparer.list_settled_books(candidates, up_to=up_to)}
+        if indexed:
+            refusals.update([], now=to_millis(now), is_resolved=lambda book: book.number in indexed)

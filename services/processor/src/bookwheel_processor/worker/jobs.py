@@ -56,14 +56,14 @@ def run_projection(dependencies: Dependencies) -> int:
     """
     raw = dependencies.reader(RAW_STREAM)
     total = 0
-    dependencies.projection.void_forgotten()
+    dependencies.projection.restore_generation()
     while dependencies.projection.is_behind():
         with process_lock(dependencies.lock_folder, "project") as acquired:
             if not acquired:
                 return total
             try:
                 with dependencies.open_index() as index:
-                    total += dependencies.projection.catch_up(index, more_is_coming=raw.has_backlog)
+                    total += dependencies.projection.catch_up(index, more_expected=raw.has_backlog)
             except IndexBusyError:
                 return total
     return total
@@ -101,8 +101,8 @@ def run_sweep(dependencies: Dependencies) -> None:
         idle=not dependencies.reader(RAW_STREAM).has_backlog(),
     )
     finish_runs(dependencies)
-    if swept.settled or swept.receipts:
-        logger.info("runs swept", settled=swept.settled, receipts=swept.receipts)
+    if swept.finished_runs or swept.processed_items:
+        logger.info("runs swept", finished_runs=swept.finished_runs, processed_items=swept.processed_items)
     comparison = compare_index(dependencies)
     if comparison is not None and comparison.rebuild:
         try:

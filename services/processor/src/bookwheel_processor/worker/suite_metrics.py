@@ -1,6 +1,6 @@
-"""What is true of the whole suite, asked of Redis and the records at each scrape.
+"""Metrics of the whole suite, read from Redis and the records at each scrape.
 
-The scheduler tells it, of which there is one: told by each replica, it could be told apart from a sum no more.
+The single scheduler exports them, so that values are not counted twice.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,31 +20,34 @@ from sqlalchemy.exc import SQLAlchemyError
 
 Values = Mapping[tuple[str, ...], float]
 
-# No counter among them: a replay takes items from one verdict to another.
+# All are gauges: a replay moves items from one verdict to another.
 FAMILIES = MappingProxyType(
     {
         "bookwheel_store_up": (("store",), "Whether the scheduler reaches the store."),
         "bookwheel_stream_lag_entries": (("stream", "group"), "Entries that a group has not acknowledged."),
-        "bookwheel_stream_oldest_entry_age_seconds": (("stream", "group"), "Age of the oldest of them, 0 without any."),
-        "bookwheel_replicas_ready": (("service",), "Replicas of a service that lately said that they are ready."),
+        "bookwheel_stream_oldest_entry_age_seconds": (
+            ("stream", "group"),
+            "Age of the oldest of these entries, 0 without any.",
+        ),
+        "bookwheel_replicas_ready": (("service",), "Replicas of a service whose last heartbeat was ready."),
         "bookwheel_index_compared_books": (
             ("result",),
-            "Books of the latest comparison of index and records; those `rejected` the engine refuses for good.",
+            "Books of the last comparison of index and records; the index refuses `rejected` ones for good.",
         ),
-        "bookwheel_items": (("verdict",), "Items of all crawls, by what became of them."),
+        "bookwheel_items": (("verdict",), "Items of all crawls, by verdict."),
         "bookwheel_projection_lag_seconds": (
             ("projection",),
-            "Age of the oldest change that a projection of the records does not hold; `search` is the index.",
+            "Age of the oldest change that a projection has not applied; `search` is the index.",
         ),
-        "bookwheel_projection_lag_changes": (("projection",), "Changes that a projection does not hold yet."),
+        "bookwheel_projection_lag_changes": (("projection",), "Changes that a projection has not applied yet."),
     }
 )
-"""Labels and meaning of each."""
+"""Labels and description by metric."""
 logger = get_logger(__name__)
 
 
 class SuiteMetrics(Collector):
-    """A store that is away costs its own figures, and is told by `bookwheel_store_up`."""
+    """An unavailable store has no metrics but `bookwheel_store_up`."""
 
     def __init__(self, redis: Redis, engine: Engine) -> None:
         self._redis = redis
@@ -52,13 +55,13 @@ class SuiteMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         up: dict[tuple[str, ...], float] = {}
-        for store, ask in (("redis", self._of_redis), ("records", self._of_records)):
-            found = _or_none(ask)
-            up[(store,)] = 0 if found is None else 1
-            yield from (_family(name, values) for name, values in (found or {}).items())
+        for store, read in (("redis", self._read_redis), ("records", self._read_records)):
+            metrics = _read_or_none(read)
+            up[(store,)] = 0 if metrics is None else 1
+            yield from (_family(name, values) for name, values in (metrics or {}).items())
         yield _family("bookwheel_store_up", up)
 
-    def _of_redis(self) -> dict[str, Values]:
+    def _read_redis(self) -> dict[str, Values]:
         lags = list_stream_lags(self._redis)
         index = load_comparison(self._redis)
         return {
@@ -77,26 +80,26 @@ class SuiteMetrics(Collector):
             },
         }
 
-    def _of_records(self) -> dict[str, Values]:
-        behind = self._feed.projections()
+    def _read_records(self) -> dict[str, Values]:
+        lags = self._feed.projections()
         return {
             "bookwheel_items": {(verdict,): count for verdict, count in self._feed.items().items()},
-            "bookwheel_projection_lag_seconds": {(lag.name,): lag.seconds for lag in behind},
-            "bookwheel_projection_lag_changes": {(lag.name,): lag.head - lag.cursor for lag in behind},
+            "bookwheel_projection_lag_seconds": {(lag.name,): lag.seconds for lag in lags},
+            "bookwheel_projection_lag_changes": {(lag.name,): lag.head - lag.cursor for lag in lags},
         }
 
 
 def _family(name: str, values: Values) -> Metric:
-    labels, meaning = FAMILIES[name]
-    family = GaugeMetricFamily(name, meaning, labels=labels)
+    labels, description = FAMILIES[name]
+    family = GaugeMetricFamily(name, description, labels=labels)
     for label_values, value in values.items():
         family.add_metric(label_values, value)
     return family
 
 
-def _or_none(ask: Callable[[], dict[str, Values]]) -> dict[str, Values] | None:
+def _read_or_none(read: Callable[[], dict[str, Values]]) -> dict[str, Values] | None:
     try:
-        return ask()
+        return read()
     except (RedisError, SQLAlchemyError, OSError) as error:
-        logger.warning("a store does not tell how it is", error=str(error)[:500])
+        logger.warning("store metrics unavailable", error=str(error)[:500])
         return None
