@@ -16,10 +16,11 @@ from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE, PUBLIC_AUDIENCE
 from bookwheel_contracts.problems import ConflictError
 from bookwheel_runtime.app_factory import create_service_app
+from bookwheel_runtime.query_models import QueryModel
 from bookwheel_runtime.tokens import TokenVerifier, require_scope
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import Body, Depends, FastAPI, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -75,6 +76,11 @@ def key_server() -> Iterator[KeyServer]:
     server.server_close()
 
 
+class ThingParameters(QueryModel):
+    limit: int = Field(default=1, ge=1)
+    filters: list[str] | None = Field(default=None, alias="filter")
+
+
 class Order(BaseModel):
     quantity: int
 
@@ -86,10 +92,8 @@ def example_app(verifier: TokenVerifier) -> FastAPI:
     app = create_service_app(title="t", description="d", token_verifier=verifier, readiness={"store": broken})
 
     @app.get("/things")
-    async def things(
-        limit: Annotated[int, Query(ge=1)] = 1, wanted: Annotated[list[str] | None, Query(alias="filter")] = None
-    ) -> dict[str, object]:
-        return {"limit": limit, "filter": wanted}
+    async def things(parameters: Annotated[ThingParameters, Query()]) -> dict[str, object]:
+        return parameters.model_dump(by_alias=True)
 
     @app.get("/mine")
     async def mine(claims: Annotated[Claims, Depends(require_scope(Scope.CATALOG_READ))]) -> str:
@@ -137,6 +141,11 @@ async def test_an_unknown_query_parameter_is_named(client: httpx.AsyncClient) ->
     body = await problem(client, "/things?limit=1&lmit=2", 400)
     assert (body["code"], body["errors"][0]["field"]) == ("invalid_parameter", "lmit")
     assert (await client.get("/things?filter=a&filter=b&limit=3")).json() == {"limit": 3, "filter": ["a", "b"]}
+
+
+async def test_a_route_without_parameters_refuses_any(client: httpx.AsyncClient) -> None:
+    body = await problem(client, "/livez?lmit=2", 400)
+    assert [(error["field"], error["code"]) for error in body["errors"]] == [("lmit", "unknown_parameter")]
 
 
 async def test_a_parameter_of_one_value_that_is_given_twice_is_named(client: httpx.AsyncClient) -> None:
@@ -260,8 +269,8 @@ async def test_a_revoked_key_is_refused_after_a_while_but_not_because_the_keys_a
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}"}
     assert (await client.get("/mine", headers=headers)).status_code == 200
-    monkeypatch.setattr("bookwheel_runtime.tokens._KEYS_KEPT_SECONDS", 0.0)
-    monkeypatch.setattr("bookwheel_runtime.tokens._REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("bookwheel_runtime.tokens._MAX_KEY_AGE_SECONDS", 0.0)
+    monkeypatch.setattr("bookwheel_runtime.tokens._MIN_FETCH_SECONDS", 0.0)
     monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 0)
     key_server.status = 503
     assert (await client.get("/mine", headers=headers)).status_code == 200

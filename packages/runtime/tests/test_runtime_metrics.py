@@ -175,7 +175,7 @@ def test_a_program_tells_how_it_is_on_a_port_of_its_own() -> None:
     assert fetch_health(port, "/readyz") == (503, '{"status": "not ready", "reason": "the stores are away"}')
     assert "bookwheel_tasks" in fetch_health(port, "/metrics")[1]
     assert fetch_health(port, "/etc/passwd")[0] == 404
-    with pytest.raises(SystemExit, match=f"BOOKWHEEL_METRICS_PORT: 127.0.0.1:{port} can't be listened on"):
+    with pytest.raises(SystemExit, match=f"BOOKWHEEL_METRICS_PORT: cannot listen on 127.0.0.1:{port}"):
         serve_health("127.0.0.1", port, HealthChecks(lambda: None, lambda: None))
     server.shutdown()
     server.server_close()

@@ -178,7 +178,7 @@ def make_client(make_token: MakeToken) -> MakeClient:
         headers = {"Authorization": f"Bearer {make_token()}"}
         transport = httpx.ASGITransport(app)
         async with (
-            app.app.router.lifespan_context(app.app),
+            app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1", headers=headers) as client,
         ):
             yield client

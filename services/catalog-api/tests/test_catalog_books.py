@@ -8,14 +8,11 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from bookwheel_catalog.models import (
-    BookHistory,
-    BookList,
+from bookwheel_catalog.books.models import BookHistory, BookList, DetailedBook, PriceRange
+from bookwheel_catalog.statistics.models import (
     CategoryList,
     CategoryStatisticsList,
-    DetailedBook,
     Overview,
-    PriceRange,
     PriceTrend,
     SuggestionList,
 )

@@ -1,5 +1,5 @@
 import pytest
-from bookwheel_catalog.byte_ranges import InvalidByteRangeError, wanted_range
+from bookwheel_catalog.exports.byte_ranges import InvalidByteRangeError, parse_range
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from bookwheel_catalog.byte_ranges import InvalidByteRangeError, wanted_range
 def test_the_one_range_or_the_whole_file(
     header: str | None, if_range: str | None, expected: tuple[int, int] | None
 ) -> None:
-    assert wanted_range(header, if_range, etag='"tag"', size=100) == expected
+    assert parse_range(header, if_range, etag='"tag"', size=100) == expected
 
 
 @pytest.mark.parametrize(
@@ -35,4 +35,4 @@ def test_the_one_range_or_the_whole_file(
 )
 def test_a_range_behind_the_end(header: str, size: int) -> None:
     with pytest.raises(InvalidByteRangeError):
-        wanted_range(header, None, etag='"tag"', size=size)
+        parse_range(header, None, etag='"tag"', size=size)

@@ -5,8 +5,8 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from bookwheel_catalog import changes
-from bookwheel_catalog.models import ChangeList
+from bookwheel_catalog.changes import pages as change_pages
+from bookwheel_catalog.changes.models import ChangeList
 from bookwheel_stores.streams import announce_changes, connect_redis
 from bookwheel_testing.feed import FeedWriter
 from sqlalchemy import Engine, text
@@ -100,8 +100,8 @@ async def test_filters_choose_and_the_place_moves_on(
 async def test_a_rare_match_is_found_over_several_pages(
     feed: FeedWriter, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "_LOOKED_THROUGH", 20)
-    monkeypatch.setattr(changes, "_STEP", 10)
+    monkeypatch.setattr(change_pages, "_MAX_SCANNED", 20)
+    monkeypatch.setattr(change_pages, "_BATCH", 10)
     feed.add(*(str(number) for number in range(50)))
     feed.add("rare", source="other")
     found, place, pages = [], "0", 0
@@ -118,7 +118,7 @@ async def test_a_rare_match_is_found_over_several_pages(
 async def test_big_changes_make_short_pages(
     feed: FeedWriter, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "_PAGE_BYTES", 10_000)
+    monkeypatch.setattr(change_pages, "_MAX_PAGE_BYTES", 10_000)
     for number in range(4):
         feed.add(str(number), description="x" * (20_000 if number == 2 else 4_000))
     sizes, place = [], "0"

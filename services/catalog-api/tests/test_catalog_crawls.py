@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_catalog.models import SourceList
+from bookwheel_catalog.crawls.models import SourceList
 from bookwheel_contracts import CrawlRequest
 from bookwheel_contracts.redis_keys import CRAWL_STREAM
 from bookwheel_stores.streams import StreamReader, connect_redis

@@ -16,8 +16,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bookwheel_catalog.concurrency_limit import Places
-from bookwheel_catalog.cursors import encode
+from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
+from bookwheel_catalog.search.cursors import encode_cursor
 from bookwheel_contracts.exports import ExportRequest
 from bookwheel_contracts.problems import RateLimitedError, UnavailableError
 from bookwheel_contracts.redis_keys import EXPORT_STREAM
@@ -226,7 +226,7 @@ async def test_versions_are_listed_newest_first_in_pages(
         ("/exports/csv/99/books.csv", 404, "not_found"),
         ("/exports/xml/1/books.csv", 400, "invalid_parameter"),
         ("/exports?cursor=x", 400, "invalid_cursor"),
-        *((f"/exports?cursor={encode([part])}", 400, "invalid_cursor") for part in ("a", None, 1.5, True)),
+        *((f"/exports?cursor={encode_cursor([part])}", 400, "invalid_cursor") for part in ("a", None, 1.5, True)),
         ("/exports?page=2", 400, "invalid_parameter"),
         ("/exports/2..1", 400, "invalid_parameter"),
         ("/exports/0..9999", 404, "not_found"),
@@ -394,7 +394,7 @@ async def test_a_user_has_so_many_downloads_made_at_once(
         yield b"{}"
 
     feed.write(1)
-    monkeypatch.setattr("bookwheel_catalog.routers.exports.delta_json", slowly)
+    monkeypatch.setattr("bookwheel_catalog.exports.router.delta_json", slowly)
     async with make_client(suite, lake_url=lake.address.url, made_downloads_subject=1) as client:
         first = asyncio.create_task(client.get("/exports/0..1"))
         await asyncio.to_thread(begun.wait, 30)
@@ -407,13 +407,17 @@ async def test_a_user_has_so_many_downloads_made_at_once(
         assert (await client.get("/exports/books.csv")).status_code == 200
 
 
-def test_places_are_of_a_process_and_of_a_user() -> None:
-    places = Places("downloads", most=2, most_of_subject=1)
-    with places.taken("ann"):
-        with pytest.raises(RateLimitedError, match="already have 1 downloads"), places.taken("ann"):
+def test_concurrency_is_limited_by_process_and_by_user() -> None:
+    limiter = ConcurrencyLimiter("downloads", limit=2, subject_limit=1)
+    with limiter.acquire("ann"):
+        with pytest.raises(RateLimitedError, match="have 1 downloads"), limiter.acquire("ann"):
             pass
-        with places.taken("bea"), pytest.raises(UnavailableError, match="as many downloads"), places.taken("cy"):
+        with (
+            limiter.acquire("bea"),
+            pytest.raises(UnavailableError, match="concurrent downloads"),
+            limiter.acquire("cy"),
+        ):
             pass
-        with places.taken("cy"):
-            assert not places.are_free
-    assert places.are_free
+        with limiter.acquire("cy"):
+            assert not limiter.is_idle
+    assert limiter.is_idle

@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bookwheel_catalog.routers.statistics import MAX_CATEGORIES, MAX_SUMMARIES
+from bookwheel_catalog.statistics.router import MAX_CATEGORIES, MAX_SUMMARIES
 from bookwheel_contracts import BookState
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.export_writer import write_export

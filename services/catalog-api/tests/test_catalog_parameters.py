@@ -4,16 +4,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from bookwheel_catalog.cursors import decode_position, encode, encode_position
-from bookwheel_catalog.pages import Page, matches_etag, next_link
-from bookwheel_catalog.parameters import (
-    read_facets,
-    read_fields,
-    read_filters,
-    read_isbn,
-    read_range,
-    read_text,
-    read_time,
+from bookwheel_catalog.http_caching import matches_etag, next_link
+from bookwheel_catalog.search.cursors import decode_position, encode_cursor, encode_position
+from bookwheel_catalog.search.pages import Page
+from bookwheel_catalog.search.parameters import (
+    parse_facets,
+    parse_fields,
+    parse_filters,
+    parse_isbn,
+    parse_query_text,
+    parse_range,
+    parse_time,
 )
 from bookwheel_contracts.problems import InvalidCursorError, InvalidParameterError
 from bookwheel_stores.search.queries import Filter, Position, Range, Selection, Sort
@@ -25,8 +26,8 @@ MIDNIGHT = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 def test_values_of_one_field_are_one_filter_whatever_their_order() -> None:
-    one = read_filters(["category:Poetry", "price:..20", "category:A: B", "category:Poetry"])
-    assert one == read_filters(["price:..20", "category:A: B", "category:Poetry"])
+    one = parse_filters(["category:Poetry", "price:..20", "category:A: B", "category:Poetry"])
+    assert one == parse_filters(["price:..20", "category:A: B", "category:Poetry"])
     assert one == (
         Filter("category", values=("A: B", "Poetry")),
         Filter("price", ranges=(Range(None, Decimal(20)),)),
@@ -39,19 +40,19 @@ def test_values_of_one_field_are_one_filter_whatever_their_order() -> None:
 )
 def test_ranges_of_numbers(value: str, low: str | None, high: str | None) -> None:
     expected = Range(None if low is None else Decimal(low), None if high is None else Decimal(high))
-    assert read_range("filter", "price", value) == expected
+    assert parse_range("filter", "price", value) == expected
 
 
 @pytest.mark.parametrize("given_isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
 def test_both_forms_of_an_isbn_are_its_thirteen_digits(given_isbn: str) -> None:
-    assert read_isbn("isbn", given_isbn) == "9780306406157"
+    assert parse_isbn("isbn", given_isbn) == "9780306406157"
 
 
 def test_days_are_whole_in_ranges_of_times() -> None:
     day = round(MIDNIGHT.timestamp() * 1000)
-    assert read_range("filter", "first_seen", "2026-01-31") == Range(day, day + 86_399_999)
-    assert read_range("filter", "first_seen", "2026-01-31T01:00:00+01:00..") == Range(day, None)
-    assert read_time("from", "2026-01-31T00:00:00Z", is_high=False) == MIDNIGHT
+    assert parse_range("filter", "first_seen", "2026-01-31") == Range(day, day + 86_399_999)
+    assert parse_range("filter", "first_seen", "2026-01-31T01:00:00+01:00..") == Range(day, None)
+    assert parse_time("from", "2026-01-31T00:00:00Z", is_high=False) == MIDNIGHT
 
 
 @pytest.mark.parametrize(
@@ -64,26 +65,26 @@ def test_days_are_whole_in_ranges_of_times() -> None:
 )
 def test_a_filter_that_means_nothing_is_refused_by_name(given_filter: str) -> None:
     with pytest.raises(InvalidParameterError) as caught:
-        read_filters([given_filter])
+        parse_filters([given_filter])
     assert caught.value.errors[0].field == "filter"
     assert len(caught.value.detail) < 400
 
 
 def test_too_much_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="more than 100 values"):
-        read_filters([f"category:{number}" for number in range(101)])
+        parse_filters([f"category:{number}" for number in range(101)])
     with pytest.raises(InvalidParameterError, match="more than 32 words"):
-        read_text("a " * 33)
+        parse_query_text("a " * 33)
 
 
 def test_facets_and_fields_are_lists_with_known_names() -> None:
-    assert read_facets(["category,price", "category"]) == ("category", "price")
-    assert read_fields(None, ["id"]) is None
-    assert read_fields("title,id,title", ["id", "title"]) == ("title", "id")
+    assert parse_facets(["category,price", "category"]) == ("category", "price")
+    assert parse_fields(None, ["id"]) is None
+    assert parse_fields("title,id,title", ["id", "title"]) == ("title", "id")
     with pytest.raises(InvalidParameterError, match="`title`"):
-        read_facets(["title"])
+        parse_facets(["title"])
     with pytest.raises(InvalidParameterError, match="``"):
-        read_fields("id,", ["id"])
+        parse_fields("id,", ["id"])
 
 
 selections = st.builds(Selection, st.none() | st.text(max_size=20).map(parse_text))
@@ -112,7 +113,7 @@ json = st.recursive(
 )
 
 
-@given(st.text(max_size=50) | st.lists(json, max_size=8).map(encode), st.sampled_from(Sort))
+@given(st.text(max_size=50) | st.lists(json, max_size=8).map(encode_cursor), st.sampled_from(Sort))
 def test_a_forged_cursor_is_refused(cursor: str, sort: Sort) -> None:
     with pytest.raises(InvalidCursorError):
         decode_position(cursor, Selection(), sort)
@@ -126,7 +127,7 @@ def test_a_cursor_of_the_right_list_with_wrong_values_is_refused(value: list[obj
     assert decode_position(good, Selection(), Sort.PRICE) is not None
     binding = encode_binding()
     try:
-        forged = encode([binding, 1, 0, *value])
+        forged = encode_cursor([binding, 1, 0, *value])
     except TypeError:  # beyond what JSON numbers of this library hold
         return
     with pytest.raises(InvalidCursorError):
@@ -153,7 +154,7 @@ def test_the_link_to_the_next_page_is_the_same_request_from_there_on() -> None:
 @given(content=st.binary(), following=st.none() | st.from_regex(r"\A[A-Za-z0-9_-]{1,50}\Z"))
 def test_a_page_survives_the_cache(content: bytes, following: str | None) -> None:
     page = Page(content, following)
-    assert Page.unframed(page.framed()) == page
+    assert Page.from_bytes(page.to_bytes()) == page
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ async def test_a_service_that_nobody_hears_is_named(
     found = await status(client, admin)
     assert found["status"] == "degraded"
     assert found["faults"]["scraper"] == "no replica is ready: Redis does not answer"
-    assert found["faults"]["trainer"] == "no replica has been heard lately"
+    assert found["faults"]["trainer"] == "no replica has sent a heartbeat lately"
     assert found["faults"]["accounts"] == "no replica is known"
 
 

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 import httpx
 import pytest
 from bookwheel_catalog.app import create_app
-from bookwheel_catalog.models import CreatedWebhook, DeliveryList, WebhookList
 from bookwheel_catalog.settings import CatalogSettings
+from bookwheel_catalog.webhooks.models import CreatedWebhook, DeliveryList, WebhookList
 from bookwheel_testing.feed import FeedWriter
 from sqlalchemy import Engine, text
 
@@ -32,7 +32,7 @@ def api(suite: Suite, make_token: MakeToken) -> Api:
         app = create_app(CatalogSettings(**{**names, **settings}))  # type: ignore[arg-type]  # strings
         transport = httpx.ASGITransport(app)
         async with (
-            app.app.router.lifespan_context(app.app),
+            app.router.lifespan_context(app),
             httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1") as client,
         ):
             yield client

@@ -1,1 +1,1 @@
-"""What every Bookwheel process is made of: settings, logs, traces, problem responses, token checks."""
+"""Shared parts of every Bookwheel process: settings, logs, traces, metrics, health, HTTP apps, token checks."""

@@ -42,7 +42,6 @@ def create_service_app(
         redirect_slashes=False,
     )
     app.state.token_verifier = token_verifier
-    app.state.query_parameters = {}
     app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     _add_health_routes(app, checks)

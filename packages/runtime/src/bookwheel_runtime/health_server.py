@@ -1,7 +1,4 @@
-"""What a program tells about itself: whether it gets on, is ready, and what it counts.
-
-A service over HTTP tells it among its routes (`create_app`), any other program on a port of its own (`serve_health`).
-"""
+"""Liveness, readiness and metrics of a program without an HTTP API of its own."""
 
 import json
 import mmap
@@ -21,11 +18,11 @@ from bookwheel_runtime.metrics import CONTENT_TYPE_LATEST, metrics_page
 
 logger = get_logger(__name__)
 
-_PATIENCE = 10.0  # seconds that a client has
+_TIMEOUT_SECONDS = 10.0
 
 
 class Progress:
-    """When a program last got on with its work: it and the processes that it forks note it, each of them knows it."""
+    """The time of a program's latest progress, shared with the processes that it forks."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 8)
@@ -35,16 +32,16 @@ class Progress:
         self._shared[:] = struct.pack("d", time.monotonic())
 
     def age(self) -> float | None:
-        """Seconds since then, None where it has not begun."""
-        (noted,) = struct.unpack("d", self._shared[:])
-        return time.monotonic() - noted if noted else None
+        """Seconds since the latest progress, None before the first."""
+        (recorded_at,) = struct.unpack("d", self._shared[:])
+        return time.monotonic() - recorded_at if recorded_at else None
 
 
 @dataclass(frozen=True, slots=True)
 class HealthChecks:
-    """Each says None where all is well, else what is not.
+    """Each returns None, or the fault.
 
-    A program that is not `alive` has to be restarted. One that is not `ready` may only have to wait for another.
+    A program that is not `alive` must be restarted. One that is not `ready` may only wait for another.
     """
 
     alive: Callable[[], str | None]
@@ -52,68 +49,70 @@ class HealthChecks:
 
 
 def stalled_check(progress: Progress, *, within: float) -> Callable[[], str | None]:
-    """Says what is wrong where no progress was noted for so many seconds, its beginning included."""
-    began = time.monotonic()
+    """Returns a check that fails without progress for `within` seconds, counted from its creation at the earliest."""
+    created_at = time.monotonic()
 
-    def judge() -> str | None:
+    def check() -> str | None:
         age = progress.age()
-        silent_for = time.monotonic() - began if age is None else age
-        return f"no progress for {silent_for:.0f} s" if silent_for > within else None
+        seconds = time.monotonic() - created_at if age is None else age
+        return f"no progress for {seconds:.0f} s" if seconds > within else None
 
-    return judge
+    return check
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the parent's
-        """Whoever asks may leave before the answer comes."""
+        """Ignores clients that disconnect before the response."""
         if not isinstance(sys.exception(), OSError):
-            logger.exception("a probe or scrape failed", address=client_address)
+            logger.exception("health request failed", address=client_address)
 
 
 def serve_health(
-    host: str, port: int, vitals: HealthChecks, collectors: Sequence[Collector] = ()
+    host: str, port: int, checks: HealthChecks, collectors: Sequence[Collector] = ()
 ) -> ThreadingHTTPServer | None:
-    """Serves `/livez`, `/readyz` and `/metrics` from a thread; nothing where the port is 0. Raises SystemExit for a
-    port that can't be had."""
+    """Serves `/livez`, `/readyz` and `/metrics` from a thread; nothing if the port is 0.
+
+    Raises SystemExit for a port that is in use.
+    """
     if not port:
         return None
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = _PATIENCE
+        timeout = _TIMEOUT_SECONDS
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             match self.path:
                 case "/metrics":
-                    self._answer(200, CONTENT_TYPE_LATEST, metrics_page(*collectors))
+                    self._respond(200, CONTENT_TYPE_LATEST, metrics_page(*collectors))
                 case "/livez":
-                    self._judged("alive", vitals.alive())
+                    self._respond_health("alive", checks.alive())
                 case "/readyz":
-                    self._judged("ready", vitals.ready())
+                    self._respond_health("ready", checks.ready())
                 case _:
-                    self._answer(404, "text/plain", b"here are /livez, /readyz and /metrics\n")
+                    self._respond(404, "text/plain", b"not found: use /livez, /readyz or /metrics\n")
 
-        def _judged(self, wanted: str, fault: str | None) -> None:
-            told = {"status": wanted} if fault is None else {"status": f"not {wanted}", "reason": fault}
-            self._answer(200 if fault is None else 503, "application/json", json.dumps(told).encode())
+        def _respond_health(self, state: str, fault: str | None) -> None:
+            content = {"status": state} if fault is None else {"status": f"not {state}", "reason": fault}
+            self._respond(200 if fault is None else 503, "application/json", json.dumps(content).encode())
 
-        def _answer(self, status: int, kind: str, body: bytes) -> None:
+        def _respond(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", kind)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes and scrapes are no news."""
+            """Probes and scrapes are not logged."""
 
     try:
         server = _Server((host, port), Handler)
     except OSError as error:
-        raise SystemExit(f"setting BOOKWHEEL_METRICS_PORT: {host}:{port} can't be listened on: {error}") from error
+        raise SystemExit(f"setting BOOKWHEEL_METRICS_PORT: cannot listen on {host}:{port}: {error}") from error
     # a fork that outlives this process must not hold the port that its successor needs
     os.register_at_fork(after_in_child=server.socket.close)
-    Thread(target=server.serve_forever, name="vitals", daemon=True).start()
+    Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

@@ -1,4 +1,4 @@
-"""What programs count, and how they tell Prometheus."""
+"""Metrics of requests and tasks, for Prometheus."""
 
 import os
 import time
@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE_LATEST", "count_request", "count_task", "metrics_page"]
 
-# A series more for each counter, of which Prometheus makes nothing.
+# Prometheus does not use the `_created` series, one for each counter.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # has no types
 
 REQUESTS = Counter(
@@ -28,18 +28,18 @@ REQUESTS = Counter(
 )
 REQUEST_SECONDS = Histogram(
     "bookwheel_http_request_duration_seconds",
-    "Time from a request to the end of its answer, by route.",
+    "Time from a request to the end of its response, by route.",
     ["method", "route"],
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 TASKS = Counter(
     "bookwheel_tasks",
-    "Tasks that a worker has run; one that failed comes again.",
+    "Tasks that a worker has run; a failed one is retried.",
     ["task", "outcome"],
 )
 TASK_SECONDS = Histogram(
     "bookwheel_task_duration_seconds",
-    "Time that a worker's task took.",
+    "Duration of a worker's task.",
     ["task"],
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
@@ -48,7 +48,7 @@ _known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
-    """`route` is one of a few: a template, never what a client sent."""
+    """`route` is a path template, never a client's path: the number of series must stay bounded."""
     counters = _known.get((method, route, status))
     if counters is None:
         counters = _counters(method, route, status)
@@ -58,7 +58,6 @@ def count_request(method: str, route: str, status: int, seconds: float) -> None:
 
 
 def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Kept: looking them up takes as long as counting."""
     if method not in _METHODS:
         method = "OTHER"
     counters = REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(method, route)
@@ -68,7 +67,7 @@ def _counters(method: str, route: str, status: int) -> tuple[Counter, Histogram]
 
 @contextmanager
 def count_task(name: str) -> Iterator[None]:
-    """Counts what is done within, and as failed where it raises."""
+    """Counts the block as a task, which fails if it raises."""
     started, outcome = time.perf_counter(), "failed"
     try:
         yield
@@ -79,7 +78,7 @@ def count_task(name: str) -> Iterator[None]:
 
 
 def metrics_page(*collectors: Collector) -> bytes:
-    """All that this program counts, its other processes included (see `share_metrics`), and what `collectors` find."""
+    """The metrics of this program with all its processes (see `share_metrics`), and those of `collectors`."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # has no types

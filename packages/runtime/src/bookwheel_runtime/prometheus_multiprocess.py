@@ -1,4 +1,4 @@
-"""For a program of several processes, before it imports what counts."""
+"""Metrics of a program with several processes. Call it before prometheus_client is imported."""
 
 import atexit
 import os
@@ -9,14 +9,13 @@ from pathlib import Path
 
 
 def share_metrics(port: int) -> None:
-    """Keeps what this process and its forks count in files, so that each of them can tell the sum.
+    """Stores the metrics of this process and its forks in new files, so that each process can report the sum.
 
-    `port`, where it is told, tells the programs of a machine apart. The files are new: what was counted before a kill
-    is gone, as with a program of one process. Raises RuntimeError where it comes too late.
+    `port` names the files: it is unique on a machine. Raises RuntimeError if prometheus_client is imported already.
     """
     if "prometheus_client" in sys.modules:
-        raise RuntimeError("prometheus_client is imported already, and chose where to count")
-    # Not in the state folder: of that, replicas on several machines may share one.
+        raise RuntimeError("prometheus_client is imported already: share_metrics must come first")
+    # Not in the state folder, which replicas on several machines may share.
     folder = Path(tempfile.gettempdir()) / f"bookwheel-{os.getuid()}-counts-{port}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)
@@ -25,5 +24,5 @@ def share_metrics(port: int) -> None:
 
 
 def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:  # and not one of its forks
+    if os.getpid() == owner:  # not in a fork
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,11 +1,11 @@
 """Strict query parameters: unknown and repeated ones are errors that name them."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
 
 from bookwheel_contracts.problems import FieldError, InvalidParameterError
 from fastapi import Request
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 
@@ -16,38 +16,36 @@ class QueryModel(BaseModel):
 
 
 async def check_query_names(request: Request) -> None:
-    """Dependency of every route. Raises InvalidParameterError for an unknown parameter and for a repeated scalar."""
+    """Dependency of every route. Refuses what a query model can't: a repeated scalar, and any query of a route without
+    a query model. Raises InvalidParameterError."""
     if not request.scope["query_string"]:
         return
     names = [name for name, _ in request.query_params.multi_items()]
-    repeatable = _query_parameters(request)
-    unknown = [name for name in names if name not in repeatable]
-    if unknown:
-        raise _invalid(unknown, "unknown_parameter", "unknown query parameter")
-    repeated = [name for name in names if names.count(name) > 1 and not repeatable[name]]
-    if repeated:
-        raise _invalid(repeated, "repeated_parameter", "must not be repeated")
+    model = _query_model(request.scope["endpoint"])
+    if model is None:
+        raise _invalid(names, "unknown_parameter", "unknown query parameter")
+    if len(names) > len(set(names)):
+        scalars = _scalars(model)
+        repeated = [name for name in names if name in scalars and names.count(name) > 1]
+        if repeated:
+            raise _invalid(repeated, "repeated_parameter", "must not be repeated")
 
 
-def _query_parameters(request: Request) -> dict[str, bool]:
-    """The query parameters of the request's route, and whether each may be repeated."""
-    route = request.scope["route"]
-    by_route: dict[str, dict[str, bool]] = request.app.state.query_parameters
-    if not by_route:
-        by_route.update(_described_parameters(request.app.openapi()))
-    return by_route.get(route.path_format if isinstance(route, APIRoute) else "", {})
+@cache
+def _query_model(endpoint: Callable[..., Any]) -> type[QueryModel] | None:
+    hints = get_type_hints(endpoint).values()
+    return next((hint for hint in hints if isinstance(hint, type) and issubclass(hint, QueryModel)), None)
 
 
-def _described_parameters(description: dict[str, Any]) -> dict[str, dict[str, bool]]:
-    return {
-        path: {
-            parameter["name"]: "array" in str(parameter["schema"])
-            for operation in operations.values()
-            for parameter in operation.get("parameters", ())
-            if parameter["in"] == "query"
-        }
-        for path, operations in description["paths"].items()
-    }
+@cache
+def _scalars(model: type[QueryModel]) -> frozenset[str]:
+    """The parameters that have one value."""
+    fields = model.model_fields.items()
+    return frozenset(field.alias or name for name, field in fields if not _is_list(field.annotation))
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(get_origin(option) is list for option in get_args(annotation))
 
 
 def _invalid(names: Iterable[str], code: str, message: str) -> InvalidParameterError:

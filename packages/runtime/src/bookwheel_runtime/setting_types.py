@@ -1,4 +1,4 @@
-"""Addresses as settings: a malformed one is told with what is expected, and without what was given, which may hold a
+"""Types of settings that are addresses. An error names the expected form and never the value, which may hold a
 password.
 """
 
@@ -14,7 +14,7 @@ def _address(pattern: str, *, expected: str) -> AfterValidator:
 
     def check(value: str) -> str:
         try:
-            urlsplit(value).port  # noqa: B018 - raises where that is no number
+            urlsplit(value).port  # noqa: B018 - raises for a port that is not a number
             is_well_formed = form.fullmatch(value) is not None
         except ValueError:
             is_well_formed = False

@@ -1,4 +1,4 @@
-"""Settings come from the environment or from files, are checked once at start, and are immutable after it."""
+"""Settings from the environment or from files: validated once at start, then immutable."""
 
 import os
 import sys
@@ -15,15 +15,14 @@ from bookwheel_runtime.setting_types import HttpUrl, LakeUrl
 class Settings(BaseSettings):
     """Base of every service's settings: each field `x` is read from `BOOKWHEEL_X`, or from its alias.
 
-    What the environment does not say may stand in a file of that name in the folder `BOOKWHEEL_SECRETS_DIR`. A variable
-    that is empty says nothing.
+    A variable that is unset or empty is read from the file of its name in the folder `BOOKWHEEL_SECRETS_DIR`.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="BOOKWHEEL_", env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
     )
 
-    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged.")
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest logged level.")
     state_dir: Path = Field(
         default=Path(".bookwheel"), description="Folder of data, logs and secrets of a one-machine suite."
     )
@@ -34,7 +33,7 @@ class Settings(BaseSettings):
 
 
 class HealthSettings(Settings):
-    """For programs that serve nothing but `/livez`, `/readyz` and `/metrics`."""
+    """For programs that serve only `/livez`, `/readyz` and `/metrics`."""
 
     host: str = Field(default="127.0.0.1", description="Address that the program listens on.")
     metrics_port: int = Field(
@@ -57,7 +56,7 @@ class LakeOptions(TypedDict):
 
 
 class LakeSettings(Settings):
-    """Where the lake is, for the services that write or read it."""
+    """The lake, for the services that write or read it."""
 
     lake_url: LakeUrl | None = Field(
         default=None,
@@ -99,29 +98,29 @@ SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
 def load_settings(kind: type[SettingsType]) -> SettingsType:
-    """Reads the environment, or ends the process with status 2 and a line for each setting that is wrong."""
+    """Reads the settings, or exits with status 2 and a line on standard error for each invalid setting."""
     secrets_dir = os.environ.get("BOOKWHEEL_SECRETS_DIR")
     if secrets_dir and not os.access(secrets_dir, os.R_OK | os.X_OK):
-        print(f"setting BOOKWHEEL_SECRETS_DIR: {secrets_dir} is no folder that can be read", file=sys.stderr)
+        print(f"setting BOOKWHEEL_SECRETS_DIR: {secrets_dir} is not a readable folder", file=sys.stderr)
         raise SystemExit(2)
     try:
         return kind(_secrets_dir=secrets_dir or None)
     except ValidationError as error:
         for fault in error.errors():
-            print(_told(kind, fault), file=sys.stderr)
+            print(_describe(kind, fault), file=sys.stderr)
     except (OSError, UnicodeDecodeError) as error:
-        print(f"setting BOOKWHEEL_SECRETS_DIR: a file of it can't be read: {error}", file=sys.stderr)
+        print(f"setting BOOKWHEEL_SECRETS_DIR: a file is not readable: {error}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def _told(kind: type[Settings], fault: Mapping[str, Any]) -> str:
-    """The setting's name, what is wrong with it, and what it is. Not its value, which may be a secret."""
-    wrong = str(fault["msg"]).removeprefix("Value error, ")
+def _describe(kind: type[Settings], fault: Mapping[str, Any]) -> str:
+    """The setting's name, fault and description, without its value, which may be a secret."""
+    message = str(fault["msg"]).removeprefix("Value error, ")
     if not fault["loc"]:
-        return f"settings: {wrong}"
+        return f"settings: {message}"
     name = str(fault["loc"][0])
-    for known, field in kind.model_fields.items():
-        variable = str(field.validation_alias or f"BOOKWHEEL_{known}".upper())
-        if name.upper() in {known.upper(), variable}:
-            return f"setting {variable}: {wrong}" + (f" ({field.description})" if field.description else "")
-    return f"setting {name}: {wrong}"
+    for field_name, field in kind.model_fields.items():
+        variable = str(field.validation_alias or f"BOOKWHEEL_{field_name}".upper())
+        if name.upper() in {field_name.upper(), variable}:
+            return f"setting {variable}: {message}" + (f" ({field.description})" if field.description else "")
+    return f"setting {name}: {message}"

@@ -17,24 +17,26 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 ALGORITHM = "ES256"
-_REFRESH_SECONDS = 5.0  # a flood of tokens with unknown key ids makes one key request in this time
-_RETRY_SECONDS = 1  # after a failure; those who waited for that request share its failure
-_KEYS_KEPT_SECONDS = 60.0
-_VERIFIED_KEPT = 4096
+_MIN_FETCH_SECONDS = 5.0
+"""Tokens with unknown key ids cause one key request in this time."""
+_RETRY_SECONDS = 1
+"""Time after a failed key request in which verification fails at once."""
+_MAX_KEY_AGE_SECONDS = 60.0
+_MAX_VERIFIED_TOKENS = 4096
 
 
 @functools.cache
-def _trusted() -> ssl.SSLContext:
-    """Reading the machine's certificates takes 40 ms, in which no request would be answered: done once."""
+def _ssl_context() -> ssl.SSLContext:
+    """Cached: loading the machine's certificates blocks the event loop for 40 ms."""
     return httpx.create_ssl_context()
 
 
 class TokenVerifier:
-    """Verifies ES256 tokens against a JWKS, which is fetched when a key id is not known yet, and once a minute: so long
-    a revoked key may still be accepted. While the JWKS is away, the keys that are known are.
+    """Verifies ES256 tokens against a JWKS.
 
-    Verified tokens are remembered until they expire: the gateway sends the same internal token for seconds, and an
-    ES256 check costs some 100 µs.
+    The JWKS is fetched for an unknown key id and once a minute, so a revoked key is accepted for up to a minute. While
+    the JWKS is unavailable, the cached keys stay in use. Verified tokens are cached until they expire: the gateway
+    sends the same internal token for seconds, and verifying one takes some 100 µs.
     """
 
     def __init__(self, *, jwks_url: str, issuer: str, audience: str = INTERNAL_AUDIENCE) -> None:
@@ -48,20 +50,19 @@ class TokenVerifier:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     async def verify(self, token: str) -> Claims:
-        """Raises Unauthenticated for a token that is not good, Unavailable where the keys can't be had."""
-        if self._keys and time.monotonic() - self._fetched_at > _KEYS_KEPT_SECONDS:
-            await self._look_again()
+        """Raises UnauthenticatedError for an invalid token, UnavailableError without any keys."""
+        if self._keys and time.monotonic() - self._fetched_at > _MAX_KEY_AGE_SECONDS:
+            await self._refresh_keys()
         claims = self._verified.get(token)
         if claims is None or claims.expires_at <= time.time():
             claims = await self._decode(token)
             self._verified[token] = claims
-            if len(self._verified) > _VERIFIED_KEPT:
+            if len(self._verified) > _MAX_VERIFIED_TOKENS:
                 self._verified.popitem(last=False)
         return claims
 
     async def check(self) -> None:
-        """For readiness. Raises Unavailable until the keys could be fetched once: without them no request that needs a
-        token is answered."""
+        """Readiness check. Raises UnavailableError until the keys were fetched once."""
         if not self._keys:
             async with self._lock:
                 if not self._keys:
@@ -70,7 +71,7 @@ class TokenVerifier:
     async def _decode(self, token: str) -> Claims:
         try:
             key = await self._key(str(jwt.get_unverified_header(token).get("kid")))
-            found = jwt.decode(
+            payload = jwt.decode(
                 token,
                 key,
                 algorithms=[ALGORITHM],
@@ -78,41 +79,41 @@ class TokenVerifier:
                 issuer=self._issuer,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
-            scopes = frozenset(Scope(name) for name in str(found.get("scope", "")).split())
+            scopes = frozenset(Scope(name) for name in str(payload.get("scope", "")).split())
         except (jwt.InvalidTokenError, ValueError) as error:
-            raise UnauthenticatedError("The token is not valid.") from error
-        return Claims(sub=found["sub"], scopes=scopes, expires_at=int(found["exp"]))
+            raise UnauthenticatedError("The token is invalid: get a new one.") from error
+        return Claims(sub=payload["sub"], scopes=scopes, expires_at=int(payload["exp"]))
 
     async def _key(self, key_id: str) -> jwt.PyJWK:
         if key_id not in self._keys:
             async with self._lock:
-                if key_id not in self._keys and time.monotonic() - self._fetched_at > _REFRESH_SECONDS:
+                if key_id not in self._keys and time.monotonic() - self._fetched_at > _MIN_FETCH_SECONDS:
                     await self._fetch()
         if key_id not in self._keys:
-            raise UnauthenticatedError("The token is signed with an unknown key.")
+            raise UnauthenticatedError("The token is invalid: its key is unknown.")
         return self._keys[key_id]
 
-    async def _look_again(self) -> None:
+    async def _refresh_keys(self) -> None:
         async with self._lock:
-            if time.monotonic() - self._fetched_at > _KEYS_KEPT_SECONDS:
+            if time.monotonic() - self._fetched_at > _MAX_KEY_AGE_SECONDS:
                 try:
                     await self._fetch()
-                except UnavailableError:  # asked again in a moment, not for every request
-                    self._fetched_at = time.monotonic() - _KEYS_KEPT_SECONDS + _REFRESH_SECONDS
+                except UnavailableError:  # try again soon, not for every request
+                    self._fetched_at = time.monotonic() - _MAX_KEY_AGE_SECONDS + _MIN_FETCH_SECONDS
 
     async def _fetch(self) -> None:
-        away = UnavailableError("The token keys can't be fetched right now.", retry_after=_RETRY_SECONDS)
+        unavailable = UnavailableError("The token keys are unavailable: retry later.", retry_after=_RETRY_SECONDS)
         if time.monotonic() - self._failed_at < _RETRY_SECONDS:
-            raise away
+            raise unavailable
         try:
-            async with httpx.AsyncClient(timeout=5, verify=_trusted()) as client:
-                answer = await client.get(self._jwks_url)
-                answer.raise_for_status()
-            found = jwt.PyJWKSet.from_dict(answer.json())
+            async with httpx.AsyncClient(timeout=5, verify=_ssl_context()) as client:
+                response = await client.get(self._jwks_url)
+                response.raise_for_status()
+            key_set = jwt.PyJWKSet.from_dict(response.json())
         except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
             self._failed_at = time.monotonic()
-            raise away from error
-        keys = {key.key_id: key for key in found.keys if key.key_id}
+            raise unavailable from error
+        keys = {key.key_id: key for key in key_set.keys if key.key_id}
         if self._keys.keys() - keys.keys():
             self._verified.clear()
         self._keys = keys
@@ -128,14 +129,14 @@ def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
     It uses `app.state.token_verifier`, which `create_service_app` sets.
     """
 
-    async def verified(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:
+    async def verify_request(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise UnauthenticatedError("The request carries no token.")
+            raise UnauthenticatedError("The token is missing: send one as `Authorization: Bearer`.")
         verifier: TokenVerifier = request.app.state.token_verifier
         claims = await verifier.verify(token)
         if not claims.allows(scope):
-            raise ForbiddenError(f"This needs the scope {scope}.")
+            raise ForbiddenError(f"The token is not allowed to do this: it needs the scope {scope}.")
         return claims
 
-    return verified
+    return verify_request

@@ -1,7 +1,7 @@
-"""Wires the catalog service."""
+"""Creates and wires the catalog service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -9,7 +9,7 @@ from bookwheel_runtime.app_factory import create_service_app
 from bookwheel_runtime.healthcheck import health_fault
 from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_runtime.tokens import TokenVerifier
-from bookwheel_stores.cache import ResponseCache
+from bookwheel_stores.cache import ResponseCache, connect_cache
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import (
@@ -28,106 +28,112 @@ from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI
-from redis.asyncio import Redis as AsyncRedis
+from redis import Redis
+from sqlalchemy import Engine
 
-from bookwheel_catalog.change_tail import ChangeTail
-from bookwheel_catalog.concurrency_limit import Places
-from bookwheel_catalog.crawls import CrawlOrders, Sources
+from bookwheel_catalog.books import router as books
+from bookwheel_catalog.changes import router as changes
+from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
+from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
+from bookwheel_catalog.crawls import router as crawls
+from bookwheel_catalog.crawls.service import CrawlService, SourceRegistry
 from bookwheel_catalog.dependencies import Dependencies
-from bookwheel_catalog.exports import ExportShelf
-from bookwheel_catalog.query_route import ShortWay
-from bookwheel_catalog.reindexing import ReindexOrders
-from bookwheel_catalog.routers import (
-    books,
-    changes,
-    crawls,
-    exports,
-    quality,
-    search_index,
-    statistics,
-    status,
-    webhooks,
-)
-from bookwheel_catalog.search_service import Catalog
+from bookwheel_catalog.exports import router as exports
+from bookwheel_catalog.exports.service import ExportService
+from bookwheel_catalog.quality import router as quality
+from bookwheel_catalog.search.service import SearchService
+from bookwheel_catalog.search_index import router as search_index
+from bookwheel_catalog.search_index.service import ReindexService
 from bookwheel_catalog.settings import CatalogSettings
-from bookwheel_catalog.suite_status import StatusBoard
-from bookwheel_catalog.webhooks import Webhooks
+from bookwheel_catalog.statistics import router as statistics
+from bookwheel_catalog.statistics.price_trends import PriceTrendService
+from bookwheel_catalog.status import router as status
+from bookwheel_catalog.status.service import StatusService
+from bookwheel_catalog.webhooks import router as webhooks
+from bookwheel_catalog.webhooks.service import WebhookService
 
-_CACHE_TIMEOUT = 1.0  # seconds: a cache that takes longer than a search is none
+_ROUTERS = (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks)
 
 
-def create_app(settings: CatalogSettings) -> ShortWay:
-    """The service's ASGI app. Connects to nothing before it is started or asked."""
+def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:
+    """Opens no connection before the app starts. `is_stopping` is whether the server shuts down."""
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
-    # the cache has a timeout of its own for whole calls
-    cache = ResponseCache(
-        AsyncRedis.from_url(settings.redis_url, socket_timeout=None, socket_connect_timeout=_CACHE_TIMEOUT)
-    )
-    announcements = AsyncRedis.from_url(settings.redis_url, socket_connect_timeout=_CACHE_TIMEOUT)
-    sources = Sources(redis)
-    feed = FeedReader(engine)
-    lake = Lake(LakeAddress(**settings.lake_options()))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.parts = Dependencies(
-            catalog=Catalog(open_index_reader(settings.search_url), cache),
-            books=BookReader(engine),
-            sources=sources,
-            orders=CrawlOrders(redis, RunStore(engine), sources),
-            quality=QualityReader(engine),
-            quarantine=QuarantineStore(engine),
-            reindexing=ReindexOrders(redis),
-            feed=feed,
-            tail=ChangeTail(
-                feed,
+        index = open_index_reader(settings.search_url)
+        cache = ResponseCache(connect_cache(settings.redis_url))
+        announcements = connect_cache(settings.redis_url)
+        dependencies = _wire(
+            settings,
+            engine,
+            redis,
+            search=SearchService(index, cache),
+            broadcaster=ChangeBroadcaster(
+                FeedReader(engine),
                 announcements,
                 listeners=settings.stream_listeners,
-                listeners_of_subject=settings.stream_listeners_subject,
+                subject_listeners=settings.stream_listeners_subject,
+                is_stopping=is_stopping,
             ),
-            stream_seconds=settings.stream_seconds,
-            exports=ExportShelf(lake, SnapshotReader(engine), redis),
-            made_downloads=Places(
-                "downloads under way that are made for you",
-                most=settings.made_downloads,
-                most_of_subject=settings.made_downloads_subject,
-            ),
-            webhooks=Webhooks(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
-            status=StatusBoard(redis, FeedLag(engine), RunStore(engine)),
         )
-        herald = HeartbeatPublisher(redis, "catalog-api", fault=partial(health_fault, settings.port, "/readyz"))
-        herald.start()
+        app.state.dependencies = dependencies
+        heartbeat = HeartbeatPublisher(redis, "catalog-api", fault=partial(health_fault, settings.port, "/readyz"))
+        heartbeat.start()
         yield
-        await asyncio.to_thread(herald.stop)
-        app.state.parts.catalog.close()
-        await announcements.aclose()
+        await asyncio.to_thread(heartbeat.stop)
+        dependencies.price_trends.close()
+        dependencies.search.close()
         await cache.close()
+        await announcements.aclose()
         redis.close()
         engine.dispose()
 
-    async def records_are_current() -> None:
+    async def check_records() -> None:
         if fault := await asyncio.to_thread(schema_fault, engine):
             raise RuntimeError(fault)
 
-    async def redis_answers() -> None:
+    async def check_redis() -> None:
         await asyncio.to_thread(redis.ping)
 
-    async def index_answers() -> None:
-        parts: Dependencies = app.state.parts
-        await parts.catalog.check()
+    async def check_search() -> None:
+        dependencies: Dependencies = app.state.dependencies
+        await dependencies.search.check()
 
     app = create_service_app(
         title="Bookwheel catalog",
         description="Search, facets, statistics, history and crawls.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
-        readiness={"records": records_are_current, "redis": redis_answers, "search": index_answers},
+        readiness={"records": check_records, "redis": check_redis, "search": check_search},
         lifespan=lifespan,
     )
-
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
+    for feature in _ROUTERS:
+        app.include_router(feature.router)
+    return app
 
-    app.include_router(books.lists)
-    for area in (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks):
-        app.include_router(area.router)
-    return ShortWay(app, (books.lists, statistics.router))
+
+def _wire(
+    settings: CatalogSettings, engine: Engine, redis: Redis, *, search: SearchService, broadcaster: ChangeBroadcaster
+) -> Dependencies:
+    books_reader, feed, runs, sources = BookReader(engine), FeedReader(engine), RunStore(engine), SourceRegistry(redis)
+    return Dependencies(
+        search=search,
+        books=books_reader,
+        price_trends=PriceTrendService(books_reader),
+        sources=sources,
+        crawls=CrawlService(redis, runs, sources),
+        quality=QualityReader(engine),
+        quarantine=QuarantineStore(engine),
+        reindexing=ReindexService(redis),
+        feed=feed,
+        broadcaster=broadcaster,
+        stream_seconds=settings.stream_seconds,
+        exports=ExportService(Lake(LakeAddress(**settings.lake_options())), SnapshotReader(engine), redis),
+        generated_downloads=ConcurrencyLimiter(
+            "generated downloads", limit=settings.made_downloads, subject_limit=settings.made_downloads_subject
+        ),
+        webhooks=WebhookService(WebhookStore(engine), feed, settings.webhook_private_addresses == "allow"),
+        status=StatusService(redis, FeedLag(engine), runs),
+    )

@@ -1,4 +1,4 @@
-"""`bookwheel-catalog`."""
+"""The command `bookwheel-catalog`."""
 
 import argparse
 import sys
@@ -12,14 +12,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bookwheel-catalog", description="The catalog over HTTP.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("serve", help="serve the API until stopped")
-    commands.add_parser("health", help="succeed if the one on this machine is ready to serve")
+    commands.add_parser("health", help="check that the service on this machine is ready")
     if parser.parse_args().command == "health":
         sys.exit(run_healthcheck(default=DEFAULT_PORT))
     sys.exit(_serve())
 
 
 def _serve() -> int:
-    # Here, since `health` is called every few seconds, and needs none of it.
+    # Imported late: `health` runs every few seconds and needs none of this.
     from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415
     from bookwheel_runtime.prometheus_multiprocess import share_metrics  # noqa: PLC0415
     from bookwheel_runtime.settings import load_settings  # noqa: PLC0415
@@ -30,6 +30,6 @@ def _serve() -> int:
     configure_logs("catalog-api", settings.log_level)
     if settings.catalog_workers > 1:
         share_metrics(settings.port)
-    from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports what counts
+    from bookwheel_catalog.server import serve  # noqa: PLC0415 - imports the metrics
 
     return serve(settings)

@@ -1,4 +1,4 @@
-"""Places for what takes long: so many in a process, and so many of one user."""
+"""Limits concurrent long operations of one process, in total and per subject."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,31 +9,30 @@ from bookwheel_contracts.problems import RateLimitedError, UnavailableError
 _RETRY_AFTER = 10
 
 
-class Places:
-    """`what` is under way there: a plural, for people."""
+class ConcurrencyLimiter:
+    """`operations` names them in error messages, such as "downloads"."""
 
-    def __init__(self, what: str, *, most: int, most_of_subject: int) -> None:
-        self._what = what
-        self._most = most
-        self._most_of_subject = most_of_subject
-        self._subjects: Counter[str] = Counter()
+    def __init__(self, operations: str, *, limit: int, subject_limit: int) -> None:
+        self._operations = operations
+        self._limit = limit
+        self._subject_limit = subject_limit
+        self._by_subject: Counter[str] = Counter()
 
     @property
-    def are_free(self) -> bool:
-        """All of them."""
-        return not self._subjects
+    def is_idle(self) -> bool:
+        return not self._by_subject
 
     @contextmanager
-    def taken(self, subject: str) -> Iterator[None]:
-        """Raises RateLimited where the user has too many already, Unavailable where all have."""
-        if self._subjects[subject] >= self._most_of_subject:
-            message = f"You already have {self._most_of_subject} {self._what}; end one of those first."
-            raise RateLimitedError(message, retry_after=_RETRY_AFTER)
-        if self._subjects.total() >= self._most:
-            raise UnavailableError(f"There are as many {self._what} as this server takes.", retry_after=_RETRY_AFTER)
-        self._subjects[subject] += 1
+    def acquire(self, subject: str) -> Iterator[None]:
+        """Raises RateLimitedError if the subject is at its limit, UnavailableError if the process is."""
+        if self._by_subject[subject] >= self._subject_limit:
+            detail = f"You have {self._subject_limit} {self._operations}: end one of them first."
+            raise RateLimitedError(detail, retry_after=_RETRY_AFTER)
+        if self._by_subject.total() >= self._limit:
+            raise UnavailableError(f"Too many concurrent {self._operations}: retry later.", retry_after=_RETRY_AFTER)
+        self._by_subject[subject] += 1
         try:
             yield
         finally:
-            self._subjects[subject] -= 1
-            self._subjects += Counter()  # forgets subjects at zero
+            self._by_subject[subject] -= 1
+            self._by_subject += Counter()  # drops subjects at zero

@@ -1,4 +1,4 @@
-"""What routes are given: the wired parts of the app, and the verified caller."""
+"""The wired objects of the app and the verified caller, injected into the endpoints."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,45 +10,43 @@ from bookwheel_stores.records.runs.quality import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from fastapi import Depends, Request
 
-from bookwheel_catalog.change_tail import ChangeTail
-from bookwheel_catalog.concurrency_limit import Places
-from bookwheel_catalog.crawls import CrawlOrders, Sources
-from bookwheel_catalog.exports import ExportShelf
-from bookwheel_catalog.reindexing import ReindexOrders
-from bookwheel_catalog.search_service import Catalog
-from bookwheel_catalog.suite_status import StatusBoard
-from bookwheel_catalog.webhooks import Webhooks
+from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
+from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
+from bookwheel_catalog.crawls.service import CrawlService, SourceRegistry
+from bookwheel_catalog.exports.service import ExportService
+from bookwheel_catalog.search.service import SearchService
+from bookwheel_catalog.search_index.service import ReindexService
+from bookwheel_catalog.statistics.price_trends import PriceTrendService
+from bookwheel_catalog.status.service import StatusService
+from bookwheel_catalog.webhooks.service import WebhookService
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    catalog: Catalog
+    search: SearchService
     books: BookReader
-    sources: Sources
-    orders: CrawlOrders
-    reindexing: ReindexOrders
+    price_trends: PriceTrendService
+    sources: SourceRegistry
+    crawls: CrawlService
+    reindexing: ReindexService
     quality: QualityReader
     quarantine: QuarantineStore
     feed: FeedReader
-    tail: ChangeTail
+    broadcaster: ChangeBroadcaster
     stream_seconds: float
-    exports: ExportShelf
-    made_downloads: Places
-    webhooks: Webhooks
-    status: StatusBoard
+    exports: ExportService
+    generated_downloads: ConcurrencyLimiter
+    webhooks: WebhookService
+    status: StatusService
 
 
-def parts_of(request: Request) -> Dependencies:
-    parts: Dependencies = request.app.state.parts
-    return parts
+# asynchronous, because FastAPI runs any other dependency in a thread
+async def get_dependencies(request: Request) -> Dependencies:
+    dependencies: Dependencies = request.app.state.dependencies
+    return dependencies
 
 
-# asynchronous, though nothing is awaited: FastAPI sends any other dependency through a thread
-async def _parts(request: Request) -> Dependencies:
-    return parts_of(request)
-
-
-PartsOf = Annotated[Dependencies, Depends(_parts)]
+Injected = Annotated[Dependencies, Depends(get_dependencies)]
 Reader = Annotated[Claims, Depends(require_scope(Scope.CATALOG_READ))]
 Operator = Annotated[Claims, Depends(require_scope(Scope.ADMIN))]
 Crawler = Annotated[Claims, Depends(require_scope(Scope.CRAWL_WRITE))]

@@ -1,24 +1,82 @@
-"""What serves the catalog's app: uvicorn, in one process or in several."""
+"""Serves the catalog's app with uvicorn, in one process or in several that live and die together."""
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+from multiprocessing.connection import wait
 
 import uvicorn
-from bookwheel_runtime.memory import collect_garbage_rarely
+from bookwheel_runtime.logs import get_logger
+from fastapi import FastAPI
 
-from bookwheel_catalog import workers
 from bookwheel_catalog.app import create_app
-from bookwheel_catalog.query_route import ShortWay
 from bookwheel_catalog.settings import CatalogSettings
+
+logger = get_logger(__name__)
+_NEVER_STARTED = 3
+"""The exit status of `uvicorn.run` for the same case."""
 
 
 def serve(settings: CatalogSettings) -> int:
-    """Serves until it is told to stop. Returns the exit status."""
+    """Serves until SIGTERM or SIGINT, or until one of the processes ends by itself. Returns the exit status.
 
-    def make_app() -> ShortWay:
-        app = create_app(settings)
-        collect_garbage_rarely()
-        return app
+    Uvicorn's own workers do not fit: they outlive a killed parent and hold its port, and one that ends is restarted
+    without an alarm.
+    """
+    if settings.catalog_workers == 1:
+        return _run_server(settings, None)
+    listener = _config(settings).bind_socket()
+    fork = multiprocessing.get_context("fork")
+    workers = [fork.Process(target=_run_worker, args=(settings, listener)) for _ in range(settings.catalog_workers)]
 
-    config = uvicorn.Config(
-        make_app,
+    for worker in workers:
+        worker.start()
+    listener.close()
+    stop_reader, stop_writer = multiprocessing.Pipe(duplex=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop_writer.send(None))
+    ended = wait([stop_reader, *(worker.sentinel for worker in workers)])
+    failed = [worker for worker in workers if worker.sentinel in ended]
+    for worker in failed:
+        worker.join()
+        logger.error("worker ended by itself", worker=worker.pid, exit_code=worker.exitcode)
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.join()
+    return abs(failed[0].exitcode or 1) if failed else 0
+
+
+def _run_worker(settings: CatalogSettings, listener: socket.socket) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    threading.Thread(target=_exit_with_parent, name="parent-watch", daemon=True).start()
+    raise SystemExit(_run_server(settings, [listener]))
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _run_server(settings: CatalogSettings, sockets: list[socket.socket] | None) -> int:
+    def make_app() -> FastAPI:
+        return create_app(settings, is_stopping=lambda: server.should_exit)
+
+    config = _config(settings)
+    config.app = make_app
+    server = uvicorn.Server(config)
+    server.run(sockets)
+    return 0 if server.started else _NEVER_STARTED
+
+
+def _config(settings: CatalogSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "",
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -28,4 +86,3 @@ def serve(settings: CatalogSettings) -> int:
         log_config=None,
         server_header=False,
     )
-    return workers.serve(config, settings.catalog_workers)

@@ -1,4 +1,4 @@
-"""The generation of the index: what makes a cached answer current or not."""
+"""The generation of the index: cached responses are valid for one generation."""
 
 import time
 from typing import Any
@@ -16,10 +16,9 @@ return redis.call('INCR', KEYS[1])
 class Generation:
     """A counter in Redis that the projection advances after each commit to the index.
 
-    Advance it before the projection's cursor is stored: a projection that dies in between repeats its batch, which is
-    harmless, whereas an index that changed under an old generation would leave cached answers stale. A Redis that lost
-    its last second would take an old generation for the current one, and give the next a number that was in use: who
-    advances it remembers elsewhere how far it was.
+    Advance it before the projection's cursor is stored. A projection that dies in between repeats its batch, which is
+    harmless. An index that changed under an old generation would leave cached responses stale. A Redis that lost its
+    last second would reuse a generation: the projection therefore stores its last generation elsewhere too.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -27,13 +26,12 @@ class Generation:
         self._advance: Any = redis.register_script(_ADVANCE)
 
     def current(self) -> int:
-        """0 where nothing was projected since Redis was last emptied. Raises redis.RedisError while Redis is away."""
-        found = self._redis.get(GENERATION_KEY)
-        return int(found) if found else 0
+        """Returns 0 if nothing was projected since Redis was last emptied. Raises redis.RedisError."""
+        return int(self._redis.get(GENERATION_KEY) or 0)
 
     def advance(self, *, beyond: int = 0) -> int:
-        """The new generation, later than the current one and `beyond`. Raises redis.RedisError while Redis is away.
+        """Returns the new generation, later than the current one and `beyond`. Raises redis.RedisError.
 
-        A counter that Redis lost starts at the time in milliseconds: clients may hold the ETags of earlier generations.
+        A counter that Redis lost starts at the time in milliseconds: clients may hold ETags of earlier generations.
         """
         return int(self._advance(keys=[GENERATION_KEY], args=[beyond, time.time_ns() // 1_000_000]))

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from bookwheel_contracts import Claims, Scope
 from bookwheel_contracts.problems import NotFoundError
+from bookwheel_runtime.query_models import QueryModel
 from bookwheel_runtime.tokens import require_scope
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from bookwheel_ml import API_PREFIX
 from bookwheel_ml.dependencies import Dependencies, get_dependencies
@@ -49,17 +50,21 @@ class FeatureSet(BaseModel):
     features: list[Feature]
 
 
+class ModelListParameters(QueryModel):
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = None
+
+
 @router.get("/models")
 async def get_models(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     dependencies: Annotated[Dependencies, Depends(get_dependencies)],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query()] = None,
+    parameters: Annotated[ModelListParameters, Query()],
 ) -> ModelPage:
     """Lists the registered models with their evaluation reports."""
-    below = decode_cursor(_CURSOR, cursor) if cursor is not None else None
-    items, total = await dependencies.registry.call(Registry.versions, limit=limit, below=below)
-    has_more = bool(items) and int(items[-1].version) > 1 and len(items) == limit
+    below = decode_cursor(_CURSOR, parameters.cursor) if parameters.cursor is not None else None
+    items, total = await dependencies.registry.call(Registry.versions, limit=parameters.limit, below=below)
+    has_more = bool(items) and int(items[-1].version) > 1 and len(items) == parameters.limit
     next_cursor = encode_cursor(_CURSOR, int(items[-1].version)) if has_more else None
     return ModelPage(items=items, total=Total(value=total), next=next_cursor)
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 from bookwheel_contracts import Book, Claims, Money, Scope
 from bookwheel_contracts.problems import InvalidParameterError
+from bookwheel_runtime.query_models import QueryModel
 from bookwheel_runtime.tokens import require_scope
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import Response, StreamingResponse
 from pyarrow.parquet import ParquetWriter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from bookwheel_ml import API_PREFIX
 from bookwheel_ml.dependencies import Dependencies, get_dependencies
@@ -60,6 +61,11 @@ class TrainingDataPage(BaseModel):
     next: str | None
 
 
+class TrainingDataParameters(QueryModel):
+    limit: int | None = Field(default=None, ge=1, le=1_000)
+    cursor: str | None = None
+
+
 @router.get(
     "/training-data",
     response_model=TrainingDataPage,
@@ -68,18 +74,17 @@ class TrainingDataPage(BaseModel):
 def get_training_data(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     dependencies: Annotated[Dependencies, Depends(get_dependencies)],
+    parameters: Annotated[TrainingDataParameters, Query()],
     accept: Annotated[str | None, Header()] = None,
-    limit: Annotated[int | None, Query(ge=1, le=1_000)] = None,
-    cursor: Annotated[str | None, Query()] = None,
 ) -> Response:
     """The rated books, by `Accept`: pages of JSON (100 rows by default), or all rows as CSV or Parquet."""
     media_type = choose_media_type(accept, (_JSON, _CSV, _PARQUET))
     headers = {"Vary": "Accept"}
     if media_type == _JSON:
-        after_number = decode_cursor(_CURSOR, cursor) if cursor is not None else 0
-        page = _get_page(dependencies, limit or 100, after_number)
+        after_number = decode_cursor(_CURSOR, parameters.cursor) if parameters.cursor is not None else 0
+        page = _get_page(dependencies, parameters.limit or 100, after_number)
         return Response(page.model_dump_json(), media_type=_JSON, headers=headers)
-    if limit is not None or cursor is not None:
+    if parameters.limit is not None or parameters.cursor is not None:
         raise InvalidParameterError(f"`limit` and `cursor` are invalid for {media_type}: use them with {_JSON}.")
     chunks = (csv_chunks if media_type == _CSV else parquet_chunks)(rated_books(dependencies.books))
     return StreamingResponse(chunks, media_type=media_type, headers=headers)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, func, select, tup
 
 from bookwheel_stores.records.catalog.book_content import details_from_row
 from bookwheel_stores.records.catalog.price_trend import Interval, PricePoint, price_trend
-from bookwheel_stores.records.database.connection import dialect_of, read_connection
+from bookwheel_stores.records.database.connection import dialect_of, read_connection, time_limit
 from bookwheel_stores.records.feed.change_feed import change_from_row, select_changes
 from bookwheel_stores.records.tables import book, change, observation, offer
 from bookwheel_stores.records.values import from_millis, money, to_millis
@@ -113,13 +113,20 @@ class BookReader:
             return [change_from_row(row) for row in connection.execute(query)]
 
     def price_trend(
-        self, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
+        self,
+        *,
+        book_numbers: Sequence[int] | None,
+        interval: Interval,
+        start: datetime,
+        end: datetime,
+        timeout_seconds: float = 60.0,
     ) -> list[PricePoint]:
-        """The offers' prices at the end of each day, week (from Monday) or month of [start, end].
+        """Returns the offers' prices in force at the end of each day, week (from Monday) or month of [start, end].
 
-        For the books with these numbers, or for all. Raises ValueError for more than 400 intervals.
+        They are of the books with these numbers, or of all books. Raises ValueError for more than 400 intervals,
+        TimeoutError if the database takes longer than `timeout_seconds`.
         """
-        with read_connection(self._engine) as connection:
+        with read_connection(self._engine) as connection, time_limit(connection, timeout_seconds):
             return price_trend(connection, book_numbers=book_numbers, interval=interval, start=start, end=end)
 
 

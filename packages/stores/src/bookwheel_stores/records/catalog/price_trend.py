@@ -1,14 +1,15 @@
 """Prices over time, from the observations in force at the end of each interval."""
 
+import heapq
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bookwheel_contracts import Money
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, case, func, literal, select
 
 from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.tables import observation, offer
@@ -22,7 +23,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PricePoint:
-    """`time` is the start of the interval; `count` is the number of offers with a price in `currency` at its end."""
+    """`time` is the interval's start. `count` is the number of offers with a price in `currency` at its end."""
 
     time: datetime
     currency: str
@@ -32,83 +33,127 @@ class PricePoint:
     avg: Money
 
 
-@dataclass(slots=True)
-class _Summary:
-    count: int
+class _Group(NamedTuple):
+    """Observations of one currency in force at the ends of the same intervals: from `first` up to before `end`."""
+
+    first: int
+    end: int
+    offers: int
     lowest: int
     highest: int
     total: int
-
-    def add(self, row: Row[Any]) -> None:
-        self.count += row.count_
-        self.lowest = min(self.lowest, row.lowest)
-        self.highest = max(self.highest, row.highest)
-        self.total += _total(row)
 
 
 def price_trend(
     connection: Connection, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
 ) -> list[PricePoint]:
-    """One point per interval and currency, in that order.
+    """Returns one point per interval and currency, in that order. `book_numbers` None stands for all books.
 
-    Raises ValueError for more than 400 intervals, or for an interval that ends after the year 9999.
+    Raises ValueError for more than 400 intervals, or for one that ends after the year 9999.
     """
-    points: list[PricePoint] = []
-    for interval_start, interval_end in pairwise(_bounds(interval, start, end)):
-        summaries = _summaries(connection, book_numbers, to_millis(min(interval_end, end)))
-        points.extend(_point(interval_start, currency, summary) for currency, summary in sorted(summaries.items()))
-    return points
+    bounds = _interval_bounds(interval, start, end)
+    moments = [to_millis(min(bound, end)) for bound in bounds[1:]]
+    groups = _groups(connection, book_numbers, moments)
+    points = [
+        (index, currency, point)
+        for currency in groups
+        for index, point in _points(currency, groups[currency], bounds[:-1])
+    ]
+    return [point for _, _, point in sorted(points, key=lambda item: item[:2])]
 
 
-def _summaries(connection: Connection, book_numbers: Sequence[int] | None, moment: int) -> dict[str, _Summary]:
+def _groups(
+    connection: Connection, book_numbers: Sequence[int] | None, moments: Sequence[int]
+) -> dict[str, list[_Group]]:
+    """Reads all intervals at once: the database groups observations by the intervals in which they are in force."""
+    first = _count_before(observation.c.observed_at, moments)
+    end = case(
+        (observation.c.superseded_at.is_(None), len(moments)), else_=_count_before(observation.c.superseded_at, moments)
+    )
     query = (
         select(
+            first.label("first_index"),
+            end.label("end_index"),
             observation.c.currency,
             func.count().label("count_"),
             func.min(observation.c.price).label("lowest"),
             func.max(observation.c.price).label("highest"),
-            # Two sums: SQLite fails on a sum beyond 64 bits.
+            # In two parts: a sum beyond 64 bits is an error in SQLite.
             func.sum(observation.c.price // _MILLION).label("millions"),
             func.sum(observation.c.price % _MILLION).label("units"),
         )
         .where(
             observation.c.price.is_not(None),
-            observation.c.observed_at <= moment,
-            observation.c.superseded_at.is_(None) | (observation.c.superseded_at > moment),
+            observation.c.observed_at <= moments[-1],
+            observation.c.superseded_at.is_(None) | (observation.c.superseded_at > moments[0]),
         )
-        .group_by(observation.c.currency)
+        .group_by("first_index", "end_index", observation.c.currency)
     )
     queries = [query]
     if book_numbers is not None:
         joined = query.join(offer, offer.c.number == observation.c.offer_number)
-        chunks = (book_numbers[start : start + _CHUNK] for start in range(0, len(book_numbers), _CHUNK))
+        chunks = (book_numbers[at : at + _CHUNK] for at in range(0, len(book_numbers), _CHUNK))
         queries = [joined.where(dialect_of(connection).in_values(offer.c.book_number, chunk)) for chunk in chunks]
-    summaries: dict[str, _Summary] = {}
+    groups: dict[str, list[_Group]] = defaultdict(list)
     for chunk_query in queries:
         for row in connection.execute(chunk_query):
-            if row.currency in summaries:
-                summaries[row.currency].add(row)
-            else:
-                summaries[row.currency] = _Summary(row.count_, row.lowest, row.highest, _total(row))
-    return summaries
+            if row.first_index < row.end_index:
+                groups[row.currency].append(_group(row))
+    return groups
 
 
-def _total(row: Row[Any]) -> int:
-    return int(row.millions) * _MILLION + int(row.units)
+def _group(row: Row[Any]) -> _Group:
+    total = int(row.millions) * _MILLION + int(row.units)
+    return _Group(row.first_index, row.end_index, row.count_, row.lowest, row.highest, total)
 
 
-def _point(time: datetime, currency: str, summary: _Summary) -> PricePoint:
-    lowest, highest = from_units(summary.lowest, currency), from_units(summary.highest, currency)
-    average = Decimal(summary.total) / summary.count
-    hundredths = average.scaleb(-PRICE_DIGITS).quantize(Decimal("0.01"))
-    mean = Money(amount=min(hundredths, highest.amount), currency=currency)  # rounding must not leave the range
-    return PricePoint(time, currency, summary.count, lowest, highest, mean)
+def _count_before(column: Column[int], moments: Sequence[int]) -> ColumnElement[int]:
+    """How many of the ascending moments are before the column's value, by binary search."""
+
+    def search(low: int, high: int) -> ColumnElement[int]:
+        if low == high:
+            return literal(low)
+        middle = (low + high) // 2
+        return case((column <= moments[middle], search(low, middle)), else_=search(middle + 1, high))
+
+    return search(0, len(moments))
 
 
-def _bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime]:
+def _points(currency: str, groups: Sequence[_Group], times: Sequence[datetime]) -> Iterator[tuple[int, PricePoint]]:
+    """Sweeps over the intervals. Heaps hold the groups in force by lowest and highest price."""
+    starting: dict[int, list[_Group]] = defaultdict(list)
+    ending: dict[int, list[_Group]] = defaultdict(list)
+    for group in groups:
+        starting[group.first].append(group)
+        ending[group.end].append(group)
+    lowest: list[tuple[int, int]] = []
+    highest: list[tuple[int, int]] = []
+    count = total = 0
+    for index, time in enumerate(times):
+        for group in starting[index]:
+            count, total = count + group.offers, total + group.total
+            heapq.heappush(lowest, (group.lowest, group.end))
+            heapq.heappush(highest, (-group.highest, group.end))
+        for group in ending[index]:
+            count, total = count - group.offers, total - group.total
+        for heap in (lowest, highest):
+            while heap and heap[0][1] <= index:
+                heapq.heappop(heap)
+        if count:
+            yield index, _point(time, currency, count, lowest[0][0], -highest[0][0], total)
+
+
+def _point(time: datetime, currency: str, count: int, lowest: int, highest: int, total: int) -> PricePoint:
+    low, high = from_units(lowest, currency), from_units(highest, currency)
+    average = (Decimal(total) / count).scaleb(-PRICE_DIGITS).quantize(Decimal("0.01"))
+    shown = Money(amount=min(average, high.amount), currency=currency)  # rounding must not exceed the highest price
+    return PricePoint(time, currency, count, low, high, shown)
+
+
+def _interval_bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime]:
     bounds = []
     try:
-        for moment in _starts(interval, start.astimezone(UTC)):
+        for moment in _interval_starts(interval, start.astimezone(UTC)):
             bounds.append(moment)
             if moment > end:
                 return bounds
@@ -116,10 +161,10 @@ def _bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime
                 raise ValueError(f"more than {MAX_INTERVALS} intervals")
     except OverflowError as error:
         raise ValueError("beyond the year 9999") from error
-    raise AssertionError("unreachable: time has no end")
+    raise AssertionError("unreachable: the starts never end")
 
 
-def _starts(interval: Interval, start: datetime) -> Iterator[datetime]:
+def _interval_starts(interval: Interval, start: datetime) -> Iterator[datetime]:
     moment = start.replace(hour=0, minute=0, second=0, microsecond=0)
     if interval == "week":
         moment -= timedelta(days=moment.weekday())

@@ -93,6 +93,19 @@ def read_connection(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
+    """Statements of this transaction end with a TimeoutError once they take longer, also in the database."""
+    deadline = time.monotonic() + seconds
+    with dialect_of(connection).time_limit(connection, seconds):
+        try:
+            yield
+        except OperationalError as error:
+            if time.monotonic() < deadline:
+                raise
+            raise TimeoutError(f"the query took longer than {seconds:g} s") from error
+
+
 def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Runs `work` in one transaction and repeats it after a conflict with a concurrent transaction.
 

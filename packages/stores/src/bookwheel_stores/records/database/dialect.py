@@ -24,6 +24,10 @@ class Dialect(Protocol):
         """The same engine with transactions that see one snapshot and never wait for a writer."""
         ...
 
+    def time_limit(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
+        """Statements inside raise OperationalError once `seconds` have passed."""
+        ...
+
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Inserts rows in their order by the fastest path of the driver. Column defaults do not apply."""
         ...

@@ -92,6 +92,11 @@ class PostgresqlDialect:
     def read_only(self, engine: Engine) -> Engine:
         return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
+    @contextmanager
+    def time_limit(self, connection: Connection, seconds: float) -> Iterator[None]:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {max(1, round(seconds * 1000))}")
+        yield
+
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """By COPY, which takes a quarter of the time of executemany."""
         if not rows:

@@ -1,5 +1,6 @@
 """SQLite: one file, one writer at a time, any number of concurrent readers."""
 
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -42,6 +43,8 @@ _PRAGMAS = (
     "wal_autocheckpoint=4000",
 )
 _MIGRATION_TIMEOUT_MS = 86_400_000
+_STEPS_BETWEEN_CHECKS = 10_000
+"""Steps of SQLite's virtual machine, about 0.1 ms."""
 
 
 class SqliteDialect:
@@ -63,6 +66,16 @@ class SqliteDialect:
 
     def read_only(self, engine: Engine) -> Engine:
         return engine.execution_options(**{_READ_ONLY: True})
+
+    @contextmanager
+    def time_limit(self, connection: Connection, seconds: float) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        deadline = time.monotonic() + seconds
+        driver.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_CHECKS)
+        try:
+            yield
+        finally:
+            driver.set_progress_handler(None, 0)
 
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Compiles the statement once and passes the rows to the driver.

@@ -1,0 +1,1 @@
+"""Books: lists, one book, its history."""

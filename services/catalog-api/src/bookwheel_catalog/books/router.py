@@ -1,0 +1,125 @@
+"""Books: lists in several forms, one book, its history."""
+
+import asyncio
+from typing import Annotated
+
+from bookwheel_contracts.model import format_time
+from bookwheel_contracts.problems import GoneError, NotFoundError
+from bookwheel_stores.records import BookReader
+from bookwheel_stores.search.queries import SearchPage, SearchQuery
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from bookwheel_catalog import API_PREFIX
+from bookwheel_catalog.books.history import read_history
+from bookwheel_catalog.books.models import BookHistory, BookList, DetailedBook, PriceRange
+from bookwheel_catalog.books.queries import (
+    DetailParameters,
+    FieldSearchParameters,
+    HistoryParameters,
+    PriceRangeParameters,
+    SearchParameters,
+    TopRatedParameters,
+)
+from bookwheel_catalog.books.rendering import render_book, render_book_list, select_fields
+from bookwheel_catalog.dependencies import Injected, Reader
+from bookwheel_catalog.http_caching import validated_json
+from bookwheel_catalog.search.cursors import encode_position
+from bookwheel_catalog.search.pages import Page, cached_page
+from bookwheel_catalog.search.rendering import render_prices
+from bookwheel_catalog.search.service import SearchService
+
+router = APIRouter(prefix=f"{API_PREFIX}/books", tags=["books"])
+BookId = Annotated[str, Path(min_length=1, max_length=512, description="`isbn:<isbn13>` or `<source>:<key>`.")]
+
+
+@router.get("", response_class=Response, responses={200: {"model": BookList}})
+async def search_books(
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SearchParameters, Query()]
+) -> Response:
+    """Books that match a text and filters, with counts by facets."""
+    query, fields = parameters.search_query(), parameters.field_names()
+    return await _book_page(request, dependencies.search, query, fields)
+
+
+@router.get("/search", response_class=Response, responses={200: {"model": BookList}})
+async def search_books_by_fields(
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[FieldSearchParameters, Query()]
+) -> Response:
+    """The same search with a parameter for each field."""
+    query, fields = parameters.search_query(), parameters.field_names()
+    return await _book_page(request, dependencies.search, query, fields)
+
+
+@router.get("/top-rated", response_class=Response, responses={200: {"model": BookList}})
+async def list_top_rated_books(
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[TopRatedParameters, Query()]
+) -> Response:
+    """Rated books, best first."""
+    query, fields = parameters.search_query(), parameters.field_names()
+    return await _book_page(request, dependencies.search, query, fields)
+
+
+@router.get("/price-range", response_class=Response, responses={200: {"model": PriceRange}})
+async def list_books_by_price(
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[PriceRangeParameters, Query()]
+) -> Response:
+    """Books with a price within limits, cheapest first, and the range of the prices by currency."""
+    query, fields = parameters.search_query(), parameters.field_names()
+    return await _price_page(request, dependencies.search, query, fields)
+
+
+@router.get("/{book_id:path}/history")
+async def get_book_history(
+    dependencies: Injected, _: Reader, book_id: BookId, parameters: Annotated[HistoryParameters, Query()]
+) -> BookHistory:
+    """Prices and stocks as they were observed, and what changed when."""
+    return await asyncio.to_thread(
+        read_history, dependencies.books, book_id, cursor=parameters.cursor, limit=parameters.limit
+    )
+
+
+@router.get("/{book_id:path}", response_class=Response, responses={200: {"model": DetailedBook}})
+async def get_book(
+    request: Request,
+    dependencies: Injected,
+    _: Reader,
+    book_id: BookId,
+    parameters: Annotated[DetailParameters, Query()],
+) -> Response:
+    """One book, as it was seen last; 410 if no source has it any more. Its history stays."""
+    fields = parameters.field_names()
+    book = await asyncio.to_thread(dependencies.books.get, book_id)
+    if book is None:
+        raise await asyncio.to_thread(_missing_book, dependencies.books, book_id)
+    content = render_book(book)
+    # the ETag is of the body: `last_seen` changes without a new revision
+    return validated_json(request, content if fields is None else select_fields(content, fields))
+
+
+@cached_page
+async def _book_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
+    page = await search.search(query)
+    cursor = _next_cursor(page, query)
+    return Page(render_book_list(page, next_cursor=cursor, fields=fields), cursor)
+
+
+@cached_page
+async def _price_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
+    page = await search.search(query)
+    statistics = await search.statistics(query.selection)
+    cursor = _next_cursor(page, query)
+    prices = render_prices(statistics.prices)
+    return Page(render_book_list(page, next_cursor=cursor, fields=fields, prices=prices), cursor)
+
+
+def _next_cursor(page: SearchPage, query: SearchQuery) -> str | None:
+    return None if page.next is None else encode_position(page.next, query.selection, query.sort)
+
+
+def _missing_book(books: BookReader, book_id: str) -> NotFoundError | GoneError:
+    removed_at = books.removed_at(book_id)
+    if removed_at is None:
+        return NotFoundError(f"There is no book {book_id}.")
+    return GoneError(
+        f"No source has had {book_id} since {format_time(removed_at)}. Its history is at /books/{book_id}/history."
+    )

@@ -1,0 +1,1 @@
+"""The change feed: pages to poll and a live stream."""

@@ -1,0 +1,79 @@
+"""The change feed: pages to poll and a live stream."""
+
+import asyncio
+from typing import Annotated
+
+from bookwheel_stores.records import ChangeFilter
+from fastapi import APIRouter, Query, Request, Response
+
+from bookwheel_catalog import API_PREFIX
+from bookwheel_catalog.changes.filters import parse_change_filter
+from bookwheel_catalog.changes.models import ChangeList, FeedParameters, LastEventId, PageParameters
+from bookwheel_catalog.changes.pages import LATEST, ChangePage, parse_position, read_page
+from bookwheel_catalog.changes.stream import ChangeStreamResponse, change_events
+from bookwheel_catalog.dependencies import Dependencies, Injected, Reader
+from bookwheel_catalog.http_caching import next_link, validated_json
+
+router = APIRouter(prefix=f"{API_PREFIX}/changes", tags=["changes"])
+
+
+@router.get("", response_class=Response, responses={200: {"model": ChangeList}})
+async def list_changes(
+    request: Request, dependencies: Injected, claims: Reader, parameters: Annotated[PageParameters, Query()]
+) -> Response:
+    """Changes after a position in the feed, oldest first, each with the book as it was then.
+
+    `next` is always present: pass it as `after` for the next page. `more` is whether that page has changes already.
+    A page may hold fewer changes than `limit`, or none, and still have more after it.
+    """
+    change_filter = parse_change_filter(parameters.filters)
+    after = await asyncio.to_thread(parse_position, dependencies.feed, parameters.after, default="0")
+    page = await asyncio.to_thread(read_page, dependencies.feed, change_filter, after=after, limit=parameters.limit)
+    if parameters.wait and not page.entries and not page.more:
+        page = await _wait_for_changes(dependencies, change_filter, page, parameters, subject=claims.sub)
+    query = request.scope["query_string"].decode("latin-1")
+    link = next_link(request.scope["path"], query, str(page.next), parameter="after")
+    return validated_json(request, page.to_json(), {"Link": link})
+
+
+async def _wait_for_changes(
+    dependencies: Dependencies,
+    change_filter: ChangeFilter,
+    page: ChangePage,
+    parameters: PageParameters,
+    *,
+    subject: str,
+) -> ChangePage:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + parameters.wait
+    broadcaster = dependencies.broadcaster
+    async with broadcaster.listening(subject):
+        while not page.entries and clock() < deadline and not broadcaster.is_stopping():
+            if await broadcaster.after(page.next, seconds=deadline - clock()):
+                page = await asyncio.to_thread(
+                    read_page, dependencies.feed, change_filter, after=page.next, limit=parameters.limit
+                )
+    return page
+
+
+@router.get(
+    "/stream",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}},
+)
+async def stream_changes(
+    dependencies: Injected,
+    claims: Reader,
+    parameters: Annotated[FeedParameters, Query()],
+    last_event_id: LastEventId = None,
+) -> Response:
+    """The feed from a position on, `latest` by default, as server-sent events: each `change` has its sequence as `id`.
+
+    The server ends each stream after some minutes, so that the credential is checked again. A client that reconnects
+    with `Last-Event-ID`, as every EventSource does, gets each change once and in order.
+    """
+    change_filter = parse_change_filter(parameters.filters)
+    text = last_event_id or parameters.after
+    after = await asyncio.to_thread(parse_position, dependencies.feed, text, default=LATEST)
+    events = change_events(dependencies.broadcaster, change_filter, after=after, seconds=dependencies.stream_seconds)
+    return ChangeStreamResponse(events, dependencies.broadcaster.listening(claims.sub))

@@ -1,0 +1,92 @@
+"""API models and query models of quality and quarantine."""
+
+from typing import Annotated, Self
+
+from bookwheel_contracts import FieldError, RunQualityReport, Verdict
+from bookwheel_contracts.model import Contract, Timestamp
+from bookwheel_runtime.query_models import QueryModel
+from bookwheel_stores.records.runs.quarantine import QuarantineEntry, QuarantineState
+from pydantic import Field
+
+MAX_BODY_LENGTH = 100_000
+RunId = Annotated[str | None, Field(max_length=512, description="Only this run.")]
+
+
+class QualityList(Contract):
+    items: tuple[RunQualityReport, ...]
+
+
+class QuarantinedEntry(Contract):
+    """An item that could not be ingested, or a book that the index refuses.
+
+    `state` is `open`, `queued` for a replay, or `replayed`, then with its `verdict`. `body` is the entry of the stream
+    as received, null in lists; `truncated` is whether it is longer. A book that the index refused has the code
+    `refused_by_index` and is `replayed` once the index has it.
+    """
+
+    id: int
+    run_id: str | None
+    source: str | None
+    url: str | None
+    code: str
+    reasons: tuple[FieldError, ...]
+    state: QuarantineState
+    quarantined_at: Timestamp
+    replayed_at: Timestamp | None
+    verdict: Verdict | None
+    body: str | None = None
+    truncated: bool = False
+
+    @classmethod
+    def from_entry(cls, entry: QuarantineEntry, *, with_body: bool) -> Self:
+        return cls(
+            id=entry.number,
+            run_id=entry.run_id,
+            source=entry.source,
+            url=entry.url,
+            code=entry.code,
+            reasons=entry.reasons,
+            state=entry.state,
+            quarantined_at=entry.quarantined_at,
+            replayed_at=entry.replayed_at,
+            verdict=entry.verdict,
+            body=entry.body[:MAX_BODY_LENGTH] if with_body else None,
+            truncated=with_body and len(entry.body) > MAX_BODY_LENGTH,
+        )
+
+
+class QuarantineList(Contract):
+    """`total` counts all matching entries; pass `next` as `after` for the next page."""
+
+    items: tuple[QuarantinedEntry, ...]
+    total: int
+    next: int | None
+
+
+class CreateReplay(Contract):
+    """Replays all open entries that match. Without a field, every open entry matches."""
+
+    source: Annotated[str | None, Field(max_length=100)] = None
+    run: Annotated[str | None, Field(max_length=512)] = None
+    code: Annotated[str | None, Field(max_length=64)] = None
+
+
+class ReplayQueued(Contract):
+    queued: int
+
+
+class QualityParameters(QueryModel):
+    run: RunId = None
+
+
+class SourceQualityParameters(QualityParameters):
+    limit: int = Field(default=10, ge=1, le=100)
+
+
+class QuarantineParameters(QueryModel):
+    source: str | None = Field(default=None, max_length=100)
+    run: RunId = None
+    code: str | None = Field(default=None, max_length=64, description="The code of the first reason.")
+    state: QuarantineState | None = QuarantineState.OPEN
+    after: int = Field(default=0, ge=0, lt=1 << 62, description="`next` of the page before.")
+    limit: int = Field(default=20, ge=1, le=200)

@@ -1,1 +1,0 @@
-"""The routes: each reads its parameters, asks one part, and answers."""

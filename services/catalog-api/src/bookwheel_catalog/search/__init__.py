@@ -1,0 +1,1 @@
+"""The search index behind the routes: query parameters, cursors, searches, cached pages."""

@@ -1,0 +1,30 @@
+"""Operators' actions on the search index."""
+
+import asyncio
+from typing import Annotated
+
+from bookwheel_contracts import ReindexJob
+from fastapi import APIRouter, Path, Request, Response
+
+from bookwheel_catalog import API_PREFIX
+from bookwheel_catalog.dependencies import Injected, Operator
+
+router = APIRouter(prefix=f"{API_PREFIX}/search", tags=["operations"])
+
+
+@router.post("/reindex", status_code=202)
+async def create_reindex_job(
+    request: Request, response: Response, dependencies: Injected, claims: Operator
+) -> ReindexJob:
+    """Rebuilds the search index from the records while the old one serves. Follow it at `Location`."""
+    job = await asyncio.to_thread(dependencies.reindexing.submit, requested_by=claims.sub)
+    response.headers["Location"] = f"{request.url.path}/{job.id}"
+    return job
+
+
+@router.get("/reindex/{job_id}")
+async def get_reindex_job(
+    dependencies: Injected, _: Operator, job_id: Annotated[str, Path(max_length=64, pattern="^[0-9a-f]+$")]
+) -> ReindexJob:
+    """A build of the index in its current state."""
+    return await asyncio.to_thread(dependencies.reindexing.get, job_id)

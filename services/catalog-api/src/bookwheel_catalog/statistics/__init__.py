@@ -1,0 +1,1 @@
+"""Figures of the catalog: categories, suggestions, summaries, price trends."""

@@ -1,0 +1,41 @@
+"""Query models of the statistics."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from bookwheel_runtime.problem_responses import invalid_field
+from bookwheel_runtime.query_models import QueryModel
+from bookwheel_stores.search.queries import SuggestionKind
+from pydantic import Field
+
+from bookwheel_catalog.search.parameters import INVALID, parse_time
+from bookwheel_catalog.search.queries import SelectionParameters
+
+_MONTH = timedelta(days=30)
+_EARLIEST_END = datetime.min.replace(tzinfo=UTC) + _MONTH
+
+
+class SuggestionParameters(QueryModel):
+    """`GET /suggest`."""
+
+    q: str = Field(min_length=1, max_length=100, description="The beginning of a title, author or category.")
+    kinds: list[SuggestionKind] = Field(default=[], alias="type", max_length=3, description="By default all of them.")
+    limit: int = Field(default=10, ge=1, le=50)
+
+
+class PriceTrendParameters(SelectionParameters):
+    """`GET /stats/prices`."""
+
+    interval: Literal["day", "week", "month"] = "day"
+    start: str | None = Field(default=None, alias="from", max_length=40, description="A date or time.")
+    end: str | None = Field(default=None, alias="to", max_length=40, description="A date or time; by default now.")
+
+    def span(self, now: datetime) -> tuple[datetime, datetime]:
+        """By default the 30 days up to the end. Raises InvalidParameterError."""
+        end = now if self.end is None else parse_time("to", self.end, is_high=True)
+        if self.start is None:
+            return max(end, _EARLIEST_END) - _MONTH, end
+        start = parse_time("from", self.start, is_high=False)
+        if start > end:
+            raise invalid_field("from", INVALID, "must not be after `to`")
+        return start, end

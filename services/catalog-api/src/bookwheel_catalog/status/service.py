@@ -1,0 +1,89 @@
+"""Collects the state of the whole suite from Redis and the records."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from bookwheel_contracts.redis_keys import PREDICTION_STREAM, RAW_STREAM
+from bookwheel_contracts.status import IndexComparison, Level, ProjectionLag, ServiceStatus, StreamLag, SuiteStatus
+from bookwheel_stores.heartbeats import list_services
+from bookwheel_stores.index_report import load_comparison
+from bookwheel_stores.records import DATABASE_ERRORS, RunStore
+from bookwheel_stores.records.feed.lag import FeedLag
+from bookwheel_stores.streams import list_stream_lags
+from redis import Redis
+from redis.exceptions import RedisError
+
+Query = Callable[[], Any]
+_CRAWLS = 5
+_DATA_STREAMS = (RAW_STREAM, PREDICTION_STREAM)
+"""Streams without requests: the entry of a request stays in its stream for as long as its job takes."""
+_STUCK_SECONDS = 300.0
+"""An older backlog points to a fault, such as a revoked key of a store, or to too few workers."""
+
+
+class StatusService:
+    def __init__(self, redis: Redis, feed: FeedLag, runs: RunStore) -> None:
+        self._redis = redis
+        self._feed = feed
+        self._runs = runs
+
+    def get(self) -> SuiteStatus:
+        """Never raises: the status reports a store that is unavailable."""
+        faults: dict[str, str] = {}
+        redis_queries: dict[str, Query] = {
+            "services": lambda: list_services(self._redis),
+            "streams": lambda: list_stream_lags(self._redis),
+            "index": lambda: load_comparison(self._redis),
+        }
+        records_queries: dict[str, Query] = {
+            "projections": self._feed.projections,
+            "items": self._feed.items,
+            "crawls": lambda: self._runs.list_latest(limit=_CRAWLS),
+        }
+        parts = _query("redis", redis_queries, faults) | _query("records", records_queries, faults)
+        services: list[ServiceStatus] | None = parts["services"]
+        if services is not None:
+            faults |= {service.name: _describe_fault(service) for service in services if not service.ready}
+            models = {replica.model for service in services for replica in service.replicas if replica.model}
+            parts["models"] = sorted(models, key=lambda model: (model.name, model.version))
+        index: IndexComparison | None = parts["index"]
+        if index is not None and index.rejected:
+            faults["index"] = f"refuses {index.rejected} books for good: quarantine has them as refused_by_index"
+        faults |= _stuck_streams(parts["streams"] or []) | _stuck_projections(parts["projections"] or [])
+        return SuiteStatus(
+            status=Level.DEGRADED if faults else Level.OK,
+            faults=faults,
+            checked_at=datetime.now(UTC),
+            **{"models": None, **parts},
+        )
+
+
+def _query(store: str, queries: dict[str, Query], faults: dict[str, str]) -> dict[str, Any]:
+    """Returns each result, or None. After the first failure the store gets no more queries."""
+    results: dict[str, Any] = dict.fromkeys(queries)
+    try:
+        for name, query in queries.items():
+            results[name] = query()
+    except (RedisError, *DATABASE_ERRORS) as error:
+        faults[store] = f"does not answer: {str(error)[:500]}"
+    return results
+
+
+def _stuck_streams(lags: list[StreamLag]) -> dict[str, str]:
+    return {
+        f"{lag.stream} for {lag.group}": f"{lag.lag} entries wait, the oldest for {lag.oldest_seconds:.0f} s"
+        for lag in lags
+        if lag.stream in _DATA_STREAMS and lag.oldest_seconds is not None and lag.oldest_seconds > _STUCK_SECONDS
+    }
+
+
+def _stuck_projections(lags: list[ProjectionLag]) -> dict[str, str]:
+    return {lag.name: f"{lag.seconds:.0f} s behind the records" for lag in lags if lag.seconds > _STUCK_SECONDS}
+
+
+def _describe_fault(service: ServiceStatus) -> str:
+    reasons = [replica.reason for replica in service.replicas if replica.reason]
+    if reasons:
+        return f"no replica is ready: {reasons[0]}"
+    return "no replica has sent a heartbeat lately" if service.replicas else "no replica is known"
