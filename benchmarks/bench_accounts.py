@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from bookwheel_local.client import DEMO_USER
 from bookwheel_local.secrets import Secrets
 from bookwheel_testing.servers import answers, free_port, running
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 from pwdlib import PasswordHash
 
 from benchmarks.benchmark_suite import running_suite
@@ -30,7 +30,7 @@ def bare_argon2(password: str) -> float:
         return _HASHES / (time.perf_counter() - started)
 
 
-def measure(suite: Suite) -> list[Result]:
+def measure(suite: SuiteUnderTest) -> list[Result]:
     accounts = f"http://127.0.0.1:{suite.port_base + 3}"
     password = Secrets(suite.layout.secrets).demo_password
     body = json.dumps({"email": DEMO_USER, "password": password})

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-from bookwheel_testing.suite import Suite, another_shop
+from bookwheel_testing.suite_under_test import SuiteUnderTest, another_shop
 
 from benchmarks.benchmark_suite import running_suite
 from benchmarks.harness import result, run
@@ -30,7 +30,7 @@ autothrottle = false
 """
 
 
-def delays(suite: Suite) -> list[float]:
+def delays(suite: SuiteUnderTest) -> list[float]:
     """Sorted seconds per book, from `first_seen` (its page was scraped) to the first search that finds it."""
     run_id = suite.start_crawl("steady")
     delay_by_book: dict[str, float] = {}
@@ -49,7 +49,7 @@ def delays(suite: Suite) -> list[float]:
     return sorted(delay_by_book.values())
 
 
-def freshness(suite: Suite) -> Result:
+def freshness(suite: SuiteUnderTest) -> Result:
     measured = delays(suite)
     p95 = statistics.quantiles(measured, n=20)[-1]
     print(

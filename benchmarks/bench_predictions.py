@@ -11,7 +11,7 @@ from bookwheel_ml.model.features import FloatMatrix
 from bookwheel_ml.model.rating_model import load_model
 from bookwheel_ml.settings import MlSettings
 from bookwheel_testing.servers import answers, free_port, running
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 from benchmarks.benchmark_suite import internal_token, running_suite, service_environment
 from benchmarks.harness import compare, requests_per_second, run
@@ -26,7 +26,7 @@ def calls_per_second(call: Callable[[FloatMatrix], object], matrix: FloatMatrix,
     return calls / (time.perf_counter() - started)
 
 
-def model_call(suite: Suite) -> Result:
+def model_call(suite: SuiteUnderTest) -> Result:
     settings = MlSettings(
         state_dir=suite.state,
         database_url=f"sqlite:///{suite.state}/data/bookwheel.sqlite",
@@ -44,7 +44,7 @@ def model_call(suite: Suite) -> Result:
     )
 
 
-def over_http(suite: Suite) -> Result:
+def over_http(suite: SuiteUnderTest) -> Result:
     book = suite.get("/api/v1/books", params={"limit": "1"})["items"][0]
     facts = {name: book[name] for name in ("title", "category", "price", "stock") if name in book}
     body = json.dumps({"books": [{**facts, "description": "An unforgettable story."}]})

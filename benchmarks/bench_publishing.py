@@ -18,7 +18,7 @@ from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis
-from bookwheel_testing.suite import another_shop
+from bookwheel_testing.suite_under_test import another_shop
 
 from benchmarks.harness import compare, run
 from benchmarks.processor_service import redis_server

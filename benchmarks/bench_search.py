@@ -6,7 +6,7 @@ import time
 from itertools import count
 
 from bookwheel_testing.servers import answers, free_port, running
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 from benchmarks.benchmark_suite import internal_token, running_suite
 from benchmarks.harness import compare, requests_per_second, run
@@ -17,7 +17,7 @@ FACETS = "&facet=category&facet=rating&facet=price"
 _ROUNDS = count(time.time_ns() // 1_000_000_000 % 1_000_000)
 
 
-def title_words(suite: Suite) -> list[str]:
+def title_words(suite: SuiteUnderTest) -> list[str]:
     """The longest word of each of 100 titles."""
     titles = [book["title"] for book in suite.get("/api/v1/books", params={"limit": "100"})["items"]]
     words = {
@@ -52,7 +52,7 @@ end
 """
 
 
-def measure(suite: Suite) -> list[Result]:
+def measure(suite: SuiteUnderTest) -> list[Result]:
     words = title_words(suite)
     catalog = f"http://127.0.0.1:{suite.port_base + 1}"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 from bookwheel_local.processes import suite_processes
-from bookwheel_testing.suite import Suite, free_port_base
+from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 
 UNLIMITED = {
     "BOOKWHEEL_RATE_ADDRESS": "1000000",
@@ -18,11 +18,13 @@ UNLIMITED = {
 
 
 @contextmanager
-def running_suite(*, books: int = 1000, settings: Mapping[str, str] | None = None) -> Iterator[Suite]:
+def running_suite(*, books: int = 1000, settings: Mapping[str, str] | None = None) -> Iterator[SuiteUnderTest]:
     """A suite with a crawled shop, a trained model and no effective rate limits. `settings`: more environment."""
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as folder:
         environment = {**UNLIMITED, **(settings or {})}
-        suite = Suite(state=Path(folder) / "state", port_base=free_port_base(), books=books, settings=environment)
+        suite = SuiteUnderTest(
+            state=Path(folder) / "state", port_base=free_port_base(), books=books, settings=environment
+        )
         try:
             suite.up()
             yield suite
@@ -30,7 +32,7 @@ def running_suite(*, books: int = 1000, settings: Mapping[str, str] | None = Non
             suite.down()
 
 
-def internal_token(suite: Suite) -> str:
+def internal_token(suite: SuiteUnderTest) -> str:
     """A token as the gateway sends it to a service. Valid for a minute."""
     accounts = f"http://127.0.0.1:{suite.port_base + 3}"
     response = httpx.get(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
@@ -38,7 +40,7 @@ def internal_token(suite: Suite) -> str:
     return response.headers["X-Internal-Token"]
 
 
-def service_environment(suite: Suite, command: str) -> dict[str, str]:
+def service_environment(suite: SuiteUnderTest, command: str) -> dict[str, str]:
     """The settings of the suite's program whose command line contains `command`."""
     for pid in suite_processes(suite.state):
         process = Path("/proc") / str(pid)

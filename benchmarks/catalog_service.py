@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from bookwheel_testing.internal_tokens import internal_token, serving_keys
 from bookwheel_testing.servers import answers, free_port, running
-from bookwheel_testing.tokens import internal_token, serving_keys
 
 from benchmarks.processor_service import Processor
 from benchmarks.sample_items import scraped_books

@@ -6,17 +6,17 @@ import pytest
 from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_testing.engines import need_cluster
-from bookwheel_testing.suite import Suite, free_port_base
+from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 
 
 @pytest.fixture(scope="session", params=list(EngineSet))
-def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteUnderTest]:
     """The suite as `make up` leaves it, with a smaller shop: crawled, a first model trained. (`test_local_suite.py` has
     the whole shop.)
     """
     if request.param == EngineSet.CLUSTER:
         need_cluster()
-    suite = Suite(
+    suite = SuiteUnderTest(
         state=tmp_path_factory.mktemp(f"suite-{request.param}") / "state",
         port_base=free_port_base(),
         books=500,

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from bookwheel_contracts import ChangeKind, Expectations
 from bookwheel_processor.ingest.approval import HoldPolicy
-from bookwheel_testing.sites import Site, serving_site
+from bookwheel_testing.shop_site import Site, serving_site
 
 from tests.chaos.checks import Findings, check_run
 from tests.chaos.clock import Clock

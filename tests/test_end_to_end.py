@@ -21,7 +21,7 @@ from bookwheel_stores.records import connect_database
 from bookwheel_testing.consistency import check_consistent
 from bookwheel_testing.lakes import lake_rows
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite import Suite, another_shop, as_read, free_port_base, shop_facts
+from bookwheel_testing.suite_under_test import SuiteUnderTest, another_shop, clean_title, free_port_base, shop_facts
 from prometheus_client.parser import text_string_to_metric_families
 
 _WITHOUT_API = ("trainer", "scraper", "processor_worker", "processor_beat", "gateway_metrics")
@@ -32,7 +32,7 @@ def accounted(run: dict[str, Any]) -> int:
     return sum(counts[verdict] for verdict in ("added", "modified", "unchanged", "duplicate", "quarantined"))
 
 
-def test_every_page_of_the_shop_is_a_book_with_the_facts_of_its_page(suite: Suite) -> None:
+def test_every_page_of_the_shop_is_a_book_with_the_facts_of_its_page(suite: SuiteUnderTest) -> None:
     run = suite.crawl("demo")
     assert run["state"] == "complete"
     assert run["counts"]["scraped"] == accounted(run)
@@ -43,14 +43,16 @@ def test_every_page_of_the_shop_is_a_book_with_the_facts_of_its_page(suite: Suit
     assert len(books) == len(walked)
     for upc, fact in facts.items():
         book = books[f"demo:{upc}"]
-        assert book["title"] == as_read(fact["title"])
+        assert book["title"] == clean_title(fact["title"])
         assert book["price"] == {"amount": fact["price"], "currency": "GBP"}
         assert book["stock"] == fact["stock"]
         assert book["category"] == fact["category"]
         assert book["rating"] == fact["rating"]
 
 
-def test_crawling_an_unchanged_shop_changes_nothing_and_a_new_day_changes_what_the_shop_changed(suite: Suite) -> None:
+def test_crawling_an_unchanged_shop_changes_nothing_and_a_new_day_changes_what_the_shop_changed(
+    suite: SuiteUnderTest,
+) -> None:
     suite.crawl("demo")
     again = suite.crawl("demo")["counts"]
     assert again["unchanged"] == again["scraped"] > 0
@@ -70,17 +72,17 @@ def test_crawling_an_unchanged_shop_changes_nothing_and_a_new_day_changes_what_t
     assert history["observations"][0]["stock"] == after[upc]["stock"]
 
 
-def day_of(suite: Suite) -> int:
+def day_of(suite: SuiteUnderTest) -> int:
     return int(httpx.get(f"{suite.shop_url}/_shop/day").json()["day"])
 
 
-def go_to_day(suite: Suite, day: int) -> set[str]:
+def go_to_day(suite: SuiteUnderTest, day: int) -> set[str]:
     """The UPCs of the books that the shop has on that day."""
     httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day}).raise_for_status()
     return {fact["upc"] for fact in shop_facts(suite.shop_url)}
 
 
-def test_a_book_that_vanished_is_removed_after_two_runs_and_comes_back(suite: Suite) -> None:
+def test_a_book_that_vanished_is_removed_after_two_runs_and_comes_back(suite: SuiteUnderTest) -> None:
     day = day_of(suite)
     before = go_to_day(suite, day)
     suite.crawl("demo")
@@ -104,7 +106,7 @@ def test_a_book_that_vanished_is_removed_after_two_runs_and_comes_back(suite: Su
     assert suite.get(f"/api/v1/books/{book_id}")["title"] == title
 
 
-def test_a_shop_s_new_layout_shows_as_a_fall_and_its_run_is_held(suite: Suite) -> None:
+def test_a_shop_s_new_layout_shows_as_a_fall_and_its_run_is_held(suite: SuiteUnderTest) -> None:
     suite.crawl("demo")
     book_id = f"demo:{shop_facts(suite.shop_url)[0]['upc']}"
     before = suite.get(f"/api/v1/books/{book_id}")
@@ -135,25 +137,27 @@ def test_a_shop_s_new_layout_shows_as_a_fall_and_its_run_is_held(suite: Suite) -
 
 
 @pytest.mark.parametrize(("source", "face"), [("toscrape", ""), ("schema_org", "schema/")])
-def test_another_shop_is_crawled_from_a_start_url(suite: Suite, tmp_path: Path, source: str, face: str) -> None:
+def test_another_shop_is_crawled_from_a_start_url(
+    suite: SuiteUnderTest, tmp_path: Path, source: str, face: str
+) -> None:
     with another_shop(tmp_path, books=60, seed=secrets.randbelow(10**6) + 10) as url:
         printed = suite.local("crawl", "--source", source, "--start-url", url + face)
         facts = shop_facts(url)
     assert "complete" in printed
     titles = [book["title"] for book in suite.books_where(f"source:{source}")]
     for fact in facts:
-        assert as_read(fact["title"]) in titles
+        assert clean_title(fact["title"]) in titles
     facet = suite.get("/api/v1/books", params={"facet": "source", "limit": "1"})["facets"]["source"]
     assert {"demo", source} <= {entry["value"] for entry in facet}
 
 
-def test_one_trace_id_is_in_every_services_log(suite: Suite, tmp_path: Path) -> None:
+def test_one_trace_id_is_in_every_services_log(suite: SuiteUnderTest, tmp_path: Path) -> None:
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
     with another_shop(tmp_path, books=20, seed=secrets.randbelow(10**6) + 10) as url:
         run_id = suite.start_crawl("toscrape", url, headers=headers)
         assert suite.finished_crawl(run_id)["state"] == "complete"
-        title = as_read(shop_facts(url)[0]["title"])
+        title = clean_title(shop_facts(url)[0]["title"])
     found = suite.get("/api/v1/books", params={"q": f'"{title}"'}, headers=headers)["items"]
     assert title in [book["title"] for book in found]
     body = {"books": [{"book_id": found[0]["id"]}]}
@@ -176,7 +180,7 @@ def test_one_trace_id_is_in_every_services_log(suite: Suite, tmp_path: Path) -> 
     wait_until(lambda: everyone <= services(), seconds=10, what=f"the trace in all logs, found in {services()}")
 
 
-def test_predictions_are_kept_in_the_records(suite: Suite) -> None:
+def test_predictions_are_kept_in_the_records(suite: SuiteUnderTest) -> None:
     book_id = suite.get("/api/v1/books", params={"limit": "1"})["items"][0]["id"]
     prediction = suite.post("/api/v1/ml/predictions", {"books": [{"book_id": book_id}]})["predictions"][0]
     query = "SELECT rating FROM prediction WHERE prediction_id = :prediction"
@@ -188,7 +192,7 @@ def test_predictions_are_kept_in_the_records(suite: Suite) -> None:
     assert stored()[0][0] == pytest.approx(prediction["rating"])
 
 
-def test_the_first_model_beats_the_baselines_and_comes_near_what_can_be_reached(suite: Suite) -> None:
+def test_the_first_model_beats_the_baselines_and_comes_near_what_can_be_reached(suite: SuiteUnderTest) -> None:
     models = suite.get("/api/v1/ml/models")["items"]
     champion = next(model for model in models if "champion" in model["aliases"])
     report = suite.get(f"/api/v1/ml/models/{champion['version']}")["report"]
@@ -197,7 +201,7 @@ def test_the_first_model_beats_the_baselines_and_comes_near_what_can_be_reached(
     assert report["model"]["rmse"] < 0.9 * report["baselines"]["category_mean"]["rmse"]
 
 
-def test_everything_but_the_front_door_needs_a_token(suite: Suite) -> None:
+def test_everything_but_the_front_door_needs_a_token(suite: SuiteUnderTest) -> None:
     public = {"/api/v1/auth/register", "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/auth/oauth/token"}
     document = httpx.get(suite.url + "/openapi.json").json()
     checked = 0
@@ -212,14 +216,14 @@ def test_everything_but_the_front_door_needs_a_token(suite: Suite) -> None:
     assert checked > 20
 
 
-def test_the_suite_describes_itself_without_a_token(suite: Suite) -> None:
+def test_the_suite_describes_itself_without_a_token(suite: SuiteUnderTest) -> None:
     for path, text in (("/", "Bookwheel"), ("/docs", "swagger-ui"), ("/livez", "alive"), ("/readyz", "ready")):
         answer = httpx.get(suite.url + path)
         assert answer.status_code == 200, path
         assert text in answer.text, path
 
 
-def test_status_shows_every_program_and_nothing_waiting(suite: Suite) -> None:
+def test_status_shows_every_program_and_nothing_waiting(suite: SuiteUnderTest) -> None:
     found: dict[str, Any] = {}
 
     def is_well() -> bool:
@@ -237,7 +241,7 @@ def test_status_shows_every_program_and_nothing_waiting(suite: Suite) -> None:
         assert line in printed
 
 
-def test_every_program_tells_prometheus_what_it_counts(suite: Suite) -> None:
+def test_every_program_tells_prometheus_what_it_counts(suite: SuiteUnderTest) -> None:
     suite.crawl("demo")  # a scraper that a test has killed knows nothing of the crawls before
     suite.get("/api/v1/books")
     ports, said = suite.layout.ports, {}
@@ -255,7 +259,7 @@ def test_every_program_tells_prometheus_what_it_counts(suite: Suite) -> None:
         assert suite.request("GET", path).status_code == 404
 
 
-def test_a_replica_that_was_killed_is_missed_and_comes_back(suite: Suite) -> None:
+def test_a_replica_that_was_killed_is_missed_and_comes_back(suite: SuiteUnderTest) -> None:
     def scraper() -> dict[str, Any]:
         found = suite.get("/api/v1/status")["services"]
         service: dict[str, Any] = next(service for service in found if service["name"] == "scraper")
@@ -272,12 +276,12 @@ def test_a_replica_that_was_killed_is_missed_and_comes_back(suite: Suite) -> Non
     wait_until(is_another, seconds=90, what="another scraper")
 
 
-def test_a_backup_made_during_a_crawl_is_restored_whole(suite: Suite, tmp_path: Path) -> None:
+def test_a_backup_made_during_a_crawl_is_restored_whole(suite: SuiteUnderTest, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     key = suite.post("/api/v1/auth/keys", {"name": "kept", "scopes": ["catalog:read", "ml:predict"]}, 201)["key"]
     run_id = crawl_slowly(suite, meanwhile=lambda: suite.local("backup", "--to", str(backup)))
     state, base = tmp_path / "restored", free_port_base()
-    restored = Suite(state, port_base=base, books=suite.books, settings=suite.settings, engines=suite.engines)
+    restored = SuiteUnderTest(state, port_base=base, books=suite.books, settings=suite.settings, engines=suite.engines)
     restored.local("restore", "--from", str(backup))
     with restored_stores(restored):
         check_records_and_lake(restored, suite, run_id)
@@ -289,13 +293,13 @@ def test_a_backup_made_during_a_crawl_is_restored_whole(suite: Suite, tmp_path: 
             restored.down()
 
 
-def restored_stores(restored: Suite) -> AbstractContextManager[None]:
+def restored_stores(restored: SuiteUnderTest) -> AbstractContextManager[None]:
     settings = LocalSettings(state_dir=restored.state, port_base=restored.port_base)
     return LocalSuite(settings).stores(ProgressLine(sys.stderr))
 
 
-def check_records_and_lake(restored: Suite, suite: Suite, run_id: str) -> None:
-    records = connect_database(restored.told["BOOKWHEEL_DATABASE_URL"])
+def check_records_and_lake(restored: SuiteUnderTest, suite: SuiteUnderTest, run_id: str) -> None:
+    records = connect_database(restored.program_environment["BOOKWHEEL_DATABASE_URL"])
     check_consistent(records)
     records.dispose()
     feed = "SELECT sequence, book_number, revision, kind, content FROM change WHERE sequence <= :head ORDER BY 1"
@@ -314,7 +318,7 @@ def check_records_and_lake(restored: Suite, suite: Suite, run_id: str) -> None:
     restored.disconnect()
 
 
-def check_services(restored: Suite, suite: Suite, key: str) -> None:
+def check_services(restored: SuiteUnderTest, suite: SuiteUnderTest, key: str) -> None:
     restored.local("run", "bookwheel-processor", "compare")
     [(books,)] = restored.rows("SELECT count(*) FROM book WHERE removed_at IS NULL")
     assert restored.get("/api/v1/books", params={"limit": "1"})["total"]["value"] == books
@@ -330,7 +334,7 @@ def check_services(restored: Suite, suite: Suite, key: str) -> None:
         assert after["predictions"][0]["rating"] == before["predictions"][0]["rating"] is not None
 
 
-def crawl_slowly(suite: Suite, *, meanwhile: Callable[[], object]) -> str:
+def crawl_slowly(suite: SuiteUnderTest, *, meanwhile: Callable[[], object]) -> str:
     """Crawls the shop, and does something while items come."""
     try:
         slow = {"rate": 1, "kinds": ["slow"], "slow_seconds": 0.2}

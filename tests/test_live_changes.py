@@ -14,7 +14,7 @@ import httpx
 import pytest
 from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import announce_changes, connect_redis
-from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.feed_writer import FeedWriter
 from bookwheel_testing.servers import Server, answers, free_port, redis_answers, redis_command, start, wait_until
 from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.exceptions import RedisError
@@ -191,10 +191,10 @@ def test_a_stream_ends_soon_after_its_login(live: Live, feed: FeedWriter) -> Non
         wait_until(lambda: listener.connections > 0, seconds=30, what="the stream")
         assert httpx.post(f"{live.url}/api/v1/auth/logout", headers=headers, timeout=30).is_success
         wait_until(lambda: "HTTPStatusError" in listener.failures, seconds=30, what="the refusal")
-        heard = len(listener.heard)
+        heard = len(listener.changes)
         live.announce(feed.add("after-the-logout"))
         time.sleep(2.5)
-        assert len(listener.heard) == heard
+        assert len(listener.changes) == heard
 
 
 def test_the_how_to_is_true(live: Live, feed: FeedWriter, tmp_path: Path) -> None:

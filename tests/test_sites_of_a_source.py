@@ -10,8 +10,8 @@ from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import BookReader, RunStore
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request
-from bookwheel_testing.sites import Site, product_page, serving_site
+from bookwheel_testing.crawl_runner import FULL_SPEED, Crawls, crawl_request
+from bookwheel_testing.shop_site import Site, product_page, serving_site
 from redis import Redis
 from sqlalchemy import Engine
 

@@ -20,8 +20,8 @@ from bookwheel_processor.worker.tasks import BRONZE, SILVER, trigger
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.engines import running_s3
-from bookwheel_testing.sites import Site, serving_site
-from bookwheel_testing.suite import Suite, free_port_base
+from bookwheel_testing.shop_site import Site, serving_site
+from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
@@ -54,7 +54,7 @@ def source_name(number: int) -> str:
 
 @dataclass
 class Arena:
-    suite: Suite
+    suite: SuiteUnderTest
     site: Site
     disk: Disk
     clock: Clock
@@ -70,7 +70,7 @@ class Arena:
 
     @cached_property
     def redis(self) -> Redis:
-        return connect_redis(self.suite.told["BOOKWHEEL_REDIS_URL"])
+        return connect_redis(self.suite.program_environment["BOOKWHEEL_REDIS_URL"])
 
     def bring_lake_up_to_date(self, *, seconds: float = 90) -> None:
         """Returns once bronze has every entry of the stream, and silver every change. Raises TimeoutError."""
@@ -97,7 +97,7 @@ class Arena:
 
     @cached_property
     def _processor(self) -> Celery:
-        return create_app(ProcessorSettings(redis_url=self.suite.told["BOOKWHEEL_REDIS_URL"]))
+        return create_app(ProcessorSettings(redis_url=self.suite.program_environment["BOOKWHEEL_REDIS_URL"]))
 
     def shop(self, number: int, seed: int) -> Shop:
         """The shop of a round that finds a new one."""
@@ -151,7 +151,7 @@ def arena(engines: str, rounds: range) -> Iterator[Arena]:
             address, proxy = stack.enter_context(_lake_in_s3())
         settings = _SETTINGS | clock.environment | _lake_settings(address, proxy)
         settings["BOOKWHEEL_SCRAPER_SOURCES_DIR"] = str(sources)
-        suite = Suite(state=state, port_base=free_port_base(), books=100, settings=settings, engines=engines)
+        suite = SuiteUnderTest(state=state, port_base=free_port_base(), books=100, settings=settings, engines=engines)
         found = Arena(suite, site, disk, clock, address, proxy)
         stack.callback(found.stop)
         suite.up()

@@ -8,7 +8,7 @@ from typing import Any
 
 from bookwheel_stores.lake import Lake
 from bookwheel_testing.lakes import lake_rows
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 from tests.chaos.shop import Shop
 
@@ -67,7 +67,7 @@ def check_run(findings: Findings, run: dict[str, Any], *, state: str = "complete
     findings.expect("accounting", run["state"] == state, f"the run is {run['state']} ({run['reason']}), not {state}")
 
 
-def check_changes(findings: Findings, suite: Suite, shop: Shop) -> None:
+def check_changes(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
     """Each book of the source that came, changed, went or came back has one change for each time that it did."""
     found = suite.rows(
         "SELECT book_id, kind FROM change JOIN book ON book.number = change.book_number WHERE book.number IN"
@@ -77,7 +77,7 @@ def check_changes(findings: Findings, suite: Suite, shop: Shop) -> None:
     findings.compare("changes", found, [(f"{shop.source}:{key}", kind.value) for key, kind in shop.changes])
 
 
-def check_records(findings: Findings, suite: Suite, shop: Shop) -> None:
+def check_records(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
     """The source's offers, books and observations say what the shop's pages say, each once."""
     rows = suite.rows(
         "SELECT offer.source_key, book.title, offer.price, offer.stock, book.price, book.stock"
@@ -100,7 +100,7 @@ def check_records(findings: Findings, suite: Suite, shop: Shop) -> None:
     )
 
 
-def check_index(findings: Findings, suite: Suite, shop: Shop) -> None:
+def check_index(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
     """Search, through the gateway and its cache, shows the source's books as the records have them."""
     stored = suite.rows(
         "SELECT book_id, revision, title, price, stock FROM book WHERE removed_at IS NULL AND number IN"
@@ -130,7 +130,7 @@ def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]
         findings.notes.append(f"bronze: {len(missing)} of {run['counts']['scraped']} items missing, {twice} twice")
 
 
-def check_silver(findings: Findings, suite: Suite, lake: Lake, shop: Shop) -> None:
+def check_silver(findings: Findings, suite: SuiteUnderTest, lake: Lake, shop: Shop) -> None:
     """The lake's current offers and its observations of the source are those of the records, each once."""
     stored = suite.rows(
         "SELECT book_id, book.title, offer.price, offer.stock, revision FROM offer"
@@ -159,8 +159,8 @@ def _scaled(price: Decimal | None) -> int | None:
     return None if price is None else int(price * _PRICE_SCALE)
 
 
-def check_totals(findings: Findings, suite: Suite, lake: Lake) -> None:
-    """The whole records against the whole index, by ids and revisions, and against all books of the lake."""
+def check_totals(findings: Findings, suite: SuiteUnderTest, lake: Lake) -> None:
+    """Compares all records with the whole index, by ids and revisions, and with all books of the lake."""
     books = suite.rows("SELECT book_id, title, price, stock, revision FROM book WHERE removed_at IS NULL")
     stored = {book_id: revision for book_id, *_, revision in books}
     shown = {book["id"]: book["revision"] for book in suite.books_where(fields="id,revision", sort="title")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from bookwheel_contracts import ChangeKind
-from bookwheel_testing.sites import Site, list_page, product_page
+from bookwheel_testing.shop_site import Site, list_page, product_page
 
 _WORDS = ("Sea", "Lantern", "Ärger", "Winter", "Ωmega", "Clock", "Garden", "海", "Letters", "Orchard", "Ship", "Dust")
 _LIST = 20

@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from bookwheel_testing.containers import IMAGES_VERSION, ContainerSuite
-from bookwheel_testing.suite import free_port_base
+from bookwheel_testing.container_suite import IMAGES_VERSION, ContainerSuite
+from bookwheel_testing.suite_under_test import free_port_base
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 from bookwheel_local.compose import ROOT
-from bookwheel_testing.containers import IMAGES_VERSION as VERSION
-from bookwheel_testing.containers import ContainerSuite
+from bookwheel_testing.container_suite import IMAGES_VERSION as VERSION
+from bookwheel_testing.container_suite import ContainerSuite
 from packaging.utils import canonicalize_name
 
 pytestmark = pytest.mark.timeout(3600)  # the first builds the images

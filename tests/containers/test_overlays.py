@@ -12,10 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_local.compose import ROOT
-from bookwheel_testing.containers import ContainerSuite
+from bookwheel_testing.container_suite import ContainerSuite
 from bookwheel_testing.servers import free_port, wait_until
-from bookwheel_testing.shop_check import check_against_the_shop
-from bookwheel_testing.suite import free_port_base
+from bookwheel_testing.shop_check import check_against_shop
+from bookwheel_testing.suite_under_test import free_port_base
 
 pytestmark = pytest.mark.timeout(3600)  # the first builds the images
 
@@ -51,7 +51,7 @@ def test_the_scaled_suite_crawls_into_the_bucket(overlaid: ContainerSuite) -> No
     containers = [json.loads(line) for line in overlaid.compose("ps", "--format", "json").splitlines()]
     healthy = [each["Service"] for each in containers if each["Health"] == "healthy"]
     assert (healthy.count("processor"), healthy.count("scraper")) == (3, 2)
-    check_against_the_shop(overlaid, overlaid.crawl("demo"))
+    check_against_shop(overlaid, overlaid.crawl("demo"))
     ordered = overlaid.post("/api/v1/exports", {}, 202)["at_least"]
     found: dict[str, Any] = {}
 
@@ -101,12 +101,14 @@ def test_a_changed_source_file_restarts_its_service_and_no_other(overlaid: Conta
         assert where.startswith("/source/"), name
     began = {name: _started(overlaid, name) for name in ("catalog-api", "accounts")}
     command = ["docker", "compose", "--project-name", overlaid.project]
-    command += [part for name in ("docker-compose.yml", *overlaid.containers.overlays) for part in ("--file", name)]
+    command += [
+        part for name in ("docker-compose.yml", *overlaid.compose_project.overlays) for part in ("--file", name)
+    ]
     changed = ROOT / "services/catalog-api/src/bookwheel_catalog/_watched_by_a_test.py"
     with subprocess.Popen(
         [*command, "watch", "--no-up"],
         cwd=ROOT,
-        env=os.environ | overlaid.containers.settings,
+        env=os.environ | overlaid.compose_project.settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

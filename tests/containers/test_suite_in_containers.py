@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_contracts.status import SERVICES
-from bookwheel_testing.containers import ContainerSuite
+from bookwheel_testing.container_suite import ContainerSuite
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.shop_check import check_against_the_shop, next_day
+from bookwheel_testing.shop_check import check_against_shop, next_day
 
 pytestmark = pytest.mark.timeout(3600)  # the first builds the images
 
@@ -25,7 +25,7 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> No
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
     run = suite.finished_crawl(suite.start_crawl("demo", headers=headers), seconds=300)
-    check_against_the_shop(suite, run)
+    check_against_shop(suite, run)
     started = suite.post("/api/v1/ml/training-runs", {}, 202, headers=headers)["id"]
     trained: dict[str, Any] = {}
 
@@ -50,7 +50,7 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> No
 
 
 def test_the_status_is_ok_and_knows_a_replica_of_every_program(suite: ContainerSuite) -> None:
-    ready = {service["name"]: service["ready"] for service in suite.status_when_well()["services"]}
+    ready = {service["name"]: service["ready"] for service in suite.wait_until_ok()["services"]}
     assert set(ready) == set(SERVICES)
     assert min(ready.values()) >= 1, ready
 
@@ -70,7 +70,7 @@ def test_data_and_logins_outlast_the_containers(suite: ContainerSuite) -> None:
 def test_more_processors_and_scrapers_share_the_work(suite: ContainerSuite) -> None:
     suite.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "processor=3", "--scale", "scraper=2")
     next_day(suite)
-    check_against_the_shop(suite, suite.crawl("demo"))
+    check_against_shop(suite, suite.crawl("demo"))
     suite.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "processor=1", "--scale", "scraper=1")
 
 
@@ -85,7 +85,7 @@ def test_a_container_that_is_killed_in_mid_crawl_loses_and_doubles_nothing(suite
         ["docker", "inspect", "--format", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
     ).stdout.strip()
     subprocess.run(["kill", "-KILL", pid], check=True)
-    check_against_the_shop(suite, suite.finished_crawl(run_id, seconds=240))
+    check_against_shop(suite, suite.finished_crawl(run_id, seconds=240))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -105,6 +105,6 @@ def test_a_container_that_is_stopped_in_mid_crawl_ends_within_ten_seconds_and_lo
     subprocess.run(["docker", "start", container], capture_output=True, check=True)
     run = suite.finished_crawl(run_id, seconds=240)
     suite.compose("up", "--detach", "--wait", "--no-build", "--no-recreate")
-    check_against_the_shop(suite, run)
+    check_against_shop(suite, run)
     assert int(status) == UVICORN.get(program, 0), f"{program} ended with {status}"
     assert took < 10, f"{program} took {took:.1f} s"

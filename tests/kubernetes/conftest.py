@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bookwheel_testing.kubernetes import KubernetesSuite
-from bookwheel_testing.suite import free_port_base
+from bookwheel_testing.kubernetes_suite import KubernetesSuite
+from bookwheel_testing.suite_under_test import free_port_base
 
 HERE = Path(__file__).parent
 

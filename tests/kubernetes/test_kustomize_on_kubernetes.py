@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from bookwheel_local.compose import ROOT
-from bookwheel_testing.kubernetes import RELEASE, KubernetesSuite, run
-from bookwheel_testing.shop_check import check_against_the_shop
-from bookwheel_testing.suite import free_port_base
+from bookwheel_testing.kubernetes_suite import RELEASE, KubernetesSuite, run
+from bookwheel_testing.shop_check import check_against_shop
+from bookwheel_testing.suite_under_test import free_port_base
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -112,7 +112,7 @@ def test_the_trial_crawls_a_shop_under_the_restricted_standard(trial: tuple[Kube
     suite, _ = trial
     namespace = json.loads(run("kubectl", "get", "namespace", NAMESPACE, "--output", "json"))
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    check_against_the_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
+    check_against_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
 
 
 def test_applied_again_it_changes_nothing_and_keeps_its_secrets(trial: tuple[KubernetesSuite, Path]) -> None:

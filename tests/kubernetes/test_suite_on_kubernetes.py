@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import status
-from bookwheel_testing.kubernetes import RELEASE, ClusterError, KubernetesSuite, run
+from bookwheel_testing.kubernetes_suite import RELEASE, ClusterError, KubernetesSuite, run
 from bookwheel_testing.servers import answers, wait_until
-from bookwheel_testing.shop_check import check_against_the_shop, next_day
+from bookwheel_testing.shop_check import check_against_shop, next_day
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -38,7 +38,7 @@ def predicted(suite: KubernetesSuite) -> bool:
 
 
 def test_a_shop_becomes_search_hits_and_predictions(suite: KubernetesSuite) -> None:
-    check_against_the_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
+    check_against_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
     started = suite.post("/api/v1/ml/training-runs", {}, 202)["id"]
     trained: dict[str, Any] = {}
 
@@ -52,7 +52,7 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: KubernetesSuite) -> N
 
 
 def test_the_status_is_ok_and_knows_a_replica_of_every_program(suite: KubernetesSuite) -> None:
-    ready = {service["name"]: service["ready"] for service in suite.status_when_well()["services"]}
+    ready = {service["name"]: service["ready"] for service in suite.wait_until_ok()["services"]}
     assert set(ready) == set(status.SERVICES)
     assert min(ready.values()) >= 1, ready
 
@@ -71,7 +71,7 @@ def crawl_under(suite: KubernetesSuite, disturb: Callable[[], None]) -> None:
     ended = suite.finished_crawl(run_id, seconds=900)
     suite.settle()  # a store that was the last to be disturbed may still be away, and those that use it wait a little
     wait_until(lambda: suite.request("GET", "/api/v1/books").status_code == 200, seconds=60, what="search answered")
-    check_against_the_shop(suite, ended)
+    check_against_shop(suite, ended)
 
 
 @pytest.mark.parametrize("component", ["gateway", "accounts", "catalog-api", "ml-serving"])
@@ -123,7 +123,7 @@ def test_the_processors_follow_what_waits_where_there_is_keda(suite: KubernetesS
     conditions = {each["type"]: each["status"] for each in scaled["status"]["conditions"]}
     assert conditions["Ready"] == "True", conditions
     suite.apply(*by_lag, wait=False)
-    check_against_the_shop(suite, suite.finished_crawl(run_id, seconds=900))
+    check_against_shop(suite, suite.finished_crawl(run_id, seconds=900))
     suite.apply()
     suite.scale("processor", 1)
 
@@ -193,7 +193,7 @@ def evict(suite: KubernetesSuite, name: str) -> bool:
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": suite.namespace}}
     path = f"/api/v1/namespaces/{suite.namespace}/pods/{name}/eviction"
     try:
-        run("kubectl", "create", "--raw", path, "-f", "-", given=json.dumps(eviction))
+        run("kubectl", "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
     except ClusterError as error:
         if "disruption budget" in str(error):
             return False
@@ -220,7 +220,7 @@ def test_an_uninstall_leaves_nothing_but_the_volumes_and_what_is_in_them(suite: 
     assert suite.get("/api/v1/stats/overview")["books"] == books
     wait_until(lambda: answers(suite.shop_url), seconds=60, what="the way to the new shop")
     next_day(suite)
-    check_against_the_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
+    check_against_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
 
 
 def test_kustomize_s_objects_are_taken_by_the_cluster(suite: KubernetesSuite, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
 from bookwheel_local.supervisor import ProgramState, Supervisor, render_configuration
 from bookwheel_testing.engines import or_skip
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite import free_port_base
+from bookwheel_testing.suite_under_test import free_port_base
 
 CHOICE = EngineSelection(EngineSet.CLUSTER, LakeStore.FOLDER)
 

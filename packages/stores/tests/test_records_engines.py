@@ -27,8 +27,8 @@ from bookwheel_stores.records.database.schema import RECORDS
 from bookwheel_stores.records.runs.quarantine import NewQuarantineEntry, QuarantineStore, QuarantineWriter
 from bookwheel_stores.records.tables import book, crawl_run, projection
 from bookwheel_stores.records.values import to_millis
-from bookwheel_testing.books import prediction
 from bookwheel_testing.engines import Postgres, running_postgres
+from bookwheel_testing.sample_books import prediction
 from bookwheel_testing.servers import free_port
 from sqlalchemy import Connection, Engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError

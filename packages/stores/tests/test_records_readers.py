@@ -17,7 +17,7 @@ from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.runs.approvals import RunApprovals
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.values import to_millis
-from bookwheel_testing.books import prediction, state_of
+from bookwheel_testing.sample_books import prediction, state_of
 from sqlalchemy import Engine
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)

@@ -17,7 +17,7 @@ from bookwheel_stores.search import (
     open_index_writer,
 )
 from bookwheel_stores.search.queries import Selection
-from bookwheel_testing.books import state_of
+from bookwheel_testing.sample_books import state_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

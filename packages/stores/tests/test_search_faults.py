@@ -17,8 +17,8 @@ from bookwheel_stores.search.elasticsearch.address import parse_address
 from bookwheel_stores.search.elasticsearch.bulk import BulkSender
 from bookwheel_stores.search.elasticsearch.writer import ElasticIndexWriter
 from bookwheel_stores.search.queries import Selection
-from bookwheel_testing.books import state_of
 from bookwheel_testing.engines import or_skip, running_elasticsearch, server_folder
+from bookwheel_testing.sample_books import state_of
 from bookwheel_testing.search import elasticsearch_url
 from bookwheel_testing.servers import answers, free_port, running
 
@@ -51,7 +51,15 @@ def url(elasticsearch_server: str) -> Iterator[str]:
 def faulty(url: str, folder: Path, *, items: int, requests: int = 0, share: int = 40) -> Iterator[tuple[str, str]]:
     """The same index through a proxy that injects faults, and the proxy's own address."""
     port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
-    command = [sys.executable, "-m", "bookwheel_testing.faults", str(port), upstream, str(items), str(requests)]
+    command = [
+        sys.executable,
+        "-m",
+        "bookwheel_testing.elasticsearch_faults",
+        str(port),
+        upstream,
+        str(items),
+        str(requests),
+    ]
     proxy = f"http://127.0.0.1:{port}"
     command.append(str(share))
     with running(command, log=folder / "faults.log", ready=lambda: answers(f"{proxy}/-/faults")):

@@ -14,7 +14,7 @@ from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.search.queries import FACETS, Filter, Range, SearchPage, SearchQuery, Selection, Sort
 from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.books import state_of
+from bookwheel_testing.sample_books import state_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = ("moon", "mon", "moon -river", '"the moon"', "the", "river moon", "nothing", "-moon", "title", "!!")

@@ -13,7 +13,7 @@ from bookwheel_stores.search import IndexReader, open_index_reader, open_index_w
 from bookwheel_stores.search.folding import folded_words
 from bookwheel_stores.search.queries import Filter, Position, Range, SearchQuery, Selection, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.books import demo_states
+from bookwheel_testing.sample_books import demo_states
 from bookwheel_testing.search import elasticsearch_url
 
 BOOKS, QUERIES = 2_000, 100

@@ -27,7 +27,7 @@ from bookwheel_stores.search.queries import (
     TermFacet,
 )
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.books import state_of
+from bookwheel_testing.sample_books import state_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

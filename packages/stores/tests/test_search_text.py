@@ -9,7 +9,7 @@ from bookwheel_stores.search import IndexReader, open_index_reader, open_index_w
 from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_text, folded_words
 from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.books import state_of
+from bookwheel_testing.sample_books import state_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 

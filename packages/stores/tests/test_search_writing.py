@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import IndexBusyError, IndexWriter, open_index_writer
-from bookwheel_testing.books import state_of
+from bookwheel_testing.sample_books import state_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from bookwheel_testing.shared_servers import SharedServers, asking
+from bookwheel_testing.shared_servers import SharedServers, server_lookup
 
 ANOTHER_PROCESS = """
 import sys
-from bookwheel_testing.shared_servers import asking
-print(asking((sys.argv[1], sys.argv[2]))("sea"))
+from bookwheel_testing.shared_servers import server_lookup
+print(server_lookup((sys.argv[1], sys.argv[2]))("sea"))
 """
 
 
@@ -41,32 +41,32 @@ def servers() -> Servers:
 
 
 @pytest.fixture
-def keeper(servers: Servers) -> Iterator[SharedServers]:
-    keeper = SharedServers({"sea": servers.sea, "broken": servers.broken})
-    yield keeper
-    keeper.close()
+def shared(servers: Servers) -> Iterator[SharedServers]:
+    shared = SharedServers({"sea": servers.sea, "broken": servers.broken})
+    yield shared
+    shared.close()
 
 
-def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(keeper: SharedServers, servers: Servers) -> None:
-    invitation = keeper.invitation()
-    command = [sys.executable, "-c", ANOTHER_PROCESS, *invitation]
+def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(shared: SharedServers, servers: Servers) -> None:
+    address = shared.address()
+    command = [sys.executable, "-c", ANOTHER_PROCESS, *address]
     with ThreadPoolExecutor(8) as pool:
         elsewhere = pool.submit(subprocess.check_output, command, text=True)
-        assert set(pool.map(asking(invitation), ["sea"] * 20)) == {"sea 1"} == {keeper.ask("sea")}
+        assert set(pool.map(server_lookup(address), ["sea"] * 20)) == {"sea 1"} == {shared.get("sea")}
         assert elsewhere.result() == "sea 1\n"
     assert (servers.started, servers.stopped) == (["sea"], [])
-    keeper.close()
+    shared.close()
     assert servers.stopped == ["sea"]
 
 
-def test_a_server_that_does_not_start_is_told_to_who_asked(keeper: SharedServers) -> None:
+def test_a_server_that_does_not_start_is_told_to_who_asked(shared: SharedServers) -> None:
     with pytest.raises(RuntimeError, match="it does not start"):
-        asking(keeper.invitation())("broken")
-    assert asking(keeper.invitation())("sea") == "sea 1"
+        server_lookup(shared.address())("broken")
+    assert server_lookup(shared.address())("sea") == "sea 1"
 
 
-def test_who_is_not_of_the_run_gets_nothing(keeper: SharedServers) -> None:
-    path, _ = keeper.invitation()
+def test_who_is_not_of_the_run_gets_nothing(shared: SharedServers) -> None:
+    path, _ = shared.address()
     with pytest.raises(Exception, match="digest"):
-        asking((path, "00"))("sea")
-    assert asking(keeper.invitation())("sea") == "sea 1", "and the others are answered as before"
+        server_lookup((path, "00"))("sea")
+    assert server_lookup(shared.address())("sea") == "sea 1", "and the others are answered as before"

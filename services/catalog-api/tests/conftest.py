@@ -20,7 +20,7 @@ from bookwheel_stores.records.tables import book, offer
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.streams import connect_redis
-from bookwheel_testing.tokens import ISSUER, internal_token, serving_keys
+from bookwheel_testing.internal_tokens import ISSUER, internal_token, serving_keys
 from sqlalchemy import Engine, select, update
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from bookwheel_catalog.changes import pages as change_pages
 from bookwheel_catalog.changes.models import ChangeList
 from bookwheel_stores.streams import announce_changes, connect_redis
-from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.feed_writer import FeedWriter
 from sqlalchemy import Engine, text
 
 

@@ -83,7 +83,7 @@ def test_it_waits_for_an_elasticsearch_that_is_away_and_says_so(
 ) -> None:
     url = cluster.environment["BOOKWHEEL_SEARCH_URL"]
     port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
-    proxy = [sys.executable, "-m", "bookwheel_testing.faults", str(port), upstream, "0", "0", "0"]
+    proxy = [sys.executable, "-m", "bookwheel_testing.elasticsearch_faults", str(port), upstream, "0", "0", "0"]
     ready = f"http://127.0.0.1:{port}/-/faults"
     elsewhere = url.replace(f":{upstream}", f":{port}")
     with catalog(cluster, make_token(), tmp_path, BOOKWHEEL_SEARCH_URL=elsewhere) as client:

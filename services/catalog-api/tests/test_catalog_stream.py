@@ -15,7 +15,7 @@ from bookwheel_catalog.changes import broadcaster
 from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
 from bookwheel_stores.records import FeedEntry, FeedReader
 from bookwheel_stores.streams import announce_changes, connect_redis
-from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.feed_writer import FeedWriter
 from bookwheel_testing.servers import Server, answers, free_port, running
 from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.asyncio import Redis as AsyncRedis
@@ -100,8 +100,8 @@ def test_listeners_hear_every_change_once_and_in_order(
         assert whole.sequences == list(range(1, head + 1))
         assert latest.sequences == list(range(2, head + 1))
         wait_for(chosen, 57)
-        assert [change["book_id"].partition(":")[0] for change in chosen.heard] == ["other"] * 20
-    modified = whole.heard[-1]
+        assert [change["book_id"].partition(":")[0] for change in chosen.changes] == ["other"] * 20
+    modified = whole.changes[-1]
     assert (modified["kind"], modified["fields"], modified["book"]["price"]["amount"]) == (
         "modified",
         ["price"],

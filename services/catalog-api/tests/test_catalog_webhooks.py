@@ -9,7 +9,7 @@ import pytest
 from bookwheel_catalog.app import create_app
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.webhooks.models import CreatedWebhook, DeliveryList, WebhookList
-from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.feed_writer import FeedWriter
 from sqlalchemy import Engine, text
 
 MakeToken = Callable[..., str]

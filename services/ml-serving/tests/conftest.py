@@ -11,7 +11,7 @@ from bookwheel_contracts import Book, Money
 from bookwheel_stores.records import BookReader, connect_database, upgrade_database
 from bookwheel_stores.records.tables import book as book_table
 from bookwheel_stores.records.values import to_millis
-from bookwheel_testing.tokens import internal_token, serving_keys
+from bookwheel_testing.internal_tokens import internal_token, serving_keys
 from sqlalchemy import insert
 
 _WARNINGS_OF_MLFLOW = (  # of its own code, at its import

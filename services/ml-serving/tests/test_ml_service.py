@@ -14,6 +14,7 @@ import pytest
 from bookwheel_contracts import Book, PredictionRecord
 from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_stores.streams import StreamReader, connect_redis
+from bookwheel_testing.internal_tokens import key_set
 from bookwheel_testing.servers import (
     answers,
     free_port,
@@ -23,8 +24,7 @@ from bookwheel_testing.servers import (
     start,
     wait_until,
 )
-from bookwheel_testing.sites import serving_site
-from bookwheel_testing.tokens import key_set
+from bookwheel_testing.shop_site import serving_site
 from pyarrow.parquet import ParquetFile
 
 MakeBooks = Callable[..., list[Book]]

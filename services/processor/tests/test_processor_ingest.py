@@ -13,8 +13,8 @@ from bookwheel_stores.records import BookReader, ChangeFeed, FeedReader, RunStor
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.records.tables import change
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.books import state_of
-from bookwheel_testing.records import refusing
+from bookwheel_testing.record_fixtures import refusing
+from bookwheel_testing.sample_books import state_of
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 

@@ -26,8 +26,8 @@ from bookwheel_stores.records import (
 )
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.streams import StreamWriter, connect_redis
-from bookwheel_testing.books import prediction
-from bookwheel_testing.records import refusing
+from bookwheel_testing.record_fixtures import refusing
+from bookwheel_testing.sample_books import prediction
 from bookwheel_testing.servers import wait_until
 from sqlalchemy.exc import OperationalError
 

@@ -16,7 +16,7 @@ from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.replay import Replay
 from bookwheel_stores.records import BookReader, PredictionStore, RunStore
 from bookwheel_stores.records.runs.quarantine import ALL_ENTRIES, QuarantineStore, QuarantineWriter
-from bookwheel_testing.books import prediction
+from bookwheel_testing.sample_books import prediction
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 

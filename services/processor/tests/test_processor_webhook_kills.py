@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import WebhookEventType
 from bookwheel_stores.records import NewWebhook, WebhookStore
-from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.feed_writer import FeedWriter
 from bookwheel_testing.servers import Server, running, start, wait_until
 from bookwheel_testing.webhook_receiver import Behaviour, WebhookReceiver, is_signed, running_webhook_receiver
 from sqlalchemy import Engine

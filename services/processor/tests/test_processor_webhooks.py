@@ -28,7 +28,7 @@ from bookwheel_processor.webhooks.sending import RetryPolicy, WebhookSender, pau
 from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, NewWebhook, WebhookQueue, WebhookStore
 from bookwheel_stores.records.runs.approvals import RunApprovals
 from bookwheel_stores.records.runs.ledger import RunLedger
-from bookwheel_testing.feed import FeedWriter
+from bookwheel_testing.feed_writer import FeedWriter
 from bookwheel_testing.servers import free_port, wait_until
 from bookwheel_testing.webhook_receiver import Behaviour, WebhookReceiver, is_signed, running_webhook_receiver
 from sqlalchemy import Engine

@@ -10,8 +10,8 @@ from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.sources.declarations import Source
 from bookwheel_stores.streams import connect_redis
-from bookwheel_testing.crawls import Crawls
-from bookwheel_testing.sites import Site, serving_site
+from bookwheel_testing.crawl_runner import Crawls
+from bookwheel_testing.shop_site import Site, serving_site
 
 NOWHERE = "redis://127.0.0.1:1/0"
 

@@ -13,9 +13,9 @@ from bookwheel_contracts.redis_keys import RAW_STREAM, run_key
 from bookwheel_runtime.traces import trace_id_of
 from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis
-from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages
+from bookwheel_testing.crawl_runner import FULL_SPEED, Crawls, crawl_request, read_messages
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.sites import Exchange, Page, Site, list_page, product_page
+from bookwheel_testing.shop_site import Exchange, Page, Site, list_page, product_page
 from redis import Redis
 
 

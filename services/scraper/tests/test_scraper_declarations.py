@@ -18,7 +18,7 @@ from bookwheel_scraper.sources.declarations import (
 )
 from bookwheel_scraper.sources.schedules import parse_schedule
 from bookwheel_scraper.sources.sites import site_of
-from bookwheel_testing.crawls import crawl_request
+from bookwheel_testing.crawl_runner import crawl_request
 from redis import Redis
 
 

@@ -16,7 +16,7 @@ from bookwheel_scraper.publishing.envelopes import Envelope, Payload, ScrapedBoo
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 from bookwheel_stores.streams import connect_redis
-from bookwheel_testing.crawls import crawl_request, read_messages
+from bookwheel_testing.crawl_runner import crawl_request, read_messages
 from bookwheel_testing.servers import Server, free_port, redis_answers, redis_command, start, wait_until
 
 REQUEST = crawl_request("test")

@@ -18,9 +18,9 @@ from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.service.scheduler import Scheduler
 from bookwheel_scraper.sources.declarations import Source
 from bookwheel_stores.heartbeats import list_replicas
-from bookwheel_testing.crawls import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
+from bookwheel_testing.crawl_runner import FULL_SPEED, Crawls, crawl_request, read_messages, request_crawl
 from bookwheel_testing.servers import Server, free_port, wait_until
-from bookwheel_testing.sites import Site
+from bookwheel_testing.shop_site import Site
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 from redis.exceptions import RedisError

@@ -1,4 +1,4 @@
-"""What holds of the records whatever has happened to them."""
+"""Invariants of the records."""
 
 import json
 from collections.abc import Iterable
@@ -6,68 +6,70 @@ from typing import Any
 
 from bookwheel_stores.records import BookReader, ChangeFeed
 from bookwheel_stores.records.runs.quarantine import INDEX_ENTRIES
-from bookwheel_stores.records.tables import book, change, observation, offer, processed_item, quarantine
+from bookwheel_stores.records.tables import book as book_table
+from bookwheel_stores.records.tables import change, observation, offer, processed_item, quarantine
 from sqlalchemy import Engine, func, select
 
-from bookwheel_testing.books import state_of
+from bookwheel_testing.sample_books import state_of
 
 VOLATILE = {"number", "revision", "last_changed"}
-"""What tells of a book's way through the records, and so depends on the order in which items came."""
-_MOST = 100_000
+"""Fields that depend on the order of the items."""
+_LIMIT = 100_000
 
 
 def catalog_contents(engine: Engine) -> list[dict[str, Any]]:
-    """What the living books say, in the order of their ids, without what depends on the order of the items."""
-    books = BookReader(engine).page(after_number=0, limit=_MOST)
-    found = [one.model_dump(mode="json", exclude=VOLATILE) for one in books]
-    return sorted(found, key=lambda one: str(one["id"]))
+    """The content of the current books by id, without fields that depend on the order of the items."""
+    books = BookReader(engine).page(after_number=0, limit=_LIMIT)
+    contents = [book.model_dump(mode="json", exclude=VOLATILE) for book in books]
+    return sorted(contents, key=lambda content: str(content["id"]))
 
 
-def _left(changes: Iterable[tuple[int, str, str]]) -> set[tuple[str, str]]:
-    """Sources and URLs of the offers that a change took from a book, alone or with the whole book."""
-    offered: dict[int, set[tuple[str, str]]] = {}
-    left: set[tuple[str, str]] = set()
+def _removed_offers(changes: Iterable[tuple[int, str, str]]) -> set[tuple[str, str]]:
+    """Sources and URLs of offers that a change removed from a book, alone or with the book."""
+    offers_by_book: dict[int, set[tuple[str, str]]] = {}
+    removed: set[tuple[str, str]] = set()
     for number, kind, content in changes:
-        now = {(one["source"], one["url"]) for one in json.loads(content)["offers"] if kind != "removed"}
-        left |= offered.get(number, now) - now
-        offered[number] = now
-    return left
+        current = {(item["source"], item["url"]) for item in json.loads(content)["offers"] if kind != "removed"}
+        removed |= offers_by_book.get(number, current) - current
+        offers_by_book[number] = current
+    return removed
 
 
 def check_consistent(engine: Engine) -> None:
-    """AssertionError where books, offers, observations, changes and processed items do not fit together."""
+    """Raises AssertionError if books, offers, observations, changes and processed items contradict each other."""
     reader = BookReader(engine)
-    books = reader.page(after_number=0, limit=_MOST)
+    books = reader.page(after_number=0, limit=_LIMIT)
     assert len(books) == reader.count()
-    assert all(one.offers for one in books), "a living book has an offer"
-    offers = [(one.source, one.source_key) for each in books for one in each.offers]
-    assert len(offers) == len(set(offers)), "an offer is of one book"
-    told = {state.book_id: state for state in ChangeFeed(engine).changed_books(after=0, limit=_MOST).books}
-    assert [told[one.id] for one in books] == [state_of(one) for one in books], "the feed tells every book"
-    assert sum(not state.removed for state in told.values()) == len(books)
+    assert all(book.offers for book in books), "every current book has an offer"
+    offers = [(item.source, item.source_key) for book in books for item in book.offers]
+    assert len(offers) == len(set(offers)), "an offer belongs to one book"
+    states_by_id = {state.book_id: state for state in ChangeFeed(engine).changed_books(after=0, limit=_LIMIT).books}
+    assert [states_by_id[book.id] for book in books] == [state_of(book) for book in books], "the feed has every book"
+    assert sum(not state.removed for state in states_by_id.values()) == len(books)
     with engine.connect() as connection:
         assert None not in connection.scalars(select(change.c.content)).all()
-        there = select(offer.c.number).where(offer.c.removed_at.is_(None)).order_by(offer.c.number)
-        numbers = connection.scalars(there).all()
-        of_living = select(func.count()).select_from(offer.join(book, book.c.number == offer.c.book_number))
-        assert connection.scalar(of_living.where(book.c.removed_at.is_(None))) == len(offers)
+        current_offers = select(offer.c.number).where(offer.c.removed_at.is_(None)).order_by(offer.c.number)
+        numbers = connection.scalars(current_offers).all()
+        with_book = offer.join(book_table, book_table.c.number == offer.c.book_number)
+        count = select(func.count()).select_from(with_book)
+        assert connection.scalar(count.where(book_table.c.removed_at.is_(None))) == len(offers)
         rows = connection.execute(select(observation).order_by(observation.c.number)).all()
-        in_force = sorted(row.offer_number for row in rows if row.superseded_at is None)
-        assert in_force == list(numbers), "of each offer that is there one observation is in force"
+        current = sorted(row.offer_number for row in rows if row.superseded_at is None)
+        assert current == list(numbers), "every current offer has one current observation"
         spans: dict[int, list[tuple[int, int | None]]] = {}
         for row in rows:
             spans.setdefault(row.offer_number, []).append((row.observed_at, row.superseded_at))
-        shops = {row.number: (row.source, row.url) for row in connection.execute(select(offer))}
+        offer_keys = {row.number: (row.source, row.url) for row in connection.execute(select(offer))}
         contents = select(change.c.book_number, change.c.kind, change.c.content).order_by(change.c.sequence)
-        left = _left(tuple(row) for row in connection.execute(contents))
-        for number, each in spans.items():
-            begins, ends = [one for one, _ in each[1:]], [one for _, one in each[:-1]]
-            assert shops[number] in left or begins == ends, "one follows another, unless the offer was away"
+        removed = _removed_offers(tuple(row) for row in connection.execute(contents))
+        for number, periods in spans.items():
+            starts, ends = [start for start, _ in periods[1:]], [end for _, end in periods[:-1]]
+            assert offer_keys[number] in removed or starts == ends, "observations follow each other"
         revisions: dict[int, list[int]] = {}
         for row in connection.execute(select(change.c.book_number, change.c.revision).order_by(change.c.sequence)):
             revisions.setdefault(row.book_number, []).append(row.revision)
-        known = {row.number: list(range(1, row.revision + 1)) for row in connection.execute(select(book))}
-        assert revisions == known, "each revision is one change"
+        expected = {row.number: list(range(1, row.revision + 1)) for row in connection.execute(select(book_table))}
+        assert revisions == expected, "each revision is one change"
         of_items = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
         quarantined = connection.scalar(select(func.count()).select_from(quarantine).where(of_items)) or 0
         processed = connection.scalar(select(func.count()).select_from(processed_item)) or 0

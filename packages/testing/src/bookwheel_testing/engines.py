@@ -1,9 +1,9 @@
-"""Real PostgreSQL, Elasticsearch and S3 servers for tests, each with a place of its own for every test."""
+"""Real PostgreSQL, Elasticsearch and S3 servers; every test gets its own database, index prefix or bucket."""
 
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,31 +19,31 @@ from pyarrow.fs import S3FileSystem
 
 from bookwheel_testing.gcs_emulator import GcsStore, running_gcs
 from bookwheel_testing.servers import Server, answers, free_port, running
-from bookwheel_testing.shared_servers import Ask, SharedServers, asking
+from bookwheel_testing.shared_servers import SharedServers, server_lookup
 
 _PASSWORD = "for-tests"
 _START_SECONDS = 240
 
 
-def or_skip(missing: LocalError) -> NoReturn:
-    """Where a server or a program can't be had, its tests are skipped, loudly; under `CI=true` they fail."""
+def or_skip(error: LocalError) -> NoReturn:
+    """Skips the test of a server that is not installed; raises the error with `CI=true`."""
     if os.environ.get("CI") == "true":
-        raise missing
-    pytest.skip(f"NOT TESTED: {missing}")
+        raise error
+    pytest.skip(f"NOT TESTED: {error}")
 
 
 def need_cluster() -> None:
-    """For a test of a whole suite on the cluster engines: as `or_skip` where one of their servers is missing."""
+    """Skips or fails the test, like `or_skip`, if a server of the cluster engines is not installed."""
     try:
         engines.find_postgres("postgres")
         engines.find_elasticsearch()
-    except engines.EngineNotInstalledError as missing:
-        or_skip(missing)
+    except engines.EngineNotInstalledError as error:
+        or_skip(error)
 
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """A folder that a server running as another user can reach, unlike pytest's own."""
+    """A folder that a server of another user can enter, unlike pytest's."""
     folder = Path(tempfile.mkdtemp(prefix="bookwheel-server-"))
     folder.chmod(0o711)
     try:
@@ -54,7 +54,7 @@ def server_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """`port` on loopback, the superuser's name and password from `url`."""
+    """A server on loopback."""
 
     port: int
 
@@ -62,16 +62,16 @@ class Postgres:
         return _postgres_url(self.port, database)
 
     def replace(self, name: str, template: str) -> None:
-        """Puts a copy of `template` in the place of a database, from which all are thrown out."""
+        """Replaces a database by a copy of `template`, and ends its connections."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
     @contextmanager
     def database(self, *, template: str = "template1", options: str = "") -> Iterator[str]:
-        """The URL of a new database, dropped at the end with all who are connected to it.
+        """The URL of a new database, a copy of `template`, which is dropped at the end.
 
-        Empty, or a copy of `template`; `options` are further words of CREATE DATABASE.
+        `options` are appended to CREATE DATABASE.
         """
         name = f"test_{uuid4().hex[:12]}"
         with psycopg.connect(self.url(), autocommit=True) as connection:
@@ -85,7 +85,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(*, data: Path | None = None, port: int | None = None, durable: bool = False) -> Iterator[Postgres]:
-    """A PostgreSQL in `data` (by default a new one, removed at the end). Raises EngineMissing."""
+    """A PostgreSQL in `data` (default: a new folder, removed at the end). Raises EngineNotInstalledError."""
     port = port or free_port()
     with server_folder() as folder:
         data = data or folder / "data"
@@ -113,19 +113,19 @@ def postgres_answers(url: str) -> bool:
 def running_elasticsearch(
     *, folder: Path | None = None, port: int | None = None, for_speed: bool = True
 ) -> Iterator[tuple[str, Server]]:
-    """An Elasticsearch in `folder` (by default a new one, removed at the end); its URL. Raises EngineMissing.
+    """The URL of an Elasticsearch in `folder` (default: a new one, removed at the end).
 
-    Not `for_speed`, it is one that starts quickly.
+    Without `for_speed` it starts quickly and is slow. Raises EngineNotInstalledError.
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
-    with server_folder() as own:
-        folder = folder or own / "elasticsearch"
+    with server_folder() as temporary:
+        folder = folder or temporary / "elasticsearch"
         engines.create_elasticsearch(folder, port)
         environment = engines.elasticsearch_environment(folder, options="" if for_speed else engines.QUICK_START)
         with running(
             engines.elasticsearch_command(),
-            log=own / "elasticsearch.log",
+            log=temporary / "elasticsearch.log",
             ready=lambda: answers(f"{url}/_cluster/health?wait_for_status=yellow&timeout=1s"),
             seconds=_START_SECONDS,
             environment=environment,
@@ -155,7 +155,7 @@ class S3Store:
 
 @contextmanager
 def running_s3() -> Iterator[S3Store]:
-    """MinIO, or moto's server where it could not be built; `bucket` is empty: make one."""
+    """MinIO, or moto's server if MinIO is not installed. `bucket` is empty: create one."""
     port, key, secret = free_port(), "bookwheel", uuid4().hex
     endpoint = f"http://127.0.0.1:{port}"
     with server_folder() as folder:
@@ -178,25 +178,25 @@ def running_s3() -> Iterator[S3Store]:
             yield S3Store(endpoint, "", key, secret)
 
 
-_KEEPER = pytest.StashKey[SharedServers]()
-_ASK = pytest.StashKey[Ask]()
+_SHARED = pytest.StashKey[SharedServers]()
+_LOOKUP = pytest.StashKey[Callable[[str], Any]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
-        config.stash[_ASK] = asking(config.workerinput["bookwheel_keeper"])
+        config.stash[_LOOKUP] = server_lookup(config.workerinput["bookwheel_shared_servers"])
         return
-    keeper = SharedServers(
+    shared = SharedServers(
         {"postgres": running_postgres, "elasticsearch": _elasticsearch_url, "s3": running_s3, "gcs": running_gcs}
     )
-    config.add_cleanup(keeper.close)
-    config.stash[_KEEPER] = keeper
-    config.stash[_ASK] = keeper.ask
+    config.add_cleanup(shared.close)
+    config.stash[_SHARED] = shared
+    config.stash[_LOOKUP] = shared.get
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput["bookwheel_keeper"] = node.config.stash[_KEEPER].invitation()
+    node.workerinput["bookwheel_shared_servers"] = node.config.stash[_SHARED].address()
 
 
 @contextmanager
@@ -207,12 +207,12 @@ def _elasticsearch_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Postgres:
-    """The PostgreSQL of this test run, shared by its processes."""
+    """The PostgreSQL that the processes of this test run share."""
     try:
         engines.find_postgres("postgres")
-    except engines.EngineNotInstalledError as missing:
-        or_skip(missing)
-    server: Postgres = pytestconfig.stash[_ASK]("postgres")
+    except engines.EngineNotInstalledError as error:
+        or_skip(error)
+    server: Postgres = pytestconfig.stash[_LOOKUP]("postgres")
     return server
 
 
@@ -225,17 +225,17 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def elasticsearch_server(pytestconfig: pytest.Config) -> str:
-    """The URL of the Elasticsearch of this test run, shared by its processes."""
+    """The URL of the Elasticsearch that the processes of this test run share."""
     try:
         engines.find_elasticsearch()
-    except engines.EngineNotInstalledError as missing:
-        or_skip(missing)
-    return str(pytestconfig.stash[_ASK]("elasticsearch"))
+    except engines.EngineNotInstalledError as error:
+        or_skip(error)
+    return str(pytestconfig.stash[_LOOKUP]("elasticsearch"))
 
 
 @pytest.fixture
 def elasticsearch_prefix(elasticsearch_server: str) -> Iterator[str]:
-    """A prefix for the names of this test's indices, which are deleted at the end."""
+    """A prefix for the names of this test's indices. They are deleted at the end."""
     prefix = f"t{uuid4().hex[:12]}-"
     yield prefix
     names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index&expand_wildcards=all", timeout=30)
@@ -246,7 +246,7 @@ def elasticsearch_prefix(elasticsearch_server: str) -> Iterator[str]:
 @pytest.fixture
 def s3(pytestconfig: pytest.Config) -> Iterator[S3Store]:
     """A new, empty bucket in the S3 server of this test run."""
-    store = replace(pytestconfig.stash[_ASK]("s3"), bucket=f"test-{uuid4().hex[:12]}")
+    store = replace(pytestconfig.stash[_LOOKUP]("s3"), bucket=f"test-{uuid4().hex[:12]}")
     filesystem = store.filesystem()
     filesystem.create_dir(store.bucket)
     yield store

@@ -1,4 +1,4 @@
-"""Finds the processes of a running suite by the part that they play, and ends them as a crash would."""
+"""Finds processes of a running suite by their role, and kills them with SIGKILL."""
 
 import os
 import random
@@ -9,39 +9,39 @@ from pathlib import Path
 from bookwheel_local.processes import suite_processes
 
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 CRAWL, WORKER, INDEX_WRITER = "crawl", "worker", "index writer"
-"""Parts that are no program of the supervisor's, or more than one process of one."""
+"""Roles that are not programs of the supervisor, or that have several processes."""
 
 
-def processes(suite: Suite, part: str) -> list[int]:
-    """Those of `CRAWL`, `WORKER` (with its children), `INDEX_WRITER`, or of a program and its children by its name."""
-    if part == CRAWL:
+def processes(suite: SuiteUnderTest, role: str) -> list[int]:
+    """Ids of the processes of `CRAWL`, `WORKER` or `INDEX_WRITER`, or of a program and its children by its name."""
+    if role == CRAWL:
         return [pid for pid in suite_processes(suite.state) if "bookwheel_scraper.crawl.process" in command_line(pid)]
-    if part == INDEX_WRITER:
+    if role == INDEX_WRITER:
         return _holders(suite.state / "run" / "processor-project.lock")
-    program = suite.supervisor.states().get("processor-worker" if part == WORKER else part)
+    program = suite.supervisor.states().get("processor-worker" if role == WORKER else role)
     if program is None or program.pid == 0:
         return []
     return [program.pid, *_children(program.pid)]
 
 
-def kill(suite: Suite, part: str, chance: random.Random, *, seconds: float = 10) -> int:
-    """SIGKILL to one of the part's processes, as soon as there is one; its id. Raises TimeoutError where none comes."""
+def kill(suite: SuiteUnderTest, role: str, chance: random.Random, *, seconds: float = 10) -> int:
+    """Kills one process of the role as soon as there is one, and returns its id. Raises TimeoutError."""
     killed: list[int] = []
 
-    def done() -> bool:
-        found = processes(suite, part)
-        if not found:
+    def kill_one() -> bool:
+        candidates = processes(suite, role)
+        if not candidates:
             return False
-        pid = chance.choice(found)
+        pid = chance.choice(candidates)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
         return bool(killed)
 
-    wait_until(done, seconds=seconds, what=f"a kill of {part}")
+    wait_until(kill_one, seconds=seconds, what=f"a kill of {role}")
     return killed[0]
 
 
@@ -53,17 +53,17 @@ def command_line(pid: int) -> str:
 
 
 def _children(pid: int) -> list[int]:
-    found: list[int] = []
+    children: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             for child in task.read_text().split():
-                found += [int(child), *_children(int(child))]
-    return found
+                children += [int(child), *_children(int(child))]
+    return children
 
 
 def _holders(lock: Path) -> list[int]:
     with suppress(OSError):
         inode = lock.stat().st_ino
-        held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-        return [int(line[4]) for line in held if line[1] == "FLOCK" and line[5].endswith(f":{inode}")]
+        locks = [fields.split() for fields in Path("/proc/locks").read_text().splitlines()]
+        return [int(line[4]) for line in locks if line[1] == "FLOCK" and line[5].endswith(f":{inode}")]
     return []

@@ -1,9 +1,9 @@
-"""Which tests each process of `make test` takes, and when: two begin with what takes long, the others end with it.
+"""Schedules the tests of `make test`: two processes start with the longest files, the others end with them.
 
-What takes long is mostly whole suites, and two keep two cores busy. Beside them there is time for tests that wait.
+The longest files start whole suites, and two suites keep two cores busy. Other tests wait a lot and run beside them.
 
-A unit is a file's tests, or, where they run on several engines, those of the file on one of them. Files whose tests use
-the same suite are of one unit: a suite takes half a minute to start.
+A unit of work is a test file, or its tests on one engine if they run on several. Files that use the same suite are one
+unit, because a suite takes half a minute to start.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bookwheel_local.settings import EngineSet
 
-from bookwheel_testing.records import RECORDS_ENGINES
+from bookwheel_testing.record_fixtures import RECORDS_ENGINES
 from bookwheel_testing.search import SEARCH_ENGINES
 
 _ENGINE = re.compile(rf"(?<=[\[-])({'|'.join([*EngineSet, *RECORDS_ENGINES, *SEARCH_ENGINES])})(?=[\]-])")
@@ -30,20 +30,20 @@ _LONGEST = (  # a minute or more each on two idle cores, the longest first
     "deploy/local/tests/test_local_servers.py",
     "services/ml-serving/tests/test_ml_registry.py",
 )
-_LONG_AT_ONCE = 2
-_ON_THE_SAME_SUITE = {"tests/test_live_changes.py": "tests/test_end_to_end.py"}
+_LONG_PROCESSES = 2
+_SHARED_SUITE = {"tests/test_live_changes.py": "tests/test_end_to_end.py"}
 
 
 def unit_of(test: str) -> str:
-    """The unit that the test of this node id belongs to."""
+    """The unit of work of a test's node id."""
     path, _, name = test.partition("::")
-    path = _ON_THE_SAME_SUITE.get(path, path)
+    path = _SHARED_SUITE.get(path, path)
     engine = _ENGINE.search(name)
     return f"{path}@{engine[1]}" if engine else path
 
 
 def weight_of(unit: str, tests: int, *, long_first: bool) -> tuple[int, int]:
-    """The heavier, the earlier."""
+    """Units with a higher weight run earlier."""
     path = unit.partition("@")[0]
     place = _LONGEST.index(path) if path in _LONGEST else len(_LONGEST)
     return -place if long_first else place, tests
@@ -51,21 +51,21 @@ def weight_of(unit: str, tests: int, *, long_first: bool) -> tuple[int, int]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """For `--dist loadfile` only; other distributions stay what they are."""
+    """Replaces the scheduler of `--dist loadfile`."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415 - not there without it
 
-    class TwoLong(LoadFileScheduling):  # type: ignore[misc]  # untyped
+    class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:
             return unit_of(nodeid)
 
         def _assign_work_unit(self, node: Any) -> None:
-            long_first = list(self.assigned_work).index(node) < _LONG_AT_ONCE
+            long_first = list(self.assigned_work).index(node) < _LONG_PROCESSES
             heaviest = max(
                 self.workqueue, key=lambda unit: weight_of(unit, len(self.workqueue[unit]), long_first=long_first)
             )
             self.workqueue.move_to_end(heaviest, last=False)
             super()._assign_work_unit(node)
 
-    return TwoLong(config, log)
+    return LongestFirst(config, log)

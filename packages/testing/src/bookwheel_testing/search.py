@@ -1,4 +1,4 @@
-"""Search indices of both engines, for tests that hold them to one contract."""
+"""Search indices of both engines, for tests of their common contract."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,9 @@ _SECONDS = 60
 
 @contextmanager
 def elasticsearch_url(server: str) -> Iterator[str]:
-    """The address of an index that does not exist yet. At the end, what was made there is removed.
+    """The address of an index that does not exist yet; it is deleted at the end.
 
-    `server` is as the fixture `elasticsearch_server` gives it.
+    `server` is the URL of the fixture `elasticsearch_server`.
     """
     prefix = f"t{uuid4().hex[:12]}-"
     yield f"{server.replace('http://', 'elasticsearch://')}/{prefix}"
@@ -37,13 +37,13 @@ def engine_url(engine: str, request: pytest.FixtureRequest, folder: Path) -> Ite
 
 @pytest.fixture(scope="module", params=SEARCH_ENGINES)
 def search_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an index that does not exist yet; the tests that use it run once with each engine."""
+    """The address of an index that does not exist yet. Tests run once with each engine and share the index."""
     with engine_url(request.param, request, tmp_path_factory.mktemp("index")) as url:
         yield url
 
 
 @pytest.fixture(params=SEARCH_ENGINES)
 def new_search_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The same, but another one for every test."""
+    """Like `search_url`, with a new index for every test."""
     with engine_url(request.param, request, tmp_path) as url:
         yield url

@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Polls until `condition` holds; TimeoutError names `what` did not happen."""
+    """Polls until `condition` holds. Raises TimeoutError, which names `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -47,11 +47,11 @@ class Server:
     log: Path
 
     def kill(self) -> None:
-        """SIGKILL to the process and its children, as a crash would end it."""
+        """Sends SIGKILL to the process and its children."""
         self._end(signal.SIGKILL)
 
     def stop(self, *, seconds: float = 10) -> None:
-        """SIGTERM, then SIGKILL to whatever is left after `seconds`."""
+        """Sends SIGTERM, and SIGKILL after `seconds`."""
         self._end(signal.SIGTERM, seconds=seconds)
         self._end(signal.SIGKILL)
 
@@ -64,7 +64,7 @@ class Server:
 
 
 def start(command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str] | None = None) -> Server:
-    """Starts a command in its own process group, on top of this process's environment."""
+    """Starts a command in its own process group. `environment` extends this process's."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -87,7 +87,7 @@ def running(
     seconds: float = 30,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """A server for the length of a `with`: started, ready, and stopped at the end."""
+    """Starts a server, waits until it is ready, and stops it at the end. Raises TimeoutError, RuntimeError."""
     server = start(command, log=log, environment=environment)
 
     def ready_or_dead() -> bool:

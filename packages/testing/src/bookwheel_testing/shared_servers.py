@@ -1,7 +1,7 @@
 """One PostgreSQL, one Elasticsearch and one S3 server for all processes of a test run.
 
-Its first process keeps them: it starts each when a test first asks for it, and stops all at the end. What the processes
-put there has names of its own (`engines.py`), so they do not meet.
+The first process starts each server at its first use and stops all at the end. Tests use their own databases, index
+prefixes and buckets (`engines.py`).
 """
 
 import threading
@@ -14,29 +14,26 @@ from typing import Any
 
 from bookwheel_local.errors import LocalError
 
-Ask = Callable[[str], Any]
-"""How the server of a kind is reached; RuntimeError where it does not start."""
-
 
 class SharedServers:
-    """Starts servers by their kinds, each once however many ask, and stops them when it is closed."""
+    """Starts one server of each kind at its first use, and stops them when it is closed."""
 
     def __init__(self, kinds: Mapping[str, Callable[[], AbstractContextManager[Any]]]) -> None:
         self._kinds = kinds
         self._locks = {kind: threading.Lock() for kind in kinds}
-        self._kept: dict[str, Any] = {}
+        self._servers: dict[str, Any] = {}
         self._running = ExitStack()
         self._listener: Listener | None = None
         self._key = token_bytes(16)
 
-    def ask(self, kind: str) -> Any:
+    def get(self, kind: str) -> Any:
         with self._locks[kind]:
-            if kind not in self._kept:
-                self._kept[kind] = self._running.enter_context(self._kinds[kind]())
-            return self._kept[kind]
+            if kind not in self._servers:
+                self._servers[kind] = self._running.enter_context(self._kinds[kind]())
+            return self._servers[kind]
 
-    def invitation(self) -> tuple[str, str]:
-        """What another process gives to `asking`."""
+    def address(self) -> tuple[str, str]:
+        """The socket and its key, for `server_lookup` in another process."""
         if self._listener is None:
             self._listener = Listener(family="AF_UNIX", authkey=self._key)
             threading.Thread(target=self._listen, args=(self._listener,), daemon=True).start()
@@ -50,32 +47,32 @@ class SharedServers:
     def _listen(self, listener: Listener) -> None:
         while True:
             try:
-                asked = listener.accept()
-            except (AuthenticationError, EOFError):  # who is none of the run
+                connection = listener.accept()
+            except (AuthenticationError, EOFError):  # a client without the key
                 continue
             except OSError:  # closed
                 return
-            threading.Thread(target=self._answer, args=(asked,), daemon=True).start()
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
-    def _answer(self, asked: Connection) -> None:
-        with asked, suppress(EOFError, OSError):
-            kind = asked.recv()
+    def _answer(self, connection: Connection) -> None:
+        with connection, suppress(EOFError, OSError):
+            kind = connection.recv()
             try:
-                asked.send((self.ask(kind), None))
+                connection.send((self.get(kind), None))
             except (LocalError, RuntimeError, OSError) as error:
-                asked.send((None, f"{kind}: {error}"))
+                connection.send((None, f"{kind}: {error}"))
 
 
-def asking(invitation: tuple[str, str]) -> Ask:
-    """Asks the keeper in another process."""
-    path, key = invitation
+def server_lookup(address: tuple[str, str]) -> Callable[[str], Any]:
+    """Gets servers from the `SharedServers` of another process. Raises RuntimeError for one that does not start."""
+    path, key = address
 
-    def ask(kind: str) -> Any:
-        with Client(path, authkey=bytes.fromhex(key)) as keeper:
-            keeper.send(kind)
-            found, problem = keeper.recv()
-        if problem is not None:
-            raise RuntimeError(problem)
-        return found
+    def get(kind: str) -> Any:
+        with Client(path, authkey=bytes.fromhex(key)) as connection:
+            connection.send(kind)
+            server, error = connection.recv()
+        if error is not None:
+            raise RuntimeError(error)
+        return server
 
-    return ask
+    return get

@@ -1,4 +1,4 @@
-"""A client of server-sent events that comes again when it is cut off, as a browser's EventSource does."""
+"""A client of server-sent events that reconnects, as a browser's EventSource does."""
 
 import json
 import socket
@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
-_PAUSE_SECONDS = 0.1  # a browser waits for the server's `retry`; a test has no time for it
+_PAUSE_SECONDS = 0.1  # a browser waits for the server's `retry`
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`data` is None where a block had none: then it only moves the place to resume from."""
+    """`data` is None for a block without data, which only updates the id to resume from."""
 
     id: str
     data: str | None
@@ -24,7 +24,7 @@ class Event:
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """The blocks of a stream, by the rules of the HTML standard as far as the suite uses them."""
+    """Parses a stream by the rules of the HTML standard, as far as the suite uses them."""
     event_id = ""
     data: list[str] = []
     comment = False
@@ -44,12 +44,12 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
 
 @dataclass
 class SseClient:
-    """Listens in a thread until it is stopped. `heard` are the changes, `failures` what ended its connections."""
+    """Listens in a thread. `changes` are those received, `failures` the reasons why connections ended."""
 
     url: str
     headers: Mapping[str, str]
     last_id: str = ""
-    heard: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     connections: int = 0
 
@@ -71,7 +71,7 @@ class SseClient:
 
     @property
     def sequences(self) -> list[int]:
-        return [change["sequence"] for change in self.heard]
+        return [change["sequence"] for change in self.changes]
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -95,15 +95,15 @@ class SseClient:
             for event in read_events(answer.iter_lines()):
                 self.last_id = event.id or self.last_id
                 if event.data is not None:
-                    self.heard.append(json.loads(event.data))
+                    self.changes.append(json.loads(event.data))
                 if self._stopped.is_set():
                     return
 
 
 def wait_for(listener: SseClient, sequence: int, *, seconds: float = 30) -> None:
-    """Until the listener has heard of that change. Raises TimeoutError, which tells what it heard."""
+    """Waits until the listener has received the change. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while sequence not in listener.sequences[-500:]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"heard up to {listener.sequences[-3:]}, {listener.failures[-5:]}")
+            raise TimeoutError(f"received up to {listener.sequences[-3:]}, {listener.failures[-5:]}")
         time.sleep(0.02)

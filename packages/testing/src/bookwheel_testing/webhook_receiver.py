@@ -1,4 +1,4 @@
-"""A receiver of webhooks that behaves as it is told, and checks signatures in its own way."""
+"""A receiver of webhooks with configurable responses and its own check of signatures."""
 
 import hashlib
 import hmac
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request. `at`: Unix seconds at which all of it had come."""
+    """One request. `at`: Unix seconds at which its last byte was read. `answered`: the status of the response."""
 
     path: str
     headers: Mapping[str, str]
@@ -29,13 +29,13 @@ class Received:
 
     @property
     def event(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.body)
-        return found
+        event: dict[str, Any] = json.loads(self.body)
+        return event
 
 
 @dataclass
 class Behaviour:
-    """The answer: `statuses` one after the other, then 200; `seconds` of waiting before it, `body` bytes of it."""
+    """Responses of a path: `statuses` in order, then 200; after `seconds`, with a body of `body` bytes."""
 
     statuses: list[int] = field(default_factory=list)
     seconds: float = 0.0
@@ -44,7 +44,7 @@ class Behaviour:
 
 
 class WebhookReceiver:
-    """Takes whatever is posted; how it answers depends on the path."""
+    """Receives every request. `behaviours` by path configure the responses."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -55,21 +55,21 @@ class WebhookReceiver:
 
     def at(self, path: str) -> list[Received]:
         with self._lock:
-            return [one for one in self._received if one.path == path]
+            return [received for received in self._received if received.path == path]
 
     def delivered(self, path: str) -> list[Received]:
-        """Those that were answered well, each id once, in the order in which they first were."""
-        firsts: dict[str, Received] = {}
-        for one in self.at(path):
-            if 200 <= one.answered < 300:
-                firsts.setdefault(one.id, one)
-        return list(firsts.values())
+        """Requests that were accepted, in the order of their first acceptance, one for each id."""
+        first_by_id: dict[str, Received] = {}
+        for received in self.at(path):
+            if 200 <= received.answered < 300:
+                first_by_id.setdefault(received.id, received)
+        return list(first_by_id.values())
 
     def sequences(self, path: str) -> list[int]:
-        """Of the changes that arrived, without those of repeated deliveries."""
-        events = [one.event for one in self.delivered(path)]
-        changed = [event for event in events if event["type"] == "catalog.changed"]
-        return [change["sequence"] for event in changed for change in event["data"]["changes"]]
+        """Sequences of the changes received, without repeated deliveries."""
+        events = [received.event for received in self.delivered(path)]
+        catalog_events = [event for event in events if event["type"] == "catalog.changed"]
+        return [change["sequence"] for event in catalog_events for change in event["data"]["changes"]]
 
     def answer(self, path: str) -> tuple[int, Behaviour]:
         behaviour = self.behaviours.get(path, Behaviour())
@@ -82,18 +82,18 @@ class WebhookReceiver:
 
 
 def is_signed(received: Received, secret: str) -> bool:
-    """As a receiver would check it: the signature fits, and its time is of these minutes."""
+    """Whether the signature is valid and not older than five minutes."""
     key = b64decode(secret.partition("_")[2])
     timestamp = received.headers["webhook-timestamp"]
     signed = f"{received.id}.{timestamp}.".encode() + received.body
-    wanted = b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    expected = b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     is_fresh = abs(received.at - int(timestamp)) < 300
-    return is_fresh and hmac.compare_digest(received.headers["webhook-signature"], f"v1,{wanted}")
+    return is_fresh and hmac.compare_digest(received.headers["webhook-signature"], f"v1,{expected}")
 
 
 @contextmanager
 def running_webhook_receiver() -> Iterator[WebhookReceiver]:
-    """A receiver on a free port of loopback, for the length of a `with`."""
+    """Runs a receiver on a free loopback port."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

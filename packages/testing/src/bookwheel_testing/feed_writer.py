@@ -1,4 +1,4 @@
-"""Books and their changes, written into the records in one transaction each, as the processor would."""
+"""Writes books and their changes to the records as the processor does, in one transaction each."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ START = to_millis(datetime(2026, 1, 30, 12, 0, tzinfo=UTC))
 
 
 class FeedWriter:
-    """Knows the books that it has written."""
+    """Keeps the books that it has written."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -1,4 +1,4 @@
-"""Empty records for tests, on each of the two engines in turn: what holds for one of them must hold for the other."""
+"""Empty records for tests, on SQLite and on PostgreSQL: each test runs on both."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from bookwheel_testing.engines import Postgres
 
 RECORDS_ENGINES = ("sqlite", "postgresql")
-_KEPT = 4
-"""Databases of `new_engine`: a PostgreSQL has not many connections to give, nor a disk much room."""
+_DATABASES = 4
+"""Databases of `new_engine`: connections of PostgreSQL and disk space are limited."""
 
 
 @pytest.fixture(params=RECORDS_ENGINES)
@@ -33,32 +33,32 @@ def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def new_engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Engine]]:
-    """Makes any number of empty records, also for tests that need one per example. The last few are kept.
+    """Creates empty records, any number of times. Only the last few remain usable.
 
-    An engine is used again, with another database under its URL: what it has compiled is most of a small test's time.
+    Engines are reused with a new database under the same URL, because compiling statements takes most of a small test.
     """
     with ExitStack() as stack:
         if request.param == "sqlite":
             copies: Iterator[Copy] = _sqlite_copies(tmp_path_factory.mktemp("records"))
         else:
             copies = _postgresql_copies(request.getfixturevalue("postgres"), stack)
-        made: list[tuple[Engine, Copy]] = []
+        databases: list[tuple[Engine, Copy]] = []
 
-        def make() -> Engine:
-            if len(made) < _KEPT:
+        def create() -> Engine:
+            if len(databases) < _DATABASES:
                 copy = next(copies)
                 engine = connect_database(copy.url)
                 if request.param == "sqlite":
-                    event.listen(engine, "connect", _forget_power_cuts)
+                    event.listen(engine, "connect", _disable_sync)
             else:
-                engine, copy = made.pop(0)
+                engine, copy = databases.pop(0)
                 engine.dispose()
             copy.renew()
-            made.append((engine, copy))
+            databases.append((engine, copy))
             return engine
 
-        yield make
-        for engine, _ in made:
+        yield create
+        for engine, _ in databases:
             engine.dispose()
 
 
@@ -70,20 +70,20 @@ def engine(new_engine: Callable[[], Engine]) -> Engine:
 
 @contextmanager
 def refusing(engine: Engine, table: str, *, title: str | None = None) -> Iterator[None]:
-    """Whatever is inserted into the table fails, as on a full disk; or only the row with that title, by its content."""
+    """Inserts into the table fail as on a full disk; or, with `title`, only that row fails because of its content."""
     is_sqlite = engine.dialect.name == "sqlite"
-    if title is None and is_sqlite:  # no trigger of SQLite's can pose as a full disk
+    if title is None and is_sqlite:  # a trigger of SQLite cannot raise the error of a full disk
         event.listen(engine, "before_cursor_execute", refuse := _refusal(table))
         try:
             yield
         finally:
             event.remove(engine, "before_cursor_execute", refuse)
         return
-    make, drop = (_SQLITE_TRIGGER, "DROP TRIGGER refuse") if is_sqlite else (_POSTGRESQL_TRIGGER, _DROP_FUNCTION)
+    create, drop = (_SQLITE_TRIGGER, "DROP TRIGGER refuse") if is_sqlite else (_POSTGRESQL_TRIGGER, _DROP_FUNCTION)
     when = "" if title is None else f"WHEN (NEW.title = '{title}')"
     code = "disk_full" if title is None else "check_violation"
     with engine.begin() as connection:
-        for statement in make:
+        for statement in create:
             connection.execute(text(statement.format(table=table, when=when, code=code)))
     try:
         yield
@@ -109,12 +109,12 @@ def _refusal(table: str) -> Callable[..., None]:
     return refuse
 
 
-def _forget_power_cuts(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA synchronous=OFF")  # for hundreds of databases, each of which a test fills and forgets
+def _disable_sync(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous=OFF")  # tests fill hundreds of databases and never cut the power
 
 
 class Copy(NamedTuple):
-    """A place for a database: `renew` puts an empty one there, with the tables."""
+    """The URL of a database; `renew` replaces it by an empty one with the tables."""
 
     url: str
     renew: Callable[[], None]

@@ -1,4 +1,4 @@
-"""Internal tokens as accounts issues them, and the address that serves their key, for a service tested by itself."""
+"""Internal tokens as accounts issues them, and a server of their key, for tests of a single service."""
 
 import json
 import time
@@ -9,7 +9,7 @@ import jwt
 from bookwheel_contracts.accounts import INTERNAL_AUDIENCE
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bookwheel_testing.sites import serving_site
+from bookwheel_testing.shop_site import serving_site
 
 ISSUER = "bookwheel"
 _KEY = ec.generate_private_key(ec.SECP256R1())
@@ -30,7 +30,7 @@ def key_set() -> bytes:
 
 @contextmanager
 def serving_keys() -> Iterator[str]:
-    """The URL of the document, on loopback, for the length of a `with`."""
+    """Serves the document on loopback and yields its URL."""
     with serving_site() as site:
         site.pages[f"/{_PATH}"] = key_set()
         yield site.url + _PATH

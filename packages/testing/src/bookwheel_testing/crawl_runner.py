@@ -1,4 +1,4 @@
-"""Crawls by the real scraper in processes of their own, and what they put into the stream."""
+"""Runs the real scraper in its own processes, and reads what it publishes."""
 
 import sys
 import uuid
@@ -14,12 +14,12 @@ from redis import Redis
 from bookwheel_testing.servers import Server, start
 
 FULL_SPEED = "[politeness]\ndelay = 0\nconcurrency = 8\nautothrottle = false\n"
-"""TOML of a source's politeness towards a site that is ours."""
+"""TOML of a source's politeness for a site on this machine."""
 
 
 @dataclass
 class Messages:
-    """What a crawl has put into the stream."""
+    """The messages that a crawl published."""
 
     started: list[RunStarted]
     items: list[RawItem]
@@ -65,7 +65,7 @@ def crawl_request(source: str, start_url: str | None = None) -> CrawlRequest:
 
 @dataclass
 class Crawls:
-    """Starts crawls of the source `shop`, which is the test site, with the given declaration and settings."""
+    """Starts crawls of the source `shop`, which is the test site."""
 
     folder: Path
     redis_url: str
@@ -89,7 +89,7 @@ class Crawls:
         return self.servers[-1]
 
     def run(self, request: CrawlRequest | None = None, **settings: str) -> Messages:
-        """Crawls to the end."""
+        """Crawls until the end."""
         server = self.start(request or crawl_request("shop"), **settings)
         try:
             status = server.process.wait(60)
@@ -99,7 +99,7 @@ class Crawls:
         return read_messages(self.redis_url)
 
     def stop(self) -> None:
-        """Stops all that were started and still run."""
+        """Stops every scraper that still runs."""
         for server in self.servers:
             server.stop(seconds=15)
 
@@ -109,7 +109,7 @@ class Crawls:
 
 
 def request_crawl(redis_url: str, request: CrawlRequest) -> None:
-    """Puts a request into the stream, as the API does."""
+    """Publishes a request, as the API does."""
     client = Redis.from_url(redis_url)
     client.xadd(CRAWL_STREAM, {b"body": request.model_dump_json()})
     client.close()

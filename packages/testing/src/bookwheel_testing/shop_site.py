@@ -1,4 +1,4 @@
-"""A bookshop on loopback for tests: small, with pages that misbehave as a test wants them to."""
+"""A small bookshop on loopback, with pages that fail as a test requires."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """One request and its answer."""
+    """One request and its response."""
 
     protocol_version = "HTTP/1.1"
     server: "ShopServer"
@@ -31,8 +31,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     def answer(self, body: bytes, *, status: int = 200, **headers: str) -> None:
         self.send_response(status)
-        given = {"Content_Type": "text/html; charset=utf-8", "Content_Length": str(len(body))} | headers
-        for name, value in given.items():
+        all_headers = {"Content_Type": "text/html; charset=utf-8", "Content_Length": str(len(body))} | headers
+        for name, value in all_headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)

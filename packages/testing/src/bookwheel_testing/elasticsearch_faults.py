@@ -1,9 +1,9 @@
-"""A program between a client and a real Elasticsearch, which goes wrong in the ways that Elasticsearch does.
+"""A proxy to a real Elasticsearch that injects the failures of a busy cluster.
 
-`python -m bookwheel_testing.faults PORT UPSTREAM_PORT ITEMS REQUESTS SHARE`: refuses that many documents of bulk
-requests one by one (429 and 503 by turns; the others of their request are written), and that many bulk requests as a
-whole: with 429, with 503, by closing the connection after they were written, and by not answering in time. SHARE, in
-percent, of all documents and requests meet this until the numbers are reached. `GET /-/faults` tells what was injected.
+`python -m bookwheel_testing.elasticsearch_faults PORT UPSTREAM_PORT ITEMS REQUESTS SHARE` rejects ITEMS documents of
+bulk requests (429 and 503 in turn; the rest of the request is written) and fails REQUESTS whole bulk requests: with
+429, with 503, by closing the connection after the write, and by a late response. SHARE percent of documents and requests
+fail until these numbers are reached. `GET /-/faults` returns the injected faults.
 """
 
 import json
@@ -19,14 +19,14 @@ from itertools import cycle
 from typing import Any
 
 _SILENCE_SECONDS = 3.0
-_REFUSALS = {429: "es_rejected_execution_exception", 503: "unavailable_shards_exception"}
-_OWN = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
-_SHOWN = tuple(_OWN)
+_ERRORS = {429: "es_rejected_execution_exception", 503: "unavailable_shards_exception"}
+_HEADERS = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
+_FORWARDED_HEADERS = tuple(_HEADERS)
 _KINDS = (429, 503, "closed", "silent")
 
 
 class Faults:
-    """How many are still to be injected."""
+    """The faults that are still to be injected, and those that were."""
 
     def __init__(self, *, items: int, requests: int, share: float) -> None:
         self._items = items
@@ -37,7 +37,7 @@ class Faults:
         self._lock = threading.Lock()
         self.injected: Counter[str] = Counter()
 
-    def of_request(self) -> int | str | None:
+    def for_request(self) -> int | str | None:
         with self._lock:
             if self._requests == 0 or self._random.random() >= self._share:
                 return None
@@ -46,18 +46,18 @@ class Faults:
             self.injected[f"request {kind}"] += 1
             return kind
 
-    def of_items(self, count: int) -> dict[int, int]:
-        """Which of so many documents are refused, and with what."""
+    def for_items(self, count: int) -> dict[int, int]:
+        """Statuses of the documents to reject, by their position in the request."""
         with self._lock:
-            chosen = [place for place in range(count) if self._random.random() < self._share][: self._items]
-            self._items -= len(chosen)
-            refused = {place: 429 if place % 2 else 503 for place in chosen}
-            self.injected.update(f"item {status}" for status in refused.values())
-            return refused
+            positions = [place for place in range(count) if self._random.random() < self._share][: self._items]
+            self._items -= len(positions)
+            rejected = {place: 429 if place % 2 else 503 for place in positions}
+            self.injected.update(f"item {status}" for status in rejected.values())
+            return rejected
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    return {"type": _REFUSALS[status], "reason": "injected"}
+def _error(status: int) -> dict[str, Any]:
+    return {"type": _ERRORS[status], "reason": "injected"}
 
 
 class FaultyProxy(BaseHTTPRequestHandler):
@@ -90,9 +90,9 @@ class FaultyProxy(BaseHTTPRequestHandler):
         self._handle()
 
     def _bulk(self, body: bytes) -> None:
-        kind = self.faults.of_request()
+        kind = self.faults.for_request()
         if isinstance(kind, int):
-            self._answer(kind, json.dumps({"error": _refusal(kind), "status": kind}).encode(), {})
+            self._answer(kind, json.dumps({"error": _error(kind), "status": kind}).encode(), {})
             return
         if kind is not None:
             self._forward(body)
@@ -102,16 +102,16 @@ class FaultyProxy(BaseHTTPRequestHandler):
             return
         lines = body.rstrip(b"\n").split(b"\n")
         pairs = list(zip(lines[::2], lines[1::2], strict=True))
-        refused = self.faults.of_items(len(pairs))
-        sent = [line for place, pair in enumerate(pairs) if place not in refused for line in pair]
+        rejected = self.faults.for_items(len(pairs))
+        sent = [line for place, pair in enumerate(pairs) if place not in rejected for line in pair]
         status, answer, headers = self._forward(b"\n".join([*sent, b""])) if sent else (200, b'{"errors":false}', {})
-        if status == 200 and refused:
-            found = json.loads(answer)
-            answered = iter(found.get("items", [{"index": {"status": 200}}] * (len(pairs) - len(refused))))
+        if status == 200 and rejected:
+            response = json.loads(answer)
+            written = iter(response.get("items", [{"index": {"status": 200}}] * (len(pairs) - len(rejected))))
             items = [
-                {"index": {"status": refused[place], "error": _refusal(refused[place])}}
-                if place in refused
-                else next(answered)
+                {"index": {"status": rejected[place], "error": _error(rejected[place])}}
+                if place in rejected
+                else next(written)
                 for place in range(len(pairs))
             ]
             answer = json.dumps({"errors": True, "items": items}).encode()
@@ -119,17 +119,17 @@ class FaultyProxy(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         connection = HTTPConnection("127.0.0.1", self.upstream, timeout=60)
-        kept = {name: self.headers[name] for name in ("Content-Type", "Accept") if name in self.headers}
-        connection.request(self.command, self.path, body or None, kept)
+        headers = {name: self.headers[name] for name in ("Content-Type", "Accept") if name in self.headers}
+        connection.request(self.command, self.path, body or None, headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        shown = {name: answer.headers[name] for name in _SHOWN if name in answer.headers}
-        return answer.status, content, shown
+        response_headers = {name: answer.headers[name] for name in _FORWARDED_HEADERS if name in answer.headers}
+        return answer.status, content, response_headers
 
     def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in (_OWN | headers).items():
+        for name, value in (_HEADERS | headers).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

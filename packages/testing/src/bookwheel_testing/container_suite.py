@@ -1,4 +1,4 @@
-"""A whole suite in containers for tests: a compose project of its own, on ports of its own, gone with its volumes."""
+"""A whole suite in containers for tests: its own Compose project and ports; its volumes are deleted at the end."""
 
 import json
 import os
@@ -9,12 +9,12 @@ from typing import Any
 
 from bookwheel_local.compose import ROOT, ComposeProject
 
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 IMAGES_VERSION: str = (
     os.environ.get("BOOKWHEEL_VERSION") or tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 )
-"""The tag of the images that are tested."""
+"""The tag of the images under test."""
 
 ROWS = """
 import json, sys
@@ -29,29 +29,29 @@ with read_connection(connect_database(load_settings(ProcessorSettings).database_
 
 
 @dataclass
-class ContainerSuite(Suite):
-    """As `make up-docker` leaves it. `books` are the demo shop's, which is published beside the gateway."""
+class ContainerSuite(SuiteUnderTest):
+    """The suite of `make up-docker`. `books` is the size of the demo shop, whose port is published, too."""
 
     project: str = "bookwheel-test"
     overlays: tuple[str, ...] = ("deploy/compose/demo.yml", "tests/containers/published.yml")
 
     @cached_property
-    def containers(self) -> ComposeProject:
+    def compose_project(self) -> ComposeProject:
         published = {"BOOKWHEEL_PUBLISH": f"127.0.0.1:{self.port_base}", "BOOKWHEEL_TEST_SHOP": self.shop_url[7:]}
         settings = {"BOOKWHEEL_DEMO_BOOKS": str(self.books), **published, **self.settings}
         return ComposeProject(self.project, self.state, self.overlays, settings)
 
-    def compose(self, *arguments: str, given: str | None = None) -> str:
-        """What `docker compose` printed. Raises LocalError."""
-        return self.containers.compose(*arguments, stdin=given, quiet=True)
+    def compose(self, *arguments: str, stdin: str | None = None) -> str:
+        """Returns the output of `docker compose`. Raises LocalError."""
+        return self.compose_project.compose(*arguments, stdin=stdin, quiet=True)
 
     def plain_up(self) -> None:
-        """As someone does who has cloned the repository: what is missing is built, and nothing else told."""
+        """`docker compose up` as in a fresh clone: missing images are built."""
         self.compose("up", "--detach", "--wait", "--wait-timeout", "600")
 
     def up(self) -> None:
-        self.containers.start()
-        self.containers.ensure_demo_user()
+        self.compose_project.start()
+        self.compose_project.ensure_demo_user()
 
     def down(self) -> None:
         self._http.close()
@@ -60,14 +60,14 @@ class ContainerSuite(Suite):
     def local(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
         if arguments != ("token",):
             raise NotImplementedError(f"no such verb of a suite in containers: {arguments}")
-        with self.containers.client() as client:
+        with self.compose_project.client() as client:
             return client.token()
 
     def processor_verb(self, *arguments: str) -> str:
-        """What a verb of the processor printed. Raises LocalError."""
+        """Returns the output of a verb of the processor. Raises LocalError."""
         return self.compose("exec", "-T", "processor-beat", "service", *arguments)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
-        given = json.dumps([query, parameters])
-        answer = self.compose("exec", "-T", "processor-beat", "python", "-c", ROWS, given=given)
-        return [tuple(row) for row in json.loads(answer)]
+        request = json.dumps([query, parameters])
+        output = self.compose("exec", "-T", "processor-beat", "python", "-c", ROWS, stdin=request)
+        return [tuple(row) for row in json.loads(output)]

@@ -1,4 +1,4 @@
-"""A whole suite of its own for tests and benchmarks: started as `make up` starts it, on free ports."""
+"""A whole suite for tests and benchmarks, started as by `make up` on free ports."""
 
 import html
 import json
@@ -32,7 +32,7 @@ SETTLED = frozenset({"complete", "partial", "failed", "held", "cancelled"})
 
 
 def free_port_base() -> int:
-    """The first of fifteen neighbouring loopback ports, none of which is in use."""
+    """The first of fifteen consecutive unused loopback ports."""
     for base in range(21000 + (os.getpid() % 500) * PORTS_OF_A_SUITE, 30000, PORTS_OF_A_SUITE):
         sockets = [socket.socket() for _ in range(PORTS_OF_A_SUITE)]
         try:
@@ -49,8 +49,8 @@ def free_port_base() -> int:
 
 
 @dataclass
-class Suite:
-    """A running suite, and its public API as the demo user sees it."""
+class SuiteUnderTest:
+    """A running suite, with requests to its API as the demo user."""
 
     state: Path
     port_base: int
@@ -84,8 +84,8 @@ class Suite:
         }
 
     @cached_property
-    def told(self) -> dict[str, str]:
-        """What the suite's programs are told: the addresses of its records, its index, its Redis."""
+    def program_environment(self) -> dict[str, str]:
+        """The environment of the suite's programs: addresses of records, index and Redis."""
         folders = {"state_dir": self.state, "port_base": self.port_base}
         settings = LocalSettings.model_validate(folders | {"engines": self.engines, "lake": self.lake})
         return suite_environment(self.layout, settings, select_engines(settings), Secrets(self.layout.secrets))
@@ -99,17 +99,17 @@ class Suite:
         return Supervisor(self.layout)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """What the suite's records answer to a query with `:named` parameters."""
+        """Rows of a query of the records, with `:named` parameters."""
         with read_connection(self._records) as connection:
             return [tuple(row) for row in connection.execute(text(query), parameters)]
 
     @cached_property
     def _records(self) -> Engine:
-        return connect_database(self.told["BOOKWHEEL_DATABASE_URL"])
+        return connect_database(self.program_environment["BOOKWHEEL_DATABASE_URL"])
 
     def local(self, *arguments: str, seconds: float = 580) -> str:
-        """Runs `bookwheel-local` and returns what it printed; AssertionError with the text where it failed."""
-        done = subprocess.run(
+        """Runs `bookwheel-local` and returns its output. Raises AssertionError if it fails."""
+        process = subprocess.run(
             [COMMAND, *arguments],
             env=self.environment,
             capture_output=True,
@@ -118,14 +118,14 @@ class Suite:
             check=False,
             stdin=subprocess.DEVNULL,
         )
-        assert done.returncode == 0, f"bookwheel-local {' '.join(arguments)}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        assert process.returncode == 0, f"bookwheel-local {' '.join(arguments)}:\n{process.stdout}\n{process.stderr}"
+        return process.stdout
 
     def up(self) -> None:
         self.up_output = self.local("up")
 
     def disconnect(self) -> None:
-        """From the records."""
+        """Closes the connections to the records."""
         if "_records" in vars(self):
             self._records.dispose()
             del self._records
@@ -143,7 +143,7 @@ class Suite:
         return self._token
 
     def log_in_again(self) -> None:
-        """At the next request: the tokens so far are not good any more."""
+        """Makes the next request log in, because earlier tokens are no longer valid."""
         self._token_until = 0.0
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -151,46 +151,46 @@ class Suite:
         return self._http.request(method, self.url + path, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> Any:
-        answer = self.request("GET", path, **options)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.request("GET", path, **options)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def post(self, path: str, body: object, status: int = 200, **options: Any) -> Any:
-        answer = self.request("POST", path, json=body, **options)
-        assert answer.status_code == status, answer.text
-        return answer.json()
+        response = self.request("POST", path, json=body, **options)
+        assert response.status_code == status, response.text
+        return response.json()
 
-    def status_when_well(self, *, seconds: float = 60) -> Any:
-        """What `/api/v1/status` says once it is `ok`; AssertionError with its faults where it does not come to that."""
+    def wait_until_ok(self, *, seconds: float = 60) -> Any:
+        """Returns `/api/v1/status` once it is `ok`. Raises AssertionError with its faults."""
         deadline = time.monotonic() + seconds
-        while (found := self.get("/api/v1/status"))["status"] != "ok":
-            assert time.monotonic() < deadline, found["faults"]
+        while (status := self.get("/api/v1/status"))["status"] != "ok":
+            assert time.monotonic() < deadline, status["faults"]
             time.sleep(1)
-        return found
+        return status
 
     def start_crawl(self, source: str = "demo", start_url: str | None = None, **options: Any) -> str:
         body = {"source": source} | ({"start_url": start_url} if start_url else {})
         return str(self.post("/api/v1/crawls", body, 202, **options)["id"])
 
     def finished_crawl(self, run_id: str, *, seconds: float = 120) -> dict[str, Any]:
-        """The run once it is held, or has ended and what it changed is searchable."""
-        found: dict[str, Any] = {}
+        """Returns the run once it is held, or has ended and its changes are searchable."""
+        run: dict[str, Any] = {}
 
-        def settled() -> bool:
+        def is_settled() -> bool:
             try:
-                found.update(self.get(f"/api/v1/crawls/{run_id}"))
-            except (httpx.HTTPError, AssertionError):  # killed parts of the suite come back
+                run.update(self.get(f"/api/v1/crawls/{run_id}"))
+            except (httpx.HTTPError, AssertionError):  # killed programs are restarted
                 return False
-            return found["state"] == "held" or (found["state"] in SETTLED and found["searchable"])
+            return run["state"] == "held" or (run["state"] in SETTLED and run["searchable"])
 
-        wait_until(settled, seconds=seconds, what=f"crawl {run_id} settled")
-        return found
+        wait_until(is_settled, seconds=seconds, what=f"crawl {run_id} settled")
+        return run
 
     def crawl(self, source: str = "demo", start_url: str | None = None) -> dict[str, Any]:
         return self.finished_crawl(self.start_crawl(source, start_url))
 
     def books_where(self, *filters: str, **parameters: str) -> list[dict[str, Any]]:
-        """All books that match, walked by cursor."""
+        """All matching books, page by page."""
         books: list[dict[str, Any]] = []
         query: list[tuple[str, str]] = [("filter", entry) for entry in filters]
         query += [("limit", "100"), *parameters.items()]
@@ -205,7 +205,7 @@ class Suite:
 
 @contextmanager
 def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
-    """A second bookshop, of which the suite knows nothing."""
+    """A second bookshop, which is not a source of the suite."""
     port = free_port()
     command = [Path(sys.prefix) / "bin" / "bookwheel-demo-shop", "--port", port, "--books", books, "--seed", seed]
     url = f"http://127.0.0.1:{port}/"
@@ -217,6 +217,6 @@ def shop_facts(url: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in httpx.get(f"{url.rstrip('/')}/_shop/facts", timeout=30).text.splitlines()]
 
 
-def as_read(text: str) -> str:
-    """A title of the shop without the entities that its editors left in, as the catalog has it."""
+def clean_title(text: str) -> str:
+    """A title of the shop as the catalog has it: with entities decoded and white space collapsed."""
     return " ".join(html.unescape(text).split())

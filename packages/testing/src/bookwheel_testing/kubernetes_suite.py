@@ -17,9 +17,9 @@ from bookwheel_local.compose import ROOT
 from bookwheel_local.errors import LocalError
 from bookwheel_local.secrets import password
 
-from bookwheel_testing.containers import ROWS
+from bookwheel_testing.container_suite import ROWS
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite import Suite
+from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 CHART = ROOT / "deploy/k8s/bookwheel"
 RELEASE = "bookwheel"
@@ -32,16 +32,16 @@ class ClusterError(Exception):
     """kubectl or helm failed; the text is theirs."""
 
 
-def run(*command: str, given: str | None = None, seconds: float = 1200) -> str:
-    """What the command printed. Raises ClusterError."""
-    done = subprocess.run(command, input=given or "", capture_output=True, text=True, check=False, timeout=seconds)
-    if done.returncode != 0:
-        raise ClusterError(f"{' '.join(command[:8])}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
+def run(*command: str, stdin: str | None = None, seconds: float = 1200) -> str:
+    """Returns the command's output. Raises ClusterError."""
+    process = subprocess.run(command, input=stdin or "", capture_output=True, text=True, check=False, timeout=seconds)
+    if process.returncode != 0:
+        raise ClusterError(f"{' '.join(command[:8])}: {process.stdout[-2000:]}{process.stderr[-2000:]}")
+    return process.stdout
 
 
 class Forward(threading.Thread):
-    """A port of this machine that leads to a Service, again and again: `kubectl port-forward` ends with its pod."""
+    """Forwards a local port to a Service. Restarts `kubectl port-forward`, which ends with its pod."""
 
     def __init__(self, namespace: str, target: str, ports: str) -> None:
         super().__init__(daemon=True)
@@ -64,47 +64,47 @@ class Forward(threading.Thread):
 
 
 @dataclass
-class KubernetesSuite(Suite):
-    """As `helm install` leaves it, with the demo shop and the demo user. `values` are files, the last wins."""
+class KubernetesSuite(SuiteUnderTest):
+    """The suite of `helm install`, with demo shop and demo user. `values` are files; the last one wins."""
 
     namespace: str = "bookwheel-test"
     values: Sequence[Path] = ()
     _forwards: list[Forward] = field(default_factory=list)
 
-    def kubectl(self, *arguments: str, given: str | None = None) -> str:
-        return run("kubectl", "--namespace", self.namespace, *arguments, given=given)
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin)
 
     def helm(self, verb: str, *arguments: str) -> str:
         return run("helm", verb, RELEASE, *arguments, "--namespace", self.namespace)
 
     def apply(self, *settings: str, wait: bool = True) -> None:
-        """Installs or upgrades; `settings` are as helm's `--set` has them. Raises ClusterError."""
+        """Installs or upgrades. `settings` are arguments of helm's `--set`. Raises ClusterError."""
         files = [part for path in self.values for part in ("--values", str(path))]
-        sets = [part for each in settings for part in ("--set", each)]
+        sets = [part for setting in settings for part in ("--set", setting)]
         waiting = ["--wait", "--timeout", f"{_START_SECONDS}s"] if wait else []
         self.helm("upgrade", str(CHART), "--install", *files, *sets, *waiting)
 
     def up(self) -> None:
         labels = "pod-security.kubernetes.io/enforce: restricted"
         namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {self.namespace}, labels: {{{labels}}}}}"
-        run("kubectl", "apply", "-f", "-", given=namespace)
+        run("kubectl", "apply", "-f", "-", stdin=namespace)
         self.apply()
         self.connect()
 
     def connect(self) -> None:
-        """Ways to gateway and shop, and the demo user."""
+        """Forwards ports to gateway and shop, and creates the demo user."""
         for component, ports in (("gateway", f"{self.port_base}:http"), ("demo-shop", f"{self.port_base + 5}:http")):
             forward = Forward(self.namespace, f"service/{RELEASE}-{component}", ports)
             forward.start()
             self._forwards.append(forward)
         scopes = " ".join(scope.value for scope in Scope)
-        self.exec("accounts", "service", "create-user", DEMO_USER, "--scopes", scopes, given=self.demo_password)
+        self.exec("accounts", "service", "create-user", DEMO_USER, "--scopes", scopes, stdin=self.demo_password)
         wait_until(self._answers, seconds=60, what="the gateway reached")
 
     def _answers(self) -> bool:
         try:
             return self._http.get(f"{self.url}/livez").status_code == 200
-        except httpx.HTTPError:  # the way there is not open yet
+        except httpx.HTTPError:  # the port is not forwarded yet
             return False
 
     def disconnect(self) -> None:
@@ -121,17 +121,17 @@ class KubernetesSuite(Suite):
         self.state.mkdir(parents=True, exist_ok=True)
         return password(self.state / "demo-password")
 
-    def exec(self, component: str, *command: str, given: str | None = None) -> str:
-        """What a command printed in a pod of the component. Raises ClusterError."""
-        stdin = ["--stdin"] if given is not None else []
-        return self.kubectl("exec", *stdin, f"deployment/{RELEASE}-{component}", "--", *command, given=given)
+    def exec(self, component: str, *command: str, stdin: str | None = None) -> str:
+        """Returns the output of a command in a pod of the component. Raises ClusterError."""
+        options = ["--stdin"] if stdin is not None else []
+        return self.kubectl("exec", *options, f"deployment/{RELEASE}-{component}", "--", *command, stdin=stdin)
 
     def processor_verb(self, *arguments: str) -> str:
         return self.exec("processor-beat", "service", *arguments)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
-        given = json.dumps([query, parameters])
-        return [tuple(row) for row in json.loads(self.exec("processor-beat", "python", "-c", ROWS, given=given))]
+        request = json.dumps([query, parameters])
+        return [tuple(row) for row in json.loads(self.exec("processor-beat", "python", "-c", ROWS, stdin=request))]
 
     def local(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
         if arguments != ("token",):
@@ -140,7 +140,7 @@ class KubernetesSuite(Suite):
             return client.token()
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """Again where the way to the gateway broke: it led to one pod, which may be gone."""
+        """Retries if the forwarded connection breaks: it leads to one pod, which may have been deleted."""
         for _ in range(_TRIES):
             try:
                 return super().request(method, path, **options)
@@ -149,12 +149,12 @@ class KubernetesSuite(Suite):
         return super().request(method, path, **options)
 
     def objects(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        chosen = ["--selector", selector] if selector else []
-        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *chosen, "--output", "json"))["items"]
-        return found
+        options = ["--selector", selector] if selector else []
+        items: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, *options, "--output", "json"))["items"]
+        return items
 
     def pods(self, *components: str) -> list[str]:
-        """Names of the running pods of some components; of all of them where none is named."""
+        """Names of the running pods of these components, or of all."""
         return [
             pod["metadata"]["name"]
             for pod in self.objects("pods", f"{_COMPONENT} in ({','.join(components)})" if components else _COMPONENT)
@@ -162,35 +162,35 @@ class KubernetesSuite(Suite):
         ]
 
     def scale(self, component: str, replicas: int) -> None:
-        """Returns once so many are ready, and no other is left."""
+        """Returns once exactly `replicas` pods run and are ready."""
         name = f"deployment/{RELEASE}-{component}"
         self.kubectl("scale", name, f"--replicas={replicas}")
         self.kubectl("rollout", "status", name, "--timeout", f"{_START_SECONDS}s")
         wait_until(lambda: len(self.pods(component)) == replicas, seconds=120, what=f"{replicas} of {component}")
 
     def settle(self) -> None:
-        """Returns once everything that there should be is ready."""
+        """Returns once every Deployment and StatefulSet is ready."""
         for kind in ("deployment", "statefulset"):
-            for each in self.objects(kind):
+            for item in self.objects(kind):
                 self.kubectl(
-                    "rollout", "status", f"{kind}/{each['metadata']['name']}", "--timeout", f"{_START_SECONDS}s"
+                    "rollout", "status", f"{kind}/{item['metadata']['name']}", "--timeout", f"{_START_SECONDS}s"
                 )
 
     @contextmanager
     def load(self, script: Path, *, key: str) -> Iterator[dict[str, Any]]:
-        """Clients in a pod of the cluster, while the block lasts; then what they counted is in the dictionary."""
-        counted: dict[str, Any] = {}
+        """Runs clients in a pod during the `with` block; afterwards the dictionary has their counts."""
+        counts: dict[str, Any] = {}
         image = self.objects("deployment", f"{_COMPONENT}=accounts")[0]["spec"]["template"]["spec"]["containers"][0]
         pod = _load_pod(image["image"], image["imagePullPolicy"], script.read_text(), key)
         self.kubectl("delete", "pod", "load", "--ignore-not-found", "--wait")
-        self.kubectl("apply", "-f", "-", given=json.dumps(pod))
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
         self.kubectl("wait", "--for=condition=Ready", "pod/load", "--timeout", "180s")
         try:
-            yield counted
+            yield counts
         finally:
             self.kubectl("exec", "load", "--", "touch", "/tmp/stop")
             self.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/load", "--timeout", "180s")
-            counted.update(json.loads(self.kubectl("logs", "load").splitlines()[-1]))
+            counts.update(json.loads(self.kubectl("logs", "load").splitlines()[-1]))
             self.kubectl("delete", "pod", "load", "--wait")
 
 
