@@ -2,8 +2,8 @@
 
 `python -m bookwheel_testing.elasticsearch_faults PORT UPSTREAM_PORT ITEMS REQUESTS SHARE` rejects ITEMS documents of
 bulk requests (429 and 503 in turn; the rest of the request is written) and fails REQUESTS whole bulk requests: with
-429, with 503, by closing the connection after the write, and by a late response. SHARE percent of documents and requests
-fail until these numbers are reached. `GET /-/faults` returns the injected faults.
+429, with 503, by closing the connection after the write, and by a late response. SHARE percent of documents and
+requests fail until these numbers are reached. `GET /-/faults` returns the injected faults.
 """
 
 import json

@@ -258,9 +258,9 @@ def gcs(pytestconfig: pytest.Config) -> GcsStore:
     """A new, empty bucket in the GCS emulator of this test run."""
     try:
         engines.find_fake_gcs()
-    except engines.EngineNotInstalledError as missing:
-        or_skip(missing)
-    store: GcsStore = replace(pytestconfig.stash[_ASK]("gcs"), bucket=f"test{uuid4().hex[:12]}")
+    except engines.EngineNotInstalledError as error:
+        or_skip(error)
+    store: GcsStore = replace(pytestconfig.stash[_LOOKUP]("gcs"), bucket=f"test{uuid4().hex[:12]}")
     response = httpx.post(f"{store.endpoint}/storage/v1/b", json={"name": store.bucket}, timeout=30)
     response.raise_for_status()
     return store
