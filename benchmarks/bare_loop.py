@@ -8,8 +8,7 @@ from pathlib import Path
 
 import tantivy
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
-from bookwheel_stores.search.tantivy.documents import document_fields
-from bookwheel_stores.search.tantivy.schema import build_schema, index_folder, register_tokenizer
+from bookwheel_stores.search.tantivy.schema import build_schema, document_fields, index_folder, register_tokenizer
 
 TABLES = ("book", "offer", "observation", "change", "processed_item")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536", "wal_autocheckpoint=4000")

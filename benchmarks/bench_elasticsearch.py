@@ -18,10 +18,11 @@ import httpx
 from bookwheel_contracts import BookState
 from bookwheel_stores.records import ChangeFeed, connect_database
 from bookwheel_stores.search.elasticsearch.address import parse_address
+from bookwheel_stores.search.elasticsearch.client import connect
 from bookwheel_stores.search.elasticsearch.facets import FacetPlan
 from bookwheel_stores.search.elasticsearch.mapping import build_document, index_body
+from bookwheel_stores.search.elasticsearch.pages import Order
 from bookwheel_stores.search.elasticsearch.reader import page_request
-from bookwheel_stores.search.elasticsearch.walk import Order
 from bookwheel_stores.search.queries import Filter, Range, SearchQuery, Selection, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.engines import running_elasticsearch
@@ -69,7 +70,7 @@ class Pipeline:
 def raw_bulk(server: str, books: Sequence[BookState]) -> float:
     """Documents/s of a loop whose documents are ready and which reads nothing: repeated ones are written again."""
     documents = [(str(book.number), build_document(book)) for book in books]
-    client = parse_address(server.replace("http://", "elasticsearch://")).connect(timeout=60)
+    client = connect(parse_address(server.replace("http://", "elasticsearch://")), timeout=60)
     index = f"raw-{uuid4().hex[:8]}"
     client.indices.create(index=index, **index_body())
     actions = ({"_index": index, "_id": number, "_source": document} for number, document in documents)
@@ -125,7 +126,7 @@ def rate_of_median(search: Callable[[str, int], object]) -> float:
 def search(processor: Processor, catalog: Catalog) -> list[Result]:
     words = search_words()
     address = parse_address(processor.search_url)
-    elasticsearch = address.connect(timeout=30)
+    elasticsearch = connect(address, timeout=30)
     client = httpx.Client(base_url=catalog.url, headers=catalog.headers, timeout=30)
 
     def through_catalog(word: str, number: int) -> Any:

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import (
-    RANGE,
+    RANGE_SIZE,
     IndexBusyError,
     IndexRejectedError,
     RangeSum,
@@ -30,21 +30,21 @@ def book(number: int, *, revision: int = 1, removed: bool = False) -> BookState:
 
 
 def test_an_index_tells_its_content_by_range(new_search_url: str) -> None:
-    numbers = [1, 2, 3, RANGE - 1, RANGE, 5 * RANGE + 7]
+    numbers = [1, 2, 3, RANGE_SIZE - 1, RANGE_SIZE, 5 * RANGE_SIZE + 7]
     with open_index_writer(new_search_url) as writer:
-        assert (writer.sums(), writer.digests(range(10))) == ({}, {})
+        assert (writer.range_sums(), writer.digests(range(10))) == ({}, {})
         writer.apply([book(number) for number in numbers])
         writer.apply([book(2, revision=2), book(3, revision=2, removed=True)])
         one, two = digest("demo:1", 1), digest("demo:2", 2)
-        last = digest(f"demo:{RANGE - 1}", 1)
-        assert writer.sums() == {
+        last = digest(f"demo:{RANGE_SIZE - 1}", 1)
+        assert writer.range_sums() == {
             0: RangeSum(3, one + two + last),
-            1: RangeSum(1, digest(f"demo:{RANGE}", 1)),
-            5: RangeSum(1, digest(f"demo:{5 * RANGE + 7}", 1)),
+            1: RangeSum(1, digest(f"demo:{RANGE_SIZE}", 1)),
+            5: RangeSum(1, digest(f"demo:{5 * RANGE_SIZE + 7}", 1)),
         }
-        assert writer.digests(range(RANGE)) == {1: one, 2: two, RANGE - 1: last}
+        assert writer.digests(range(RANGE_SIZE)) == {1: one, 2: two, RANGE_SIZE - 1: last}
         assert writer.digests(range(2, 3)) == {2: two}
-        assert writer.digests(range(RANGE, RANGE)) == {}
+        assert writer.digests(range(RANGE_SIZE, RANGE_SIZE)) == {}
 
 
 def test_a_build_serves_nobody_until_it_is_published(new_search_url: str) -> None:
@@ -57,7 +57,7 @@ def test_a_build_serves_nobody_until_it_is_published(new_search_url: str) -> Non
         assert build.count() == 4
         index.reload()
         assert index.count(Selection()) == 2
-        build.hold()
+        build.lock()
         build.publish()
         index.reload()
         assert index.count(Selection()) == 4
@@ -82,7 +82,7 @@ def test_a_build_that_is_given_up_changes_nothing(new_search_url: str) -> None:
     for _ in range(2):
         with open_index_build(new_search_url) as build:
             build.apply([book(4), book(5)])
-            build.hold()
+            build.lock()
             build.publish()
     index = open_index_reader(new_search_url)
     assert index.count(Selection()) == 2
@@ -92,9 +92,9 @@ def test_a_folder_that_is_written_to_is_not_replaced(tmp_path: Path) -> None:
     url = f"tantivy://{tmp_path}/index"
     with open_index_build(url) as build:
         with open_index_writer(url) as writer, pytest.raises(IndexBusyError):
-            build.hold()
+            build.lock()
         assert writer is not None
-        build.hold()
+        build.lock()
         with pytest.raises(IndexBusyError):
             open_index_writer(url)
         build.publish()
@@ -113,7 +113,7 @@ def test_a_removal_is_kept_by_a_build_too(removed_late: str) -> None:
     with open_index_writer(removed_late) as writer, open_index_build(removed_late) as build:
         writer.apply([book(1)])
         build.apply([book(1, revision=2, removed=True)])
-        build.hold()
+        build.lock()
         build.publish()
         writer.apply([book(1)])
         assert writer.count() == 0, "a writer that was slow writes to the new index, and comes too late"
@@ -128,7 +128,7 @@ def test_a_build_whose_index_another_one_removed_makes_none_without_mapping(
         with pytest.raises(IndexRejectedError):
             first.apply([book(1)])
         second.apply([book(1), book(2)])
-        second.hold()
+        second.lock()
         second.publish()
     assert open_index_reader(removed_late).count(Selection()) == 2
     names = httpx.get(f"{elasticsearch_server}/_cat/indices/{elasticsearch_prefix}*?h=index", timeout=60).text.split()

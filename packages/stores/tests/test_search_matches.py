@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import Book, Money, Offer
 from bookwheel_stores.search import open_index_writer
-from bookwheel_stores.search.queries import FACETS, Filter, Range, SearchPage, SearchQuery, Selection, Sort
+from bookwheel_stores.search.fields import FACETS
+from bookwheel_stores.search.queries import Filter, Range, SearchPage, SearchQuery, Selection, Sort
 from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.sample_books import state_of
@@ -80,7 +81,7 @@ def test_pages_facets_and_cursors_are_the_same_whichever_way_they_are_made(
         books = [state_of(book) for book in shelf(currencies)]
         writer.apply(books[:120])
         writer.apply(books[120:])
-    kept, passing = (TantivyIndexReader(tmp_path / "index", most_matches=most) for most in (256, -1))
+    kept, passing = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
     pages = 0
     for text, filters, limit in product(TEXTS, FILTERS, (1, 20, 100)):
         for sort in (Sort.RELEVANCE, Sort.PRICE):
@@ -100,7 +101,7 @@ def test_a_cursor_of_a_book_that_is_gone_goes_on_behind_its_place(tmp_path: Path
     query = SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 7)
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         writer.apply(books)
-        kept, passing = (TantivyIndexReader(tmp_path / "index", most_matches=most) for most in (256, -1))
+        kept, passing = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
         first: SearchPage = kept.search(query)
         assert first.next is not None
         whole = [

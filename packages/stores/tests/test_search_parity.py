@@ -10,9 +10,8 @@ from typing import Any
 import orjson
 import pytest
 from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
-from bookwheel_stores.search.folding import folded_words
 from bookwheel_stores.search.queries import Filter, Position, Range, SearchQuery, Selection, Sort, SuggestionKind
-from bookwheel_stores.search.text import parse_text
+from bookwheel_stores.search.text import fold_words, parse_text
 from bookwheel_testing.sample_books import demo_states
 from bookwheel_testing.search import elasticsearch_url
 
@@ -50,9 +49,9 @@ def with_typo(word: str, choose: random.Random) -> str:
 
 def some_text(books: list[dict[str, Any]], choose: random.Random) -> str:
     book = choose.choice(books)
-    words = folded_words(book["title"]) or ["moon"]
+    words = fold_words(book["title"]) or ["moon"]
     word = max(words, key=len)
-    other = max(folded_words(choose.choice(books)["title"]) or ["x"], key=len)
+    other = max(fold_words(choose.choice(books)["title"]) or ["x"], key=len)
     possible = [
         str(book["title"]),
         with_typo(word, choose) if len(word) > 4 else word,
@@ -102,10 +101,10 @@ def test_filters_and_facets_have_the_same_sets_and_counts(engines: Engines) -> N
         expected = engines.embedded.statistics_by_category(everything, limit=limit)
         assert engines.cluster.statistics_by_category(everything, limit=limit) == expected
     for name in ("category", "author", "source"):
-        assert engines.cluster.terms(everything, name, limit=5_000) == engines.embedded.terms(
+        assert engines.cluster.count_terms(everything, name, limit=5_000) == engines.embedded.count_terms(
             everything, name, limit=5_000
         )
-        assert engines.cluster.distinct(everything, name) == engines.embedded.distinct(everything, name)
+        assert engines.cluster.count_distinct(everything, name) == engines.embedded.count_distinct(everything, name)
 
 
 def test_texts_find_the_same_books_best_first(engines: Engines) -> None:
@@ -152,11 +151,11 @@ def test_completions_are_the_same(engines: Engines) -> None:
     choose = random.Random(4)
     same = 0
     for _ in range(QUERIES):
-        words = folded_words(choose.choice(engines.books)["title"]) or ["moon"]
+        words = fold_words(choose.choice(engines.books)["title"]) or ["moon"]
         prefix = " ".join(words[:2])[: choose.randrange(2, 9)]
         if len(prefix) > 4 and choose.random() < 0.5:
             prefix = with_typo(prefix, choose)
-        asked = folded_words(prefix)
+        asked = fold_words(prefix)
         embedded, cluster = (
             index.suggest(asked, list(SuggestionKind), limit=10) for index in (engines.embedded, engines.cluster)
         )

@@ -391,9 +391,9 @@ def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexR
     )
     (found,) = index.statistics(Selection()).prices
     assert (found.median, found.average) == (Decimal("3.00"), Decimal("26.75"))
-    assert sorted(index.numbers(Selection(), limit=10)) == [1, 2, 3, 4]
+    assert sorted(index.list_numbers(Selection(), limit=10)) == [1, 2, 3, 4]
     costly = Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
-    assert sorted(index.numbers(costly, limit=10)) == [3, 4]
+    assert sorted(index.list_numbers(costly, limit=10)) == [3, 4]
 
 
 def test_an_index_that_does_not_exist_is_empty_until_it_does(new_search_url: str) -> None:
@@ -401,9 +401,9 @@ def test_an_index_that_does_not_exist_is_empty_until_it_does(new_search_url: str
     query = SearchQuery(Selection(), Sort.NEWEST, 10, facets=("category", "price"))
     assert (index.search(query).total, index.count(Selection())) == (0, 0)
     assert index.statistics(Selection()).books == 0
-    assert (index.statistics_by_category(Selection(), limit=9), index.numbers(Selection(), limit=9)) == ([], [])
+    assert (index.statistics_by_category(Selection(), limit=9), index.list_numbers(Selection(), limit=9)) == ([], [])
     assert index.suggest(["moon"], list(SuggestionKind), limit=3) == []
-    assert index.distinct(Selection(), "author") == 0
+    assert index.count_distinct(Selection(), "author") == 0
     template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(new_search_url) as writer:
         writer.apply([state_of(template)])

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from bookwheel_contracts import Book
 from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
-from bookwheel_stores.search.folding import MAX_WORD_LENGTH, folded_text, folded_words
 from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
-from bookwheel_stores.search.text import parse_text
+from bookwheel_stores.search.text import MAX_WORD_LENGTH, fold_quickly, fold_words, parse_text
 from bookwheel_testing.sample_books import state_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -71,13 +70,13 @@ def hits(index: IndexReader, text: str, *, name: str | None = None) -> list[int]
     ],
 )
 def test_folding_leaves_plain_words(text: str, words: list[str]) -> None:
-    assert folded_words(text) == words
+    assert fold_words(text) == words
 
 
 @given(st.text())
 def test_folding_what_is_folded_changes_nothing(text: str) -> None:
-    words = folded_words(text)
-    assert folded_words(" ".join(words)) == words
+    words = fold_words(text)
+    assert fold_words(" ".join(words)) == words
 
 
 _pieces = st.sampled_from(["don't", "'", "_", "x" * MAX_WORD_LENGTH, "\u2019s", "É", "\u0301", "\ufb01", "가", "-"])
@@ -91,20 +90,20 @@ def test_folding_keeps_all_letters_and_digits_without_their_case_and_marks(text:
     bare = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(character for character in bare if unicodedata.category(character) != "Mn")
     kept = [character for character in unicodedata.normalize("NFC", bare) if character.isalnum()]
-    assert "".join(folded_words(text)) == "".join(kept)
-    assert all(0 < len(word) <= MAX_WORD_LENGTH for word in folded_words(text))
+    assert "".join(fold_words(text)) == "".join(kept)
+    assert all(0 < len(word) <= MAX_WORD_LENGTH for word in fold_words(text))
 
 
 @given(_texts | st.text(st.characters(codec="ascii")))
 def test_a_text_folded_for_the_index_has_the_same_words(text: str) -> None:
-    assert [word for word in folded_text(text).split(" ") if word] == folded_words(text)
+    assert [word for word in fold_quickly(text).split(" ") if word] == fold_words(text)
 
 
 @SLOW
 @given(st.text(max_size=60))
 def test_any_text_can_be_searched_for(index: IndexReader, text: str) -> None:
     hits(index, text)
-    index.suggest(folded_words(text), list(SuggestionKind), limit=3)
+    index.suggest(fold_words(text), list(SuggestionKind), limit=3)
 
 
 def test_words_phrases_and_exclusions_are_told_apart() -> None:
@@ -160,7 +159,7 @@ def test_a_text_can_be_sought_in_one_field(index: IndexReader) -> None:
 
 
 def suggested(index: IndexReader, prefix: str, *kinds: SuggestionKind) -> list[tuple[str, int]]:
-    found = index.suggest(folded_words(prefix), kinds or list(SuggestionKind), limit=10)
+    found = index.suggest(fold_words(prefix), kinds or list(SuggestionKind), limit=10)
     return [(each.text, each.count) for each in found]
 
 

@@ -104,5 +104,5 @@ def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["tantivy://host/index", "http://localhost:9200", "tantivy:relative", ""])
 def test_an_address_of_another_kind_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="not a search URL"):
+    with pytest.raises(ValueError, match="search URL is invalid"):
         open_index_writer(url)

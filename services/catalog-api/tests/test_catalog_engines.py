@@ -94,7 +94,7 @@ def test_it_waits_for_an_elasticsearch_that_is_away_and_says_so(
             assert (away.json()["code"], upstream in away.text) == ("unavailable", False)
             unready = client.get("/readyz")
             assert unready.status_code == 503
-            assert "does not answer" in unready.json()["checks"]["search"]
+            assert "is unavailable" in unready.json()["checks"]["search"]
             assert client.get("/api/v1/books/demo:1").status_code == 200, "a book's own page needs no index"
             with running(proxy, log=tmp_path / "proxy.log", ready=lambda: answers(ready)):
                 assert client.get("/readyz").status_code == 200

@@ -355,7 +355,7 @@ def places(
     """On SQLite, Tantivy and a folder, or on PostgreSQL, Elasticsearch and a bucket."""
     is_embedded = new_engine().dialect.name == "sqlite"
     cluster = None if is_embedded else (request.getfixturevalue("elasticsearch_server"), request.getfixturevalue("s3"))
-    for pause in ("tantivy.folders._READERS_SECONDS", "elasticsearch.build._LAST_SEARCHES"):
+    for pause in ("tantivy.build._CLEANUP_DELAY_SECONDS", "elasticsearch.build._CLEANUP_DELAY_SECONDS"):
         monkeypatch.setattr(f"bookwheel_stores.search.{pause}", 0)  # nobody reads meanwhile
     found = Places(new_engine, tmp_path, redis_url, cluster)
     yield "embedded" if is_embedded else "cluster", found

@@ -203,7 +203,7 @@ def damage(dependencies: Dependencies, change: Callable[[BookState], BookState |
     with open_index_build(dependencies.settings.search_url) as build:
         Damaged(build, change).apply(dependencies.projection.feed.list_books(after_number=0, limit=10_000))
         build.apply(more)
-        build.hold()
+        build.lock()
         build.publish()
 
 

@@ -1,60 +1,64 @@
-"""From the search URL to the adapter behind it.
+"""Open the adapter of a search URL.
 
-Elasticsearch's adapter and client are imported where they are used: they take half a second of processor time, most of
-what a program that searches Tantivy would need to start.
+Adapters are imported on use, so that each works without the other's library. Elasticsearch's client also takes half a
+second of processor time to import, most of the start-up time of a program that uses Tantivy.
 """
 
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from bookwheel_stores.search.elasticsearch import address as elastic_address
-from bookwheel_stores.search.index_build import IndexBuild
-from bookwheel_stores.search.index_reader import IndexReader
-from bookwheel_stores.search.index_writer import IndexWriter
-from bookwheel_stores.search.tantivy import folders as tantivy_folders
-from bookwheel_stores.search.tantivy.folders import TantivyIndexBuild
-from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
+from bookwheel_stores.search.elasticsearch.address import EXAMPLE, SCHEMES, parse_address
+from bookwheel_stores.search.ports import IndexBuild, IndexReader, IndexWriter
 
 
 def open_index_writer(url: str) -> IndexWriter:
     """`tantivy:///absolute/folder`, or `elasticsearch[+https]://[user:password@]host:port[/prefix]`.
 
-    Raises ValueError for another URL. On Tantivy, raises IndexBusy while another writer is open; on Elasticsearch,
-    IndexAway while it does not answer and IndexRefused where it won't.
+    Raises ValueError for any other URL. With Tantivy, raises IndexBusyError while another writer is open; with
+    Elasticsearch, IndexUnavailableError or IndexRejectedError.
     """
-    if is_elastic(url):
+    if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.writer import ElasticIndexWriter  # noqa: PLC0415 - see above
 
-        return ElasticIndexWriter(elastic_address.parse_address(url))
-    return tantivy_folders.open_writer(_tantivy_path(url))
+        return ElasticIndexWriter(parse_address(url))
+    path = _tantivy_path(url)
+    from bookwheel_stores.search.tantivy.writer import open_writer  # noqa: PLC0415 - see above
+
+    return open_writer(path)
 
 
 def open_index_build(url: str) -> IndexBuild:
-    """A new index to take the place of the one that serves. The same URLs and errors; IndexBusy only from `hold`."""
-    if is_elastic(url):
+    """A new index to replace the serving one. URLs and errors as above, but IndexBusyError only from `lock`."""
+    if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild  # noqa: PLC0415 - see above
 
-        return ElasticIndexBuild(elastic_address.parse_address(url))
-    return TantivyIndexBuild(_tantivy_path(url))
+        return ElasticIndexBuild(parse_address(url))
+    path = _tantivy_path(url)
+    from bookwheel_stores.search.tantivy.build import TantivyIndexBuild  # noqa: PLC0415 - see above
+
+    return TantivyIndexBuild(path)
 
 
 def open_index_reader(url: str) -> IndexReader:
-    """The same URLs. The index need not exist yet, nor the server answer. Raises ValueError for another URL."""
-    if is_elastic(url):
+    """The index need not exist yet, nor the server respond. Raises ValueError for any other URL."""
+    if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.reader import ElasticIndexReader  # noqa: PLC0415 - see above
 
-        return ElasticIndexReader(elastic_address.parse_address(url))
-    return TantivyIndexReader(_tantivy_path(url))
+        return ElasticIndexReader(parse_address(url))
+    path = _tantivy_path(url)
+    from bookwheel_stores.search.tantivy.reader import TantivyIndexReader  # noqa: PLC0415 - see above
+
+    return TantivyIndexReader(path)
 
 
-def is_elastic(url: str) -> bool:
-    return urlsplit(url).scheme in elastic_address.SCHEMES
+def _is_elasticsearch(url: str) -> bool:
+    return urlsplit(url).scheme in SCHEMES
 
 
 def _tantivy_path(url: str) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "tantivy" or parts.netloc or not parts.path.startswith("/"):
         raise ValueError(
-            f"not a search URL such as tantivy:///var/lib/bookwheel/index or {elastic_address.EXAMPLE}: {url}"
+            f"the search URL is invalid: it must be like tantivy:///var/lib/bookwheel/index or {EXAMPLE}, not {url}"
         )
     return Path(unquote(parts.path))

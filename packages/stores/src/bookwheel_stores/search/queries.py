@@ -1,55 +1,16 @@
-"""What can be asked of the search index, in values that know no engine."""
+"""Queries and results of the search index, independent of the engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-
-
-class FieldKind(StrEnum):
-    TERM = "term"  # exact strings
-    MONEY = "money"  # decimal amounts
-    NUMBER = "number"
-    TIME = "time"  # milliseconds since 1970, UTC
-    BOOLEAN = "boolean"
-
-
-FIELDS: Mapping[str, FieldKind] = {
-    "category": FieldKind.TERM,
-    "author": FieldKind.TERM,
-    "source": FieldKind.TERM,
-    "language": FieldKind.TERM,
-    "currency": FieldKind.TERM,
-    "isbn13": FieldKind.TERM,
-    "price": FieldKind.MONEY,
-    "rating": FieldKind.NUMBER,
-    "rating_count": FieldKind.NUMBER,
-    "stock": FieldKind.NUMBER,
-    "in_stock": FieldKind.BOOLEAN,
-    "first_seen": FieldKind.TIME,
-    "last_changed": FieldKind.TIME,
-}
-"""Everything that can be filtered by."""
-FACETS = (
-    "category",
-    "author",
-    "source",
-    "language",
-    "currency",
-    "in_stock",
-    "price",
-    "rating",
-    "rating_count",
-    "stock",
-)
-FULL_TEXT = ("title", "author", "category", "description")
 
 Bound = Decimal | float | int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Both ends belong to the range; None is no limit on that side."""
+    """Inclusive bounds; None means unbounded."""
 
     low: Bound
     high: Bound
@@ -57,7 +18,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One field, any of whose `values` (terms, booleans) or `ranges` (numbers, money, times) may match."""
+    """Matches books with any of the `values` (terms, booleans) or `ranges` (numbers, money, times) in one field."""
 
     name: str
     values: tuple[str, ...] = ()
@@ -66,9 +27,9 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """Folded words: one word matches with typos where it is long enough, several words match as a phrase.
+    """Folded words. A single word also matches with typos unless `exact`; several words match as a phrase.
 
-    `name` is one of `FULL_TEXT`, or None for the best of them.
+    `name` is a text field, see `fields.TEXT_FIELDS`; None means any of them.
     """
 
     words: tuple[str, ...]
@@ -78,37 +39,34 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """Every clause of `required` must match, none of `excluded` may. `whole` is all required words in their order."""
+    """All `required` clauses must match and no `excluded` one. `words` are the required words in order."""
 
     required: tuple[Clause, ...] = ()
     excluded: tuple[Clause, ...] = ()
-    whole: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which books: under a text query (None: any) and all filters."""
+    """The books that match a text query (None: all) and every filter."""
 
     text: TextQuery | None = None
     filters: tuple[Filter, ...] = ()
 
     def without(self, name: str) -> "Selection":
-        """The same selection but for the filters of one field."""
-        return Selection(self.text, tuple(each for each in self.filters if each.name != name))
+        """The same selection without the filters of one field."""
+        return Selection(self.text, tuple(item for item in self.filters if item.name != name))
 
     def within(self, name: str, values: Sequence[str]) -> "Selection":
-        """Of the selected books those with one of these values, in a field that has one value at most.
-
-        `values` are of selected books.
-        """
+        """Narrow to books with one of these values, in a single-valued field. Selected books must have the values."""
         return Selection(self.text, (*self.without(name).filters, Filter(name, values=tuple(values))))
 
     def filters_by(self, name: str) -> bool:
-        return any(each.name == name for each in self.filters)
+        return any(item.name == name for item in self.filters)
 
 
 class Sort(StrEnum):
-    """Every order is total: what ties is ordered by the book's number. Books without the value come last."""
+    """Ties are ordered by book number. Books without the value come last."""
 
     RELEVANCE = "relevance"
     TITLE = "title"
@@ -124,15 +82,14 @@ class Sort(StrEnum):
 
 
 TITLE_PARTS = 4
-"""A title's place in its order is four numbers; in every other order a book's place is one."""
+"""Sort values of the title order are four numbers; those of every other order are one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The place right after a book in an order: its sort value, which ascends, and its number.
+    """The position after a book in a sort order: its sort value, ascending in every order, and its number.
 
-    `rank` is how many books stand before the first one of this value. It saves searching for the place, and may be out
-    of date.
+    `rank` counts the books before the first one with this value. It is a hint, and may be outdated.
     """
 
     value: tuple[float, ...]
@@ -149,7 +106,7 @@ class SearchQuery:
     facets: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)  # not frozen, like buckets: they are made by the dozen, and frozen ones take twice as long
+@dataclass(slots=True)
 class TermCount:
     value: str
     count: int
@@ -158,14 +115,14 @@ class TermCount:
 
 @dataclass(frozen=True, slots=True)
 class TermFacet:
-    """The most frequent values, and always the selected ones."""
+    """The most frequent values and all selected ones."""
 
     values: tuple[TermCount, ...]
 
 
 @dataclass(slots=True)
 class Bucket:
-    """`low` belongs to the bucket, `high` to the next one."""
+    """Includes `low`, excludes `high`."""
 
     low: Decimal | float
     high: Decimal | float
@@ -174,7 +131,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class NumericFacet:
-    """Statistics of the books that have the field. `currency` is set for money: other currencies are not in it."""
+    """Statistics of the books that have the field. For money, only of books in `currency`."""
 
     count: int
     low: Decimal | float | None
@@ -190,7 +147,7 @@ Facet = TermFacet | NumericFacet
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """`items` are the ready JSON of books (a `BookContent`); `total` is exact."""
+    """`items` are the JSON of `BookContent`s; `total` is exact."""
 
     items: list[bytes]
     total: int
@@ -210,7 +167,7 @@ class MoneyStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Facts about a selection. `category` is set where the selection was grouped by it."""
+    """Statistics of a selection, or of its books in `category`."""
 
     books: int
     in_stock: int
@@ -228,7 +185,7 @@ class SuggestionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A completion; `count` is how many books have it."""
+    """A completion and the number of books that have it."""
 
     kind: SuggestionKind
     text: str

@@ -158,5 +158,5 @@ def _combine(texts: list[TextQuery]) -> TextQuery | None:
         return TextQuery()
     required = tuple(clause for text in texts for clause in text.required)
     excluded = tuple(clause for text in texts for clause in text.excluded)
-    title = next((text.whole for text in texts if text.required and text.required[0].name == "title"), ())
+    title = next((text.words for text in texts if text.required and text.required[0].name == "title"), ())
     return TextQuery(required, excluded, title)

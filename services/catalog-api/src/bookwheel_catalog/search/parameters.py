@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from bookwheel_contracts.isbn import clean_isbn
 from bookwheel_runtime.problem_responses import invalid_field
-from bookwheel_stores.search.queries import FACETS, FIELDS, FieldKind, Filter, Range, TextQuery
+from bookwheel_stores.search.fields import FACETS, FIELDS, FieldKind
+from bookwheel_stores.search.queries import Filter, Range, TextQuery
 from bookwheel_stores.search.text import parse_text
 
 MAX_TEXT_LENGTH = 500

@@ -35,12 +35,12 @@ class SearchService:
         self.cache = cache
         self._reader = reader
         self._generation: int | None = None
-        self._threads = ThreadPoolExecutor(_SERVER_SEARCHES, "search") if reader.blocks else None
-        self._books = 0 if reader.blocks else reader.count(Selection())
+        self._threads = ThreadPoolExecutor(_SERVER_SEARCHES, "search") if reader.is_blocking else None
+        self._books = 0 if reader.is_blocking else reader.count(Selection())
 
     async def check(self) -> None:
         """Raises SearchError while the index does not answer."""
-        await asyncio.to_thread(self._reader.check)
+        await asyncio.to_thread(self._reader.ping)
 
     def close(self) -> None:
         if self._threads is not None:
@@ -67,16 +67,16 @@ class SearchService:
         return await self._run(self._reader.statistics_by_category, selection, limit=limit)
 
     async def terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
-        return await self._run(self._reader.terms, selection, name, limit=limit)
+        return await self._run(self._reader.count_terms, selection, name, limit=limit)
 
     async def distinct(self, selection: Selection, name: str) -> int:
-        return await self._run(self._reader.distinct, selection, name)
+        return await self._run(self._reader.count_distinct, selection, name)
 
     async def suggest(self, words: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return await self._run(self._reader.suggest, words, kinds, limit=limit)
 
     async def book_numbers(self, selection: Selection, *, limit: int) -> list[int]:
-        return await self._run(self._reader.numbers, selection, limit=limit)
+        return await self._run(self._reader.list_numbers, selection, limit=limit)
 
     async def _run(
         self, search: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

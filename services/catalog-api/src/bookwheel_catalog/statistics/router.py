@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from bookwheel_stores.search.folding import folded_words
 from bookwheel_stores.search.queries import Selection, SuggestionKind
+from bookwheel_stores.search.text import fold_words
 from fastapi import APIRouter, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
@@ -49,7 +49,7 @@ async def suggest(
 ) -> Response:
     """Completions to titles, authors and categories. Longer beginnings may have typos."""
     kinds = tuple(dict.fromkeys(parameters.kinds)) or tuple(SuggestionKind)
-    words = tuple(folded_words(parameters.q))
+    words = tuple(fold_words(parameters.q))
     return await _suggestions_page(request, dependencies.search, words, kinds, limit=parameters.limit)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bookwheel_contracts import BookState
 from bookwheel_stores.records import ChangeFeed
-from bookwheel_stores.search import RANGE, IndexContents, RangeSum, digest
+from bookwheel_stores.search import RANGE_SIZE, IndexContents, RangeSum, digest
 
 _PAGE = 10_000
 _LATEST = (1 << 62) - 1
@@ -32,7 +32,7 @@ class IndexComparer:
 
         The index is read before the records, so that it cannot be ahead of them.
         """
-        indexed = index.sums()
+        indexed = index.range_sums()
         recorded = self._sums()
         ranges = sorted(
             number for number in indexed.keys() | recorded.keys() if indexed.get(number) != recorded.get(number)
@@ -55,14 +55,14 @@ class IndexComparer:
         number = 0
         while page := self._feed.list_revisions(after_number=number, limit=_PAGE):
             for number, book_id, revision in page:
-                books[number // RANGE] += 1
-                digests[number // RANGE] += digest(book_id, revision)
+                books[number // RANGE_SIZE] += 1
+                digests[number // RANGE_SIZE] += digest(book_id, revision)
         return {range_number: RangeSum(count, digests[range_number]) for range_number, count in books.items()}
 
     def _differing_in_range(self, index: IndexContents, range_number: int) -> list[int]:
-        numbers = range(range_number * RANGE, (range_number + 1) * RANGE)
+        numbers = range(range_number * RANGE_SIZE, (range_number + 1) * RANGE_SIZE)
         indexed = index.digests(numbers)
-        page = self._feed.list_revisions(after_number=numbers.start - 1, limit=RANGE)
+        page = self._feed.list_revisions(after_number=numbers.start - 1, limit=RANGE_SIZE)
         recorded = {number: digest(book_id, revision) for number, book_id, revision in page if number in numbers}
         return sorted(
             number for number in indexed.keys() | recorded.keys() if indexed.get(number) != recorded.get(number)

@@ -166,7 +166,7 @@ class Projection:
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:
-                build.hold()
+                build.lock()
                 return
             except IndexBusyError:
                 if time.monotonic() > deadline:

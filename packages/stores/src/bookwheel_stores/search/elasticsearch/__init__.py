@@ -1,1 +1,1 @@
-"""The Elasticsearch adapter."""
+"""The Elasticsearch adapter: the search index is on a server."""

@@ -1,5 +1,6 @@
-"""Fills a new Elasticsearch index and puts it behind the alias."""
+"""Build a new Elasticsearch index and switch the alias to it."""
 
+import logging
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -7,77 +8,98 @@ from typing import Self
 
 from bookwheel_contracts import BookState
 
-from bookwheel_stores.search.digests import RangeSum
 from bookwheel_stores.search.elasticsearch.address import ElasticAddress
 from bookwheel_stores.search.elasticsearch.bulk import BulkSender
-from bookwheel_stores.search.elasticsearch.contents import ElasticContents
-from bookwheel_stores.search.elasticsearch.errors import translated
-from bookwheel_stores.search.elasticsearch.indices import Indices, filling
-from bookwheel_stores.search.elasticsearch.writer import PATIENCE, TIMEOUT, latest_of
-from bookwheel_stores.search.index_writer import RejectedBook
+from bookwheel_stores.search.elasticsearch.client import connect, translate_errors
+from bookwheel_stores.search.elasticsearch.indices import Indices, build_alias
+from bookwheel_stores.search.elasticsearch.writer import PATIENCE, TIMEOUT, ElasticContents, latest_states
+from bookwheel_stores.search.ports import IndexUnavailableError, RangeSum, RejectedBook, SearchError
 
-_LAST_SEARCHES = 0.2  # seconds for searches that are on their way; a later one asks again, see `elastic_search`
-_REST = 2.0  # Elasticsearch takes in as fast as it can, and searches beside it wait
+_CLEANUP_DELAY_SECONDS = 0.2
+"""Running searches of the old index end in this time. A later one is retried, see `ElasticSearcher`."""
+_PAUSE_RATIO = 2.0
+"""Without pauses, Elasticsearch indexes as fast as it can and searches wait."""
+_RETRY_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
 
 
 class ElasticIndexBuild:
-    """See `IndexBuild`. One at a time: it removes what an earlier one, that was killed, left behind."""
+    """See `IndexBuild`. One at a time: it deletes the indices of earlier builds that were killed."""
 
-    def __init__(self, address: ElasticAddress) -> None:
+    def __init__(self, address: ElasticAddress, *, timeout: float = TIMEOUT, patience: float = PATIENCE) -> None:
+        """`timeout` is for one request, `patience` for retries without progress, in seconds."""
         self._address = address
-        self._client = address.connect(timeout=TIMEOUT)
+        self._patience = patience
+        self._client = connect(address, timeout=timeout)
         self._indices = Indices(self._client, address.alias)
-        self._replaced: list[str] = []
-        self._is_published = False
-        with translated(address.server):
-            self._name = self._indices.create()  # first, so that it has a name of its own
-            kept = {self._name, *self._indices.serving()}
-            for name in self._indices.all():
-                if name not in kept:
-                    self._indices.discard(name)
-        self._sender = BulkSender(self._client, filling(self._name), PATIENCE, at_once=1, rest=_REST)
+        self._is_published: bool | None = False  # None: the server did not confirm the switch
+        try:
+            with translate_errors(address.server):
+                # created first: the server executes it after any late request of an earlier build
+                self._name = self._indices.create()
+                self._delete_unused()
+        except BaseException:
+            self._client.close()
+            raise
+        self._sender = BulkSender(
+            self._client, build_alias(self._name), patience, concurrency=1, pause_ratio=_PAUSE_RATIO
+        )
         self._contents = ElasticContents(self._client, self._name)
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
-        """Nobody reads it before it is published: until then nothing is committed book by book."""
-        rejected = self._sender.send(latest_of(books))
+        """Before `publish` there are no readers, and nothing is committed."""
+        rejected = self._sender.send(latest_states(books))
         if commit and self._is_published:
             self._refresh()
         return rejected
 
     def count(self) -> int:
         self._refresh()
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             return self._contents.count()
 
-    def sums(self) -> dict[int, RangeSum]:
+    def range_sums(self) -> dict[int, RangeSum]:
         self._refresh()
-        with translated(self._address.server):
-            return self._contents.sums()
+        with translate_errors(self._address.server):
+            return self._contents.range_sums()
 
     def digests(self, numbers: range) -> dict[int, int]:
         self._refresh()
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             return self._contents.digests(numbers)
 
-    def hold(self) -> None:
-        pass
+    def lock(self) -> None:
+        """Other writers continue: Elasticsearch allows several."""
 
     def publish(self) -> None:
+        """A switch that timed out may have been executed, so it is repeated until the server confirms it."""
         self._refresh()
-        with translated(self._address.server):
-            self._replaced = self._indices.swap(self._name)
-        self._is_published = True
+        deadline = time.monotonic() + self._patience
+        self._is_published = None
+        while self._is_published is None:
+            try:
+                with translate_errors(self._address.server):
+                    self._indices.swap(self._name)
+                self._is_published = True
+            except IndexUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
 
     def close(self) -> None:
-        with translated(self._address.server):
-            if not self._is_published:
-                self._indices.discard(self._name)
-            elif self._replaced:
-                time.sleep(_LAST_SEARCHES)
-                for name in self._replaced:
-                    self._indices.discard(name)
-        self._client.close()
+        """Failures are logged only: the next build deletes every index that does not serve."""
+        try:
+            with translate_errors(self._address.server):
+                if self._is_published:
+                    time.sleep(_CLEANUP_DELAY_SECONDS)
+                    self._delete_unused()
+                elif self._is_published is False:  # an index that may serve is not deleted
+                    self._indices.delete(self._name)
+        except SearchError as error:
+            logger.warning("index cleanup failed", extra={"index": self._name, "error": str(error)})
+        finally:
+            self._client.close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +109,12 @@ class ElasticIndexBuild:
     ) -> None:
         self.close()
 
+    def _delete_unused(self) -> None:
+        used = {self._name, *self._indices.list_serving()}
+        for name in self._indices.list_all():
+            if name not in used:
+                self._indices.delete(name)
+
     def _refresh(self) -> None:
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             self._client.indices.refresh(index=self._name)

@@ -1,133 +1,112 @@
-"""Facets by Elasticsearch's aggregations: what is asked for, and what the answers mean. Pure.
+"""Facets with Elasticsearch's aggregations: pure functions from names to requests and from responses to facets.
 
-A field's own filters do not narrow its facet: filters of fields whose facet is wanted are left out of the query, come
-after it (`post_filter`), and are put into the aggregations of all other facets.
+A field's own filters do not narrow its facet. So filters of fields with a facet move from the query to `post_filter`,
+and into the aggregations of all other facets.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from bookwheel_stores.search.elasticsearch.queries import Query, filter_query
-from bookwheel_stores.search.number_units import SCALES
-from bookwheel_stores.search.queries import (
-    FIELDS,
-    Bucket,
-    Facet,
-    FieldKind,
-    Filter,
-    NumericFacet,
-    Selection,
-    TermFacet,
-)
-from bookwheel_stores.search.tantivy.facets import (
+from bookwheel_stores.search.elasticsearch.queries import Query, compile_filter
+from bookwheel_stores.search.facets import (
     COUNTED_TERMS,
-    average,
+    Aggregation,
     bucket_width,
+    empty_facet,
+    filter_of,
+    numeric_facet,
     ordered_counts,
-    public,
     term_facet,
 )
-
-Answer = Mapping[str, Any]
+from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind
+from bookwheel_stores.search.queries import Facet, NumericFacet, Selection, TermFacet
 
 
 class FacetPlan:
-    """The facets of one selection. `wide` selects what any of them counts, `narrowing` what the page shows of it."""
+    """The facets of one selection. `wide` selects all books that any facet counts; `post_filter` narrows them to the
+    books of the page.
+    """
 
     def __init__(self, selection: Selection, names: Sequence[str]) -> None:
         self._names = names
-        self._own = [each for each in selection.filters if each.name in names]
-        self.wide = Selection(selection.text, tuple(each for each in selection.filters if each.name not in names))
+        self._own = [item for item in selection.filters if item.name in names]
+        self.wide = Selection(selection.text, tuple(item for item in selection.filters if item.name not in names))
 
     @property
-    def narrowing(self) -> Query | None:
-        """For `post_filter`."""
-        return {"bool": {"filter": [filter_query(each) for each in self._own]}} if self._own else None
+    def post_filter(self) -> Query | None:
+        return {"bool": {"filter": [compile_filter(item) for item in self._own]}} if self._own else None
 
     def aggregations(self) -> dict[str, Any]:
-        return {name: self._narrowed(name, self._figures(name)) for name in self._names}
+        return {name: self._narrow(name, self._aggregations_of(name)) for name in self._names}
 
-    def histograms(self, answers: Answer) -> dict[str, Any]:
-        """A second request, once the lowest and highest values are known: the histograms, and again the figures."""
+    def histograms(self, response: Aggregation) -> dict[str, Any]:
+        """The second request, whose bucket widths depend on the lowest and highest values of the first response."""
         requests: dict[str, Any] = {}
         for name in self._names:
-            found = self._found(name, answers) if name in SCALES else None
-            if found is None:
+            stats_and_currency = self._stats_of(name, response) if name in SCALES else None
+            if stats_and_currency is None:
                 continue
-            figures, currency = found
-            interval = bucket_width(name, int(figures["min"]), int(figures["max"]))
-            wanted: dict[str, Any] = {
-                "figures": {"stats": {"field": name}},
-                "histogram": {"histogram": {"field": name, "interval": interval, "min_doc_count": 1}},
+            stats, currency = stats_and_currency
+            width = bucket_width(name, int(stats["min"]), int(stats["max"]))
+            aggregations: dict[str, Any] = {
+                "stats": {"stats": {"field": name}},
+                "histogram": {"histogram": {"field": name, "interval": width, "min_doc_count": 1}},
             }
-            more = [] if currency is None else [{"term": {"currency": currency}}]
-            requests[name] = self._narrowed(name, wanted, *more)
+            in_currency = [] if currency is None else [{"term": {"currency": currency}}]
+            requests[name] = self._narrow(name, aggregations, *in_currency)
         return requests
 
-    def facets(self, answers: Answer, histograms: Answer) -> dict[str, Facet]:
-        """In the order of the names that were asked for."""
-        facets: dict[str, Facet] = {}
-        for name in self._names:
-            if name in SCALES:
-                facets[name] = self._numeric(name, answers, histograms)
-            else:
-                facets[name] = self._terms(name, answers[name])
-        return facets
+    def facets(self, response: Aggregation, histograms: Aggregation) -> dict[str, Facet]:
+        """From both responses, in the order of the names."""
+        return {
+            name: self._numeric(name, response, histograms) if name in SCALES else self._terms(name, response[name])
+            for name in self._names
+        }
 
-    def _narrowed(self, name: str, figures: dict[str, Any], *more: Query) -> dict[str, Any]:
-        others = [filter_query(each) for each in self._own if each.name != name]
-        return {"filter": {"bool": {"filter": [*others, *more]}}, "aggs": figures}
+    def _narrow(self, name: str, aggregations: dict[str, Any], *queries: Query) -> dict[str, Any]:
+        others = [compile_filter(item) for item in self._own if item.name != name]
+        return {"filter": {"bool": {"filter": [*others, *queries]}}, "aggs": aggregations}
 
-    def _figures(self, name: str) -> dict[str, Any]:
+    def _aggregations_of(self, name: str) -> dict[str, Any]:
         if name in SCALES:
-            figures: dict[str, Any] = {"figures": {"stats": {"field": name}}}
+            stats: dict[str, Any] = {"stats": {"stats": {"field": name}}}
             if FIELDS[name] is FieldKind.MONEY:
-                return {"currencies": {"terms": {"field": "currency", "size": COUNTED_TERMS}, "aggs": figures}}
-            return figures
-        figures = {"values": {"terms": {"field": name, "size": COUNTED_TERMS}}}
-        selected = self._selected(name).values
-        if selected and FIELDS[name] is FieldKind.TERM:  # which need not be among the most frequent
-            figures["selected"] = {"terms": {"field": name, "size": len(selected), "include": list(selected)}}
-        return figures
+                return {"currencies": {"terms": {"field": "currency", "size": COUNTED_TERMS}, "aggs": stats}}
+            return stats
+        aggregations = {"values": {"terms": {"field": name, "size": COUNTED_TERMS}}}
+        selected = filter_of(self._own, name).values
+        if selected and FIELDS[name] is FieldKind.TERM:  # selected values may be less frequent
+            aggregations["selected"] = {"terms": {"field": name, "size": len(selected), "include": list(selected)}}
+        return aggregations
 
-    def _selected(self, name: str) -> Filter:
-        return next((each for each in self._own if each.name == name), Filter(name))
+    def _terms(self, name: str, response: Aggregation) -> TermFacet:
+        counts = ordered_counts(name, response["values"])
+        if "selected" in response:
+            counted = {item.value for item in counts}
+            counts += [item for item in ordered_counts(name, response["selected"]) if item.value not in counted]
+        return term_facet(counts, filter_of(self._own, name).values)
 
-    def _terms(self, name: str, answer: Answer) -> TermFacet:
-        counts = ordered_counts(name, answer["values"])
-        if "selected" in answer:
-            counted = {each.value for each in counts}
-            counts += [each for each in ordered_counts(name, answer["selected"]) if each.value not in counted]
-        return term_facet(counts, self._selected(name).values)
-
-    def _found(self, name: str, answers: Answer) -> tuple[Answer, str | None] | None:
-        """The figures of those books that the facet is of, and their currency; None where there are none."""
-        answer, currency = answers[name], None
+    def _stats_of(self, name: str, response: Aggregation) -> tuple[Aggregation, str | None] | None:
+        """The statistics of the facet's books, and their currency. None without books."""
+        aggregation, currency = response[name], None
         if FIELDS[name] is FieldKind.MONEY:
             by_currency = sorted(
-                answer["currencies"]["buckets"], key=lambda each: (-int(each["doc_count"]), str(each["key"]))
+                aggregation["currencies"]["buckets"],
+                key=lambda bucket: (-int(bucket["doc_count"]), str(bucket["key"])),
             )
             if not by_currency:
                 return None
-            answer, currency = by_currency[0], str(by_currency[0]["key"])
-        return (answer["figures"], currency) if answer["figures"]["count"] else None
+            aggregation, currency = by_currency[0], str(by_currency[0]["key"])
+        return (aggregation["stats"], currency) if aggregation["stats"]["count"] else None
 
-    def _numeric(self, name: str, answers: Answer, histograms: Answer) -> NumericFacet:
-        selected = self._selected(name).ranges
-        found = self._found(name, answers)
-        figures = histograms[name]["figures"] if name in histograms else {"count": 0}
-        if found is None or not figures["count"]:
-            return NumericFacet(0, None, None, None, (), selected)
-        asked, currency = found
-        width = bucket_width(name, int(asked["min"]), int(asked["max"]))
-        low, high = int(figures["min"]), int(figures["max"])
-        counts = Counter(
-            {int(each["key"]) // width: int(each["doc_count"]) for each in histograms[name]["histogram"]["buckets"]}
-        )
-        buckets = tuple(
-            Bucket(public(name, place * width), public(name, (place + 1) * width), counts[place])
-            for place in range(low // width, high // width + 1)
-        )
-        count, mean = int(figures["count"]), average(name, figures)
-        return NumericFacet(count, public(name, low), public(name, high), mean, buckets, selected, currency)
+    def _numeric(self, name: str, response: Aggregation, histograms: Aggregation) -> NumericFacet:
+        own = filter_of(self._own, name)
+        first_stats = self._stats_of(name, response)
+        stats = histograms[name]["stats"] if name in histograms else {"count": 0}
+        if first_stats is None or not stats["count"]:
+            return empty_facet(own.ranges)
+        width = bucket_width(name, int(first_stats[0]["min"]), int(first_stats[0]["max"]))
+        buckets = histograms[name]["histogram"]["buckets"]
+        counts = Counter({int(bucket["key"]) // width: int(bucket["doc_count"]) for bucket in buckets})
+        return numeric_facet(name, stats, width, counts, own, first_stats[1])

@@ -1,16 +1,19 @@
-"""Searches Elasticsearch."""
+"""Search the Elasticsearch index behind the alias."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bookwheel_stores.search.elasticsearch import statistics as elastic_statistics
+from elasticsearch import ApiError
+
+from bookwheel_stores.search.elasticsearch import statistics
 from bookwheel_stores.search.elasticsearch.address import ElasticAddress
-from bookwheel_stores.search.elasticsearch.errors import translated
+from bookwheel_stores.search.elasticsearch.client import connect, is_index_missing, is_transient, translate_errors
 from bookwheel_stores.search.elasticsearch.facets import FacetPlan
-from bookwheel_stores.search.elasticsearch.queries import scored, selected
-from bookwheel_stores.search.elasticsearch.search import Answer, ElasticSearcher
+from bookwheel_stores.search.elasticsearch.pages import Order
+from bookwheel_stores.search.elasticsearch.queries import compile_scored, compile_selection
 from bookwheel_stores.search.elasticsearch.suggest import Completer
-from bookwheel_stores.search.elasticsearch.walk import Order
+from bookwheel_stores.search.facets import MAX_TERMS, Aggregation, ordered_counts
 from bookwheel_stores.search.queries import (
     Facet,
     SearchPage,
@@ -21,106 +24,168 @@ from bookwheel_stores.search.queries import (
     SuggestionKind,
     TermCount,
 )
-from bookwheel_stores.search.tantivy.facets import MAX_TERMS, ordered_counts
 
-_NUMBERS = 10_000  # what Elasticsearch gives in one page
-_COUNTED = 30_000  # how many different values are counted one by one
+Response = Mapping[str, Any]
+_TIMEOUT_SECONDS = 5.0
+_RETRY_SECONDS = 0.05
+_NUMBERS_PER_PAGE = 10_000  # Elasticsearch's maximum
+_MAX_EXACT_VALUES = 30_000
 
 
 def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str, Any]:
-    """What is sent for one page: a book more than it shows, which tells whether another page follows."""
+    """The request of a page. It reads one book more than the page has, to see whether another page follows."""
     request: dict[str, Any] = {
-        "query": scored(plan.wide) if order.is_scored else selected(plan.wide),
+        "query": compile_scored(plan.wide) if order.is_scored else compile_selection(plan.wide),
         "sort": order.clauses(),
         "size": query.limit + 1,
         "stored_fields": ["body"],
         "track_total_hits": True,
     }
-    if plan.narrowing is not None:
-        request["post_filter"] = plan.narrowing
+    if plan.post_filter is not None:
+        request["post_filter"] = plan.post_filter
     if query.after is not None:
-        request["search_after"] = order.after(query.after)
+        request["search_after"] = order.search_after(query.after)
     if query.facets:
         request["aggs"] = plan.aggregations()
     return request
 
 
 class ElasticIndexReader:
-    """See `IndexReader`. Sees each commit at once, so `reload` has nothing to do."""
+    """See `IndexReader`. Each commit is visible at once, so `reload` does nothing."""
 
     def __init__(self, address: ElasticAddress) -> None:
-        self._address = address
         self._searcher = ElasticSearcher(address)
 
     @property
-    def blocks(self) -> bool:
+    def is_blocking(self) -> bool:
         return True
 
     def reload(self) -> None:
         pass
 
-    def check(self) -> None:
-        with translated(self._address.server):
-            self._searcher.client.indices.exists_alias(name=self._address.alias)
+    def ping(self) -> None:
+        self._searcher.ping()
 
     def search(self, query: SearchQuery) -> SearchPage:
         plan, order = FacetPlan(query.selection, query.facets), Order.of(query)
-        answer = self._searcher.search(page_request(query, plan, order))
-        hits = answer["hits"]["hits"]
+        response = self._searcher.search(page_request(query, plan, order))
+        hits = response["hits"]["hits"]
         items = [hit["fields"]["body"][0].encode() for hit in hits[: query.limit]]
         following = order.position(hits[query.limit - 1]["sort"]) if len(hits) > query.limit else None
-        return SearchPage(items, int(answer["hits"]["total"]["value"]), self._facets(plan, query, answer), following)
+        facets = self._facets(plan, response["aggregations"]) if query.facets else {}
+        return SearchPage(items, int(response["hits"]["total"]["value"]), facets, following)
 
-    def _facets(self, plan: FacetPlan, query: SearchQuery, answer: Answer) -> dict[str, Facet]:
-        if not query.facets:
-            return {}
-        answers = answer["aggregations"]
-        wanted = plan.histograms(answers)
-        histograms = self._aggregate(plan.wide, wanted) if wanted else {}
-        return plan.facets(answers, histograms)
+    def _facets(self, plan: FacetPlan, aggregations: Aggregation) -> dict[str, Facet]:
+        requests = plan.histograms(aggregations)
+        histograms = self._aggregate(plan.wide, requests) if requests else {}
+        return plan.facets(aggregations, histograms)
 
     def count(self, selection: Selection) -> int:
-        answer = self._searcher.search({"query": selected(selection), "size": 0, "track_total_hits": True})
-        return int(answer["hits"]["total"]["value"])
+        request = {"query": compile_selection(selection), "size": 0, "track_total_hits": True}
+        return int(self._searcher.search(request)["hits"]["total"]["value"])
 
-    def numbers(self, selection: Selection, *, limit: int) -> list[int]:
-        found: list[int] = []
+    def list_numbers(self, selection: Selection, *, limit: int) -> list[int]:
+        numbers: list[int] = []
         request: dict[str, Any] = {
-            "query": selected(selection),
+            "query": compile_selection(selection),
             "sort": [{"number": "asc"}],
             "stored_fields": "_none_",
             "track_total_hits": False,
         }
-        while len(found) < limit:
-            request["size"] = min(_NUMBERS, limit - len(found))
+        while len(numbers) < limit:
+            request["size"] = min(_NUMBERS_PER_PAGE, limit - len(numbers))
             hits = self._searcher.search(request)["hits"]["hits"]
-            found += [int(hit["sort"][0]) for hit in hits]
+            numbers += [int(hit["sort"][0]) for hit in hits]
             if len(hits) < request["size"]:
                 break
-            request["search_after"] = [found[-1]]
-        return found
+            request["search_after"] = [numbers[-1]]
+        return numbers
 
-    def terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
-        wanted = {"terms": {"terms": {"field": name, "size": min(limit, MAX_TERMS)}}}
-        return ordered_counts(name, self._aggregate(selection, wanted)["terms"])
+    def count_terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
+        requests = {"terms": {"terms": {"field": name, "size": min(limit, MAX_TERMS)}}}
+        return ordered_counts(name, self._aggregate(selection, requests)["terms"])
 
-    def distinct(self, selection: Selection, name: str) -> int:
-        wanted = {"distinct": {"cardinality": {"field": name, "precision_threshold": 40_000}}}
-        estimate = int(self._aggregate(selection, wanted)["distinct"]["value"])
-        return len(self.terms(selection, name, limit=MAX_TERMS)) if estimate < _COUNTED else estimate
+    def count_distinct(self, selection: Selection, name: str) -> int:
+        requests = {"distinct": {"cardinality": {"field": name, "precision_threshold": 40_000}}}
+        estimate = int(self._aggregate(selection, requests)["distinct"]["value"])
+        if estimate >= _MAX_EXACT_VALUES:
+            return estimate
+        return len(self.count_terms(selection, name, limit=MAX_TERMS))
 
     def statistics(self, selection: Selection) -> Statistics:
-        return elastic_statistics.overall(lambda wanted: self._aggregate(selection, wanted))
+        return statistics.overall(lambda requests: self._aggregate(selection, requests))
 
     def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
-        names = [each.value for each in self.terms(selection, "category", limit=limit + 1)]
-        wanted = selection if len(names) <= limit else selection.within("category", names[:limit])
-        return elastic_statistics.by_category(lambda figures: self._aggregate(wanted, figures))
+        names = [item.value for item in self.count_terms(selection, "category", limit=limit + 1)]
+        largest = selection if len(names) <= limit else selection.within("category", names[:limit])
+        return statistics.by_category(lambda requests: self._aggregate(largest, requests))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._searcher.search_many).complete(prefix, kinds, limit=limit)
 
-    def _aggregate(self, selection: Selection, wanted: dict[str, Any]) -> Answer:
-        request = {"query": selected(selection), "size": 0, "track_total_hits": False, "aggs": wanted}
-        answers: Answer = self._searcher.search(request)["aggregations"]
-        return answers
+    def _aggregate(self, selection: Selection, requests: dict[str, Any]) -> Aggregation:
+        request = {"query": compile_selection(selection), "size": 0, "track_total_hits": False, "aggs": requests}
+        aggregations: Aggregation = self._searcher.search(request)["aggregations"]
+        return aggregations
+
+
+class ElasticSearcher:
+    """Sends requests. A missing index is empty. Raises IndexUnavailableError and IndexRejectedError."""
+
+    def __init__(self, address: ElasticAddress) -> None:
+        self._server = address.server
+        self._alias = address.alias
+        self._client = connect(address, timeout=_TIMEOUT_SECONDS)
+
+    def ping(self) -> None:
+        with translate_errors(self._server):
+            self._client.indices.exists_alias(name=self._alias)
+
+    def search(self, request: dict[str, Any]) -> Response:
+        """The complete response: partial results are errors."""
+        with translate_errors(self._server):
+            try:
+                return self._send(request)
+            except ApiError as error:
+                # the index may have been replaced during the search; then the alias names the new one
+                if not is_index_missing(error) and not is_transient(error.status_code, error.error):
+                    raise
+            time.sleep(_RETRY_SECONDS)
+            try:
+                return self._send(request)
+            except ApiError as error:
+                if is_index_missing(error):
+                    return empty_response(request)
+                raise
+
+    def search_many(self, requests: Sequence[dict[str, Any]]) -> list[Response]:
+        """Several searches in one request."""
+        lines = [line for request in requests for line in ({"allow_partial_search_results": False}, request)]
+        with translate_errors(self._server):
+            responses = self._client.msearch(index=self._alias, searches=lines).body["responses"]
+        return [
+            self.search(request) if "error" in response else response
+            for request, response in zip(requests, responses, strict=True)
+        ]
+
+    def _send(self, request: dict[str, Any]) -> Response:
+        response: Response = self._client.search(
+            index=self._alias, body=request, allow_partial_search_results=False
+        ).body
+        return response
+
+
+def empty_response(request: Mapping[str, Any]) -> Response:
+    """The response of an index without books."""
+    return {
+        "hits": {"total": {"value": 0, "relation": "eq"}, "hits": []},
+        "aggregations": _empty_aggregations(request.get("aggs", {})),
+        "suggest": {name: [] for name in request.get("suggest", {})},
+    }
+
+
+def _empty_aggregations(requests: Mapping[str, Any]) -> Aggregation:
+    return {
+        name: {"buckets": [], "doc_count": 0, "count": 0, "value": 0, **_empty_aggregations(request.get("aggs", {}))}
+        for name, request in requests.items()
+    }

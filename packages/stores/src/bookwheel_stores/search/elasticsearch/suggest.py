@@ -1,102 +1,93 @@
-"""Completes what somebody is typing: completion suggester for what needs typos, prefixes for what does not."""
+"""Complete titles, authors and categories: with prefix queries, and with the completion suggester for typos."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 
-from bookwheel_stores.search.elasticsearch.mapping import complete_field, suggest_field
-from bookwheel_stores.search.elasticsearch.queries import LIVING, Query, allowed_typos
-from bookwheel_stores.search.folding import folded, folded_words
+from bookwheel_stores.search.elasticsearch.mapping import completion_field, prefix_field
+from bookwheel_stores.search.elasticsearch.queries import NOT_REMOVED, Query
+from bookwheel_stores.search.facets import Aggregation
 from bookwheel_stores.search.queries import Suggestion, SuggestionKind
-from bookwheel_stores.search.tantivy.suggest import completes
+from bookwheel_stores.search.suggest import NAME_CANDIDATES, TITLE_CANDIDATES, complete, completes
+from bookwheel_stores.search.text import fold, fold_words
 
-Answer = Mapping[str, Any]
-SearchMany = Callable[[Sequence[dict[str, Any]]], list[Answer]]
-"""Sends several searches at once and returns their answers."""
-_MAX_PREFIX = 64
-_CANDIDATES = 50  # titles looked at for one completion; several books may share a title
-_NAMES = 1_000
-_INPUTS = 200
+SearchMany = Callable[[Sequence[dict[str, Any]]], list[Aggregation]]
+"""Sends several searches in one request and returns their responses."""
+_MAX_INPUTS = 200
 
 
 class Completer:
-    def __init__(self, search: SearchMany) -> None:
-        self._search = search
+    def __init__(self, search_many: SearchMany) -> None:
+        self._search_many = search_many
 
     def complete(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
-        """What begins with the prefix comes before what has it at a later word, and that before what needs a typo."""
-        text = " ".join(prefix)[:_MAX_PREFIX]
-        if not text or not kinds:
+        if not kinds:
             return []
-        found: dict[tuple[SuggestionKind, str], tuple[int, Suggestion]] = {}
-        for typos in range(allowed_typos(text) + 1):
-            for suggestion in self._candidates(kinds, text, typos):
-                rank = 0 if folded(suggestion.text).startswith(text) else 1 + typos
-                found.setdefault((suggestion.kind, suggestion.text), (rank, suggestion))
-            if len(found) >= limit:
-                break
-        ordered = sorted(found.values(), key=lambda each: (each[0], -each[1].count, len(each[1].text), each[1].text))
-        return [suggestion for _, suggestion in ordered[:limit]]
+        return complete(prefix, limit=limit, candidates=lambda text, typos: self._list_candidates(kinds, text, typos))
 
-    def _candidates(self, kinds: Sequence[SuggestionKind], text: str, typos: int) -> list[Suggestion]:
-        queries = {kind: prefix_query(kind, text) for kind in kinds} if typos == 0 else self._near(kinds, text, typos)
-        answers = self._search([candidates_request(kind, query) for kind, query in queries.items()]) if queries else []
-        found: list[Suggestion] = []
-        for kind, answer in zip(queries, answers, strict=True):
+    def _list_candidates(self, kinds: Sequence[SuggestionKind], text: str, typos: int) -> list[Suggestion]:
+        queries = {kind: prefix_query(kind, text) for kind in kinds} if not typos else self._fuzzy(kinds, text, typos)
+        if not queries:
+            return []
+        responses = self._search_many([candidates_request(kind, query) for kind, query in queries.items()])
+        suggestions: list[Suggestion] = []
+        for kind, response in zip(queries, responses, strict=True):
             if kind is SuggestionKind.TITLE:
-                found += self._titles(answer)
+                suggestions += self._count_titles(response)
                 continue
-            for bucket in answer["aggregations"]["names"]["buckets"]:
-                # a book's other authors are counted with the one who matches
-                if completes(text, folded_words(bucket["key"]), typos):
-                    found.append(Suggestion(kind, bucket["key"], bucket["doc_count"]))
-        return found
+            for bucket in response["aggregations"]["names"]["buckets"]:
+                # the other authors of a matching book are counted too
+                if completes(text, fold_words(bucket["key"]), typos):
+                    suggestions.append(Suggestion(kind, bucket["key"], bucket["doc_count"]))
+        return suggestions
 
-    def _near(self, kinds: Sequence[SuggestionKind], text: str, typos: int) -> dict[SuggestionKind, Query]:
-        """By the names' beginnings that are so many typos from the text."""
-        wanted = {str(kind): fuzzy_completion(kind, text, typos) for kind in kinds}
-        (answer,) = self._search([{"size": 0, "suggest": wanted}])
+    def _fuzzy(self, kinds: Sequence[SuggestionKind], text: str, typos: int) -> dict[SuggestionKind, Query]:
+        """Queries for the completions of a text with typos, by kind."""
+        suggest = {str(kind): fuzzy_completion(kind, text, typos) for kind in kinds}
+        (response,) = self._search_many([{"size": 0, "suggest": suggest}])
         queries: dict[SuggestionKind, Query] = {}
         for kind in kinds:
-            beginnings = [option["text"] for entry in answer["suggest"][str(kind)] for option in entry["options"]]
-            if beginnings:
-                queries[kind] = {"terms": {suggest_field(kind): beginnings}}
+            inputs = [option["text"] for entry in response["suggest"][str(kind)] for option in entry["options"]]
+            if inputs:
+                queries[kind] = {"terms": {prefix_field(kind): inputs}}
         return queries
 
-    def _titles(self, answer: Answer) -> list[Suggestion]:
-        bodies = (orjson.loads(hit["fields"]["body"][0]) for hit in answer["hits"]["hits"])
-        titles = {str(body["title"]): folded(str(body["title"])) for body in bodies}
-        if not titles:
+    def _count_titles(self, response: Aggregation) -> list[Suggestion]:
+        bodies = (orjson.loads(hit["fields"]["body"][0]) for hit in response["hits"]["hits"])
+        folded_titles = {str(body["title"]): fold(str(body["title"])) for body in bodies}
+        if not folded_titles:
             return []
-        (same,) = self._search([same_titles_request(list(set(titles.values())))])
-        counts = {bucket["key"]: bucket["doc_count"] for bucket in same["aggregations"]["titles"]["buckets"]}
+        (same_titles,) = self._search_many([same_titles_request(list(set(folded_titles.values())))])
+        counts = {bucket["key"]: bucket["doc_count"] for bucket in same_titles["aggregations"]["titles"]["buckets"]}
         return [
-            Suggestion(SuggestionKind.TITLE, title, counts[words]) for title, words in titles.items() if words in counts
+            Suggestion(SuggestionKind.TITLE, title, counts[folded])
+            for title, folded in folded_titles.items()
+            if folded in counts
         ]
 
 
 def prefix_query(kind: SuggestionKind, text: str) -> Query:
-    return {"prefix": {suggest_field(kind): {"value": text}}}
+    return {"prefix": {prefix_field(kind): {"value": text}}}
 
 
 def fuzzy_completion(kind: SuggestionKind, text: str, typos: int) -> dict[str, Any]:
     fuzzy = {"fuzziness": typos, "min_length": 1, "prefix_length": 0, "unicode_aware": True}
-    completion = {"field": complete_field(kind), "size": _INPUTS, "skip_duplicates": True, "fuzzy": fuzzy}
+    completion = {"field": completion_field(kind), "size": _MAX_INPUTS, "skip_duplicates": True, "fuzzy": fuzzy}
     return {"prefix": text, "completion": completion}
 
 
 def candidates_request(kind: SuggestionKind, query: Query) -> dict[str, Any]:
-    found: Query = {"bool": {"filter": [LIVING, query]}}
+    matching: Query = {"bool": {"filter": [NOT_REMOVED, query]}}
     if kind is SuggestionKind.TITLE:
-        order = [{"weight": "desc"}, {"number": "asc"}]
-        shown = {"sort": order, "stored_fields": ["body"], "track_total_hits": False}
-        return {"query": found, "size": _CANDIDATES, **shown}
-    names = {"names": {"terms": {"field": str(kind), "size": _NAMES}}}
-    return {"query": found, "size": 0, "track_total_hits": False, "aggs": names}
+        sort = [{"weight": "desc"}, {"number": "asc"}]
+        options = {"sort": sort, "stored_fields": ["body"], "track_total_hits": False}
+        return {"query": matching, "size": TITLE_CANDIDATES, **options}
+    names = {"names": {"terms": {"field": str(kind), "size": NAME_CANDIDATES}}}
+    return {"query": matching, "size": 0, "track_total_hits": False, "aggs": names}
 
 
 def same_titles_request(titles: list[str]) -> dict[str, Any]:
-    counted = {"titles": {"terms": {"field": "title_exact", "size": len(titles), "include": titles}}}
-    query: Query = {"bool": {"filter": [LIVING, {"terms": {"title_exact": titles}}]}}
-    return {"query": query, "size": 0, "track_total_hits": False, "aggs": counted}
+    counts = {"titles": {"terms": {"field": "title_exact", "size": len(titles), "include": titles}}}
+    query: Query = {"bool": {"filter": [NOT_REMOVED, {"terms": {"title_exact": titles}}]}}
+    return {"query": query, "size": 0, "track_total_hits": False, "aggs": counts}

@@ -1,62 +1,65 @@
-"""Writes books to Elasticsearch."""
+"""Write books to Elasticsearch, and read the index for the comparison with the records."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bookwheel_contracts import BookState
+from elasticsearch import Elasticsearch
 
-from bookwheel_stores.search.digests import RangeSum
 from bookwheel_stores.search.elasticsearch.address import ElasticAddress
 from bookwheel_stores.search.elasticsearch.bulk import BulkSender
-from bookwheel_stores.search.elasticsearch.contents import ElasticContents
-from bookwheel_stores.search.elasticsearch.errors import translated
+from bookwheel_stores.search.elasticsearch.client import connect, translate_errors
 from bookwheel_stores.search.elasticsearch.indices import Indices
-from bookwheel_stores.search.index_writer import RejectedBook
+from bookwheel_stores.search.elasticsearch.queries import NOT_REMOVED
+from bookwheel_stores.search.ports import RANGE_SIZE, RangeSum, RejectedBook
 
 TIMEOUT = 60.0
 PATIENCE = 60.0
+_RANGES_PER_PAGE = 10_000
+_BOOKS_PER_PAGE = 10_000
 
 
 class ElasticIndexWriter:
-    """See `IndexWriter`. Any number of them may write at once: revisions decide what stays."""
+    """See `IndexWriter`. Several may write at once: the highest revision wins."""
 
     def __init__(self, address: ElasticAddress, *, timeout: float = TIMEOUT, patience: float = PATIENCE) -> None:
-        """`timeout` is how long one answer may take, `patience` how long none may have been good, in seconds."""
+        """`timeout` is for one request, `patience` for retries without progress, in seconds."""
         self._address = address
-        self._client = address.connect(timeout=timeout)
+        self._client = connect(address, timeout=timeout)
         self._indices = Indices(self._client, address.alias)
         self._sender = BulkSender(self._client, address.alias, patience)
         self._contents = ElasticContents(self._client, address.alias)
         self._is_open = True
-        with translated(address.server):
+        with translate_errors(address.server):
             self._indices.ensure()
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
         self._check_open()
-        rejected = self._sender.send(latest_of(books))
+        rejected = self._sender.send(latest_states(books))
         if not commit:
             return rejected
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             self._client.indices.refresh(index=self._address.alias)
         return rejected
 
     def clear(self) -> None:
         self._check_open()
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             for name in self._indices.swap(self._indices.create()):
-                self._indices.discard(name)
+                self._indices.delete(name)
 
     def count(self) -> int:
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             return self._contents.count()
 
-    def sums(self) -> dict[int, RangeSum]:
-        with translated(self._address.server):
-            return self._contents.sums()
+    def range_sums(self) -> dict[int, RangeSum]:
+        with translate_errors(self._address.server):
+            return self._contents.range_sums()
 
     def digests(self, numbers: range) -> dict[int, int]:
-        with translated(self._address.server):
+        with translate_errors(self._address.server):
             return self._contents.digests(numbers)
 
     def close(self) -> None:
@@ -76,11 +79,55 @@ class ElasticIndexWriter:
             raise ValueError("the index writer is closed")
 
 
-def latest_of(books: Sequence[BookState]) -> list[BookState]:
-    """Each book once, at its highest revision."""
+def latest_states(books: Sequence[BookState]) -> list[BookState]:
+    """Each book's state with the highest revision."""
     latest: dict[int, BookState] = {}
     for book in books:
-        known = latest.get(book.number)
-        if known is None or book.revision > known.revision:
+        previous = latest.get(book.number)
+        if previous is None or book.revision > previous.revision:
             latest[book.number] = book
     return list(latest.values())
+
+
+@dataclass(frozen=True, slots=True)
+class ElasticContents:
+    """The books of an index, or of the one behind an alias, as of its last refresh."""
+
+    client: Elasticsearch
+    index: str
+
+    def count(self) -> int:
+        return int(self.client.count(index=self.index, query=NOT_REMOVED)["count"])
+
+    def range_sums(self) -> dict[int, RangeSum]:
+        sums: dict[int, RangeSum] = {}
+        composite: dict[str, Any] = {
+            "size": _RANGES_PER_PAGE,
+            "sources": [{"range": {"histogram": {"field": "number", "interval": RANGE_SIZE}}}],
+        }
+        digests = {"digests": {"sum": {"field": "digest"}}}
+        while True:
+            response = self._search(size=0, aggs={"ranges": {"composite": composite, "aggs": digests}})
+            ranges = response["aggregations"]["ranges"]
+            for bucket in ranges["buckets"]:
+                place = int(bucket["key"]["range"]) // RANGE_SIZE
+                sums[place] = RangeSum(int(bucket["doc_count"]), int(bucket["digests"]["value"]))
+            if len(ranges["buckets"]) < _RANGES_PER_PAGE:
+                return sums
+            composite["after"] = ranges["after_key"]
+
+    def digests(self, numbers: range) -> dict[int, int]:
+        digests: dict[int, int] = {}
+        for start in range(numbers.start, numbers.stop, _BOOKS_PER_PAGE):
+            in_page = {"range": {"number": {"gte": start, "lt": min(start + _BOOKS_PER_PAGE, numbers.stop)}}}
+            response = self._search(
+                in_page, size=_BOOKS_PER_PAGE, stored_fields="_none_", docvalue_fields=["number", "digest"]
+            )
+            digests |= {
+                int(hit["fields"]["number"][0]): int(hit["fields"]["digest"][0]) for hit in response["hits"]["hits"]
+            }
+        return digests
+
+    def _search(self, *filters: dict[str, Any], **options: Any) -> Any:
+        body = {"query": {"bool": {"filter": [NOT_REMOVED, *filters]}}, "track_total_hits": False, **options}
+        return self.client.search(index=self.index, body=body, allow_partial_search_results=False).body

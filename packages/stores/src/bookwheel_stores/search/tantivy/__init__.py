@@ -1,1 +1,1 @@
-"""The Tantivy adapter."""
+"""The Tantivy adapter: the search index is a local folder."""

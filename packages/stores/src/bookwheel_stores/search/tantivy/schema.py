@@ -1,48 +1,60 @@
-"""The Tantivy mapping: which fields a book has in the index; `tantivy_documents` fills them.
+"""The Tantivy schema, and the documents that fill it.
 
-Change a field's meaning and `MAPPING` must count up: an index of another mapping is another folder.
+After a change of the fields, count up `fields.TANTIVY_INDEX`: it names the index folder.
 """
 
+from binascii import b2a_base64
 from pathlib import Path
 
+import orjson
 import tantivy
+from bookwheel_contracts import BookState
 
-from bookwheel_stores.search.number_units import SCALES
+from bookwheel_stores.search.documents import Fields, build_fields, title_keys
+from bookwheel_stores.search.fields import (
+    MAX_NUMBER,
+    MAX_SORT_VALUE,
+    NO_SORT_VALUE,
+    NUMBER_BITS,
+    SCALES,
+    SORT_FIELDS,
+    SORT_STEPS,
+    TANTIVY_INDEX,
+    TERM_FIELDS,
+    TEXT_FIELDS,
+    to_sort_value,
+)
+from bookwheel_stores.search.queries import Sort
+from bookwheel_stores.search.scoring import title_factor
 
-MAPPING = "books-v3"
 WORDS = "bookwheel_words"
-"""Tokenizer of text that is folded already: splits at spaces."""
-TITLE_START = "^"
-"""Stands before a title's first word, so that a phrase can ask for titles starting with it. Folding never yields it."""
-
-TEXT_FIELDS = ("title", "authors", "category_text", "description")
-TYPOS_FIELD = "title_author_category_words"
-"""Words that are found with typos too: one field for all of them, since each costs an automaton.
-
-Descriptions are left out: nearly every one has some word that is one typo away from a short one.
-"""
-TERM_FIELDS = ("category", "author", "source", "language", "currency", "isbn13")
-SUGGEST_FIELDS = ("suggest_title", "suggest_author", "suggest_category")
-SORT_FIELDS = {
-    "price": "by_price",
-    "-price": "by_price_descending",
-    "rating": "by_rating",
-    "-rating": "by_rating_descending",
-    "stock": "by_stock",
-    "-stock": "by_stock_descending",
-    "newest": "by_first_seen_descending",
-    "last_changed": "by_last_changed",
-    "-last_changed": "by_last_changed_descending",
-}
-"""Key fields: an unsigned number of the quantised value above the book's number, which ascends in its order."""
+"""The tokenizer of folded text: splits at spaces."""
+TYPO_WORDS = "title_author_category_words"
+"""The words that also match with typos: one field, because each costs an automaton."""
 TITLE_KEYS = ("by_title", "by_title_2", "by_title_3", "by_title_4")
-"""The folded title's first bytes, eight to a field: titles are ordered by 32 bytes and then by number.
+"""The folded title's first 32 bytes, eight to a field.
 
-Tantivy orders by a text field too, but looks up the text of each match for it: 46 ms a page at 1,000 books.
+Tantivy can sort by a text field, but then reads the text of each match: 46 ms a page with 1,000 books.
 """
+_SUGGESTED = tuple(name for name, field in TEXT_FIELDS.items() if field.is_suggested)
 
-NUMBER_BITS = 26
-NUMBER_MASK = MAX_NUMBER = (1 << NUMBER_BITS) - 1
+
+def sort_key_field(sort: Sort) -> str:
+    """The field of an order's keys: unsigned integers that ascend, the sort value above the book's number."""
+    name, is_descending = SORT_FIELDS[sort]
+    return f"by_{name}_descending" if is_descending else f"by_{name}"
+
+
+_KEY_FIELDS = tuple(dict.fromkeys(map(sort_key_field, SORT_FIELDS)))
+
+
+def _existing(field: str) -> str | None:
+    return field if field in _KEY_FIELDS else None
+
+
+_SORT_KEYS = tuple(
+    (name, step, _existing(f"by_{name}"), _existing(f"by_{name}_descending")) for name, step in SORT_STEPS.items()
+)
 
 
 def build_schema() -> tantivy.Schema:
@@ -51,35 +63,67 @@ def build_schema() -> tantivy.Schema:
     builder.add_unsigned_field("revision", fast=True)
     builder.add_unsigned_field("digest", fast=True)
     builder.add_bytes_field("body", stored=True)
-    for name in ("id", "title_exact", *SUGGEST_FIELDS):
+    for name in ("id", "title_exact", *(f"suggest_{name}" for name in _SUGGESTED)):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    for name in TEXT_FIELDS:
-        builder.add_text_field(name, tokenizer_name=WORDS, index_option="position")
-    builder.add_text_field(TYPOS_FIELD, tokenizer_name=WORDS, index_option="basic")
+    for field in TEXT_FIELDS.values():
+        builder.add_text_field(field.index_name, tokenizer_name=WORDS, index_option="position")
+    builder.add_text_field(TYPO_WORDS, tokenizer_name=WORDS, index_option="basic")
     for name in TERM_FIELDS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=True)
     for name in SCALES:
         builder.add_integer_field(name, indexed=True, fast=True)
     builder.add_boolean_field("in_stock", indexed=True, fast=True)
     builder.add_float_field("weight", fast=True)
-    for name in (*SORT_FIELDS.values(), TITLE_KEYS[0]):
+    for name in (*_KEY_FIELDS, TITLE_KEYS[0]):
         builder.add_unsigned_field(name, indexed=True, fast=True)
     for name in TITLE_KEYS[1:]:
         builder.add_unsigned_field(name, fast=True)
     return builder.build()
 
 
+def document_json(book: BookState) -> str:
+    """The document of a book that is not removed, as JSON. Raises ValueError for a number beyond `MAX_NUMBER`.
+
+    Tantivy reads the JSON three times as fast as a `tantivy.Document` is filled field by field.
+    """
+    fields = document_fields(book)
+    fields["body"] = b2a_base64(book.content, newline=False).decode()
+    return orjson.dumps(fields).decode()
+
+
+def document_fields(book: BookState) -> Fields:
+    """All fields but the body, each with a value or a list of values. Raises ValueError as `document_json`."""
+    number = book.number
+    if number > MAX_NUMBER:
+        raise ValueError(f"book number {number} is invalid: beyond {MAX_NUMBER}, use the Elasticsearch engine")
+    fields, typo_texts, title_words = build_fields(book)
+    fields[TYPO_WORDS] = typo_texts
+    fields["weight"] = 2 ** title_factor(title_words, number) - 2  # Tantivy multiplies scores by log2(2 + weight)
+    fields.update(zip(TITLE_KEYS, title_keys(fields["title_exact"]), strict=True))
+    for name, step, ascending_field, descending_field in _SORT_KEYS:
+        units = fields.get(name)
+        ascending = descending = NO_SORT_VALUE
+        if units is not None:
+            ascending = to_sort_value(units, step)
+            descending = MAX_SORT_VALUE - ascending
+        if ascending_field is not None:
+            fields[ascending_field] = ascending << NUMBER_BITS | number
+        if descending_field is not None:
+            fields[descending_field] = descending << NUMBER_BITS | number
+    return fields
+
+
 def index_folder(path: Path) -> Path:
-    """The folder that serves: the one that the pointer names, or the first."""
+    """The serving folder: the one that the pointer file names, or the first."""
     try:
-        return path / pointer(path).read_text().strip()
+        return path / pointer_file(path).read_text().strip()
     except FileNotFoundError:
-        return path / MAPPING
+        return path / TANTIVY_INDEX
 
 
-def pointer(path: Path) -> Path:
-    """A file that holds the name of the folder that serves, once there has been more than one."""
-    return path / f"{MAPPING}.current"
+def pointer_file(path: Path) -> Path:
+    """Holds the name of the serving folder. Missing until an index build is published."""
+    return path / f"{TANTIVY_INDEX}.current"
 
 
 def register_tokenizer(index: tantivy.Index) -> None:

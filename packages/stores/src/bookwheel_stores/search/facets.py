@@ -1,0 +1,130 @@
+"""The parts of facets and statistics that do not depend on the engine: order, bucket widths and public values."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind
+from bookwheel_stores.search.queries import Bucket, Filter, MoneyStatistics, NumericFacet, Range, TermCount, TermFacet
+
+Aggregation = Mapping[str, Any]
+"""The result of an aggregation. Tantivy has the same JSON as Elasticsearch."""
+COUNTED_TERMS = 1_000
+"""More values than are shown, so that ties at the end of the shown ones are ordered by value."""
+MAX_TERMS = 60_000
+"""Tantivy rejects results of more than 65,000 buckets."""
+_SHOWN_TERMS = 100
+_BUCKETS = 10
+_MIN_WIDTHS = {"price": 100, "rating": 10}  # fractions of the public unit: a cent, a tenth
+_CENT = Decimal("0.01")
+
+
+def filter_of(filters: Iterable[Filter], name: str) -> Filter:
+    """The first filter of a field, or an empty one."""
+    return next((item for item in filters if item.name == name), Filter(name))
+
+
+def ordered_counts(name: str, aggregation: Aggregation) -> list[TermCount]:
+    """The counts of a terms aggregation, by count descending and then by value."""
+    key = "key_as_string" if FIELDS[name] is FieldKind.BOOLEAN else "key"
+    counts = [TermCount(str(bucket[key]), int(bucket["doc_count"])) for bucket in aggregation["buckets"]]
+    return sorted(counts, key=lambda item: (-item.count, item.value))
+
+
+def term_facet(counts: Sequence[TermCount], selected: Sequence[str]) -> TermFacet:
+    """The first of the ordered counts, and all selected values."""
+    shown = list(counts[:_SHOWN_TERMS])
+    if selected:
+        marked = [TermCount(item.value, item.count, item.value in selected) for item in counts]
+        counted = {item.value for item in counts}
+        absent = [TermCount(value, 0, selected=True) for value in dict.fromkeys(selected) if value not in counted]
+        shown = [*marked[:_SHOWN_TERMS], *(item for item in marked[_SHOWN_TERMS:] if item.selected), *absent]
+    return TermFacet(tuple(shown))
+
+
+def empty_facet(selected: tuple[Range, ...]) -> NumericFacet:
+    return NumericFacet(0, None, None, None, (), selected)
+
+
+def numeric_facet(
+    name: str, stats: Aggregation, width: int, counts: Mapping[int, int], selected: Filter, currency: str | None
+) -> NumericFacet:
+    """From a stats aggregation in index units and the counts of books by value // width."""
+    low, high = int(stats["min"]), int(stats["max"])
+    histogram = tuple(
+        [
+            Bucket(start, end, counts.get(place, 0))
+            for place, start, end in _bucket_bounds(name, width, low // width, high // width)
+        ]
+    )
+    return NumericFacet(
+        int(stats["count"]),
+        to_public(name, low),
+        to_public(name, high),
+        average(name, stats),
+        histogram,
+        selected.ranges,
+        currency,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _bucket_bounds(
+    name: str, width: int, first: int, last: int
+) -> Sequence[tuple[int, Decimal | float, Decimal | float]]:
+    return [
+        (place, to_public(name, place * width), to_public(name, (place + 1) * width))
+        for place in range(first, last + 1)
+    ]
+
+
+def min_width(name: str) -> int:
+    return max(SCALES[name] // _MIN_WIDTHS.get(name, 1), 1)
+
+
+def bucket_width(name: str, low: int, high: int) -> int:
+    """The width in index units for at most eleven buckets: 1, 2 or 5 times a power of ten of the minimum width."""
+    required = max((high - low) / _BUCKETS, 1)
+    minimum = min_width(name)
+    magnitude: int = minimum * 10 ** max(math.floor(math.log10(required / minimum)), 0)
+    return next((step * magnitude for step in (1, 2, 5) if step * magnitude >= required), 10 * magnitude)
+
+
+@lru_cache(maxsize=8192)
+def to_public(name: str, units: int) -> Decimal | float:
+    if FIELDS[name] is FieldKind.MONEY:
+        return to_money(Decimal(units) / SCALES[name])
+    return units if SCALES[name] == 1 else units / SCALES[name]
+
+
+def to_money(amount: Decimal) -> Decimal:
+    """Quantized to two decimal places, or to four if two would change the amount."""
+    cents = amount.quantize(_CENT)
+    return cents if cents == amount else amount.quantize(Decimal("0.0001"))
+
+
+def average(name: str, stats: Aggregation) -> Decimal | float:
+    mean = Decimal(int(stats["sum"])) / int(stats["count"]) / SCALES[name]
+    return mean.quantize(_CENT) if FIELDS[name] is FieldKind.MONEY else round(float(mean), 6)
+
+
+def rating_average(stats: Aggregation) -> float | None:
+    return float(average("rating", stats)) if int(stats["count"]) else None
+
+
+def money_statistics(currency: str, stats: Aggregation, median: Decimal) -> MoneyStatistics:
+    return MoneyStatistics(
+        currency=currency,
+        count=int(stats["count"]),
+        low=to_money(Decimal(int(stats["min"])) / SCALES["price"]),
+        high=to_money(Decimal(int(stats["max"])) / SCALES["price"]),
+        average=Decimal(str(average("price", stats))),
+        median=median,
+    )
+
+
+def median_price(middle_cents: Sequence[int]) -> Decimal:
+    """The median in whole cents, from the one or two middle prices."""
+    return (Decimal(sum(middle_cents)) / len(middle_cents) / 100).quantize(_CENT)

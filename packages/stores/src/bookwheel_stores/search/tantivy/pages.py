@@ -1,0 +1,180 @@
+"""Page through a total order with cursors.
+
+Most orders have a unique, ascending key field: the next page is a range query, however deep. Title keys are not unique,
+so ties are read and sorted here. Scores are not a field to filter by: their cursor carries the rank of the first book
+with its score. The rank is checked against the current index, and found by bisection if the index has changed.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import tantivy
+from tantivy import Order, Query
+
+from bookwheel_stores.search.fields import MAX_NUMBER
+from bookwheel_stores.search.queries import Position, SearchQuery, Sort
+from bookwheel_stores.search.tantivy.queries import QueryCompiler, numbers_of, total_of
+from bookwheel_stores.search.tantivy.schema import TITLE_KEYS, sort_key_field
+
+_EXTRA_ROWS = 16  # read beyond a page, usually enough to complete the ties at its end
+
+
+class BookAddress(NamedTuple):
+    """A book's number and its document in this commit of the index."""
+
+    number: int
+    address: tantivy.DocAddress
+
+
+@dataclass(frozen=True, slots=True)
+class SortedPage:
+    """A page's books, the number of all books in the order, and the position after the page."""
+
+    books: list[BookAddress]
+    total: int
+    next: Position | None
+
+
+class _Row(NamedTuple):
+    """A book sorted by `value` and then by `number`. `primary` is the part of the value that Tantivy sorts by."""
+
+    value: tuple[float, ...]
+    number: int
+    address: tantivy.DocAddress
+
+    @property
+    def primary(self) -> float:
+        return self.value[0]
+
+    def sort_key(self) -> tuple[tuple[float, ...], int]:
+        return self.value, self.number
+
+
+def _addresses(rows: list[_Row]) -> list[BookAddress]:
+    return [BookAddress(row.number, row.address) for row in rows]
+
+
+def _rows_after(rows: list[_Row], after: Position | None) -> list[_Row]:
+    return rows if after is None else [row for row in rows if row.sort_key() > (after.value, after.number)]
+
+
+class Paginator:
+    """Reads pages of one commit of the index."""
+
+    def __init__(self, searcher: tantivy.Searcher, compiler: QueryCompiler) -> None:
+        self._searcher = searcher
+        self._compiler = compiler
+
+    def page(self, query: SearchQuery) -> SortedPage:
+        is_scored = query.sort is Sort.RELEVANCE and query.selection.text is not None
+        selected = self._compiler.selection(query.selection, scored=is_scored)
+        if query.sort is Sort.TITLE:
+            return self._by_title(selected, query.limit, query.after)
+        if is_scored:
+            return self._by_score(selected, query.limit, query.after)
+        return self._by_key(selected, sort_key_field(query.sort), query.limit, query.after)
+
+    def _by_key(self, selected: Query, field: str, limit: int, after: Position | None) -> SortedPage:
+        remaining = selected if after is None else self._compiler.from_key(selected, field, int(after.value[0]) + 1)
+        result = self._searcher.search(remaining, limit + 1, order_by_field=field, order=Order.Asc)
+        total = total_of(result if after is None else self._searcher.search(selected, 1))
+        hits = result.hits[:limit]
+        end = None
+        if len(result.hits) > limit:
+            key = int(hits[-1][0])
+            end = Position((key,), key & MAX_NUMBER, 0)
+        return SortedPage([BookAddress(int(key) & MAX_NUMBER, address) for key, address in hits], total, end)
+
+    def _by_title(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
+        if after is None:
+            window = _Window(self._searcher, selected, by_title=True)
+            rows, end = _read_page(window, 0, limit, None)
+            return SortedPage(_addresses(rows), window.total, end)
+        remaining = self._compiler.from_key(selected, TITLE_KEYS[0], int(after.value[0]))
+        rows, end = _read_page(_Window(self._searcher, remaining, by_title=True), 0, limit, after)
+        return SortedPage(_addresses(rows), total_of(self._searcher.search(selected, 1)), end)
+
+    def _by_score(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
+        window = _Window(self._searcher, selected, by_title=False)
+        start = 0 if after is None else _find_rank(window, after, limit + 1 + _EXTRA_ROWS)
+        rows, end = _read_page(window, start, limit, after)
+        return SortedPage(_addresses(rows), window.total, end)
+
+
+class _Window:
+    """The rows of a query in Tantivy's order. Caches the rows read last."""
+
+    def __init__(self, searcher: tantivy.Searcher, selected: Query, *, by_title: bool) -> None:
+        self._searcher = searcher
+        self._selected = selected
+        self._by_title = by_title
+        self._offset = 0
+        self._rows: list[_Row] = []
+        self._requested = 0
+        self.size = searcher.num_docs
+        self.total = 0
+
+    def rows(self, offset: int, count: int, *, ahead: int = 0) -> list[_Row]:
+        """Up to `count` rows from the rank `offset` on. Reads `ahead` more rows if it must read."""
+        if not self._is_cached(offset, count):
+            self._read(offset, count + ahead)
+        start = offset - self._offset
+        return self._rows[start : start + count]
+
+    def _is_cached(self, offset: int, count: int) -> bool:
+        end = self._offset + len(self._rows)
+        is_last = len(self._rows) < self._requested
+        return self._requested > 0 and self._offset <= offset and (offset + count <= end or is_last)
+
+    def _read(self, offset: int, count: int) -> None:
+        field, weight = (TITLE_KEYS[0], None) if self._by_title else (None, "weight")
+        order = Order.Asc if self._by_title else Order.Desc
+        result = self._searcher.search(
+            self._selected, count, order_by_field=field, offset=offset, order=order, weight_by_field=weight
+        )
+        addresses = [address for _, address in result.hits]
+        numbers = numbers_of(self._searcher, addresses)
+        values: list[tuple[float, ...]] = [(-score,) for score, _ in result.hits]
+        if self._by_title:
+            keys = [self._searcher.fast_field_values(key, addresses) for key in TITLE_KEYS]
+            values = [tuple(int(part or 0) for part in parts) for parts in zip(*keys, strict=True)]
+        self._offset, self._requested, self.total = offset, count, total_of(result)
+        self._rows = [_Row(*row) for row in zip(values, numbers, addresses, strict=True)]
+
+
+def _read_page(window: _Window, start: int, limit: int, after: Position | None) -> tuple[list[_Row], Position | None]:
+    """Up to `limit` rows after a position. `start` is the rank of the first row with the position's value."""
+    count = limit + 1 + _EXTRA_ROWS
+    while True:
+        read = window.rows(start, count)
+        is_end = len(read) < count
+        without_cut_ties = read if is_end else [row for row in read if row.primary != read[-1].primary]
+        rows = _rows_after(sorted(without_cut_ties, key=_Row.sort_key), after)
+        if is_end or len(rows) > limit:
+            break
+        count *= 4
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    rank = start + next(place for place, row in enumerate(read) if row.primary == last.primary)
+    return rows[:limit], Position(last.value, last.number, rank)
+
+
+def _find_rank(window: _Window, after: Position, ahead: int) -> int:
+    """The number of rows whose primary value is before the cursor's."""
+
+    def is_before(rank: int, *, ahead: int = 0) -> bool:
+        rows = window.rows(rank, 1, ahead=ahead)
+        return bool(rows) and rows[0].primary < after.value[0]
+
+    hint = min(after.rank, window.size)  # Tantivy allocates memory for every skipped row
+    if (hint == 0 or is_before(hint - 1, ahead=ahead + 1)) and not is_before(hint, ahead=ahead):
+        return hint
+    low, high = 0, window.total
+    while low < high:
+        middle = (low + high) // 2
+        if is_before(middle):
+            low = middle + 1
+        else:
+            high = middle
+    return low
