@@ -214,7 +214,7 @@ def test_an_uninstall_leaves_nothing_but_the_volumes_and_what_is_in_them(suite: 
     claims = [f"data-{RELEASE}-{store}-0" for store in STORES] + [f"{RELEASE}-lake"]
     every_namespace_has = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
     assert set(left) - every_namespace_has == {f"persistentvolumeclaim/{claim}" for claim in claims}
-    suite.apply()  # with passwords that the volumes have never heard of, and other signing keys
+    suite.apply()  # generates other passwords and signing keys than those of the volumes
     suite.settle()
     suite.log_in_again()
     assert suite.get("/api/v1/stats/overview")["books"] == books

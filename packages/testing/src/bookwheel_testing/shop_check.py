@@ -12,6 +12,8 @@ VERDICTS = ("added", "modified", "unchanged", "duplicate", "quarantined")
 class CrawledSuite(Protocol):
     """A suite and the demo shop that it crawls."""
 
+    shop_day: int
+
     @property
     def shop_url(self) -> str: ...
 
@@ -23,9 +25,14 @@ class CrawledSuite(Protocol):
 
 
 def next_day(suite: CrawledSuite) -> None:
-    """Changes prices and stocks in the shop."""
-    day = httpx.get(f"{suite.shop_url}/_shop/day").json()["day"]
-    httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day + 1}).raise_for_status()
+    """Changes prices and stocks in the shop.
+
+    A new shop process starts at its first day again. Its next day then follows the last day of the earlier process:
+    the first day differs so much from the catalog that a crawl would be held.
+    """
+    current_day = int(httpx.get(f"{suite.shop_url}/_shop/day").json()["day"])
+    suite.shop_day = max(current_day, suite.shop_day) + 1
+    httpx.put(f"{suite.shop_url}/_shop/day", json={"day": suite.shop_day}).raise_for_status()
 
 
 def check_against_shop(suite: CrawledSuite, run: dict[str, Any]) -> None:

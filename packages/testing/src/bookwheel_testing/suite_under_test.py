@@ -59,6 +59,7 @@ class SuiteUnderTest:
     engines: str = "embedded"
     lake: str = "folder"
     up_output: str = ""
+    shop_day: int = 0
     _token: str = ""
     _token_until: float = 0.0
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))  # 20 ms to make
