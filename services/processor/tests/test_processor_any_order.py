@@ -363,7 +363,7 @@ def places(
 
 
 @pytest.mark.timeout(0)
-def test_any_order_comes_to_the_same_catalog(places: tuple[str, Places], scraped: Any) -> None:
+def test_any_order_leads_to_the_same_catalog(places: tuple[str, Places], scraped: Any) -> None:
     engines, stores = places
     histories = int(os.environ.get("BOOKWHEEL_HISTORIES", HISTORIES[engines]))
     make: Any = partial(History, stores, scraped)  # what it wants is called like a class

@@ -56,7 +56,7 @@ def test_an_unavailable_lake_loses_nothing_and_does_not_stop_the_catalog(
     assert len(bodies(dependencies.lake)) == 10
 
 
-def test_a_worker_that_dies_before_it_acknowledges_doubles_nothing(
+def test_a_worker_killed_before_it_acknowledges_counts_nothing_twice(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(*(scraped.item(n) for n in range(1, 11)))

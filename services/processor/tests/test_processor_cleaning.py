@@ -76,13 +76,13 @@ def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, am
         ({"amount": 3}, "GBP", "not_a_price"),
     ],
 )
-def test_a_price_that_is_none_is_named(found: Any, currency: str | None, code: str) -> None:
+def test_an_invalid_price_is_rejected_with_its_value(found: Any, currency: str | None, code: str) -> None:
     with pytest.raises(InvalidValueError) as fault:
         clean_price(found, currency)
     assert fault.value.code == code
 
 
-def test_no_price_is_no_fault() -> None:
+def test_a_missing_price_is_valid() -> None:
     assert clean_price(None, "GBP") is None
     assert clean_price("", None) is None
 
@@ -150,14 +150,14 @@ def test_stock_and_availability(stock: Any, availability: Any, expected: tuple[i
         ("", None, None),
     ],
 )
-def test_a_rating_is_brought_to_the_scale_of_five(rating: Any, best: Any, expected: float | None) -> None:
+def test_a_rating_is_converted_to_the_scale_of_five(rating: Any, best: Any, expected: float | None) -> None:
     assert clean_rating(rating, best) == expected
 
 
 @pytest.mark.parametrize(
     ("rating", "best"), [("Six", None), ("6", None), ("4", "0"), ("4", "x"), ([4], None), ("-1", None)]
 )
-def test_a_rating_beyond_its_scale_is_rejected(rating: Any, best: Any) -> None:
+def test_a_rating_greater_than_its_scale_is_rejected(rating: Any, best: Any) -> None:
     with pytest.raises(InvalidValueError):
         clean_rating(rating, best)
 
@@ -194,14 +194,14 @@ def test_a_count(found: Any, expected: int | None) -> None:
         ("1.204,5 ratings", "fractional"),
     ],
 )
-def test_what_is_no_count_is_rejected(found: Any, code: str) -> None:
+def test_an_invalid_count_is_rejected(found: Any, code: str) -> None:
     with pytest.raises(InvalidValueError) as fault:
         clean_count(found)
     assert fault.value.code == code
 
 
 @pytest.mark.parametrize("text", ["1" + " " * 198 + "-", "1 " * 100, "1,111" * 40, "in stock (" * 20, "1" * 200])
-def test_no_text_takes_long(text: str) -> None:
+def test_no_text_is_slow_to_parse(text: str) -> None:
     started = time.process_time()
     for clean in (lambda: clean_stock(None, text), lambda: clean_price(text, "GBP"), lambda: clean_count(text)):
         with suppress(InvalidValueError):
@@ -229,12 +229,12 @@ def test_no_text_takes_long(text: str) -> None:
         ("9" * 10_000, None),
     ],
 )
-def test_an_isbn_counts_only_when_it_is_valid(found: Any, expected: str | None) -> None:
+def test_an_invalid_isbn_is_ignored(found: Any, expected: str | None) -> None:
     assert clean_isbn(found) == expected
 
 
 @given(st.integers(0, 999_999_999))
-def test_both_forms_of_an_isbn_are_one(number: int) -> None:
+def test_isbn_10_and_isbn_13_are_the_same(number: int) -> None:
     digits = f"{number:09d}"
     total = sum(int(digit) * (10 - place) for place, digit in enumerate(digits))
     check = -total % 11
@@ -261,7 +261,7 @@ def test_text_is_one_clean_line(found: Any, expected: str | None) -> None:
     assert clean_text(found) == expected
 
 
-def test_markup_leaves_prose_but_not_its_signs() -> None:
+def test_markup_is_removed_from_prose_but_not_its_characters() -> None:
     assert clean_prose("<p>if a < b &lt;3<br/>then <b>bold</b></p><!-- no -->") == "if a < b <3 then bold"
 
 
@@ -277,11 +277,11 @@ def test_markup_leaves_prose_but_not_its_signs() -> None:
         (12, "12"),
     ],
 )
-def test_escaped_markup_leaves_prose_too(found: Any, expected: str | None) -> None:
+def test_escaped_markup_is_removed_from_prose(found: Any, expected: str | None) -> None:
     assert clean_prose(found) == expected
 
 
-def test_a_comment_goes_whole_however_long_it_is() -> None:
+def test_comments_of_any_length_are_removed() -> None:
     assert clean_prose(f"before<!-- {'<b>x</b> ' * 5000}-->after <!-- on and on") == "before after <!-- on and on"
     assert clean_prose("<!--a-->b<!---->c<!-- <!-- d -->") == "b c"
 
@@ -297,18 +297,18 @@ def test_a_comment_goes_whole_however_long_it_is() -> None:
         "Z" + "\u0301\uff9e\u0316" * 100_000,
     ],
 )
-def test_no_text_takes_long_to_clean(hostile: str) -> None:
+def test_no_text_is_slow_to_clean(hostile: str) -> None:
     started = time.process_time()
     cleaned = clean_prose(hostile)
     fold_words(cleaned or "")
     assert time.process_time() - started < 3  # these took 16 s and more, most of them a minute
 
 
-def test_marks_above_and_below_a_letter_are_kept_up_to_thirty() -> None:
+def test_a_letter_keeps_up_to_thirty_combining_marks() -> None:
     assert clean_text("q\u0323\u0302 x" + "\u0316" * 40) == "q\u0323\u0302 x" + "\u0316" * 30
 
 
-def test_a_label_that_no_other_item_shares_is_not_remembered() -> None:
+def test_a_long_label_is_not_cached() -> None:
     tracemalloc.start()
     try:
         for number in range(20):
@@ -334,12 +334,12 @@ def test_clean_text_is_stable_and_storable(text: str) -> None:
         ("http://127.0.0.1:42137/catalogue/a_1/index.html", "http://127.0.0.1:42137/catalogue/a_1/index.html"),
     ],
 )
-def test_an_address_has_one_form(url: str, expected: str) -> None:
+def test_a_url_has_one_canonical_form(url: str, expected: str) -> None:
     assert canonical_url(url) == expected
     assert canonical_url(expected) == expected
 
 
-def test_the_host_is_no_part_of_a_page_s_identity() -> None:
+def test_the_host_is_not_part_of_an_offer_s_key() -> None:
     assert canonical_path("http://a.example/x?id=1#y") == canonical_path("https://b.example:99/x?id=1&utm_medium=z")
 
 
@@ -347,12 +347,12 @@ def test_the_host_is_no_part_of_a_page_s_identity() -> None:
     "url",
     ["ftp://a/b", "javascript:alert(1)", "/x", "", "http://", "http://a b/", "http://a:x/", "http://a/" + "x" * 3000],
 )
-def test_what_is_no_web_address_is_rejected(url: str) -> None:
+def test_an_invalid_url_is_rejected(url: str) -> None:
     with pytest.raises(InvalidValueError):
         canonical_url(url)
 
 
-def test_a_picture_s_address_is_made_whole_or_left_out() -> None:
+def test_an_image_url_is_made_absolute_or_dropped() -> None:
     page = "http://shop.example/catalogue/a_1/index.html"
     assert clean_image_url("../../media/a.jpg", page) == "http://shop.example/media/a.jpg"
     assert clean_image_url("https://cdn.example/a.jpg", page) == "https://cdn.example/a.jpg"
@@ -360,7 +360,7 @@ def test_a_picture_s_address_is_made_whole_or_left_out() -> None:
     assert clean_image_url(["a"], page) is None
 
 
-def test_an_item_becomes_an_offer(scraped: Any) -> None:
+def test_a_scraped_item_becomes_a_clean_offer(scraped: Any) -> None:
     item = scraped.item(
         1,
         title="Salt &amp; Iron",
@@ -379,7 +379,7 @@ def test_an_item_becomes_an_offer(scraped: Any) -> None:
     assert facts.authors == ("Ada Quill", "Ben Reed")
 
 
-def test_all_faults_of_an_item_are_named_at_once(scraped: Any) -> None:
+def test_an_item_is_rejected_with_all_its_faults(scraped: Any) -> None:
     item = scraped.item(1, title=" ", price="soon", rating="Eleven", colour="red")
     with pytest.raises(InvalidItemError) as rejected:
         clean_item(item)
@@ -392,7 +392,7 @@ def test_all_faults_of_an_item_are_named_at_once(scraped: Any) -> None:
     }
 
 
-def test_what_is_too_long_is_rejected_and_its_message_is_short(scraped: Any) -> None:
+def test_a_too_long_value_is_rejected_with_a_short_message(scraped: Any) -> None:
     with pytest.raises(InvalidItemError) as rejected:
         clean_item(scraped.item(1, title="x" * 5000, description="y" * 200_000))
     assert {reason.field for reason in rejected.value.reasons} == {"title", "description"}
@@ -407,7 +407,7 @@ _json = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(sorted(RAW_FIELDS)), _json), st.text(max_size=60), st.text(max_size=20))
-def test_whatever_a_page_says_is_cleaned_or_rejected(payload: dict[str, Any], url: str, source: str) -> None:
+def test_any_page_is_cleaned_or_rejected(payload: dict[str, Any], url: str, source: str) -> None:
     item = RawItem.model_construct(
         schema_version=1,
         run_id="r",

@@ -74,7 +74,7 @@ def replicas(tmp_path: Path, records_url: str, redis_url: str) -> Iterator[list[
 
 
 @pytest.mark.parametrize("records_url", ["postgresql"], indirect=True)  # it takes in nothing: one engine is enough
-def test_only_the_worker_that_stopped_is_told_to_be_restarted(replicas: list[Replica]) -> None:
+def test_only_the_stalled_worker_is_unhealthy(replicas: list[Replica]) -> None:
     _, one, other = replicas
     parent = one.server.process.pid
     children = [int(text) for text in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
@@ -113,7 +113,7 @@ def test_lag_and_age_grow_while_no_worker_runs_and_fall_when_one_does(
     assert beat.metrics()["bookwheel_items/added"] == 30
 
 
-def test_the_scheduler_tells_which_store_is_away(tmp_path: Path, redis_url: str) -> None:
+def test_the_scheduler_reports_the_unavailable_store(tmp_path: Path, redis_url: str) -> None:
     away = "postgresql+psycopg://nobody@127.0.0.1:9/none"
     nowhere = {"BOOKWHEEL_DATABASE_URL": away, "BOOKWHEEL_REDIS_URL": redis_url}
     beat = Replica(tmp_path / "beat", "beat", nowhere)

@@ -45,7 +45,7 @@ def _items(scraped: Any, sightings: list[dict[str, Any]]) -> list[RawItem]:
 
 @_quickly
 @given(sightings=_sightings, data=st.data())
-def test_the_accounting_adds_up(
+def test_the_counts_add_up(
     new_engine: Callable[[], Engine], scraped: Any, sightings: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     items = _items(scraped, sightings)
@@ -68,7 +68,7 @@ def test_the_accounting_adds_up(
 
 @_quickly
 @given(sightings=_sightings, data=st.data())
-def test_batches_of_any_size_come_to_the_same_books(
+def test_batches_of_any_size_lead_to_the_same_books(
     new_engine: Callable[[], Engine], scraped: Any, sightings: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     entries = scraped.entries(*_items(scraped, sightings))

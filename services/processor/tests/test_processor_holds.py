@@ -63,16 +63,16 @@ def decide(engine: Engine, run_id: str, *, release: bool) -> None:
 
 
 @pytest.fixture
-def known(engine: Engine, scraped: Any) -> Engine:
+def seeded(engine: Engine, scraped: Any) -> Engine:
     """A shop of fifty books, seen by a complete run."""
     ItemPipeline(engine).ingest(scraped.crawl("run-0", ALL))
     return engine
 
 
-def test_a_run_that_would_change_too_much_touches_nothing(known: Engine, scraped: Any) -> None:
-    head = ChangeFeed(known).head()
-    one_by_one(known, repriced(scraped, "run-1", 11, minute=10))
-    run = run_of(known, "run-1")
+def test_a_run_that_would_change_too_much_changes_nothing(seeded: Engine, scraped: Any) -> None:
+    head = ChangeFeed(seeded).head()
+    one_by_one(seeded, repriced(scraped, "run-1", 11, minute=10))
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.staged, run.counts.unchanged) == (RunState.HELD, 11, 39)
     assert run.counts.scraped == accounted(run) + run.counts.staged == 50
     assert run.hold is not None
@@ -80,145 +80,145 @@ def test_a_run_that_would_change_too_much_touches_nothing(known: Engine, scraped
     assert run.reason == "it would modify 11 and remove 0 of 50 offers, where 10 may change"
     assert not run.searchable, "what it found is not in the catalog"
     assert run.finished_at is not None
-    assert ChangeFeed(known).head() == head
-    assert prices(known) == {"10.00"}
+    assert ChangeFeed(seeded).head() == head
+    assert prices(seeded) == {"10.00"}
 
 
-def test_a_run_at_the_limit_flows(known: Engine, scraped: Any) -> None:
-    one_by_one(known, repriced(scraped, "run-1", 10, minute=10))
-    run = run_of(known, "run-1")
+def test_a_run_at_the_limit_is_not_held(seeded: Engine, scraped: Any) -> None:
+    one_by_one(seeded, repriced(scraped, "run-1", 10, minute=10))
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.unchanged, run.counts.staged) == (RunState.COMPLETE, 10, 40, 0)
     assert run.hold is None
-    assert prices(known) == {"10.00", "99.00"}
+    assert prices(seeded) == {"10.00", "99.00"}
 
 
-def test_what_waits_is_applied_as_soon_as_the_limit_is_out_of_reach(known: Engine, scraped: Any) -> None:
+def test_staged_items_are_applied_once_the_limit_cannot_be_exceeded(seeded: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 3, minute=10)
     for entry in entries[:4]:
-        ItemPipeline(known).ingest([entry])
-    assert (run_of(known, "run-1").counts.staged, prices(known)) == (3, {"10.00"})
+        ItemPipeline(seeded).ingest([entry])
+    assert (run_of(seeded, "run-1").counts.staged, prices(seeded)) == (3, {"10.00"})
     for entry in entries[4:43]:
-        ItemPipeline(known).ingest([entry])
-    assert prices(known) == {"10.00"}, "39 unchanged: 11 could still change"
-    ItemPipeline(known).ingest([entries[43]])
-    run = run_of(known, "run-1")
+        ItemPipeline(seeded).ingest([entry])
+    assert prices(seeded) == {"10.00"}, "39 unchanged: 11 could still change"
+    ItemPipeline(seeded).ingest([entries[43]])
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.staged, run.counts.modified) == (RunState.RUNNING, 0, 3)
-    assert prices(known) == {"10.00", "99.00"}
+    assert prices(seeded) == {"10.00", "99.00"}
 
 
-def test_one_batch_that_holds_the_whole_run_stages_nothing(known: Engine, scraped: Any) -> None:
-    result = ItemPipeline(known).ingest(repriced(scraped, "run-1", 10, minute=10))
+def test_one_batch_that_holds_the_whole_run_stages_nothing(seeded: Engine, scraped: Any) -> None:
+    result = ItemPipeline(seeded).ingest(repriced(scraped, "run-1", 10, minute=10))
     assert result.verdicts["run-1"] == {Verdict.MODIFIED: 10, Verdict.UNCHANGED: 40}
 
 
-def test_new_offers_are_applied_at_once(known: Engine, scraped: Any) -> None:
+def test_new_offers_are_applied_at_once(seeded: Engine, scraped: Any) -> None:
     items = [scraped.item(key, run="run-1", minute=11) for key in range(51, 90)]
-    one_by_one(known, scraped.entries(scraped.started("run-1", minute=10), *items))
-    assert BookReader(known).count() == 89
+    one_by_one(seeded, scraped.entries(scraped.started("run-1", minute=10), *items))
+    assert BookReader(seeded).count() == 89
 
 
-def test_a_run_that_would_remove_too_much_removes_nothing(known: Engine, scraped: Any) -> None:
+def test_a_run_that_would_remove_too_much_removes_nothing(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2):
-        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 40), minute=10 * number))
-    run = run_of(known, "run-2")
-    assert (run_of(known, "run-1").state, run.state) == (RunState.COMPLETE, RunState.HELD)
+        ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(1, 40), minute=10 * number))
+    run = run_of(seeded, "run-2")
+    assert (run_of(seeded, "run-1").state, run.state) == (RunState.COMPLETE, RunState.HELD)
     assert run.hold is not None
     assert (run.hold.modifies, run.hold.removes, run.removed) == (0, 11, 0)
-    assert BookReader(known).count() == 50
-    decide(known, "run-2", release=True)
-    run = run_of(known, "run-2")
-    assert (run.state, run.removed, BookReader(known).count()) == (RunState.COMPLETE, 11, 39)
+    assert BookReader(seeded).count() == 50
+    decide(seeded, "run-2", release=True)
+    run = run_of(seeded, "run-2")
+    assert (run.state, run.removed, BookReader(seeded).count()) == (RunState.COMPLETE, 11, 39)
 
 
-def test_a_shop_that_renames_all_its_offers_keeps_the_old_ones_until_an_operator_looks(
-    known: Engine, scraped: Any
-) -> None:
+def test_a_run_that_renames_all_offers_is_held(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2):
-        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(101, 151), minute=10 * number))
-    assert run_of(known, "run-2").state is RunState.HELD
-    assert BookReader(known).count() == 100
+        ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(101, 151), minute=10 * number))
+    assert run_of(seeded, "run-2").state is RunState.HELD
+    assert BookReader(seeded).count() == 100
 
 
-def test_a_held_run_is_no_complete_run(known: Engine, scraped: Any) -> None:
-    ingest = ItemPipeline(known)
+def test_a_held_run_does_not_count_as_complete(seeded: Engine, scraped: Any) -> None:
+    ingest = ItemPipeline(seeded)
     ingest.ingest(scraped.crawl("run-1", range(1, 50), minute=10))
     ingest.ingest(scraped.crawl("run-2", range(1, 50), minute=20, price="£99"))
-    assert run_of(known, "run-2").state is RunState.HELD
-    assert BookReader(known).count() == 50
+    assert run_of(seeded, "run-2").state is RunState.HELD
+    assert BookReader(seeded).count() == 50
     ingest.ingest(scraped.crawl("run-3", range(1, 50), minute=30))
-    assert (run_of(known, "run-3").state, BookReader(known).count()) == (RunState.COMPLETE, 49)
+    assert (run_of(seeded, "run-3").state, BookReader(seeded).count()) == (RunState.COMPLETE, 49)
 
 
-def test_a_released_run_is_applied_and_adds_up(known: Engine, scraped: Any) -> None:
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
-    decide(known, "run-1", release=True)
-    run = run_of(known, "run-1")
+def test_a_released_run_is_applied_and_its_counts_add_up(seeded: Engine, scraped: Any) -> None:
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
+    decide(seeded, "run-1", release=True)
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
     assert run.counts.scraped == accounted(run) == 50
     assert run.hold is not None
     assert (run.hold.decision, run.hold.decided_by, run.hold.decided_at) == ("released", "ann", NOW)
-    assert prices(known) == {"10.00", "99.00"}
-    assert BookReader(known).list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.MODIFIED
+    assert prices(seeded) == {"10.00", "99.00"}
+    assert BookReader(seeded).list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.MODIFIED
     assert not run.searchable
-    ChangeFeed(known).advance({"search": ChangeFeed(known).head()})
-    assert run_of(known, "run-1").searchable
+    ChangeFeed(seeded).advance({"search": ChangeFeed(seeded).head()})
+    assert run_of(seeded, "run-1").searchable
 
 
-def test_a_discarded_run_goes_to_quarantine_and_adds_up(known: Engine, scraped: Any) -> None:
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
-    decide(known, "run-1", release=False)
-    run = run_of(known, "run-1")
+def test_a_discarded_run_is_quarantined_and_its_counts_add_up(seeded: Engine, scraped: Any) -> None:
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
+    decide(seeded, "run-1", release=False)
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.quarantined, run.counts.staged) == (RunState.CANCELLED, 30, 0)
     assert run.counts.scraped == accounted(run) == 50
-    assert prices(known) == {"10.00"}
-    kept = QuarantineStore(known).list_open(limit=99)
-    assert {(item.reasons[0].code, item.run_id, item.source) for item in kept} == {(DISCARDED, "run-1", "shop")}
-    with known.begin() as connection:
+    assert prices(seeded) == {"10.00"}
+    quarantined_entry = QuarantineStore(seeded).list_open(limit=99)
+    assert {(item.reasons[0].code, item.run_id, item.source) for item in quarantined_entry} == {
+        (DISCARDED, "run-1", "shop")
+    }
+    with seeded.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(staged_item)) == 0
 
 
-def test_a_discarded_item_can_be_replayed_by_itself_but_not_with_all_the_others(known: Engine, scraped: Any) -> None:
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
-    decide(known, "run-1", release=False)
-    assert Replay(known).replay_all().verdicts == {}
-    item = QuarantineStore(known).list_open(limit=1)[0]
-    result = Replay(known).replay_number(item.number)
+def test_a_discarded_item_is_replayed_by_number_but_not_with_all(seeded: Engine, scraped: Any) -> None:
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
+    decide(seeded, "run-1", release=False)
+    assert Replay(seeded).replay_all().verdicts == {}
+    item = QuarantineStore(seeded).list_open(limit=1)[0]
+    result = Replay(seeded).replay_number(item.number)
     assert result is not None
     assert result.verdicts == {Verdict.MODIFIED: 1}
-    run = run_of(known, "run-1")
+    run = run_of(seeded, "run-1")
     assert (run.counts.modified, run.counts.quarantined) == (1, 29)
     assert run.counts.scraped == accounted(run)
 
 
-def test_only_a_held_run_is_decided_on_and_only_once(known: Engine, scraped: Any) -> None:
-    store = RunStore(known)
+def test_only_a_held_run_can_be_decided_and_only_once(seeded: Engine, scraped: Any) -> None:
+    store = RunStore(seeded)
     assert not store.decide("run-0", release=True, by="ann", now=NOW)
     assert not store.decide("run-9", release=True, by="ann", now=NOW)
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
     assert store.decide("run-1", release=True, by="ann", now=NOW)
     assert not store.decide("run-1", release=False, by="bob", now=NOW)
-    RunFinalizer(known, POLICY).advance()
-    assert run_of(known, "run-1").counts.modified == 30
+    RunFinalizer(seeded, POLICY).advance()
+    assert run_of(seeded, "run-1").counts.modified == 30
 
 
-def test_what_a_later_run_saw_is_not_undone_by_a_release(known: Engine, scraped: Any) -> None:
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+def test_a_release_does_not_undo_a_later_run(seeded: Engine, scraped: Any) -> None:
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
     items = [scraped.item(1, run="run-2", minute=21, price="£5.00")]
-    ItemPipeline(known, HoldPolicy(share=1)).ingest(scraped.entries(*items))
-    decide(known, "run-1", release=True)
-    run = run_of(known, "run-1")
+    ItemPipeline(seeded, HoldPolicy(share=1)).ingest(scraped.entries(*items))
+    decide(seeded, "run-1", release=True)
+    run = run_of(seeded, "run-1")
     assert (run.counts.modified, run.counts.duplicate) == (29, 1)
-    book = BookReader(known).get("shop:upc-1")
+    book = BookReader(seeded).get("shop:upc-1")
     assert book is not None
     assert str(book.price.amount if book.price else "") == "5.00"
 
 
-def test_a_source_may_declare_that_it_is_never_held(known: Engine, scraped: Any) -> None:
+def test_a_source_may_declare_that_it_is_never_held(seeded: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 50, minute=10, share=1)
-    ItemPipeline(known).ingest(entries[:2])
-    assert prices(known) == {"10.00", "99.00"}, "it is modified at once"
-    ItemPipeline(known).ingest(entries[2:])
-    assert run_of(known, "run-1").state is RunState.COMPLETE
+    ItemPipeline(seeded).ingest(entries[:2])
+    assert prices(seeded) == {"10.00", "99.00"}, "it is modified at once"
+    ItemPipeline(seeded).ingest(entries[2:])
+    assert run_of(seeded, "run-1").state is RunState.COMPLETE
 
 
 def test_a_small_source_is_never_held(engine: Engine, scraped: Any) -> None:
@@ -228,11 +228,11 @@ def test_a_small_source_is_never_held(engine: Engine, scraped: Any) -> None:
 
 
 @pytest.mark.parametrize("state", [RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED])
-def test_a_run_that_broke_off_is_held_all_the_same(known: Engine, scraped: Any, state: RunState) -> None:
-    one_by_one(known, scraped.crawl("run-1", range(1, 12), minute=10, price="£99", state=state))
-    assert run_of(known, "run-1").state is RunState.HELD
-    decide(known, "run-1", release=True)
-    assert run_of(known, "run-1").state is state
+def test_a_partial_run_is_held_too(seeded: Engine, scraped: Any, state: RunState) -> None:
+    one_by_one(seeded, scraped.crawl("run-1", range(1, 12), minute=10, price="£99", state=state))
+    assert run_of(seeded, "run-1").state is RunState.HELD
+    decide(seeded, "run-1", release=True)
+    assert run_of(seeded, "run-1").state is state
 
 
 @pytest.mark.parametrize(
@@ -245,103 +245,106 @@ def test_a_run_that_broke_off_is_held_all_the_same(known: Engine, scraped: Any, 
         ({"fill": {"price": 0.9}}, ALL, {"price": "tuppence"}, "fill"),
     ],
 )
-def test_a_run_that_falls_short_of_its_source_s_expectations_is_held(
-    known: Engine, scraped: Any, expect: dict[str, Any], keys: range, payload: dict[str, Any], code: str
+def test_a_run_below_its_source_s_expectations_is_held(
+    seeded: Engine, scraped: Any, expect: dict[str, Any], keys: range, payload: dict[str, Any], code: str
 ) -> None:
-    one_by_one(known, scraped.crawl("run-1", keys, minute=10, expect=expect, **payload))
-    run = run_of(known, "run-1")
+    one_by_one(seeded, scraped.crawl("run-1", keys, minute=10, expect=expect, **payload))
+    run = run_of(seeded, "run-1")
     assert run.state is RunState.HELD
     assert run.hold is not None
     assert code in [reason.code for reason in run.hold.reasons]
 
 
-def test_expectations_hold_a_run_also_where_redis_lost_its_start(known: Engine, scraped: Any) -> None:
+def test_expectations_hold_a_run_also_where_redis_lost_its_start(seeded: Engine, scraped: Any) -> None:
     _, *items, _ = scraped.crawl("run-1", ALL, minute=10)
     start = scraped.started("run-1", minute=10, items=len(ALL) + 1)
     end = scraped.finished("run-1", scraped=len(ALL), minute=14, start=start)
-    one_by_one(known, [*items, *scraped.entries(end)])
-    assert run_of(known, "run-1").state is RunState.HELD
+    one_by_one(seeded, [*items, *scraped.entries(end)])
+    assert run_of(seeded, "run-1").state is RunState.HELD
 
 
-def test_a_run_of_expectations_waits_for_its_end(known: Engine, scraped: Any) -> None:
+def test_a_run_with_expectations_is_judged_at_its_end(seeded: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 3, minute=10, fill={"price": 1.0}, items=50)
-    one_by_one(known, entries[:-1])
-    assert (run_of(known, "run-1").counts.staged, prices(known)) == (3, {"10.00"})
-    one_by_one(known, entries[-1:])
-    assert (run_of(known, "run-1").state, prices(known)) == (RunState.COMPLETE, {"10.00", "99.00"})
+    one_by_one(seeded, entries[:-1])
+    assert (run_of(seeded, "run-1").counts.staged, prices(seeded)) == (3, {"10.00"})
+    one_by_one(seeded, entries[-1:])
+    assert (run_of(seeded, "run-1").state, prices(seeded)) == (RunState.COMPLETE, {"10.00", "99.00"})
 
 
-def test_new_offers_of_a_run_of_expectations_wait_with_the_others(known: Engine, scraped: Any) -> None:
+def test_new_offers_of_a_run_with_expectations_are_staged(seeded: Engine, scraped: Any) -> None:
     """A shop of new keys, say: let in, its books would be there twice."""
     renamed = scraped.crawl("run-1", range(101, 151), minute=10, expect={"fill": {"description": 0.9}})
-    one_by_one(known, renamed)
-    run = run_of(known, "run-1")
-    assert (run.state, run.counts.staged, BookReader(known).count()) == (RunState.HELD, 50, 50)
+    one_by_one(seeded, renamed)
+    run = run_of(seeded, "run-1")
+    assert (run.state, run.counts.staged, BookReader(seeded).count()) == (RunState.HELD, 50, 50)
     assert run.hold is not None
     assert run.hold.modifies == 0
-    decide(known, "run-1", release=False)
-    run = run_of(known, "run-1")
-    assert (run.state, run.counts.quarantined, BookReader(known).count()) == (RunState.CANCELLED, 50, 50)
+    decide(seeded, "run-1", release=False)
+    run = run_of(seeded, "run-1")
+    assert (run.state, run.counts.quarantined, BookReader(seeded).count()) == (RunState.CANCELLED, 50, 50)
 
 
-def test_the_first_offers_of_a_source_of_expectations_go_in_at_once(engine: Engine, scraped: Any) -> None:
+def test_the_first_offers_of_a_source_with_expectations_are_added_at_once(engine: Engine, scraped: Any) -> None:
     one_by_one(engine, scraped.crawl("run-1", [1, 2], expect={"items": 2})[:-1])
     assert BookReader(engine).count() == 2
 
 
-def test_a_crawl_of_a_part_needs_no_number_of_items(known: Engine, scraped: Any) -> None:
-    one_by_one(known, scraped.crawl("run-1", range(1, 3), minute=10, whole=False, expect={"items": 50}))
-    assert run_of(known, "run-1").state is RunState.COMPLETE
+def test_a_partial_crawl_needs_no_minimum_number_of_items(seeded: Engine, scraped: Any) -> None:
+    one_by_one(seeded, scraped.crawl("run-1", range(1, 3), minute=10, whole=False, expect={"items": 50}))
+    assert run_of(seeded, "run-1").state is RunState.COMPLETE
 
 
-def test_a_worker_that_dies_while_it_releases_leaves_the_rest_to_the_next(
-    known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+def test_the_next_worker_continues_a_release_that_was_killed(
+    seeded: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP_SIZE", 7)
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
-    assert RunStore(known).decide("run-1", release=True, by="ann", now=NOW)
-    RunFinalizer(known, POLICY)._step(2)  # one step of the run, and then nothing more
-    run = run_of(known, "run-1")
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
+    assert RunStore(seeded).decide("run-1", release=True, by="ann", now=NOW)
+    RunFinalizer(seeded, POLICY)._step(2)  # one step of the run, and then nothing more
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.RUNNING, 7, 23)
-    RunFinalizer(known, POLICY).advance()
-    run = run_of(known, "run-1")
+    RunFinalizer(seeded, POLICY).advance()
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
 
 
-def test_a_staged_item_that_the_database_refuses_costs_no_other(
-    known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_staged_item_that_the_database_refuses_does_not_affect_others(
+    seeded: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
         if any(one.offer.source_key == "upc-7" for one in accepted):
             raise DataError("UPDATE offer", {}, Exception("numeric value out of range"))
         return apply_items(writer, absences, accepted, *rest)
 
-    one_by_one(known, repriced(scraped, "run-1", 30, minute=10))
+    one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
     monkeypatch.setattr(closing, "apply_items", refusing)
-    decide(known, "run-1", release=True)
-    run = run_of(known, "run-1")
+    decide(seeded, "run-1", release=True)
+    run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.quarantined) == (RunState.COMPLETE, 29, 1)
-    [kept] = QuarantineStore(known).list_open(limit=9)
-    assert (kept.code, kept.url) == ("refused_by_database", "http://shop.example/catalogue/upc-7/index.html")
+    [quarantined_entry] = QuarantineStore(seeded).list_open(limit=9)
+    assert (quarantined_entry.code, quarantined_entry.url) == (
+        "refused_by_database",
+        "http://shop.example/catalogue/upc-7/index.html",
+    )
 
 
-def test_many_workers_at_once_come_to_the_same(known: Engine, scraped: Any) -> None:
+def test_concurrent_workers_reach_the_same_result(seeded: Engine, scraped: Any) -> None:
     """A run that flows and one that is held, entries of both in any worker's hands, and closed by all of them."""
     runs = repriced(scraped, "run-1", 9, minute=10) + repriced(scraped, "run-2", 30, minute=10, grace=5)
     random.Random(7).shuffle(runs)
     parts = [runs[at : at + 5] for at in range(0, len(runs), 5)]
     with ThreadPoolExecutor(4) as workers:
-        list(workers.map(lambda part: ItemPipeline(known).ingest(part), parts))
-        list(workers.map(lambda _: RunFinalizer(known, POLICY).advance(), range(4)))
-    flown, held = run_of(known, "run-1"), run_of(known, "run-2")
+        list(workers.map(lambda part: ItemPipeline(seeded).ingest(part), parts))
+        list(workers.map(lambda _: RunFinalizer(seeded, POLICY).advance(), range(4)))
+    flown, held = run_of(seeded, "run-1"), run_of(seeded, "run-2")
     assert (flown.state, held.state) == (RunState.COMPLETE, RunState.HELD)
     for run in (flown, held):
         assert run.counts.scraped == 50 == accounted(run) + run.counts.staged
-    assert RunStore(known).decide("run-2", release=True, by="ann", now=NOW)
+    assert RunStore(seeded).decide("run-2", release=True, by="ann", now=NOW)
     with ThreadPoolExecutor(4) as workers:
-        list(workers.map(lambda _: RunFinalizer(known, POLICY).advance(), range(4)))
-    assert run_of(known, "run-2").state is RunState.COMPLETE
-    assert accounted(run_of(known, "run-2")) == 50
+        list(workers.map(lambda _: RunFinalizer(seeded, POLICY).advance(), range(4)))
+    assert run_of(seeded, "run-2").state is RunState.COMPLETE
+    assert accounted(run_of(seeded, "run-2")) == 50
 
 
 _sightings = st.lists(
@@ -358,7 +361,7 @@ _sightings = st.lists(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(sightings=_sightings, release=st.booleans(), data=st.data())
-def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
+def test_counts_add_up_in_any_order_before_and_after_a_decision(
     new_engine: Callable[[], Engine],
     scraped: Any,
     sightings: list[tuple[int, str]],
@@ -391,49 +394,49 @@ def test_whatever_the_order_a_run_adds_up_before_and_after_the_decision(
 
 
 @pytest.mark.parametrize("late", ["start", "end"])
-def test_a_held_run_is_judged_once_more_by_what_comes_late(known: Engine, scraped: Any, late: str) -> None:
+def test_a_held_run_is_judged_again_when_late_entries_arrive(seeded: Engine, scraped: Any, late: str) -> None:
     """Without its start, or as one that broke off, it was to remove nothing: that is what an operator would release."""
     seen = range(1, 39)
-    ItemPipeline(known).ingest(scraped.crawl("run-1", seen, minute=10))
+    ItemPipeline(seeded).ingest(scraped.crawl("run-1", seen, minute=10))
     items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 11 else "£10.00") for key in seen]
     start = scraped.started("run-2", minute=20)
     end = scraped.finished("run-2", scraped=len(items), minute=24)
     broken_off = scraped.finished("run-2", scraped=len(items), minute=23, state=RunState.PARTIAL)
     early = [*items, end] if late == "start" else [start, *items, broken_off]
-    ItemPipeline(known).ingest(scraped.entries(*early))
-    held = run_of(known, "run-2")
+    ItemPipeline(seeded).ingest(scraped.entries(*early))
+    held = run_of(seeded, "run-2")
     assert held.hold is not None
     assert (held.state, held.hold.modifies, held.hold.removes) == (RunState.HELD, 11, 0)
 
-    ItemPipeline(known).ingest(scraped.entries(start if late == "start" else end))
-    held = run_of(known, "run-2")
+    ItemPipeline(seeded).ingest(scraped.entries(start if late == "start" else end))
+    held = run_of(seeded, "run-2")
     assert held.hold is not None
     assert (held.state, held.hold.modifies, held.hold.removes) == (RunState.HELD, 11, 12)
-    assert prices(known) == {"10.00"}
-    decide(known, "run-2", release=True)
-    run = run_of(known, "run-2")
+    assert prices(seeded) == {"10.00"}
+    decide(seeded, "run-2", release=True)
+    run = run_of(seeded, "run-2")
     assert (run.state, run.counts.modified, run.removed) == (RunState.COMPLETE, 11, 12)
 
 
-def test_items_that_overtake_their_runs_start_are_held_to_what_the_last_run_was(known: Engine, scraped: Any) -> None:
+def test_items_before_their_run_s_start_have_the_last_run_s_expectations(seeded: Engine, scraped: Any) -> None:
     """Of two workers that take in a run's first batches, the one without its start may be the faster."""
-    ItemPipeline(known).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"fill": {"price": 0.9}}))
+    ItemPipeline(seeded).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"fill": {"price": 0.9}}))
     items = [scraped.item(key, run="run-2", minute=21, price=None) for key in (*ALL, *range(51, 71))]
-    ItemPipeline(known).ingest(scraped.entries(*items))
-    run = run_of(known, "run-2")
+    ItemPipeline(seeded).ingest(scraped.entries(*items))
+    run = run_of(seeded, "run-2")
     assert (run.counts.staged, run.counts.added) == (70, 0)
     start = scraped.started("run-2", minute=20, fill={"price": 0.9})
-    ItemPipeline(known).ingest(scraped.entries(start, scraped.finished("run-2", scraped=70, minute=24)))
-    run = run_of(known, "run-2")
+    ItemPipeline(seeded).ingest(scraped.entries(start, scraped.finished("run-2", scraped=70, minute=24)))
+    run = run_of(seeded, "run-2")
     assert (run.state, run.counts.staged) == (RunState.HELD, 70)
     assert run.hold is not None
     assert "fill" in [reason.code for reason in run.hold.reasons]
-    assert BookReader(known).count() == 50
+    assert BookReader(seeded).count() == 50
 
 
-def test_a_run_whose_start_is_lost_is_held_to_what_the_last_run_was(known: Engine, scraped: Any) -> None:
-    ItemPipeline(known).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"share": 0.02}))
+def test_a_run_whose_start_is_lost_has_the_last_run_s_expectations(seeded: Engine, scraped: Any) -> None:
+    ItemPipeline(seeded).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"share": 0.02}))
     items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 2 else "£10.00") for key in ALL]
-    ItemPipeline(known).ingest(scraped.entries(*items, scraped.finished("run-2", scraped=len(items), minute=24)))
-    run = run_of(known, "run-2")
+    ItemPipeline(seeded).ingest(scraped.entries(*items, scraped.finished("run-2", scraped=len(items), minute=24)))
+    run = run_of(seeded, "run-2")
     assert (run.state, run.counts.staged) == (RunState.HELD, 2)

@@ -37,9 +37,9 @@ def check(engine: Engine, scraped: Any, body: bytes, field: str, code: str) -> N
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
     ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 2
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert (field, code) in [(reason.field, reason.code) for reason in kept.reasons]
-    assert all(0 < len(reason.message) <= 1000 for reason in kept.reasons)
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert (field, code) in [(reason.field, reason.code) for reason in quarantined_entry.reasons]
+    assert all(0 < len(reason.message) <= 1000 for reason in quarantined_entry.reasons)
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 2, 1)
@@ -69,7 +69,7 @@ def check(engine: Engine, scraped: Any, body: bytes, field: str, code: str) -> N
         ({"category": "c" * 2000}, "category", "string_too_long"),
     ],
 )
-def test_a_payload_that_makes_no_sense(
+def test_an_invalid_payload_is_quarantined(
     engine: Engine, scraped: Any, payload: dict[str, Any], field: str, code: str
 ) -> None:
     check(engine, scraped, scraped.item(2, **payload).model_dump_json().encode(), field, code)
@@ -80,7 +80,7 @@ def test_deep_json(engine: Engine, scraped: Any) -> None:
     check(engine, scraped, with_payload(scraped, deep), "entry", "json_invalid")
 
 
-def test_json_that_is_deep_but_can_be_read(engine: Engine, scraped: Any) -> None:
+def test_deep_but_valid_json(engine: Engine, scraped: Any) -> None:
     check(engine, scraped, with_payload(scraped, b'"language":' + b"[" * 100 + b"]" * 100), "language", "not_text")
 
 
@@ -90,13 +90,13 @@ def test_a_lone_surrogate_and_bytes_that_are_no_text(engine: Engine, scraped: An
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
-def test_numbers_that_are_none(engine: Engine, scraped: Any, number: bytes) -> None:
+def test_nan_and_infinity_are_rejected(engine: Engine, scraped: Any, number: bytes) -> None:
     body = scraped.item(2, price="PRICE").model_dump_json().encode().replace(b'"PRICE"', number)
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
     ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 2
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert kept.reasons[0].message
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert quarantined_entry.reasons[0].message
 
 
 @pytest.mark.parametrize(
@@ -114,32 +114,34 @@ def test_numbers_that_are_none(engine: Engine, scraped: Any, number: bytes) -> N
         ({"scraped_at": "+100000-01-01T00:00:00Z"}, "entry", "datetime_from_date_parsing"),
     ],
 )
-def test_an_envelope_that_makes_no_sense(
+def test_an_invalid_envelope_is_quarantined(
     engine: Engine, scraped: Any, changes: dict[str, Any], field: str, code: str
 ) -> None:
     if changes.get("source"):
         entries = scraped.entries(scraped.item(1), as_entry(scraped, run_id="run-x", **changes), scraped.item(3))
         ItemPipeline(engine).ingest(entries)
         assert BookReader(engine).count() == 2
-        [kept] = QuarantineStore(engine).list_open(limit=9)
-        assert (kept.reasons[0].field, kept.reasons[0].code) == (field, code)
+        [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+        assert (quarantined_entry.reasons[0].field, quarantined_entry.reasons[0].code) == (field, code)
     else:
         check(engine, scraped, as_entry(scraped, **changes), field, code)
 
 
 @pytest.mark.parametrize("years", [1, 50, 7000])
-def test_an_item_of_the_future_is_refused(engine: Engine, scraped: Any, years: int) -> None:
+def test_an_item_from_the_future_is_rejected(engine: Engine, scraped: Any, years: int) -> None:
     """Taken in, it would be newer than whatever is scraped until then: its offer could never change again."""
     moment = datetime.now(UTC) + timedelta(days=365 * years)
     check(engine, scraped, as_entry(scraped, scraped_at=moment.isoformat()), "scraped_at", "in_the_future")
 
 
 @pytest.mark.parametrize("version", [-5, 0, 99])
-def test_a_word_on_a_run_of_an_unknown_version_is_refused(engine: Engine, scraped: Any, version: int) -> None:
+def test_a_run_event_of_an_unknown_version_is_rejected(engine: Engine, scraped: Any, version: int) -> None:
     messages = [scraped.started(), scraped.finished(scraped=1)]
     changed = [one.model_copy(update={"schema_version": version}).model_dump_json().encode() for one in messages]
     ItemPipeline(engine).ingest(scraped.entries(changed[0], scraped.item(1), changed[1]))
-    assert [kept.code for kept in QuarantineStore(engine).list_open(limit=9)] == ["unknown_version"] * 2
+    assert [quarantined_entry.code for quarantined_entry in QuarantineStore(engine).list_open(limit=9)] == [
+        "unknown_version"
+    ] * 2
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added) == (RunState.RUNNING, 1)
@@ -154,15 +156,15 @@ def test_a_word_on_a_run_of_an_unknown_version_is_refused(engine: Engine, scrape
         ({"source": "rival"}, "value_error"),
     ],
 )
-def test_an_end_with_a_start_that_makes_no_sense_is_refused(
+def test_a_run_s_end_with_an_invalid_start_is_rejected(
     engine: Engine, scraped: Any, changes: dict[str, Any], code: str
 ) -> None:
     end = scraped.finished(scraped=0).model_copy(update={"start": scraped.started().model_copy(update=changes)})
     ItemPipeline(engine).ingest(scraped.entries(end))
-    assert [kept.code for kept in QuarantineStore(engine).list_open(limit=9)] == [code]
+    assert [quarantined_entry.code for quarantined_entry in QuarantineStore(engine).list_open(limit=9)] == [code]
 
 
-def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, scraped: Any) -> None:
+def test_runs_from_the_future_do_not_remove_books(engine: Engine, scraped: Any) -> None:
     years = 60 * 24 * 365 * 50
     for number in (1, 2):
         ItemPipeline(engine).ingest(scraped.crawl(f"ahead-{number}", [1, 2], minute=years * number))
@@ -172,14 +174,14 @@ def test_runs_of_the_future_remove_no_book_that_comes_meanwhile(engine: Engine, 
     }
 
 
-def test_a_clock_that_is_a_little_ahead_is_no_fault(engine: Engine, scraped: Any) -> None:
+def test_an_item_from_a_clock_slightly_ahead_is_accepted(engine: Engine, scraped: Any) -> None:
     moment = datetime.now(UTC) + timedelta(minutes=3)
     ItemPipeline(engine).ingest(scraped.entries(as_entry(scraped, scraped_at=moment.isoformat())))
     assert BookReader(engine).count() == 1
 
 
 @pytest.mark.parametrize("currency", ["XAU", "XTS", "ZWL", "zzz", "BTC"])
-def test_an_exotic_currency_is_kept_apart_or_refused(engine: Engine, scraped: Any, currency: str) -> None:
+def test_an_unusual_currency_code_is_stored_as_its_own_currency(engine: Engine, scraped: Any, currency: str) -> None:
     """Three letters may be a currency, and prices of different ones never meet; anything else is refused."""
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), scraped.item(2, price="5.00", currency=currency)))
     book = BookReader(engine).get("shop:upc-2")
@@ -188,21 +190,21 @@ def test_an_exotic_currency_is_kept_apart_or_refused(engine: Engine, scraped: An
     assert book.price.currency == currency.upper()
 
 
-def test_nul_bytes_and_hidden_signs_are_no_part_of_a_text(engine: Engine, scraped: Any) -> None:
+def test_nul_bytes_and_hidden_characters_are_removed(engine: Engine, scraped: Any) -> None:
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1, title="A\x00 ti\u202etle\u200b", authors=["\x00"])))
     [book] = BookReader(engine).page(after_number=0, limit=9)
     assert book.title == "A title"
     assert book.authors == ()
 
 
-def test_a_nul_byte_in_what_is_kept_as_it_came(engine: Engine, scraped: Any) -> None:
+def test_a_nul_byte_in_a_quarantined_body(engine: Engine, scraped: Any) -> None:
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), b"\x00{}", scraped.item(3)))
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert kept.body == "\\x00{}"
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert quarantined_entry.body == "\\x00{}"
     assert BookReader(engine).count() == 2
 
 
-def test_as_many_categories_as_items(engine: Engine, scraped: Any) -> None:
+def test_one_category_per_item(engine: Engine, scraped: Any) -> None:
     """However many there are, each is a text of its book: nothing grows by them but the book's row."""
     items = [scraped.item(n, category=f"Category {n}") for n in range(1, 5001)]
     ingest = ItemPipeline(engine)
@@ -211,7 +213,7 @@ def test_as_many_categories_as_items(engine: Engine, scraped: Any) -> None:
     assert BookReader(engine).count() == 5000
 
 
-def test_as_many_unknown_fields_as_one_likes_are_one_figure(engine: Engine, scraped: Any) -> None:
+def test_any_number_of_unknown_fields_count_as_payload(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(n, **{f"field {n}": "x"}) for n in range(1, 301)]
     ItemPipeline(engine).ingest(scraped.entries(*items))
     with engine.begin() as connection:
@@ -222,8 +224,8 @@ def test_as_many_unknown_fields_as_one_likes_are_one_figure(engine: Engine, scra
 def test_ten_megabytes_of_reasons_are_cut(engine: Engine, scraped: Any) -> None:
     payload = {f"{n:x>500}": n for n in range(2000)}
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1, **payload)))
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert len(kept.reasons) <= 100
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert len(quarantined_entry.reasons) <= 100
 
 
 def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,9 +234,9 @@ def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 999, 1)
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert [(reason.field, reason.code) for reason in kept.reasons] == [("price", "not_a_price")]
-    assert "tuppence" in kept.reasons[0].message
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert [(reason.field, reason.code) for reason in quarantined_entry.reasons] == [("price", "not_a_price")]
+    assert "tuppence" in quarantined_entry.reasons[0].message
 
     def knows_pence(price: Any, currency: Any) -> Any:
         return clean_price("£0.02" if price == "tuppence" else price, currency)
@@ -249,7 +251,7 @@ def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch
     assert str(book.price.amount if book.price else "") == "0.02"
 
 
-def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
+def test_quality_counts_follow_a_replay_but_not_a_redelivery(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = scraped.entries(
@@ -271,10 +273,14 @@ def test_the_figures_of_quality_follow_a_replay_and_no_redelivery(
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 0
 
 
-def test_no_reason_is_without_a_stable_code(engine: Engine, scraped: Any) -> None:
+def test_every_reason_has_a_stable_code(engine: Engine, scraped: Any) -> None:
     ItemPipeline(engine).ingest(
         scraped.entries(b"", b"[]", b'{"kind":"x"}', scraped.item(1, title=5.5, price=[], rating={}))
     )
-    codes = {reason.code for kept in QuarantineStore(engine).list_open(limit=9) for reason in kept.reasons}
+    codes = {
+        reason.code
+        for quarantined_entry in QuarantineStore(engine).list_open(limit=9)
+        for reason in quarantined_entry.reasons
+    }
     assert codes
     assert all(re.fullmatch(r"[a-z_]+", code) for code in codes)

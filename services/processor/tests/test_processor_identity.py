@@ -21,16 +21,16 @@ def test_a_valid_isbn_is_the_book_s_identity_in_every_shop(scraped: Any) -> None
     assert (one.source, one.source_key) != (other.source, other.source_key)
 
 
-def test_without_a_valid_isbn_the_source_s_own_key_is(scraped: Any) -> None:
+def test_the_source_s_key_identifies_a_book_without_a_valid_isbn(scraped: Any) -> None:
     assert clean_item(scraped.item(1, isbn="0306406153")).book_id == "shop:upc-1"
 
 
-def test_without_a_key_the_canonical_path_is() -> None:
+def test_the_canonical_path_is_the_key_of_a_page_without_one() -> None:
     assert identity.source_key(None, URL) == "/catalogue/a_1/index.html?id=4"
     assert identity.source_key("  ", URL + "#top") == identity.source_key(None, URL)
 
 
-def test_pages_of_another_site_than_the_source_s_own_have_keys_of_their_own(scraped: Any) -> None:
+def test_offers_of_a_foreign_site_have_separate_keys(scraped: Any) -> None:
     one, other = (clean_item(scraped.item(1, site=site)) for site in ("a.example", "a.example:8080"))
     assert (one.source_key, one.book_id) == ("@a.example~upc-1", "shop:@a.example~upc-1")
     assert other.source_key == "@a.example:8080~upc-1"
@@ -41,13 +41,13 @@ def test_pages_of_another_site_than_the_source_s_own_have_keys_of_their_own(scra
 
 
 @pytest.mark.parametrize("site", ["", "a~b", "a/b", "A.example", "a\x00", "a" * 261])
-def test_what_is_no_site_is_refused(scraped: Any, site: str) -> None:
+def test_an_invalid_site_is_rejected(scraped: Any, site: str) -> None:
     with pytest.raises(ValidationError):
         RawItem.model_validate(scraped.item(1).model_dump() | {"site": site})
 
 
 @given(st.text(min_size=1, max_size=3000), st.none() | st.just("h" * 253 + ":65535"))
-def test_a_key_always_fits_and_long_ones_stay_apart(key: str, site: str | None) -> None:
+def test_long_keys_are_shortened_and_stay_distinct(key: str, site: str | None) -> None:
     found = identity.source_key(key, URL, site)
     assert 0 < len(identity.book_id("s" * 100, found, None)) <= MAX_KEY_LENGTH
     assert found.startswith(f"@{site}~") == (site is not None)

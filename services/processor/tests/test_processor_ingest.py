@@ -29,7 +29,7 @@ def counted(result: IngestResult) -> dict[Verdict, int]:
     return dict(sum(result.verdicts.values(), start=Counter[Verdict]()))
 
 
-def test_a_crawl_becomes_books_and_its_accounting_adds_up(engine: Engine, scraped: Any) -> None:
+def test_a_crawl_becomes_books_and_its_counts_add_up(engine: Engine, scraped: Any) -> None:
     result = ItemPipeline(engine).ingest(
         scraped.entries(
             scraped.started(),
@@ -73,7 +73,7 @@ def test_crawling_an_unchanged_shop_again_changes_nothing_but_last_seen(engine: 
     assert len(reader.list_observations("shop:upc-1", limit=9)) == 1
 
 
-def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped: Any) -> None:
+def test_a_changed_price_adds_a_change_and_an_observation(engine: Engine, scraped: Any) -> None:
     reader = BookReader(engine)
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1, price="£10.00")))
@@ -85,7 +85,7 @@ def test_a_changed_price_is_a_change_and_an_observation(engine: Engine, scraped:
     assert prices == ["9.50", "10.00"]
 
 
-def test_a_changed_description_is_no_observation(engine: Engine, scraped: Any) -> None:
+def test_a_changed_description_adds_no_observation(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1, description="old")))
     ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=5, description="new")))
@@ -93,7 +93,7 @@ def test_a_changed_description_is_no_observation(engine: Engine, scraped: Any) -
     assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 1
 
 
-def test_the_same_items_delivered_again_are_nothing_at_all(engine: Engine, scraped: Any) -> None:
+def test_redelivered_items_change_nothing(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     entries = scraped.entries(
         scraped.started(), scraped.item(1), scraped.item(2, title=None), scraped.finished(scraped=2)
@@ -121,13 +121,13 @@ def test_an_offer_twice_in_a_run_is_a_duplicate(engine: Engine, scraped: Any) ->
     assert counted(ingest.ingest(scraped.entries(items[2]))) == {Verdict.DUPLICATE: 1}
 
 
-def test_an_offer_that_says_something_new_in_one_run_is_modified(engine: Engine, scraped: Any) -> None:
+def test_an_offer_with_new_content_in_the_same_run_is_modified(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(1, price="£1"), scraped.item(2, key="upc-1", title="Book 1", price="£2", minute=1)]
     assert counted(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 1, Verdict.MODIFIED: 1}
     assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 2
 
 
-def test_what_arrives_late_does_not_undo_what_is_newer(engine: Engine, scraped: Any) -> None:
+def test_a_late_item_does_not_undo_a_newer_one(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=10, price="£2")))
     late = ingest.ingest(scraped.entries(scraped.item(1, run="run-1", minute=5, price="£1")))
@@ -160,7 +160,7 @@ def test_one_isbn_in_two_shops_is_one_book_with_two_offers(engine: Engine, scrap
     assert BookReader(engine).count() == 1
 
 
-def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: Engine, scraped: Any) -> None:
+def test_an_offer_that_gets_an_isbn_moves_and_its_old_book_is_removed(engine: Engine, scraped: Any) -> None:
     reader = BookReader(engine)
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1)))
@@ -179,7 +179,7 @@ def test_an_offer_whose_isbn_becomes_known_moves_and_its_old_book_goes(engine: E
     assert reader.count() == 1
 
 
-def test_each_change_carries_the_book_as_it_then_was(engine: Engine, scraped: Any) -> None:
+def test_each_change_has_the_book_at_that_revision(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     shown = {"description": "A «long» one", "authors": ["Ann", "Bo"], "rating": "4,5", "rating_count": "7"}
     ingest.ingest(scraped.entries(scraped.item(1, **shown), scraped.item(2, price=None, availability=None)))
@@ -218,7 +218,7 @@ def test_the_end_of_a_run_may_arrive_before_its_items(engine: Engine, scraped: A
     assert run_of(engine).state is RunState.COMPLETE
 
 
-def test_a_run_that_goes_on_after_its_end_ends_again(engine: Engine, scraped: Any) -> None:
+def test_a_run_that_resumes_after_its_end_finishes_again(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.started(), scraped.item(1), scraped.finished(scraped=1, minute=1)))
     ingest.ingest(scraped.entries(scraped.started(minute=2)))
@@ -228,7 +228,7 @@ def test_a_run_that_goes_on_after_its_end_ends_again(engine: Engine, scraped: An
     assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 2)
 
 
-def test_a_run_ends_whose_clock_went_back_while_it_lasted(engine: Engine, scraped: Any) -> None:
+def test_a_run_whose_clock_went_back_finishes(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     end = scraped.finished(scraped=1, minute=-60)
     ingest.ingest(scraped.entries(scraped.started(), scraped.item(1, minute=-60), end))
@@ -257,17 +257,17 @@ def test_a_run_is_searchable_once_the_index_has_its_last_change(engine: Engine, 
         b'{"kind":"run_started","run_id":"\\u0000","source":"s","start_url":"","started_at":0,"traceparent":""}',
     ],
 )
-def test_what_cannot_be_read_is_quarantined_beside_the_others(engine: Engine, scraped: Any, body: bytes) -> None:
+def test_unreadable_entries_are_quarantined_without_affecting_others(engine: Engine, scraped: Any, body: bytes) -> None:
     entries = scraped.entries(body, scraped.item(1))
     ItemPipeline(engine).ingest(entries)
     ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 1
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert kept.run_id is None
-    assert kept.reasons[0].field == "entry"
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert quarantined_entry.run_id is None
+    assert quarantined_entry.reasons[0].field == "entry"
 
 
-def test_an_unreadable_item_that_tells_its_run_counts_in_it(engine: Engine, scraped: Any) -> None:
+def test_an_unreadable_item_with_a_run_id_counts_in_its_run(engine: Engine, scraped: Any) -> None:
     broken = scraped.item(2).model_dump_json().replace('"payload":{', '"payload":[{').encode()
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), broken, scraped.finished(scraped=2)))
     run = run_of(engine)
@@ -283,8 +283,8 @@ def test_a_payload_cannot_pose_as_another_run_s_item(engine: Engine, scraped: An
 def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped: Any) -> None:
     [entry] = scraped.entries(scraped.item(1))
     ItemPipeline(engine).ingest([StreamEntry(entry.id, entry.body, 6)])
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert kept.reasons[0].code == "poison"
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert quarantined_entry.reasons[0].code == "poison"
     assert run_of(engine).counts.quarantined == 1
 
 
@@ -297,11 +297,11 @@ def test_a_batch_that_the_database_refuses_leaves_nothing_behind(engine: Engine,
     assert counted(ItemPipeline(engine).ingest(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}
 
 
-def test_an_empty_batch_is_nothing(engine: Engine) -> None:
+def test_an_empty_batch_changes_nothing(engine: Engine) -> None:
     assert counted(ItemPipeline(engine).ingest([])) == {}
 
 
-def test_many_items_of_many_runs_go_through_at_once(engine: Engine, scraped: Any) -> None:
+def test_one_batch_has_items_of_many_runs(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(n, run=f"run-{n % 7}", source=f"shop-{n % 3}") for n in range(1, 3001)]
     assert counted(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 3000}
     assert BookReader(engine).count() == 3000

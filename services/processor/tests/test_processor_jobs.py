@@ -47,7 +47,7 @@ def indexed(dependencies: Dependencies) -> int:
         return index.count()
 
 
-def test_what_is_published_becomes_searchable(
+def test_published_items_become_searchable(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any, triggers: list[str]
 ) -> None:
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 121)), scraped.finished(scraped=120))
@@ -66,7 +66,7 @@ def test_what_is_published_becomes_searchable(
 
 
 @pytest.mark.parametrize("more", [False, True])
-def test_a_generation_that_redis_lost_is_not_taken_for_another(
+def test_a_generation_that_redis_lost_is_not_reused(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any, more: bool
 ) -> None:
     """Neither are older answers taken for current, nor is an index that changed taken for one that was seen."""
@@ -99,7 +99,7 @@ def test_a_book_that_moved_leaves_the_index(
     assert BookReader(dependencies.engine).count() == indexed(dependencies) == 1
 
 
-def test_only_one_of_a_machine_s_workers_takes_a_round(
+def test_only_one_worker_of_a_machine_runs_a_job(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.item(1))
@@ -125,7 +125,7 @@ def test_an_index_in_use_is_left_to_its_holder(
     assert run_projection(dependencies) == 1
 
 
-def test_a_database_that_refuses_costs_nothing_but_time(
+def test_batches_are_retried_while_the_database_fails(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(draining, "_FIRST_PAUSE", 0.001)
@@ -159,7 +159,7 @@ def test_a_projection_that_died_before_its_cursor_moved_is_repeated(
     assert indexed(dependencies) == 30
 
 
-def test_while_more_expected_one_commit_takes_what_comes(
+def test_while_more_changes_are_expected_one_commit_has_all_of_them(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(*(scraped.item(n) for n in range(1, 6)))
@@ -192,7 +192,7 @@ def test_full_batches_trigger_the_projection_now_and_then(
     assert triggers.count("project") == before + 1
 
 
-def test_a_crawl_that_redis_has_forgotten_ends_with_what_it_has_until_its_end_comes_after_all(
+def test_a_run_that_redis_lost_finishes_with_its_items_until_its_end_arrives(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     def state(run_id: str) -> str:
@@ -235,7 +235,7 @@ def test_a_crawl_that_redis_has_forgotten_ends_with_what_it_has_until_its_end_co
     assert state("run-1") == "complete"
 
 
-def test_a_lost_index_is_built_anew(dependencies: Dependencies, publish: Callable[..., None], scraped: Any) -> None:
+def test_a_lost_index_is_rebuilt(dependencies: Dependencies, publish: Callable[..., None], scraped: Any) -> None:
     publish(*(scraped.item(n) for n in range(1, 91)))
     run_ingest(dependencies)
     run_projection(dependencies)
@@ -249,24 +249,24 @@ def test_a_lost_index_is_built_anew(dependencies: Dependencies, publish: Callabl
 def test_the_sweep_deletes_predictions_after_their_retention(dependencies: Dependencies) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     days = dependencies.settings.prediction_days
-    kept = prediction(prediction_id="kept", predicted_at=now - timedelta(days=days - 1))
+    recent = prediction(prediction_id="kept", predicted_at=now - timedelta(days=days - 1))
     expired = prediction(prediction_id="expired", predicted_at=now - timedelta(days=days + 1))
     store = PredictionStore(dependencies.engine)
-    store.write([expired, kept])
+    store.write([expired, recent])
     run_sweep(dependencies)
-    assert store.recent(9) == [kept]
+    assert store.recent(9) == [recent]
 
 
-def test_predictions_are_stored_once_and_unreadable_ones_kept_apart(dependencies: Dependencies, scraped: Any) -> None:
+def test_predictions_are_stored_once_and_invalid_ones_quarantined(dependencies: Dependencies, scraped: Any) -> None:
     record = prediction()
     StreamWriter(dependencies.redis, PREDICTION_STREAM).publish([record.model_dump_json()] * 2 + ["?"])
     assert run_predictions(dependencies) == 3
     assert PredictionStore(dependencies.engine).recent(9) == [record]
-    [kept] = QuarantineStore(dependencies.engine).list_open(limit=9)
-    assert kept.reasons[0].code == "invalid_prediction"
+    [entry] = QuarantineStore(dependencies.engine).list_open(limit=9)
+    assert entry.reasons[0].code == "invalid_prediction"
 
 
-def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(dependencies: Dependencies) -> None:
+def test_the_watchdog_restarts_a_stalled_worker_only(dependencies: Dependencies) -> None:
     asked: list[str] = []
 
     def note_progress() -> None:
@@ -297,7 +297,7 @@ def test_the_watchdog_restarts_a_worker_that_does_nothing_and_no_other(dependenc
     assert "no progress for" in str(stalled.alive())
 
 
-def test_no_worker_is_restarted_because_redis_is_away(dependencies: Dependencies) -> None:
+def test_no_worker_is_restarted_while_redis_is_unavailable(dependencies: Dependencies) -> None:
     asked: list[str] = []
     nowhere = connect_redis("redis://127.0.0.1:9/0")
     dog = Watchdog(
@@ -312,13 +312,12 @@ def test_no_worker_is_restarted_because_redis_is_away(dependencies: Dependencies
     dog.join(5)
 
 
-def test_as_many_ingests_run_on_a_machine_as_the_database_takes_writers(
+def test_ingest_jobs_per_machine_match_the_database_s_writers(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.item(1))
-    with process_lock(
-        dependencies.lock_folder, "ingest"
-    ):  # another process is at it, with an entry that it has not finished
+    # Another process runs the job, with an entry that is pending.
+    with process_lock(dependencies.lock_folder, "ingest"):
         [taken] = dependencies.reader(RAW_STREAM).read(1)
         publish(scraped.item(2))
         beside = supports_concurrent_writers(dependencies.engine)
@@ -336,8 +335,8 @@ def test_an_entry_whose_content_the_database_refuses_is_quarantined_without_its_
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 41)), scraped.finished(scraped=40))
     with refusing(dependencies.engine, "book", title="Book 13"):
         assert run_ingest(dependencies) == 42
-    [kept] = QuarantineStore(dependencies.engine).list_open(limit=9)
-    assert (kept.run_id, kept.reasons[0].code) == ("run-1", "refused_by_database")
+    [entry] = QuarantineStore(dependencies.engine).list_open(limit=9)
+    assert (entry.run_id, entry.reasons[0].code) == ("run-1", "refused_by_database")
     run = RunStore(dependencies.engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 39, 1)

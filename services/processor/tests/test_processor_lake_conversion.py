@@ -74,7 +74,7 @@ def test_the_whole_lake_is_converted(dependencies: Dependencies, entries: dict[s
     assert (again.entries, again.files) == (0, 0)
 
 
-def test_exports_stay_as_they_are(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
+def test_exports_are_immutable(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
     run_lake_conversion(dependencies)
     assert export_versions(dependencies.lake) == [2]
     export = read_export(dependencies.lake, 2)

@@ -38,14 +38,14 @@ _books = st.lists(_offers, min_size=1, max_size=6, unique_by=lambda offer: (offe
 
 
 @given(_books, st.randoms())
-def test_the_order_of_offers_makes_no_difference(offers: list[CleanOffer], random: object) -> None:
+def test_the_order_of_offers_does_not_change_the_merged_book(offers: list[CleanOffer], random: object) -> None:
     shuffled = offers.copy()
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     assert merge(shuffled) == merge(offers)
 
 
 @given(_books)
-def test_a_field_is_empty_only_where_every_offer_s_is(offers: list[CleanOffer]) -> None:
+def test_a_field_is_empty_only_if_it_is_empty_in_every_offer(offers: list[CleanOffer]) -> None:
     book = merge(offers)
     for name in ("category", "description", "language", "image_url"):
         said = {getattr(offer.facts, name) for offer in offers} - {None}
@@ -57,7 +57,7 @@ def test_a_field_is_empty_only_where_every_offer_s_is(offers: list[CleanOffer]) 
 
 
 @given(_books)
-def test_no_offer_in_stock_is_cheaper(offers: list[CleanOffer]) -> None:
+def test_a_book_s_price_is_its_cheapest_offer_in_stock(offers: list[CleanOffer]) -> None:
     book = merge(offers)
     assert (book.price is None) == all(offer.price is None for offer in offers)
     buyable = [offer.price for offer in offers if offer.in_stock and offer.price]
@@ -66,6 +66,6 @@ def test_no_offer_in_stock_is_cheaper(offers: list[CleanOffer]) -> None:
         assert book.price.amount == min(one.amount for one in buyable if one.currency == book.price.currency)
 
 
-def test_no_offers_are_no_book() -> None:
+def test_merging_no_offers_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one"):
         merge([])

@@ -1,4 +1,4 @@
-"""What came is what counts, not when it came: examples of deliveries out of order, each told to records of its own."""
+"""Entries may arrive in any order: examples, each with its own records."""
 
 from collections.abc import Callable
 from itertools import permutations
@@ -17,7 +17,7 @@ ISBN = "0306406152"
 BOOK = "isbn:9780306406157"
 
 
-def told(engine: Engine, entries: list[StreamEntry]) -> Engine:
+def ingested(engine: Engine, entries: list[StreamEntry]) -> Engine:
     """The records after these entries, one by one."""
     for entry in entries:
         ItemPipeline(engine).ingest([entry])
@@ -30,21 +30,21 @@ def book_of(engine: Engine, book_id: str) -> Book:
     return book
 
 
-def living(engine: Engine) -> set[str]:
+def live_books(engine: Engine) -> set[str]:
     return {book.id for book in BookReader(engine).page(after_number=0, limit=99)}
 
 
 def in_any_order(new_engine: Callable[[], Engine], entries: list[StreamEntry]) -> list[dict[str, Any]]:
     """What every order of the entries comes to."""
-    expected = catalog_contents(told(new_engine(), entries))
+    expected = catalog_contents(ingested(new_engine(), entries))
     for shuffled in permutations(entries):
-        engine = told(new_engine(), list(shuffled))
+        engine = ingested(new_engine(), list(shuffled))
         assert catalog_contents(engine) == expected
         check_consistent(engine)
     return expected
 
 
-def test_the_newest_item_of_a_run_counts_also_where_it_repeats_an_older_one(
+def test_the_newest_item_of_a_run_counts_even_if_it_repeats_an_older_one(
     new_engine: Callable[[], Engine], scraped: Any
 ) -> None:
     said = [("£1.00", 1), ("£2.00", 2), ("£1.00", 3)]
@@ -54,7 +54,7 @@ def test_the_newest_item_of_a_run_counts_also_where_it_repeats_an_older_one(
     assert (book["first_seen"], book["last_seen"]) == ("2026-01-31T08:01:00.000Z", "2026-01-31T08:03:00.000Z")
 
 
-def test_a_repeat_is_a_duplicate_and_yet_a_sighting(engine: Engine, scraped: Any) -> None:
+def test_a_repeated_item_is_a_duplicate_and_moves_last_seen(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1, minute=1)))
     again = ingest.ingest(scraped.entries(scraped.item(2, key="upc-1", title="Book 1", minute=5)))
@@ -71,9 +71,9 @@ def test_of_two_runs_in_the_same_millisecond_always_the_same_one_counts(
     assert book["price"]["amount"] == "3.00"
 
 
-def test_an_older_item_that_comes_late_tells_since_when_a_book_is_there(engine: Engine, scraped: Any) -> None:
-    told(engine, scraped.entries(scraped.item(1, run="run-2", isbn=ISBN, minute=20)))
-    told(engine, scraped.entries(scraped.item(1, run="rival", source="rival", isbn=ISBN, minute=30)))
+def test_a_late_older_item_moves_first_seen_back(engine: Engine, scraped: Any) -> None:
+    ingested(engine, scraped.entries(scraped.item(1, run="run-2", isbn=ISBN, minute=20)))
+    ingested(engine, scraped.entries(scraped.item(1, run="rival", source="rival", isbn=ISBN, minute=30)))
     late = ItemPipeline(engine).ingest(
         scraped.entries(scraped.item(1, run="run-1", isbn=ISBN, price="£7.00", minute=10))
     )
@@ -86,17 +86,17 @@ def test_an_older_item_that_comes_late_tells_since_when_a_book_is_there(engine: 
     check_consistent(engine)
 
 
-def test_a_book_is_no_newer_for_a_shop_that_gave_it_up(engine: Engine, scraped: Any) -> None:
-    told(engine, scraped.crawl("run-0", [1, 2], isbn=None))
-    told(engine, scraped.entries(scraped.item(9, run="run-0", key="first", title="F", isbn=ISBN, minute=2)))
-    told(engine, scraped.entries(scraped.item(1, run="rival", source="rival", key="r", isbn=ISBN, minute=5)))
+def test_first_seen_does_not_move_when_a_shop_drops_the_book(engine: Engine, scraped: Any) -> None:
+    ingested(engine, scraped.crawl("run-0", [1, 2], isbn=None))
+    ingested(engine, scraped.entries(scraped.item(9, run="run-0", key="first", title="F", isbn=ISBN, minute=2)))
+    ingested(engine, scraped.entries(scraped.item(1, run="rival", source="rival", key="r", isbn=ISBN, minute=5)))
     for number in (1, 2):
-        told(engine, scraped.crawl(f"run-{number}", [1, 2], minute=10 * number))
+        ingested(engine, scraped.crawl(f"run-{number}", [1, 2], minute=10 * number))
     book = book_of(engine, BOOK)
     assert ([one.source for one in book.offers], book.first_seen.minute) == (["rival"], 2)
 
 
-def test_an_offer_that_moves_takes_its_age_along(new_engine: Callable[[], Engine], scraped: Any) -> None:
+def test_an_offer_that_moves_to_another_book_keeps_first_seen(new_engine: Callable[[], Engine], scraped: Any) -> None:
     items = [
         scraped.item(1, run="run-1", key="a", title="A", isbn=ISBN, minute=1),
         scraped.item(2, run="run-1", source="rival", key="b", title="B", isbn=ISBN, minute=4),
@@ -106,39 +106,41 @@ def test_an_offer_that_moves_takes_its_age_along(new_engine: Callable[[], Engine
     assert found == {BOOK: "2026-01-31T08:04:00.000Z", "shop:a": "2026-01-31T08:01:00.000Z"}
 
 
-def test_an_offer_that_returns_as_another_book_takes_its_age_along(engine: Engine, scraped: Any) -> None:
-    told(engine, scraped.crawl("run-0", [1, 2], isbn=None))
-    told(engine, scraped.entries(scraped.item(9, run="run-0", key="a", title="A", isbn=ISBN, minute=2)))
-    told(engine, scraped.entries(scraped.item(1, run="rival", source="rival", key="r", isbn=ISBN, minute=5)))
+def test_an_offer_restored_to_another_book_keeps_first_seen(engine: Engine, scraped: Any) -> None:
+    ingested(engine, scraped.crawl("run-0", [1, 2], isbn=None))
+    ingested(engine, scraped.entries(scraped.item(9, run="run-0", key="a", title="A", isbn=ISBN, minute=2)))
+    ingested(engine, scraped.entries(scraped.item(1, run="rival", source="rival", key="r", isbn=ISBN, minute=5)))
     for number in (1, 2):
-        told(engine, scraped.crawl(f"run-{number}", [1, 2], minute=10 * number))
-    told(engine, scraped.entries(scraped.item(9, run="run-3", key="a", title="A", minute=31)))
+        ingested(engine, scraped.crawl(f"run-{number}", [1, 2], minute=10 * number))
+    ingested(engine, scraped.entries(scraped.item(9, run="run-3", key="a", title="A", minute=31)))
     assert (book_of(engine, BOOK).first_seen.minute, book_of(engine, "shop:a").first_seen.minute) == (5, 2)
     change = BookReader(engine).list_changes(BOOK, limit=1)[0]
     assert (change.kind, change.fields, change.run_id) == (ChangeKind.MODIFIED, ("first_seen",), "run-3")
     check_consistent(engine)
 
 
-def test_a_book_first_told_of_after_complete_runs_missed_it_goes_at_once(engine: Engine, scraped: Any) -> None:
+def test_a_book_whose_first_item_arrives_after_complete_runs_missed_it_is_removed_at_once(
+    engine: Engine, scraped: Any
+) -> None:
     for number in (1, 2):
-        told(engine, scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+        ingested(engine, scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     late = ItemPipeline(engine).ingest(scraped.entries(scraped.item(10, run="slow", minute=5)))
     assert late.verdicts["slow"] == {"added": 1}
-    assert "shop:upc-10" not in living(engine)
+    assert "shop:upc-10" not in live_books(engine)
     kinds = [change.kind for change in BookReader(engine).list_changes("shop:upc-10", limit=9)]
     assert kinds == [ChangeKind.REMOVED, ChangeKind.ADDED]
 
 
-def test_what_comes_late_of_a_removed_offer_is_what_it_returns_with(engine: Engine, scraped: Any) -> None:
-    told(engine, scraped.crawl("run-0", range(1, 11)))
+def test_a_restored_offer_has_the_content_of_its_latest_item(engine: Engine, scraped: Any) -> None:
+    ingested(engine, scraped.crawl("run-0", range(1, 11)))
     for number in (1, 2):
-        told(engine, scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    told(engine, scraped.entries(scraped.item(10, run="slow", price="£5.00", minute=9)))
-    assert "shop:upc-10" not in living(engine)
+        ingested(engine, scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    ingested(engine, scraped.entries(scraped.item(10, run="slow", price="£5.00", minute=9)))
+    assert "shop:upc-10" not in live_books(engine)
     items = [scraped.item(key, run="run-3", minute=31) for key in range(1, 10)]
     refused = scraped.item(10, run="run-3", price="tuppence", minute=31)
     start, end = scraped.started("run-3", minute=30), scraped.finished("run-3", scraped=10, minute=34)
-    told(engine, scraped.entries(start, *items, refused, end))
+    ingested(engine, scraped.entries(start, *items, refused, end))
     book = book_of(engine, "shop:upc-10")
     assert str(book.price.amount if book.price else "") == "5.00"
     change = BookReader(engine).list_changes("shop:upc-10", limit=1)[0]
@@ -146,17 +148,19 @@ def test_what_comes_late_of_a_removed_offer_is_what_it_returns_with(engine: Engi
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
-def test_runs_remove_the_same_whichever_ends_first(engine: Engine, scraped: Any, order: tuple[int, ...]) -> None:
+def test_the_order_of_ends_does_not_change_what_runs_remove(
+    engine: Engine, scraped: Any, order: tuple[int, ...]
+) -> None:
     """The last of three runs has a page of book 10, which it cannot read: the book stays, or comes back."""
-    told(engine, scraped.crawl("run-0", range(1, 11)))
+    ingested(engine, scraped.crawl("run-0", range(1, 11)))
     runs = {number: scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number) for number in (1, 2)}
     items = [scraped.item(key, run="run-3", minute=31) for key in range(1, 10)]
     refused = scraped.item(10, run="run-3", price="tuppence", minute=31)
     start, end = scraped.started("run-3", minute=30), scraped.finished("run-3", scraped=10, minute=34)
     runs[3] = scraped.entries(start, *items, refused, end)
     for number in order:
-        told(engine, runs[number])
-    assert living(engine) == {f"shop:upc-{key}" for key in range(1, 11)}
+        ingested(engine, runs[number])
+    assert live_books(engine) == {f"shop:upc-{key}" for key in range(1, 11)}
 
 
 def test_runs_that_end_at_once_do_not_undo_each_other(engine: Engine, scraped: Any) -> None:
@@ -171,35 +175,35 @@ def test_runs_that_end_at_once_do_not_undo_each_other(engine: Engine, scraped: A
     ingest.ingest([second_end, first_end])
     runs = [RunStore(engine).get(run_id) for run_id in ("run-1", "run-2")]
     assert [run.state for run in runs if run] == [RunState.COMPLETE, RunState.COMPLETE]
-    assert living(engine) == {f"shop:upc-{key}" for key in range(1, 10)}
+    assert live_books(engine) == {f"shop:upc-{key}" for key in range(1, 10)}
 
 
 def test_a_run_whose_start_comes_last_removes_what_it_missed(engine: Engine, scraped: Any) -> None:
-    told(engine, scraped.crawl("run-0", range(1, 11)))
-    told(engine, scraped.crawl("run-1", range(1, 10), minute=10))
+    ingested(engine, scraped.crawl("run-0", range(1, 11)))
+    ingested(engine, scraped.crawl("run-1", range(1, 10), minute=10))
     start, *rest = scraped.crawl("run-2", range(1, 10), minute=20)
-    told(engine, rest)
-    assert "shop:upc-10" in living(engine), "nobody knows yet whether it was a whole crawl"
-    told(engine, [start])
+    ingested(engine, rest)
+    assert "shop:upc-10" in live_books(engine), "nobody knows yet whether it was a whole crawl"
+    ingested(engine, [start])
     run = RunStore(engine).get("run-2")
     assert run is not None
     assert (run.state, run.removed) == (RunState.COMPLETE, 1)
-    assert "shop:upc-10" not in living(engine)
+    assert "shop:upc-10" not in live_books(engine)
 
 
-def test_an_end_tells_of_a_start_that_redis_lost(engine: Engine, scraped: Any) -> None:
-    told(engine, scraped.crawl("run-0", range(1, 11)))
-    told(engine, scraped.crawl("run-1", range(1, 10), minute=10))
+def test_a_run_s_end_repeats_a_start_that_redis_lost(engine: Engine, scraped: Any) -> None:
+    ingested(engine, scraped.crawl("run-0", range(1, 11)))
+    ingested(engine, scraped.crawl("run-1", range(1, 10), minute=10))
     start = scraped.started("run-2", minute=20)
     _, *items, _ = scraped.crawl("run-2", range(1, 10), minute=20)
-    told(engine, [*items, *scraped.entries(scraped.finished("run-2", scraped=9, minute=24, start=start))])
+    ingested(engine, [*items, *scraped.entries(scraped.finished("run-2", scraped=9, minute=24, start=start))])
     run = RunStore(engine).get("run-2")
     assert run is not None
     assert (run.started_at, run.state, run.removed) == (start.started_at, RunState.COMPLETE, 1)
-    assert "shop:upc-10" not in living(engine)
+    assert "shop:upc-10" not in live_books(engine)
 
 
-def test_a_run_that_went_on_ends_as_it_did_at_last(new_engine: Callable[[], Engine], scraped: Any) -> None:
+def test_a_resumed_run_has_the_state_of_its_last_end(new_engine: Callable[[], Engine], scraped: Any) -> None:
     """Its first attempt was given up, the second came through; the end of that one may arrive before its start."""
     entries = scraped.entries(
         scraped.started(minute=1),
@@ -209,7 +213,7 @@ def test_a_run_that_went_on_ends_as_it_did_at_last(new_engine: Callable[[], Engi
     )
     items = scraped.entries(scraped.item(1, minute=1), scraped.item(2, minute=3))
     for shuffled in permutations(entries):
-        engine = told(new_engine(), [*items, *shuffled])
+        engine = ingested(new_engine(), [*items, *shuffled])
         run = RunStore(engine).get("run-1")
         assert run is not None
         assert (run.state, run.counts.scraped) == (RunState.COMPLETE, 2)

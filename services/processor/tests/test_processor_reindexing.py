@@ -98,7 +98,7 @@ def searching(url: str, counts: list[int], failures: list[BaseException]) -> Ite
             thread.join()
 
 
-def test_no_search_fails_or_misses_a_book_while_the_index_is_built_anew(
+def test_no_search_fails_or_misses_a_book_during_a_rebuild(
     filled: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     counts: list[int] = []
@@ -134,7 +134,7 @@ def priority() -> int:
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
-def test_a_build_gives_way_to_whoever_searches(filled: Dependencies) -> None:
+def test_a_build_runs_at_low_priority(filled: Dependencies) -> None:
     found: list[int] = []
 
     def open_build() -> IndexBuild:
@@ -213,7 +213,7 @@ def swept(dependencies: Dependencies) -> dict[str, Any]:
     return found
 
 
-def test_a_sweep_repairs_what_differs_and_tells_of_it(
+def test_a_sweep_repairs_and_reports_differences(
     filled: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     dearer = [scraped.item(n, run="run-2", minute=9, price="£11.00") for n in range(1, 4)]
@@ -224,14 +224,19 @@ def test_a_sweep_repairs_what_differs_and_tells_of_it(
     ][:2]
     damage(filled, lambda book: None if book.number in missing else book._replace(revision=1))
     generation = filled.projection.generation.current()
-    told = swept(filled)
+    comparison = swept(filled)
     assert filled.projection.generation.current() == generation + 1, "what was cached of the damaged index is void"
-    assert (told["books"], told["differing"], told["repaired"], told["rebuild"]) == (BOOKS, 5, 5, False)
+    assert (comparison["books"], comparison["differing"], comparison["repaired"], comparison["rebuild"]) == (
+        BOOKS,
+        5,
+        5,
+        False,
+    )
     assert differing(filled) == ()
     assert swept(filled)["differing"] == 0
 
 
-def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Dependencies) -> None:
+def test_an_index_with_unknown_books_is_rebuilt(filled: Dependencies) -> None:
     stranger = filled.projection.feed.list_books(after_number=0, limit=1)[0]._replace(number=9_999, book_id="nobody:1")
     damage(filled, lambda book: book, stranger)
     assert swept(filled)["rebuild"] is True
@@ -239,7 +244,7 @@ def test_an_index_with_books_that_nobody_knows_is_built_anew(filled: Dependencie
     assert swept(filled)["differing"] == 0
 
 
-def test_a_new_index_that_differs_is_not_put_in_place(filled: Dependencies) -> None:
+def test_a_new_index_that_differs_from_the_records_is_not_published(filled: Dependencies) -> None:
     with (
         pytest.raises(IndexMismatchError, match="in 1 books"),
         open_index_build(filled.settings.search_url) as build,
@@ -291,15 +296,15 @@ def waiting(dependencies: Dependencies) -> list[str]:
     return [one.entry_id for one in found]
 
 
-def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revision_is_taken(
+def test_a_refused_book_is_quarantined_until_the_index_accepts_a_later_revision(
     choosy: Dependencies, scraped: Any, refused: set[int]
 ) -> None:
     refused.add(2)
     assert run_projection(choosy) == 3
-    [kept] = QuarantineStore(choosy.engine).list_open(limit=9)
-    assert (kept.entry_id, kept.code, kept.run_id) == ("index/2/1", REFUSED_BY_INDEX, None)
-    assert kept.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
-    assert orjson.loads(kept.body)["id"] == "shop:upc-2"
+    [entry] = QuarantineStore(choosy.engine).list_open(limit=9)
+    assert (entry.entry_id, entry.code, entry.run_id) == ("index/2/1", REFUSED_BY_INDEX, None)
+    assert entry.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
+    assert orjson.loads(entry.body)["id"] == "shop:upc-2"
     choosy.projection.feed.reset(SEARCH_PROJECTION)
     assert run_projection(choosy) == 3
     for _ in range(2):
@@ -327,7 +332,7 @@ def test_a_book_that_the_index_refuses_waits_in_quarantine_until_a_later_revisio
     assert swept(choosy)["differing"] == 0
 
 
-def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(
+def test_a_sweep_resolves_a_refused_book_and_quarantines_a_book_refused_again(
     choosy: Dependencies, refused: set[int]
 ) -> None:
     refused.add(2)
@@ -336,8 +341,8 @@ def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(
     assert swept(choosy)["rejected"] == 1
     assert choosy.projection.generation.current() == generation, "nothing was written, and what is cached is good"
     metrics = SuiteMetrics(choosy.redis, choosy.engine).collect()
-    [told] = [family for family in metrics if family.name == "bookwheel_index_compared_books"]
-    assert {one.labels["result"]: one.value for one in told.samples} == {
+    [family] = [family for family in metrics if family.name == "bookwheel_index_compared_books"]
+    assert {sample.labels["result"]: sample.value for sample in family.samples} == {
         "compared": 3,
         "differing": 1,
         "repaired": 0,
@@ -355,7 +360,7 @@ def test_a_sweep_settles_a_refused_book_and_a_book_refused_again_waits_again(
     assert waiting(choosy) == []
 
 
-def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
+def test_a_process_killed_before_it_stores_a_refusal_does_not_lose_it(
     choosy: Dependencies, refused: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> None:
@@ -379,18 +384,21 @@ def test_whoever_is_killed_before_it_kept_a_refusal_does_not_lose_it(
     assert waiting(choosy) == [], "and waits no more"
 
 
-def test_a_replay_leaves_what_waits_for_the_index(choosy: Dependencies, refused: set[int]) -> None:
+def test_a_replay_skips_books_that_the_index_refused(choosy: Dependencies, refused: set[int]) -> None:
     refused.add(2)
     run_projection(choosy)
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
-    [kept] = store.list_open(limit=9)
-    assert (store.queue_replay(kept.number), store.queue_replays(QuarantineFilter(code=REFUSED_BY_INDEX))) == (False, 0)
+    [entry] = store.list_open(limit=9)
+    assert (store.queue_replay(entry.number), store.queue_replays(QuarantineFilter(code=REFUSED_BY_INDEX))) == (
+        False,
+        0,
+    )
     assert replay.replay_all() == replay.replay_queued() == ReplayResult(Counter(), 0)
-    assert replay.replay_number(kept.number) == ReplayResult(Counter(), 1)
+    assert replay.replay_number(entry.number) == ReplayResult(Counter(), 1)
     assert waiting(choosy) == ["index/2/1"]
 
 
-def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Dependencies) -> None:
+def test_a_book_that_the_index_refuses_does_not_stop_a_build(filled: Dependencies) -> None:
     if filled.settings.search_url.startswith("tantivy"):
         pytest.skip("takes whatever the records have")
     with filled.engine.begin() as connection:
@@ -401,8 +409,13 @@ def test_a_book_that_can_not_be_indexed_does_not_hold_up_a_build(filled: Depende
     assert differing(filled) == (5,)
     assert waiting(filled) == ["index/5/1"]
     assert "rating_count" in QuarantineStore(filled.engine).list_open(limit=1)[0].reasons[0].message
-    told = swept(filled)
-    assert (told["differing"], told["repaired"], told["rejected"], told["rebuild"]) == (1, 0, 1, False)
+    comparison = swept(filled)
+    assert (comparison["differing"], comparison["repaired"], comparison["rejected"], comparison["rebuild"]) == (
+        1,
+        0,
+        1,
+        False,
+    )
     with filled.engine.begin() as connection:
         mended = """replace(content, '"rating_count"\\:"many"', '"rating_count"\\:null')"""
         connection.execute(text(f"UPDATE change SET content = {mended} WHERE book_number = 5"))
@@ -419,7 +432,7 @@ def job(dependencies: Dependencies, job_id: str) -> ReindexJob:
     return ReindexJob.model_validate_json(dependencies.redis.get(reindex_key(job_id)) or b"")
 
 
-def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dependencies) -> None:
+def test_a_requested_build_runs_once_and_its_state_can_be_followed(filled: Dependencies) -> None:
     ask(filled, "a")
     StreamWriter(filled.redis, REINDEX_STREAM).publish(["{"])
     ask(filled, "b")
@@ -430,7 +443,7 @@ def test_a_build_that_was_asked_for_is_done_once_and_can_be_followed(filled: Dep
     assert run_reindexing(filled) == 0
 
 
-def test_one_build_at_a_time_and_a_failed_one_tells_why(filled: Dependencies) -> None:
+def test_one_build_runs_at_a_time_and_a_failed_one_has_a_reason(filled: Dependencies) -> None:
     ask(filled, "a")
     with filled.redis.lock(REINDEX_LOCK_KEY, timeout=60):
         assert run_reindexing(filled) == 0

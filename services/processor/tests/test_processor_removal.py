@@ -27,69 +27,69 @@ def kinds(engine: Engine, book_id: str) -> list[ChangeKind]:
     return [change.kind for change in reversed(BookReader(engine).list_changes(book_id, limit=9))]
 
 
-def living(engine: Engine) -> set[str]:
+def live_books(engine: Engine) -> set[str]:
     return {book.id for book in BookReader(engine).page(after_number=0, limit=99)}
 
 
 @pytest.fixture
-def known(engine: Engine, scraped: Any) -> Engine:
+def seeded(engine: Engine, scraped: Any) -> Engine:
     """A shop of ten books, seen by a complete run."""
     ItemPipeline(engine).ingest(scraped.crawl("run-0", ALL))
     return engine
 
 
-def test_a_book_that_two_complete_runs_miss_is_removed(known: Engine, scraped: Any) -> None:
-    ingest = ItemPipeline(known)
+def test_a_book_that_two_complete_runs_miss_is_removed(seeded: Engine, scraped: Any) -> None:
+    ingest = ItemPipeline(seeded)
     ingest.ingest(scraped.crawl("run-1", range(1, 10), minute=10))
-    assert (run_of(known, "run-1").missed, run_of(known, "run-1").removed) == (1, 0)
-    assert "shop:upc-10" in living(known)
+    assert (run_of(seeded, "run-1").missed, run_of(seeded, "run-1").removed) == (1, 0)
+    assert "shop:upc-10" in live_books(seeded)
     ingest.ingest(scraped.crawl("run-2", range(1, 10), minute=20))
-    run = run_of(known, "run-2")
+    run = run_of(seeded, "run-2")
     assert (run.state, run.missed, run.removed) == (RunState.COMPLETE, 1, 1)
-    assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)}
-    [change, _] = BookReader(known).list_changes("shop:upc-10", limit=9)
+    assert live_books(seeded) == {f"shop:upc-{key}" for key in range(1, 10)}
+    [change, _] = BookReader(seeded).list_changes("shop:upc-10", limit=9)
     assert (change.kind, change.run_id, change.changed_at) == (ChangeKind.REMOVED, "run-2", run.finished_at)
-    assert BookReader(known).removed_at("shop:upc-10") == run.finished_at
-    assert len(BookReader(known).list_observations("shop:upc-10", limit=9)) == 1, "its history stays"
-    [state] = [book for book in ChangeFeed(known).changed_books(after=0, limit=99).books if book.removed]
+    assert BookReader(seeded).removed_at("shop:upc-10") == run.finished_at
+    assert len(BookReader(seeded).list_observations("shop:upc-10", limit=9)) == 1, "its history stays"
+    [state] = [book for book in ChangeFeed(seeded).changed_books(after=0, limit=99).books if book.removed]
     assert state.book_id == "shop:upc-10"
     assert not run.searchable, "until the index has lost it"
-    ChangeFeed(known).advance({"search": ChangeFeed(known).head()})
-    assert run_of(known, "run-2").searchable
+    ChangeFeed(seeded).advance({"search": ChangeFeed(seeded).head()})
+    assert run_of(seeded, "run-2").searchable
 
 
-def test_a_third_run_that_misses_it_does_nothing_more(known: Engine, scraped: Any) -> None:
+def test_a_third_run_that_misses_a_removed_offer_changes_nothing(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2, 3):
-        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    assert (run_of(known, "run-3").missed, run_of(known, "run-3").removed) == (0, 0)
-    assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED]
+        ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    assert (run_of(seeded, "run-3").missed, run_of(seeded, "run-3").removed) == (0, 0)
+    assert kinds(seeded, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED]
 
 
-def test_it_comes_back_as_restored(known: Engine, scraped: Any) -> None:
-    ingest = ItemPipeline(known)
+def test_a_removed_book_that_is_seen_again_is_restored(seeded: Engine, scraped: Any) -> None:
+    ingest = ItemPipeline(seeded)
     for number in (1, 2):
         ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     ingest.ingest(scraped.crawl("run-3", ALL, minute=30))
-    assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED, ChangeKind.RESTORED]
-    assert run_of(known, "run-3").counts.added == 1
-    book = BookReader(known).get("shop:upc-10")
+    assert kinds(seeded, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED, ChangeKind.RESTORED]
+    assert run_of(seeded, "run-3").counts.added == 1
+    book = BookReader(seeded).get("shop:upc-10")
     assert book is not None
     assert (book.revision, len(book.offers)) == (3, 1)
-    assert BookReader(known).removed_at("shop:upc-10") is None
-    assert len(BookReader(known).list_observations("shop:upc-10", limit=9)) == 2
-    with known.begin() as connection:
+    assert BookReader(seeded).removed_at("shop:upc-10") is None
+    assert len(BookReader(seeded).list_observations("shop:upc-10", limit=9)) == 2
+    with seeded.begin() as connection:
         in_force = select(func.count()).where(observation.c.superseded_at.is_(None))
         assert connection.scalar(in_force) == 10
 
 
-def test_a_sighting_in_between_starts_the_grace_anew(known: Engine, scraped: Any) -> None:
-    ingest = ItemPipeline(known)
+def test_a_sighting_between_two_misses_restarts_the_grace(seeded: Engine, scraped: Any) -> None:
+    ingest = ItemPipeline(seeded)
     ingest.ingest(scraped.crawl("run-1", range(1, 10), minute=10))
     ingest.ingest(scraped.crawl("run-2", ALL, minute=20))
     ingest.ingest(scraped.crawl("run-3", range(1, 10), minute=30))
-    assert "shop:upc-10" in living(known)
+    assert "shop:upc-10" in live_books(seeded)
     ingest.ingest(scraped.crawl("run-4", range(1, 10), minute=40))
-    assert "shop:upc-10" not in living(known)
+    assert "shop:upc-10" not in live_books(seeded)
 
 
 @pytest.mark.parametrize(
@@ -101,39 +101,39 @@ def test_a_sighting_in_between_starts_the_grace_anew(known: Engine, scraped: Any
         {"state": RunState.CANCELLED},
     ],
 )
-def test_only_complete_runs_of_the_whole_source_count(known: Engine, scraped: Any, options: dict[str, Any]) -> None:
+def test_only_complete_runs_of_the_whole_source_count(seeded: Engine, scraped: Any, options: dict[str, Any]) -> None:
     for number in range(1, 5):
-        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number, **options))
-    assert run_of(known, "run-4").missed == 0
-    ItemPipeline(known).ingest(scraped.crawl("run-5", range(1, 10), minute=60))
-    assert len(living(known)) == 10
+        ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number, **options))
+    assert run_of(seeded, "run-4").missed == 0
+    ItemPipeline(seeded).ingest(scraped.crawl("run-5", range(1, 10), minute=60))
+    assert len(live_books(seeded)) == 10
 
 
-def test_a_run_of_another_source_is_none_of_its_business(known: Engine, scraped: Any) -> None:
+def test_a_run_of_another_source_removes_nothing(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2):
         items = [scraped.item(1, run=f"rival-{number}", source="rival", minute=10 * number + 1)]
         start = scraped.started(f"rival-{number}", minute=10 * number).model_copy(update={"source": "rival"})
         end = scraped.finished(f"rival-{number}", scraped=1, minute=10 * number + 4)
-        ItemPipeline(known).ingest(scraped.entries(start, *items, end.model_copy(update={"source": "rival"})))
-    assert len(living(known)) == 11
+        ItemPipeline(seeded).ingest(scraped.entries(start, *items, end.model_copy(update={"source": "rival"})))
+    assert len(live_books(seeded)) == 11
 
 
-def test_what_another_site_sells_is_none_of_its_business_either(known: Engine, scraped: Any) -> None:
+def test_a_run_does_not_remove_offers_of_another_site(seeded: Engine, scraped: Any) -> None:
     """A single run was led to it; the source's own runs never go there."""
     led = scraped.crawl("led", range(1, 6), minute=1, whole=False, site="rival.example")
-    ItemPipeline(known).ingest(led)
-    assert len(living(known)) == 15
+    ItemPipeline(seeded).ingest(led)
+    assert len(live_books(seeded)) == 15
     for number in (1, 2, 3):
-        ItemPipeline(known).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
-    assert living(known) == {f"shop:upc-{key}" for key in range(1, 10)} | {
+        ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
+    assert live_books(seeded) == {f"shop:upc-{key}" for key in range(1, 10)} | {
         f"shop:@rival.example~upc-{key}" for key in range(1, 6)
     }
-    assert (run_of(known, "run-2").missed, run_of(known, "run-2").removed) == (1, 1)
-    late = ItemPipeline(known).ingest(scraped.entries(scraped.item(6, run="slow", minute=2, site="rival.example")))
+    assert (run_of(seeded, "run-2").missed, run_of(seeded, "run-2").removed) == (1, 1)
+    late = ItemPipeline(seeded).ingest(scraped.entries(scraped.item(6, run="slow", minute=2, site="rival.example")))
     assert late.verdicts["slow"] == {"added": 1}, "no run since then could have missed it"
 
 
-def test_runs_are_held_to_the_offers_of_their_own_site(engine: Engine, scraped: Any) -> None:
+def test_the_limit_of_a_run_counts_the_offers_of_its_own_site(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.crawl("run-0", range(1, 26)))
     ingest.ingest(scraped.crawl("led-0", range(1, 201), whole=False, site="rival.example"))
@@ -149,12 +149,12 @@ def test_runs_are_held_to_the_offers_of_their_own_site(engine: Engine, scraped: 
     assert run_of(engine, "led-3").counts.modified == 10, "too few offers to be held"
 
 
-def test_a_source_may_declare_another_grace(known: Engine, scraped: Any) -> None:
-    ItemPipeline(known).ingest(scraped.crawl("run-1", range(1, 10), minute=10, expect={"grace": 1}))
-    assert "shop:upc-10" not in living(known)
+def test_a_source_may_declare_another_grace(seeded: Engine, scraped: Any) -> None:
+    ItemPipeline(seeded).ingest(scraped.crawl("run-1", range(1, 10), minute=10, expect={"grace": 1}))
+    assert "shop:upc-10" not in live_books(seeded)
 
 
-def test_a_book_of_two_shops_only_loses_the_offer(engine: Engine, scraped: Any) -> None:
+def test_a_book_of_two_shops_loses_only_the_removed_offer(engine: Engine, scraped: Any) -> None:
     isbn = "0306406152"
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.crawl("run-0", ALL))
@@ -172,7 +172,7 @@ def test_a_book_of_two_shops_only_loses_the_offer(engine: Engine, scraped: Any) 
     assert {"offers", "price"} <= set(change.fields)
 
 
-def test_a_page_that_could_not_be_read_was_seen(known: Engine, scraped: Any) -> None:
+def test_a_rejected_item_counts_as_a_sighting_of_its_offer(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2):
         items = [scraped.item(key, run=f"run-{number}", minute=10 * number + 1) for key in range(1, 10)]
         broken = scraped.item(10, run=f"run-{number}", price="tuppence", minute=10 * number + 1)
@@ -180,12 +180,12 @@ def test_a_page_that_could_not_be_read_was_seen(known: Engine, scraped: Any) -> 
             scraped.started(f"run-{number}", minute=10 * number),
             scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),
         )
-        ItemPipeline(known).ingest(scraped.entries(start, *items, broken, end))
-    assert (run_of(known, "run-2").state, run_of(known, "run-2").missed) == (RunState.COMPLETE, 0)
-    assert len(living(known)) == 10
+        ItemPipeline(seeded).ingest(scraped.entries(start, *items, broken, end))
+    assert (run_of(seeded, "run-2").state, run_of(seeded, "run-2").missed) == (RunState.COMPLETE, 0)
+    assert len(live_books(seeded)) == 10
 
 
-def test_a_run_with_an_item_of_unknown_identity_misses_nothing(known: Engine, scraped: Any) -> None:
+def test_a_run_with_an_unidentified_item_removes_nothing(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2):
         messages = [scraped.item(key, run=f"run-{number}", minute=10 * number + 1) for key in range(1, 10)]
         garbled = (
@@ -195,43 +195,43 @@ def test_a_run_with_an_item_of_unknown_identity_misses_nothing(known: Engine, sc
             scraped.started(f"run-{number}", minute=10 * number),
             scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),
         )
-        ItemPipeline(known).ingest(scraped.entries(start, *messages, garbled, end))
-    assert run_of(known, "run-2").state is RunState.COMPLETE
-    assert len(living(known)) == 10
+        ItemPipeline(seeded).ingest(scraped.entries(start, *messages, garbled, end))
+    assert run_of(seeded, "run-2").state is RunState.COMPLETE
+    assert len(live_books(seeded)) == 10
 
 
-def test_an_item_of_before_the_removal_that_arrives_late_does_not_resurrect(known: Engine, scraped: Any) -> None:
-    ingest = ItemPipeline(known)
+def test_a_late_item_from_before_the_removal_does_not_restore_the_offer(seeded: Engine, scraped: Any) -> None:
+    ingest = ItemPipeline(seeded)
     for number in (1, 2):
         ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     late = ingest.ingest(scraped.entries(scraped.item(10, run="slow", minute=9)))
-    assert "shop:upc-10" not in living(known), "both complete runs began after it was scraped"
+    assert "shop:upc-10" not in live_books(seeded), "both complete runs began after it was scraped"
     assert late.verdicts["slow"] == {"duplicate": 1}
     since = ingest.ingest(scraped.entries(scraped.item(10, run="slow-2", minute=12)))
-    assert "shop:upc-10" in living(known), "it was seen while the first of the two runs was under way"
+    assert "shop:upc-10" in live_books(seeded), "it was seen while the first of the two runs was under way"
     assert since.verdicts["slow-2"] == {"added": 1}
 
 
-def test_an_offer_that_returns_with_an_isbn_is_of_its_new_book(known: Engine, scraped: Any) -> None:
-    ingest = ItemPipeline(known)
+def test_an_offer_restored_with_an_isbn_belongs_to_its_new_book(seeded: Engine, scraped: Any) -> None:
+    ingest = ItemPipeline(seeded)
     for number in (1, 2):
         ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     ingest.ingest(scraped.entries(scraped.item(10, run="run-3", minute=30, isbn="0306406152")))
-    assert kinds(known, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED], "not removed twice"
-    assert "isbn:9780306406157" in living(known)
+    assert kinds(seeded, "shop:upc-10") == [ChangeKind.ADDED, ChangeKind.REMOVED], "not removed twice"
+    assert "isbn:9780306406157" in live_books(seeded)
 
 
 def test_a_worker_that_died_between_a_run_s_items_and_its_end_loses_nothing(
-    known: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
+    seeded: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ItemPipeline(known).ingest(scraped.crawl("run-1", range(1, 10), minute=10))
+    ItemPipeline(seeded).ingest(scraped.crawl("run-1", range(1, 10), minute=10))
     with monkeypatch.context() as patch:
         patch.setattr(RunFinalizer, "advance", lambda *_: 0)
-        ItemPipeline(known).ingest(scraped.crawl("run-2", range(1, 10), minute=20))
-    assert run_of(known, "run-2").state is RunState.RUNNING
-    RunFinalizer(known, HoldPolicy()).advance()
-    assert run_of(known, "run-2").state is RunState.COMPLETE
-    assert "shop:upc-10" not in living(known)
+        ItemPipeline(seeded).ingest(scraped.crawl("run-2", range(1, 10), minute=20))
+    assert run_of(seeded, "run-2").state is RunState.RUNNING
+    RunFinalizer(seeded, HoldPolicy()).advance()
+    assert run_of(seeded, "run-2").state is RunState.COMPLETE
+    assert "shop:upc-10" not in live_books(seeded)
 
 
 def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
@@ -242,7 +242,7 @@ def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
     ingest.ingest(scraped.crawl("run-0", range(1, 31)))
     for number in (1, 2):
         ingest.ingest(scraped.crawl(f"run-{number}", range(1, 21), minute=10 * number))
-    assert (run_of(engine, "run-2").removed, len(living(engine))) == (10, 20)
+    assert (run_of(engine, "run-2").removed, len(live_books(engine))) == (10, 20)
 
 
 _days = st.lists(st.sets(st.integers(1, 6), min_size=1), min_size=3, max_size=5)
@@ -268,7 +268,7 @@ def test_runs_that_arrive_in_any_order_leave_the_same_books(
         ItemPipeline(engine).ingest(shuffled[at : at + size])
     last = scraped.crawl("run-last", sorted(days[-1]), minute=10 * len(days))
     ItemPipeline(engine).ingest(last)
-    assert living(engine) == {f"shop:upc-{key}" for key in days[-1]}
+    assert live_books(engine) == {f"shop:upc-{key}" for key in days[-1]}
     with engine.begin() as connection:
         live = connection.scalar(select(func.count()).select_from(offer).where(offer.c.removed_at.is_(None)))
         in_force = connection.scalar(select(func.count()).where(observation.c.superseded_at.is_(None)))

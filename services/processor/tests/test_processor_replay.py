@@ -31,13 +31,13 @@ def quarantined(engine: Engine, scraped: Any) -> Engine:
     return engine
 
 
-def test_what_is_still_wrong_stays(quarantined: Engine) -> None:
+def test_entries_that_are_still_rejected_stay_in_quarantine(quarantined: Engine) -> None:
     result = Replay(quarantined).replay_all()
     assert (dict(result.verdicts), result.rejected) == ({}, 3)
     assert QuarantineStore(quarantined).count() == 3
 
 
-def test_what_is_understood_now_moves_its_accounting(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_replayed_item_moves_its_run_s_counts(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: Money(amount=Decimal("0.02"), currency="GBP"))
     result = Replay(quarantined).replay_all()
     assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 1}, 2)
@@ -49,8 +49,12 @@ def test_what_is_understood_now_moves_its_accounting(quarantined: Engine, monkey
     assert Replay(quarantined).replay_all().verdicts == {}, "once is enough"
 
 
-def test_one_is_replayed_by_its_number(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = next(kept for kept in QuarantineStore(quarantined).list_open(limit=9) if kept.reasons[0].field == "price")
+def test_an_entry_is_replayed_by_number(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = next(
+        quarantined_entry
+        for quarantined_entry in QuarantineStore(quarantined).list_open(limit=9)
+        if quarantined_entry.reasons[0].field == "price"
+    )
     assert Replay(quarantined).replay_number(99) is None
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
     result = Replay(quarantined).replay_number(wanted.number)
@@ -59,7 +63,7 @@ def test_one_is_replayed_by_its_number(quarantined: Engine, monkeypatch: pytest.
     assert Replay(quarantined).replay_number(wanted.number) is None
 
 
-def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
+def test_an_unidentified_item_counts_once_it_is_replayed(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scraped.item(1).model_dump_json().encode()
@@ -76,10 +80,13 @@ def test_an_item_that_told_nothing_of_itself_counts_when_it_is_read_at_last(
 
 def waiting(engine: Engine) -> dict[str, int]:
     """Numbers of what is in quarantine and open, by what the first reason is about."""
-    return {kept.reasons[0].field: kept.number for kept in QuarantineStore(engine).list_open(limit=9)}
+    return {
+        quarantined_entry.reasons[0].field: quarantined_entry.number
+        for quarantined_entry in QuarantineStore(engine).list_open(limit=9)
+    }
 
 
-def test_what_an_operator_asked_for_and_is_still_wrong_is_open_again(quarantined: Engine) -> None:
+def test_a_queued_entry_that_is_still_rejected_is_open_again(quarantined: Engine) -> None:
     before = waiting(quarantined)
     assert QuarantineStore(quarantined).queue_replays(ALL_ENTRIES) == 3
     assert waiting(quarantined) == {}
@@ -88,7 +95,7 @@ def test_what_an_operator_asked_for_and_is_still_wrong_is_open_again(quarantined
     assert Replay(quarantined).replay_queued().rejected == 0, "once is enough"
 
 
-def test_one_that_the_database_refuses_holds_up_no_other(
+def test_an_entry_that_the_database_refuses_does_not_stop_a_replay(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ItemPipeline(engine).ingest(scraped.entries(*(scraped.item(number, price="tuppence") for number in (1, 2, 3))))
@@ -103,11 +110,11 @@ def test_one_that_the_database_refuses_holds_up_no_other(
     QuarantineStore(engine).queue_replays(ALL_ENTRIES)
     result = Replay(engine).replay_queued()
     assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 2}, 1)
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert kept.code == "refused_by_database"
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert quarantined_entry.code == "refused_by_database"
 
 
-def test_a_prediction_that_is_read_at_last_is_stored(engine: Engine) -> None:
+def test_a_replayed_prediction_is_stored(engine: Engine) -> None:
     record = prediction()
     bodies = [record.model_dump_json().encode(), b"{}"]
     refused = [RejectedEntry(f"{PREDICTION_STREAM}/{n}-0", body, (NOT_READ,)) for n, body in enumerate(bodies, 1)]
@@ -116,17 +123,19 @@ def test_a_prediction_that_is_read_at_last_is_stored(engine: Engine) -> None:
     result = Replay(engine).replay_all()
     assert (result.verdicts.total(), result.rejected) == (1, 1)
     assert PredictionStore(engine).recent(9) == [record]
-    [kept] = QuarantineStore(engine).list_open(limit=9)
-    assert kept.code == "invalid_prediction"
+    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
+    assert quarantined_entry.code == "invalid_prediction"
 
 
-def test_a_word_on_a_run_counts_when_it_is_taken_at_last(engine: Engine, scraped: Any) -> None:
+def test_a_replayed_run_event_is_applied(engine: Engine, scraped: Any) -> None:
     """Of a scraper whose clock was two days ahead: its items are of the future, too, until it is the day."""
     ahead = 2 * 24 * 60
     crawl = scraped.crawl("run-1", [1], minute=ahead)
     ItemPipeline(engine, clock=lambda: START).ingest(crawl)
     assert BookReader(engine).count() == 0
-    assert {kept.code for kept in QuarantineStore(engine).list_open(limit=9)} == {"in_the_future"}
+    assert {quarantined_entry.code for quarantined_entry in QuarantineStore(engine).list_open(limit=9)} == {
+        "in_the_future"
+    }
     result = Replay(engine, clock=lambda: START + timedelta(minutes=ahead)).replay_all()
     assert (result.verdicts.total(), result.rejected) == (3, 0)
     run = RunStore(engine).get("run-1")

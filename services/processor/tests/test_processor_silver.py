@@ -111,7 +111,7 @@ def test_silver_follows_the_records(dependencies: Dependencies, take_in: Callabl
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_silver_is_right_after_any_kills(
+def test_silver_is_correct_after_kills(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -138,7 +138,7 @@ def test_silver_is_right_after_any_kills(
     check_observations(dependencies)
 
 
-def test_a_slow_writer_cannot_append_what_another_has_appended(
+def test_a_slow_writer_cannot_append_the_same_entries_again(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1), scraped.item(2))
@@ -198,7 +198,7 @@ def request(version: int) -> str:
     return ExportRequest.model_validate(told).model_dump_json()
 
 
-def test_a_version_is_made_when_asked_for_and_only_then(
+def test_an_export_is_made_when_requested_and_only_then(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     take_in(*(scraped.item(n) for n in range(1, 6)))
@@ -215,7 +215,7 @@ def test_a_version_is_made_when_asked_for_and_only_then(
     assert (export.books, export.offers) == (5, 5)
 
 
-def test_complete_crawls_bring_about_versions_no_more_often_than_set_and_old_ones_go(
+def test_complete_crawls_make_exports_at_the_set_interval_and_old_ones_are_deleted(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     often = replace(
@@ -244,7 +244,7 @@ def test_complete_crawls_bring_about_versions_no_more_often_than_set_and_old_one
 
 
 @pytest.mark.parametrize("step", range(0, 12, 2))
-def test_a_version_whose_making_was_killed_is_made_again(
+def test_an_export_that_was_killed_is_made_again(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, step: int
 ) -> None:
     take_in(scraped.item(1), scraped.item(2, source="other"))
@@ -263,7 +263,7 @@ def test_a_version_whose_making_was_killed_is_made_again(
         assert dependencies.lake.size(file.path) == file.size
 
 
-def test_a_full_lake_is_an_error_and_nothing_is_half_there(
+def test_a_full_disk_fails_the_lake_without_partial_files(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1))
@@ -280,7 +280,7 @@ def test_a_full_lake_is_an_error_and_nothing_is_half_there(
     run_lake_sweep(dependencies)
 
 
-def test_what_a_killed_making_left_goes_though_its_version_is_never_made(
+def test_the_leftovers_of_a_killed_export_are_deleted(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
 ) -> None:
     take_in(scraped.item(1))
@@ -310,7 +310,7 @@ def versions_with_files(lake: Lake) -> set[str]:
     return {file.path.split("/")[2] for kind in ("csv", "parquet") for file in lake.list(f"exports/{kind}")}
 
 
-def test_an_export_shows_its_version_whatever_another_writes_meanwhile(
+def test_an_export_has_its_version_while_another_process_writes(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1), scraped.item(2))
@@ -331,7 +331,7 @@ def test_an_export_shows_its_version_whatever_another_writes_meanwhile(
     check_books(dependencies)
 
 
-def test_no_export_is_made_of_books_that_another_wrote_to(
+def test_no_export_is_made_of_books_that_another_process_wrote(
     dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_in(scraped.item(1), scraped.item(2))

@@ -117,7 +117,7 @@ def check_outcome(engine: Engine, totals: Counter[str]) -> None:
 
 
 @pytest.mark.parametrize("pages", [any_pages, pages_that_move_on])
-def test_a_storm_of_workers_comes_to_what_one_of_them_makes(
+def test_many_workers_under_faults_reach_the_result_of_one(
     postgresql: Engine, postgres: Postgres, scraped: Any, pages: Callable[[random.Random], list[list[int]]]
 ) -> None:
     weather = Weather(scraped)

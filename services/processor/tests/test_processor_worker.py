@@ -171,7 +171,7 @@ def test_a_wrong_setting_is_named(tmp_path: Path, redis_url: str) -> None:
     suite.redis.close()
 
 
-def test_what_an_operator_mistypes_is_named(tmp_path: Path, redis_url: str) -> None:
+def test_an_invalid_option_is_reported(tmp_path: Path, redis_url: str) -> None:
     suite = Suite(tmp_path, redis_url)
     for verb, option in (("quarantine", "--limit"), ("replay", "--id"), ("worker", "--concurrency")):
         for number in ("-1", "0", "99999999999999999999", "x"):
@@ -183,7 +183,7 @@ def test_what_an_operator_mistypes_is_named(tmp_path: Path, redis_url: str) -> N
 
 
 @pytest.mark.parametrize("arguments", [("reindex",), ("compare",), ("replay", "--all")])
-def test_a_verb_tells_that_a_store_is_away(tmp_path: Path, redis_url: str, arguments: tuple[str, ...]) -> None:
+def test_a_command_reports_an_unavailable_store(tmp_path: Path, redis_url: str, arguments: tuple[str, ...]) -> None:
     suite = Suite(tmp_path, redis_url)
     assert suite.run("migrate")[0] == 0
     suite.environment["BOOKWHEEL_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"

@@ -1,1 +1,1 @@
-"""From what a page says to what Bookwheel keeps. Pure functions: no I/O, no clock."""
+"""Cleans and validates scraped items. Pure functions: no I/O, no clock."""

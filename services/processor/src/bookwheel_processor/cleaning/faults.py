@@ -1,10 +1,10 @@
-"""What cleaning says of a value it cannot make sense of."""
+"""Errors of cleaning."""
 
 from bookwheel_contracts import FieldError
 
 
 class InvalidValueError(ValueError):
-    """One field's value means nothing to us. `code` is stable, the message names the value."""
+    """The value of one field is invalid. `code` is stable, the message shows the value."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -12,7 +12,7 @@ class InvalidValueError(ValueError):
 
 
 class InvalidItemError(Exception):
-    """An item that goes to quarantine, with everything that is wrong with it."""
+    """An item is invalid, for all of these reasons."""
 
     def __init__(self, reasons: tuple[FieldError, ...]) -> None:
         super().__init__("; ".join(f"{reason.field}: {reason.message}" for reason in reasons))
@@ -20,6 +20,6 @@ class InvalidItemError(Exception):
 
 
 def shown(value: object) -> str:
-    """The value as it may stand in a message: quoted, and never long."""
+    """The value for a message: quoted, and cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,4 +1,4 @@
-"""Which offer, and of which book, a page is."""
+"""The keys of offers and books."""
 
 from hashlib import sha256
 
@@ -9,27 +9,26 @@ from bookwheel_processor.cleaning.text import clean_text
 from bookwheel_processor.cleaning.urls import canonical_path
 
 ISBN = "isbn"
-_LONGEST_KEY = 400  # leaves room for the source's name in a book's id
+_MAX_KEY_LENGTH = 400  # leaves room for the source in a book's id
 
 
 def source_key(key: JsonValue, url: str, site: str | None = None) -> str:
-    """The page's own key (a UPC, an SKU), else its canonical path. Raises Unclean.
+    """The page's own key (a UPC, an SKU), else its canonical path. Raises InvalidValueError.
 
-    Behind the `site` that the run was led to, where it is none of the source's own: `@shop.example~SKU-1`. So no two
-    sites share a key, whatever their pages say. A key that would be too long keeps its beginning and gets the digest
-    of the whole.
+    `site` is the run's site where it is not one of the source's own. It prefixes the key, as in `@shop.example~SKU-1`,
+    so that two sites never share a key. The end of a long key is replaced by a digest of the whole.
     """
-    found = clean_text(key) or canonical_path(url)
+    offer_key = clean_text(key) or canonical_path(url)
     if site is not None:
-        found = f"{SITE_MARK}{site}~{found}"
-    elif found.startswith(SITE_MARK):
-        found = f"/{found}"
-    if len(found) <= _LONGEST_KEY:
-        return found
-    digest = sha256(found.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{found[: _LONGEST_KEY - len(digest) - 1]}~{digest}"
+        offer_key = f"{SITE_MARK}{site}~{offer_key}"
+    elif offer_key.startswith(SITE_MARK):
+        offer_key = f"/{offer_key}"
+    if len(offer_key) <= _MAX_KEY_LENGTH:
+        return offer_key
+    digest = sha256(offer_key.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{offer_key[: _MAX_KEY_LENGTH - len(digest) - 1]}~{digest}"
 
 
 def book_id(source: str, key: str, isbn13: str | None) -> str:
-    """`isbn:<isbn13>` where there is one, so that a book is one book in every shop; else the offer's own identity."""
+    """`isbn:<isbn13>`, the same in every shop, or the offer's own identity where there is no ISBN."""
     return f"{ISBN}:{isbn13}" if isbn13 else f"{source}:{key}"

@@ -1,4 +1,4 @@
-"""One scraped item: every field cleaned, the whole validated, or rejected with all reasons at once."""
+"""Cleans a scraped item: every field is cleaned, and a rejected item has all reasons at once."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,11 +16,11 @@ from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_te
 from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
 
 T = TypeVar("T")
-_MOST_REASONS = 50
+_MAX_REASONS = 50
 
 
 class _Faults:
-    """Collects what is wrong, so that a quarantined item shows everything at once."""
+    """Collects the reasons of an item."""
 
     def __init__(self) -> None:
         self.reasons: list[FieldError] = []
@@ -38,22 +38,22 @@ class _Faults:
     def raise_any(self) -> None:
         if not self.reasons:
             return
-        more = len(self.reasons) - _MOST_REASONS
+        more = len(self.reasons) - _MAX_REASONS
         if more > 0:
-            del self.reasons[_MOST_REASONS:]
+            del self.reasons[_MAX_REASONS:]
             self.add("entry", "more_reasons", f"has {more} more faults")
         raise InvalidItemError(tuple(self.reasons))
 
 
 def clean_item(item: RawItem) -> CleanOffer:
-    """Raises Rejected with the reasons."""
+    """Raises InvalidItemError with all reasons."""
     faults, payload = _Faults(), item.payload
     if not 1 <= item.schema_version <= SCHEMA_VERSION:
         faults.add("schema_version", "unknown_version", f"is {item.schema_version}, not {SCHEMA_VERSION}")
     if item.source == identity.ISBN:
-        faults.add("source", "reserved", "is no name for a source")
+        faults.add("source", "reserved", "is reserved")
     for name in sorted(payload.keys() - RAW_FIELDS):
-        faults.add(shown(name), "unknown_field", "is no field of an item")
+        faults.add(shown(name), "unknown_field", "is not a field of an item")
     url = faults.guard("url", canonical_url, item.url)
     key = faults.guard("key", identity.source_key, payload.get("key"), item.url, item.site) if url else None
     price = faults.guard("price", clean_price, payload.get("price"), payload.get("currency"))
@@ -100,22 +100,22 @@ def _title(value: JsonValue) -> str:
 
 
 def _authors(value: JsonValue) -> tuple[str, ...]:
-    """Each once, in the page's order; a text may name several, parted by semicolons."""
+    """Distinct names in the page's order; a text may have several, separated by semicolons."""
     names = value if isinstance(value, list) else str(value).split(";") if isinstance(value, str) else [value]
-    found: dict[str, str] = {}
+    names_by_key: dict[str, str] = {}
     for name in map(clean_text, names):
         if name:
-            found.setdefault(name.casefold(), name)
-    return tuple(found.values())
+            names_by_key.setdefault(name.casefold(), name)
+    return tuple(names_by_key.values())
 
 
 def _category(value: JsonValue) -> str | None:
-    """The most special one of a list that goes from general to special."""
+    """The last of a list that goes from general to special categories."""
     if isinstance(value, list):
         return next((label for label in map(_category, reversed(value)) if label), None)
     return clean_label(value) if isinstance(value, str) else clean_text(value)
 
 
 def _reason(error: Any) -> FieldError:
-    place = [str(part) for part in error["loc"] if part != "facts"]
-    return FieldError(field=".".join(place), code=error["type"], message=f"{error['msg']}: {shown(error['input'])}")
+    path = [str(part) for part in error["loc"] if part != "facts"]
+    return FieldError(field=".".join(path), code=error["type"], message=f"{error['msg']}: {shown(error['input'])}")
