@@ -1,7 +1,9 @@
-"""A new index beside the one that serves, and what is told of an index's content."""
+"""Building a new index while another serves, and comparing an index's content."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -10,14 +12,19 @@ from bookwheel_stores.search import (
     RANGE_SIZE,
     IndexBusyError,
     IndexRejectedError,
+    IndexUnavailableError,
     RangeSum,
     digest,
     open_index_build,
     open_index_reader,
     open_index_writer,
 )
+from bookwheel_stores.search.elasticsearch import build as elasticsearch_build
+from bookwheel_stores.search.elasticsearch.address import parse_address
+from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild
 from bookwheel_stores.search.queries import Selection
 from bookwheel_testing.sample_books import state_of
+from elastic_transport import ConnectionTimeout, Transport
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,7 +36,7 @@ def book(number: int, *, revision: int = 1, removed: bool = False) -> BookState:
     )
 
 
-def test_an_index_tells_its_content_by_range(new_search_url: str) -> None:
+def test_range_sums_and_digests_describe_the_content(new_search_url: str) -> None:
     numbers = [1, 2, 3, RANGE_SIZE - 1, RANGE_SIZE, 5 * RANGE_SIZE + 7]
     with open_index_writer(new_search_url) as writer:
         assert (writer.range_sums(), writer.digests(range(10))) == ({}, {})
@@ -47,7 +54,7 @@ def test_an_index_tells_its_content_by_range(new_search_url: str) -> None:
         assert writer.digests(range(RANGE_SIZE, RANGE_SIZE)) == {}
 
 
-def test_a_build_serves_nobody_until_it_is_published(new_search_url: str) -> None:
+def test_a_build_serves_no_reader_until_it_is_published(new_search_url: str) -> None:
     index = open_index_reader(new_search_url)
     with open_index_writer(new_search_url) as writer:
         writer.apply([book(1), book(2)])
@@ -74,7 +81,7 @@ def test_a_build_serves_nobody_until_it_is_published(new_search_url: str) -> Non
     assert open_index_reader(new_search_url).count(Selection()) == index.count(Selection())
 
 
-def test_a_build_that_is_given_up_changes_nothing(new_search_url: str) -> None:
+def test_an_abandoned_build_changes_nothing(new_search_url: str) -> None:
     with open_index_writer(new_search_url) as writer:
         writer.apply([book(1)])
     with open_index_build(new_search_url) as build:
@@ -88,7 +95,7 @@ def test_a_build_that_is_given_up_changes_nothing(new_search_url: str) -> None:
     assert index.count(Selection()) == 2
 
 
-def test_a_folder_that_is_written_to_is_not_replaced(tmp_path: Path) -> None:
+def test_a_folder_with_an_open_writer_is_not_replaced(tmp_path: Path) -> None:
     url = f"tantivy://{tmp_path}/index"
     with open_index_build(url) as build:
         with open_index_writer(url) as writer, pytest.raises(IndexBusyError):
@@ -101,35 +108,132 @@ def test_a_folder_that_is_written_to_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(IndexBusyError):
             open_index_writer(url)
     open_index_writer(url).close()
-    assert len([each for each in (tmp_path / "index").iterdir() if each.is_dir()]) == 1
+    assert len([path for path in (tmp_path / "index").iterdir() if path.is_dir()]) == 1
 
 
 @pytest.fixture
-def removed_late(elasticsearch_prefix: str, elasticsearch_server: str) -> str:
+def cluster_url(elasticsearch_prefix: str, elasticsearch_server: str) -> str:
     return f"{elasticsearch_server.replace('http', 'elasticsearch')}/{elasticsearch_prefix}"
 
 
-def test_a_removal_is_kept_by_a_build_too(removed_late: str) -> None:
-    with open_index_writer(removed_late) as writer, open_index_build(removed_late) as build:
+def test_a_build_keeps_removals(cluster_url: str) -> None:
+    with open_index_writer(cluster_url) as writer, open_index_build(cluster_url) as build:
         writer.apply([book(1)])
         build.apply([book(1, revision=2, removed=True)])
         build.lock()
         build.publish()
         writer.apply([book(1)])
-        assert writer.count() == 0, "a writer that was slow writes to the new index, and comes too late"
+        assert writer.count() == 0, "a late write of an old revision goes to the new index and is ignored"
 
 
-def test_a_build_whose_index_another_one_removed_makes_none_without_mapping(
-    removed_late: str, elasticsearch_prefix: str, elasticsearch_server: str
+def test_a_build_whose_index_was_deleted_by_another_creates_no_index_without_a_mapping(
+    cluster_url: str, elasticsearch_prefix: str, elasticsearch_server: str
 ) -> None:
-    """Redis can lose the lock by which builds take turns."""
-    open_index_writer(removed_late).close()
-    with open_index_build(removed_late) as first, open_index_build(removed_late) as second:
+    """Redis can lose the lock that builds share."""
+    open_index_writer(cluster_url).close()
+    with open_index_build(cluster_url) as first, open_index_build(cluster_url) as second:
         with pytest.raises(IndexRejectedError):
             first.apply([book(1)])
         second.apply([book(1), book(2)])
         second.lock()
         second.publish()
-    assert open_index_reader(removed_late).count(Selection()) == 2
-    names = httpx.get(f"{elasticsearch_server}/_cat/indices/{elasticsearch_prefix}*?h=index", timeout=60).text.split()
-    assert len(names) == 1
+    assert open_index_reader(cluster_url).count(Selection()) == 2
+    assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
+
+
+@dataclass
+class SimulatedTimeout:
+    """Makes one request to Elasticsearch time out, before or after the server executes it."""
+
+    number: int = 0
+    executed: bool = False
+    path: str = ""
+    sent: int = 0
+
+    def start(self, *, number: int = 0, path: str = "", executed: bool) -> None:
+        """Choose the request by its number from 1 on, or as the first one to this path."""
+        self.number, self.path, self.executed, self.sent = number, path, executed, 0
+
+    def perform_request(self, transport: Transport, method: str, target: str, **options: Any) -> Any:
+        self.sent += 1
+        is_chosen = self.sent == self.number or (self.path and target.startswith(self.path))
+        if is_chosen and not self.executed:
+            self.path = ""
+            raise ConnectionTimeout(f"simulated timeout of {method} {target}")
+        response = _perform_request(transport, method, target, **options)
+        if is_chosen:
+            self.path = ""
+            raise ConnectionTimeout(f"simulated timeout of {method} {target}")
+        return response
+
+
+_perform_request = Transport.perform_request
+
+
+@pytest.fixture
+def timeout(monkeypatch: pytest.MonkeyPatch) -> SimulatedTimeout:
+    timeout = SimulatedTimeout()
+
+    def perform_request(transport: Transport, method: str, target: str, **options: Any) -> Any:
+        return timeout.perform_request(transport, method, target, **options)
+
+    monkeypatch.setattr(Transport, "perform_request", perform_request)
+    monkeypatch.setattr(elasticsearch_build, "_CLEANUP_DELAY_SECONDS", 0)
+    monkeypatch.setattr(elasticsearch_build, "_RETRY_SECONDS", 0)
+    return timeout
+
+
+def list_indices(server: str, prefix: str) -> list[str]:
+    return httpx.get(f"{server}/_cat/indices/{prefix}*?h=index", timeout=60).text.split()
+
+
+@pytest.mark.parametrize("executed", [False, True])
+def test_a_build_that_times_out_at_any_request_leaves_an_index_serving(
+    cluster_url: str, elasticsearch_prefix: str, elasticsearch_server: str, timeout: SimulatedTimeout, executed: bool
+) -> None:
+    with open_index_writer(cluster_url) as writer:
+        writer.apply([book(1), book(2)])
+    reader = open_index_reader(cluster_url)
+    failed = 0
+    for number in range(1, 99):
+        timeout.start(number=number, executed=executed)
+        try:
+            with ElasticIndexBuild(parse_address(cluster_url), patience=0) as build:
+                build.apply([book(1), book(2)])
+                assert build.count() == 2
+                build.publish()
+        except IndexUnavailableError:
+            failed += 1
+        requests = timeout.sent
+        timeout.start(executed=False)
+        assert reader.count(Selection()) == 2, f"after a timeout of request {number}"
+        if requests < number:
+            break
+    assert failed >= 7
+    assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
+    with open_index_writer(cluster_url) as writer:
+        writer.apply([book(3)])
+    assert reader.count(Selection()) == 3
+
+
+@pytest.mark.parametrize("executed", [False, True])
+def test_publishing_is_repeated_after_a_timeout(
+    cluster_url: str, elasticsearch_prefix: str, elasticsearch_server: str, timeout: SimulatedTimeout, executed: bool
+) -> None:
+    open_index_writer(cluster_url).close()
+    with open_index_build(cluster_url) as build:
+        build.apply([book(1), book(2)])
+        timeout.start(path="/_aliases", executed=executed)
+        build.publish()
+    assert timeout.path == "", "the request has timed out"
+    assert open_index_reader(cluster_url).count(Selection()) == 2
+    assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
+
+
+def test_a_failed_cleanup_does_not_fail_the_build(cluster_url: str, timeout: SimulatedTimeout) -> None:
+    open_index_writer(cluster_url).close()
+    with open_index_build(cluster_url) as build:
+        build.apply([book(1)])
+        build.publish()
+        timeout.start(number=1, executed=False)
+    assert open_index_reader(cluster_url).count(Selection()) == 1

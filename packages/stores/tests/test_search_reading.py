@@ -1,8 +1,6 @@
 """Lists, facets and statistics of the index, held against a naive model in Python."""
 
 import statistics
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -430,15 +428,3 @@ def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index
         index.reload()
         (item,) = index.search(SearchQuery(Selection(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2
-
-
-def test_searching_a_folder_imports_no_client_of_a_server(tmp_path: Path) -> None:
-    program = f"""
-import sys
-from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
-open_index_writer("tantivy://{tmp_path}/index").close()
-open_index_build("tantivy://{tmp_path}/index")
-open_index_reader("tantivy://{tmp_path}/index")
-sys.exit("elasticsearch" in sys.modules)
-"""
-    subprocess.run([sys.executable, "-c", program], check=True)
