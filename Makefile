@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
-  test-docker test-k8s chaos bench lock docs manifests
+  test-all test-docker test-k8s chaos bench lock docs manifests
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
@@ -28,6 +28,10 @@ PARTS = $(or $(firstword $(wildcard services/$(SERVICE) services/$(SERVICE)-* pa
 else
 PARTS = $(PROJECTS) $(SHARED)
 endif
+
+# Without these servers their tests are skipped, except with CI=true.
+PREPARE_TESTS := deploy/local/engines.sh s3 gcs postgres elasticsearch helm || [ "$${CI:-}" != true ]
+PYTEST = $(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --max-worker-restart 0
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,9 +102,13 @@ release-check: check ## Check a release: one version everywhere, its CHANGELOG s
 release-version: install ## Write a version everywhere and start its CHANGELOG section (VERSION=1.2.3)
 	@$(BIN)/python -m tools.release set "$(or $(VERSION),$(error which? make release-version VERSION=1.2.3))"
 
-test: install ## Run the tests, on three processes (ARGS='-k …' goes to pytest)
-	@deploy/local/engines.sh s3 gcs postgres elasticsearch helm || [ "$${CI:-}" != true ]  # without them their tests are skipped, but not where CI=true
-	@$(BIN)/pytest -n $(or $(WORKERS),3) --dist loadfile --max-worker-restart 0 $(PARTS) $(ARGS)
+test: install ## Run the tests except the slow ones, on three processes (ARGS='-k …' goes to pytest)
+	@$(PREPARE_TESTS)
+	@$(PYTEST) -m 'not slow' $(PARTS) $(ARGS)
+
+test-all: install ## Run all tests, also long simulations and many kills
+	@$(PREPARE_TESTS)
+	@$(PYTEST) $(PARTS) $(ARGS)
 
 test-docker: install ## Test the images and the containers, with a Docker engine
 	@BOOKWHEEL_TEST_CONTAINERS=1 $(BIN)/pytest tests/containers -p no:randomly $(ARGS)

@@ -1,13 +1,15 @@
-"""Parts of the suite are killed in mid-crawl: nothing is lost, nothing is double, the accounting adds up.
+"""Programs of the suite are killed during a crawl: nothing is lost, nothing is duplicated, the counts add up.
 
-Each round crawls a shop, new or on another day, kills one part with SIGKILL, and waits until the run has settled.
-`make chaos` plays more rounds, and with other faults; CI runs it, too.
+Each round crawls a shop, new or on another day, kills one program with SIGKILL, and waits until the run has settled.
+`make test` has one round per program on the embedded engines, `make test-all` has more. `make chaos` runs many rounds,
+also with other faults; CI runs it, too.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from typing import Any
 
 import pytest
 from bookwheel_local.settings import EngineSet
@@ -32,8 +34,8 @@ ROUNDS = {
 
 @pytest.fixture(scope="module")
 def arena_on() -> Iterator[Callable[[EngineSet], Arena]]:
-    """One suite for all rounds of a set of engines, made for the first. (A parametrised fixture is made again whenever
-    the order of the tests changes between its parameters.)
+    """One suite for all rounds of a set of engines. (A parametrized fixture would start a new one whenever the order of
+    the tests changes between its parameters.)
     """
     with ExitStack() as stack:
 
@@ -46,9 +48,14 @@ def arena_on() -> Iterator[Callable[[EngineSet], Arena]]:
         yield arena_on
 
 
-@pytest.mark.parametrize(
-    ("engines", "number"), [(engines, number) for engines, rounds in ROUNDS.items() for number in range(rounds)]
-)
+def rounds() -> Iterator[Any]:
+    for engines, count in ROUNDS.items():
+        for number in range(count):
+            is_slow = engines == EngineSet.CLUSTER or number >= len(VICTIMS[engines])
+            yield pytest.param(engines, number, marks=pytest.mark.slow if is_slow else ())
+
+
+@pytest.mark.parametrize(("engines", "number"), list(rounds()))
 def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(
     engines: EngineSet, number: int, arena_on: Callable[[EngineSet], Arena]
 ) -> None:
@@ -57,6 +64,7 @@ def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(
     assert outcome.findings.clean, outcome.findings
 
 
+@pytest.mark.slow_on(EngineSet.CLUSTER)
 @pytest.mark.parametrize("engines", list(EngineSet))
 def test_index_and_lake_agree_with_the_records_over_all_sources(
     engines: EngineSet, arena_on: Callable[[EngineSet], Arena]

@@ -67,6 +67,7 @@ def faulty(url: str, folder: Path, *, items: int, requests: int = 0, share: int 
         yield url.replace(f":{upstream}", f":{port}"), proxy
 
 
+@pytest.mark.slow
 def test_five_thousand_refusals_and_timeouts_lose_nothing(url: str, tmp_path: Path) -> None:
     open_index_writer(url).close()  # a new index takes a server that has just started more than the second given below
     with faulty(url, tmp_path, items=ITEM_FAULTS, requests=REQUEST_FAULTS) as (faulty_url, proxy):

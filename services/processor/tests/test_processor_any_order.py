@@ -363,6 +363,7 @@ def places(
 
 
 @pytest.mark.timeout(0)
+@pytest.mark.slow_on("postgresql")
 def test_any_order_leads_to_the_same_catalog(places: tuple[str, Places], scraped: Any) -> None:
     engines, stores = places
     histories = int(os.environ.get("BOOKWHEEL_HISTORIES", HISTORIES[engines]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from bookwheel_contracts import RawItem, RunState, Verdict
 from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_stores.records import RunStore
@@ -43,6 +44,7 @@ def _items(scraped: Any, sightings: list[dict[str, Any]]) -> list[RawItem]:
     return items
 
 
+@pytest.mark.slow_on("postgresql")
 @_quickly
 @given(sightings=_sightings, data=st.data())
 def test_the_counts_add_up(
@@ -66,6 +68,7 @@ def test_the_counts_add_up(
     check_consistent(engine)
 
 
+@pytest.mark.slow_on("postgresql")
 @_quickly
 @given(sightings=_sightings, data=st.data())
 def test_batches_of_any_size_lead_to_the_same_books(

@@ -116,7 +116,7 @@ def check_outcome(engine: Engine, totals: Counter[str]) -> None:
     check_consistent(engine)
 
 
-@pytest.mark.parametrize("pages", [any_pages, pages_that_move_on])
+@pytest.mark.parametrize("pages", [pytest.param(any_pages, marks=pytest.mark.slow), pages_that_move_on])
 def test_many_workers_under_faults_reach_the_result_of_one(
     postgresql: Engine, postgres: Postgres, scraped: Any, pages: Callable[[random.Random], list[list[int]]]
 ) -> None:

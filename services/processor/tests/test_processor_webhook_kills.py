@@ -43,6 +43,7 @@ def worker(environment: dict[str, str], folder: Path) -> Server:
     return start(command, log=folder / "worker.log", environment=environment)
 
 
+@pytest.mark.slow_on("postgresql")
 def test_kills_of_the_worker_lose_nothing_and_repeat_under_the_same_id(
     engine: Engine, environment: dict[str, str], receiver: WebhookReceiver, tmp_path: Path
 ) -> None:

@@ -23,6 +23,16 @@ def pytest_configure() -> None:
     structlog.configure(processors=[*processors, plain])
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks tests with `slow_on(engine)` as slow where they run on that engine. Runs before `-m` selects."""
+    for item in items:
+        engines = {engine for marker in item.iter_markers("slow_on") for engine in marker.args}
+        parameters = item.callspec.params.values() if isinstance(item, pytest.Function) and engines else ()
+        if engines & set(map(str, parameters)):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("redis")
