@@ -113,7 +113,7 @@ def test_servers_that_come_late_are_waited_for_by_every_program(environment: dic
                 url = f"http://127.0.0.1:{environment[f'PORT_OF_{service}']}{path}"
                 wait_until(partial(answers, url), seconds=90, what=f"{url} ready")
             wait_until(lambda: is_ready("processor-worker"), seconds=90, what="a round of the processor")
-            wait_until(lambda: is_ready("scraper"), seconds=30, what="a sign of life")
+            wait_until(lambda: is_ready("scraper"), seconds=90, what="a heartbeat")
             queue = "bookwheel-trainer:_kombu.binding.training"
             wait_until(lambda: bool(redis.exists(queue)), seconds=60, what="the trainer at its queue")
             assert set(programs.ended()) <= {WORKER}

@@ -78,7 +78,7 @@ class Gateway:
             lines[:] = [json.loads(line) for line in self._whole_lines()]
             return any(map(until, lines))
 
-        wait_until(written, seconds=5, what="the line written to the log")
+        wait_until(written, seconds=30, what="the line written to the log")
         return lines[: next(place for place, line in enumerate(lines) if until(line)) + 1]
 
     def _whole_lines(self) -> list[str]:

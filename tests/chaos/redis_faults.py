@@ -48,8 +48,8 @@ def _with_redis_dead(arena: Arena, change: Callable[[Path], None]) -> None:
     os.kill(keeper, signal.SIGSTOP)
     try:
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: not is_alive(victim), seconds=10, what="Redis dead")
+        wait_until(lambda: not is_alive(victim), seconds=30, what="the end of Redis")
         change(arena.suite.layout.data / "redis")
     finally:
         os.kill(keeper, signal.SIGCONT)
-    wait_until(lambda: supervisor.states()["redis"].pid not in {0, victim}, seconds=30, what="Redis again")
+    wait_until(lambda: supervisor.states()["redis"].pid not in {0, victim}, seconds=90, what="a new Redis")

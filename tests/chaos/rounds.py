@@ -63,7 +63,7 @@ def play(arena: Arena, fault: Fault, number: int, seed: int) -> Outcome:
     begun = time.monotonic()
     try:
         runs = [_ask(arena, shop)]
-        wait_until(lambda: bool(processes(arena.suite, CRAWL)), seconds=30, what="the crawl's start")
+        wait_until(lambda: bool(processes(arena.suite, CRAWL)), seconds=90, what="the crawl's start")
         time.sleep(chance.uniform(0.0, fault.latest))
         fault.strike(arena, chance)
         if fault.loses_redis:

@@ -18,7 +18,7 @@ def terminate(server: str, arena: Arena, _chance: random.Random) -> None:
     """The supervisor starts it again."""
     pid = arena.suite.supervisor.states()[server].pid
     os.kill(pid, _SIGNALS.get(server, signal.SIGTERM))
-    wait_until(lambda: arena.suite.supervisor.states()[server].pid != pid, seconds=30, what=f"{server} ended")
+    wait_until(lambda: arena.suite.supervisor.states()[server].pid != pid, seconds=90, what=f"a restart of {server}")
 
 
 def stall(server: str, arena: Arena, chance: random.Random) -> None:

@@ -22,4 +22,4 @@ def supervisor(layout: Layout) -> Iterator[Supervisor]:
     supervisor = Supervisor(layout)
     yield supervisor
     supervisor.stop()
-    assert terminate(suite_processes(layout.state), seconds=5) == []
+    assert terminate(suite_processes(layout.state), seconds=20) == []

@@ -52,7 +52,7 @@ class Servers:
     def kill(self, name: str) -> None:
         pid = self.supervisor.states()[name].pid
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: self.supervisor.states()[name].pid != pid, seconds=20, what=f"{name} started again")
+        wait_until(lambda: self.supervisor.states()[name].pid != pid, seconds=90, what=f"{name} started again")
         self.wait()
 
     @property
@@ -81,7 +81,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield servers
     finally:
         servers.supervisor.stop()
-        assert terminate(suite_processes(layout.state), seconds=5) == []
+        assert terminate(suite_processes(layout.state), seconds=20) == []
 
 
 def test_the_suite_has_a_database_of_its_own_and_no_rights_beyond_it(servers: Servers) -> None:

@@ -34,7 +34,7 @@ def local(suite: SuiteUnderTest, *arguments: str, **settings: str) -> "subproces
         env={**suite.environment, **settings},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=280,
         check=False,
         stdin=subprocess.DEVNULL,
     )
@@ -65,7 +65,7 @@ def is_idle(suite: SuiteUnderTest) -> bool:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda page: page.stem)
 def test_the_runbooks_show_what_is(suite: SuiteUnderTest, page: Path) -> None:
-    wait_until(lambda: is_idle(suite), seconds=60, what="nothing of other tests under way")
+    wait_until(lambda: is_idle(suite), seconds=180, what="an idle suite")
     assert faults(page, folder=ROOT, environment=suite.environment) == []
 
 
@@ -147,10 +147,14 @@ def test_a_gateway_whose_master_was_killed_comes_back_without_the_workers_it_lef
     before = processes(suite, "gateway")
     os.kill(before[0], signal.SIGKILL)
     wait_until(
-        lambda: answers(suite.url + "/livez") and not any(map(is_alive, before)), seconds=20, what="a new gateway"
+        lambda: answers(suite.url + "/livez") and not any(map(is_alive, before)), seconds=120, what="a new gateway"
     )
     assert set(processes(suite, "gateway")).isdisjoint(before)
-    wait_until(lambda: local(suite, "status").returncode == 0, seconds=60, what="the supervisor sees it running")
+    wait_until(
+        lambda: local(suite, "status").returncode == 0,
+        seconds=120,
+        what="a gateway that supervisord reports as running",
+    )
 
 
 def lasting(suite: SuiteUnderTest) -> list[int]:

@@ -43,7 +43,7 @@ def running(supervisor: Supervisor, name: str) -> bool:
 def test_programs_run_and_all_of_them_end(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("one", SLEEP, stage=Stage.BASE), python("two", SLEEP), web(free_port())]
     start(supervisor, layout, programs)
-    wait_until(lambda: names_not_ready(probe_all(programs, supervisor.states())) == [], seconds=20, what="all ready")
+    wait_until(lambda: names_not_ready(probe_all(programs, supervisor.states())) == [], seconds=60, what="all ready")
     pids = suite_processes(layout.state)
     assert len(pids) == 4  # with supervisord
     supervisor.stop()
@@ -54,32 +54,32 @@ def test_programs_run_and_all_of_them_end(supervisor: Supervisor, layout: Layout
 
 def test_a_program_that_is_killed_comes_back(supervisor: Supervisor, layout: Layout) -> None:
     start(supervisor, layout, [python("one", SLEEP)])
-    wait_until(lambda: running(supervisor, "one"), seconds=10, what="started")
+    wait_until(lambda: running(supervisor, "one"), seconds=60, what="started")
     first = supervisor.states()["one"].pid
     os.kill(first, signal.SIGKILL)
     wait_until(
-        lambda: running(supervisor, "one") and supervisor.states()["one"].pid != first, seconds=10, what="started again"
+        lambda: running(supervisor, "one") and supervisor.states()["one"].pid != first, seconds=60, what="started again"
     )
 
 
 def test_what_a_killed_supervisor_leaves_behind_is_found_and_ended(supervisor: Supervisor, layout: Layout) -> None:
     start(supervisor, layout, [python("one", SLEEP), python("two", SLEEP)])
-    wait_until(lambda: running(supervisor, "one") and running(supervisor, "two"), seconds=10, what="started")
+    wait_until(lambda: running(supervisor, "one") and running(supervisor, "two"), seconds=60, what="started")
     pid = supervisor.pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not is_alive(pid), seconds=5, what="supervisord ended")
+    wait_until(lambda: not is_alive(pid), seconds=30, what="supervisord ended")
     assert supervisor.pid() is None
     orphans = suite_processes(layout.state)
     assert len(orphans) == 2
-    assert terminate(orphans, seconds=5) == []
+    assert terminate(orphans, seconds=20) == []
     assert suite_processes(layout.state) == []
 
 
 def test_a_process_deaf_to_sigterm_is_killed(supervisor: Supervisor, layout: Layout) -> None:
     start(supervisor, layout, [python("one", STUBBORN)])
     log = layout.logs / "one.log"
-    wait_until(lambda: log.exists() and "deaf" in log.read_text(), seconds=10, what="deaf")
+    wait_until(lambda: log.exists() and "deaf" in log.read_text(), seconds=60, what="deaf")
     pid = supervisor.states()["one"].pid
     assert terminate([pid], seconds=0.3) == []
 
@@ -88,14 +88,14 @@ def test_environment_and_odd_characters_arrive_as_they_are(supervisor: Superviso
     odd = Program("odd", (sys.executable, "-c", SHOW), environment={"GREETING": "100%(x)s, a b"})
     start(supervisor, layout, [odd], COMMON="50% \"quoted\" 'text'")
     log = layout.logs / "odd.log"
-    wait_until(lambda: log.exists() and log.read_text().endswith("\n"), seconds=10, what="output")
+    wait_until(lambda: log.exists() and log.read_text().endswith("\n"), seconds=60, what="output")
     assert log.read_text() == "100%(x)s, a b 50% \"quoted\" 'text'\n"
 
 
 def test_starting_twice_starts_nothing_twice(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("one", SLEEP)]
     text = start(supervisor, layout, programs)
-    wait_until(lambda: running(supervisor, "one"), seconds=10, what="started")
+    wait_until(lambda: running(supervisor, "one"), seconds=60, what="started")
     first = supervisor.states()["one"].pid
     assert supervisor.is_running_with(text)
     supervisor.start_programs(programs)
@@ -122,7 +122,7 @@ def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor, layout: 
 def test_a_program_that_always_fails_is_not_ready_and_says_so(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("broken", "raise SystemExit('no such table')")]
     start(supervisor, layout, programs)
-    wait_until(lambda: supervisor.states()["broken"].state == "BACKOFF", seconds=10, what="given another try")
+    wait_until(lambda: supervisor.states()["broken"].state == "BACKOFF", seconds=60, what="given another try")
     health = probe_all(programs, supervisor.states())[0]
     assert not health.ready
     assert "Exited too quickly" in (health.reason or "")
@@ -133,7 +133,7 @@ def test_a_port_is_free_until_somebody_listens(supervisor: Supervisor, layout: L
     assert port_is_free(port)
     program = web(port)
     start(supervisor, layout, [program])
-    wait_until(lambda: probe_all([program], supervisor.states())[0].ready, seconds=10, what="served")
+    wait_until(lambda: probe_all([program], supervisor.states())[0].ready, seconds=60, what="served")
     assert not port_is_free(port)
     supervisor.stop()
     assert port_is_free(port)

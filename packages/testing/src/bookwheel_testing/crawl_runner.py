@@ -92,7 +92,7 @@ class Crawls:
         """Crawls until the end."""
         server = self.start(request or crawl_request("shop"), **settings)
         try:
-            status = server.process.wait(60)
+            status = server.process.wait(120)
         finally:
             server.stop()
         assert status == 0, self.log.read_text()

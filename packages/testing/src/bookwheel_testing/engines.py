@@ -103,7 +103,7 @@ def _postgres_url(port: int, database: str) -> str:
 
 def postgres_answers(url: str) -> bool:
     try:
-        psycopg.connect(url, connect_timeout=2).close()
+        psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError:
         return False
     return True

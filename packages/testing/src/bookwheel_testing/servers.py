@@ -84,7 +84,7 @@ def running(
     *,
     log: Path,
     ready: Callable[[], bool],
-    seconds: float = 30,
+    seconds: float = 120,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """Starts a server, waits until it is ready, and stops it at the end. Raises TimeoutError, RuntimeError."""

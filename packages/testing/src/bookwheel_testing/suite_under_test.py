@@ -62,7 +62,7 @@ class SuiteUnderTest:
     shop_day: int = 0
     _token: str = ""
     _token_until: float = 0.0
-    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=30))  # 20 ms to make
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))  # 20 ms to make
 
     @property
     def url(self) -> str:
@@ -134,7 +134,7 @@ class SuiteUnderTest:
     def down(self) -> None:
         self.disconnect()
         self._http.close()
-        self._http = httpx.Client(timeout=30)
+        self._http = httpx.Client(timeout=60)
         self.local("down")
 
     def token(self) -> str:
@@ -173,7 +173,7 @@ class SuiteUnderTest:
         body = {"source": source} | ({"start_url": start_url} if start_url else {})
         return str(self.post("/api/v1/crawls", body, 202, **options)["id"])
 
-    def finished_crawl(self, run_id: str, *, seconds: float = 120) -> dict[str, Any]:
+    def finished_crawl(self, run_id: str, *, seconds: float = 240) -> dict[str, Any]:
         """Returns the run once it is held, or has ended and its changes are searchable."""
         run: dict[str, Any] = {}
 
