@@ -1,1 +1,1 @@
-"""Cleans and validates what was scraped, keeps the records and projects them to the search index."""
+"""Cleans scraped items, stores them in the records, and projects the records to the search index and the lake."""

@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     release.set_defaults(release=True)
     discard = commands.add_parser("discard", help="put a held run's staged items into quarantine")
     discard.set_defaults(release=False)
-    commands.add_parser("restored", help="after a restore of the records: repair what depended on lost changes")
+    commands.add_parser("restored", help="after a restore of the records: repair derived data")
     commands.add_parser("convert-lake", help="convert the lake of a version before Delta Lake")
     for decision in (release, discard):
         decision.add_argument("run_id", help="as `held` shows it")

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
     try:
         return _COMMANDS[options.command](dependencies, options)
     except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
-        # What is committed stays, and the worker does what should follow it.
+        # Commits stay, and the worker does the rest.
         reason = str(getattr(error, "orig", error)).strip()
         print(f"bookwheel-processor: a store is unavailable: {reason}", file=sys.stderr)
         return 3

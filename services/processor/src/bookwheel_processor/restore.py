@@ -1,4 +1,4 @@
-"""Repairs what depends on changes that a restored backup does not have."""
+"""Repairs derived data after the records are restored from a backup."""
 
 from datetime import datetime
 

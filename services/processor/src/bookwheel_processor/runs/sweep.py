@@ -24,7 +24,7 @@ class SweepResult:
 def sweep_runs(
     engine: Engine, redis: Redis, *, now: datetime, settle_after: float, receipt_days: int, idle: bool
 ) -> SweepResult:
-    """Runs are finished only while the stream is `idle`: then what they miss cannot arrive any more.
+    """Finish runs only while the stream is `idle`: then their missing items cannot arrive any more.
 
     A Redis that lost its last second in a power cut has lost items that the scraper counted as published. A Redis that
     lost everything has no crawl requests and no running crawls.

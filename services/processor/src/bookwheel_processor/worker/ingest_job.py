@@ -45,7 +45,7 @@ class Debouncer:
             self._trigger()
 
     def flush(self) -> None:
-        """Trigger what was postponed."""
+        """Trigger a postponed call."""
         if self._is_pending:
             self.call(more_expected=False)
 
