@@ -17,14 +17,14 @@ from bookwheel_contracts import ChangeKind, Expectations
 from bookwheel_processor.ingest.approval import HoldPolicy
 from bookwheel_testing.shop_site import Site, serving_site
 
+from tests.chaos.chaos_shop import Shop, declaration
 from tests.chaos.checks import Findings, check_run
-from tests.chaos.clock import Clock
-from tests.chaos.disk import Disk
+from tests.chaos.fake_clock import FakeClock
 from tests.chaos.faults import Fault
+from tests.chaos.fillable_disk import FillableDisk
 from tests.chaos.report import read_json, table, write_json
-from tests.chaos.rounds import Outcome, deck
+from tests.chaos.rounds import Outcome, select_fault
 from tests.chaos.s3_proxy import Mode, s3_proxy
-from tests.chaos.shop import Shop, declaration
 
 
 def shop(seed: int = 1) -> Shop:
@@ -41,18 +41,18 @@ def test_a_shop_follows_from_its_seed_and_says_what_changed() -> None:
     assert [kind for _, kind in one.changes[60:]] == [ChangeKind.MODIFIED] * 6 + [ChangeKind.ADDED] * 5
     changed = {key for key in before.keys() & one.listed.keys() if before[key] != one.listed[key]}
     assert changed == {key for key, kind in one.changes if kind is ChangeKind.MODIFIED}
-    assert before.keys() - one.listed.keys() == one.away.keys() != set()
+    assert before.keys() - one.listed.keys() == one.vanished.keys() != set()
 
 
 def test_what_two_complete_crawls_of_a_shop_miss_is_removed_and_may_come_back() -> None:
     one = shop()
     one.next_day(60)
     one.next_day(5)
-    away = set(one.away)
+    away = set(one.vanished)
     assert [one.crawled(complete) for complete in (1, 0)] == [0, 0]
-    assert away <= one.living.keys(), "within its grace"
+    assert away <= one.expected_books.keys(), "within its grace"
     assert one.crawled(1) == len(away)
-    assert one.living == one.listed
+    assert one.expected_books == one.listed
     assert one.crawled(1) == 0, "not removed twice"
     restored = one.next_day(5)
     back = away & one.listed.keys()
@@ -61,14 +61,14 @@ def test_what_two_complete_crawls_of_a_shop_miss_is_removed_and_may_come_back() 
     expected = [(key, ChangeKind.REMOVED) for key in away] + [(key, ChangeKind.RESTORED) for key in back]
     assert sorted(told) == sorted(expected)
     one.crawled(2)
-    assert back <= one.living.keys(), "with a grace of its own again"
+    assert back <= one.expected_books.keys(), "with a grace of its own again"
 
 
 def test_no_day_of_a_shop_changes_so_much_that_its_crawl_is_held() -> None:
     one = shop()
     one.next_day(60)
     for _ in range(20):
-        known, before = len(one.living), len(one.changes)
+        known, before = len(one.expected_books), len(one.changes)
         one.next_day(5)
         one.crawled(1)
         kinds = Counter(kind for _, kind in one.changes[before:])
@@ -112,10 +112,10 @@ def test_a_runs_accounting_must_add_up_in_a_complete_run(state: str, counts: dic
 
 def test_every_fault_comes_once_before_any_comes_again() -> None:
     faults = [Fault(name, lambda *_: None) for name in "abcde"]
-    played = [deck(faults, number, seed=7).name for number in range(15)]
+    played = [select_fault(faults, number, seed=7).name for number in range(15)]
     assert [sorted(played[at : at + 5]) for at in (0, 5, 10)] == [list("abcde")] * 3
-    assert played == [deck(faults, number, seed=7).name for number in range(15)]
-    assert played != [deck(faults, number, seed=8).name for number in range(15)]
+    assert played == [select_fault(faults, number, seed=7).name for number in range(15)]
+    assert played != [select_fault(faults, number, seed=8).name for number in range(15)]
 
 
 def test_the_table_sums_what_was_found() -> None:
@@ -126,8 +126,8 @@ def test_the_table_sums_what_was_found() -> None:
 
 
 def test_a_filled_disk_takes_no_byte_more(tmp_path: Path) -> None:
-    disk = Disk(tmp_path / "data", megabytes=8)
-    if not disk.is_real:
+    disk = FillableDisk(tmp_path / "data", megabytes=8)
+    if not disk.is_available:
         pytest.skip("this user may not mount a tmpfs")
     try:
         (tmp_path / "data" / "held").write_bytes(b"x" * 100_000)
@@ -142,8 +142,8 @@ def test_a_filled_disk_takes_no_byte_more(tmp_path: Path) -> None:
 
 
 def test_a_running_process_sees_the_clock_jump_and_sleeps_as_before(tmp_path: Path) -> None:
-    clock = Clock(tmp_path)
-    if not clock.is_real:
+    clock = FakeClock(tmp_path)
+    if not clock.is_available:
         pytest.skip("no C compiler here")
     code = "import time; print(time.time(), flush=True); input(); t = time.monotonic(); time.sleep(0.2)"
     code += "; print(time.time(), time.monotonic() - t, flush=True)"

@@ -16,10 +16,10 @@ from bookwheel_local.settings import EngineSet
 from bookwheel_testing.engines import need_cluster
 from bookwheel_testing.process_kill import CRAWL, INDEX_WRITER, WORKER
 
-from tests.chaos.arena import Arena, arena
+from tests.chaos.chaos_suite import ChaosSuite, running_chaos_suite
 from tests.chaos.checks import Findings
-from tests.chaos.faults import killing
-from tests.chaos.rounds import play, play_out
+from tests.chaos.faults import kill_fault
+from tests.chaos.rounds import check_final_state, run_round
 
 SEED = 1588
 VICTIMS = {
@@ -33,19 +33,19 @@ ROUNDS = {
 
 
 @pytest.fixture(scope="module")
-def arena_on() -> Iterator[Callable[[EngineSet], Arena]]:
+def suite_on() -> Iterator[Callable[[EngineSet], ChaosSuite]]:
     """One suite for all rounds of a set of engines. (A parametrized fixture would start a new one whenever the order of
     the tests changes between its parameters.)
     """
     with ExitStack() as stack:
 
         @cache
-        def arena_on(engines: EngineSet) -> Arena:
+        def suite_on(engines: EngineSet) -> ChaosSuite:
             if engines == EngineSet.CLUSTER:
                 need_cluster()
-            return stack.enter_context(arena(engines, range(ROUNDS[engines])))
+            return stack.enter_context(running_chaos_suite(engines, range(ROUNDS[engines])))
 
-        yield arena_on
+        yield suite_on
 
 
 def rounds() -> Iterator[Any]:
@@ -57,18 +57,18 @@ def rounds() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("engines", "number"), list(rounds()))
 def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(
-    engines: EngineSet, number: int, arena_on: Callable[[EngineSet], Arena]
+    engines: EngineSet, number: int, suite_on: Callable[[EngineSet], ChaosSuite]
 ) -> None:
     victims = VICTIMS[engines]
-    outcome = play(arena_on(engines), killing(victims[number % len(victims)]), number, SEED)
+    outcome = run_round(suite_on(engines), kill_fault(victims[number % len(victims)]), number, SEED)
     assert outcome.findings.clean, outcome.findings
 
 
 @pytest.mark.slow_on(EngineSet.CLUSTER)
 @pytest.mark.parametrize("engines", list(EngineSet))
 def test_index_and_lake_agree_with_the_records_over_all_sources(
-    engines: EngineSet, arena_on: Callable[[EngineSet], Arena]
+    engines: EngineSet, suite_on: Callable[[EngineSet], ChaosSuite]
 ) -> None:
     findings = Findings()
-    play_out(arena_on(engines), findings)
+    check_final_state(suite_on(engines), findings)
     assert findings.clean, findings

@@ -1,7 +1,7 @@
-"""`python -m tests.chaos`: crawls with faults in their midst, round after round, on one suite of its own.
+"""`python -m tests.chaos`: rounds of crawls with faults, on one suite.
 
-Each round is made from the seed and its number, so `--seed 7 --first 13 --rounds 1` plays round 13 of seed 7 again: the
-same shop, the same fault, the same moment, as far as a machine repeats a moment.
+Each round depends on the seed and its number: `--seed 7 --first 13 --rounds 1` repeats round 13 of seed 7 with the same
+shop, fault and moment, as far as timing can be repeated.
 """
 
 import argparse
@@ -11,16 +11,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.chaos.arena import Arena, arena
-from tests.chaos.faults import Fault, faults_of
+from tests.chaos.chaos_suite import ChaosSuite, running_chaos_suite
+from tests.chaos.faults import Fault, list_faults
 from tests.chaos.report import read_json, table, write_json
-from tests.chaos.rounds import Outcome, deck, play, play_out
+from tests.chaos.rounds import Outcome, check_final_state, run_round, select_fault
 
-_HOPELESS = 3  # rounds in a row that are not clean: what follows would tell no more
+_MAX_FAILURES = 3  # failed rounds in a row, after which the run stops
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped, also then
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops the suite on SIGTERM, too
     options = _options()
     seed = secrets.randbelow(10**6) if options.seed is None else options.seed
     numbers = range(options.first, options.first + options.rounds)
@@ -36,13 +36,13 @@ def main() -> int:
         print(table(outcomes))
         return 0 if all(outcome.findings.clean for outcome in outcomes) else 1
     print(f"chaos: {len(numbers)} rounds on the {options.engines} engines, SEED={seed}", flush=True)
-    with arena(options.engines, numbers) as found:
-        faults = [fault for fault in faults_of(found) if options.only in fault.name]
+    with running_chaos_suite(options.engines, numbers) as chaos:
+        faults = [fault for fault in list_faults(chaos) if options.only in fault.name]
         if not faults:
             print(f"no fault is called {options.only}", file=sys.stderr)
             return 2
         try:
-            for outcome in _played(found, faults, numbers, seed):
+            for outcome in _run_rounds(chaos, faults, numbers, seed):
                 outcomes.append(outcome)
                 if options.json is not None:
                     write_json(options.json, outcomes, engines=options.engines, seed=seed)
@@ -51,21 +51,21 @@ def main() -> int:
                 signal.signal(number, signal.SIG_IGN)  # another would leave the suite running
             print("stopped: what was played so far", flush=True)
         if outcomes and outcomes[-1].number == numbers[-1]:  # else a crawl may be under way still
-            play_out(found, outcomes[-1].findings)
+            check_final_state(chaos, outcomes[-1].findings)
     print(f"\n{table(outcomes)}")
     return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) >= options.rounds else 1
 
 
-def _played(found: Arena, faults: list[Fault], numbers: range, seed: int) -> Iterator[Outcome]:
+def _run_rounds(chaos: ChaosSuite, faults: list[Fault], numbers: range, seed: int) -> Iterator[Outcome]:
     """Ends early when several rounds in a row are not clean."""
     unclean = 0
     for number in numbers:
-        outcome = play(found, deck(faults, number, seed), number, seed)
-        _tell(outcome)
+        outcome = run_round(chaos, select_fault(faults, number, seed), number, seed)
+        _print(outcome)
         yield outcome
         unclean = 0 if outcome.findings.clean else unclean + 1
-        if unclean == _HOPELESS:
-            print(f"{_HOPELESS} rounds in a row are not clean: stopping", flush=True)
+        if unclean == _MAX_FAILURES:
+            print(f"{_MAX_FAILURES} rounds in a row are not clean: stopping", flush=True)
             return
 
 
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell(outcome: Outcome) -> None:
+def _print(outcome: Outcome) -> None:
     verdict = "clean" if outcome.findings.clean else "; ".join(outcome.findings.notes)
     print(f"{outcome.number:4d}  {outcome.seconds:5.1f} s  {outcome.fault}: {verdict}", flush=True)
 

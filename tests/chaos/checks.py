@@ -1,4 +1,4 @@
-"""What must hold after each round, whatever has happened in it."""
+"""Checks after each round."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from bookwheel_stores.lake import Lake
 from bookwheel_testing.lakes import lake_rows
 from bookwheel_testing.suite_under_test import SuiteUnderTest
 
-from tests.chaos.shop import Shop
+from tests.chaos.chaos_shop import Shop
 
 _VERDICTS = ("added", "modified", "unchanged", "duplicate", "quarantined")
 _PRICE_SCALE = 10_000
@@ -19,7 +19,7 @@ _BOOK = ["book_id", "title", "price_amount", "stock", "revision"]
 
 @dataclass(slots=True)
 class Findings:
-    """Counts of what is wrong, 0 where all is well; `notes` say what, for people."""
+    """Counts of errors by kind, and `notes` that describe them."""
 
     lost: int = 0
     doubled: int = 0
@@ -32,22 +32,23 @@ class Findings:
     def clean(self) -> bool:
         return not (self.lost or self.doubled or self.accounting or self.index or self.lake or self.notes)
 
-    def compare(self, what: str, found: Iterable[object], expected: Iterable[object]) -> None:
-        """Counts what is missing as lost, and what is there too often, or should not be there, as doubled."""
-        have, want = Counter(found), Counter(expected)
-        lost, doubled = (want - have).total(), (have - want).total()
+    def compare(self, name: str, actual: Iterable[object], expected: Iterable[object]) -> None:
+        """Counts missing items as lost, and unexpected or repeated ones as doubled."""
+        actual_counts, expected_counts = Counter(actual), Counter(expected)
+        lost, doubled = (expected_counts - actual_counts).total(), (actual_counts - expected_counts).total()
         self.lost += lost
         self.doubled += doubled
         if lost or doubled:
-            examples = [*list(want - have)[:2], *list(have - want)[:2]]
-            self.notes.append(f"{what}: {lost} lost, {doubled} doubled, such as {examples}")
+            examples = [*list(expected_counts - actual_counts)[:2], *list(actual_counts - expected_counts)[:2]]
+            self.notes.append(f"{name}: {lost} lost, {doubled} doubled, such as {examples}")
 
-    def compare_lake(self, what: str, found: Iterable[object], expected: Iterable[object]) -> None:
-        have, want = Counter(found), Counter(expected)
-        differing = (want - have).total() + (have - want).total()
+    def compare_lake(self, name: str, actual: Iterable[object], expected: Iterable[object]) -> None:
+        actual_counts, expected_counts = Counter(actual), Counter(expected)
+        missing, unexpected = expected_counts - actual_counts, actual_counts - expected_counts
+        differing = missing.total() + unexpected.total()
         self.lake += differing
         if differing:
-            self.notes.append(f"{what}: {differing} differ, such as {[*(want - have), *(have - want)][:3]}")
+            self.notes.append(f"{name}: {differing} differ, such as {[*missing, *unexpected][:3]}")
 
     def note(self, error: Exception) -> None:
         self.notes.append(f"{type(error).__name__}: {str(error)[:500]}")
@@ -59,7 +60,7 @@ class Findings:
 
 
 def check_run(findings: Findings, run: dict[str, Any], *, state: str = "complete") -> None:
-    """The accounting of a run that has ended."""
+    """Checks the counts of a run that has ended."""
     counts = run["counts"]
     accounted = sum(counts[verdict] for verdict in _VERDICTS)
     findings.expect("accounting", counts["scraped"] == accounted, f"scraped is not the sum of the verdicts: {counts}")
@@ -68,17 +69,17 @@ def check_run(findings: Findings, run: dict[str, Any], *, state: str = "complete
 
 
 def check_changes(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
-    """Each book of the source that came, changed, went or came back has one change for each time that it did."""
-    found = suite.rows(
+    """Checks that the feed has exactly one change for each change of the shop."""
+    changes = suite.rows(
         "SELECT book_id, kind FROM change JOIN book ON book.number = change.book_number WHERE book.number IN"
         " (SELECT book_number FROM offer WHERE source = :source)",
         source=shop.source,
     )
-    findings.compare("changes", found, [(f"{shop.source}:{key}", kind.value) for key, kind in shop.changes])
+    findings.compare("changes", changes, [(f"{shop.source}:{key}", kind.value) for key, kind in shop.changes])
 
 
 def check_records(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
-    """The source's offers, books and observations say what the shop's pages say, each once."""
+    """Checks that offers, books and observations of the source agree with the shop's pages, each once."""
     rows = suite.rows(
         "SELECT offer.source_key, book.title, offer.price, offer.stock, book.price, book.stock"
         " FROM offer JOIN book ON book.number = offer.book_number"
@@ -86,22 +87,22 @@ def check_records(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None
         source=shop.source,
     )
     expected = []
-    for key, book in shop.living.items():
+    for key, book in shop.expected_books.items():
         price = int(book.price * _PRICE_SCALE)
         expected.append((key, book.title, price, book.stock, price, book.stock))
     findings.compare("records", rows, expected)
-    in_force = suite.rows(
+    current = suite.rows(
         "SELECT source_key, observation.price FROM observation JOIN offer ON offer.number = offer_number"
         " WHERE source = :source AND superseded_at IS NULL",
         source=shop.source,
     )
     findings.compare(
-        "observations", in_force, [(key, int(book.price * _PRICE_SCALE)) for key, book in shop.living.items()]
+        "observations", current, [(key, int(book.price * _PRICE_SCALE)) for key, book in shop.expected_books.items()]
     )
 
 
 def check_index(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
-    """Search, through the gateway and its cache, shows the source's books as the records have them."""
+    """Checks that search through the gateway and its cache agrees with the records."""
     stored = suite.rows(
         "SELECT book_id, revision, title, price, stock FROM book WHERE removed_at IS NULL AND number IN"
         " (SELECT book_number FROM offer WHERE source = :source)",
@@ -119,19 +120,21 @@ def check_index(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
 
 
 def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]) -> None:
-    """Bronze has every item of the run as received, and no entry of the stream twice."""
+    """Checks that bronze has every item of the run, and no entry of the stream twice."""
     rows = lake_rows(lake, "bronze/entries", ["entry_id", "source", "run_id", "item_number"])
     entries = [row["entry_id"] for row in rows if row["source"] == shop.source]
     numbers = {row["item_number"] for row in rows if row["run_id"] == run["id"]}
     missing = set(range(1, run["counts"]["scraped"] + 1)) - numbers
-    twice = len(entries) - len(set(entries))
-    findings.lake += len(missing) + twice
-    if missing or twice:
-        findings.notes.append(f"bronze: {len(missing)} of {run['counts']['scraped']} items missing, {twice} twice")
+    duplicates = len(entries) - len(set(entries))
+    findings.lake += len(missing) + duplicates
+    if missing or duplicates:
+        findings.notes.append(
+            f"bronze: {len(missing)} of {run['counts']['scraped']} items missing, {duplicates} doubled"
+        )
 
 
 def check_silver(findings: Findings, suite: SuiteUnderTest, lake: Lake, shop: Shop) -> None:
-    """The lake's current offers and its observations of the source are those of the records, each once."""
+    """Checks that offers and observations of the lake agree with the records, each once."""
     stored = suite.rows(
         "SELECT book_id, book.title, offer.price, offer.stock, revision FROM offer"
         " JOIN book ON book.number = book_number WHERE source = :source AND book.removed_at IS NULL",
@@ -143,8 +146,8 @@ def check_silver(findings: Findings, suite: SuiteUnderTest, lake: Lake, shop: Sh
         " JOIN offer ON offer.number = offer_number JOIN book ON book.number = book_number WHERE source = :source",
         source=shop.source,
     )
-    found = _silver(lake, "observations", ["book_id", "price_amount", "stock"], shop.source)
-    findings.compare_lake("silver's observations", found, observed)
+    lake_observations = _silver(lake, "observations", ["book_id", "price_amount", "stock"], shop.source)
+    findings.compare_lake("silver's observations", lake_observations, observed)
 
 
 def _silver(lake: Lake, table: str, columns: list[str], source: str | None = None) -> list[tuple[object, ...]]:

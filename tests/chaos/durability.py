@@ -1,8 +1,8 @@
-"""`python -m tests.chaos.durability`: what a Redis that had confirmed items still has of them afterwards.
+"""`python -m tests.chaos.durability`: how many confirmed items a Redis loses in a crash.
 
-For each appendfsync setting a client publishes as the scraper does and notes when Redis confirmed which item. Then
-Redis is killed with SIGKILL, and started again on its file: once as the file is (a crash of the process), once with all
-cut off that no completed fdatasync had covered (a power cut, at its worst).
+For each appendfsync setting a client publishes like the scraper and records when Redis confirmed each item. Then Redis
+is killed with SIGKILL and restarted on its file: once unchanged (a crash of the process), and once without everything
+that no fdatasync had covered (the worst case of a power cut).
 """
 
 import argparse
@@ -27,14 +27,14 @@ from redis.exceptions import RedisError
 
 SETTINGS = ("always", "everysec", "no")
 _STREAM = "bookwheel:durability"
-_BODY = b"x" * 1000  # as long as a usual item
+_BODY = b"x" * 1000  # the size of a typical item
 _BATCH = 100
-_SOURCE = Path(__file__).with_name("synced.c")
+_SOURCE = Path(__file__).with_name("synced_size.c")
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`items` that Redis had confirmed and has no more; `seconds` from the oldest one's confirmation to the crash."""
+    """`items`: confirmed items that are lost. `seconds`: from the confirmation of the oldest one to the crash."""
 
     confirmed: int
     items: int
@@ -43,7 +43,7 @@ class Loss:
 
 
 class Publisher(threading.Thread):
-    """Publishes batch after batch until Redis goes away. `per_second` items, or as fast as it can for 0."""
+    """Publishes batches until Redis is gone, `per_second` items, or as fast as possible for 0."""
 
     def __init__(self, url: str, per_second: int) -> None:
         super().__init__(daemon=True)

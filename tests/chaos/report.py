@@ -1,4 +1,4 @@
-"""The outcomes as a table for people and as JSON for machines."""
+"""The outcomes as a Markdown table and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ _HEAD = ("fault", "rounds", *_SUMS, *_KINDS, "not clean", "median s", "longest s
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Markdown, a line for each fault and one for all; `seconds` are until the crawl was settled."""
+    """One row per fault and one for all. Seconds are those until the crawl was settled."""
     if not outcomes:
-        return "no round was played"
+        return "there were no rounds"
     names = sorted({outcome.fault for outcome in outcomes})
-    rows = [_row(name, [one for one in outcomes if one.fault == name]) for name in names]
+    rows = [_row(name, [outcome for outcome in outcomes if outcome.fault == name]) for name in names]
     rows.append(_row("all", outcomes))
     lines = [_HEAD, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
@@ -31,15 +31,15 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    found = [outcome.findings for outcome in outcomes]
-    sums = [sum(getattr(one, kind) for one in found) for kind in _KINDS]
+    findings = [outcome.findings for outcome in outcomes]
+    sums = [sum(getattr(entry, kind) for entry in findings) for kind in _KINDS]
     seconds = [outcome.seconds for outcome in outcomes]
     return (
         name,
         str(len(outcomes)),
         *(str(sum(getattr(outcome, name) for outcome in outcomes)) for name in _SUMS),
         *(str(count) for count in sums),
-        str(sum(not one.clean for one in found)),
+        str(sum(not entry.clean for entry in findings)),
         f"{median(seconds):.1f}",
         f"{max(seconds):.1f}",
     )
@@ -53,11 +53,10 @@ def write_json(path: Path, outcomes: Sequence[Outcome], *, engines: str, seed: i
 
 
 def read_json(path: Path, *, engines: str, seed: int) -> list[Outcome]:
-    """The outcomes that `write_json` left there, none where there is no file. Raises ValueError where they are of other
-    engines or of another seed."""
+    """Outcomes that `write_json` wrote; none if there is no file. Raises ValueError for other engines or seeds."""
     if not path.exists():
         return []
-    found = json.loads(path.read_text())
-    if (found["engines"], found["seed"]) != (engines, seed):
-        raise ValueError(f"{path} has rounds on the {found['engines']} engines with SEED={found['seed']}")
-    return [Outcome(**{**each, "findings": Findings(**each["findings"])}) for each in found["rounds"]]
+    content = json.loads(path.read_text())
+    if (content["engines"], content["seed"]) != (engines, seed):
+        raise ValueError(f"{path} has rounds on the {content['engines']} engines with SEED={content['seed']}")
+    return [Outcome(**{**entry, "findings": Findings(**entry["findings"])}) for entry in content["rounds"]]

@@ -1,4 +1,4 @@
-"""A proxy before the S3 server that fails half way, as it is told."""
+"""A proxy to the S3 server that injects failures."""
 
 import random
 import socket
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
-_PIECE = 16_384
+_CHUNK = 16_384
 _ANSWER_503 = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 41\r\nConnection: close\r\n\r\n"
     b"<Error><Code>SlowDown</Code></Error>     "
@@ -17,8 +17,10 @@ _ANSWER_503 = (
 
 
 class Mode(StrEnum):
-    """CUT breaks a connection in the midst of what the client sends; MUTE lets the server have it all, and breaks
-    before its answer: the client can't know what became of its request.
+    """REFUSE rejects connections and BUSY answers 503.
+
+    CUT breaks a connection within the request. MUTE forwards the request and breaks the connection before the response,
+    so that the client can't know whether it was executed.
     """
 
     PASS = "pass"
@@ -29,14 +31,14 @@ class Mode(StrEnum):
 
 
 class S3Proxy:
-    """`url` is what clients are told. A new mode is for requests that begin from then on, on old connections, too."""
+    """`url` is the proxy's address. A new mode applies to later requests, also on existing connections."""
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
 
     def set(self, *modes: Mode) -> None:
-        """One of several modes is picked for each piece of a request."""
+        """Sets the modes. One of them is selected at random for each chunk of a request."""
         self._server.modes = modes
 
 
@@ -45,10 +47,10 @@ class _Server(ThreadingTCPServer):
     request_queue_size = 64
     upstream: tuple[str, int]
     modes: tuple[Mode, ...] = (Mode.PASS,)
-    chance = random.Random(1588)
+    rng = random.Random(1588)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # broken connections are its work
+        pass  # connections are broken on purpose
 
 
 class _Connection(BaseRequestHandler):
@@ -59,17 +61,17 @@ class _Connection(BaseRequestHandler):
             _reset(self.request)
             return
         with socket.create_connection(self.server.upstream, timeout=30) as upstream:
-            upstream.settimeout(None)  # a client keeps a connection for as long as it likes
-            answering = threading.Thread(target=self._answer, args=(upstream,), daemon=True)
+            upstream.settimeout(None)  # clients keep connections open
+            answering = threading.Thread(target=self._forward_response, args=(upstream,), daemon=True)
             answering.start()
-            self._ask(upstream)
+            self._forward_request(upstream)
             with suppress(OSError):
                 upstream.shutdown(socket.SHUT_RDWR)
             answering.join(5)
 
-    def _ask(self, upstream: socket.socket) -> None:
-        while piece := self.request.recv(_PIECE):
-            match self.server.chance.choice(self.server.modes):
+    def _forward_request(self, upstream: socket.socket) -> None:
+        while chunk := self.request.recv(_CHUNK):
+            match self.server.rng.choice(self.server.modes):
                 case Mode.BUSY:
                     self.request.sendall(_ANSWER_503)
                     return
@@ -77,24 +79,24 @@ class _Connection(BaseRequestHandler):
                     _reset(self.request)
                     return
                 case Mode.CUT:
-                    upstream.sendall(piece[: len(piece) // 2])
+                    upstream.sendall(chunk[: len(chunk) // 2])
                     _reset(self.request)
                     return
                 case _:
-                    upstream.sendall(piece)
+                    upstream.sendall(chunk)
 
-    def _answer(self, upstream: socket.socket) -> None:
+    def _forward_response(self, upstream: socket.socket) -> None:
         with suppress(OSError):
-            while piece := upstream.recv(_PIECE):
-                if self.server.chance.choice(self.server.modes) is Mode.MUTE:
+            while chunk := upstream.recv(_CHUNK):
+                if self.server.rng.choice(self.server.modes) is Mode.MUTE:
                     _reset(self.request)
                     return
-                self.request.sendall(piece)
-            self.request.shutdown(socket.SHUT_RDWR)  # the server has closed: a client must not wait for more
+                self.request.sendall(chunk)
+            self.request.shutdown(socket.SHUT_RDWR)  # the server has closed the connection
 
 
 def _reset(connection: socket.socket) -> None:
-    """Closes with a reset, as a machine that dies does, rather than with an orderly end."""
+    """Closes with a TCP reset, as a crashed machine does."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RDWR)

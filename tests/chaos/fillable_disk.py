@@ -1,34 +1,34 @@
-"""A disk of our own that can be filled: a tmpfs over the suite's data folder, made as small as what it holds."""
+"""A disk that can be filled: a tmpfs over the suite's data folder, which is shrunk to its content."""
 
 import os
 import subprocess
 from pathlib import Path
 
 
-class Disk:
-    """`is_real` is False where this process may not mount: then nothing can be filled."""
+class FillableDisk:
+    """`is_available` is False if this process may not mount."""
 
     def __init__(self, folder: Path, *, megabytes: int) -> None:
         self._folder = folder
         self._size = f"{megabytes}m"
         folder.mkdir(parents=True, exist_ok=True)
         command = ["mount", "-t", "tmpfs", "-o", f"size={self._size},mode=700", "bookwheel-chaos", str(folder)]
-        self.is_real = subprocess.run(command, capture_output=True, check=False).returncode == 0
+        self.is_available = subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def fill(self) -> None:
-        """From here on, nobody can write a byte more than the last page has room for."""
-        for _ in range(100):  # others write at the same time, and what they write can't be cut off
-            held = os.statvfs(self._folder)
-            if self._resize(str((held.f_blocks - held.f_bfree) * held.f_frsize)):
+        """Shrinks the disk until only the rest of the last page can be written."""
+        for _ in range(100):  # programs write at the same time, and the disk can't shrink below its content
+            usage = os.statvfs(self._folder)
+            if self._resize(str((usage.f_blocks - usage.f_bfree) * usage.f_frsize)):
                 return
         raise OSError(f"{self._folder} could not be filled")
 
     def empty(self) -> None:
-        if self.is_real and not self._resize(self._size):
-            raise OSError(f"{self._folder} could not be given room again")
+        if self.is_available and not self._resize(self._size):
+            raise OSError(f"{self._folder} could not be enlarged")
 
     def unmount(self) -> None:
-        if self.is_real:
+        if self.is_available:
             subprocess.run(["umount", str(self._folder)], check=True)
 
     def _resize(self, size: str) -> bool:

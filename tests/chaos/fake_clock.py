@@ -1,7 +1,6 @@
-"""A clock of our own: a small library before every program of the suite, and a file that says how far it is wrong.
+"""A clock that can be changed: a preloaded library in every program of the suite, and a file with the offset.
 
-Debian's libfaketime would do the same, but its 0.9.10 breaks `time.sleep` of Python 3.11, which sleeps until a moment
-of the monotonic clock.
+Not Debian's libfaketime: its version 0.9.10 breaks `time.sleep` of Python 3.11, which uses the monotonic clock.
 """
 
 import shutil
@@ -9,13 +8,13 @@ import struct
 import subprocess
 from pathlib import Path
 
-_SOURCE = Path(__file__).with_name("clock.c")
+_SOURCE = Path(__file__).with_name("fake_clock.c")
 
 
-class Clock:
-    """Of the suite's own programs; PostgreSQL and Elasticsearch get no environment of ours and keep the machine's.
+class FakeClock:
+    """The clock of the suite's own programs. PostgreSQL and Elasticsearch use the machine's.
 
-    `is_real` is False where no C compiler is: then it can't be set.
+    `is_available` is False without a C compiler.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -23,18 +22,18 @@ class Clock:
         self._library = folder / "clock.so"
         self.set(0)
         compiler = shutil.which("cc")
-        self.is_real = compiler is not None
+        self.is_available = compiler is not None
         if compiler is not None:
             flags = ("-shared", "-fPIC", "-O2", "-Wall", "-Werror")
             subprocess.run([compiler, *flags, "-o", self._library, _SOURCE, "-ldl"], check=True)
 
     def set(self, seconds: int) -> None:
-        """At once, for every process; in place, since they have the file mapped."""
+        """Sets the offset of every process at once. Writes in place, because they have mapped the file."""
         with self._file.open("r+b" if self._file.exists() else "w+b") as file:
             file.write(struct.pack("=q", seconds))
 
     @property
     def environment(self) -> dict[str, str]:
-        if not self.is_real:
+        if not self.is_available:
             return {}
         return {"LD_PRELOAD": str(self._library), "BOOKWHEEL_CHAOS_CLOCK": str(self._file)}

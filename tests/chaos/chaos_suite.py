@@ -1,4 +1,4 @@
-"""One suite for all rounds, on a disk and with a clock of our own, beside a site that serves the rounds' shops."""
+"""One suite for all rounds, with a controlled disk and clock, and a site that serves the shops of the rounds."""
 
 import random
 import shutil
@@ -26,12 +26,12 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
 
-from tests.chaos.clock import Clock
-from tests.chaos.disk import Disk
+from tests.chaos.chaos_shop import Shop, declaration
+from tests.chaos.fake_clock import FakeClock
+from tests.chaos.fillable_disk import FillableDisk
 from tests.chaos.s3_proxy import Mode, S3Proxy, s3_proxy
-from tests.chaos.shop import Shop, declaration
 
-_MEGABYTES = 4096  # of a tmpfs, which takes only what is written
+_MEGABYTES = 4096  # of a tmpfs, which uses only as much memory as is written
 _BUCKET = "bookwheel"
 _NEEDED = ("gateway", "accounts", "catalog-api", "scraper", "processor-worker", "processor-beat", "redis")
 _SETTINGS = {
@@ -41,7 +41,7 @@ _SETTINGS = {
     "BOOKWHEEL_CLAIM_AFTER": "2",
     "BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "2",
     "BOOKWHEEL_SETTLE_AFTER": "3",
-    # While a disk is slow to flush, `everysec` holds writes back, and a kill then loses what was confirmed.
+    # With `everysec` and a slow disk, a kill loses confirmed writes.
     "BOOKWHEEL_REDIS_APPENDFSYNC": "always",
     "BOOKWHEEL_ACCESS_TOKEN_SECONDS": "86400",
     "BOOKWHEEL_LOG_LEVEL": "WARNING",
@@ -53,11 +53,11 @@ def source_name(number: int) -> str:
 
 
 @dataclass
-class Arena:
+class ChaosSuite:
     suite: SuiteUnderTest
     site: Site
-    disk: Disk
-    clock: Clock
+    disk: FillableDisk
+    clock: FakeClock
     lake_address: LakeAddress
     s3: S3Proxy | None = None
     shops: dict[str, Shop] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Arena:
 
     @cached_property
     def lake(self) -> Lake:
-        """Not through the proxy: what is looked at is what the server holds."""
+        """The lake without the proxy."""
         return Lake(self.lake_address)
 
     @cached_property
@@ -73,12 +73,12 @@ class Arena:
         return connect_redis(self.suite.program_environment["BOOKWHEEL_REDIS_URL"])
 
     def bring_lake_up_to_date(self, *, seconds: float = 90) -> None:
-        """Returns once bronze has every entry of the stream, and silver every change. Raises TimeoutError."""
+        """Returns once bronze has every entry of the stream and silver every change. Raises TimeoutError."""
         self._trigger_until(BRONZE, lambda: self.redis.xlen(RAW_STREAM) == 0, seconds)
         self._trigger_until(SILVER, self._silver_is_current, seconds)
 
     def _trigger_until(self, task: str, is_current: Callable[[], bool], seconds: float) -> None:
-        """Rather than wait for the next round, which comes up to 10 s later."""
+        """Triggers the job, instead of waiting up to 10 s for its next run."""
         deadline = time.monotonic() + seconds
         while not is_current():
             if time.monotonic() > deadline:
@@ -88,11 +88,11 @@ class Arena:
             time.sleep(0.3)
 
     def _silver_is_current(self) -> bool:
-        asked = (
+        query = (
             "SELECT (SELECT max(sequence) FROM change),"
             " (SELECT min(sequence) FROM projection WHERE name IN (:observations, :books))"
         )
-        [(head, cursor)] = self.suite.rows(asked, observations=OBSERVATIONS, books=BOOKS)
+        [(head, cursor)] = self.suite.rows(query, observations=OBSERVATIONS, books=BOOKS)
         return cursor is not None and int(cursor) >= int(head)
 
     @cached_property
@@ -100,7 +100,7 @@ class Arena:
         return create_app(ProcessorSettings(redis_url=self.suite.program_environment["BOOKWHEEL_REDIS_URL"]))
 
     def shop(self, number: int, seed: int) -> Shop:
-        """The shop of a round that finds a new one."""
+        """Creates a new shop for a round."""
         name = source_name(number)
         self.shops[name] = Shop(name, random.Random(f"shop {seed}/{number}"))
         return self.shops[name]
@@ -116,24 +116,25 @@ class Arena:
             self._processor.close()
         self.suite.down()
 
-    def wait_until_whole(self, *, seconds: float = 90) -> None:
-        """Returns once every program that a round needs runs again. Raises TimeoutError."""
-        wanted = {*_NEEDED, *(("postgres", "elasticsearch") if self.suite.engines == EngineSet.CLUSTER else ())}
+    def wait_until_running(self, *, seconds: float = 90) -> None:
+        """Returns once every program that a round needs is running. Raises TimeoutError."""
+        needed = {*_NEEDED, *(("postgres", "elasticsearch") if self.suite.engines == EngineSet.CLUSTER else ())}
         deadline = time.monotonic() + seconds
         while True:
             states = self.suite.supervisor.states()
-            away = sorted(name for name in wanted if states[name].state != "RUNNING")
-            if not away:
+            stopped = sorted(name for name in needed if states[name].state != "RUNNING")
+            if not stopped:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{', '.join(away)} did not come back")
+                raise TimeoutError(f"{', '.join(stopped)} did not restart")
             time.sleep(0.1)
 
 
 @contextmanager
-def arena(engines: str, rounds: range) -> Iterator[Arena]:
-    """The cluster engines have their lake in S3, behind a proxy. At the end everything is removed but for the logs,
-    where they are to be kept.
+def running_chaos_suite(engines: str, rounds: range) -> Iterator[ChaosSuite]:
+    """Starts the suite. The cluster engines have their lake in S3, behind a proxy.
+
+    At the end everything is deleted, except the logs if `keep_logs` is set.
     """
     folder = Path(tempfile.mkdtemp(prefix="bookwheel-chaos-"))
     with ExitStack() as stack:
@@ -143,20 +144,20 @@ def arena(engines: str, rounds: range) -> Iterator[Arena]:
         for number in rounds:
             (sources / f"{source_name(number)}.toml").write_text(declaration(source_name(number), site))
         state = folder / "state"
-        disk = Disk(state / "data", megabytes=_MEGABYTES)
+        disk = FillableDisk(state / "data", megabytes=_MEGABYTES)
         stack.callback(disk.unmount)
-        clock = Clock(folder)
+        clock = FakeClock(folder)
         address, proxy = LakeAddress((state / "data" / "lake").as_uri()), None
         if engines == EngineSet.CLUSTER:
             address, proxy = stack.enter_context(_lake_in_s3())
         settings = _SETTINGS | clock.environment | _lake_settings(address, proxy)
         settings["BOOKWHEEL_SCRAPER_SOURCES_DIR"] = str(sources)
         suite = SuiteUnderTest(state=state, port_base=free_port_base(), books=100, settings=settings, engines=engines)
-        found = Arena(suite, site, disk, clock, address, proxy)
-        stack.callback(found.stop)
+        chaos = ChaosSuite(suite, site, disk, clock, address, proxy)
+        stack.callback(chaos.stop)
         suite.up()
-        yield found
-    if found.keep_logs:
+        yield chaos
+    if chaos.keep_logs:
         print(f"logs: {state / 'logs'}", flush=True)
     else:
         shutil.rmtree(folder)

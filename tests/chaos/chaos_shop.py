@@ -1,4 +1,4 @@
-"""A small shop for each source that chaos crawls: seeded, and told exactly what the catalog must hold of it."""
+"""A small seeded shop for each source of the chaos rounds, with the expected content of the catalog."""
 
 import math
 import random
@@ -10,10 +10,23 @@ from decimal import Decimal
 from bookwheel_contracts import ChangeKind
 from bookwheel_testing.shop_site import Site, list_page, product_page
 
-_WORDS = ("Sea", "Lantern", "Ärger", "Winter", "Ωmega", "Clock", "Garden", "海", "Letters", "Orchard", "Ship", "Dust")
+_WORDS = (
+    "Sea",
+    "Lantern",
+    "Ärger",
+    "Winter",
+    "Ωmega",
+    "FakeClock",
+    "Garden",
+    "海",
+    "Letters",
+    "Orchard",
+    "Ship",
+    "Dust",
+)
 _LIST = 20
-_GRACE = 2  # complete crawls in a row that miss a book which is removed then
-_GOING, _RETURNING = 15, 3  # one in so many of those that are there, or away, on each day
+_GRACE = 2  # a book is removed after this many complete crawls without it
+_VANISHING, _RETURNING = 15, 3  # each day one in 15 listed books vanishes, and one in 3 vanished books returns
 _DECLARATION = """\
 name = "{source}"
 title = "Chaos {source}"
@@ -37,59 +50,60 @@ class Listing:
 
 @dataclass(slots=True)
 class Shop:
-    """What is `listed`, by the page's key, and what was and is `away`, which so many complete crawls have `missed`.
+    """`listed` and `vanished` books by the page's key; `missed` counts the complete crawls without each vanished book.
 
-    `changes` are all that the catalog's feed must tell of the shop: keys and kinds.
+    `changes` are the expected changes of the catalog's feed: keys and kinds.
     """
 
     source: str
-    chance: random.Random
+    rng: random.Random
     listed: dict[str, Listing] = field(default_factory=dict)
-    away: dict[str, Listing] = field(default_factory=dict)
+    vanished: dict[str, Listing] = field(default_factory=dict)
     missed: Counter[str] = field(default_factory=Counter)
     changes: list[tuple[str, ChangeKind]] = field(default_factory=list)
 
     @property
-    def living(self) -> dict[str, Listing]:
-        """What the catalog must hold: what is listed, and what is away within its grace."""
-        return self.listed | {key: book for key, book in self.away.items() if self.missed[key] < _GRACE}
+    def expected_books(self) -> dict[str, Listing]:
+        """The books that the catalog must have: those listed, and those vanished within the grace period."""
+        return self.listed | {key: book for key, book in self.vanished.items() if self.missed[key] < _GRACE}
 
     def next_day(self, new: int) -> int:
-        """`new` books come, and some of those that were away; a tenth of those that were there changes, some go. So few
-        that no crawl is held for it. Returns how many come back that were removed.
+        """Adds `new` books and some vanished ones; a tenth of the others changes and some vanish.
+
+        The changes are few enough that no crawl is held. Returns the number of removed books that return.
         """
         old = sorted(self.listed)
-        back = self.chance.sample(sorted(self.away), math.ceil(len(self.away) / _RETURNING))
-        restored = [key for key in back if self.missed[key] >= _GRACE]
-        for key in back:
+        returning = self.rng.sample(sorted(self.vanished), math.ceil(len(self.vanished) / _RETURNING))
+        restored = [key for key in returning if self.missed[key] >= _GRACE]
+        for key in returning:
             del self.missed[key]
-            self.listed[key] = self.away.pop(key)
+            self.listed[key] = self.vanished.pop(key)
         self.changes += [(key, ChangeKind.RESTORED) for key in restored]
-        changed = self.chance.sample(old, len(old) // 10)
+        changed = self.rng.sample(old, len(old) // 10)
         for key in changed:
             before = self.listed[key]
             self.listed[key] = Listing(before.title, before.price + Decimal("0.25"), before.stock + 1)
             self.changes.append((key, ChangeKind.MODIFIED))
-        for key in self.chance.sample(sorted({*old} - {*changed}), len(old) // _GOING):
-            self.away[key] = self.listed.pop(key)
-        known = len(self.listed) + len(self.away)
-        for key in sorted(f"u{self.source}-{known + at}" for at in range(new)):
-            title = " ".join(self.chance.choices(_WORDS, k=3)) + f" {key}"
-            price = Decimal(self.chance.randint(100, 9999)) / 100
-            self.listed[key] = Listing(title, price, self.chance.randint(1, 40))
+        for key in self.rng.sample(sorted({*old} - {*changed}), len(old) // _VANISHING):
+            self.vanished[key] = self.listed.pop(key)
+        count = len(self.listed) + len(self.vanished)
+        for key in sorted(f"u{self.source}-{count + at}" for at in range(new)):
+            title = " ".join(self.rng.choices(_WORDS, k=3)) + f" {key}"
+            price = Decimal(self.rng.randint(100, 9999)) / 100
+            self.listed[key] = Listing(title, price, self.rng.randint(1, 40))
             self.changes.append((key, ChangeKind.ADDED))
         return len(restored)
 
     def crawled(self, complete: int) -> int:
-        """So many complete crawls have seen today's pages: some books' grace is over. Returns how many are removed."""
-        there = self.living
-        self.missed.update(list(self.away) * complete)
-        removed = there.keys() - self.living.keys()
+        """Records that `complete` crawls have seen today's pages. Returns the number of books that they remove."""
+        before = self.expected_books
+        self.missed.update(list(self.vanished) * complete)
+        removed = before.keys() - self.expected_books.keys()
         self.changes += [(key, ChangeKind.REMOVED) for key in sorted(removed)]
         return len(removed)
 
     def serve(self, site: Site) -> None:
-        """Puts today's pages on the site, in place of yesterday's."""
+        """Replaces yesterday's pages of the site by today's."""
         for path in [path for path in site.pages if path.startswith(f"/{self.source}/")]:
             del site.pages[path]
         site.pages.update(self._pages())

@@ -1,0 +1,73 @@
+"""Entries of the raw stream that are duplicated or reordered."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from bookwheel_contracts.redis_keys import RAW_STREAM
+from bookwheel_testing.process_kill import WORKER, processes
+
+from tests.chaos.chaos_suite import ChaosSuite
+
+_COLLECT_SECONDS = (0.3, 1.5)
+
+
+def double(chaos: ChaosSuite, rng: random.Random) -> None:
+    with _collected_entries(chaos, rng) as entries:
+        _append(chaos, [fields for _, fields in entries if rng.random() < 0.5])
+
+
+def reorder(chaos: ChaosSuite, rng: random.Random) -> None:
+    with _collected_entries(chaos, rng) as entries:
+        waiting = [(key, fields) for key, fields in entries if not _is_claimed(chaos, key)]
+        shuffled = [fields for _, fields in waiting]
+        rng.shuffle(shuffled)
+        _append(chaos, shuffled, instead_of=[key for key, _ in waiting])
+
+
+def double_and_reorder(chaos: ChaosSuite, rng: random.Random) -> None:
+    with _collected_entries(chaos, rng) as entries:
+        waiting = [(key, fields) for key, fields in entries if not _is_claimed(chaos, key)]
+        shuffled = [fields for _, fields in waiting for _ in range(rng.choice((1, 1, 2, 3)))]
+        rng.shuffle(shuffled)
+        _append(chaos, shuffled, instead_of=[key for key, _ in waiting])
+
+
+@contextmanager
+def _collected_entries(chaos: ChaosSuite, rng: random.Random) -> Iterator[list[tuple[bytes, Any]]]:
+    """Suspends the worker for a moment and yields the entries of the stream."""
+    stopped = processes(chaos.suite, WORKER)
+    for pid in stopped:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(rng.uniform(*_COLLECT_SECONDS))
+        entries: Any = chaos.redis.xrange(RAW_STREAM)
+        yield entries
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _is_claimed(chaos: ChaosSuite, key: bytes) -> bool:
+    """Whether a consumer has read the entry: then it must stay in the stream."""
+    groups: Any = chaos.redis.xinfo_groups(RAW_STREAM)
+    return any(_order(key) <= _order(group["last-delivered-id"]) for group in groups)
+
+
+def _order(key: bytes) -> tuple[int, ...]:
+    return tuple(int(part) for part in key.split(b"-"))
+
+
+def _append(chaos: ChaosSuite, entries: list[Any], *, instead_of: list[bytes] | None = None) -> None:
+    with chaos.redis.pipeline(transaction=True) as pipe:
+        for fields in entries:
+            pipe.xadd(RAW_STREAM, fields)
+        if instead_of:
+            pipe.xdel(RAW_STREAM, *instead_of)
+        pipe.execute()
