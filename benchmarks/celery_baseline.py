@@ -48,7 +48,7 @@ def open_stores() -> Stores:
 def ingest_item(body: str) -> None:
     records, documents = open_stores()
     offer = clean_item(RawItem.model_validate_json(body))
-    facts = offer.facts
+    facts = offer.details
     book = {"id": offer.book_id, "title": facts.title, "category": facts.category, "description": facts.description}
     price = str(offer.price.amount) if offer.price else None
     with records:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
+from bookwheel_contracts import BOOK_DETAILS
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.book_tables import BOOKS, OFFERS
 from bookwheel_stores.lake.silver import BUCKET, Silver
@@ -36,10 +37,10 @@ def content(number: int, *, offers: dict[str, str | None] | None = None, **field
     amounts = {"demo": "10.00"} if offers is None else offers
     prices = {source: amount and {"amount": amount, "currency": "GBP"} for source, amount in amounts.items()}
     book = {
+        **dict.fromkeys(BOOK_DETAILS),
         "id": f"demo:{number}",
         "title": f"Book {number}",
         "authors": ["Ann Lee"],
-        **dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url")),
         "price": next(iter(prices.values()), None),
         "stock": 3,
         "in_stock": True,

@@ -321,6 +321,9 @@ def test_a_new_column_is_null_in_the_rows_before(tmp_path: Path) -> None:
     first.append(rows_of(1), cursor=1)
     schema = SCHEMA.append(pa.field("text", pa.string()))
     second: Any = LakeTable(lake, PATH, schema, partition_by="date")
-    second.load()
+    assert second.load() == 1
+    assert sorted((row["number"], row["text"]) for row in lake_rows(lake, PATH)) == [(1, None)], (
+        "before the first write"
+    )
     second.append(rows_of(2).append_column("text", pa.array(["x"])), cursor=2)
     assert sorted((row["number"], row["text"]) for row in lake_rows(lake, PATH)) == [(1, None), (2, "x")]

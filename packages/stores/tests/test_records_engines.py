@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bookwheel_contracts import BOOK_DETAILS
 from bookwheel_stores.records import (
     DATABASE_ERRORS,
     BookReader,
@@ -40,8 +41,7 @@ NAMES = ["B", "Z", "a", "e\u0301", "ab", "é", "zz", "ß", "\U0001f4d6", "_", "-
 
 def add_books(engine: Engine, *keys: str, price: int = 99_999) -> dict[str, int]:
     seen = to_millis(SEEN)
-    nothing = dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url"))
-    told = {"title": "T", "authors": "[]", **nothing, **OFFERED, "price": price}
+    told = {**dict.fromkeys(BOOK_DETAILS), "title": "T", "authors": "[]", **OFFERED, "price": price}
     told |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
         writer = CatalogWriter(connection)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import CrawlRequest, RunFinished, RunState, Verdict
+from bookwheel_contracts import BOOK_DETAILS, CrawlRequest, RunFinished, RunState, Verdict
 from bookwheel_stores.records import (
     BookReader,
     ChangeFeed,
@@ -30,8 +30,8 @@ def add_book(
     """A book with one offer; `price` in ten-thousandths."""
     seen = to_millis(START + timedelta(days=day))
     offered: dict[str, Any] = {"price": price, "currency": currency, "stock": 3, "in_stock": True}
-    nothing = dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url"))
-    book = {"book_id": f"shop:{name}", "title": name, "authors": '["Ada"]', **nothing, **offered}
+    book = dict.fromkeys(BOOK_DETAILS) | {"title": name, "authors": '["Ada"]'}
+    book |= {"book_id": f"shop:{name}", **offered}
     book |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
         writer = CatalogWriter(connection)
@@ -154,15 +154,15 @@ def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
         change = {"book_number": numbers["b"], "revision": revision, "kind": kind, "fields": "[]", "changed_at": 1}
         with engine.begin() as connection:
             writer = CatalogWriter(connection)
-            writer.add_changes([{**change, "run_id": "r", "content": f'{{"revision":{revision}}}'}])
+            writer.add_changes([{**change, "run_id": "r", "content": f'{{"revision":{revision},"subtitle":null}}'}])
             removed_at = 1 if kind == "removed" else None
             writer.update_books([{"number": numbers["b"], "revision": revision, "removed_at": removed_at}])
     changed = feed.changed_books(after=1, limit=9)
     assert (changed.changes, changed.last) == (4, 5)
     told = {book.book_id: book for book in changed.books}
-    assert told["shop:b"] == (numbers["b"], "shop:b", 3, True, b'{"revision":3}')
+    assert told["shop:b"] == (numbers["b"], "shop:b", 3, True, b'{"revision":3,"subtitle":null}')
     assert sorted(told) == ["shop:b", "shop:c"], "each once"
-    assert b'{"revision":2}' in [book.content for book in feed.changed_books(after=1, limit=3).books], (
+    assert b'{"revision":2,"subtitle":null}' in [book.content for book in feed.changed_books(after=1, limit=3).books], (
         "the last of them"
     )
     assert feed.changed_books(after=5, limit=9) == ([], 0, 5)

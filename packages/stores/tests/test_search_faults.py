@@ -151,7 +151,7 @@ def test_an_index_that_was_made_read_only_or_removed_stops_the_writer(url: str, 
             writer.apply([book(2)])
         _settings(elasticsearch_server, prefix, {"index.blocks.read_only_allow_delete": None})
         assert writer.apply([book(2)]) == []
-        httpx.delete(f"{elasticsearch_server}/{prefix}books-v1-1", timeout=60).raise_for_status()
+        httpx.delete(f"{elasticsearch_server}/{prefix}books-v2-1", timeout=60).raise_for_status()
         with pytest.raises(IndexRejectedError, match="index_not_found"):
             writer.apply([book(3)])
     names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index", timeout=60).text.split()

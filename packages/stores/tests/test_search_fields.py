@@ -21,7 +21,7 @@ from bookwheel_stores.search.tantivy.schema import build_schema, document_json
 from bookwheel_testing.sample_books import state_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-FINGERPRINTS = {"books-v3": "e9162497744fc03f", "books-v1": "2ba9db6897a2e0ac"}
+FINGERPRINTS = {"books-v4": "e0e6278540af1ee2", "books-v2": "6c251d1f11b611b8"}
 """The fields of each index name."""
 
 
@@ -35,6 +35,7 @@ def complete_book() -> BookState:
         id="demo:1",
         number=1,
         title="The Moon",
+        subtitle="Poems",
         authors=("Ann Lee",),
         isbn13="9780306406157",
         category="Poetry",

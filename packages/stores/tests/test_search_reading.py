@@ -428,3 +428,16 @@ def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index
         index.reload()
         (item,) = index.search(SearchQuery(Selection(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2
+
+
+def test_a_word_of_the_subtitle_matches_below_one_of_the_title(writer: IndexWriter, index: IndexReader) -> None:
+    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
+    titles = [("River", None), ("Moor", "A Moon Rises"), ("The Moon", None)]
+    shelf = [
+        template.model_copy(update={"id": f"demo:{number}", "number": number, "title": title, "subtitle": subtitle})
+        for number, (title, subtitle) in enumerate(titles, start=1)
+    ]
+    fill(writer, index, shelf)
+    page = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 10))
+    books = [orjson.loads(item) for item in page.items]
+    assert [(book["id"], book["subtitle"]) for book in books] == [("demo:3", None), ("demo:2", "A Moon Rises")]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from bookwheel_catalog.app import create_app
 from bookwheel_catalog.settings import CatalogSettings
+from bookwheel_contracts import BOOK_DETAILS
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import ChangeFeed, connect_database, upgrade_database
 from bookwheel_stores.records.catalog.writer import CatalogWriter
@@ -65,7 +66,7 @@ class Suite:
             "in_stock": bool(facts.get("stock")),
         }
         told = {
-            **dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url")),
+            **dict.fromkeys(BOOK_DETAILS),
             **{name: value for name, value in facts.items() if name not in {"price", "currency", "stock"}},
             **offered,
             "book_id": f"demo:{key}",

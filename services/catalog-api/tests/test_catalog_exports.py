@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
 from bookwheel_catalog.search.cursors import encode_cursor
+from bookwheel_contracts import BOOK_DETAILS
 from bookwheel_contracts.exports import ExportRequest
 from bookwheel_contracts.problems import RateLimitedError, UnavailableError
 from bookwheel_contracts.redis_keys import EXPORT_STREAM
@@ -64,8 +65,8 @@ def book_content(number: int, revision: int, *, price: str | None = "10.00", sou
     seen = "2026-01-01T00:00:00.000Z"
     said = {"price": money, "stock": 2, "in_stock": True}
     offer = {"source": source, "url": f"http://{source}/{number}", "first_seen": seen, **said}
-    told = {"id": f"demo:{number}", "title": f"Book {number}", "authors": ["Ann Lee"], **said, "offers": [offer]}
-    told |= dict.fromkeys(("isbn13", "category", "description", "language", "rating", "rating_count", "image_url"))
+    told = dict.fromkeys(BOOK_DETAILS) | {"title": f"Book {number}", "authors": ["Ann Lee"]}
+    told |= {"id": f"demo:{number}", **said, "offers": [offer]}
     return orjson.dumps(told | {"first_seen": seen, "last_changed": seen, "revision": revision} | facts).decode()
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from bookwheel_catalog.statistics.router import MAX_CATEGORIES, MAX_SUMMARIES
-from bookwheel_contracts import BookState
+from bookwheel_contracts import BOOK_DETAILS, BookState
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.export_writer import write_export
 from bookwheel_stores.lake.silver import BUCKET, Silver
@@ -40,7 +40,7 @@ def content(number: int) -> bytes:
     offer = {"source": "demo", "url": f"http://x/{number}", "price": price, "stock": 3, "in_stock": True}
     return orjson.dumps(
         {
-            **dict.fromkeys(("isbn13", "description", "language", "rating_count", "image_url")),
+            **dict.fromkeys(BOOK_DETAILS),
             "id": f"demo:{number}",
             "title": f"Book {number}",
             "authors": ["Ann Lee"],

@@ -374,7 +374,7 @@ def test_a_scraped_item_becomes_a_clean_offer(scraped: Any) -> None:
     offer = clean_item(item)
     assert (offer.source, offer.source_key, offer.book_id) == ("shop", "upc-1", "isbn:9780306406157")
     assert (offer.stock, offer.in_stock) == (3, True)
-    facts = offer.facts
+    facts = offer.details
     assert (facts.title, facts.category, facts.rating, facts.description) == ("Salt & Iron", "Poetry", 4.0, "Warm.")
     assert facts.authors == ("Ada Quill", "Ben Reed")
 
@@ -421,5 +421,5 @@ def test_any_page_is_cleaned_or_rejected(payload: dict[str, Any], url: str, sour
     )
     with suppress(InvalidItemError):
         offer = clean_item(item)
-        assert offer.facts.title
+        assert offer.details.title
         assert offer.model_dump_json().encode()

@@ -3,16 +3,17 @@
 from decimal import Decimal
 
 import pytest
-from bookwheel_contracts import Money
-from bookwheel_processor.cleaning.offers import BookFacts, CleanOffer
+from bookwheel_contracts import BookDetails, Money
+from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.merge import merge
 from hypothesis import given
 from hypothesis import strategies as st
 
 _maybe_line = st.none() | st.sampled_from(["a", "b", "c"])
-_facts = st.builds(
-    BookFacts,
+_details = st.builds(
+    BookDetails,
     title=st.sampled_from(["A", "B", "C"]),
+    subtitle=_maybe_line,
     authors=st.lists(st.sampled_from(["x", "y"]), max_size=2).map(tuple),
     isbn13=st.just(None),
     category=_maybe_line,
@@ -32,7 +33,7 @@ _offers = st.builds(
     | st.builds(Money, amount=st.sampled_from([Decimal(1), Decimal("2.5")]), currency=st.sampled_from(["GBP", "EUR"])),
     stock=st.none() | st.integers(0, 3),
     in_stock=st.booleans(),
-    facts=_facts,
+    details=_details,
 )
 _books = st.lists(_offers, min_size=1, max_size=6, unique_by=lambda offer: (offer.source, offer.source_key))
 
@@ -47,10 +48,10 @@ def test_the_order_of_offers_does_not_change_the_merged_book(offers: list[CleanO
 @given(_books)
 def test_a_field_is_empty_only_if_it_is_empty_in_every_offer(offers: list[CleanOffer]) -> None:
     book = merge(offers)
-    for name in ("category", "description", "language", "image_url"):
-        said = {getattr(offer.facts, name) for offer in offers} - {None}
-        found = getattr(book, name)
-        assert (found in said) if said else found is None
+    for name in ("subtitle", "category", "description", "language", "image_url"):
+        values = {getattr(offer.details, name) for offer in offers} - {None}
+        merged = getattr(book.details, name)
+        assert (merged in values) if values else merged is None
     stocks = [offer.stock for offer in offers if offer.stock is not None]
     assert book.stock == (sum(stocks) if stocks else None)
     assert book.in_stock == any(offer.in_stock for offer in offers)

@@ -91,6 +91,7 @@ def test_a_graph_with_references_is_one_book(schema_org: SchemaOrgSpider) -> Non
         {
             "isbn": "978-0-306-40615-7",
             "title": "A Map of Tides",
+            "subtitle": "How the moon moves the sea",
             "authors": ["Ida Berg", "Noor Aziz"],
             "category": ["Science", "Oceans"],
             "description": "Where water goes.",

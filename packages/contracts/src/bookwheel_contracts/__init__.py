@@ -3,6 +3,7 @@
 from bookwheel_contracts.accounts import Claims, Scope
 from bookwheel_contracts.books import (
     BOOK_DETAILS,
+    LATER_DETAILS,
     Book,
     BookContent,
     BookDetails,
@@ -45,6 +46,7 @@ from bookwheel_contracts.webhooks import (
 
 __all__ = [
     "BOOK_DETAILS",
+    "LATER_DETAILS",
     "Assertion",
     "Book",
     "BookContent",

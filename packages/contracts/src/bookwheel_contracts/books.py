@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints
 
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+Line = Annotated[str, StringConstraints(max_length=1000)]
 
 
 class Money(Contract):
@@ -46,6 +46,7 @@ class BookDetails(Contract):
     """
 
     title: Line = Field(description="The title, from the offer with the most complete page.")
+    subtitle: Line | None = Field(default=None, description="The subtitle.")
     authors: tuple[Line, ...] = Field(default=(), max_length=100, description="The authors in their order.")
     isbn13: str | None = Field(default=None, description="The ISBN, 13 digits.")
     category: Line | None = Field(default=None, description="The category, as the shop names it.")
@@ -73,6 +74,12 @@ BOOK_DETAILS: Mapping[str, type] = MappingProxyType(
     {name: _base_type(field.annotation) for name, field in BookDetails.model_fields.items()}
 )
 """The type of each field of `BookDetails`: str, int, float, or tuple for a list of strings."""
+LATER_DETAILS = ("subtitle",)
+"""Optional fields added after the first release. JSON that older versions stored lacks them.
+
+The stored content of an offer leaves them out when they are null: otherwise a new field would change the fingerprint of
+every offer, and the next run of each source would be held.
+"""
 
 
 class _BookIdentity(Contract):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, TypeAdapter, field_validator, model_validator
 
+from bookwheel_contracts.books import BOOK_DETAILS
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
 SCHEMA_VERSION = 1
@@ -56,41 +57,20 @@ class RawItem(Contract):
     traceparent: str
 
 
-RAW_FIELDS = frozenset(
-    {
-        "key",  # UPC, SKU or other identity within the source
-        "isbn",
-        "title",
-        "authors",  # a string or a list of strings
-        "category",  # a string or a list from general to special
-        "description",
-        "language",
-        "price",
-        "currency",
-        "availability",
-        "stock",
-        "rating",
-        "rating_best",  # the top of the rating's scale; 5 where absent
-        "rating_count",
-        "image_url",
-    }
-)
-
-
-FILL_FIELDS = (
-    "title",
-    "authors",
-    "isbn13",
-    "category",
-    "description",
-    "language",
+_DETAIL_NAMES = tuple(BOOK_DETAILS)
+_RATING_AT = _DETAIL_NAMES.index("rating")
+RAW_FIELDS = frozenset(BOOK_DETAILS) - {"isbn13"} | {
+    "key",  # UPC, SKU or other identity within the source
+    "isbn",
     "price",
+    "currency",
+    "availability",
     "stock",
-    "rating",
-    "rating_count",
-    "image_url",
-)
-"""What quality is measured by: the fields of a book that a page may fill."""
+    "rating_best",  # the top of the rating's scale; 5 where absent
+}
+"""The fields of an item's payload. `authors` is a string or a list, `category` also a list from general to special."""
+FILL_FIELDS = (*_DETAIL_NAMES[:_RATING_AT], "price", "stock", *_DETAIL_NAMES[_RATING_AT:])
+"""The fields of a book that a page may fill, which quality is measured by."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from bookwheel_contracts import ChangeKind
+from bookwheel_contracts import BOOK_DETAILS, ChangeKind
 from bookwheel_stores.records.catalog.book_content import book_content
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.values import to_millis
@@ -80,7 +80,8 @@ class FeedWriter:
 
 def _book(source: str, key: str, facts: dict[str, Any]) -> dict[str, Any]:
     return {
-        **dict.fromkeys(("isbn13", "description", "language", "rating", "rating_count", "image_url", "removed_at")),
+        **dict.fromkeys(BOOK_DETAILS),
+        "removed_at": None,
         "book_id": f"{source}:{key}",
         "title": f"Book {key}",
         "authors": "[]",

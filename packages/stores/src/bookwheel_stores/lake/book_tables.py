@@ -7,6 +7,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
+from bookwheel_contracts import BOOK_DETAILS, LATER_DETAILS
 
 _BLOCK = 4 << 20
 _MOMENT = pa.timestamp("ms", "UTC")
@@ -23,21 +24,16 @@ _OFFER = pa.struct(
         ("first_seen", _MOMENT),
     ]
 )
+_DETAIL_TYPES = {str: pa.string(), tuple: pa.list_(pa.string()), float: pa.float64(), int: pa.int64()}
+_LATER_COLUMNS = [pa.field(name, _DETAIL_TYPES[BOOK_DETAILS[name]]) for name in LATER_DETAILS]
+"""Behind all other columns, so that those keep their positions in exports."""
 _CONTENT = pa.schema(
     [
         ("id", pa.string()),
-        ("title", pa.string()),
-        ("authors", pa.list_(pa.string())),
-        ("isbn13", pa.string()),
-        ("category", pa.string()),
-        ("description", pa.string()),
-        ("language", pa.string()),
+        *((name, _DETAIL_TYPES[kind]) for name, kind in BOOK_DETAILS.items()),
         ("price", _PRICE),
-        ("rating", pa.float64()),
-        ("rating_count", pa.int64()),
         ("stock", pa.int64()),
         ("in_stock", pa.bool_()),
-        ("image_url", pa.string()),
         ("offers", pa.list_(_OFFER)),
         ("first_seen", _MOMENT),
         ("last_changed", _MOMENT),
@@ -65,6 +61,7 @@ BOOKS = pa.schema(
         pa.field("first_seen", _MOMENT, nullable=False),
         pa.field("last_changed", _MOMENT, nullable=False),
         pa.field("revision", pa.int64(), nullable=False),
+        *_LATER_COLUMNS,
     ]
 )
 """The unified table: a row for each book."""
@@ -90,6 +87,7 @@ OFFERS = pa.schema(
         pa.field("in_stock", pa.bool_(), nullable=False),
         pa.field("first_seen", _MOMENT, nullable=False),
         pa.field("revision", pa.int64(), nullable=False),
+        *_LATER_COLUMNS,
     ]
 )
 """A row for each book and page of a source that offers it. Price, stock and first_seen are that page's."""

@@ -13,7 +13,7 @@ from time import monotonic
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from bookwheel_stores.lake.files import Lake, LakeError, error_text, lake_errors
@@ -68,7 +68,16 @@ class LakeTable:
                     storage_options=options,
                 )
                 self._sync()
+            self._add_new_columns(self._loaded)
             return self._loaded.transaction_version(_APP_ID) or 0
+
+    def _add_new_columns(self, table: DeltaTable) -> None:
+        """Adds columns that an older version of Bookwheel did not have; their values are null in existing rows."""
+        columns = {field.name for field in table.schema().fields}
+        new = [field for field in self.schema if field.name not in columns]
+        if new:
+            table.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
+            self._sync()
 
     def append(self, rows: pa.Table, *, cursor: int) -> None:
         """Raises ConcurrentWriteError, LakeError: then nothing is written."""

@@ -54,7 +54,6 @@ book = Table(
     Column("number", Serial, primary_key=True),
     Column("book_id", Key, nullable=False, unique=True),
     *(_detail_column(name) for name in BOOK_DETAILS),
-    Column("subtitle", Text),
     Column("price", BigInteger),
     Column("currency", String(3)),
     Column("stock", BigInteger),

@@ -15,8 +15,8 @@ from typing import Any
 
 from bookwheel_stores.search.queries import Bound, Range, Sort
 
-TANTIVY_INDEX = "books-v3"
-ELASTICSEARCH_INDEX = "books-v1"
+TANTIVY_INDEX = "books-v4"
+ELASTICSEARCH_INDEX = "books-v2"
 
 Content = Mapping[str, Any]
 """A book's content: the parsed JSON of a `BookContent`."""
@@ -122,6 +122,9 @@ class TextField:
 
 TEXT_FIELDS: Mapping[str, TextField] = {
     "title": TextField("title", lambda content: [content["title"]]),
+    "subtitle": TextField(
+        "subtitle", lambda content: _optional(content.get("subtitle")), allows_typos=False, is_suggested=False
+    ),
     "author": TextField("authors", lambda content: content["authors"]),
     "category": TextField("category_text", lambda content: _optional(content["category"])),
     # nearly every description has a word one typo away from a short word

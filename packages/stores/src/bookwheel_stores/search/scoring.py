@@ -7,7 +7,7 @@ therefore depends on the book and the query alone: a cursor by score stays valid
 from bookwheel_stores.search.fields import TEXT_FIELDS
 from bookwheel_stores.search.queries import Clause
 
-FIELD_WEIGHTS = {"title": 3.0, "author": 2.0, "category": 1.0, "description": 1.0}
+FIELD_WEIGHTS = {"title": 3.0, "subtitle": 1.0, "author": 2.0, "category": 1.0, "description": 1.0}
 """The score of a match, by text field."""
 TYPO_WEIGHT = 0.5
 EXACT_TITLE_WEIGHT, TITLE_START_WEIGHT, TITLE_PHRASE_WEIGHT = 16.0, 4.0, 2.0

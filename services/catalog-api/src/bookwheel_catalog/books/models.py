@@ -2,42 +2,23 @@
 
 from typing import Annotated, Literal
 
-from bookwheel_contracts import Change, Money, Observation
+from bookwheel_contracts import BookContent, Change, Observation, OfferContent
 from bookwheel_contracts.model import Contract, Timestamp
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bookwheel_catalog.search.models import Amount, PriceSummary
 
 
-class ListedOffer(Contract):
-    source: str
-    url: str
-    price: Money | None
-    stock: int | None
-    in_stock: bool
-    first_seen: Timestamp
+class ListedOffer(OfferContent):
+    pass
 
 
-class ListedBook(Contract):
-    """A book in a list. `fields` narrows it, so every field is optional there."""
+class ListedBook(BookContent):
+    """A book in a list, with all fields unless the parameter `fields` selects some."""
 
-    id: str
-    title: str
-    authors: tuple[str, ...]
-    isbn13: str | None
-    category: str | None
-    description: str | None
-    language: str | None
-    price: Money | None
-    rating: float | None
-    rating_count: int | None
-    stock: int | None
-    in_stock: bool
-    image_url: str | None
-    offers: tuple[ListedOffer, ...]
-    first_seen: Timestamp
-    last_changed: Timestamp
-    revision: int
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    offers: tuple[ListedOffer, ...] = ()
 
 
 class DetailedOffer(ListedOffer):
@@ -45,7 +26,7 @@ class DetailedOffer(ListedOffer):
 
 
 class DetailedBook(ListedBook):
-    offers: tuple[DetailedOffer, ...]
+    offers: tuple[DetailedOffer, ...] = ()
     last_seen: Timestamp
 
 

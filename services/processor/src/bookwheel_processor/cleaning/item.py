@@ -58,29 +58,30 @@ def clean_item(item: RawItem) -> CleanOffer:
     key = faults.guard("key", identity.source_key, payload.get("key"), item.url, item.site) if url else None
     price = faults.guard("price", clean_price, payload.get("price"), payload.get("currency"))
     stock = faults.guard("stock", clean_stock, payload.get("stock"), payload.get("availability"))
-    facts = _facts(payload, item.url, faults)
+    details = _details(payload, item.url, faults)
     faults.raise_any()
     try:
         return CleanOffer.model_validate(
             {
                 "source": item.source,
                 "source_key": key,
-                "book_id": identity.book_id(item.source, key or "", facts["isbn13"]),
+                "book_id": identity.book_id(item.source, key or "", details["isbn13"]),
                 "url": url,
                 "price": price,
                 "stock": stock[0] if stock else None,
                 "in_stock": bool(stock and stock[1]),
-                "facts": facts,
+                "details": details,
             }
         )
     except ValidationError as error:
         raise InvalidItemError(tuple(map(_reason, error.errors(include_url=False, include_context=False)))) from None
 
 
-def _facts(payload: dict[str, JsonValue], page_url: str, faults: _Faults) -> dict[str, Any]:
+def _details(payload: dict[str, JsonValue], page_url: str, faults: _Faults) -> dict[str, Any]:
     get, guard = payload.get, faults.guard
     return {
         "title": guard("title", _title, get("title")),
+        "subtitle": guard("subtitle", clean_text, get("subtitle")),
         "authors": guard("authors", _authors, get("authors")) or (),
         "isbn13": clean_isbn(get("isbn")),
         "category": guard("category", _category, get("category")),
@@ -117,5 +118,5 @@ def _category(value: JsonValue) -> str | None:
 
 
 def _reason(error: Any) -> FieldError:
-    path = [str(part) for part in error["loc"] if part != "facts"]
+    path = [str(part) for part in error["loc"] if part != "details"]
     return FieldError(field=".".join(path), code=error["type"], message=f"{error['msg']}: {shown(error['input'])}")

@@ -1,87 +1,75 @@
-"""One book from all of its offers, whatever order they came in."""
+"""Merges the offers of a book, independent of their order."""
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bookwheel_contracts import Money
+from bookwheel_contracts import BOOK_DETAILS, BookDetails, Money
 
 from bookwheel_processor.cleaning.offers import CleanOffer
 
 
 class MergedBook(NamedTuple):
-    """A book's content, as `bookwheel_contracts.Book` describes it."""
+    """The content of a book, apart from its identity and history."""
 
-    title: str
-    authors: tuple[str, ...]
-    isbn13: str | None
-    category: str | None
-    description: str | None
-    language: str | None
+    details: BookDetails
     price: Money | None
-    rating: float | None
-    rating_count: int | None
     stock: int | None
     in_stock: bool
-    image_url: str | None
+
+
+_COMPLETENESS = [name for name in BOOK_DETAILS if name not in {"title", "isbn13", "rating_count"}]
+"""The offer that fills most of these fields is preferred."""
+_EMPTY = (None, ())
 
 
 def merge(offers: Sequence[CleanOffer]) -> MergedBook:
-    """Each field from the preferred offer that has it: the one that says most of the book, then by source and key.
+    """Merge offers field by field: the first value in the order of completeness, then of source and key.
 
-    The rating is that of the offer with most ratings, the price the cheapest in stock. Raises ValueError for no offers.
+    The rating is that of the offer with the most ratings; the price is the lowest in stock. Raises ValueError for no
+    offers.
     """
     if not offers:
         raise ValueError("a book has at least one offer")
     if len(offers) == 1:
-        return _alone(offers[0])
+        [offer] = offers
+        return MergedBook(_without_count_alone(offer.details), offer.price, offer.stock, offer.in_stock)
     ranked = sorted(offers, key=_preference)
-    every = [offer.facts for offer in ranked]
-    rated = max((facts for facts in every if facts.rating is not None), key=lambda f: f.rating_count or 0, default=None)
     stocks = [offer.stock for offer in offers if offer.stock is not None]
     return MergedBook(
-        title=every[0].title,
-        authors=next((facts.authors for facts in every if facts.authors), ()),
-        isbn13=next((facts.isbn13 for facts in every if facts.isbn13), None),
-        category=next((facts.category for facts in every if facts.category), None),
-        description=next((facts.description for facts in every if facts.description), None),
-        language=next((facts.language for facts in every if facts.language), None),
+        details=_merge_details([offer.details for offer in ranked]),
         price=_price(ranked),
-        rating=rated.rating if rated else None,
-        rating_count=rated.rating_count if rated else None,
         stock=sum(stocks) if stocks else None,
         in_stock=any(offer.in_stock for offer in offers),
-        image_url=next((facts.image_url for facts in every if facts.image_url), None),
     )
 
 
-def _alone(offer: CleanOffer) -> MergedBook:
-    """The same for the one offer that most books have, in a fifth of the time."""
-    facts = offer.facts
-    return MergedBook(
-        title=facts.title,
-        authors=facts.authors,
-        isbn13=facts.isbn13,
-        category=facts.category,
-        description=facts.description or None,
-        language=facts.language or None,
-        price=offer.price,
-        rating=facts.rating,
-        rating_count=None if facts.rating is None else facts.rating_count,
-        stock=offer.stock,
-        in_stock=offer.in_stock,
-        image_url=facts.image_url or None,
-    )
+def _merge_details(ranked: Sequence[BookDetails]) -> BookDetails:
+    values: dict[str, Any] = {}
+    for name, kind in BOOK_DETAILS.items():
+        filled = (value for details in ranked if (value := getattr(details, name)) not in _EMPTY)
+        values[name] = next(filled, () if kind is tuple else None)
+    rated = [details for details in ranked if details.rating is not None]
+    most_rated = max(rated, key=lambda details: details.rating_count or 0, default=None)
+    values["rating"] = most_rated.rating if most_rated else None
+    values["rating_count"] = most_rated.rating_count if most_rated else None
+    return BookDetails.model_construct(**values)
+
+
+def _without_count_alone(details: BookDetails) -> BookDetails:
+    """A number of ratings without a rating is dropped."""
+    if details.rating is not None or details.rating_count is None:
+        return details
+    return details.model_copy(update={"rating_count": None})
 
 
 def _preference(offer: CleanOffer) -> tuple[int, str, str]:
-    facts = offer.facts
-    said = (facts.authors, facts.category, facts.description, facts.language, facts.rating, facts.image_url)
-    return -sum(1 for value in said if value not in (None, ())), offer.source, offer.source_key
+    filled = sum(getattr(offer.details, name) not in _EMPTY for name in _COMPLETENESS)
+    return -filled, offer.source, offer.source_key
 
 
 def _price(offers: Sequence[CleanOffer]) -> Money | None:
-    """The lowest of those in stock, else of all; of the currency that most of them are in."""
+    """The lowest price in stock, else of all offers; in the currency of most of them."""
     prices = [offer.price for offer in offers if offer.price and offer.in_stock]
     prices = prices or [offer.price for offer in offers if offer.price]
     if not prices:

@@ -10,8 +10,8 @@ from bookwheel_stores.records.runs.quality import Fault, RunQualityWriter
 from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry
 
-_FACTS = tuple(name for name in FILL_FIELDS if name not in ("authors", "price", "stock"))
-_facts_of = attrgetter(*_FACTS)
+_DETAILS = tuple(name for name in FILL_FIELDS if name not in ("authors", "price", "stock"))
+_get_details = attrgetter(*_DETAILS)
 _ENVELOPE_FIELDS = frozenset({"entry", "key", "run", "schema_version", "scraped_at", "source", "url"})
 _MAX_CODE_LENGTH = 64
 
@@ -39,9 +39,9 @@ def record_quality(
 def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
     """How many offers fill each field of `FILL_FIELDS`."""
     total = len(offers)
-    columns = zip(*[_facts_of(offer.facts) for offer in offers], strict=True)
-    filled = {name: total - column.count(None) for name, column in zip(_FACTS, columns, strict=True)}
-    filled["authors"] = sum(map(bool, [offer.facts.authors for offer in offers]))
+    columns = zip(*[_get_details(offer.details) for offer in offers], strict=True)
+    filled = {name: total - column.count(None) for name, column in zip(_DETAILS, columns, strict=True)}
+    filled["authors"] = sum(map(bool, [offer.details.authors for offer in offers]))
     filled["price"] = total - [offer.price for offer in offers].count(None)
     filled["stock"] = total - [offer.stock for offer in offers].count(None)
     return filled

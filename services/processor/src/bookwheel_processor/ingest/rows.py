@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
-import orjson
-from bookwheel_contracts import Money
+from bookwheel_contracts import BOOK_DETAILS, LATER_DETAILS, BookDetails, Money
+from bookwheel_stores.records.catalog.book_content import detail_columns
 from bookwheel_stores.records.catalog.writer import OfferKey
 from bookwheel_stores.records.values import money, to_units
 
 from bookwheel_processor.cleaning.identity import book_id
-from bookwheel_processor.cleaning.offers import BookFacts, CleanOffer
+from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.merge import MergedBook
 
 _OFFER_VISIBLE = ("url", "price", "currency", "stock", "in_stock")
 """What a book shows of its offers."""
 _OBSERVED = ("price", "currency", "stock", "in_stock")
-BOOK_COLUMNS = (*MergedBook._fields, "currency")
+BOOK_COLUMNS = (*BOOK_DETAILS, "price", "currency", "stock", "in_stock")
 """A book's content, without its identity and history."""
 _FIELDS = {"currency": "price"}  # columns that are no field of a book by themselves
 
@@ -24,7 +24,8 @@ _FIELDS = {"currency": "price"}  # columns that are no field of a book by themse
 def offer_columns(offer: CleanOffer) -> dict[str, Any]:
     """What the page says, and the fingerprint of it: all columns but identity, book and sightings."""
     price, currency = _price_columns(offer.price)
-    content = offer.facts.model_dump_json()
+    null_fields = {name for name in LATER_DETAILS if getattr(offer.details, name) is None}
+    content = offer.details.model_dump_json(exclude=null_fields)
     seen = f"{offer.url}\n{price}\n{currency}\n{offer.stock}\n{offer.in_stock}\n{content}"
     return {
         "url": offer.url,
@@ -38,16 +39,16 @@ def offer_columns(offer: CleanOffer) -> dict[str, Any]:
 
 
 def offer_of(row: Mapping[str, Any]) -> CleanOffer:
-    facts = BookFacts.model_validate_json(row["content"])
+    details = BookDetails.model_validate_json(row["content"])
     return CleanOffer(
         source=row["source"],
         source_key=row["source_key"],
-        book_id=book_id(row["source"], row["source_key"], facts.isbn13),
+        book_id=book_id(row["source"], row["source_key"], details.isbn13),
         url=row["url"],
         price=money(row["price"], row["currency"]),
         stock=row["stock"],
         in_stock=row["in_stock"],
-        facts=facts,
+        details=details,
     )
 
 
@@ -63,20 +64,11 @@ def shown_offer(offer: CleanOffer, columns: Mapping[str, Any], first_seen: int) 
 
 def book_columns(merged: MergedBook) -> dict[str, Any]:
     price, currency = _price_columns(merged.price)
-    return {
-        "title": merged.title,
-        "authors": orjson.dumps(merged.authors).decode(),
-        "isbn13": merged.isbn13,
-        "category": merged.category,
-        "description": merged.description,
-        "language": merged.language,
+    return detail_columns(merged.details) | {
         "price": price,
         "currency": currency,
-        "rating": merged.rating,
-        "rating_count": merged.rating_count,
         "stock": merged.stock,
         "in_stock": merged.in_stock,
-        "image_url": merged.image_url,
     }
 
 

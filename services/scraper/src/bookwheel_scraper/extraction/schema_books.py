@@ -144,6 +144,7 @@ def book_payload(book: BookNode) -> Payload:
         "key": book.text("sku", "productID", "mpn", "identifier"),
         "isbn": book.text("isbn") or _isbn_of_codes(book),
         "title": book.text("name", "headline"),
+        "subtitle": book.text("alternativeHeadline", "subtitle"),
         "authors": list(authors),
         "category": categories[0] if len(categories) == 1 else list(categories),
         "description": book.text("description"),

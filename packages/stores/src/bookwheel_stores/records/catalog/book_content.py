@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
-from bookwheel_contracts import BOOK_DETAILS, BookDetails
+from bookwheel_contracts import BOOK_DETAILS, LATER_DETAILS, BookDetails
 from bookwheel_contracts.model import format_time
 from sqlalchemy import Connection, select
 
@@ -57,6 +57,12 @@ def book_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, 
         "revision": book_row["revision"],
     }
     return orjson.dumps(content).decode()
+
+
+def complete_content(content: str) -> str:
+    """Adds the fields that the content of an older version lacks, as null."""
+    missing = [name for name in LATER_DETAILS if f'"{name}":' not in content]
+    return content[:-1] + "".join(f',"{name}":null' for name in missing) + "}" if missing else content
 
 
 def render_contents(connection: Connection, book_numbers: Collection[int]) -> dict[int, str]:

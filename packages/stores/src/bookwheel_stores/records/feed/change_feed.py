@@ -7,7 +7,7 @@ import orjson
 from bookwheel_contracts import BookState, Change, ChangeKind
 from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 
-from bookwheel_stores.records.catalog.book_content import render_contents
+from bookwheel_stores.records.catalog.book_content import complete_content, render_contents
 from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.records.tables import projection as cursors
@@ -125,7 +125,7 @@ def _states(connection: Connection, rows: Sequence[Any]) -> list[BookState]:
     numbers = [row[0] for row in rows if row[4] is None and row[5]]
     rendered = render_contents(connection, numbers) if numbers else {}
     return [
-        BookState(number, book_id, revision, bool(removed), (content or rendered[number]).encode())
+        BookState(number, book_id, revision, bool(removed), complete_content(content or rendered[number]).encode())
         for number, book_id, revision, removed, content, is_latest, _ in rows
         if content is not None or is_latest
     ]
