@@ -42,15 +42,15 @@ def test_range_sums_and_digests_describe_the_content(new_search_url: str) -> Non
         assert (writer.range_sums(), writer.digests(range(10))) == ({}, {})
         writer.apply([book(number) for number in numbers])
         writer.apply([book(2, revision=2), book(3, revision=2, removed=True)])
-        one, two = digest("demo:1", 1), digest("demo:2", 2)
+        first, second = digest("demo:1", 1), digest("demo:2", 2)
         last = digest(f"demo:{RANGE_SIZE - 1}", 1)
         assert writer.range_sums() == {
-            0: RangeSum(3, one + two + last),
+            0: RangeSum(3, first + second + last),
             1: RangeSum(1, digest(f"demo:{RANGE_SIZE}", 1)),
             5: RangeSum(1, digest(f"demo:{5 * RANGE_SIZE + 7}", 1)),
         }
-        assert writer.digests(range(RANGE_SIZE)) == {1: one, 2: two, RANGE_SIZE - 1: last}
-        assert writer.digests(range(2, 3)) == {2: two}
+        assert writer.digests(range(RANGE_SIZE)) == {1: first, 2: second, RANGE_SIZE - 1: last}
+        assert writer.digests(range(2, 3)) == {2: second}
         assert writer.digests(range(RANGE_SIZE, RANGE_SIZE)) == {}
 
 

@@ -1,4 +1,4 @@
-"""An Elasticsearch that is overloaded, away, restarted or refuses: what is lost (nothing), and what is said of it."""
+"""Elasticsearch overloaded, unavailable, restarted or rejecting: no book is lost, and the error names the cause."""
 
 import sys
 import time
@@ -30,7 +30,7 @@ ITEM_FAULTS, REQUEST_FAULTS = 5_000, 24
 
 def book(number: int, *, revision: int = 1, removed: bool = False, title: str = "The Moon") -> BookState:
     seen = NOW + timedelta(seconds=number)
-    found = Book(
+    book = Book(
         id=f"demo:{number}",
         number=number,
         title=title,
@@ -39,7 +39,7 @@ def book(number: int, *, revision: int = 1, removed: bool = False, title: str = 
         last_seen=seen,
         last_changed=seen,
     )
-    return state_of(found, removed=removed)
+    return state_of(book, removed=removed)
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def url(elasticsearch_server: str) -> Iterator[str]:
 
 @contextmanager
 def faulty(url: str, folder: Path, *, items: int, requests: int = 0, share: int = 40) -> Iterator[tuple[str, str]]:
-    """The same index through a proxy that injects faults, and the proxy's own address."""
+    """The same index through a proxy that injects faults, and the URL of the proxy."""
     port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
     command = [
         sys.executable,
@@ -69,7 +69,7 @@ def faulty(url: str, folder: Path, *, items: int, requests: int = 0, share: int 
 
 @pytest.mark.slow
 def test_five_thousand_refusals_and_timeouts_lose_nothing(url: str, tmp_path: Path) -> None:
-    open_index_writer(url).close()  # a new index takes a server that has just started more than the second given below
+    open_index_writer(url).close()  # a server that has just started may take longer than the timeout below
     with faulty(url, tmp_path, items=ITEM_FAULTS, requests=REQUEST_FAULTS) as (faulty_url, proxy):
         with ElasticIndexWriter(parse_address(faulty_url), timeout=2.0, patience=60) as writer:
             rejected = []
@@ -86,20 +86,20 @@ def test_five_thousand_refusals_and_timeouts_lose_nothing(url: str, tmp_path: Pa
     assert sorted(index.list_numbers(Selection(), limit=BOOKS + 1)) == list(range(1, BOOKS + 1))
 
 
-def test_a_book_that_can_never_be_indexed_is_told_and_holds_up_no_other(url: str) -> None:
+def test_a_book_that_can_never_be_indexed_is_returned_and_delays_no_other(url: str) -> None:
     bad = book(2)._replace(content=book(2).content.replace(b'"rating_count":null', b'"rating_count":"many"'))
     unreadable = book(4)._replace(content=b"{")
     huge = book(6)._replace(content=book(6).content.replace(b'"stock":null', b'"stock":99999999999999999999'))
     with open_index_writer(url) as writer:
         rejected = writer.apply([book(1), bad, book(3), unreadable, book(5), huge])
-        assert {each.book.number for each in rejected} == {2, 4, 6}
-        assert "rating_count" in next(each.reason for each in rejected if each.book.number == 2)
+        assert {item.book.number for item in rejected} == {2, 4, 6}
+        assert "rating_count" in next(item.reason for item in rejected if item.book.number == 2)
         assert writer.count() == 3
         assert writer.apply([book(2, revision=2)]) == []
         assert writer.count() == 4
 
 
-def test_a_late_write_does_not_undo_a_removal_even_after_a_restart(tmp_path: Path) -> None:
+def test_a_late_write_does_not_restore_a_removed_book_even_after_a_restart(tmp_path: Path) -> None:
     with server_folder() as folder:
         address = folder / "elasticsearch"
         try:
@@ -111,27 +111,27 @@ def test_a_late_write_does_not_undo_a_removal_even_after_a_restart(tmp_path: Pat
         except EngineNotInstalledError as missing:
             or_skip(missing)
         with running_elasticsearch(folder=address, for_speed=False) as (server, _), _writer(server) as writer:
-            assert writer.count() == 1, "the removal outlives the restart"
+            assert writer.count() == 1, "the removal survives the restart"
             writer.apply([book(1, title="Late")])
-            assert writer.count() == 1, "what comes late stays out"
+            assert writer.count() == 1, "the late write is ignored"
             writer.apply([book(1, revision=3)])
-            assert writer.count() == 2, "a book may come back"
+            assert writer.count() == 2, "a newer revision restores the book"
 
 
 def _writer(server: str) -> ElasticIndexWriter:
     return ElasticIndexWriter(parse_address(server.replace("http", "elasticsearch")))
 
 
-def test_writers_at_once_end_with_the_newest(url: str) -> None:
-    with open_index_writer(url) as one, open_index_writer(url) as other:
-        one.apply([book(number, revision=2) for number in range(1, 50)])
-        other.apply([book(number) for number in range(1, 100)])
-        other.apply([book(1, revision=3, removed=True)])
-        one.apply([book(1, revision=2)])
-        assert (one.count(), other.count()) == (98, 98)
+def test_concurrent_writers_leave_the_highest_revisions(url: str) -> None:
+    with open_index_writer(url) as first, open_index_writer(url) as second:
+        first.apply([book(number, revision=2) for number in range(1, 50)])
+        second.apply([book(number) for number in range(1, 100)])
+        second.apply([book(1, revision=3, removed=True)])
+        first.apply([book(1, revision=2)])
+        assert (first.count(), second.count()) == (98, 98)
 
 
-def test_a_server_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+def test_an_unavailable_server_is_reported(tmp_path: Path) -> None:
     url = f"elasticsearch://127.0.0.1:{free_port()}"
     with pytest.raises(IndexUnavailableError, match="is unavailable"):
         open_index_writer(url)
@@ -142,7 +142,7 @@ def test_a_server_that_is_away_is_said_to_be(tmp_path: Path) -> None:
         index.ping()
 
 
-def test_an_index_that_was_made_read_only_or_removed_stops_the_writer(url: str, elasticsearch_server: str) -> None:
+def test_a_read_only_or_deleted_index_stops_the_writer(url: str, elasticsearch_server: str) -> None:
     prefix = url.rpartition("/")[2]
     with open_index_writer(url) as writer:
         writer.apply([book(1)])
@@ -155,7 +155,7 @@ def test_an_index_that_was_made_read_only_or_removed_stops_the_writer(url: str, 
         with pytest.raises(IndexRejectedError, match="index_not_found"):
             writer.apply([book(3)])
     names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index", timeout=60).text.split()
-    assert names == [], "no index without a mapping is made by a write"
+    assert names == [], "a write creates no index without a mapping"
     with open_index_writer(url) as writer:
         writer.apply([book(3)])
         assert writer.count() == 1
@@ -165,7 +165,7 @@ def _settings(server: str, prefix: str, settings: dict[str, Any]) -> None:
     httpx.put(f"{server}/{prefix}*/_settings", json=settings, timeout=60).raise_for_status()
 
 
-def test_a_server_that_never_has_time_is_given_up_after_a_while(url: str, tmp_path: Path) -> None:
+def test_a_permanently_overloaded_server_is_reported_as_unavailable(url: str, tmp_path: Path) -> None:
     with (
         faulty(url, tmp_path, items=1 << 40, share=100) as (faulty_url, _),
         ElasticIndexWriter(parse_address(faulty_url), timeout=5, patience=0.3) as writer,
@@ -174,31 +174,31 @@ def test_a_server_that_never_has_time_is_given_up_after_a_while(url: str, tmp_pa
         writer.apply([book(1)])
 
 
-def test_who_is_in_no_hurry_rests_between_requests_as_long_as_they_take(url: str) -> None:
-    rested: list[float] = []
-    with ElasticIndexWriter(parse_address(url)):  # makes the index
+def test_a_sender_pauses_after_each_request_in_proportion_to_its_duration(url: str) -> None:
+    pauses: list[float] = []
+    with ElasticIndexWriter(parse_address(url)):  # creates the index
         pass
     address = parse_address(url)
     client = connect(address, timeout=30)
-    sender = BulkSender(client, address.alias, 30, concurrency=1, pause_ratio=2.0, sleep=rested.append)
-    began = time.monotonic()
+    sender = BulkSender(client, address.alias, 30, concurrency=1, pause_ratio=2.0, sleep=pauses.append)
+    started = time.monotonic()
     assert sender.send([book(number) for number in range(1, 1202)]) == []
-    took = time.monotonic() - began
+    elapsed = time.monotonic() - started
     client.close()
-    assert len(rested) == 3, "there are 500 in a request"
-    assert 0 < sum(rested) < 2 * took
+    assert len(pauses) == 3, "a request has at most 500 books"
+    assert 0 < sum(pauses) < 2 * elapsed
 
 
 @pytest.mark.parametrize(
     "url",
     ["elasticsearch://", "elasticsearch://host", "elasticsearch://host:9200/Books", "elasticsearch://h:9200/a/b?c=d"],
 )
-def test_an_address_that_says_too_little_is_refused(url: str) -> None:
+def test_an_incomplete_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="search URL is invalid"):
         open_index_reader(url)
 
 
-def test_a_password_is_in_no_message() -> None:
-    with pytest.raises(ValueError, match="search URL is invalid") as refused:
+def test_error_messages_do_not_contain_the_password() -> None:
+    with pytest.raises(ValueError, match="search URL is invalid") as raised:
         open_index_reader("elasticsearch://user:secret@host/Books")
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""What is worked out from the matches of a text is what Tantivy's own passes find."""
+"""Pages and facets computed from a text's matches equal those of Tantivy's own queries."""
 
 import random
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ FILTERS: tuple[tuple[Filter, ...], ...] = (
 
 
 def shelf(currencies: tuple[str, ...]) -> Iterator[Book]:
-    """200 books of which no two have much in common, always the same."""
+    """200 different books, the same in every run."""
     chance = random.Random(7)
     for number in range(1, 201):
         seen = START + timedelta(milliseconds=chance.choice([-86_400_000, 0, 100]))
@@ -74,21 +74,21 @@ def _offer(source: str, number: int) -> Offer:
 
 
 @pytest.mark.parametrize("currencies", [("GBP",), ("GBP", "EUR")])
-def test_pages_facets_and_cursors_are_the_same_whichever_way_they_are_made(
+def test_pages_facets_and_cursors_are_the_same_with_and_without_cached_matches(
     tmp_path: Path, currencies: tuple[str, ...]
 ) -> None:
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         books = [state_of(book) for book in shelf(currencies)]
         writer.apply(books[:120])
         writer.apply(books[120:])
-    kept, passing = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
+    cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
     pages = 0
     for text, filters, limit in product(TEXTS, FILTERS, (1, 20, 100)):
         for sort in (Sort.RELEVANCE, Sort.PRICE):
             query = SearchQuery(Selection(parse_text(text), filters), sort, limit, None, FACETS)
             for _ in range(4):
-                page = kept.search(query)
-                assert page == passing.search(query), query
+                page = cached.search(query)
+                assert page == queried.search(query), query
                 pages += 1
                 if page.next is None:
                     break
@@ -96,21 +96,21 @@ def test_pages_facets_and_cursors_are_the_same_whichever_way_they_are_made(
     assert pages > len(TEXTS) * len(FILTERS) * 6
 
 
-def test_a_cursor_of_a_book_that_is_gone_goes_on_behind_its_place(tmp_path: Path) -> None:
+def test_a_cursor_of_a_removed_book_continues_after_its_position(tmp_path: Path) -> None:
     books = [state_of(book) for book in shelf(("GBP",))]
     query = SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 7)
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         writer.apply(books)
-        kept, passing = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
-        first: SearchPage = kept.search(query)
+        cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
+        first: SearchPage = cached.search(query)
         assert first.next is not None
         whole = [
-            item for page in (first, kept.search(replace(query, limit=100, after=first.next))) for item in page.items
+            item for page in (first, cached.search(replace(query, limit=100, after=first.next))) for item in page.items
         ]
         writer.apply([book._replace(removed=True, revision=2) for book in books if book.number == first.next.number])
-    kept.reload()
-    passing.reload()
-    rest = kept.search(replace(query, limit=100, after=first.next))
-    assert rest == passing.search(replace(query, limit=100, after=first.next))
+    cached.reload()
+    queried.reload()
+    rest = cached.search(replace(query, limit=100, after=first.next))
+    assert rest == queried.search(replace(query, limit=100, after=first.next))
     assert [*first.items, *rest.items] == whole
     assert rest.total == first.total - 1

@@ -33,8 +33,8 @@ def engines(elasticsearch_server: str, tmp_path_factory: pytest.TempPathFactory)
     states = demo_states(BOOKS)
     folder: Path = tmp_path_factory.mktemp("index")
     with elasticsearch_url(elasticsearch_server) as url:
-        for each in (url, f"tantivy://{folder}"):
-            with open_index_writer(each) as writer:
+        for engine_url in (url, f"tantivy://{folder}"):
+            with open_index_writer(engine_url) as writer:
                 assert writer.apply(states) == []
         books = [orjson.loads(state.content) for state in states]
         yield Engines(open_index_reader(f"tantivy://{folder}"), open_index_reader(url), books)
@@ -82,15 +82,15 @@ def some_filters(books: list[dict[str, Any]], choose: random.Random) -> tuple[Fi
 
 
 def ids(index: IndexReader, selection: Selection, sort: Sort, limit: int = BOOKS) -> list[str]:
-    found = index.search(SearchQuery(selection, sort, limit)).items
-    return [str(orjson.loads(item)["id"]) for item in found]
+    items = index.search(SearchQuery(selection, sort, limit)).items
+    return [str(orjson.loads(item)["id"]) for item in items]
 
 
-def test_filters_and_facets_have_the_same_sets_and_counts(engines: Engines) -> None:
+def test_filters_and_facets_have_the_same_books_and_counts(engines: Engines) -> None:
     choose = random.Random(1)
     for _ in range(QUERIES):
         selection = Selection(None, some_filters(engines.books, choose))
-        sort = choose.choice([each for each in Sort if each is not Sort.RELEVANCE])
+        sort = choose.choice([sort for sort in Sort if sort is not Sort.RELEVANCE])
         query = SearchQuery(selection, sort, 50, facets=tuple(choose.sample(FACETS, 4)))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
         assert (cluster.items, cluster.total) == (embedded.items, embedded.total), selection
@@ -107,7 +107,7 @@ def test_filters_and_facets_have_the_same_sets_and_counts(engines: Engines) -> N
         assert engines.cluster.count_distinct(everything, name) == engines.embedded.count_distinct(everything, name)
 
 
-def test_texts_find_the_same_books_best_first(engines: Engines) -> None:
+def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> None:
     choose = random.Random(2)
     same_best = 0
     overlaps: list[float] = []
@@ -135,7 +135,7 @@ def test_texts_under_filters_have_the_same_counts(engines: Engines) -> None:
 
 
 @pytest.mark.parametrize("sort", [Sort.TITLE, Sort.PRICE_DESCENDING, Sort.RATING, Sort.NEWEST])
-def test_a_cursor_of_one_engine_is_that_of_the_other(engines: Engines, sort: Sort) -> None:
+def test_cursors_of_both_engines_are_equal(engines: Engines, sort: Sort) -> None:
     after: Position | None = None
     for _ in range(5):
         query = SearchQuery(Selection(), sort, 70, after)
@@ -155,9 +155,9 @@ def test_completions_are_the_same(engines: Engines) -> None:
         prefix = " ".join(words[:2])[: choose.randrange(2, 9)]
         if len(prefix) > 4 and choose.random() < 0.5:
             prefix = with_typo(prefix, choose)
-        asked = fold_words(prefix)
+        prefix_words = fold_words(prefix)
         embedded, cluster = (
-            index.suggest(asked, list(SuggestionKind), limit=10) for index in (engines.embedded, engines.cluster)
+            index.suggest(prefix_words, list(SuggestionKind), limit=10) for index in (engines.embedded, engines.cluster)
         )
         same += embedded[:3] == cluster[:3]
     assert same >= 0.9 * QUERIES

@@ -1,4 +1,4 @@
-"""Lists, facets and statistics of the index, held against a naive model in Python."""
+"""Lists, facets and statistics of the index, compared with a naive model in Python."""
 
 import statistics
 from collections import Counter
@@ -92,15 +92,15 @@ def index(search_url: str, writer: IndexWriter) -> IndexReader:
 
 def fill(writer: IndexWriter, index: IndexReader, shelf: Sequence[Book]) -> None:
     writer.clear()
-    half = len(shelf) // 2  # two commits, so two segments
+    half = len(shelf) // 2  # two commits make two segments
     if half:
-        writer.apply([state_of(each) for each in shelf[:half]])
+        writer.apply([state_of(book) for book in shelf[:half]])
     if shelf:
-        writer.apply([state_of(each) for each in shelf[half:]])
+        writer.apply([state_of(book) for book in shelf[half:]])
     index.reload()
 
 
-def walk(index: IndexReader, selection: Selection, sort: Sort, limit: int) -> Iterator[list[dict[str, Any]]]:
+def read_pages(index: IndexReader, selection: Selection, sort: Sort, limit: int) -> Iterator[list[dict[str, Any]]]:
     after: Position | None = None
     while True:
         page = index.search(SearchQuery(selection, sort, limit, after))
@@ -119,7 +119,7 @@ def _last(value: Any, *, descending: bool = False) -> tuple[bool, Any]:
 
 
 def expected_order(shelf: Sequence[Book], sort: Sort) -> list[str]:
-    """By what the public field says; price in cents, as the index documents."""
+    """By the public field; by price in whole cents."""
 
     def key(book: Book) -> Any:
         price = None if book.price is None else min(int(book.price.amount * 100), (1 << 38) - 2)
@@ -143,46 +143,46 @@ def expected_order(shelf: Sequence[Book], sort: Sort) -> list[str]:
 
 @SLOW
 @given(shelf=shelves(), sort=st.sampled_from(Sort), limit=st.integers(1, 30))
-def test_a_walk_by_cursors_is_the_whole_list_in_its_order(
+def test_paging_by_cursors_returns_the_whole_sorted_list(
     writer: IndexWriter, index: IndexReader, shelf: list[Book], sort: Sort, limit: int
 ) -> None:
     fill(writer, index, shelf)
-    assert ids(walk(index, Selection(), sort, limit)) == expected_order(shelf, sort)
+    assert ids(read_pages(index, Selection(), sort, limit)) == expected_order(shelf, sort)
 
 
 @SLOW
 @given(shelf=shelves(), limit=st.integers(1, 7))
-def test_a_walk_by_relevance_has_every_match_once_in_the_order_of_one_page(
+def test_paging_by_relevance_returns_every_match_once_in_the_order_of_a_single_page(
     writer: IndexWriter, index: IndexReader, shelf: list[Book], limit: int
 ) -> None:
     fill(writer, index, shelf)
     moons = Selection(parse_text("moon"))
-    walked = ids(walk(index, moons, Sort.RELEVANCE, limit))
-    assert walked == ids(walk(index, moons, Sort.RELEVANCE, 100))
-    assert sorted(walked) == sorted(book.id for book in shelf if "moon" in book.title.lower())
+    paged = ids(read_pages(index, moons, Sort.RELEVANCE, limit))
+    assert paged == ids(read_pages(index, moons, Sort.RELEVANCE, 100))
+    assert sorted(paged) == sorted(book.id for book in shelf if "moon" in book.title.lower())
 
 
 @SLOW
 @given(shelf=shelves(), added=st.lists(st.integers(26, 40), unique=True), sort=st.sampled_from(Sort), data=st.data())
-def test_books_that_stay_are_met_exactly_once_though_others_come_and_go(
+def test_paging_returns_unchanged_books_once_while_others_are_added_and_removed(
     writer: IndexWriter, index: IndexReader, shelf: list[Book], added: list[int], sort: Sort, data: st.DataObject
 ) -> None:
     fill(writer, index, shelf)
-    gone = set(data.draw(st.lists(st.sampled_from(shelf).map(lambda book: book.id)))) if shelf else set()
+    removed = set(data.draw(st.lists(st.sampled_from(shelf).map(lambda book: book.id)))) if shelf else set()
     text = parse_text("moon") if sort is Sort.RELEVANCE else None
-    met: list[str] = []
-    for number, page in enumerate(walk(index, Selection(text), sort, 3)):
-        met += [item["id"] for item in page]
+    read: list[str] = []
+    for number, page in enumerate(read_pages(index, Selection(text), sort, 3)):
+        read += [item["id"] for item in page]
         if number == 0:
-            come = [state_of(data.draw(books(each))) for each in added]
-            writer.apply(come + [state_of(book, removed=True) for book in shelf if book.id in gone])
+            added_states = [state_of(data.draw(books(number))) for number in added]
+            writer.apply(added_states + [state_of(book, removed=True) for book in shelf if book.id in removed])
             index.reload()
-    staying = [book.id for book in shelf if book.id not in gone and (text is None or "moon" in book.title.lower())]
-    assert Counter(each for each in met if each in staying) == Counter(staying)
+    unchanged = [book.id for book in shelf if book.id not in removed and (text is None or "moon" in book.title.lower())]
+    assert Counter(book_id for book_id in read if book_id in unchanged) == Counter(unchanged)
 
 
-def test_a_cursor_goes_beyond_ten_thousand_books(writer: IndexWriter, index: IndexReader) -> None:
-    """Many ties by score, more matches than are kept by number, and ranks far down."""
+def test_paging_works_beyond_ten_thousand_books(writer: IndexWriter, index: IndexReader) -> None:
+    """Many equal scores, and high ranks."""
     shelf = [
         Book(
             id=f"demo:{number}",
@@ -198,8 +198,8 @@ def test_a_cursor_goes_beyond_ten_thousand_books(writer: IndexWriter, index: Ind
     ]
     fill(writer, index, shelf)
     for sort in (Sort.RELEVANCE, Sort.TITLE, Sort.PRICE_DESCENDING):
-        walked = ids(walk(index, Selection(parse_text("moon")), sort, 1000))
-        assert len(walked) == len(set(walked)) == 12_000
+        paged = ids(read_pages(index, Selection(parse_text("moon")), sort, 1000))
+        assert len(paged) == len(set(paged)) == 12_000
     page = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5))
     assert page.next is not None
     for wrong in (0, 7, 11_999, 12_000, 1 << 60):
@@ -209,7 +209,7 @@ def test_a_cursor_goes_beyond_ten_thousand_books(writer: IndexWriter, index: Ind
 
 
 bounds = st.none() | st.sampled_from([Decimal(text) for text in ("-1", "0", "0.6", "3", "3.6666667", "10", "10.00001")])
-ranges = st.builds(Range, bounds, bounds).filter(lambda each: each != Range(None, None))
+ranges = st.builds(Range, bounds, bounds).filter(lambda limits: limits != Range(None, None))
 filters = st.one_of(
     st.builds(
         Filter, st.just("category"), st.lists(st.sampled_from(["Poetry", "Travel", "None"]), min_size=1).map(tuple)
@@ -242,51 +242,49 @@ def values_of(book: Book, name: str) -> list[Any]:
     return [value.amount if name == "price" else value]
 
 
-def matches(book: Book, wanted: Filter) -> bool:
-    values = values_of(book, wanted.name)
-    if wanted.values:
-        return any(value in wanted.values for value in values)
+def matches(book: Book, item: Filter) -> bool:
+    values = values_of(book, item.name)
+    if item.values:
+        return any(value in item.values for value in values)
     return any(
-        (each.low is None or Decimal(str(value)) >= each.low)
-        and (each.high is None or Decimal(str(value)) <= each.high)
+        (limits.low is None or Decimal(str(value)) >= limits.low)
+        and (limits.high is None or Decimal(str(value)) <= limits.high)
         for value in values
-        for each in wanted.ranges
+        for limits in item.ranges
     )
 
 
 @SLOW
-@given(shelf=shelves(), wanted=st.lists(filters, max_size=4).map(tuple))
-def test_filters_and_disjunctive_facets_count_what_a_naive_search_counts(
-    writer: IndexWriter, index: IndexReader, shelf: list[Book], wanted: tuple[Filter, ...]
+@given(shelf=shelves(), selected=st.lists(filters, max_size=4).map(tuple))
+def test_filters_and_disjunctive_facets_equal_those_of_a_naive_search(
+    writer: IndexWriter, index: IndexReader, shelf: list[Book], selected: tuple[Filter, ...]
 ) -> None:
     fill(writer, index, shelf)
     names = ("category", "author", "source", "in_stock", "price", "rating", "stock")
-    page = index.search(SearchQuery(Selection(None, wanted), Sort.NEWEST, 100, facets=names))
-    expected = {book.id for book in shelf if all(matches(book, each) for each in wanted)}
+    page = index.search(SearchQuery(Selection(None, selected), Sort.NEWEST, 100, facets=names))
+    expected = {book.id for book in shelf if all(matches(book, item) for item in selected)}
     assert {orjson.loads(item)["id"] for item in page.items} == expected
     assert page.total == len(expected)
     for name in names:
-        others = [book for book in shelf if all(matches(book, each) for each in wanted if each.name != name)]
-        check_facet(page.facets[name], name, others, next((each for each in wanted if each.name == name), None))
+        others = [book for book in shelf if all(matches(book, item) for item in selected if item.name != name)]
+        check_facet(page.facets[name], name, others, next((item for item in selected if item.name == name), None))
 
 
-def test_of_two_filters_of_one_field_both_narrow_the_page_though_its_facet_is_asked_for(
-    writer: IndexWriter, index: IndexReader
-) -> None:
+def test_two_filters_of_one_field_both_narrow_the_page_with_its_facet(writer: IndexWriter, index: IndexReader) -> None:
     shelf = [rated(number, float(number)) for number in range(1, 6)]
     fill(writer, index, shelf)
-    up_to_three, from_two = (Filter("rating", ranges=(each,)) for each in (Range(None, 3), Range(2, None)))
+    up_to_three, from_two = (Filter("rating", ranges=(limits,)) for limits in (Range(None, 3), Range(2, None)))
     for text in (None, parse_text("rated")):
-        for wanted in ((up_to_three, from_two), (from_two, up_to_three)):
-            query = SearchQuery(Selection(text, wanted), Sort.RATING, 100, facets=("rating", "category"))
+        for filters_of_rating in ((up_to_three, from_two), (from_two, up_to_three)):
+            query = SearchQuery(Selection(text, filters_of_rating), Sort.RATING, 100, facets=("rating", "category"))
             page = index.search(query)
             assert [orjson.loads(item)["rating"] for item in page.items] == [2, 3]
             assert page.total == 2
             rating, category = page.facets["rating"], page.facets["category"]
             assert isinstance(rating, NumericFacet)
-            assert (rating.count, rating.selected) == (5, wanted[0].ranges)
+            assert (rating.count, rating.selected) == (5, filters_of_rating[0].ranges)
             assert isinstance(category, TermFacet)
-            assert [(each.value, each.count) for each in category.values] == [("Poetry", 2)]
+            assert [(item.value, item.count) for item in category.values] == [("Poetry", 2)]
 
 
 def rated(number: int, rating: float) -> Book:
@@ -305,7 +303,7 @@ def rated(number: int, rating: float) -> Book:
     )
 
 
-def test_a_rating_with_more_places_than_an_index_holds_is_within_its_own_bounds(
+def test_a_rating_with_more_decimals_than_the_index_is_within_its_own_bounds(
     writer: IndexWriter, index: IndexReader
 ) -> None:
     ratings = (3.6666667, 3.66666666666, 0.0000004, 5.0)
@@ -314,8 +312,8 @@ def test_a_rating_with_more_places_than_an_index_holds_is_within_its_own_bounds(
         exact = Decimal(str(rating))
         for bounds in (Range(exact, None), Range(None, exact), Range(exact, exact)):
             page = index.search(SearchQuery(Selection(None, (Filter("rating", (), (bounds,)),)), Sort.NEWEST, 10))
-            found = [orjson.loads(item)["rating"] for item in page.items]
-            assert rating in found, (bounds, found)
+            ratings_in_bounds = [orjson.loads(item)["rating"] for item in page.items]
+            assert rating in ratings_in_bounds, bounds
 
 
 def _rated(number: int, rating: float) -> Book:
@@ -334,8 +332,8 @@ def _rated(number: int, rating: float) -> Book:
 def check_facet(facet: Any, name: str, shelf: list[Book], own: Filter | None) -> None:
     if isinstance(facet, TermFacet):
         counts = Counter(value for book in shelf for value in values_of(book, name))
-        assert {each.value: each.count for each in facet.values if each.count} == counts
-        assert {each.value for each in facet.values if each.selected} == set(own.values if own else ())
+        assert {item.value: item.count for item in facet.values if item.count} == counts
+        assert {item.value for item in facet.values if item.selected} == set(own.values if own else ())
         return
     assert isinstance(facet, NumericFacet)
     if name == "price":
@@ -355,22 +353,22 @@ def check_facet(facet: Any, name: str, shelf: list[Book], own: Filter | None) ->
 
 @SLOW
 @given(shelf=shelves())
-def test_statistics_are_those_of_the_books(writer: IndexWriter, index: IndexReader, shelf: list[Book]) -> None:
+def test_statistics_equal_a_naive_computation(writer: IndexWriter, index: IndexReader, shelf: list[Book]) -> None:
     fill(writer, index, shelf)
-    found = index.statistics(Selection())
-    assert found.books == len(shelf)
-    assert found.in_stock == sum(book.in_stock for book in shelf)
+    result = index.statistics(Selection())
+    assert result.books == len(shelf)
+    assert result.in_stock == sum(book.in_stock for book in shelf)
     ratings = [book.rating for book in shelf if book.rating is not None]
-    assert found.rated == len(ratings)
-    assert found.rating_average == (pytest.approx(statistics.fmean(ratings), abs=1e-6) if ratings else None)
+    assert result.rated == len(ratings)
+    assert result.rating_average == (pytest.approx(statistics.fmean(ratings), abs=1e-6) if ratings else None)
     by_currency: dict[str, list[Decimal]] = {}
     for book in shelf:
         if book.price is not None:
             by_currency.setdefault(book.price.currency, []).append(book.price.amount)
-    assert {each.currency: (each.count, each.low, each.high) for each in found.prices} == {
+    assert {item.currency: (item.count, item.low, item.high) for item in result.prices} == {
         currency: (len(amounts), min(amounts), max(amounts)) for currency, amounts in by_currency.items()
     }
-    grouped = {each.category: each.books for each in index.statistics_by_category(Selection(), limit=99)}
+    grouped = {item.category: item.books for item in index.statistics_by_category(Selection(), limit=99)}
     assert grouped == Counter(book.category for book in shelf if book.category)
 
 
@@ -387,14 +385,14 @@ def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexR
             for n, amount in enumerate(amounts, start=1)
         ],
     )
-    (found,) = index.statistics(Selection()).prices
-    assert (found.median, found.average) == (Decimal("3.00"), Decimal("26.75"))
+    (prices,) = index.statistics(Selection()).prices
+    assert (prices.median, prices.average) == (Decimal("3.00"), Decimal("26.75"))
     assert sorted(index.list_numbers(Selection(), limit=10)) == [1, 2, 3, 4]
-    costly = Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
-    assert sorted(index.list_numbers(costly, limit=10)) == [3, 4]
+    expensive = Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
+    assert sorted(index.list_numbers(expensive, limit=10)) == [3, 4]
 
 
-def test_an_index_that_does_not_exist_is_empty_until_it_does(new_search_url: str) -> None:
+def test_a_missing_index_is_empty_until_it_is_created(new_search_url: str) -> None:
     index = open_index_reader(new_search_url)
     query = SearchQuery(Selection(), Sort.NEWEST, 10, facets=("category", "price"))
     assert (index.search(query).total, index.count(Selection())) == (0, 0)
@@ -409,14 +407,14 @@ def test_an_index_that_does_not_exist_is_empty_until_it_does(new_search_url: str
     assert index.count(Selection()) == 1
 
 
-def test_reading_makes_no_index(tmp_path: Path) -> None:
+def test_reading_creates_no_index(tmp_path: Path) -> None:
     index = open_index_reader(f"tantivy://{tmp_path}/later")
     assert index.count(Selection()) == 0
     assert not (tmp_path / "later").exists()
     template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(f"tantivy://{tmp_path}/later") as writer:
         writer.apply([state_of(template)])
-    assert index.count(Selection()) == 0, "it sees one commit until it is told to look"
+    assert index.count(Selection()) == 0, "it sees the same commit until reload"
 
 
 def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index: IndexReader) -> None:
@@ -424,7 +422,7 @@ def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index
     new = old.model_copy(update={"title": "new", "revision": 2})
     fill(writer, index, [])
     for batch in ([old, new], [new, old], [old], [new]):
-        writer.apply([state_of(each) for each in batch])
+        writer.apply([state_of(book) for book in batch])
         index.reload()
         (item,) = index.search(SearchQuery(Selection(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2

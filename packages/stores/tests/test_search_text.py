@@ -1,4 +1,4 @@
-"""What a person types, and what the index makes of it."""
+"""Folding, parsing, ranking and completing search-box input."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -69,12 +69,12 @@ def hits(index: IndexReader, text: str, *, name: str | None = None) -> list[int]
         ("x" * 100, ["x" * MAX_WORD_LENGTH, "x" * (100 - MAX_WORD_LENGTH)]),
     ],
 )
-def test_folding_leaves_plain_words(text: str, words: list[str]) -> None:
+def test_folding_returns_plain_words(text: str, words: list[str]) -> None:
     assert fold_words(text) == words
 
 
 @given(st.text())
-def test_folding_what_is_folded_changes_nothing(text: str) -> None:
+def test_folding_is_idempotent(text: str) -> None:
     words = fold_words(text)
     assert fold_words(" ".join(words)) == words
 
@@ -84,18 +84,18 @@ _texts = st.lists(_pieces | st.text(st.characters(max_codepoint=0x2FFF), max_siz
 
 
 @given(_texts)
-def test_folding_keeps_all_letters_and_digits_without_their_case_and_marks(text: str) -> None:
+def test_folding_keeps_all_letters_and_digits_without_case_and_marks(text: str) -> None:
     """Held against the definition, character by character; letters that only we make plain are left out."""
     assume(not set("øłđħŧæœþð\u0131ĸ") & set(unicodedata.normalize("NFKD", text).casefold()))
     bare = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(character for character in bare if unicodedata.category(character) != "Mn")
-    kept = [character for character in unicodedata.normalize("NFC", bare) if character.isalnum()]
-    assert "".join(fold_words(text)) == "".join(kept)
+    expected = [character for character in unicodedata.normalize("NFC", bare) if character.isalnum()]
+    assert "".join(fold_words(text)) == "".join(expected)
     assert all(0 < len(word) <= MAX_WORD_LENGTH for word in fold_words(text))
 
 
 @given(_texts | st.text(st.characters(codec="ascii")))
-def test_a_text_folded_for_the_index_has_the_same_words(text: str) -> None:
+def test_quick_folding_returns_the_same_words(text: str) -> None:
     assert [word for word in fold_quickly(text).split(" ") if word] == fold_words(text)
 
 
@@ -106,7 +106,7 @@ def test_any_text_can_be_searched_for(index: IndexReader, text: str) -> None:
     index.suggest(fold_words(text), list(SuggestionKind), limit=3)
 
 
-def test_words_phrases_and_exclusions_are_told_apart() -> None:
+def test_words_phrases_and_exclusions_are_parsed() -> None:
     query = parse_text('moon "Harry Potter" -tides -"the end" sci-fi "" - "open')
     assert query.required == (
         Clause(("moon",)),
@@ -117,7 +117,7 @@ def test_words_phrases_and_exclusions_are_told_apart() -> None:
     assert query.excluded == (Clause(("tides",), exact=True), Clause(("the", "end"), exact=True))
 
 
-def test_what_is_called_exactly_so_comes_first_then_what_starts_so(index: IndexReader) -> None:
+def test_exact_titles_rank_first_then_titles_that_start_with_the_words(index: IndexReader) -> None:
     assert hits(index, "the moon")[:3] in ([1, 9, 2], [9, 1, 2])
     assert hits(index, "moon")[-1] == 5  # only its description has the word
     assert hits(index, "moon").index(4) > hits(index, "moon").index(3)  # an author counts less than a title
@@ -146,21 +146,21 @@ def test_what_is_called_exactly_so_comes_first_then_what_starts_so(index: IndexR
         ("???", set()),
     ],
 )
-def test_typos_case_and_diacritics_are_forgiven_and_every_word_counts(
+def test_typos_case_and_diacritics_are_ignored_and_every_word_must_match(
     index: IndexReader, text: str, numbers: set[int]
 ) -> None:
     assert set(hits(index, text)) == numbers
 
 
-def test_a_text_can_be_sought_in_one_field(index: IndexReader) -> None:
+def test_a_text_can_be_searched_in_one_field(index: IndexReader) -> None:
     assert set(hits(index, "moon", name="author")) == {4}
     assert set(hits(index, "moon", name="description")) == {5}
     assert set(hits(index, "fiktion", name="category")) == {2, 6, 7}
 
 
 def suggested(index: IndexReader, prefix: str, *kinds: SuggestionKind) -> list[tuple[str, int]]:
-    found = index.suggest(fold_words(prefix), kinds or list(SuggestionKind), limit=10)
-    return [(each.text, each.count) for each in found]
+    suggestions = index.suggest(fold_words(prefix), kinds or list(SuggestionKind), limit=10)
+    return [(item.text, item.count) for item in suggestions]
 
 
 def test_names_are_completed_from_any_word_with_typos(index: IndexReader) -> None:
@@ -181,7 +181,7 @@ def test_names_are_completed_from_any_word_with_typos(index: IndexReader) -> Non
 @pytest.mark.parametrize(
     "kinds", [(SuggestionKind.TITLE, SuggestionKind.AUTHOR), (SuggestionKind.AUTHOR, SuggestionKind.TITLE)]
 )
-def test_a_completion_that_needs_a_typo_is_the_best_of_all_kinds_in_any_order(
+def test_completions_with_typos_rank_the_same_for_any_order_of_kinds(
     new_search_url: str, kinds: tuple[SuggestionKind, ...]
 ) -> None:
     shelf = [("Moonrise", "Ann"), ("Tides", "Moonrisa"), ("Stars", "Moonrisa")]
@@ -190,7 +190,7 @@ def test_a_completion_that_needs_a_typo_is_the_best_of_all_kinds_in_any_order(
         for number, (title, author) in enumerate(shelf, start=1)
     ]
     with open_index_writer(new_search_url) as writer:
-        writer.apply([state_of(each) for each in named])
+        writer.apply([state_of(book) for book in named])
     index = open_index_reader(new_search_url)
-    found = index.suggest(["moonrix"], kinds, limit=1)
-    assert [(each.text, each.count) for each in found] == [("Moonrisa", 2)]
+    suggestions = index.suggest(["moonrix"], kinds, limit=1)
+    assert [(item.text, item.count) for item in suggestions] == [("Moonrisa", 2)]

@@ -1,4 +1,4 @@
-"""The index writer: one at a time, idempotent, and never going back to an older revision."""
+"""Index writers are idempotent and never return to an older revision."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,29 +31,29 @@ def writer(new_search_url: str) -> Iterator[IndexWriter]:
         yield writer
 
 
-def test_books_put_twice_are_there_once(writer: IndexWriter) -> None:
+def test_books_written_twice_are_indexed_once(writer: IndexWriter) -> None:
     writer.apply([book(1), book(2)])
     writer.apply([book(1), book(2)])
     writer.apply([book(2), book(2)])
     assert writer.count() == 2
 
 
-def test_removed_books_are_gone_and_unknown_ones_do_not_matter(writer: IndexWriter) -> None:
+def test_removed_books_are_deleted_and_unknown_ones_ignored(writer: IndexWriter) -> None:
     writer.apply([book(1), book(2)])
     writer.apply([book(1, revision=2, removed=True), book(7, removed=True)])
     assert writer.count() == 1
 
 
-def test_of_several_states_of_a_book_the_newest_counts(writer: IndexWriter) -> None:
+def test_the_highest_revision_of_a_book_wins(writer: IndexWriter) -> None:
     writer.apply([book(1), book(1, revision=2, removed=True), book(2, removed=True), book(2, revision=2)])
     assert writer.count() == 1
     writer.apply([book(2, removed=True)])
-    assert writer.count() == 1, "an older removal does not undo what is newer"
+    assert writer.count() == 1, "an older removal is ignored"
     writer.apply([book(2, revision=3, removed=True)])
     assert writer.count() == 0
 
 
-def test_what_waits_for_its_commit_is_put_in_place_once(writer: IndexWriter) -> None:
+def test_uncommitted_states_of_a_book_are_indexed_once(writer: IndexWriter) -> None:
     writer.apply([book(1), book(2)], commit=False)
     writer.apply([book(1, revision=2), book(2, revision=2, removed=True)], commit=False)
     writer.apply([book(1), book(2)], commit=False)
@@ -61,7 +61,7 @@ def test_what_waits_for_its_commit_is_put_in_place_once(writer: IndexWriter) -> 
     assert writer.count() == 1
 
 
-def test_what_waits_for_its_commit_is_gone_with_what_failed(tmp_path: Path) -> None:
+def test_a_failure_discards_uncommitted_books(tmp_path: Path) -> None:
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         writer.apply([book(1)], commit=False)
         with pytest.raises(ValueError, match="beyond"):
@@ -82,7 +82,7 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
     open_index_writer(url).close()
 
 
-def test_a_closed_writer_writes_no_more(writer: IndexWriter) -> None:
+def test_a_closed_writer_rejects_writes(writer: IndexWriter) -> None:
     writer.close()
     with pytest.raises(ValueError, match="closed"):
         writer.apply([book(1)])
@@ -94,7 +94,7 @@ def test_a_cleared_index_is_empty(writer: IndexWriter) -> None:
     assert writer.count() == 0
 
 
-def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_batch_writes_nothing(tmp_path: Path) -> None:
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         with pytest.raises(ValueError, match="beyond"):
             writer.apply([book(1), book(1 << 40)])
@@ -103,6 +103,6 @@ def test_a_batch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["tantivy://host/index", "http://localhost:9200", "tantivy:relative", ""])
-def test_an_address_of_another_kind_is_refused(url: str) -> None:
+def test_an_unknown_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="search URL is invalid"):
         open_index_writer(url)
