@@ -1,4 +1,4 @@
-"""Writes the index of docs/decisions from the decisions themselves. With `--check`, says whether it is current."""
+"""Writes the index of docs/decisions. With `--check`, reports whether it is current."""
 
 import re
 from pathlib import Path
@@ -22,13 +22,13 @@ _STATUS = re.compile(r"^Status: *(.+)$|^## Status\s+(.+)$", re.MULTILINE)
 
 
 def row(path: Path) -> str:
-    """Raises ValueError for a page without title or status, or whose title has another number than its file."""
+    """A row of the index. Raises ValueError for a missing title or status, or a number that differs from the file's."""
     text = path.read_text()
     title, status = _TITLE.search(text), _STATUS.search(text)
     if title is None or status is None:
         raise ValueError(f'{path} needs a first line "# <number>. <title>" and a line "Status: …"')
     if int(title[1]) != int(path.name[:4]):
-        raise ValueError(f"{path} says that it is number {title[1]}")
+        raise ValueError(f"{path} has the number {title[1]} in its title")
     return f"| {path.name[:4]} | [{title[2]}]({path.name}) | {status[1] or status[2]} |"
 
 

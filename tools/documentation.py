@@ -1,8 +1,8 @@
-"""Runs the commands that the documentation shows, and compares what they print with what it says they print.
+"""Runs the commands of a document and compares their output with the documented one.
 
-A fenced block marked `console` holds commands after `$ ` (continued after `> `) and their expected output. In it `…`
-stands for anything within a line, and a line that is only `…` for any lines. The blocks of a document are one shell
-session, so a variable set in one is there in the next. Blocks marked otherwise (`sh`, `text`) are not run.
+A fenced `console` block has commands after `$ ` (continued after `> `) and their expected output. `…` matches anything
+within a line, and a line of only `…` matches any lines. The blocks of a document are one shell session: later
+blocks see variables of earlier ones. Other blocks (`sh`, `text`) are not run.
 """
 
 import re
@@ -17,7 +17,7 @@ _END = "\x1e"  # ASCII's record separator: no command prints it
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`line` is the command's line in the document, from 1."""
+    """A command and its documented output. `line` is its line in the document, from 1."""
 
     line: int
     command: str
@@ -48,10 +48,10 @@ def examples(document: str) -> Iterator[Example]:
 
 
 def matches(expected: str, printed: str) -> bool:
-    """Whether the output is as expected, apart from white space at line ends and at the end."""
+    """Whether the output is as documented, ignoring trailing white space."""
     pattern = "\n".join(_line_pattern(line.rstrip()) for line in expected.rstrip().splitlines())
-    shown = "\n".join(line.rstrip() for line in printed.rstrip().splitlines())
-    return re.fullmatch(pattern, shown) is not None
+    actual = "\n".join(line.rstrip() for line in printed.rstrip().splitlines())
+    return re.fullmatch(pattern, actual) is not None
 
 
 def _line_pattern(line: str) -> str:
@@ -61,12 +61,12 @@ def _line_pattern(line: str) -> str:
 
 
 def run(
-    found: Sequence[Example], *, folder: Path, environment: Mapping[str, str], seconds: float = 120
+    documented: Sequence[Example], *, folder: Path, environment: Mapping[str, str], seconds: float = 120
 ) -> list[Outcome]:
-    """Runs the commands in one shell, standard error with standard output."""
-    steps = [f"{example.command}\nprintf '%s%s%s' '{_END}' $? '{_END}'" for example in found]
+    """Runs the commands in one shell, with standard error in the output."""
+    steps = [f"{example.command}\nprintf '%s%s%s' '{_END}' $? '{_END}'" for example in documented]
     script = "exec 2>&1 </dev/null\n" + "\n".join(steps)
-    done = subprocess.run(
+    process = subprocess.run(
         ["/bin/bash", "-c", script],
         cwd=folder,
         env=dict(environment),
@@ -75,10 +75,10 @@ def run(
         timeout=seconds,
         check=False,
     )
-    parts = done.stdout.split(_END)
+    parts = process.stdout.split(_END)
     return [
         Outcome(example, int(status), printed)
-        for example, printed, status in zip(found, parts[::2], parts[1::2], strict=False)
+        for example, printed, status in zip(documented, parts[::2], parts[1::2], strict=False)
     ]
 
 
@@ -90,20 +90,20 @@ def faults(
     replacements: Mapping[str, str] | None = None,
     seconds: float = 120,
 ) -> list[str]:
-    """Runs a document's examples; each fault names the line and shows both outputs.
+    """Runs a document's examples. Each fault names the line and shows both outputs.
 
-    `replacements` are made in the document first: the address of the suite under test in place of the usual one.
+    `replacements` in the document come first, such as the address of the suite under test for the usual one.
     """
     document = path.read_text()
     for old, new in (replacements or {}).items():
         document = document.replace(old, new)
-    found = list(examples(document))
-    outcomes = run(found, folder=folder, environment=environment, seconds=seconds)
+    documented = list(examples(document))
+    outcomes = run(documented, folder=folder, environment=environment, seconds=seconds)
     texts = [
         f"{path}:{outcome.example.line}: {outcome.example.command}\n"
         f"ended with {outcome.status} and printed:\n{outcome.printed}\nexpected:\n{outcome.example.expected}"
         for outcome in outcomes
         if not outcome.as_documented
     ]
-    texts += [f"{path}:{example.line}: was not reached: {example.command}" for example in found[len(outcomes) :]]
+    texts += [f"{path}:{example.line}: was not reached: {example.command}" for example in documented[len(outcomes) :]]
     return texts

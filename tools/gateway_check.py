@@ -1,4 +1,4 @@
-"""Has nginx check the gateway's configuration as a suite on this machine would get it."""
+"""Checks the gateway's configuration of a suite on this machine with `nginx -t`."""
 
 import subprocess
 import sys
@@ -16,9 +16,9 @@ def main() -> int:
         layout.create_folders()
         config = render_gateway(layout.run, gateway_values(layout))
         command = [find_nginx(), "-t", "-e", "stderr", "-c", str(config)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    print("the gateway's configuration is valid" if done.returncode == 0 else done.stderr, file=sys.stderr)
-    return done.returncode
+        process = subprocess.run(command, capture_output=True, text=True, check=False)
+    print("the gateway's configuration is valid" if process.returncode == 0 else process.stderr, file=sys.stderr)
+    return process.returncode
 
 
 if __name__ == "__main__":

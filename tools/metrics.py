@@ -1,7 +1,4 @@
-"""Writes docs/reference/metrics.md from the programs' own metrics, so that it can't be wrong for long.
-
-With `--check`, says whether the file is current instead.
-"""
+"""Writes docs/reference/metrics.md from the programs' own metrics. With `--check`, reports whether it is current."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -38,16 +35,16 @@ Row = tuple[str, str, str, str]
 
 
 def _rows(module: str, *names: str) -> list[Row]:
-    """Of a module's metrics, or of those named."""
-    found = vars(import_module(module))
-    named = {name: found[name] for name in names} or found
-    return [_row(each) for each in named.values() if isinstance(each, MetricWrapperBase)]
+    """Rows of a module's metrics, or of those named."""
+    attributes = vars(import_module(module))
+    candidates = [attributes[name] for name in names] or list(attributes.values())
+    return [_row(metric) for metric in candidates if isinstance(metric, MetricWrapperBase)]
 
 
 def _row(metric: MetricWrapperBase) -> Row:
     [family] = metric.describe()
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    return name, family.type, _labels(metric._labelnames), family.documentation  # noqa: SLF001 - told by nothing else
+    return name, family.type, _labels(metric._labelnames), family.documentation  # noqa: SLF001 - there is no public attribute
 
 
 def _labels(names: Iterable[str]) -> str:

@@ -1,7 +1,4 @@
-"""Writes docs/reference/settings.md from the settings classes themselves, so that it can't be wrong for long.
-
-With `--check`, says whether the file is current instead.
-"""
+"""Writes docs/reference/settings.md from the settings classes. With `--check`, reports whether it is current."""
 
 import importlib
 from collections.abc import Iterator
@@ -25,7 +22,7 @@ def settings_modules(root: Path) -> Iterator[str]:
     """Import names of the parts' `settings` modules, by path."""
     for folder in ("packages", "services", "demo-shop", "deploy"):
         for path in sorted((root / folder).rglob("src/*/settings.py")):
-            if path.parent.name != "bookwheel_runtime":  # holds the base class, whose fields all others show
+            if path.parent.name != "bookwheel_runtime":  # the base class: every class lists its fields
                 yield f"{path.parent.name}.settings"
 
 

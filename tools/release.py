@@ -1,7 +1,7 @@
-"""The version: said in the root's pyproject.toml, repeated where files must hold one, and checked before a release.
+"""The version of the repository: set in the root's pyproject.toml and repeated in other files.
 
-`check`: whether this commit can be released. `set 1.2.3`: writes the version wherever it stands, and turns the
-CHANGELOG's unreleased section into its own.
+`check` reports whether this commit can be released. `set 1.2.3` writes the version to all files and turns the
+CHANGELOG's unreleased section into that of the version.
 """
 
 import re
@@ -30,7 +30,7 @@ def release_version(root: Path) -> str:
 
 
 def places(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
-    """The files that repeat the version, and how it stands in them."""
+    """The files that repeat the version, with the pattern of its place."""
     for glob, pattern in _PLACES.items():
         for path in sorted(root.glob(glob)):
             if not any(part.startswith(".") for part in path.relative_to(root).parts):
@@ -38,23 +38,23 @@ def places(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
 
 
 def version_faults(root: Path) -> Iterator[str]:
-    """Of a project that has a version."""
-    wanted = release_version(root)
+    """Files with another version than the root."""
+    version = release_version(root)
     for path, pattern in places(root):
-        for found in pattern.finditer(path.read_text()):
-            if found[2] != wanted:
-                yield f"{path.relative_to(root)}: says {found[2]}, and pyproject.toml {wanted}"
+        for match in pattern.finditer(path.read_text()):
+            if match[2] != version:
+                yield f"{path.relative_to(root)}: has version {match[2]}, and pyproject.toml {version}"
 
 
 def label_faults(root: Path) -> Iterator[str]:
-    """Images whose label does not tell the version that they are built with."""
+    """Images without the labels of version and licence."""
     for path in sorted([*root.glob("deploy/images/Dockerfile*"), *root.glob("gateway/Dockerfile")]):
         text = path.read_text()
         for label in _LABELS:
             if f"org.opencontainers.image.{label}" not in text:
                 yield f"{path.relative_to(root)}: has no label org.opencontainers.image.{label[:-1]}"
         if 'image.version="${VERSION}"' not in text:
-            yield f"{path.relative_to(root)}: its label does not tell the version that it is built with"
+            yield f"{path.relative_to(root)}: its version label is not the build argument VERSION"
 
 
 def changelog_faults(root: Path) -> Iterator[str]:
@@ -64,7 +64,7 @@ def changelog_faults(root: Path) -> Iterator[str]:
     if section is None:
         yield f"{CHANGELOG}: has no section '## [{version}] - year-month-day'"
     elif "\n- " not in section[1]:
-        yield f"{CHANGELOG}: the section of {version} lists nothing"
+        yield f"{CHANGELOG}: the section of {version} is empty"
 
 
 def tree_faults(root: Path) -> Iterator[str]:
@@ -81,13 +81,13 @@ def faults(root: Path) -> list[str]:
 
 
 def set_version(root: Path, version: str) -> None:
-    """Raises ValueError for what is no version, or one that has a section already."""
+    """Raises ValueError for an invalid version, or one that already has a section."""
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version} is no version such as 1.2.3")
+        raise ValueError(f"{version} is not a version such as 1.2.3")
     changelog = root / CHANGELOG
     text = changelog.read_text()
     if f"## [{version}]" in text or UNRELEASED not in text:
-        raise ValueError(f"{CHANGELOG} has a section of {version} already, or none that is unreleased")
+        raise ValueError(f"{CHANGELOG} already has a section of {version}, or has no unreleased section")
     for path, pattern in places(root):
         path.write_text(pattern.sub(rf"\g<1>{version}\g<3>", path.read_text()))
     changelog.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{version}] - {datetime.now(UTC):%Y-%m-%d}", 1))
@@ -95,8 +95,8 @@ def set_version(root: Path, version: str) -> None:
 
 def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    return process.stdout.strip()
 
 
 def main() -> int:
@@ -107,14 +107,14 @@ def main() -> int:
         except ValueError as error:
             print(error, file=sys.stderr)
             return 1
-        print(f"{release_version(root)} is written; next: make install docs, commit, make release-check")
+        print(f"{release_version(root)} has been written; next: make install docs, commit, make release-check")
         return 0
-    found = faults(root)
-    for fault in found:
+    release_faults = faults(root)
+    for fault in release_faults:
         print(fault, file=sys.stderr)
-    if not found:
+    if not release_faults:
         print(f"{release_version(root)} can be released: git tag v{release_version(root)}")
-    return 1 if found else 0
+    return 1 if release_faults else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rules that no linter of code knows: licences, locks, and what no file may name."""
+"""Checks of licences, locks, versions, and of names that no file may contain."""
 
 import re
 import subprocess
@@ -17,7 +17,7 @@ LICENCE = "Apache-2.0"
 ROOT_LOCK = Path("requirements.lock")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
-# Spelled in parts, or this file would break its own rule.
+# Split, so that this file does not break its own rule.
 FORBIDDEN = re.compile(
     "|".join(
         (
@@ -31,14 +31,14 @@ FORBIDDEN = re.compile(
         )
     )
 )
-"""Registry hosts belong to a machine's configuration, and paths of one machine work on no other."""
+"""Registry hosts belong to a machine's configuration. Paths of one machine do not work on another."""
 
 
 def tracked_files(root: Path) -> list[Path]:
-    """The files that Git knows or would add; none of the ignored ones."""
+    """Files that Git tracks or would add; not the ignored ones."""
     command = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [path for name in answer.split("\0") if name and (path := root / name).is_file()]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [path for name in output.split("\0") if name and (path := root / name).is_file()]
 
 
 def forbidden_names(files: Sequence[Path], root: Path) -> Iterator[str]:
@@ -47,9 +47,9 @@ def forbidden_names(files: Sequence[Path], root: Path) -> Iterator[str]:
         if b"\0" in content:
             continue
         for number, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
-            found = FORBIDDEN.search(line)
-            if found:
-                yield f"{path.relative_to(root)}:{number}: names a registry or a machine's path: {found.group()}"
+            match = FORBIDDEN.search(line)
+            if match:
+                yield f"{path.relative_to(root)}:{number}: names a registry or a machine's path: {match.group()}"
 
 
 def licence_faults(projects: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
@@ -59,7 +59,7 @@ def licence_faults(projects: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def locked_versions(lock: str) -> dict[str, set[str]]:
-    """Package name → versions; a universal lock may hold several, for different platforms."""
+    """Versions by package name. A universal lock may have several, for different platforms."""
     versions: dict[str, set[str]] = {}
     for name, version in _PINNED.findall(lock):
         versions.setdefault(canonicalize_name(name), set()).add(version)
@@ -75,22 +75,24 @@ def _requirements(project: Mapping[str, Any]) -> Iterator[Requirement]:
 
 
 def lock_faults(projects: Mapping[Path, Mapping[str, Any]], locks: Mapping[Path, str]) -> Iterator[str]:
-    """What a pyproject asks for and the lock beside it, or the root's, does not give. Needs no network."""
+    """Requirements of a pyproject that its lock or the root's does not satisfy. Needs no network."""
     ours = {canonicalize_name(project["project"]["name"]) for project in projects.values()}
     versions = {path: locked_versions(text) for path, text in locks.items()}
     for path, project in projects.items():
-        wanted = [found for found in _requirements(project) if canonicalize_name(found.name) not in ours]
+        requirements = [
+            requirement for requirement in _requirements(project) if canonicalize_name(requirement.name) not in ours
+        ]
         for lock_path in {ROOT_LOCK, path.with_name("requirements.lock")} & versions.keys():
-            for requirement in wanted:
-                if not _holds(versions[lock_path], requirement):
-                    yield f"{lock_path}: does not hold {requirement} of {path}; run `make lock`"
+            for requirement in requirements:
+                if not _satisfies(versions[lock_path], requirement):
+                    yield f"{lock_path}: lacks {requirement} of {path}; run `make lock`"
     for lock_path, locked in versions.items():
         for package in locked:
             if not locked[package] <= versions[ROOT_LOCK].get(package, set()):
                 yield f"{lock_path}: {package} differs from {ROOT_LOCK}; run `make lock`"
 
 
-def _holds(locked: Mapping[str, set[str]], requirement: Requirement) -> bool:
+def _satisfies(locked: Mapping[str, set[str]], requirement: Requirement) -> bool:
     return any(
         requirement.specifier.contains(version) for version in locked.get(canonicalize_name(requirement.name), ())
     )
@@ -111,12 +113,12 @@ def faults(root: Path) -> list[str]:
 
 
 def main() -> int:
-    found = faults(Path.cwd())
-    for fault in found:
+    repository_faults = faults(Path.cwd())
+    for fault in repository_faults:
         print(fault, file=sys.stderr)
-    if not found:
-        print("licences, locks, names and versions are in order")
-    return 1 if found else 0
+    if not repository_faults:
+        print("licences, locks, names and versions are correct")
+    return 1 if repository_faults else 0
 
 
 if __name__ == "__main__":

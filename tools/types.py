@@ -1,7 +1,7 @@
 """Runs mypy over the parts of the repository.
 
-All sources are checked in one run. Tests are checked part by part: several parts have a `tests/conftest.py`, and mypy
-takes a module name only once in a run.
+All sources are checked in one run. Tests are checked part by part: several parts have a `tests/conftest.py`, and a
+module name may occur only once in a run of mypy.
 """
 
 import subprocess

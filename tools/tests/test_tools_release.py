@@ -65,7 +65,7 @@ def test_a_version_is_set_everywhere_and_can_then_be_released(tree: Path) -> Non
 
 def test_a_version_that_differs_somewhere_is_named(tree: Path) -> None:
     (tree / "docker-compose.yml").write_text("image: bookwheel/one:${BOOKWHEEL_VERSION:-0.2.0}\n")
-    assert list(version_faults(tree)) == ["docker-compose.yml: says 0.2.0, and pyproject.toml 0.1.0"]
+    assert list(version_faults(tree)) == ["docker-compose.yml: has version 0.2.0, and pyproject.toml 0.1.0"]
 
 
 def test_a_version_that_is_tagged_elsewhere_is_not_released_again(tree: Path) -> None:
@@ -78,7 +78,7 @@ def test_a_version_that_is_tagged_elsewhere_is_not_released_again(tree: Path) ->
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3; rm", ""])
 def test_what_is_no_version_changes_nothing(tree: Path, version: str) -> None:
-    with pytest.raises(ValueError, match="no version"):
+    with pytest.raises(ValueError, match="not a version"):
         set_version(tree, version)
     assert release_version(tree) == "0.1.0"
 

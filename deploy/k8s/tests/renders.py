@@ -15,7 +15,7 @@ SCENARIOS = ("minimal", "production", "bundled")
 
 @cache
 def golden(scenario: str) -> list[Object]:
-    return chart.loaded((ROOT / chart.GOLDEN / f"{scenario}.yaml").read_text())
+    return chart.load_objects((ROOT / chart.GOLDEN / f"{scenario}.yaml").read_text())
 
 
 def values(name: str | None = None) -> Object:

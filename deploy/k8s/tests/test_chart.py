@@ -20,14 +20,14 @@ OF_OTHERS = ("ScaledObject", "TriggerAuthentication", "ServiceMonitor", "HTTPRou
 
 
 def test_what_is_made_from_the_chart_is_current() -> None:
-    assert not list(chart.stale()), "run `make manifests`"
+    assert not list(chart.stale_files()), "run `make manifests`"
     assert (ROOT / chart.CHART / "README.md").read_text() == chart.readme(), "run `make docs`"
 
 
 @pytest.mark.usefixtures("helm")
 def test_helm_renders_what_the_golden_files_hold() -> None:
-    for path, (its_values, make) in chart.files().items():
-        assert path.read_text() == chart.header(its_values) + make(chart.rendered(its_values)), path
+    for path, (its_values, make) in chart.rendered_files().items():
+        assert path.read_text() == chart.header(its_values) + make(chart.render_chart(its_values)), path
 
 
 def test_helm_finds_nothing_to_complain_of(helm: str) -> None:

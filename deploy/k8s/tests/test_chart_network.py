@@ -28,7 +28,7 @@ def test_external_stores_are_reached_at_ranges_and_as_pods() -> None:
     operators = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}}
 
     def peers(*arguments: str) -> list[Object]:
-        policy = of_kind(chart.loaded(production(*arguments).stdout), "NetworkPolicy")["accounts"]
+        policy = of_kind(chart.load_objects(production(*arguments).stdout), "NetworkPolicy")["accounts"]
         [rule] = [rule for rule in policy["spec"]["egress"] if rule["ports"] == [{"port": 5432}]]
         found: list[Object] = rule["to"]
         return found
@@ -89,7 +89,7 @@ def test_crawls_and_webhooks_reach_the_internet_of_both_kinds_and_nothing_privat
 
 @pytest.mark.usefixtures("helm")
 def test_a_shop_on_another_port_is_reached_where_the_values_say_so() -> None:
-    objects = chart.loaded(template("--set-json", "networkPolicy.internetPorts=[443,8443]").stdout)
+    objects = chart.load_objects(template("--set-json", "networkPolicy.internetPorts=[443,8443]").stdout)
     assert internet_of("scraper", objects)[0] == {443, 8443}
     assert template("--set-json", "networkPolicy.internetPorts=[]").returncode != 0  # would be all of them
 
@@ -97,7 +97,7 @@ def test_a_shop_on_another_port_is_reached_where_the_values_say_so() -> None:
 @pytest.mark.usefixtures("helm")
 def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
     def peers(*arguments: str) -> list[Object]:
-        policies = of_kind(chart.loaded(template(*arguments).stdout), "NetworkPolicy")
+        policies = of_kind(chart.load_objects(template(*arguments).stdout), "NetworkPolicy")
         return [peer for rule in policies["redis"]["spec"]["ingress"] for peer in rule["from"]]
 
     keda = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}}
@@ -109,7 +109,7 @@ def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
 def test_keda_is_told_how_to_log_in_to_an_external_redis() -> None:
     def trigger(*arguments: str) -> Object:
         done = production(*(part for each in arguments for part in ("--set", each)))
-        [found] = of_kind(chart.loaded(done.stdout), "ScaledObject")["processor"]["spec"]["triggers"]
+        [found] = of_kind(chart.load_objects(done.stdout), "ScaledObject")["processor"]["spec"]["triggers"]
         metadata: Object = found["metadata"]
         return metadata
 
@@ -126,7 +126,7 @@ def test_keda_is_never_referred_to_a_secret_that_nobody_makes() -> None:
     assert done.returncode != 0
     assert "secrets.existingStorePasswords is needed for KEDA to ask an external Redis" in done.stderr
     by_keda = ("--set", "components.processor.autoscaling.keda.enabled=true")
-    objects = chart.loaded(template(*by_keda).stdout)  # with a bundled Redis: the Secret of the chart's own
+    objects = chart.load_objects(template(*by_keda).stdout)  # with a bundled Redis: the Secret of the chart's own
     [reference] = of_kind(objects, "TriggerAuthentication")["processor"]["spec"]["secretTargetRef"]
     made = {each["metadata"]["name"]: each["stringData"] for each in objects if "stringData" in each}
     assert reference["key"] in made[reference["name"]]

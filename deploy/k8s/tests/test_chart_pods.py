@@ -109,13 +109,13 @@ def test_pods_that_share_a_volume_of_one_node_are_kept_on_one_node(objects: list
 
 @pytest.mark.usefixtures("helm")
 def test_a_volume_of_many_nodes_leaves_pods_where_they_like_and_an_affinity_of_the_user_s_is_kept() -> None:
-    shared = of_kind(chart.loaded(template("--set", "lake.accessMode=ReadWriteMany").stdout), "Deployment")
+    shared = of_kind(chart.load_objects(template("--set", "lake.accessMode=ReadWriteMany").stdout), "Deployment")
     for name in ("catalog-api", "processor"):
         assert not required_neighbours(shared[name])
         assert pod_of(shared[name])["spec"]["topologySpreadConstraints"]
     own = {"labelSelector": {"matchLabels": {"app": "cache"}}, "topologyKey": "kubernetes.io/hostname"}
     affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [own]}, "nodeAffinity": {}}
     given = template("--set-json", f"components.processor.affinity={json.dumps(affinity)}").stdout
-    processor = of_kind(chart.loaded(given), "Deployment")["processor"]
+    processor = of_kind(chart.load_objects(given), "Deployment")["processor"]
     assert own in required_neighbours(processor)
     assert len(required_neighbours(processor)) == 2

@@ -83,7 +83,7 @@ def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: 
 def test_the_demo_shop_leaves_the_scrapers_address_checks_to_the_operator() -> None:
     def private_addresses(*arguments: str) -> str | None:
         done = template("--set", "components.demo-shop.enabled=true", *arguments)
-        [environment] = [each["env"] for name, each in containers(chart.loaded(done.stdout)) if name == "scraper"]
+        [environment] = [each["env"] for name, each in containers(chart.load_objects(done.stdout)) if name == "scraper"]
         values_by_name = {variable["name"]: variable["value"] for variable in environment}
         assert values_by_name["BOOKWHEEL_DEMO_SHOP_URL"]
         return values_by_name.get("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES")
@@ -135,7 +135,7 @@ def test_there_is_no_password_in_values_environment_or_render(objects: list[Obje
 @pytest.mark.usefixtures("helm")
 def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
     made = [template("--show-only", "templates/secrets.yaml").stdout for _ in range(2)]
-    first, second = ({s["metadata"]["name"]: s for s in chart.loaded(text)} for text in made)
+    first, second = ({s["metadata"]["name"]: s for s in chart.load_objects(text)} for text in made)
     assert set(first) == {"a-bookwheel-store-passwords", "a-bookwheel-settings", "a-bookwheel-signing-keys"}
     for name in first:
         for part in ("data", "stringData"):

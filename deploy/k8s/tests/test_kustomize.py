@@ -18,7 +18,9 @@ from tools import chart
 
 def kustomized(*names: str) -> list[Object]:
     return [
-        each for name in names for each in chart.loaded((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text())
+        each
+        for name in names
+        for each in chart.load_objects((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text())
     ]
 
 
@@ -63,7 +65,7 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
     overlay = {"namespace": "books", "resources": ["../base"], "components": ["../s3"]}
     (copied / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     built = subprocess.run([kubectl, "kustomize", copied / "mine"], capture_output=True, text=True, check=True)
-    found = chart.loaded(built.stdout)
+    found = chart.load_objects(built.stdout)
     assert {each["metadata"]["namespace"] for each in found} == {"books"}
     for each in found:
         kubernetes_validate.validate(each, "1.34", strict=True)
@@ -72,7 +74,7 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
     bucket = {"lake": {"url": "s3://books/lake", "endpoint": "https://s3.example.com"}}
     base_values = yaml.safe_load((ROOT / chart.KUSTOMIZE / "base/values.yaml").read_text())
     values_of_base.write_text(yaml.safe_dump({**base_values, **bucket}))
-    wanted = chart.for_kustomize(chart.loaded(chart.rendered(values_of_base)), of_stores=False)
+    wanted = chart.for_kustomize(chart.load_objects(chart.render_chart(values_of_base)), of_stores=False)
 
     policy = next(each for each in found if each["metadata"]["name"] == "bookwheel-lake")["spec"]
     for name in ("catalog-api", "processor"):
@@ -106,7 +108,7 @@ def test_kubectl_builds_the_trial_with_secrets_made_once(tmp_path: Path) -> None
         built = subprocess.run([kubectl, "kustomize", copied / "trial"], capture_output=True, text=True, check=True)
         builds.append(built.stdout)
     assert builds[0] == builds[1]
-    found = chart.loaded(builds[0])
+    found = chart.load_objects(builds[0])
     secrets = {each["metadata"]["name"]: each for each in found if each["kind"] == "Secret"}
     assert set(secrets) == {"bookwheel-settings", "bookwheel-store-passwords", "bookwheel-signing-keys"}
     assert {each["metadata"].get("namespace") for each in found if each["kind"] != "Namespace"} == {"bookwheel"}
