@@ -1,10 +1,11 @@
 """Creates the FastAPI app of a service: problems, traces, access log, health, metrics and strict queries."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from fastapi import Depends, FastAPI, Response
+from starlette.middleware import Middleware
 from starlette.types import Lifespan
 
 from bookwheel_runtime.metrics import CONTENT_TYPE_LATEST, metrics_page
@@ -24,11 +25,12 @@ def create_service_app(
     token_verifier: TokenVerifier | None,
     readiness: Mapping[str, ReadinessCheck],
     lifespan: Lifespan[FastAPI] | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> FastAPI:
     """Returns an app to which the service adds its routers.
 
     `/livez` answers 200 while the process serves. `/readyz` runs the checks and answers 503 with the reason of each
-    that fails. `/metrics` serves the Prometheus metrics.
+    that fails. `/metrics` serves the Prometheus metrics. `middleware` runs inside the suite's own.
     """
     checks = {**readiness, "token keys": token_verifier.check} if token_verifier else readiness
     app = FastAPI(
@@ -37,12 +39,12 @@ def create_service_app(
         version=version("bookwheel-runtime"),
         lifespan=lifespan,
         dependencies=[Depends(check_query_names)],
+        middleware=[Middleware(RequestMiddleware), *middleware],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.token_verifier = token_verifier
-    app.add_middleware(RequestMiddleware)
     add_problem_handlers(app)
     _add_health_routes(app, checks)
     return app

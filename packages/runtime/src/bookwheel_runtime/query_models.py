@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 from bookwheel_contracts.problems import FieldError, InvalidParameterError
 from fastapi import Request
@@ -13,6 +14,23 @@ class QueryModel(BaseModel):
     """Base of a route's query model, used as `Annotated[Model, Query()]`. Unknown parameters are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Model = TypeVar("Model", bound=QueryModel)
+
+
+def parse_query(model: type[Model], query: bytes) -> Model:
+    """Validates a query string as FastAPI does. Raises ValidationError, or InvalidParameterError for a repetition."""
+    scalars = _scalars(model)
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name not in scalars:
+            values.setdefault(name, []).append(value)
+        elif name in values:
+            raise _invalid([name], "repeated_parameter", "must not be repeated")
+        else:
+            values[name] = value
+    return model.model_validate(values)
 
 
 async def check_query_names(request: Request) -> None:

@@ -30,6 +30,7 @@ from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI
 from redis import Redis
 from sqlalchemy import Engine
+from starlette.middleware import Middleware
 
 from bookwheel_catalog.books import router as books
 from bookwheel_catalog.changes import router as changes
@@ -40,6 +41,7 @@ from bookwheel_catalog.crawls.service import CrawlService, SourceRegistry
 from bookwheel_catalog.dependencies import Dependencies
 from bookwheel_catalog.exports import router as exports
 from bookwheel_catalog.exports.service import ExportService
+from bookwheel_catalog.fast_path import FastPathMiddleware
 from bookwheel_catalog.quality import router as quality
 from bookwheel_catalog.search.service import SearchService
 from bookwheel_catalog.search_index import router as search_index
@@ -107,6 +109,7 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
         readiness={"records": check_records, "redis": check_redis, "search": check_search},
         lifespan=lifespan,
+        middleware=[Middleware(FastPathMiddleware, routers=(books.router, statistics.router))],
     )
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
     for feature in _ROUTERS:

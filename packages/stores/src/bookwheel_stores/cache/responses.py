@@ -4,10 +4,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from bookwheel_contracts.redis_keys import GENERATION_KEY
 from cachetools import LRUCache
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ _PREFIX = "{" + GENERATION_KEY + "}:"
 # Values of a response's state in one generation.
 _LOCKED, _AWAITED, _REQUESTED = b"", b"wanted", b"met"
 
+Command = Callable[[Pipeline], object]
 Make = Callable[[int | None], Awaitable[bytes]]
 """Makes a response from an index that has at least the given generation; None is an unknown generation."""
 
@@ -49,21 +52,17 @@ class ResponseCache:
     """
 
     def __init__(self, redis: Redis) -> None:
-        self._redis = redis
+        self._redis = _BatchingClient(redis)
         self._local: LRUCache[str, tuple[int, bytes]] = LRUCache(_LOCAL_BYTES, getsizeof=lambda entry: len(entry[1]))
         self._tasks: dict[tuple[str, int], asyncio.Task[bytes]] = {}
-        self._generation_lock = asyncio.Lock()
-        self._generation_read: asyncio.Task[int | None] | None = None
         self._retry_at = 0.0
 
     async def generation(self) -> int | None:
-        """Returns 0 before the first projection, None while Redis is unavailable.
-
-        Requests that wait at the same time share a read, which starts after all of them.
-        """
-        if self._generation_read is None:
-            self._generation_read = asyncio.create_task(self._read_generation())
-        return await asyncio.shield(self._generation_read)
+        """Returns 0 before the first projection, None while Redis is unavailable."""
+        if time.monotonic() < self._retry_at:
+            return None
+        [generation] = await self._try(lambda pipe: pipe.get(GENERATION_KEY)) or [None]
+        return None if time.monotonic() < self._retry_at else int(generation or 0)
 
     async def get_or_make(self, key: str, make: Make) -> tuple[bytes, int | None]:
         """Returns the response and its generation, None if that is unknown."""
@@ -83,26 +82,10 @@ class ResponseCache:
     async def close(self) -> None:
         """Finishes the responses that are being made, and disconnects."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await self._redis.aclose()
-
-    async def _read_generation(self) -> int | None:
-        async with self._generation_lock:
-            self._generation_read = None
-            if time.monotonic() < self._retry_at:
-                return None
-            try:
-                return int(await self._redis.get(GENERATION_KEY) or 0)
-            except (RedisError, OSError) as error:
-                self._note_failure(error)
-                return None
+        await self._redis.close()
 
     async def _load_or_make(self, key: str, generation: int, make: Make) -> bytes:
-        body = None
-        is_requested = False
-        try:
-            body, is_requested = await self._load_or_lock(key, generation)
-        except (RedisError, OSError) as error:
-            self._note_failure(error)
+        body, is_requested = await self._load_or_lock(key, generation)
         if body is None:
             body = await self._make(key, generation, make, store=is_requested)
         if len(body) <= _MAX_LOCAL_BYTES:
@@ -115,15 +98,20 @@ class ResponseCache:
         is_awaited = False  # then the process that holds the lock stores the response
         state = f"{_PREFIX}{key}:{generation}"
         while time.monotonic() < deadline:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.get(_PREFIX + key)
-                pipe.set(state, _LOCKED, nx=True, get=True, px=_LOCK_MS)
-                entry, previous = await pipe.execute()
+            results = await self._try(
+                lambda pipe: pipe.get(_PREFIX + key),
+                lambda pipe: pipe.set(state, _LOCKED, nx=True, get=True, px=_LOCK_MS),
+            )
+            if results is None:
+                return None, False
+            entry, previous = results
             stored_generation, _, body = (entry or b"").partition(b"\n")
             if stored_generation == b"%d" % generation:
                 return body, True
             if previous == _LOCKED:
-                previous = await self._redis.set(state, _AWAITED, xx=True, get=True, keepttl=True)
+                [previous] = await self._try(
+                    lambda pipe: pipe.set(state, _AWAITED, xx=True, get=True, keepttl=True)
+                ) or [None]
             if previous is None or (previous == _REQUESTED and not is_awaited):
                 return None, previous == _REQUESTED
             is_awaited = True
@@ -135,21 +123,60 @@ class ResponseCache:
         try:
             body = await make(generation)
         except BaseException:
-            await self._try(self._redis.delete(state))
+            await self._try(lambda pipe: pipe.delete(state))
             raise
-        previous = await self._try(self._redis.set(state, _REQUESTED, get=True, ex=_REQUESTED_SECONDS))
-        if store or previous == _AWAITED:
-            await self._try(self._redis.set(_PREFIX + key, b"%d\n%b" % (generation, body), ex=_RESPONSE_SECONDS))
+        results = await self._try(lambda pipe: pipe.set(state, _REQUESTED, get=True, ex=_REQUESTED_SECONDS))
+        if results and (store or results == [_AWAITED]):
+            entry = b"%d\n%b" % (generation, body)
+            await self._try(lambda pipe: pipe.set(_PREFIX + key, entry, ex=_RESPONSE_SECONDS))
         return body
 
-    async def _try(self, call: Awaitable[object]) -> object:
+    async def _try(self, *commands: Command) -> list[Any] | None:
+        """Returns the results, None if Redis is unavailable."""
         try:
-            return await call
+            return await self._redis.execute(*commands)
         except (RedisError, OSError) as error:
-            self._note_failure(error)
+            if time.monotonic() > self._retry_at + _RETRY_SECONDS:
+                logger.warning("response cache unavailable: %s", error)
+            self._retry_at = time.monotonic() + _RETRY_SECONDS
             return None
 
-    def _note_failure(self, error: Exception) -> None:
-        if time.monotonic() > self._retry_at + _RETRY_SECONDS:
-            logger.warning("response cache unavailable: %s", error)
-        self._retry_at = time.monotonic() + _RETRY_SECONDS
+
+class _BatchingClient:
+    """Sends the commands that wait at the same time in one pipeline: redis-py spends most of its time per call."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._waiting: list[tuple[tuple[Command, ...], asyncio.Future[list[Any]]]] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def execute(self, *commands: Command) -> list[Any]:
+        """Raises RedisError or OSError."""
+        results: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((commands, results))
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+        return await results
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _send(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for commands, _ in batch:
+                        for command in commands:
+                            command(pipe)
+                    values = await pipe.execute()
+            except Exception as error:  # noqa: BLE001 - each caller gets it
+                for _, results in batch:
+                    if not results.done():
+                        results.set_exception(error)
+                continue
+            for commands, results in batch:
+                if not results.done():
+                    results.set_result(values[: len(commands)])
+                del values[: len(commands)]
+        self._sending = None

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from bookwheel_contracts.problems import InvalidParameterError, UnavailableError
-from bookwheel_stores.records import BookReader, PricePoint
+from bookwheel_stores.records import DATABASE_ERRORS, BookReader, PricePoint
 from bookwheel_stores.records.catalog.price_trend import Interval
 from bookwheel_stores.search.queries import Selection
 
@@ -66,5 +66,7 @@ class PriceTrendService:
         )
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, read)
+        except DATABASE_ERRORS as error:
+            raise UnavailableError("The records are unavailable: retry later.", retry_after=1) from error
         except ValueError as error:
             raise InvalidParameterError(f"`from`, `to` or `interval` is invalid: {error}") from error
