@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
-  test-all test-docker test-k8s chaos bench lock docs manifests
+  test-all test-docker test-k8s test-upgrade chaos bench lock docs manifests
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
@@ -115,6 +115,10 @@ test-docker: install ## Test the images and the containers, with a Docker engine
 
 test-k8s: install ## Test the Helm chart on the cluster of the current kubeconfig, in its own namespace (VALUES=file)
 	@BOOKWHEEL_TEST_KUBERNETES=1 BOOKWHEEL_TEST_VALUES=$(abspath $(VALUES)) $(BIN)/pytest tests/kubernetes -p no:randomly $(ARGS)
+
+test-upgrade: install ## Test that an upgrade from an earlier commit keeps all data (FROM=commit)
+	@deploy/local/engines.sh
+	@BOOKWHEEL_UPGRADE_FROM=$(or $(FROM),$(error which? make test-upgrade FROM=commit)) $(BIN)/pytest tests/upgrade -p no:randomly $(ARGS)
 
 chaos: install ## Run chaos rounds: crawls with faults (ROUNDS=40 ENGINES=cluster SEED=7 FIRST=13 ONLY=kill)
 	@$(if $(filter cluster,$(ENGINES)),deploy/local/engines.sh)
