@@ -160,16 +160,16 @@ async def test_what_is_away_is_named_and_the_rest_is_told(suite: Any, make_clien
 def test_a_replica_tells_until_it_is_stopped(redis_url: str) -> None:
     with connect_redis(redis_url) as redis:
         faults: list[str] = []
-        herald = HeartbeatPublisher(redis, "scraper", fault=lambda: faults[0] if faults else None, every=0.05)
+        publisher = HeartbeatPublisher(redis, "scraper", fault=lambda: faults[0] if faults else None, interval=0.05)
 
         def told() -> Heartbeat | None:
             found = redis.hgetall(REPLICAS_KEY)
             return Heartbeat.model_validate_json(next(iter(found.values()))) if found else None
 
-        herald.start()
+        publisher.start()
         wait_until(lambda: (beat := told()) is not None and beat.ready, seconds=10, what="a heartbeat")
         faults.append("the disk is full")
         wait_until(lambda: (beat := told()) is not None and beat.reason == faults[0], seconds=10, what="the reason")
-        herald.stop()
-        assert not herald.is_alive()
+        publisher.stop()
+        assert not publisher.is_alive()
         assert told() is None

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do."""
+"""Verified identities and scopes."""
 
 from enum import StrEnum
 
@@ -13,9 +13,9 @@ class Scope(StrEnum):
 
 
 INTERNAL_AUDIENCE = "bookwheel-internal"
-"""The audience of the token that the gateway passes to the services in place of the caller's credential."""
+"""The audience of internal tokens."""
 PUBLIC_AUDIENCE = "bookwheel"
-"""The audience of the access tokens that callers hold."""
+"""The audience of access tokens."""
 
 
 class Claims(Contract):

@@ -1,4 +1,4 @@
-"""From the scraper to the processor: raw items, the events of a run, and the run's accounting."""
+"""Messages from the scraper to the processor, crawl requests, and the accounting of runs."""
 
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -10,11 +10,11 @@ from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
 SCHEMA_VERSION = 1
 SITE_MARK = "@"
-"""What the key of an offer begins with whose page is on none of its source's own sites: `@shop.example~SKU-1`."""
+"""Begins the source key of an offer on a site not declared by its source: `@shop.example~SKU-1`."""
 
 
 class RunState(StrEnum):
-    """`partial`: ended early by a cap, a stop or errors, yet published; `failed`: published nothing for an error."""
+    """`partial`: ended early by a cap, a stop or errors, with items; `failed`: an error, no items."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -26,7 +26,7 @@ class RunState(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of a scraped item. Every item has exactly one."""
+    """The result of a scraped item. Every item gets exactly one."""
 
     ADDED = "added"
     MODIFIED = "modified"
@@ -38,10 +38,9 @@ class Verdict(StrEnum):
 class RawItem(Contract):
     """One scraped page, as found.
 
-    `item_number` counts the items of a run from 1: with `run_id` it identifies the item however often it is delivered.
-    `site` is the host that the run was led to, with its port where that is not the usual one, if it is none of those
-    that the source declares; None otherwise. `payload` holds what the page says, uncleaned, under the names of
-    `RAW_FIELDS`. `fingerprint` is the SHA-256 hex of the payload's canonical JSON.
+    `item_number` counts the items of a run from 1; with `run_id` it identifies the item in every delivery. `site` is
+    the host, with a non-default port, of a run on a site that its source does not declare; else None. `payload` is the
+    uncleaned content under the names of `RAW_FIELDS`. `fingerprint` is the SHA-256 of the payload's canonical JSON.
     """
 
     kind: Literal["item"] = "item"
@@ -75,12 +74,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Expectations(Contract):
-    """What a source's runs are held to, by its declaration; null leaves it to the processor's settings.
+    """The hold policy in a source's declaration; null means the processor's setting.
 
-    `share`: a run that would change or remove more than this share of the source's offers is held; 1 never holds one.
-    `floor`: of a source with fewer offers no run is held for that. `grace`: an offer is removed once so many complete
-    runs in a row did not see it. `items` is the least number of items of a complete run, `fill` the least share of
-    items that have a field: a run that falls short is held.
+    `share`: a run that would modify or remove more than this share of the source's offers is held; 1 turns this off.
+    `floor`: a source with fewer offers is exempt from `share`. `grace`: an offer is removed after so many complete runs
+    in a row did not see it. `items`: the minimum number of items of a complete run. `fill`: the minimum share of items
+    with a field. A run below a minimum is held.
     """
 
     share: Share | None = None
@@ -94,12 +93,12 @@ class Expectations(Contract):
     def _known_fields(cls, fill: dict[str, float]) -> dict[str, float]:
         for name in fill:
             if name not in FILL_FIELDS:
-                raise ValueError(f"{name!r} is no field of an item; there are {', '.join(FILL_FIELDS)}")
+                raise ValueError(f"{name!r} is not a field of an item: use {', '.join(FILL_FIELDS)}")
         return fill
 
 
 class RunStarted(Contract):
-    """`whole_source`: the crawl starts at the source's own pages, so what it does not see is not there any more."""
+    """`whole_source`: the crawl starts at the source's own pages, so offers that it does not see are missing."""
 
     kind: Literal["run_started"] = "run_started"
     schema_version: int = SCHEMA_VERSION
@@ -113,8 +112,8 @@ class RunStarted(Contract):
 
 
 class RunFinished(Contract):
-    """`scraped` is the number of items published, the right-hand side of the run's accounting. `start` is the start of
-    the attempt that ends, once more: a Redis that loses its latest writes may have lost that one alone.
+    """`scraped` is the number of published items. `start` repeats the start event of the attempt, in case Redis lost
+    it.
     """
 
     kind: Literal["run_finished"] = "run_finished"
@@ -133,7 +132,7 @@ class RunFinished(Contract):
     @model_validator(mode="after")
     def _one_run(self) -> Self:
         if self.start is not None and (self.start.run_id, self.start.source) != (self.run_id, self.source):
-            raise ValueError("start: it is another run's")
+            raise ValueError("start: must be of the same run")
         return self
 
 
@@ -142,12 +141,12 @@ _stream_message: TypeAdapter[RawItem | RunStarted | RunFinished] = TypeAdapter(S
 
 
 def parse_stream_message(body: bytes) -> RawItem | RunStarted | RunFinished:
-    """Reads one entry of `RAW_STREAM`. Raises pydantic's ValidationError, whose text names what is wrong."""
+    """Parses one entry of `RAW_STREAM`. Raises pydantic's ValidationError."""
     return _stream_message.validate_json(body)
 
 
 class CrawlRequest(Contract):
-    """One entry of `CRAWL_STREAM`: crawl this source now."""
+    """One entry of `CRAWL_STREAM`: a request to crawl this source now."""
 
     run_id: str
     source: str
@@ -160,7 +159,7 @@ class CrawlRequest(Contract):
 class CrawlCounts(Contract):
     """scraped = added + modified + unchanged + duplicate + quarantined, once the run has ended.
 
-    `staged` are items that would modify the catalog and wait until it is sure, or an operator says, that they may.
+    `staged` items would modify offers and wait for the run's approval.
     """
 
     scraped: int = 0
@@ -173,7 +172,7 @@ class CrawlCounts(Contract):
 
 
 class HoldReason(Contract):
-    """Why a run is held. `actual` is beyond `limit`: offers for `share`, items for `items`, a share for `fill`.
+    """Why a run is held. `limit` and `actual` count offers for `share`, items for `items`, and are shares for `fill`.
 
     `share`: the run would modify or remove too many of the source's offers. `items`: it has too few items.
     `fill`: too few of its items have `field`.
@@ -187,10 +186,10 @@ class HoldReason(Contract):
 
 
 class Hold(Contract):
-    """A run that is held, or was: before any of it but additions touched the catalog.
+    """The hold of a run that has only added offers so far.
 
-    `known` is the number of the source's offers when the run began, of which it would modify `modifies` and remove
-    `removes`. `decision` is null until an operator decides, then what became of the staged items.
+    `known` is the number of the source's offers when the run began; the run would modify `modifies` and remove
+    `removes` of them. `decision` is null until an operator decides.
     """
 
     reasons: tuple[HoldReason, ...]
@@ -203,10 +202,10 @@ class Hold(Contract):
 
 
 class CrawlRun(Contract):
-    """A crawl as the API shows it. `searchable` is true once it has ended and the index holds all of its changes.
+    """A crawl in the API. `searchable`: it has ended and the index contains all of its changes.
 
-    `missed` is how many of the source's offers a complete run did not see, `removed` how many it removed because
-    enough runs in a row had not seen them.
+    `missed` is the number of the source's offers that a complete run did not see, `removed` the number that it removed
+    because enough runs in a row missed them.
     """
 
     id: str = Field(max_length=MAX_KEY_LENGTH)

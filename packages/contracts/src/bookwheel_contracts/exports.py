@@ -1,4 +1,4 @@
-"""Versions of the whole catalog for download: made by the processor, listed and served by the catalog service."""
+"""Exports: versions of the whole catalog for download."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from bookwheel_contracts.model import Contract, Timestamp
 
 
 class ExportRequest(Contract):
-    """Make a version of the catalog as it is after the change `version` of the feed."""
+    """Requests an export of the catalog after the change `version` of the feed."""
 
     version: int = Field(ge=0)
     requested_by: str
@@ -17,8 +17,9 @@ class ExportRequest(Contract):
 
 
 class ExportFile(Contract):
-    """`path` is the file's place in the lake and, below `/api/v1/`, in the API. `source` is set where it holds one
-    source only. `sha256` is of its bytes, which never change, and `rows` without a head line.
+    """`path` is relative to the lake and, in the API, to `/api/v1/`. `source` is set for a file of one source.
+
+    `sha256` is the checksum of its bytes, which never change. `rows` does not count a header line.
     """
 
     path: str
@@ -31,7 +32,7 @@ class ExportFile(Contract):
 
 
 class Export(Contract):
-    """A version: `version` is the sequence of the last change in it. It and its files never change."""
+    """An export is immutable. `version` is the sequence of its last change."""
 
     version: int = Field(ge=0)
     created_at: Timestamp

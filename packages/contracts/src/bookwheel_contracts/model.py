@@ -1,4 +1,4 @@
-"""The base of every model that crosses a boundary."""
+"""The base of all contracts."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,7 +10,7 @@ MAX_KEY_LENGTH = 512
 
 
 class Contract(BaseModel):
-    """Immutable, and strict about fields it does not know: a typo in a producer fails at once."""
+    """Immutable; unknown fields are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -1,4 +1,4 @@
-"""A served prediction, as it goes to the stream and into the records."""
+"""A served prediction, as the stream and the records store it."""
 
 from bookwheel_contracts.model import Contract, Timestamp
 

@@ -1,4 +1,4 @@
-"""What a run's items are like: how many fill each field, what is wrong with the others, and how that compares."""
+"""The quality of runs: filled fields, faults, and the comparison with earlier runs."""
 
 from typing import Literal
 
@@ -7,8 +7,8 @@ from bookwheel_contracts.model import Contract, Timestamp
 
 
 class FieldQuality(Contract):
-    """`fill_rate` is the share of valid items that have the field, `earlier` that of the earlier runs together, `fall`
-    by how much it is less; null where there is nothing to compare. `fell` marks a fall that means something.
+    """`fill_rate` is the share of valid items with the field, `earlier` that of the earlier runs together, `fall` the
+    difference; null without earlier runs. `fell` marks a significant fall.
     """
 
     field: str
@@ -20,7 +20,7 @@ class FieldQuality(Contract):
 
 
 class FaultCount(Contract):
-    """`items` were quarantined because of this reason; one item may have several."""
+    """`items` is the number of items quarantined for this reason; an item may have several reasons."""
 
     field: str
     code: str
@@ -28,8 +28,10 @@ class FaultCount(Contract):
 
 
 class Assertion(Contract):
-    """What the source's declaration expects: at least `least` valid items, or that share of them with `field`, which no
-    run has whose items were all refused."""
+    """An expectation of the source's declaration: at least `least` valid items, or that share of them with `field`.
+
+    A run without valid items does not meet the latter.
+    """
 
     kind: Literal["items", "fill"]
     field: str | None
@@ -39,9 +41,9 @@ class Assertion(Contract):
 
 
 class RunQualityReport(Contract):
-    """`validity` is the share of items that the rules took. `earlier_runs` are the complete runs of the same source
-    that it is compared with, newest first. `fell`: its validity or a field fell by a tenth of all items or more, or it
-    went through and found no item at all where these found some.
+    """`validity` is the share of valid items. `earlier_runs` are the complete runs of the source that the run is
+    compared with, newest first. `fell`: its validity or a field fell by at least a tenth of all items, or it visited
+    all pages and found no item.
     """
 
     run_id: str

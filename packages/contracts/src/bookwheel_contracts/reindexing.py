@@ -1,4 +1,4 @@
-"""Building the search index anew: asked of the processor through a stream, followed in Redis."""
+"""Requested index builds: submitted in a stream, their state in Redis."""
 
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ class ReindexRequest(Contract):
 
 
 class ReindexState(StrEnum):
-    """`failed`: the index that served goes on serving, and `reason` tells why."""
+    """`failed`: the current index keeps serving; `reason` says why."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,7 +28,7 @@ class ReindexState(StrEnum):
 
 
 class ReindexJob(Contract):
-    """A build of the search index. `books` is how many the new one holds, once it is complete."""
+    """A build of the search index. `books` is the number of books in a complete one."""
 
     id: str
     state: ReindexState

@@ -1,4 +1,4 @@
-"""How the suite is: what its programs tell of themselves in Redis, and what is asked of streams and records."""
+"""The status of the suite: heartbeats, lags and the latest index sweep."""
 
 from enum import StrEnum
 from types import MappingProxyType
@@ -18,11 +18,11 @@ from bookwheel_contracts.redis_keys import (
 
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT_TIMEOUT_SECONDS = 20.0
-"""A replica that has not been heard for so long is counted as away."""
+"""A replica without a heartbeat for so long counts as unavailable."""
 REPLICA_RETENTION_SECONDS = 300.0
-"""One that ended without a word is remembered for so long."""
+"""A replica that was killed is listed for so long."""
 SERVICES = ("accounts", "catalog-api", "ml-serving", "trainer", "scraper", "processor-worker", "processor-beat")
-"""The programs that tell of themselves. The gateway, being nginx, does not: what comes through it shows it is up."""
+"""The services that publish heartbeats. The gateway does not, because nginx cannot."""
 STREAM_GROUPS = MappingProxyType(
     {
         RAW_STREAM: RAW_GROUPS,
@@ -41,11 +41,12 @@ class ModelRef(Contract):
 
 
 class Heartbeat(Contract):
-    """What a replica tells of itself. `instance` is its host's name, `reason` why it is not ready, `model` the one that
-    it serves. `progress_seconds` is how long ago it last got on with its work, where it does so all the time.
+    """The state of a replica. `instance` is its host name, `reason` why it is not ready, `model` the model it serves.
+
+    `progress_seconds` is the time since its last progress, for a replica that works all the time.
     """
 
-    model_config = ConfigDict(extra="ignore")  # one of a newer version may tell more
+    model_config = ConfigDict(extra="ignore")  # a newer version may add fields
 
     service: str
     instance: str
@@ -59,13 +60,13 @@ class Heartbeat(Contract):
 
 
 class Replica(Heartbeat):
-    """`silent_seconds` is how long ago it last told of itself, by Redis' clock."""
+    """`silent_seconds` is the time since its last heartbeat, by Redis' clock."""
 
     silent_seconds: float = Field(ge=0)
 
 
 class ServiceStatus(Contract):
-    """`ready` is how many of its replicas are: those that are away are not."""
+    """`ready` is the number of ready replicas; silent ones do not count."""
 
     name: str
     ready: int
@@ -73,8 +74,8 @@ class ServiceStatus(Contract):
 
 
 class StreamLag(Contract):
-    """What a stream holds for one of its consumer groups: entries not acknowledged, of these handed out `pending`, and
-    the age of the oldest of them."""
+    """The backlog of a consumer group: entries not acknowledged, of these `pending` ones delivered to a consumer, and
+    the age of the oldest."""
 
     stream: str
     group: str
@@ -84,9 +85,9 @@ class StreamLag(Contract):
 
 
 class ProjectionLag(Contract):
-    """How far a reader of the change feed is behind it: the `search` index, the `lake`, the `lake-books`.
+    """The lag of a projection: `search`, `lake` or `lake-books`.
 
-    `seconds` is the age of the oldest change that it does not hold, 0 where it holds all.
+    `seconds` is the age of the oldest change that it does not contain, 0 without a lag.
     """
 
     name: str
@@ -96,11 +97,11 @@ class ProjectionLag(Contract):
 
 
 class IndexComparison(Contract):
-    """What a comparison of the search index with the records found: of their `books` so many `differing`, of these
-    `repaired`, and `rejected` by the engine for good. `rebuild`: the index is built anew.
+    """The result of an index sweep: of all `books` the number of `differing` ones, of these the `repaired` ones and
+    those `rejected` by the engine. `rebuild`: a build of the whole index was started.
     """
 
-    model_config = ConfigDict(extra="ignore")  # one of a newer version may tell more
+    model_config = ConfigDict(extra="ignore")  # a newer version may add fields
 
     at: Timestamp
     books: int
@@ -116,7 +117,7 @@ class Level(StrEnum):
 
 
 class SuiteStatus(Contract):
-    """A part that can't be asked is null, and `faults` tells why: its name, and what went wrong."""
+    """An unavailable part is null; `faults` has the reason by its name."""
 
     status: Level
     faults: dict[str, str]

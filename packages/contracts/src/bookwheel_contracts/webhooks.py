@@ -1,4 +1,4 @@
-"""Webhooks: who is told, of what, and what a delivery says."""
+"""Webhooks, their deliveries and the bodies of these."""
 
 from enum import StrEnum
 
@@ -14,14 +14,14 @@ class WebhookEventType(StrEnum):
 
 
 class WebhookState(StrEnum):
-    """`disabled`: a delivery was given up, or the receiver is gone. Nothing is sent until it is enabled again."""
+    """`disabled`: a delivery was given up, or the receiver answered 410. Nothing is sent until it is enabled again."""
 
     ACTIVE = "active"
     DISABLED = "disabled"
 
 
 class DeliveryState(StrEnum):
-    """`pending`: not tried yet, or to be tried again; `dead`: given up, with the reason."""
+    """`pending`: waits for its next attempt; `dead`: given up."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -29,7 +29,7 @@ class DeliveryState(StrEnum):
 
 
 class Webhook(Contract):
-    """`position`: the feed's sequence up to which deliveries were made of changes. `owner` is a user's id."""
+    """`position`: the sequence of the last change that is part of a delivery. `owner` is a user's id."""
 
     id: str
     owner: str
@@ -43,9 +43,9 @@ class Webhook(Contract):
 
 
 class WebhookDelivery(Contract):
-    """`id` is the event's: the same in every attempt. `status` and `reason` are of the latest attempt.
+    """`id` is the same in every attempt. `status` and `reason` are of the latest attempt.
 
-    Of changes, a delivery holds those behind the sequence `after`, up to and with `through`, that pass the filters.
+    A delivery of changes contains those after the sequence `after`, up to `through`, that pass the filters.
     """
 
     id: str
@@ -63,7 +63,7 @@ class WebhookDelivery(Contract):
 
 
 class ChangesPayload(Contract):
-    """Changes behind the sequence `after`, up to and with `through`; between them only such as the filters keep out."""
+    """All changes after the sequence `after`, up to `through`, that pass the filters."""
 
     after: int
     through: int
@@ -71,7 +71,7 @@ class ChangesPayload(Contract):
 
 
 class RunPayload(Contract):
-    """A crawl that has ended and whose changes are searchable, as it was when this was first said."""
+    """A crawl at the time when it had ended and its changes were searchable."""
 
     run: CrawlRun
 

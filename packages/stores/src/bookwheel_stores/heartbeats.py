@@ -1,4 +1,4 @@
-"""What each replica of a program tells of itself in Redis, and who reads it."""
+"""The heartbeats that replicas write to Redis."""
 
 import socket
 import threading
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 
-_PATIENCE = 2.0
+_STOP_SECONDS = 2.0
 
 
 def _nothing() -> None:
@@ -30,10 +30,10 @@ def _nothing() -> None:
 
 
 class HeartbeatPublisher(threading.Thread):
-    """Tells every few seconds, by Redis' clock, how this replica of a service is, until it is stopped.
+    """Publishes a heartbeat of this replica every few seconds, by Redis' clock, until it is stopped.
 
-    `fault` says what is wrong, None where nothing is. A Redis that is away, or a `fault` that takes long, costs
-    heartbeats and nothing else.
+    `fault` returns why the replica is not ready, or None. An unavailable Redis or a slow `fault` only delays
+    heartbeats.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class HeartbeatPublisher(threading.Thread):
         fault: Callable[[], str | None] = _nothing,
         progress: Callable[[], float | None] = _nothing,
         model: Callable[[], ModelRef | None] = _nothing,
-        every: float = HEARTBEAT_SECONDS,
+        interval: float = HEARTBEAT_SECONDS,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)
         self._redis = redis
@@ -53,15 +53,15 @@ class HeartbeatPublisher(threading.Thread):
         self._fault = fault
         self._progress = progress
         self._model = model
-        self._every = every
+        self._interval = interval
         self._started_at = datetime.now(UTC)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """An orderly end: nobody waits for another word."""
+        """Stops publishing and deletes the heartbeat."""
         self._stopping.set()
         if self.is_alive():
-            self.join(_PATIENCE)
+            self.join(_STOP_SECONDS)
         with suppress(RedisError):
             self._redis.hdel(REPLICAS_KEY, self._field)
 
@@ -70,7 +70,7 @@ class HeartbeatPublisher(threading.Thread):
             ready = False
             with suppress(RedisError):
                 ready = self._publish()
-            self._stopping.wait(self._every if ready else min(1.0, self._every))
+            self._stopping.wait(self._interval if ready else min(1.0, self._interval))
 
     @property
     def _field(self) -> str:
@@ -78,7 +78,7 @@ class HeartbeatPublisher(threading.Thread):
 
     def _publish(self) -> bool:
         fault = self._fault()
-        told = Heartbeat(
+        heartbeat = Heartbeat(
             service=self._service,
             instance=self._instance,
             version=version("bookwheel-stores"),
@@ -90,38 +90,40 @@ class HeartbeatPublisher(threading.Thread):
             model=self._model(),
         )
         if not self._stopping.is_set():
-            self._redis.hset(REPLICAS_KEY, self._field, told.model_dump_json())
-        return told.ready
+            self._redis.hset(REPLICAS_KEY, self._field, heartbeat.model_dump_json())
+        return heartbeat.ready
 
 
 def list_replicas(redis: Redis) -> list[Replica]:
-    """All that have lately been heard, and those that fell silent. Raises RedisError."""
+    """The replicas with a heartbeat of the last minutes, including silent ones. Raises RedisError."""
     now = _now(redis)
-    found = []
+    live = []
     for field, text in redis.hgetall(REPLICAS_KEY).items():
         try:
-            told = Heartbeat.model_validate_json(text)
+            heartbeat = Heartbeat.model_validate_json(text)
         except ValidationError:  # of another version
             redis.hdel(REPLICAS_KEY, field)
             continue
-        silent_for = max(timedelta(0), now - told.seen_at).total_seconds()
+        silent_for = max(timedelta(0), now - heartbeat.seen_at).total_seconds()
         if silent_for > REPLICA_RETENTION_SECONDS:
             redis.hdel(REPLICAS_KEY, field)
         else:
-            found.append(Replica(**told.model_dump(), silent_seconds=silent_for))
-    return sorted(found, key=lambda replica: (replica.service, replica.instance))
+            live.append(Replica(**heartbeat.model_dump(), silent_seconds=silent_for))
+    return sorted(live, key=lambda replica: (replica.service, replica.instance))
 
 
 def list_services(redis: Redis) -> list[ServiceStatus]:
-    """Every program of the suite, with the replicas that were heard of. Raises RedisError."""
-    heard = list_replicas(redis)
+    """Every service of the suite with its replicas. Raises RedisError."""
+    replicas = list_replicas(redis)
     return [
         ServiceStatus(
             name=name,
             ready=sum(
-                each.ready and each.silent_seconds < HEARTBEAT_TIMEOUT_SECONDS for each in heard if each.service == name
+                each.ready and each.silent_seconds < HEARTBEAT_TIMEOUT_SECONDS
+                for each in replicas
+                if each.service == name
             ),
-            replicas=tuple(each for each in heard if each.service == name),
+            replicas=tuple(each for each in replicas if each.service == name),
         )
         for name in SERVICES
     ]

@@ -1,4 +1,4 @@
-"""What the latest comparison of the search index with the records found, left in Redis for whoever wants to know."""
+"""The result of the latest index sweep, stored in Redis."""
 
 from bookwheel_contracts.redis_keys import INDEX_SWEEP_KEY
 from bookwheel_contracts.status import IndexComparison
@@ -6,12 +6,12 @@ from pydantic import ValidationError
 from redis import Redis
 
 
-def save_comparison(redis: Redis, found: IndexComparison) -> None:
-    redis.set(INDEX_SWEEP_KEY, found.model_dump_json())
+def save_comparison(redis: Redis, comparison: IndexComparison) -> None:
+    redis.set(INDEX_SWEEP_KEY, comparison.model_dump_json())
 
 
 def load_comparison(redis: Redis) -> IndexComparison | None:
-    """None before the first one. Raises RedisError."""
+    """None before the first sweep. Raises RedisError."""
     try:
         return IndexComparison.model_validate_json(redis.get(INDEX_SWEEP_KEY) or b"")
     except ValidationError:
