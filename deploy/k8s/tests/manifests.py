@@ -12,11 +12,11 @@ Hops = dict[str, set[tuple[str, int]]]
 
 def of_kind(objects: list[Object], *kinds: str) -> dict[str, Object]:
     """The objects of some kinds by their component."""
-    return {component(each): each for each in objects if each["kind"] in kinds}
+    return {component(item): item for item in objects if item["kind"] in kinds}
 
 
-def component(each: Object) -> str:
-    return str(each["metadata"]["labels"]["app.kubernetes.io/component"])
+def component(item: Object) -> str:
+    return str(item["metadata"]["labels"]["app.kubernetes.io/component"])
 
 
 def pod_of(workload: Object) -> Object:
@@ -33,18 +33,18 @@ def containers(objects: list[Object]) -> Iterator[tuple[str, Object]]:
 
 def is_selected(selector: Object, labels: dict[str, str]) -> bool:
     expressions = selector.get("matchExpressions", ())
-    assert {each["operator"] for each in expressions} <= {"In"}
+    assert {item["operator"] for item in expressions} <= {"In"}
     return selector.get("matchLabels", {}).items() <= labels.items() and all(
-        labels.get(each["key"]) in each["values"] for each in expressions
+        labels.get(item["key"]) in item["values"] for item in expressions
     )
 
 
 def hops(objects: list[Object]) -> tuple[Hops, Hops]:
     """Whom each policy lets its pods speak to, of pods that listen there; and who is let in, seen from the caller."""
-    pods = {name: pod_of(each) for name, each in of_kind(objects, *WORKLOADS).items()}
+    pods = {name: pod_of(item) for name, item in of_kind(objects, *WORKLOADS).items()}
     labels = {name: pod["metadata"]["labels"] for name, pod in pods.items()}
     listening = {
-        name: {port["containerPort"] for each in pod["spec"]["containers"] for port in each.get("ports", ())}
+        name: {port["containerPort"] for item in pod["spec"]["containers"] for port in item.get("ports", ())}
         for name, pod in pods.items()
     }
     leaves: Hops = defaultdict(set)
@@ -53,8 +53,8 @@ def hops(objects: list[Object]) -> tuple[Hops, Hops]:
         [of] = [name for name, its in labels.items() if is_selected(policy["spec"]["podSelector"], its)]
         for direction, side in (("to", "egress"), ("from", "ingress")):
             for rule in policy["spec"].get(side) or ():
-                selectors = [each["podSelector"] for each in rule.get(direction, ()) if set(each) == {"podSelector"}]
-                others = [name for name, its in labels.items() if any(is_selected(each, its) for each in selectors)]
+                selectors = [item["podSelector"] for item in rule.get(direction, ()) if set(item) == {"podSelector"}]
+                others = [name for name, its in labels.items() if any(is_selected(item, its) for item in selectors)]
                 for other in others:
                     caller, called = (of, other) if side == "egress" else (other, of)
                     if (port := rule["ports"][0]["port"]) in listening[called]:

@@ -39,13 +39,13 @@ def test_helm_finds_nothing_to_complain_of(helm: str) -> None:
 
 @pytest.mark.parametrize("version", ["1.30", "1.34"])
 def test_every_object_is_valid(objects: list[Object], version: str) -> None:
-    for each in objects:
-        if each["kind"] not in OF_OTHERS:
-            kubernetes_validate.validate(each, version, strict=True)
+    for item in objects:
+        if item["kind"] not in OF_OTHERS:
+            kubernetes_validate.validate(item, version, strict=True)
 
 
 def test_no_two_objects_have_one_name(objects: list[Object]) -> None:
-    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    names = [(item["kind"], item["metadata"]["name"]) for item in objects]
     assert len(names) == len(set(names))
 
 

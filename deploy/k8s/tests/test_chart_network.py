@@ -12,7 +12,7 @@ from tools import chart
 
 def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[Object]) -> None:
     policies = of_kind(objects, "NetworkPolicy")
-    assert all(each["spec"]["policyTypes"] == ["Ingress", "Egress"] for each in policies.values())
+    assert all(item["spec"]["policyTypes"] == ["Ingress", "Egress"] for item in policies.values())
     leaves, enters = hops(objects)
     assert leaves == enters
     assert {target for target, _ in leaves["gateway"]} == {"accounts", "catalog-api", "ml-serving"}
@@ -46,9 +46,9 @@ def test_external_stores_are_reached_at_ranges_and_as_pods() -> None:
 def test_prometheus_reads_metrics_from_its_usual_namespace(objects: list[Object]) -> None:
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     policies = of_kind(objects, "NetworkPolicy")
-    for name, each in values()["components"].items():
-        if name in policies and "metrics" in each:
-            assert {"ports": [{"port": each["metrics"]["port"]}], "from": [monitoring]} in policies[name]["spec"][
+    for name, item in values()["components"].items():
+        if name in policies and "metrics" in item:
+            assert {"ports": [{"port": item["metrics"]["port"]}], "from": [monitoring]} in policies[name]["spec"][
                 "ingress"
             ]
 
@@ -56,8 +56,8 @@ def test_prometheus_reads_metrics_from_its_usual_namespace(objects: list[Object]
 def internet_of(name: str, objects: list[Object]) -> tuple[set[int], list[Object]]:
     """The ports, and the ranges with what they leave out, at which a component reaches the internet."""
     egress = of_kind(objects, "NetworkPolicy")[name]["spec"]["egress"]
-    [rule] = [rule for rule in egress if any(each.get("ipBlock", {}).get("except") for each in rule.get("to", ()))]
-    return {each["port"] for each in rule["ports"]}, [each["ipBlock"] for each in rule["to"]]
+    [rule] = [rule for rule in egress if any(item.get("ipBlock", {}).get("except") for item in rule.get("to", ()))]
+    return {item["port"] for item in rule["ports"]}, [item["ipBlock"] for item in rule["to"]]
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_crawls_and_webhooks_reach_the_internet_of_both_kinds_and_nothing_privat
         ports, ranges = internet_of(name, objects)
         assert ports == {80, 443}
         within = [
-            each
-            for each in ranges
-            if asked in ip_network(each["cidr"]) and not any(asked in ip_network(out) for out in each["except"])
+            item
+            for item in ranges
+            if asked in ip_network(item["cidr"]) and not any(asked in ip_network(out) for out in item["except"])
         ]
         assert bool(within) == is_open
 
@@ -108,7 +108,7 @@ def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
 @pytest.mark.usefixtures("helm")
 def test_keda_is_told_how_to_log_in_to_an_external_redis() -> None:
     def trigger(*arguments: str) -> Object:
-        done = production(*(part for each in arguments for part in ("--set", each)))
+        done = production(*(part for item in arguments for part in ("--set", item)))
         [found] = of_kind(chart.load_objects(done.stdout), "ScaledObject")["processor"]["spec"]["triggers"]
         metadata: Object = found["metadata"]
         return metadata
@@ -128,5 +128,5 @@ def test_keda_is_never_referred_to_a_secret_that_nobody_makes() -> None:
     by_keda = ("--set", "components.processor.autoscaling.keda.enabled=true")
     objects = chart.load_objects(template(*by_keda).stdout)  # with a bundled Redis: the Secret of the chart's own
     [reference] = of_kind(objects, "TriggerAuthentication")["processor"]["spec"]["secretTargetRef"]
-    made = {each["metadata"]["name"]: each["stringData"] for each in objects if "stringData" in each}
+    made = {item["metadata"]["name"]: item["stringData"] for item in objects if "stringData" in item}
     assert reference["key"] in made[reference["name"]]

@@ -21,7 +21,7 @@ def test_every_pod_meets_the_restricted_standard_and_is_given_no_token(objects: 
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
         assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
         assert spec["serviceAccountName"] in {
-            each["metadata"]["name"] for each in objects if each["kind"] == "ServiceAccount"
+            item["metadata"]["name"] for item in objects if item["kind"] == "ServiceAccount"
         }
     for name, container in containers(objects):
         security = container["securityContext"]
@@ -62,7 +62,7 @@ def test_every_component_and_store_has_all_that_keeps_it_up(objects: list[Object
         assert budget["maxUnavailable"] == ("100%" if bound else 1)  # never a budget that no eviction fits into
         if workload["kind"] == "Deployment":
             assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
-            spread = {each["topologyKey"] for each in pod_of(workload)["spec"].get("topologySpreadConstraints", ())}
+            spread = {item["topologyKey"] for item in pod_of(workload)["spec"].get("topologySpreadConstraints", ())}
             assert spread == (set() if bound else {"kubernetes.io/hostname", "topology.kubernetes.io/zone"})
             scaled = of_kind(objects, "HorizontalPodAutoscaler", "ScaledObject")
             assert ("replicas" in workload["spec"]) != (name in scaled)
@@ -74,7 +74,7 @@ def test_a_pod_that_is_to_stop_drains_longer_than_a_connection_to_it_lasts(objec
     to_services = [int(seconds) for seconds in re.findall(r"keepalive_time (\d+)s", nginx)]
     assert len(to_services) == 3
     gateway = pod_of(workloads["gateway"])["spec"]["containers"][0]
-    to_gateway = int({each["name"]: each["value"] for each in gateway["env"]}["BOOKWHEEL_CLIENT_KEEPALIVE"])
+    to_gateway = int({item["name"]: item["value"] for item in gateway["env"]}["BOOKWHEEL_CLIENT_KEEPALIVE"])
     for name, longest in [("gateway", to_gateway), *((n, max(to_services)) for n in ("accounts", "catalog-api"))]:
         spec = pod_of(workloads[name])["spec"]
         drain = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -83,28 +83,28 @@ def test_a_pod_that_is_to_stop_drains_longer_than_a_connection_to_it_lasts(objec
 
 def claims(workload: Object) -> set[str]:
     return {
-        each["persistentVolumeClaim"]["claimName"]
-        for each in pod_of(workload)["spec"]["volumes"]
-        if "persistentVolumeClaim" in each
+        item["persistentVolumeClaim"]["claimName"]
+        for item in pod_of(workload)["spec"]["volumes"]
+        if "persistentVolumeClaim" in item
     }
 
 
 def test_pods_that_share_a_volume_of_one_node_are_kept_on_one_node(objects: list[Object]) -> None:
     modes = {
-        each["metadata"]["name"]: each["spec"]["accessModes"]
-        for each in objects
-        if each["kind"] == "PersistentVolumeClaim"
+        item["metadata"]["name"]: item["spec"]["accessModes"]
+        for item in objects
+        if item["kind"] == "PersistentVolumeClaim"
     }
-    workloads = [each for each in objects if each["kind"] in WORKLOADS]
-    sharing = [each for each in workloads if {name for name in claims(each) if modes[name] == ["ReadWriteOnce"]}]
-    assert {component(each) for each in sharing} == ({"catalog-api", "processor"} if modes else set())
-    for each in sharing:
-        [neighbours] = required_neighbours(each)
+    workloads = [item for item in objects if item["kind"] in WORKLOADS]
+    sharing = [item for item in workloads if {name for name in claims(item) if modes[name] == ["ReadWriteOnce"]}]
+    assert {component(item) for item in sharing} == ({"catalog-api", "processor"} if modes else set())
+    for item in sharing:
+        [neighbours] = required_neighbours(item)
         assert neighbours["topologyKey"] == "kubernetes.io/hostname"
         wanted = neighbours["labelSelector"]["matchLabels"].items()
         matched = [other for other in workloads if wanted <= pod_of(other)["metadata"]["labels"].items()]
         assert matched == sharing  # each of them itself, too: Kubernetes lets the first pod in by that
-    assert all(not required_neighbours(each) for each in workloads if each not in sharing)
+    assert all(not required_neighbours(item) for item in workloads if item not in sharing)
 
 
 @pytest.mark.usefixtures("helm")

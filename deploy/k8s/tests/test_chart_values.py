@@ -75,15 +75,15 @@ def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: 
                 known |= {variable(name, field) for name, field in kind.model_fields.items()}
     known |= set(re.findall(r"^(BOOKWHEEL_\w+)=", (ROOT / "gateway/defaults.env").read_text(), re.MULTILINE))
     for name, container in containers(objects):
-        for each in container.get("env", ()):
-            assert each["name"] in known or "." in each["name"], f"{name}: {each['name']}"
+        for item in container.get("env", ()):
+            assert item["name"] in known or "." in item["name"], f"{name}: {item['name']}"
 
 
 @pytest.mark.usefixtures("helm")
 def test_the_demo_shop_leaves_the_scrapers_address_checks_to_the_operator() -> None:
     def private_addresses(*arguments: str) -> str | None:
         done = template("--set", "components.demo-shop.enabled=true", *arguments)
-        [environment] = [each["env"] for name, each in containers(chart.load_objects(done.stdout)) if name == "scraper"]
+        [environment] = [item["env"] for name, item in containers(chart.load_objects(done.stdout)) if name == "scraper"]
         values_by_name = {variable["name"]: variable["value"] for variable in environment}
         assert values_by_name["BOOKWHEEL_DEMO_SHOP_URL"]
         return values_by_name.get("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES")
@@ -124,9 +124,9 @@ def test_every_program_that_tells_how_it_is_has_the_redis_to_tell(objects: list[
 
 def test_there_is_no_password_in_values_environment_or_render(objects: list[Object]) -> None:
     for name, container in containers(objects):
-        for each in container.get("env", ()):
-            assert "valueFrom" not in each
-            assert not re.search(r"://[^/]*:[^/]*@", each["value"]), name
+        for item in container.get("env", ()):
+            assert "valueFrom" not in item
+            assert not re.search(r"://[^/]*:[^/]*@", item["value"]), name
     for secret in of_kind(objects, "Secret").values():
         made = {**secret.get("data", {}), **secret.get("stringData", {})}
         assert set(made.values()) == {"made at the first install"}  # by `rendered`, in place of random ones

@@ -18,9 +18,9 @@ from tools import chart
 
 def kustomized(*names: str) -> list[Object]:
     return [
-        each
+        item
         for name in names
-        for each in chart.load_objects((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text())
+        for item in chart.load_objects((ROOT / chart.KUSTOMIZE / name / "bookwheel.yaml").read_text())
     ]
 
 
@@ -29,10 +29,10 @@ def test_kustomize_has_the_services_in_one_base_and_the_stores_in_another() -> N
     assert set(of_kind(stores, "StatefulSet")) == set(chart.STORES)
     assert not of_kind(base, "StatefulSet")
     assert set(of_kind(base, "Deployment")) == set(of_kind(golden("minimal"), "Deployment"))
-    for each in [*base, *stores]:
-        assert each["kind"] != "Secret"
-        assert "namespace" not in each["metadata"]
-        assert "Helm" not in json.dumps(each)
+    for item in [*base, *stores]:
+        assert item["kind"] != "Secret"
+        assert "namespace" not in item["metadata"]
+        assert "Helm" not in json.dumps(item)
 
 
 def test_kustomize_s_services_reach_its_stores_by_their_labels() -> None:
@@ -44,7 +44,7 @@ def test_kustomize_s_services_reach_its_stores_by_their_labels() -> None:
 def lake_settings(workload: Object) -> dict[str, Object]:
     """Takes what is said of the bucket out of the container's environment."""
     [container] = pod_of(workload)["spec"]["containers"]
-    found = {each["name"]: each for each in container["env"] if each["name"].startswith("BOOKWHEEL_LAKE_")}
+    found = {item["name"]: item for item in container["env"] if item["name"].startswith("BOOKWHEEL_LAKE_")}
     container["env"] = sorted((e for e in container["env"] if e["name"] not in found), key=lambda e: str(e["name"]))
     return found
 
@@ -66,23 +66,23 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
     (copied / "mine" / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
     built = subprocess.run([kubectl, "kustomize", copied / "mine"], capture_output=True, text=True, check=True)
     found = chart.load_objects(built.stdout)
-    assert {each["metadata"]["namespace"] for each in found} == {"books"}
-    for each in found:
-        kubernetes_validate.validate(each, "1.34", strict=True)
-        del each["metadata"]["namespace"]
+    assert {item["metadata"]["namespace"] for item in found} == {"books"}
+    for item in found:
+        kubernetes_validate.validate(item, "1.34", strict=True)
+        del item["metadata"]["namespace"]
     values_of_base = tmp_path / "values.yaml"
     bucket = {"lake": {"url": "s3://books/lake", "endpoint": "https://s3.example.com"}}
     base_values = yaml.safe_load((ROOT / chart.KUSTOMIZE / "base/values.yaml").read_text())
     values_of_base.write_text(yaml.safe_dump({**base_values, **bucket}))
     wanted = chart.for_kustomize(chart.load_objects(chart.render_chart(values_of_base)), of_stores=False)
 
-    policy = next(each for each in found if each["metadata"]["name"] == "bookwheel-lake")["spec"]
+    policy = next(item for item in found if item["metadata"]["name"] == "bookwheel-lake")["spec"]
     for name in ("catalog-api", "processor"):
         from_the_secret = lake_settings(of_kind(found, "Deployment")[name])
         assert set(from_the_secret) == set(lake_settings(of_kind(wanted, "Deployment")[name]))
-        for key, each in from_the_secret.items():
+        for key, item in from_the_secret.items():
             reference = {"name": "bookwheel-settings", "key": key, "optional": key != "BOOKWHEEL_LAKE_URL"}
-            assert {"optional": False, **each["valueFrom"]["secretKeyRef"]} == reference
+            assert {"optional": False, **item["valueFrom"]["secretKeyRef"]} == reference
         egress = of_kind(wanted, "NetworkPolicy")[name]["spec"]["egress"]
         [to_the_bucket] = [
             rule for rule in egress if rule["ports"] == policy["egress"][0]["ports"] and "except" not in str(rule)
@@ -90,11 +90,11 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
         assert to_the_bucket["to"][-2:] == policy["egress"][0]["to"]
         egress.remove(to_the_bucket)
         assert is_selected(policy["podSelector"], pod_of(of_kind(found, "Deployment")[name])["metadata"]["labels"])
-    for each in [*of_kind(found, "Deployment").values(), *of_kind(wanted, "Deployment").values()]:
-        lake_settings(each)
+    for item in [*of_kind(found, "Deployment").values(), *of_kind(wanted, "Deployment").values()]:
+        lake_settings(item)
     by_name = [
-        {(each["kind"], each["metadata"]["name"]): each for each in objects}
-        for objects in (wanted, [each for each in found if each["metadata"]["name"] != "bookwheel-lake"])
+        {(item["kind"], item["metadata"]["name"]): item for item in objects}
+        for objects in (wanted, [item for item in found if item["metadata"]["name"] != "bookwheel-lake"])
     ]
     assert by_name[0] == by_name[1]
 
@@ -109,9 +109,9 @@ def test_kubectl_builds_the_trial_with_secrets_made_once(tmp_path: Path) -> None
         builds.append(built.stdout)
     assert builds[0] == builds[1]
     found = chart.load_objects(builds[0])
-    secrets = {each["metadata"]["name"]: each for each in found if each["kind"] == "Secret"}
+    secrets = {item["metadata"]["name"]: item for item in found if item["kind"] == "Secret"}
     assert set(secrets) == {"bookwheel-settings", "bookwheel-store-passwords", "bookwheel-signing-keys"}
-    assert {each["metadata"].get("namespace") for each in found if each["kind"] != "Namespace"} == {"bookwheel"}
+    assert {item["metadata"].get("namespace") for item in found if item["kind"] != "Namespace"} == {"bookwheel"}
     assert (copied / "trial" / "secrets" / "settings.env").stat().st_mode & 0o077 == 0
     wanted = {
         item["key"]
