@@ -109,35 +109,34 @@ def predict(
     """Predicts unvalidated rows. `subject` and `traceparent` go into the records."""
     parsed_rows = [_parse_row(row) for row in rows]
     features_or_errors = _load_features(parsed_rows, books)
-    predictions = [
-        Prediction(
-            index=index,
-            book_id=row.book_id if isinstance(row, PredictionRow) else None,
-            error=features if isinstance(features, RowError) else None,
-        )
-        for index, (row, features) in enumerate(zip(parsed_rows, features_or_errors, strict=True))
-    ]
-    valid = [prediction for prediction in predictions if prediction.error is None]
     columns = champion.model.predict([row for row in features_or_errors if isinstance(row, BookFeatures)])
-    rating, low, high = (column.round(_DIGITS).tolist() for column in (columns.rating, columns.low, columns.high))
+    stars = (column.round(_DIGITS).tolist() for column in (columns.rating, columns.low, columns.high))
+    predicted = zip(*stars, columns.features.tolist(), strict=True)
     predicted_at = time.time()
-    records = []
-    for position, prediction in enumerate(valid):
-        prediction.rating, prediction.low, prediction.high = rating[position], low[position], high[position]
-        prediction.prediction_id = secrets.token_hex(16)
-        records.append(
-            ServedPrediction(
-                prediction_id=prediction.prediction_id,
-                book_id=prediction.book_id,
-                predicted_at=predicted_at,
-                model_name=champion.name,
-                model_version=champion.version,
-                rating=prediction.rating,
-                low=prediction.low,
-                high=prediction.high,
-                features=tuple(columns.features[position].tolist()),
-                subject=subject,
-                traceparent=traceparent,
+    predictions, records = [], []
+    for index, (row, features_or_error) in enumerate(zip(parsed_rows, features_or_errors, strict=True)):
+        book_id = row.book_id if isinstance(row, PredictionRow) else None
+        if isinstance(features_or_error, RowError):
+            predictions.append(Prediction(index=index, book_id=book_id, error=features_or_error))
+            continue
+        rating, low, high, inputs = next(predicted)
+        record = ServedPrediction(
+            prediction_id=secrets.token_hex(16),
+            book_id=book_id,
+            predicted_at=predicted_at,
+            model_name=champion.name,
+            model_version=champion.version,
+            rating=rating,
+            low=low,
+            high=high,
+            features=tuple(inputs),
+            subject=subject,
+            traceparent=traceparent,
+        )
+        records.append(record)
+        predictions.append(
+            Prediction(
+                index=index, book_id=book_id, rating=rating, low=low, high=high, prediction_id=record.prediction_id
             )
         )
     verdict = champion.model.definition.report.verdict
