@@ -2,7 +2,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
-  test-all test-docker test-k8s test-upgrade chaos bench lock docs manifests
+  test-all test-docker test-k8s test-upgrade chaos bench lock docs manifests bento
 
 BIN := .venv/bin
 LOCAL := $(BIN)/bookwheel-local
@@ -142,3 +142,6 @@ docs: install ## Generate pages: settings, metrics, capacity, index of decisions
 
 manifests: install ## Render the chart with helm: the golden files and the kustomize bases
 	@$(BIN)/python -m tools.chart render
+
+bento: install ## Build a Bento of ML serving (bentofile.yaml) into BENTOML_HOME and print its tag
+	@$(BIN)/python -m tools.bento

@@ -25,6 +25,7 @@ from bookwheel_testing.servers import (
     wait_until,
 )
 from bookwheel_testing.shop_site import serving_site
+from prometheus_client.parser import text_string_to_metric_families
 from pyarrow.parquet import ParquetFile
 
 MakeBooks = Callable[..., list[Book]]
@@ -213,6 +214,31 @@ def test_unknown_parameters_methods_and_paths_are_problems(client: httpx.Client)
     _is_problem(client.get("/models", params={"cursor": "bm9uc2Vuc2U"}), 400, "invalid_cursor")
     _is_problem(client.get("/training-data", params={"limit": 0}), 400, "invalid_parameter")
     _is_problem(httpx.get(str(client.base_url.copy_with(path="/"))), 404, "not_found")
+
+
+def test_metrics_are_bookwheels_and_bentomls_and_a_clients_path_is_no_label(
+    served: Suite, client: httpx.Client
+) -> None:
+    client.post("/predictions", json={"books": [{"stock": 1}]})
+    for path in ("/nothing/here", "/models/1", "/nothing/there"):
+        client.get(path)
+    text = httpx.get(f"{served.base_url}/metrics").text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert {"bookwheel_http_requests", "process_resident_memory_bytes"} <= families.keys()
+    samples = families["bentoml_service_request"].samples
+    labels = {sample.labels["endpoint"] for sample in samples}
+    assert f"{_PATH}/predictions" in labels
+    assert "/other" in labels
+    assert not [label for label in labels if "nothing" in label or "models/" in label]
+    assert {sample.labels["service_name"] for sample in samples} == {"bookwheel_ml"}
+    assert families["bentoml_service_request_duration_seconds"].samples
+
+
+def test_bentoml_answers_health_and_nothing_else(served: Suite) -> None:
+    for path in ("/livez", "/readyz", "/healthz"):
+        assert httpx.get(served.base_url + path).status_code == 200
+    for path in ("/schema.json", "/docs.json", "/other"):
+        _is_problem(httpx.get(served.base_url + path), 404, "not_found")
 
 
 def test_every_route_needs_a_token_with_its_scope(served: Suite) -> None:

@@ -1,5 +1,6 @@
 """Runs the BentoML service in one process."""
 
+import bentoml
 import uvicorn
 from bookwheel_runtime.logs import configure_logs
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,6 +18,7 @@ def create_asgi_app() -> ASGIApp:
     BentoML labels its metrics with the requested path. Clients choose paths, so all those that the API does not declare
     share one label.
     """
+    bentoml.server_context.service_name = bentoml.server_context.bento_name = service.name
     bento: ASGIApp = service.to_asgi()
     labels = _BENTO_PATHS | {path for path in api.openapi()["paths"] if "{" not in path}
 

@@ -24,7 +24,7 @@ def spread_of(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
     `scores` has shape (rows, 2): the mean rating and the mean square. The result has shape (rows,).
     """
-    wide = scores.astype(np.float64)
+    wide = scores.astype(np.float64, copy=False)
     return np.sqrt(np.maximum(wide[:, 1] - wide[:, 0] ** 2, _MIN_SPREAD**2))
 
 
@@ -40,7 +40,7 @@ def interval_of(
     scores: npt.NDArray[np.floating], calibration: Calibration
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Returns (low, high), each of shape (rows,), with 0 <= low <= rating <= high <= 5."""
-    spread, rating = spread_of(scores), scores[:, 0].astype(np.float64)
+    spread, rating = spread_of(scores), scores[:, 0].astype(np.float64, copy=False)
     low = np.clip(np.minimum(rating + calibration.low * spread, rating), LOWEST, HIGHEST)
     high = np.clip(np.maximum(rating + calibration.high * spread, rating), LOWEST, HIGHEST)
     return low, high

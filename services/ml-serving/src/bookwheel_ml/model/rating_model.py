@@ -53,9 +53,9 @@ class RatingModel:
 
     def predict(self, books: Sequence[BookFeatures]) -> Predictions:
         matrix = self.definition.features.matrix(books)
-        scores = self.score(matrix)
+        scores = self.score(matrix).astype(np.float64)
         low, high = interval_of(scores, self.definition.calibration)
-        return Predictions(scores[:, 0].astype(np.float64), low, high, matrix)
+        return Predictions(scores[:, 0], low, high, matrix)
 
 
 def load_model(folder: Path) -> RatingModel:
