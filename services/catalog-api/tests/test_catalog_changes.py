@@ -179,7 +179,8 @@ async def test_a_reader_waits_for_a_change_that_passes_its_filter(
     suite: Suite, feed: FeedWriter, client: httpx.AsyncClient
 ) -> None:
     loop = asyncio.get_running_loop()
-    waiting = asyncio.create_task(get(client, after="latest", wait=30, filter="source:other"))
+    latest = (await get(client, after="latest"))["next"]  # before the changes, however slowly the next request starts
+    waiting = asyncio.create_task(get(client, after=latest, wait=30, filter="source:other"))
     await asyncio.sleep(0.3)
     feed.add("1")
     head = feed.add("2", source="other")
