@@ -99,6 +99,7 @@ observation = Table(
     Column("stock", BigInteger),
     Column("in_stock", Boolean, nullable=False),
     Index("ix_observation_offer", "offer_number", "observed_at"),
+    Index("ix_observation_in_force", "superseded_at", "observed_at"),
 )
 
 change = Table(

@@ -71,7 +71,7 @@ class Schema:
         )
 
 
-RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0003")
+RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0004")
 
 
 def upgrade_database(engine: Engine) -> None:

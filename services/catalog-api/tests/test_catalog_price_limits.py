@@ -1,0 +1,101 @@
+"""Price statistics of one account cannot occupy the catalog API."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from bookwheel_catalog.statistics import price_trends
+from bookwheel_stores.records import BookReader, connect_database
+from sqlalchemy import event
+
+MakeToken = Callable[..., str]
+YEAR = "/stats/prices?from=2025-06-01&to=2026-06-01"
+
+
+async def test_all_intervals_are_read_by_one_query_and_then_cached(
+    filled: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM observation" in statement:
+            statements.append(statement)
+
+    original = BookReader.price_trend
+
+    def counted(self: BookReader, **arguments: Any) -> Any:
+        event.listen(self._engine, "before_cursor_execute", count)
+        try:
+            return original(self, **arguments)
+        finally:
+            event.remove(self._engine, "before_cursor_execute", count)
+
+    monkeypatch.setattr(BookReader, "price_trend", counted)
+    first = await client.get(YEAR)
+    assert first.status_code == 200
+    assert len(statements) == 1
+    assert (await client.get(YEAR)).content == first.content
+    assert len(statements) == 1
+
+
+async def test_a_flood_leaves_the_threads_of_other_routes_alone(
+    filled: Any, client: httpx.AsyncClient, make_token: MakeToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_released, started = threading.Event(), threading.Semaphore(0)
+    names: list[str] = []
+
+    def block(_self: BookReader, **_: Any) -> list[Any]:
+        names.append(threading.current_thread().name)
+        started.release()
+        is_released.wait(30)
+        return []
+
+    monkeypatch.setattr(BookReader, "price_trend", block)
+    paths = [f"{YEAR}&filter=stock:0..{number}" for number in range(1000, 1040)]
+    others = {"Authorization": f"Bearer {make_token(subject='user:2')}"}
+    flood = [asyncio.create_task(client.get(path)) for path in paths]
+    try:
+        for _ in range(2):
+            assert await asyncio.to_thread(started.acquire, timeout=20)
+        book = await client.get("/books/demo:1", headers=others)
+        history = await client.get("/books/demo:1/history", headers=others)
+    finally:
+        is_released.set()
+    answers = await asyncio.gather(*flood)
+    assert (book.status_code, history.status_code) == (200, 200)
+    assert len(names) == 2
+    assert all(name.startswith("price-trend") for name in names)
+    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 38
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+
+
+async def test_a_query_over_the_limit_is_unavailable(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(_self: BookReader, **_: Any) -> list[Any]:
+        time.sleep(0.3)
+        return []
+
+    monkeypatch.setattr(BookReader, "price_trend", slow)
+    service = price_trends.PriceTrendService(BookReader(filled.engine), timeout_seconds=0.1)
+    query = price_trends.PriceTrendQuery(
+        price_trends.Selection(), "day", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+    )
+    with pytest.raises(price_trends.UnavailableError):
+        await service.get(None, query, subject="user:1")  # type: ignore[arg-type]  # searches for no selection
+    service.close()
+
+
+def test_the_database_ends_a_query_over_the_limit(suite: Any) -> None:
+    engine = connect_database(suite.environment["BOOKWHEEL_DATABASE_URL"])
+    for number in range(200):
+        suite.add(key=str(number), observed=20, title=f"Book {number}", price=number * 100, stock=1)
+    reader = BookReader(engine)
+    span = {"start": datetime(2025, 6, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
+    with pytest.raises(TimeoutError):
+        reader.price_trend(book_numbers=None, interval="day", **span, timeout_seconds=0.0)
+    assert reader.price_trend(book_numbers=None, interval="day", **span), "the connection is as good as before"
+    engine.dispose()
