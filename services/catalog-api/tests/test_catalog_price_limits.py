@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from bookwheel_catalog.statistics import price_trends
+from bookwheel_contracts.problems import UnavailableError
 from bookwheel_stores.records import BookReader, connect_database
+from bookwheel_stores.search.queries import Selection
 from sqlalchemy import event
 
 MakeToken = Callable[..., str]
@@ -82,9 +84,9 @@ async def test_a_query_over_the_limit_is_unavailable(filled: Any, monkeypatch: p
     monkeypatch.setattr(BookReader, "price_trend", slow)
     service = price_trends.PriceTrendService(BookReader(filled.engine), timeout_seconds=0.1)
     query = price_trends.PriceTrendQuery(
-        price_trends.Selection(), "day", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+        Selection(), "day", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     )
-    with pytest.raises(price_trends.UnavailableError):
+    with pytest.raises(UnavailableError):
         await service.get(None, query, subject="user:1")  # type: ignore[arg-type]  # searches for no selection
     service.close()
 
@@ -94,7 +96,7 @@ def test_the_database_ends_a_query_over_the_limit(suite: Any) -> None:
     for number in range(200):
         suite.add(key=str(number), observed=20, title=f"Book {number}", price=number * 100, stock=1)
     reader = BookReader(engine)
-    span = {"start": datetime(2025, 6, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
+    span: dict[str, Any] = {"start": datetime(2025, 6, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
     with pytest.raises(TimeoutError):
         reader.price_trend(book_numbers=None, interval="day", **span, timeout_seconds=0.0)
     assert reader.price_trend(book_numbers=None, interval="day", **span), "the connection is as good as before"
