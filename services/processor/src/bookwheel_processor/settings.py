@@ -34,7 +34,7 @@ class ProcessorSettings(LakeSettings, HealthSettings):
     receipt_days: int = Field(
         default=14, ge=1, description="Days for which redelivered items of finished runs are recognized."
     )
-    prediction_days: int = Field(default=90, ge=1, description="Days after which stored predictions are deleted.")
+    prediction_days: int = Field(default=365, ge=1, description="Days after which stored predictions are deleted.")
     settle_after: float = Field(
         default=600.0,
         gt=0,
