@@ -24,7 +24,7 @@ def take_snapshot(suite: SuiteUnderTest, *, as_of: str) -> dict[str, Any]:
     """Everything that the API answers about the data of the source `demo`, accounts' own data excepted."""
     changes = list(pages(suite, "/api/v1/changes", "after", limit="1000"))
     exports = list(pages(suite, "/api/v1/exports", "cursor"))
-    runs = list(pages(suite, "/api/v1/crawls", "cursor", limit="50"))
+    runs = [run for run in pages(suite, "/api/v1/crawls", "cursor", limit="50") if run["state"] != "queued"]
     [webhook] = suite.get("/api/v1/webhooks")["items"]
     models = suite.get("/api/v1/ml/models")["items"]
     ids = sorted({change["book"]["id"] for change in changes})
@@ -67,14 +67,17 @@ def pages(suite: SuiteUnderTest, path: str, cursor: str, **parameters: str) -> I
 
 
 def detail(suite: SuiteUnderTest, book_id: str) -> dict[str, Any]:
-    """The book, or the problem of a removed one."""
-    answer = suite.request("GET", f"/api/v1/books/{book_id}")
-    content: dict[str, Any] = answer.json()
-    return {"status": answer.status_code} | {name: value for name, value in content.items() if name != "trace_id"}
+    """The book, or the problem's code if it was removed."""
+    response = suite.request("GET", f"/api/v1/books/{book_id}")
+    content: dict[str, Any] = response.json()
+    return content if response.is_success else {"status": response.status_code, "code": content["code"]}
 
 
-def quality(suite: SuiteUnderTest, run: Mapping[str, Any]) -> Any:
-    return suite.get(f"/api/v1/quality/{run['source']}", params={"run": run["id"]})["items"]
+def quality(suite: SuiteUnderTest, run: Mapping[str, Any]) -> dict[str, Any]:
+    """The run's report, with its fields by name."""
+    reports: list[dict[str, Any]] = suite.get(f"/api/v1/quality/{run['source']}", params={"run": run["id"]})["items"]
+    [report] = reports
+    return report | {"fields": {field["field"]: field for field in report["fields"]}}
 
 
 def checksum(suite: SuiteUnderTest, path: str) -> str:
