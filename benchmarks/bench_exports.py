@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bookwheel_stores.lake import Lake, LakeAddress
-from bookwheel_stores.lake.book_tables import BOOKS, CategoryCodes, coded
+from bookwheel_stores.lake.book_tables import BOOKS, CategoryCodes, with_category_code
 from bookwheel_stores.lake.export_writer import ExportFiles, add_books, write_export
 from bookwheel_stores.lake.silver import BUCKET, Silver
 
@@ -80,7 +80,7 @@ def beside_pyarrow(folder: Path) -> Result:
     def ours() -> float:
         """The unified table of an export: read from silver, hashed, flushed to the disk, published."""
         started = time.perf_counter()
-        with ExportFiles(silver.lake, next(versions)).open("books", "parquet", coded(BOOKS)) as file:
+        with ExportFiles(silver.lake, next(versions)).open("books", "parquet", with_category_code(BOOKS)) as file:
             add_books(silver.snapshot(), CategoryCodes(), [file])
         return BOOKS_EXPORTED / (time.perf_counter() - started)
 

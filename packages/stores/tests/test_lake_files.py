@@ -66,7 +66,7 @@ def test_a_writer_that_fails_leaves_nothing(lake: Lake) -> None:
     assert lake.sweep(before=datetime.now(UTC) + timedelta(days=1)) == 0
 
 
-def test_what_is_not_there(lake: Lake) -> None:
+def test_missing_files(lake: Lake) -> None:
     assert lake.list("a") == []
     assert lake.size("a") is None
     lake.delete(["a"])
@@ -92,7 +92,7 @@ def test_paths_stay_in_the_lake(lake: Lake, path: str) -> None:
         lake.open(path)
 
 
-def test_what_a_killed_writer_left_aside_is_swept_but_not_a_living_one_s(tmp_path: Path) -> None:
+def test_files_of_a_killed_writer_are_swept_but_not_those_of_a_living_one(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     lake.write("a/b", b"x")
     (tmp_path / ".aside" / "left").write_bytes(b"half")
@@ -193,23 +193,23 @@ def test_an_s3_that_fails_half_way_shows_nothing_half(
     assert paths(sound, "a") == ["a/b"]
 
 
-def test_a_bucket_that_is_not_there_is_told(s3: S3Store) -> None:
+def test_a_missing_bucket_is_an_error(s3: S3Store) -> None:
     missing = Lake(LakeAddress("s3://no-such-bucket/x", s3.endpoint, "us-east-1", s3.access_key, s3.secret_key))
     with pytest.raises(LakeError):
         missing.write("a", b"x")
 
 
-def test_wrong_credentials_are_told_without_the_secret(s3: S3Store) -> None:
+def test_wrong_credentials_are_an_error_without_the_secret(s3: S3Store) -> None:
     if find_minio() is None:  # moto's server checks no credentials
         or_skip(EngineNotInstalledError("MinIO", "s3"))
     address = LakeAddress(f"s3://{s3.bucket}/x", s3.endpoint, "us-east-1", s3.access_key, "wrong-secret")
-    with pytest.raises(LakeError) as told:
+    with pytest.raises(LakeError) as error:
         Lake(address).write("a", b"x")
-    assert "wrong-secret" not in str(told.value)
+    assert "wrong-secret" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"url": "/data/lake"}, "file:///"),
         ({"url": "gs:///x"}, "bucket"),
@@ -223,8 +223,8 @@ def test_wrong_credentials_are_told_without_the_secret(s3: S3Store) -> None:
         ({"url": "s3://bucket", "access_key": "a"}, "belong together"),
     ],
 )
-def test_a_wrong_address_is_told_without_its_secrets(settings: dict[str, str], told: str) -> None:
-    with pytest.raises(ValueError, match=told) as error:
+def test_a_wrong_address_is_an_error_without_its_secrets(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as error:
         LakeAddress(**settings)
     assert "very-secret" not in str(error.value)
     assert "s" * 3 not in repr(LakeAddress("s3://bucket", access_key="sss", secret_key="sss"))

@@ -1,5 +1,6 @@
 """Silver follows from the feed: however often and in whatever steps it is written."""
 
+import hashlib
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import Any
 import orjson
 import pytest
 from bookwheel_contracts import BOOK_DETAILS
-from bookwheel_stores.lake import Lake, LakeAddress
+from bookwheel_stores.lake import Lake, LakeAddress, export_writer
 from bookwheel_stores.lake.book_tables import BOOKS, OFFERS
+from bookwheel_stores.lake.export_writer import delete_export, export_versions, read_export, write_export
 from bookwheel_stores.lake.silver import BUCKET, Silver
 from bookwheel_stores.lake.tables import ConcurrentWriteError, LakeTable
 from bookwheel_stores.records.feed.snapshots import ChangeDiff
 from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
-from bookwheel_testing.lakes import lake_rows
+from bookwheel_testing.lakes import gcs_lake, lake_rows, s3_lake
 
 DAY = 86_400_000
 HOSTILE = 'A "title", with\nlines,\r\n\ttabs, \0 NUL, =1+1 and 猫\u2028'
@@ -190,3 +192,28 @@ def test_deleted_tables_begin_again(lake: Lake, silver: Silver) -> None:
     assert (again.load_books(), again.observations.load()) == (0, 0)
     again.write_books(0, [[content(2)]], cursor=5)
     assert titles(again) == ["Book 2"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3", "gcs"])
+def test_an_export_is_written_and_deleted_in_each_store(
+    request: pytest.FixtureRequest, lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_writer, "_OPEN_FILES", 2)
+    if kind == "s3":
+        lake = s3_lake(request.getfixturevalue("s3"))
+    elif kind == "gcs":
+        lake = gcs_lake(request.getfixturevalue("gcs"))
+    silver = Silver(lake)
+    silver.load_books()
+    books = [content(1), content(2, offers={"demo": "5.00", "a": "6.00", "b": None}), content(3, offers={"b": "7.00"})]
+    silver.write_books(0, [books], cursor=4)
+    export = write_export(lake, silver.snapshot(), now=lambda: datetime(2026, 1, 31, tzinfo=UTC))
+    assert (export.version, export.books, export.offers) == (4, 3, 5)
+    assert read_export(lake, 4) == export
+    assert {file.source: file.rows for file in export.files if file.source} == {"a": 1, "b": 2, "demo": 2}
+    for file in export.files:
+        data = lake.read(file.path)
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (file.size, file.sha256)
+    assert export_versions(lake) == [4]
+    delete_export(lake, export)
+    assert lake.list("exports") == []

@@ -249,7 +249,7 @@ def test_a_killed_writer_leaves_whole_commits_and_nothing_that_a_reader_sees(tmp
             for line in process.stdout:
                 confirmed = max(confirmed, int(line))
         commits = table_of(lake).load()
-        assert commits > confirmed, "what a writer was told is there"
+        assert commits > confirmed, "confirmed commits exist"
         assert numbers_in(lake) == [number for number in range(commits) for _ in range(2)]
     for path in data_files(lake):
         age(tmp_path / path)

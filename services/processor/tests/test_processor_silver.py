@@ -194,8 +194,8 @@ def test_only_one_process_writes_silver(dependencies: Dependencies, take_in: Cal
 
 
 def request(version: int) -> str:
-    told = {"version": version, "requested_by": "test", "requested_at": "2026-01-31T08:00:00Z", "traceparent": ""}
-    return ExportRequest.model_validate(told).model_dump_json()
+    message = {"version": version, "requested_by": "test", "requested_at": "2026-01-31T08:00:00Z", "traceparent": ""}
+    return ExportRequest.model_validate(message).model_dump_json()
 
 
 def test_an_export_is_made_when_requested_and_only_then(

@@ -1,4 +1,4 @@
-"""From books' contents, as the change feed carries them, to tables as data scientists expect them. All columnar."""
+"""Columnar tables of books and offers from the contents that the change feed carries."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ _OFFER = pa.struct(
 )
 _DETAIL_TYPES = {str: pa.string(), tuple: pa.list_(pa.string()), float: pa.float64(), int: pa.int64()}
 _LATER_COLUMNS = [pa.field(name, _DETAIL_TYPES[BOOK_DETAILS[name]]) for name in LATER_DETAILS]
-"""Behind all other columns, so that those keep their positions in exports."""
+"""Last, so that the other columns keep their positions in exports."""
 _CONTENT = pa.schema(
     [
         ("id", pa.string()),
@@ -66,7 +66,7 @@ BOOKS = pa.schema(
 )
 """The unified table: a row for each book."""
 CODE = pa.field("category_code", pa.int32(), nullable=False)
-"""Beside the category, in the tables of an export."""
+"""The additional column of exports."""
 
 OFFERS = pa.schema(
     [
@@ -90,24 +90,24 @@ OFFERS = pa.schema(
         *_LATER_COLUMNS,
     ]
 )
-"""A row for each book and page of a source that offers it. Price, stock and first_seen are that page's."""
+"""A row for each offer, with the fields of its book. Price, stock and first_seen are the offer's."""
 
 
 def parse_contents(contents: Sequence[bytes]) -> pa.Table:
-    """A row for each content, with the fields as nested as they are there. `{}` is a row of nulls."""
+    """A row for each content, with nested fields. `{}` becomes a row of nulls."""
     if not contents:
         return _CONTENT.empty_table()
     longest = max(map(len, contents))
-    found = pj.read_json(
+    table = pj.read_json(
         pa.BufferReader(b"\n".join(contents)),
         read_options=pj.ReadOptions(block_size=max(_BLOCK, 2 * longest)),
         parse_options=pj.ParseOptions(explicit_schema=_CONTENT, unexpected_field_behavior="ignore"),
     )
-    return found.combine_chunks()
+    return table.combine_chunks()
 
 
 def books_table(parsed: pa.Table) -> pa.Table:
-    """In the form of `BOOKS`."""
+    """A table with the schema `BOOKS`."""
     price = parsed["price"]
     columns = {
         **{name: parsed[name] for name in BOOKS.names if name in parsed.column_names},
@@ -116,11 +116,11 @@ def books_table(parsed: pa.Table) -> pa.Table:
         "price_currency": pc.struct_field(price, "currency"),
         "sources": pa.ListArray.from_arrays(*_list_parts(parsed["offers"], "source")),
     }
-    return _shaped(columns, BOOKS)
+    return _with_schema(columns, BOOKS)
 
 
 def offers_table(parsed: pa.Table) -> pa.Table:
-    """In the form of `OFFERS`, by book."""
+    """A table with the schema `OFFERS`, in the order of the books."""
     rows = pc.list_parent_indices(parsed["offers"])
     offer = pc.list_flatten(parsed["offers"])
     price = pc.struct_field(offer, "price")
@@ -132,20 +132,19 @@ def offers_table(parsed: pa.Table) -> pa.Table:
         "price_amount": amounts(pc.struct_field(price, "amount")),
         "price_currency": pc.struct_field(price, "currency"),
     }
-    return _shaped(columns, OFFERS)
+    return _with_schema(columns, OFFERS)
 
 
-def coded(schema: pa.Schema) -> pa.Schema:
-    """With `category_code` behind the category."""
+def with_category_code(schema: pa.Schema) -> pa.Schema:
+    """The schema with `category_code` after the category."""
     return schema.insert(schema.get_field_index("category") + 1, CODE)
 
 
 class CategoryCodes:
-    """A whole number for each category of a version, in the order of the first book that has it.
+    """A whole number for each category of an export, in the order of its first book.
 
-    So a code is known as soon as a book is read, whatever follows, and a category keeps its code for as long as the
-    books before it stay. All names are kept while a version is written, some 150 bytes each: a shop that
-    names a category of its own for each of a million books costs 150 MB for that long.
+    So a code is known as soon as a book is read, and a category keeps its code while the books before it stay. The
+    names are in memory while an export is written, about 150 bytes each: a million categories need 150 MB.
     """
 
     def __init__(self) -> None:
@@ -153,14 +152,13 @@ class CategoryCodes:
 
     def add_to(self, table: pa.Table) -> pa.Table:
         """The table with `category_code`; -1 where there is no category."""
-        at = table.schema.get_field_index("category")
-        encoded = _whole(table["category"])
-        known = self.categories
+        position = table.schema.get_field_index("category") + 1
+        encoded = one_array(table["category"])
         used = encoded.dictionary.take(pc.drop_null(encoded.indices.unique()))
         for name in used.to_pylist():
-            known.setdefault(name, len(known))
-        codes = pa.array([known.get(name, -1) for name in encoded.dictionary.to_pylist()], pa.int32())
-        return table.add_column(at + 1, CODE, pc.fill_null(codes.take(encoded.indices), -1))
+            self.categories.setdefault(name, len(self.categories))
+        codes = pa.array([self.categories.get(name, -1) for name in encoded.dictionary.to_pylist()], pa.int32())
+        return table.add_column(position, CODE, pc.fill_null(codes.take(encoded.indices), -1))
 
 
 def amounts(text: Any) -> Any:
@@ -169,7 +167,7 @@ def amounts(text: Any) -> Any:
 
 
 def for_csv(table: pa.Table) -> pa.Table:
-    """The same as text that CSV can hold: lists as JSON, times as RFC 3339, decimals without needless zeros."""
+    """The table with types that CSV can hold: lists as JSON, times as RFC 3339, decimals without trailing zeros."""
     columns = {}
     for field in table.schema:
         column = table[field.name]
@@ -187,23 +185,24 @@ def for_csv(table: pa.Table) -> pa.Table:
 
 
 def _list_parts(lists: pa.ChunkedArray, name: str) -> tuple[pa.Array, pa.Array]:
-    """Offsets, and one field of the structs in the lists."""
-    array = _whole(lists)
+    """The offsets of the lists, and one field of their structs."""
+    array = one_array(lists)
     return array.offsets, pc.struct_field(array.values, name)
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    """As one array; where it is of dictionaries, with one dictionary."""
+def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column as one array, with one dictionary if its values are dictionary-encoded."""
+    if isinstance(column, pa.Array):
+        return column
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     array = column.combine_chunks()
     return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 
 
-def _shaped(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
+def _with_schema(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
     arrays = []
     for field in schema:
-        column = columns[field.name]
-        column = _whole(column) if isinstance(column, pa.ChunkedArray) else column
+        column = one_array(columns[field.name])
         arrays.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)
     return pa.Table.from_arrays(arrays, schema=schema)

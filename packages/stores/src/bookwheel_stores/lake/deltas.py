@@ -1,4 +1,4 @@
-"""What became of the books between two points of the feed, as JSON, CSV or Parquet; all as streams."""
+"""Export deltas: the books that changed between two points of the feed, streamed as JSON, CSV or Parquet."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import pyarrow as pa
 
-from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, parse_contents
-from bookwheel_stores.lake.export_writer import WRITERS, Outbox, prefetched
+from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, one_array, parse_contents
+from bookwheel_stores.lake.export_writer import WRITERS, ChunkBuffer, prefetched
 from bookwheel_stores.records.feed.snapshots import BookDiff
 
-_UNTOLD = frozenset({"revision", "last_changed"})
-"""Fields that differ though a book came back to what it was: by themselves they are no difference."""
+_IGNORED = frozenset({"revision", "last_changed"})
+"""Fields that also differ when a book has changed and changed back. Alone they are no difference."""
 _BOOK = [field.with_nullable(True) for field in BOOKS if field.name != "book_id"]
 DELTA = pa.schema(
     [
@@ -22,11 +22,11 @@ DELTA = pa.schema(
         *(field.with_name(f"before_{field.name}") for field in _BOOK),
     ]
 )
-"""A row for each book that differs: as it is after, and under `before_` as it was before."""
+"""A row for each changed book: its fields after the change, and with the prefix `before_` those before it."""
 
 
 class DeltaRow(NamedTuple):
-    """`fields` are those that differ, of a modified book; `before` and `after` its contents, None where absent."""
+    """`fields` are the differing fields of a modified book; `before` and `after` its contents, None if absent."""
 
     change: Literal["added", "modified", "removed"]
     book_id: str
@@ -36,7 +36,7 @@ class DeltaRow(NamedTuple):
 
 
 def delta_rows(differences: Iterable[Sequence[BookDiff]]) -> Iterator[list[DeltaRow]]:
-    """Page by page, without the books that are the same at both points."""
+    """The changed books, page by page."""
     for page in differences:
         rows = [row for difference in page if (row := _row(difference)) is not None]
         if rows:
@@ -50,7 +50,7 @@ def _row(difference: BookDiff) -> DeltaRow | None:
         return None if after is None else DeltaRow("added", after["id"], [], None, difference.after)
     if after is None:
         return DeltaRow("removed", before["id"], [], difference.before, None)
-    fields = sorted(name for name in after.keys() - _UNTOLD if after[name] != before.get(name))
+    fields = sorted(name for name in after.keys() - _IGNORED if after[name] != before.get(name))
     return DeltaRow("modified", after["id"], fields, difference.before, difference.after) if fields else None
 
 
@@ -77,13 +77,13 @@ def delta_json(rows: Iterable[list[DeltaRow]], *, earlier: int, later: int) -> I
 
 
 def delta_tables(rows: Iterable[list[DeltaRow]], kind: Literal["csv", "parquet"]) -> Iterator[bytes]:
-    """In the form of `DELTA`."""
-    outbox = Outbox()
-    with WRITERS[kind](outbox, DELTA) as writer:
+    """A file with the schema `DELTA`."""
+    buffer = ChunkBuffer()
+    with WRITERS[kind](buffer, DELTA) as writer:
         for table in prefetched(_table(page) for page in rows):
             writer.write_table(for_csv(table) if kind == "csv" else table)
-            yield outbox.take()
-    yield outbox.take()
+            yield buffer.take()
+    yield buffer.take()
 
 
 def _table(rows: Sequence[DeltaRow]) -> pa.Table:
@@ -96,8 +96,4 @@ def _table(rows: Sequence[DeltaRow]) -> pa.Table:
         *(after[field.name] for field in _BOOK),
         *(before[field.name] for field in _BOOK),
     ]
-    return pa.Table.from_arrays([_whole(column) for column in columns], schema=DELTA)
-
-
-def _whole(column: Any) -> Any:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return pa.Table.from_arrays([one_array(column) for column in columns], schema=DELTA)

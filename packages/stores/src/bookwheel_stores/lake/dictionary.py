@@ -1,4 +1,4 @@
-"""What the columns of the exports mean: the data dictionary that comes with every version."""
+"""The data dictionary of the exports: what their columns mean."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pyarrow as pa
 from bookwheel_contracts import BookDetails
 
-from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, coded
+from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, with_category_code
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {name: field.description or "" for name, field in BookDetails.model_fields.items()}
@@ -38,7 +38,7 @@ def dictionary_table() -> pa.Table:
             "meaning": _meaning(field),
         }
         for name, schema in (("books", BOOKS), ("offers", OFFERS))
-        for field in coded(schema)
+        for field in with_category_code(schema)
     ]
     return pa.Table.from_pylist(rows)
 

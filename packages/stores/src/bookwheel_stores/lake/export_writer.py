@@ -1,4 +1,4 @@
-"""Writes a version of the catalog: every file in one pass over the books, the list of the files last."""
+"""Writes, lists and deletes exports: their files first, and the manifest, which makes an export exist, last."""
 
 import hashlib
 import re
@@ -20,9 +20,9 @@ from bookwheel_stores.lake.book_tables import (
     OFFERS,
     CategoryCodes,
     books_table,
-    coded,
     for_csv,
     parse_contents,
+    with_category_code,
 )
 from bookwheel_stores.lake.dictionary import dictionary_table
 from bookwheel_stores.lake.files import Lake
@@ -35,7 +35,7 @@ _REPEATED = [
     *("category", "category_code", "language", "price_currency", "rating", "stock", "in_stock", "source", "change"),
     *("sources.list.element", "authors.list.element"),
 ]
-"""Columns whose values repeat. To try a dictionary on titles and descriptions as well took a tenth of the time."""
+"""Columns with repeated values. Trying dictionaries for the other columns, too, takes a tenth of the time."""
 _OPEN_FILES = 100
 _COMPRESSION = "zstd"
 T = TypeVar("T")
@@ -45,19 +45,20 @@ Kind = Literal["csv", "parquet"]
 
 
 def write_export(lake: Lake, silver: "SilverSnapshot", *, now: Callable[[], datetime]) -> Export:
-    """Writes the version of the snapshot's sequence. An existing version is left as it is.
+    """Writes the export of the snapshot. An existing export of its sequence is left unchanged.
 
-    The version exists once its list of files does. After a kill it is written again, under the same names.
+    An export exists once its manifest does. After a kill it is written again, under the same names.
     """
     version = silver.sequence
     existing = read_export(lake, version)
     if existing is not None:
         return existing
     codes, files = CategoryCodes(), ExportFiles(lake, version)
-    with files.open("books", "parquet", coded(BOOKS)) as parquet, files.open("books", "csv", coded(BOOKS)) as csv:
+    books_schema, offers_schema = with_category_code(BOOKS), with_category_code(OFFERS)
+    with files.open("books", "parquet", books_schema) as parquet, files.open("books", "csv", books_schema) as csv:
         add_books(silver, codes, [parquet, csv])
     sources: set[str] = set()
-    with files.open("offers", "parquet", coded(OFFERS)) as offers:
+    with files.open("offers", "parquet", offers_schema) as offers:
         for table in prefetched(silver.offers()):
             offers.add(codes.add_to(table))
             sources.update(table["source"].unique().to_pylist())
@@ -66,9 +67,13 @@ def write_export(lake: Lake, silver: "SilverSnapshot", *, now: Callable[[], date
     files.describe(codes.categories)
     rows = {file.table: file.rows for file in files.written if file.format == "parquet"}
     export = Export(
-        version=version, created_at=now(), books=rows["books"], offers=rows["offers"], files=tuple(files.written)
+        version=version,
+        created_at=now(),
+        books=rows["books"],
+        offers=rows["offers"],
+        files=tuple(sorted(files.written, key=lambda file: file.path)),
     )
-    lake.write(list_path(version), export.model_dump_json().encode())
+    lake.write(manifest_path(version), export.model_dump_json().encode())
     return export
 
 
@@ -78,7 +83,7 @@ def _write_sources(
     """A file for each source, all in one pass over the offers."""
     with ExitStack() as open_files:
         by_source = {
-            source: open_files.enter_context(files.open("offers", "csv", coded(OFFERS), source=source))
+            source: open_files.enter_context(files.open("offers", "csv", with_category_code(OFFERS), source=source))
             for source in sources
         }
         for table in prefetched(silver.offers()):
@@ -97,37 +102,37 @@ def add_books(silver: "SilverSnapshot", codes: CategoryCodes, files: Sequence["T
 
 
 def read_export(lake: Lake, version: int) -> Export | None:
-    path = list_path(version)
+    path = manifest_path(version)
     return Export.model_validate_json(lake.read(path)) if lake.size(path) is not None else None
 
 
 def export_versions(lake: Lake) -> list[int]:
-    """The versions there are, newest first."""
+    """The existing exports, newest first."""
     names = (file.path.rpartition("/")[2].removesuffix(".json") for file in lake.list("exports/versions"))
     return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
 def delete_export(lake: Lake, export: Export) -> None:
-    """The list of files first: what is left after a kill is no version any more."""
-    lake.delete([list_path(export.version), *(file.path for file in export.files)])
+    """Deletes the manifest first: after a kill the export does not exist any more."""
+    lake.delete([manifest_path(export.version), *(file.path for file in export.files)])
 
 
 def sweep_exports(lake: Lake, *, before: datetime) -> int:
-    """Removes the files, written before that time, of versions that do not exist: whoever was killed while making or
-    removing one has left them, and the next one may well have another number. Returns how many files."""
+    """Deletes files, written before that time, of exports that do not exist: those that a killed process was writing or
+    deleting. Returns how many files."""
     files = [file for kind in WRITERS for file in lake.list(f"exports/{kind}") if file.modified < before]
-    known = {f"{version}" for version in export_versions(lake)}
-    left = [file.path for file in files if (name := file.path.split("/")[2]).isdecimal() and name not in known]
-    lake.delete(left)
-    return len(left)
+    versions = {f"{version}" for version in export_versions(lake)}
+    leftovers = [file.path for file in files if (name := file.path.split("/")[2]).isdecimal() and name not in versions]
+    lake.delete(leftovers)
+    return len(leftovers)
 
 
-def list_path(version: int) -> str:
+def manifest_path(version: int) -> str:
     return f"exports/versions/{version}.json"
 
 
 class ExportFiles:
-    """The files of one version. Each is published when its `with` ends."""
+    """The files of one export. Each is published at the end of its `with`."""
 
     def __init__(self, lake: Lake, version: int) -> None:
         self._lake = lake
@@ -142,13 +147,13 @@ class ExportFiles:
         path = f"exports/{kind}/{self._version}/{name}.{kind}"
         with self._lake.writing(path) as file:
             sink = HashingSink(file)
-            opened = TableFile(WRITERS[kind](sink, schema), as_text=kind == "csv")
+            table_file = TableFile(WRITERS[kind](sink, schema), as_text=kind == "csv")
             try:
-                yield opened
+                yield table_file
             finally:
-                opened.close()  # in any case: a writer that is collected later would write to a closed file
-        found = {"rows": opened.rows, "size": sink.size, "sha256": sink.digest()}
-        self.written.append(ExportFile(path=path, format=kind, table=table, source=source, **found))
+                table_file.close()  # also after an error: a writer closed later would write to a closed file
+        measures = {"rows": table_file.rows, "size": sink.size, "sha256": sink.digest()}
+        self.written.append(ExportFile(path=path, format=kind, table=table, source=source, **measures))
 
     def describe(self, categories: dict[str, int]) -> None:
         codes = pa.array(categories.values(), pa.int32())
@@ -179,7 +184,7 @@ def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
 
 
 def csv_writer(sink: Any, schema: pa.Schema) -> pa_csv.CSVWriter:
-    """RFC 4180 in UTF-8 with a head line. A missing value is an empty field, an empty text is `""`."""
+    """Writes RFC 4180 in UTF-8 with a header. A missing value is an empty field, an empty text is `""`."""
     return pa_csv.CSVWriter(sink, for_csv(schema.empty_table()).schema)
 
 
@@ -189,7 +194,7 @@ WRITERS: Mapping[Kind, Callable[[Any, pa.Schema], Any]] = MappingProxyType(
 
 
 class HashingSink:
-    """A file for writing once from the beginning, which knows the SHA-256 of what it was given."""
+    """A write-only file that computes the SHA-256 of its content."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -207,7 +212,7 @@ class HashingSink:
         return self.size
 
     def flush(self) -> None:
-        """The file is flushed when it is published."""
+        """Does nothing: the file is flushed when it is published."""
 
     def close(self) -> None:
         self.closed = True
@@ -217,25 +222,25 @@ class HashingSink:
 
 
 def source_name(source: str) -> str:
-    """A file's name for a source, whatever it is called: its own where that is a plain one."""
+    """The file name of a source: its own name if it is plain, else a digest."""
     if _SAFE_NAME.fullmatch(source):
         return source
     return f"source.{hashlib.sha256(source.encode(errors='surrogatepass')).hexdigest()[:24]}"
 
 
 def chunks(pages: Iterable[list[bytes]], kind: Kind) -> Iterator[bytes]:
-    """The unified table as a stream, for whoever downloads a point of the feed of which no version is kept."""
-    outbox, codes = Outbox(), CategoryCodes()
-    with WRITERS[kind](outbox, coded(BOOKS)) as writer:
+    """The unified table of a snapshot as a stream, for downloads of points that are not exported."""
+    buffer, codes = ChunkBuffer(), CategoryCodes()
+    with WRITERS[kind](buffer, with_category_code(BOOKS)) as writer:
         for table in prefetched(books_table(parse_contents(page)) for page in pages if page):
-            whole = codes.add_to(table)
-            writer.write_table(for_csv(whole) if kind == "csv" else whole)
-            yield outbox.take()
-    yield outbox.take()
+            rows = codes.add_to(table)
+            writer.write_table(for_csv(rows) if kind == "csv" else rows)
+            yield buffer.take()
+    yield buffer.take()
 
 
-class Outbox:
-    """A file for writing whose content is taken away piece by piece."""
+class ChunkBuffer:
+    """A write-only file whose content is taken from it in chunks."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -251,15 +256,15 @@ class Outbox:
         return self._written
 
     def flush(self) -> None:
-        """What is written is taken by `take`."""
+        """Does nothing: `take` returns what is written."""
 
     def close(self) -> None:
         self.closed = True
 
     def take(self) -> bytes:
-        taken = b"".join(self._parts)
+        chunk = b"".join(self._parts)
         self._parts.clear()
-        return taken
+        return chunk
 
 
 def prefetched(items: Iterable[T]) -> Iterator[T]:

@@ -11,7 +11,7 @@ from bookwheel_contracts.redis_keys import EXPORT_STREAM
 from bookwheel_runtime.problem_responses import invalid_field
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.lake import Lake, LakeError, LakeFileNotFoundError
-from bookwheel_stores.lake.export_writer import export_versions, list_path, read_export
+from bookwheel_stores.lake.export_writer import export_versions, manifest_path, read_export
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.streams import StreamWriter
 from redis import Redis
@@ -46,7 +46,7 @@ class ExportService:
     def get(self, version: int) -> Export:
         """Raises NotFoundError or UnavailableError."""
         try:
-            if self._lake.size(list_path(version)) is None:  # a removed version may still be cached
+            if self._lake.size(manifest_path(version)) is None:  # a removed version may still be cached
                 raise LakeFileNotFoundError(f"no version {version}")
             return self._load(version)
         except LakeFileNotFoundError as error:
