@@ -89,7 +89,7 @@ class CeleryBaseline:
         envelope = Envelope(run_id="run", source="demo", traceparent="")
         with app.connection_for_write(self.redis_url) as connection:
             for number, book in enumerate(books, 1):
-                body = envelope.wrap(book, number=number).decode()
+                body = envelope.wrap(book, item_number=number).decode()
                 task.apply_async((body,), queue=PREPARED_QUEUE, connection=connection)
         expected = self._count() + len(books)
         started = time.perf_counter()

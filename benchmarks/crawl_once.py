@@ -24,7 +24,7 @@ from bookwheel_scraper.publishing.envelopes import Envelope
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sources.declarations import declared_sources
+from bookwheel_scraper.sources.declarations import load_sources
 from bookwheel_stores.streams import connect_redis
 from scrapy.utils.reactor import install_reactor
 
@@ -51,7 +51,7 @@ async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int
         return scrapy_settings(*known) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
 
     setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
-    source, start_urls = resolve_request(request, declared_sources(settings))
+    source, start_urls = resolve_request(request, load_sources(settings))
     ledger = RunAttempt(connect_redis(settings.redis_url), request.run_id)
     envelope = Envelope(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
     publisher = Publisher(ledger, envelope, RunCounts(), PublishingLimits())  # never started: it counts pages

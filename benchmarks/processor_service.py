@@ -126,7 +126,7 @@ class Processor:
         envelope = Envelope(run_id=run_id, source="demo", traceparent=traceparent)
         for start in range(0, len(books), 1000):
             batch = enumerate(books[start : start + 1000], start + 1)
-            writer.publish([envelope.wrap(book, number=number) for number, book in batch])
+            writer.publish([envelope.wrap(book, item_number=number) for number, book in batch])
         finished = RunFinished(
             run_id=run_id,
             source="demo",

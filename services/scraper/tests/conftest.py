@@ -28,7 +28,7 @@ def idle_context() -> Callable[[str], CrawlContext]:
             start_urls=(start_url,),
             publisher=Publisher(ledger, envelope, RunCounts(), PublishingLimits()),
             allow_private_addresses=True,
-            stop=StopSignal(),
+            stop_signal=StopSignal(),
         )
 
     return make

@@ -129,7 +129,7 @@ def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Cr
     # always-503, loop, big and gzip; a missing page (gone), a forbidden one and links elsewhere are no errors
     assert (end.state, end.errors, end.scraped) == (RunState.PARTIAL, 4, 9)
     assert end.reason is not None
-    assert end.reason.startswith("4 pages failed, the first: ")
+    assert end.reason.startswith("4 pages failed; first error: ")
 
 
 def test_a_start_page_that_is_missing_or_forbidden_fails_the_run(crawls: Crawls, site: Site) -> None:
@@ -157,9 +157,9 @@ def test_robots_txt_is_ignored_only_where_the_source_says_so(crawls: Crawls, sit
 @pytest.mark.parametrize(
     ("caps", "reason"),
     [
-        ("pages = 7", "the cap of 7 pages is reached"),
-        ("total_bytes = 3000", "the cap of 3000 bytes is reached"),
-        ("seconds = 1.5", "the cap of 1.5 seconds is reached"),
+        ("pages = 7", "the limit of 7 pages is reached"),
+        ("total_bytes = 3000", "the limit of 3000 bytes is reached"),
+        ("seconds = 1.5", "the limit of 1.5 seconds is reached"),
     ],
 )
 def test_a_run_ends_at_its_caps_with_what_it_has(crawls: Crawls, site: Site, caps: str, reason: str) -> None:
@@ -189,7 +189,7 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
     killed.kill()
     messages = crawls.run(request)
     assert len(messages.started) == 2
-    assert (messages.end.state, messages.end.reason) == (RunState.PARTIAL, "the cap of 40 pages is reached")
+    assert (messages.end.state, messages.end.reason) == (RunState.PARTIAL, "the limit of 40 pages is reached")
     # twice robots.txt, and what the killed attempt had asked for since it last recorded: at 20 a second
     assert 40 <= sum(site.hits.values()) <= 40 + 2 + 12
     assert messages.end.scraped == len(messages.items)
@@ -198,8 +198,8 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
 @pytest.mark.parametrize(
     ("spent", "reason"),
     [
-        ({"bytes": 10**10}, "the cap of 10000000000 bytes is reached"),
-        ({"begun": 10**12}, "the cap of 21600 seconds is reached"),
+        ({"bytes": 10**10}, "the limit of 10000000000 bytes is reached"),
+        ({"begun": 10**12}, "the limit of 21600 seconds is reached"),
     ],
 )
 def test_a_run_that_has_spent_its_caps_does_not_go_on(
@@ -226,7 +226,7 @@ def test_private_addresses_are_not_entered_however_they_are_written(crawls: Craw
     end = crawls.run(BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny").end
     assert (end.state, end.errors, end.scraped) == (RunState.FAILED, len(hosts), 0)
     assert end.reason is not None
-    assert "is in a network that crawls may not enter" in end.reason
+    assert "is in a private network" in end.reason
     assert not site.hits
 
 
@@ -243,7 +243,7 @@ def test_a_request_that_cannot_be_met_is_a_failed_run_with_its_reason(crawls: Cr
     messages = crawls.run(crawl_request("schema_org"))
     assert len(messages.started) == 1
     assert (messages.end.state, messages.end.scraped) == (RunState.FAILED, 0)
-    assert messages.end.reason == "the source 'schema_org' needs a start_url"
+    assert messages.end.reason == "start_url is missing: the source 'schema_org' requires one"
 
 
 def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, site: Site) -> None:

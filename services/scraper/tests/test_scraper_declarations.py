@@ -12,12 +12,12 @@ from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.sources.declarations import (
     DeclarationError,
     Source,
-    declared_sources,
+    load_sources,
     parse_declaration,
     spider_names,
 )
 from bookwheel_scraper.sources.schedules import parse_schedule
-from bookwheel_scraper.sources.sites import site_of
+from bookwheel_scraper.sources.sites import get_site
 from bookwheel_testing.crawl_runner import crawl_request
 from redis import Redis
 
@@ -27,7 +27,7 @@ def read(text: str) -> object:
 
 
 def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> None:
-    sources = declared_sources(ScraperSettings(demo_shop_url="http://127.0.0.1:9999"))
+    sources = load_sources(ScraperSettings(demo_shop_url="http://127.0.0.1:9999"))
     assert sorted(sources) == ["demo", "demo-schema", "schema_org", "toscrape"]
     assert sources["demo"].start_urls == ("http://127.0.0.1:9999/",)
     assert sources["demo-schema"].start_urls == ("http://127.0.0.1:9999/schema/",)
@@ -47,7 +47,7 @@ def test_what_is_expected_of_a_source_must_make_sense(expect: str, word: str) ->
 
 def test_only_the_demo_shop_is_crawled_without_politeness() -> None:
     settings = ScraperSettings()
-    for source in declared_sources(settings).values():
+    for source in load_sources(settings).values():
         options = scrapy_settings(source, settings)
         assert options["ROBOTSTXT_OBEY"]
         assert options["HTTPCACHE_ENABLED"] is False
@@ -58,11 +58,11 @@ def test_only_the_demo_shop_is_crawled_without_politeness() -> None:
 def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('name = "mine"\ntitle = "Mine"\nspider = "schema_org"')
     (tmp_path / "demo.toml").write_text('name = "demo"\ntitle = "Another demo"\nspider = "toscrape"')
-    sources = declared_sources(ScraperSettings(scraper_sources_dir=tmp_path))
+    sources = load_sources(ScraperSettings(scraper_sources_dir=tmp_path))
     assert sources["mine"].requires_start_url
     assert sources["demo"].title == "Another demo"
     with pytest.raises(DeclarationError, match="is not a folder"):
-        declared_sources(ScraperSettings(scraper_sources_dir=tmp_path / "nothing"))
+        load_sources(ScraperSettings(scraper_sources_dir=tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_wrong_declaration_is_named_with_its_fault(text: str, fault: str) -> N
     ],
 )
 def test_an_address_belongs_to_one_site_however_it_is_written(url: str, site: str) -> None:
-    assert site_of(url) == site
+    assert get_site(url) == site
 
 
 def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() -> None:
@@ -107,7 +107,7 @@ def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() 
 @pytest.mark.parametrize("url", ["http://:80/", "http://a:x/", "http://[::1/", "http://a~b/", f"http://{'a' * 300}/"])
 def test_a_start_url_without_a_host_is_refused(url: str) -> None:
     with pytest.raises(InvalidCrawlRequestError, match="start_url"):
-        resolve_request(crawl_request("schema_org", url), declared_sources(ScraperSettings()))
+        resolve_request(crawl_request("schema_org", url), load_sources(ScraperSettings()))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_schedule_that_is_none_is_refused(text: str) -> None:
 
 
 def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
-    sources = declared_sources(ScraperSettings())
+    sources = load_sources(ScraperSettings())
     assert resolve_request(crawl_request("toscrape", "http://other.example/x"), sources)[1] == (
         "http://other.example/x",
     )
@@ -155,7 +155,7 @@ def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
 
 def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:
     client = Redis.from_url(redis_url)
-    sources = declared_sources(ScraperSettings())
+    sources = load_sources(ScraperSettings())
     publish_sources(client, sources)
     publish_sources(client, {"demo": sources["demo"]})
     assert client.hkeys(SOURCES_KEY) == [b"demo"]
@@ -164,5 +164,5 @@ def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:
 
 def test_a_spider_is_found_by_its_name_and_an_unknown_one_is_refused() -> None:
     assert spider_names() == ("schema_org", "toscrape")
-    with pytest.raises(DeclarationError, match="there is no spider 'nosuch'; the spiders are schema_org, toscrape"):
+    with pytest.raises(DeclarationError, match="unknown spider 'nosuch'; available spiders: schema_org, toscrape"):
         read('name = "a"\ntitle = "A"\nspider = "nosuch"\n')

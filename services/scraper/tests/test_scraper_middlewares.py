@@ -2,7 +2,7 @@
 
 import pytest
 from bookwheel_contracts import RunState
-from bookwheel_scraper.crawl.run_events import outcome_of
+from bookwheel_scraper.crawl.run_events import build_outcome
 from bookwheel_scraper.middlewares.charsets import detect_encoding
 
 
@@ -24,7 +24,7 @@ def test_the_charset_is_what_the_bytes_say(body: bytes, declared: str, encoding:
 
 def test_a_run_is_complete_only_without_a_stop_and_without_errors() -> None:
     def state(stop: str | None, published: int, errors: int) -> RunState:
-        return outcome_of(stop_reason=stop, published=published, errors=errors, first_error="e").state
+        return build_outcome(stop_reason=stop, published=published, errors=errors, first_error="e").state
 
     assert state(None, 5, 0) is RunState.COMPLETE
     assert state(None, 0, 0) is RunState.COMPLETE

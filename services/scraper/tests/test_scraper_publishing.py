@@ -26,7 +26,7 @@ EAGER = PublishingLimits(batch_seconds=0.02, pause_seconds=0.02, max_pause_secon
 
 
 def started() -> RunStarted:
-    return MESSAGES.started("http://shop.example/")
+    return MESSAGES.build_start("http://shop.example/")
 
 
 def book(number: int, title: str = "x") -> ScrapedBook:
@@ -43,18 +43,18 @@ async def publish(publisher: Publisher, numbers: range) -> None:
 
 
 def wrapped(payload: Payload) -> RawItem:
-    message = parse_stream_message(ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), number=7))
+    message = parse_stream_message(ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), item_number=7))
     assert isinstance(message, RawItem)
     return message
 
 
 def test_an_envelope_is_a_raw_item_with_all_its_fields() -> None:
     payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
-    body = ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), number=7)
+    body = ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), item_number=7)
     item = wrapped(payload)
     assert set(json.loads(body)) == set(RawItem.model_fields) - {"site"}
     led = Envelope(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080")
-    other = parse_stream_message(led.wrap(ScrapedBook("http://rival.example:8080/1", payload), number=7))
+    other = parse_stream_message(led.wrap(ScrapedBook("http://rival.example:8080/1", payload), item_number=7))
     assert isinstance(other, RawItem)
     assert (item.site, other.site) == (None, "rival.example:8080")
     assert (item.run_id, item.item_number, item.source) == (REQUEST.run_id, 7, "test")
@@ -104,7 +104,7 @@ def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
         asyncio.run(put_until_refused())
     assert not publisher.close(seconds=5)
     with pytest.raises(RunTakenOverError):
-        old.finish(MESSAGES.finished(RunCounts(published=9), Outcome(RunState.COMPLETE, None)))
+        old.finish(MESSAGES.build_finish(RunCounts(published=9), Outcome(RunState.COMPLETE, None)))
     assert len(read_messages(redis_url).items) == 3
     assert read_messages(redis_url).finished == []
 
@@ -118,7 +118,7 @@ def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) ->
         for _ in range(30):
             before = ledger.start(started())
             for number in range(before.published + 1, before.published + 4):
-                body = ENVELOPE.wrap(book(number, name), number=number)
+                body = ENVELOPE.wrap(book(number, name), item_number=number)
                 try:
                     ledger.publish([body], RunCounts(published=number))
                 except RunTakenOverError:
@@ -224,6 +224,6 @@ def test_an_end_is_written_once_however_often_it_is_repeated_by_other_attempts(r
     ledger = ledger_of(redis_url)
     before = ledger.start(started())
     assert not before.finished
-    ledger.finish(MESSAGES.finished(before, Outcome(RunState.COMPLETE, None)))
+    ledger.finish(MESSAGES.build_finish(before, Outcome(RunState.COMPLETE, None)))
     assert ledger_of(redis_url).counts().finished
     assert read_messages(redis_url).end.finished_at <= datetime.now(UTC)

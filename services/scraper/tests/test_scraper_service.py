@@ -189,11 +189,11 @@ def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_
     done, hopeless = crawl_request("shop"), crawl_request("shop")
     ledger = RunAttempt(client, done.run_id)
     messages = RunMessages(done, done.traceparent)
-    before = ledger.start(messages.started(site.url))
-    ledger.finish(messages.aborted(before, "earlier"))
+    before = ledger.start(messages.build_start(site.url))
+    ledger.finish(messages.build_abort(before, "earlier"))
     dead = RunAttempt(client, hopeless.run_id)
     for _ in range(3):
-        dead.start(RunMessages(hopeless, hopeless.traceparent).started(site.url))
+        dead.start(RunMessages(hopeless, hopeless.traceparent).build_start(site.url))
     dead.publish([], RunCounts(published=7))
     for request in (done, hopeless):
         request_crawl(crawls.redis_url, request)
@@ -203,7 +203,7 @@ def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_
     assert ends[done.run_id].reason == "earlier"
     given_up = ends[hopeless.run_id]
     assert (given_up.state, given_up.scraped) == (RunState.PARTIAL, 7)
-    assert given_up.reason == "the crawl's process died 3 times"
+    assert given_up.reason == "the crawl process died 3 times"
     assert not site.hits
 
 

@@ -1,1 +1,1 @@
-"""One crawl in a process of its own: from a request to the published end of its run."""
+"""Runs one crawl in a separate process: from the crawl request to the published finish message."""

@@ -1,4 +1,4 @@
-"""What the components of one crawl share: the source, the publisher and the stop signal."""
+"""The objects that the components of one crawl share: source, publisher and stop signal."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,22 +10,22 @@ from bookwheel_scraper.sources.declarations import Source
 
 
 class StopSignal:
-    """Asks a crawl to stop early. The first reason becomes the run's reason."""
+    """Requests that a crawl stops early. The first reason is stored as the run's reason."""
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self.reason: str | None = None
-        self.urgent = False
+        self.must_exit_without_redis = False
 
-    def request(self, reason: str, *, urgent: bool = False) -> None:
-        """`urgent`: the process must end even while Redis is unavailable; otherwise it waits for Redis."""
-        self.urgent = self.urgent or urgent
+    def request(self, reason: str, *, must_exit_without_redis: bool = False) -> None:
+        """With `must_exit_without_redis`, the process ends even if Redis is unavailable; else it waits for Redis."""
+        self.must_exit_without_redis = self.must_exit_without_redis or must_exit_without_redis
         if self.reason is None:
             self.reason = reason
         self._requested.set()
 
-    async def sleep(self, seconds: float) -> bool:
-        """Sleeps until `seconds` passed or a stop is requested. Returns whether a stop was requested."""
+    async def wait(self, seconds: float) -> bool:
+        """Waits at most `seconds` for a stop request. Returns True if a stop was requested."""
         try:
             await asyncio.wait_for(self._requested.wait(), seconds)
         except TimeoutError:
@@ -35,13 +35,13 @@ class StopSignal:
 
 @dataclass(slots=True)
 class CrawlContext:
-    """`first_error` becomes the run's reason; `blocked_hosts` resolved to addresses that crawls must not connect to."""
+    """`first_error` is part of the run's reason. `blocked_hosts` are the hosts with private IP addresses."""
 
     source: Source
     start_urls: tuple[str, ...]
     publisher: Publisher
     allow_private_addresses: bool
-    stop: StopSignal
+    stop_signal: StopSignal
     first_error: str | None = None
     blocked_hosts: set[str] = field(default_factory=set)
 
@@ -51,10 +51,10 @@ class CrawlContext:
             self.first_error = error
 
 
-def context_of(crawler: Crawler) -> CrawlContext:
-    """The context of a crawler whose spider is open."""
+def get_context(crawler: Crawler) -> CrawlContext:
+    """Returns the context of a crawler with an open spider."""
     spider = crawler.spider
     if spider is None:
         raise RuntimeError("the crawler has no spider yet")
-    context: CrawlContext = getattr(spider, "context")  # noqa: B009 - Scrapy types it as any Spider
+    context: CrawlContext = getattr(spider, "context")  # noqa: B009 - Scrapy's type is Spider, without a context
     return context

@@ -19,9 +19,10 @@ logger = get_logger(__name__)
 
 
 async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
-    """Runs the spider to its end. After a stop request, pages in flight have some seconds left.
+    """Runs the spider until it finishes or a stop is requested.
 
-    Needs Twisted's asyncio reactor, running. Raises what Scrapy raises when it cannot start.
+    After a stop request, open requests can finish within `scraper_stop_seconds`. Twisted's asyncio reactor must be
+    running. Raises Scrapy's error if the spider cannot start.
     """
     from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
 
@@ -30,21 +31,21 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
     spider = SpiderLoader.from_settings(crawler_settings).load(context.source.spider)
     crawler = Crawler(spider, crawler_settings)
     _count_pages_and_errors(crawler, context)
-    crawling = asyncio.ensure_future(crawler.crawl_async(context=context))
-    stop_requested = asyncio.ensure_future(_wait_for_stop(context))
-    await asyncio.wait({crawling, stop_requested}, return_when=asyncio.FIRST_COMPLETED)
-    if not crawling.done():
-        logger.info("crawl stopping", reason=context.stop.reason)
-        stopping = asyncio.ensure_future(crawler.stop_async())
-        await asyncio.wait({crawling, stopping}, timeout=settings.scraper_stop_seconds)
-    stop_requested.cancel()
-    if crawling.done():
-        await crawling
+    crawl_task = asyncio.ensure_future(crawler.crawl_async(context=context))
+    stop_request = asyncio.ensure_future(_wait_for_stop(context))
+    await asyncio.wait({crawl_task, stop_request}, return_when=asyncio.FIRST_COMPLETED)
+    if not crawl_task.done():
+        logger.info("crawl stopping", reason=context.stop_signal.reason)
+        stop_task = asyncio.ensure_future(crawler.stop_async())
+        await asyncio.wait({crawl_task, stop_task}, timeout=settings.scraper_stop_seconds)
+    stop_request.cancel()
+    if crawl_task.done():
+        await crawl_task
 
 
 def _count_pages_and_errors(crawler: Crawler, context: CrawlContext) -> None:
     def count_page(request: Request) -> None:
-        if request.callback is not NO_CALLBACK:  # robots.txt
+        if request.callback is not NO_CALLBACK:  # not robots.txt
             context.publisher.count_page()
 
     def record_spider_error(response: Response) -> None:
@@ -56,7 +57,7 @@ def _count_pages_and_errors(crawler: Crawler, context: CrawlContext) -> None:
 
 
 async def _wait_for_stop(context: CrawlContext) -> None:
-    """Returns on a stop request; requests one itself at the cap of seconds."""
-    seconds = context.source.caps.seconds
-    if not await context.stop.sleep(max(0.0, seconds - context.publisher.seconds_before)):
-        context.stop.request(f"the cap of {seconds:g} seconds is reached")
+    """Waits for a stop request, or requests a stop when the run reaches its limit of seconds."""
+    max_seconds = context.source.caps.seconds
+    if not await context.stop_signal.wait(max(0.0, max_seconds - context.publisher.previous_seconds)):
+        context.stop_signal.request(f"the limit of {max_seconds:g} seconds is reached")

@@ -1,9 +1,9 @@
-"""Scrapy's item pipeline: hands each book to the run's publisher, which applies backpressure."""
+"""The item pipeline of Scrapy: puts each book into the buffer of the run's publisher."""
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
-from bookwheel_scraper.crawl.context import CrawlContext, context_of
+from bookwheel_scraper.crawl.context import CrawlContext, get_context
 from bookwheel_scraper.publishing.envelopes import ScrapedBook
 from bookwheel_scraper.publishing.run_attempt import RunTakenOverError
 
@@ -14,12 +14,12 @@ class PublishingPipeline:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "PublishingPipeline":
-        return cls(context_of(crawler))
+        return cls(get_context(crawler))
 
     async def process_item(self, item: ScrapedBook) -> ScrapedBook:
         try:
             await self._context.publisher.put(item)
         except RunTakenOverError as error:
-            self._context.stop.request("another process has taken the run over")
+            self._context.stop_signal.request("another process took over the run")
             raise DropItem(str(error)) from error
         return item

@@ -1,6 +1,6 @@
-"""One crawl in a process of its own: `python -m bookwheel_scraper.crawl.process --request JSON [--parent PID]`.
+"""Runs one crawl in a separate process: `python -m bookwheel_scraper.crawl.process --request JSON [--parent PID]`.
 
-A crash or a leak in a crawl cannot harm the service, and Twisted's reactor can start only once per process.
+A crash or a memory leak in a crawl does not affect the service. Twisted's reactor can start only once per process.
 """
 
 import argparse
@@ -26,25 +26,25 @@ _CRASHED = 1
 
 
 async def run(request: CrawlRequest, settings: ScraperSettings) -> int:
-    """Crawls and publishes; returns the exit status."""
-    stop = StopSignal()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    """Runs the crawl and returns the exit status."""
+    stop_signal = StopSignal()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(
-            number, lambda: stop.request("the scraper was stopped", urgent=True)
+            signal_number, lambda: stop_signal.request("the scraper was stopped", must_exit_without_redis=True)
         )
     with traced(request.traceparent) as traceparent:
         try:
-            return await CrawlRun(request, settings, stop, traceparent).run()
-        except Exception:  # a bug becomes an exit status, after which the service retries
+            return await CrawlRun(request, settings, stop_signal, traceparent).run()
+        except Exception:  # the exit status makes the service start another attempt
             logger.exception("crawl crashed", run_id=request.run_id)
             return _CRASHED
 
 
-def exit_with_parent(parent: int) -> None:
-    """Ends this process as soon as its parent died: the run's next attempt must not compete with this one."""
+def exit_with_parent(parent_pid: int) -> None:
+    """Ends this process when its parent dies, so that two attempts of a run do not crawl at the same time."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent_pid:
             time.sleep(0.5)
         os._exit(_CRASHED)
 
@@ -54,14 +54,14 @@ def exit_with_parent(parent: int) -> None:
 def install_monotonic_reactor() -> Any:
     """Installs Twisted's asyncio reactor with a monotonic clock.
 
-    Its own clock is the wall clock: when that is set back by an hour, timers stand still for an hour.
+    Twisted uses the wall clock by default. If that clock is set back by an hour, timers stop for an hour.
     """
     install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
     from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
 
-    installed: Any = reactor
-    installed.seconds = time.monotonic
-    return installed
+    monotonic_reactor: Any = reactor
+    monotonic_reactor.seconds = time.monotonic
+    return monotonic_reactor
 
 
 def main() -> int:
@@ -86,5 +86,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Exits without waiting for the downloads in flight that a stopped crawl abandoned.
+    # Does not wait for the open downloads of a stopped crawl.
     os._exit(main())

@@ -1,7 +1,7 @@
 """Keeps crawls out of private networks (server-side request forgery).
 
-Every connection of the crawl (to a name, a literal address or a redirect target) uses an address from this resolver. So
-the checked address is the connected one, even when the name resolves to another address a moment later.
+Every connection of a crawl uses an IP address from this resolver: for names, literal addresses and redirect targets. So
+the crawl connects to the checked address even if the name resolves to another address later.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from zope.interface import implementer  # type: ignore[import-untyped]  # zope s
 
 @implementer(IResolutionReceiver)
 class _PublicAddressFilter:
-    """Forwards public addresses only and records the hosts with other ones."""
+    """Forwards only public addresses; adds hosts with other addresses to `blocked_hosts`."""
 
     def __init__(self, receiver: Any, host: str, blocked_hosts: set[str]) -> None:
         self._receiver = receiver
@@ -37,7 +37,7 @@ class _PublicAddressFilter:
 
 @implementer(IHostnameResolver)
 class PublicAddressResolver:
-    """Resolves names to public addresses only; adds other hosts to `blocked_hosts`."""
+    """Resolves names to public addresses only; adds hosts with other addresses to `blocked_hosts`."""
 
     def __init__(self, resolver: CachingHostnameResolver, blocked_hosts: set[str]) -> None:
         self._resolver = resolver
@@ -56,6 +56,6 @@ class PublicAddressResolver:
 
 
 def install_resolver(reactor: Any, *, blocked_hosts: set[str] | None) -> None:
-    """Sets the reactor's resolver: a caching one that blocks private addresses unless `blocked_hosts` is None."""
+    """Installs a caching resolver. It blocks private addresses unless `blocked_hosts` is None."""
     resolver = CachingHostnameResolver(reactor, cache_size=10_000)
     reactor.installNameResolver(resolver if blocked_hosts is None else PublicAddressResolver(resolver, blocked_hosts))

@@ -1,4 +1,4 @@
-"""One attempt of a run, from its request to its published end."""
+"""One attempt of a run, from the crawl request to the published finish message."""
 
 import asyncio
 import time
@@ -13,47 +13,49 @@ from redis.exceptions import RedisError
 
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
 from bookwheel_scraper.crawl.engine import crawl
-from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages, outcome_of
+from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages, build_outcome
 from bookwheel_scraper.publishing.envelopes import Envelope
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunTakenOverError
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sources.declarations import Source, WebUrl, declared_sources
+from bookwheel_scraper.sources.declarations import Source, WebUrl, load_sources
 
 logger = get_logger(__name__)
 T = TypeVar("T")
 
 
 class InvalidCrawlRequestError(Exception):
-    """The request cannot be crawled; the text becomes the run's reason."""
+    """The crawl request is invalid; the error message is stored as the reason for the run's failure."""
 
 
 class _StopDeadlineError(Exception):
-    """Redis stayed unavailable for too long after the scraper was stopped."""
+    """The scraper was stopped, and Redis is unavailable for longer than `scraper_stop_seconds`."""
 
 
 def resolve_request(request: CrawlRequest, sources: dict[str, Source]) -> tuple[Source, tuple[str, ...]]:
-    """The request's source and start URLs. Raises InvalidCrawlRequestError."""
+    """Returns the source and the start URLs of the request. Raises InvalidCrawlRequestError."""
     source = sources.get(request.source)
     if source is None:
-        raise InvalidCrawlRequestError(f"there is no source {request.source!r}")
+        raise InvalidCrawlRequestError(f"unknown source {request.source!r}; available sources: {', '.join(sources)}")
     if request.start_url is None:
         if source.requires_start_url:
-            raise InvalidCrawlRequestError(f"the source {source.name!r} needs a start_url")
+            raise InvalidCrawlRequestError(f"start_url is missing: the source {source.name!r} requires one")
         return source, source.start_urls
     try:
         return source, (TypeAdapter(WebUrl).validate_python(request.start_url),)
     except ValidationError:
-        raise InvalidCrawlRequestError("start_url must be an http or https address") from None
+        raise InvalidCrawlRequestError("start_url must be an http or https URL") from None
 
 
 class CrawlRun:
-    """`traceparent` is the run's and goes into every message."""
+    """Every message contains the `traceparent` of the run."""
 
-    def __init__(self, request: CrawlRequest, settings: ScraperSettings, stop: StopSignal, traceparent: str) -> None:
+    def __init__(
+        self, request: CrawlRequest, settings: ScraperSettings, stop_signal: StopSignal, traceparent: str
+    ) -> None:
         self._request = request
         self._settings = settings
-        self._stop = stop
+        self._stop_signal = stop_signal
         self._traceparent = traceparent
         self._messages = RunMessages(request, traceparent)
         self._attempt = RunAttempt(connect_redis(settings.redis_url), request.run_id)
@@ -61,7 +63,7 @@ class CrawlRun:
 
     async def run(self) -> ExitStatus:
         try:
-            source, start_urls = resolve_request(self._request, declared_sources(self._settings))
+            source, start_urls = resolve_request(self._request, load_sources(self._settings))
             await self._crawl(source, start_urls)
         except InvalidCrawlRequestError as error:
             await self._reject(str(error))
@@ -69,46 +71,47 @@ class CrawlRun:
             logger.warning("run taken over", run_id=self._request.run_id, reason=str(error))
             return ExitStatus.TAKEN_OVER
         except _StopDeadlineError:
-            logger.warning("run left unfinished", run_id=self._request.run_id)
+            logger.warning("run stopped before its finish message", run_id=self._request.run_id)
             return ExitStatus.UNFINISHED
         return ExitStatus.FINISHED
 
     async def _reject(self, reason: str) -> None:
         logger.warning("crawl request rejected", run_id=self._request.run_id, reason=reason)
-        started = self._messages.started(self._request.start_url or "")
-        counts = await self._retry_redis(lambda: self._attempt.start(started))
-        aborted = self._messages.aborted(counts, reason)
-        await self._retry_redis(lambda: self._attempt.finish(aborted))
+        start_message = self._messages.build_start(self._request.start_url or "")
+        counts = await self._retry_redis(lambda: self._attempt.start(start_message))
+        abort_message = self._messages.build_abort(counts, reason)
+        await self._retry_redis(lambda: self._attempt.finish(abort_message))
 
     async def _crawl(self, source: Source, start_urls: tuple[str, ...]) -> None:
         run_id = self._request.run_id
-        started = self._messages.started(start_urls[0], source, whole=start_urls == source.start_urls)
-        counts = await self._retry_redis(lambda: self._attempt.start(started))
+        is_whole_source = start_urls == source.start_urls
+        start_message = self._messages.build_start(start_urls[0], source, is_whole_source=is_whole_source)
+        counts = await self._retry_redis(lambda: self._attempt.start(start_message))
         logger.info("crawl started", run_id=run_id, source=source.name, attempt=counts.attempt)
         site = source.undeclared_site(start_urls[0])
         envelope = Envelope(run_id=run_id, source=source.name, traceparent=self._traceparent, site=site)
-        limits = PublishingLimits(stream_items=self._settings.scraper_stream_limit)
+        limits = PublishingLimits(max_stream_length=self._settings.scraper_stream_limit)
         publisher = Publisher(self._attempt, envelope, counts, limits)
         publisher.start()
-        context = CrawlContext(source, start_urls, publisher, self._allows_private_addresses(source), self._stop)
+        context = CrawlContext(source, start_urls, publisher, self._allows_private_addresses(source), self._stop_signal)
         await crawl(context, self._settings)
         await self._drain(publisher)
 
         counts = publisher.counts()
-        outcome = outcome_of(
-            stop_reason=self._stop.reason,
+        outcome = build_outcome(
+            stop_reason=self._stop_signal.reason,
             published=counts.published,
-            errors=publisher.errors,
+            errors=publisher.attempt_errors,
             first_error=context.first_error,
         )
-        finished = self._messages.finished(counts, outcome)
-        await self._retry_redis(lambda: self._attempt.finish(finished))
-        fields = finished.model_dump(include={"state", "reason", "scraped", "pages", "errors"}, mode="json")
+        finish_message = self._messages.build_finish(counts, outcome)
+        await self._retry_redis(lambda: self._attempt.finish(finish_message))
+        fields = finish_message.model_dump(include={"state", "reason", "scraped", "pages", "errors"}, mode="json")
         logger.info("crawl finished", run_id=run_id, **fields)
 
     def _allows_private_addresses(self, source: Source) -> bool:
-        is_declared = source.private_addresses and self._request.start_url is None
-        return is_declared or self._settings.scraper_private_addresses == "allow"
+        source_allows_private = source.private_addresses and self._request.start_url is None
+        return source_allows_private or self._settings.scraper_private_addresses == "allow"
 
     async def _drain(self, publisher: Publisher) -> None:
         """Waits until all items are published. Raises RunTakenOverError, _StopDeadlineError."""
@@ -118,7 +121,7 @@ class CrawlRun:
             self._check_stop_deadline()
 
     async def _retry_redis(self, action: Callable[[], T]) -> T:
-        """Repeats the call while Redis is unavailable. Raises _StopDeadlineError."""
+        """Calls `action` and retries while Redis is unavailable. Raises _StopDeadlineError."""
         while True:
             try:
                 return await asyncio.to_thread(action)
@@ -128,7 +131,11 @@ class CrawlRun:
             await asyncio.sleep(0.5)
 
     def _check_stop_deadline(self) -> None:
-        if not self._stop.urgent:
+        """Raises _StopDeadlineError after `scraper_stop_seconds` if the process must exit without Redis.
+
+        The time starts with the first check after the stop request.
+        """
+        if not self._stop_signal.must_exit_without_redis:
             return
         if self._stop_deadline is None:
             self._stop_deadline = time.monotonic() + self._settings.scraper_stop_seconds

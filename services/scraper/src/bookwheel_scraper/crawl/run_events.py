@@ -1,4 +1,4 @@
-"""How an attempt ended, and its start and end as stream messages."""
+"""Exit statuses and outcomes of an attempt, and its start and finish messages."""
 
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -11,58 +11,58 @@ from bookwheel_scraper.sources.declarations import Source
 
 
 class ExitStatus(IntEnum):
-    """How a crawl process ended; any other status is a crash."""
+    """Exit status of a crawl process; any other status is a crash."""
 
     FINISHED = 0
-    """The run's end is published."""
+    """The finish message is published."""
     TAKEN_OVER = 3
     """Another process started a later attempt of the run."""
     UNFINISHED = 4
-    """It had to stop before it could publish the end: the run needs another attempt."""
+    """The process stopped before it published the finish message: the run needs another attempt."""
 
 
 class Outcome(NamedTuple):
-    """`reason` is text for people."""
+    """The final state of a run and the reason for it, as text for the user."""
 
     state: Literal[RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED]
     reason: str | None
 
 
-def outcome_of(*, stop_reason: str | None, published: int, errors: int, first_error: str | None) -> Outcome:
-    """A run is complete only when every page that it discovered was fetched."""
+def build_outcome(*, stop_reason: str | None, published: int, errors: int, first_error: str | None) -> Outcome:
+    """A run is complete only if all discovered pages were fetched."""
     if stop_reason is not None:
         return Outcome(RunState.PARTIAL, stop_reason)
     if not errors:
         return Outcome(RunState.COMPLETE, None)
     reason = first_error or "unknown error"
     if errors > 1:
-        reason = f"{errors} pages failed, the first: {reason}"
+        reason = f"{errors} pages failed; first error: {reason}"
     return Outcome(RunState.PARTIAL if published else RunState.FAILED, reason[:1000])
 
 
 class RunMessages:
-    """Builds the messages for the start and the end of one attempt of a requested run."""
+    """Builds the start message and the finish message of one attempt."""
 
     def __init__(self, request: CrawlRequest, traceparent: str) -> None:
         self._request = request
         self._traceparent = traceparent
-        self._start: RunStarted | None = None
+        self._start_message: RunStarted | None = None
 
-    def started(self, start_url: str, source: Source | None = None, *, whole: bool = False) -> RunStarted:
-        """`whole` is True for a crawl from the source's declared start. Expectations apply to declared sites only."""
+    def build_start(self, start_url: str, source: Source | None = None, *, is_whole_source: bool = False) -> RunStarted:
+        """Set `is_whole_source` if the crawl uses the declared start URLs. Only declared sites have expectations."""
         is_declared_site = source is not None and source.undeclared_site(start_url) is None
-        self._start = RunStarted(
+        self._start_message = RunStarted(
             run_id=self._request.run_id,
             source=self._request.source,
             start_url=start_url,
             started_at=datetime.now(UTC),
-            whole_source=whole,
+            whole_source=is_whole_source,
             expect=source.expect if source and is_declared_site else Expectations(),
             traceparent=self._traceparent,
         )
-        return self._start
+        return self._start_message
 
-    def finished(self, counts: RunCounts, outcome: Outcome) -> RunFinished:
+    def build_finish(self, counts: RunCounts, outcome: Outcome) -> RunFinished:
         return RunFinished(
             run_id=self._request.run_id,
             source=self._request.source,
@@ -72,11 +72,11 @@ class RunMessages:
             scraped=counts.published,
             pages=counts.pages,
             errors=counts.errors,
-            start=self._start,
+            start=self._start_message,
             traceparent=self._traceparent,
         )
 
-    def aborted(self, counts: RunCounts, reason: str) -> RunFinished:
-        """The end of a run that cannot continue."""
+    def build_abort(self, counts: RunCounts, reason: str) -> RunFinished:
+        """Builds the finish message of a run that cannot continue."""
         outcome = Outcome(RunState.PARTIAL if counts.published else RunState.FAILED, reason)
-        return self.finished(counts, outcome)
+        return self.build_finish(counts, outcome)

@@ -18,7 +18,7 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
         "ROBOTSTXT_USER_AGENT": "Bookwheel",
         "DOWNLOAD_DELAY": politeness.delay,
         "CONCURRENT_REQUESTS": politeness.concurrency,
-        # Scrapy starts this many tasks per page; the publisher accepts an item at once, so one is enough.
+        # One task per page is enough, because the publisher buffers an item immediately.
         "CONCURRENT_ITEMS": 1,
         "CONCURRENT_REQUESTS_PER_DOMAIN": politeness.concurrency,
         "AUTOTHROTTLE_ENABLED": politeness.autothrottle,
@@ -30,7 +30,8 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "RETRY_TIMES": 5,
         "REDIRECT_MAX_TIMES": 5,
-        # First in, first out: lists are requested before their products, so the queue stays a few pages long.
+        # First in, first out: the products of a list are fetched before the products of the next list. The queue stays
+        # a few pages long.
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
         "SCRAPER_SLOT_MAX_ACTIVE_SIZE": 4_000_000,
         "DOWNLOADER_MIDDLEWARES": {
@@ -41,10 +42,10 @@ def scrapy_settings(source: Source, settings: ScraperSettings) -> dict[str, Any]
             f"{_SCRAPY}.retry.RetryMiddleware": None,
             f"{_MIDDLEWARES}.retries.RetryMiddleware": 550,
             f"{_MIDDLEWARES}.charsets.CharsetMiddleware": 585,
-            f"{_MIDDLEWARES}.caps.CapsMiddleware": 950,
+            f"{_MIDDLEWARES}.crawl_limits.CrawlLimitsMiddleware": 950,
         },
         "ITEM_PIPELINES": {"bookwheel_scraper.crawl.item_pipeline.PublishingPipeline": 100},
-        # HTTP only: file: and data: links are not pages, and a proxy would bypass the address check of the resolver.
+        # HTTP only. A proxy would bypass the resolver's check of IP addresses.
         "DOWNLOAD_HANDLERS": dict.fromkeys(("data", "file", "ftp", "s3")),
         "HTTPPROXY_ENABLED": False,
         "HTTPCACHE_ENABLED": False,

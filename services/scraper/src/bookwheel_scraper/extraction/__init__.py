@@ -1,1 +1,1 @@
-"""Books in the structured data of a page."""
+"""Extracts books from the structured data of a page."""

@@ -1,4 +1,4 @@
-"""Reads the schema.org data of a page from JSON-LD, microdata and RDFa into one kind of node."""
+"""Parses the schema.org data of a page (JSON-LD, microdata and RDFa) into nodes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ from scrapy.http import HtmlResponse
 logger = get_logger(__name__)
 MAX_DEPTH = 30
 MAX_NODES = 20_000
-"""Limits per page; data beyond them is ignored."""
+"""Limits per page. Data that exceeds them is ignored."""
 _PREFIX = re.compile(r"^(https?://(www\.)?schema\.org/|schema:)")
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A schema.org thing: its types and its properties by short name. A value is text as written or another node."""
+    """A schema.org node: its types, and its properties by short name. A value is unchanged text or another node."""
 
     types: frozenset[str] = frozenset()
     id: str | None = None
@@ -31,18 +31,18 @@ class Node:
         return self.id is not None and not self.types and not self.properties
 
     def values(self, *names: str) -> list["Node | str"]:
-        """The values of the first of these properties with values."""
+        """The values of the first named property that has any."""
         for name in names:
             if values := self.properties.get(name):
                 return values
         return []
 
     def nodes(self, *names: str) -> list["Node"]:
-        """The nodes among the values of all these properties."""
+        """The values of all named properties that are nodes."""
         return [value for name in names for value in self.properties.get(name, ()) if isinstance(value, Node)]
 
     def text(self, *names: str) -> str | None:
-        """The first text among the values of these properties, in order. A node counts by its name or value."""
+        """The first text of the named properties. For a node, its `name` or `value` is used."""
         return next(self.texts(*names), None)
 
     def texts(self, *names: str) -> Iterator[str]:
@@ -53,78 +53,79 @@ class Node:
                 elif (text := value.text("name", "value")) is not None:
                     yield text
 
-    def address(self, *names: str) -> str | None:
-        """The first URL among the values of these properties."""
+    def first_url(self, *names: str) -> str | None:
+        """The first URL of the named properties."""
         for name in names:
             for value in self.properties.get(name, ()):
-                address = value if isinstance(value, str) else value.text("url", "contentUrl") or value.id
-                if address:
-                    return address
+                url = value if isinstance(value, str) else value.text("url", "contentUrl") or value.id
+                if url:
+                    return url
         return None
 
 
-def page_syntaxes(response: HtmlResponse) -> Iterator[list[Node]]:
-    """The page's top-level nodes with resolved references, per syntax, fastest syntax first."""
-    yield _linked(_json_ld(response))
+def parse_nodes_by_syntax(response: HtmlResponse) -> Iterator[list[Node]]:
+    """Yields the top-level nodes of each syntax with resolved references, the fastest syntax first."""
+    yield _resolve_references(_parse_json_ld(response))
     if b"itemscope" in response.body:
-        yield _linked(_microdata(response))
+        yield _resolve_references(_parse_microdata(response))
     if b"typeof" in response.body:
-        yield _sorted_by_content(_linked(_rdfa(response)))
+        yield _sort_by_content(_resolve_references(_parse_rdfa(response)))
 
 
-def _json_ld(response: HtmlResponse) -> list[Node]:
-    build = _Builder()
+def _parse_json_ld(response: HtmlResponse) -> list[Node]:
+    builder = _NodeBuilder()
     for script in response.xpath('//script[starts-with(normalize-space(@type), "application/ld+json")]'):
-        script.root.set("type", "application/ld+json")  # without parameters, which extruct does not match
-        build.add(_extract(response, partial(JsonLdExtractor().extract_items, script.root)))
-    return build.roots
+        # extruct does not recognize the type if it has parameters, for example a charset.
+        script.root.set("type", "application/ld+json")
+        builder.add(_extract(response, partial(JsonLdExtractor().extract_items, script.root)))
+    return builder.roots
 
 
-def _microdata(response: HtmlResponse) -> list[Node]:
-    build = _Builder()
-    build.add(_extract(response, lambda: MicrodataExtractor().extract_items(response.selector.root, response.url)))
-    return build.roots
+def _parse_microdata(response: HtmlResponse) -> list[Node]:
+    builder = _NodeBuilder()
+    builder.add(_extract(response, lambda: MicrodataExtractor().extract_items(response.selector.root, response.url)))
+    return builder.roots
 
 
-def _rdfa(response: HtmlResponse) -> list[Node]:
-    from extruct.rdfa import RDFaExtractor  # noqa: PLC0415 - rdflib takes a second to import, few pages need it
+def _parse_rdfa(response: HtmlResponse) -> list[Node]:
+    from extruct.rdfa import RDFaExtractor  # noqa: PLC0415 - the import of rdflib takes a second, and few pages need it
 
-    build = _Builder()
-    build.add(_extract(response, lambda: RDFaExtractor().extract(response.text, base_url=response.url)))
-    return build.roots
+    builder = _NodeBuilder()
+    builder.add(_extract(response, lambda: RDFaExtractor().extract(response.text, base_url=response.url)))
+    return builder.roots
 
 
-def _sorted_by_content(roots: list[Node]) -> list[Node]:
-    """Sorts nodes and values by content: RDFa yields an unordered graph, and pyRdfa's order differs per process.
+def _sort_by_content(roots: list[Node]) -> list[Node]:
+    """Sorts nodes and values, so that an unchanged page has the same payload in every crawl.
 
-    An unchanged page must give the same payload in every crawl.
+    RDFa is an unordered graph, and the order of pyRdfa differs between processes.
     """
     for node in _walk(roots):
         for values in node.properties.values():
-            values.sort(key=_content)
-    return sorted(roots, key=_content)
+            values.sort(key=_sort_key)
+    return sorted(roots, key=_sort_key)
 
 
-def _content(value: Node | str) -> str:
+def _sort_key(value: Node | str) -> str:
     if isinstance(value, str):
         return value
     return " ".join(f"{name}={text}" for name in sorted(value.properties) for text in sorted(value.texts(name)))
 
 
-def _extract(response: HtmlResponse, extractor: Callable[[], Any]) -> Any:
+def _extract(response: HtmlResponse, extract: Callable[[], Any]) -> Any:
     try:
-        return extractor()
-    except Exception as error:  # noqa: BLE001 - parsers fail in any way on broken pages; the page's other data still counts
+        return extract()
+    except Exception as error:  # noqa: BLE001 - on broken pages the parsers raise arbitrary errors; the other syntaxes are still read
         logger.info("structured data unreadable", url=response.url, error=f"{type(error).__name__}: {error}"[:200])
         return []
 
 
-class _Builder:
+class _NodeBuilder:
     """Builds nodes from the extractors' nested lists and dictionaries."""
 
     def __init__(self) -> None:
         self.roots: list[Node] = []
-        self._nodes = 0
+        self._node_count = 0
 
     def add(self, data: Any) -> None:
         for item in data if isinstance(data, list) else [data]:
@@ -144,30 +145,32 @@ class _Builder:
             return None
         if "@value" in data:
             return self._value(data["@value"], depth)
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
+        self._node_count += 1
+        if self._node_count > MAX_NODES:
             return None
-        identity = data.get("@id", data.get("id") if "properties" in data else None)
-        node = Node(_types(data), identity if isinstance(identity, str) else None)
+        node_id = data.get("@id", data.get("id") if "properties" in data else None)
+        node = Node(_parse_types(data), node_id if isinstance(node_id, str) else None)
         properties = data["properties"] if isinstance(data.get("properties"), dict) else data
         for name, values in properties.items():
             if name.startswith("@") or (properties is data and name == "type"):
                 continue
-            parsed = (self._value(value, depth + 1) for value in _flat(values))
-            node.properties.setdefault(_short(name), []).extend(value for value in parsed if value is not None)
+            parsed = (self._value(value, depth + 1) for value in _flatten(values))
+            node.properties.setdefault(_remove_prefix(name), []).extend(value for value in parsed if value is not None)
         return node
 
 
-def _types(data: dict[str, Any]) -> frozenset[str]:
-    return frozenset(_short(kind) for kind in _flat(data.get("@type", data.get("type"))) if isinstance(kind, str))
+def _parse_types(data: dict[str, Any]) -> frozenset[str]:
+    return frozenset(
+        _remove_prefix(name) for name in _flatten(data.get("@type", data.get("type"))) if isinstance(name, str)
+    )
 
 
-def _short(name: str) -> str:
+def _remove_prefix(name: str) -> str:
     return _PREFIX.sub("", name)
 
 
-def _flat(values: Any) -> Iterator[Any]:
-    """The value itself, or the values of a list or `{"@list": […]}`, flattened by one level."""
+def _flatten(values: Any) -> Iterator[Any]:
+    """Yields the value, or the values of a list or `{"@list": […]}`, flattened by one level."""
     if isinstance(values, dict) and "@list" in values:
         values = values["@list"]
     if not isinstance(values, list):
@@ -180,27 +183,27 @@ def _flat(values: Any) -> Iterator[Any]:
             yield value
 
 
-def _linked(roots: list[Node]) -> list[Node]:
-    """Replaces references by the nodes they name; returns the roots that no other node refers to."""
-    by_id = {node.id: node for node in _walk(roots) if node.id is not None and not node.is_reference}
-    referenced: set[int] = set()
+def _resolve_references(roots: list[Node]) -> list[Node]:
+    """Replaces references by their nodes. Returns the roots without references to them, or all if there are none."""
+    nodes_by_id = {node.id: node for node in _walk(roots) if node.id is not None and not node.is_reference}
+    referenced_ids: set[int] = set()
     for node in _walk(roots):
         for values in node.properties.values():
             for position, value in enumerate(values):
-                if isinstance(value, Node) and value.is_reference and value.id in by_id:
-                    values[position] = by_id[value.id]
-                    referenced.add(id(by_id[value.id]))
-    return [root for root in roots if id(root) not in referenced] or roots
+                if isinstance(value, Node) and value.is_reference and value.id in nodes_by_id:
+                    values[position] = nodes_by_id[value.id]
+                    referenced_ids.add(id(nodes_by_id[value.id]))
+    return [root for root in roots if id(root) not in referenced_ids] or roots
 
 
 def _walk(roots: list[Node]) -> list[Node]:
-    """All nodes below the roots, each once. Linked nodes may form cycles."""
+    """Returns the roots and all nodes below them, without duplicates. The graph can have cycles."""
     seen: dict[int, Node] = {}
-    waiting = list(roots)
-    while waiting:
-        node = waiting.pop()
+    pending = list(roots)
+    while pending:
+        node = pending.pop()
         if id(node) in seen:
             continue
         seen[id(node)] = node
-        waiting.extend(value for values in node.properties.values() for value in values if isinstance(value, Node))
+        pending.extend(value for values in node.properties.values() for value in values if isinstance(value, Node))
     return list(seen.values())

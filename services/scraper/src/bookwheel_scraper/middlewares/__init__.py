@@ -1,1 +1,1 @@
-"""Downloader middlewares: same site, robots.txt, retries, charsets, caps."""
+"""Downloader middlewares: same site, robots.txt, retries, charsets and crawl limits."""

@@ -5,11 +5,11 @@ from scrapy.http import HtmlResponse, Response
 
 
 def detect_encoding(body: bytes, declared: str) -> str:
-    """The encoding to decode `body` with.
+    """Returns the encoding of `body`.
 
-    Non-ASCII text that is valid UTF-8 is decoded as UTF-8, whatever the page declares: text in another encoding is
-    almost never valid UTF-8. A page that declares UTF-8 and is not valid is decoded as Windows-1252, the default of
-    browsers.
+    Valid non-ASCII UTF-8 is decoded as UTF-8 even if the page declares another charset. Text in another encoding is
+    almost never valid UTF-8. If a page declares UTF-8 but is not valid UTF-8, it is decoded as Windows-1252, the
+    default of browsers.
     """
     try:
         text = body.decode("utf-8")

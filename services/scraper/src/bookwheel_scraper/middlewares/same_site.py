@@ -1,4 +1,7 @@
-"""Requests that the crawl drops on purpose. Their error types keep them out of the run's failed pages."""
+"""Drops requests to other sites and requests that robots.txt forbids.
+
+Both have their own error types, so that the run does not count them as failed pages.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RequestSkippedError(IgnoreRequest):
-    """The request leaves the site, exceeds a cap, or comes after a stop request."""
+    """The URL is on another site, the run has reached a limit, or the crawl is stopping."""
 
 
 class ForbiddenByRobotsError(IgnoreRequest):
@@ -21,7 +24,10 @@ class ForbiddenByRobotsError(IgnoreRequest):
 
 
 class SameSiteMiddleware(OffsiteMiddleware):
-    """Keeps a crawl on its start hosts. Scrapy's own middleware ignores requests with `dont_filter`."""
+    """Drops requests to other hosts than the start hosts.
+
+    Scrapy's middleware does not check requests with `dont_filter`.
+    """
 
     def process_request(self, request: Request, spider: "Spider | None" = None) -> None:
         spider = spider or self.crawler.spider

@@ -15,42 +15,45 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ScrapedBook(NamedTuple):
-    """What a spider yields: the page's URL and a payload with the keys of `RAW_FIELDS`."""
+    """A book as a spider yields it: the URL of its page and a payload with the keys of `RAW_FIELDS`."""
 
     url: str
     payload: Payload
 
 
 def canonical_json(payload: Payload) -> bytes:
-    """UTF-8 JSON with sorted keys and no spaces. Lone surrogates are replaced: UTF-8 cannot encode them."""
+    """Encodes a payload as UTF-8 JSON with sorted keys and no spaces.
+
+    Lone surrogates are replaced, because UTF-8 cannot encode them.
+    """
     try:
         return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        return orjson.dumps(_without_lone_surrogates(payload), option=orjson.OPT_SORT_KEYS)
+        return orjson.dumps(_replace_lone_surrogates(payload), option=orjson.OPT_SORT_KEYS)
 
 
-def _without_lone_surrogates(value: Any) -> Any:
+def _replace_lone_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return _LONE_SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [_without_lone_surrogates(part) for part in value]
+        return [_replace_lone_surrogates(element) for element in value]
     if isinstance(value, dict):
-        return {name: _without_lone_surrogates(part) for name, part in value.items()}
+        return {name: _replace_lone_surrogates(element) for name, element in value.items()}
     return value
 
 
 class Envelope:
-    """Wraps the books of one run. `site` has the meaning of `RawItem.site` and is omitted when None."""
+    """Builds the messages of one run. `site` is `RawItem.site`; it is omitted if it is None."""
 
     def __init__(self, *, run_id: str, source: str, traceparent: str, site: str | None = None) -> None:
         self._run_id = run_id
         self._source = {"source": source} if site is None else {"source": source, "site": site}
         self._traceparent = traceparent
 
-    def wrap(self, book: ScrapedBook, *, number: int) -> bytes:
-        """A RawItem as JSON.
+    def wrap(self, book: ScrapedBook, *, item_number: int) -> bytes:
+        """Builds a RawItem as JSON.
 
-        It is built without the model, which takes ten times as long; a test keeps the two equal.
+        It does not use the model, which takes ten times as long. A test checks that both give the same fields.
         """
         payload = canonical_json(book.payload)
         return orjson.dumps(
@@ -58,7 +61,7 @@ class Envelope:
                 "kind": "item",
                 "schema_version": SCHEMA_VERSION,
                 "run_id": self._run_id,
-                "item_number": number,
+                "item_number": item_number,
                 **self._source,
                 "url": book.url,
                 "scraped_at": format_time(datetime.now(UTC)),

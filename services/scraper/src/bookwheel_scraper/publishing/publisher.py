@@ -23,8 +23,8 @@ logger = get_logger(__name__)
 class PublishingLimits:
     """A batch is published at `batch_items`, `batch_bytes` or `batch_seconds`, whichever comes first.
 
-    The buffer holds `buffer_items` or `buffer_bytes`. Publishing pauses while the stream is longer than
-    `stream_items`.
+    The buffer contains at most `buffer_items` items and `buffer_bytes` bytes. Publishing pauses while the stream is
+    longer than `max_stream_length`.
     """
 
     batch_items: int = 500
@@ -32,7 +32,7 @@ class PublishingLimits:
     batch_seconds: float = 0.2
     buffer_items: int = 4_000
     buffer_bytes: int = 32_000_000
-    stream_items: int = 20_000
+    max_stream_length: int = 20_000
     pause_seconds: float = 0.1
     max_pause_seconds: float = 5.0
 
@@ -40,25 +40,27 @@ class PublishingLimits:
 class Publisher:
     """Numbers the items of one attempt of a run and publishes them in order.
 
-    Call `put` and the `count_` methods from the event loop, `start` and `close` from any thread. `failure` is set when
-    another process took the run over; `put` then raises it.
+    Call `put`, `add_bytes` and the `count_` methods from the event loop; call `start` and `close` from any thread.
+    `failure` is set when another process took the run over; `put` then raises it.
     """
 
-    def __init__(self, attempt: RunAttempt, envelope: Envelope, previous: RunCounts, limits: PublishingLimits) -> None:
+    def __init__(
+        self, attempt: RunAttempt, envelope: Envelope, previous_counts: RunCounts, limits: PublishingLimits
+    ) -> None:
         self._attempt = attempt
         self._envelope = envelope
         self._limits = limits
-        self._previous = previous
-        self._numbered = previous.published
-        self._published = previous.published
-        self._pages = 0
-        self._errors = 0
-        self.requests = previous.requests
-        """Over all attempts of the run, as `bytes`."""
-        self.bytes = previous.bytes
-        self.seconds_before = previous.seconds
-        """From the run's first start to the start of this attempt."""
-        self._recorded = previous
+        self._previous_counts = previous_counts
+        self._last_item_number = previous_counts.published
+        self._published_count = previous_counts.published
+        self._page_count = 0
+        self.attempt_errors = 0
+        self.request_count = previous_counts.requests
+        """Total of all attempts of the run. The same holds for `byte_count`."""
+        self.byte_count = previous_counts.bytes
+        self.previous_seconds = previous_counts.seconds
+        """Seconds from the run's first start to the start of this attempt."""
+        self._recorded_counts = previous_counts
         self._buffer: deque[bytes] = deque()
         self._buffer_bytes = 0
         self._condition = threading.Condition()
@@ -72,50 +74,46 @@ class Publisher:
         self._thread.start()
 
     def count_page(self) -> None:
-        self._pages += 1
+        self._page_count += 1
 
     def count_error(self) -> None:
-        self._errors += 1
+        self.attempt_errors += 1
 
     def count_request(self) -> None:
-        self.requests += 1
+        self.request_count += 1
 
-    def count_bytes(self, number: int) -> None:
-        self.bytes += number
-
-    @property
-    def errors(self) -> int:
-        """Errors of this attempt."""
-        return self._errors
+    def add_bytes(self, count: int) -> None:
+        self.byte_count += count
 
     def counts(self) -> RunCounts:
-        """The items that Redis confirmed, with all other counts so far."""
+        """The current counts; `published` includes only items that Redis has confirmed."""
         return replace(
-            self._previous,
-            published=self._published,
-            pages=self._previous.pages + self._pages,
-            errors=self._previous.errors + self._errors,
-            requests=self.requests,
-            bytes=self.bytes,
+            self._previous_counts,
+            published=self._published_count,
+            pages=self._previous_counts.pages + self._page_count,
+            errors=self._previous_counts.errors + self.attempt_errors,
+            requests=self.request_count,
+            bytes=self.byte_count,
         )
 
     async def put(self, book: ScrapedBook) -> None:
-        """Buffers one item; waits while the buffer is full. Raises RunTakenOverError."""
+        """Adds one item to the buffer and waits while the buffer is full. Raises RunTakenOverError."""
         while not self._try_put(book):
-            waiter = (asyncio.get_running_loop(), asyncio.Event())
+            space_event = asyncio.Event()
+            waiter = (asyncio.get_running_loop(), space_event)
             with self._condition:
                 self._waiters.append(waiter)
                 if self._has_space() or self.failure is not None:
-                    waiter[1].set()
+                    space_event.set()
             try:
-                await waiter[1].wait()
+                await space_event.wait()
             finally:
                 with self._condition:
                     if waiter in self._waiters:
                         self._waiters.remove(waiter)
 
     def close(self, *, seconds: float | None = None) -> bool:
-        """Waits until everything is published, at most `seconds`. Returns whether it is."""
+        """Waits at most `seconds` until all items are published. Returns True if they are."""
         with self._condition:
             self._closing = True
             self._condition.notify_all()
@@ -128,26 +126,26 @@ class Publisher:
                 raise self.failure
             if not self._has_space():
                 return False
-            body = self._envelope.wrap(book, number=self._numbered + 1)
-            self._numbered += 1
-            was_full = self._batch_is_full()
+            body = self._envelope.wrap(book, item_number=self._last_item_number + 1)
+            self._last_item_number += 1
+            was_full = self._is_batch_full()
             self._buffer.append(body)
             self._buffer_bytes += len(body)
-            if len(self._buffer) == 1 or (not was_full and self._batch_is_full()):
+            if len(self._buffer) == 1 or (not was_full and self._is_batch_full()):
                 self._condition.notify_all()
             return True
 
     def _has_space(self) -> bool:
         return len(self._buffer) < self._limits.buffer_items and self._buffer_bytes < self._limits.buffer_bytes
 
-    def _batch_is_full(self) -> bool:
+    def _is_batch_full(self) -> bool:
         return len(self._buffer) >= self._limits.batch_items or self._buffer_bytes >= self._limits.batch_bytes
 
     def _publish_loop(self) -> None:
         try:
             while not (self._closing and not self._buffer):
                 batch = self._next_batch()
-                if batch or self.counts() != self._recorded:
+                if batch or self.counts() != self._recorded_counts:
                     self._publish(batch)
         except RunTakenOverError as error:
             logger.warning("run taken over", reason=str(error))
@@ -157,15 +155,16 @@ class Publisher:
             self._notify_waiters()
 
     def _next_batch(self) -> list[bytes]:
-        """Waits for a full batch, or `batch_seconds` after its first item. Items stay buffered until published.
+        """Waits until the batch is full, but at most `batch_seconds` after its first item.
 
-        Returns an empty batch after a second without items, so that page counts are still recorded.
+        Its items stay in the buffer until they are published. After a second without items the batch is empty, so that
+        the page counts are still recorded.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._buffer or self._closing, timeout=1.0)
             if self._buffer:
                 self._condition.wait_for(
-                    lambda: self._batch_is_full() or self._closing, timeout=self._limits.batch_seconds
+                    lambda: self._is_batch_full() or self._closing, timeout=self._limits.batch_seconds
                 )
             batch: list[bytes] = []
             size = 0
@@ -177,10 +176,13 @@ class Publisher:
             return batch
 
     def _publish(self, batch: list[bytes]) -> None:
-        """Retries until Redis confirms. A repeated batch has the same item numbers, so the processor detects it."""
+        """Publishes a batch and retries until Redis confirms it.
+
+        A repeated batch has the same item numbers, so the processor detects it.
+        """
         pause = self._limits.pause_seconds
         while True:
-            counts = replace(self.counts(), published=self._published + len(batch))
+            counts = replace(self.counts(), published=self._published_count + len(batch))
             try:
                 length = self._attempt.publish(batch, counts)
                 break
@@ -192,24 +194,24 @@ class Publisher:
             for body in batch:
                 self._buffer.popleft()
                 self._buffer_bytes -= len(body)
-            self._published += len(batch)
-            self._recorded = counts
+            self._published_count += len(batch)
+            self._recorded_counts = counts
         self._notify_waiters()
         self._wait_for_stream_space(length)
 
     def _wait_for_stream_space(self, length: int) -> None:
-        if length <= self._limits.stream_items:
+        if length <= self._limits.max_stream_length:
             return
-        logger.info("raw stream full", entries=length)
-        while length > self._limits.stream_items:
+        logger.info("raw stream full", stream_length=length)
+        while length > self._limits.max_stream_length:
             time.sleep(self._limits.pause_seconds)
             try:
-                length = self._attempt.publish([], self.counts())
+                length = self._attempt.publish([], self.counts())  # an empty batch returns the length of the stream
             except RedisError:
-                continue  # publishing the next batch waits for Redis
+                continue  # the length is unknown: check again after the next pause
 
     def _notify_waiters(self) -> None:
         with self._condition:
             waiters, self._waiters = self._waiters, []
-            for loop, has_space in waiters:
-                loop.call_soon_threadsafe(has_space.set)
+            for loop, space_event in waiters:
+                loop.call_soon_threadsafe(space_event.set)

@@ -1,9 +1,9 @@
 """A run's counts in Redis, written in the same atomic step as its messages.
 
-The hash `bookwheel:run:<run_id>` holds `attempt`, `published`, `pages`, `errors`, `requests`, `bytes`, the time at
-which the run was `begun` and, after its end, `finished`. A batch and its count are one atomic step, so `published` is
-exact after any kill of the scraper or of Redis: the run's next attempt numbers its items from there. The use of the
-run's caps is recorded at least once a second.
+The hash `bookwheel:run:<run_id>` contains the counts `attempt`, `published`, `pages`, `errors`, `requests` and `bytes`.
+`begun` is the time of the run's first start. `finished` is 1 after the run's end and 0 before. A batch and its count
+are written in one atomic step. So `published` is correct even if the scraper or Redis is killed, and the run's next
+attempt continues its item numbers. `requests` and `bytes` are recorded at least once a second.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ from redis import Redis
 RETENTION_SECONDS = 7 * 86400
 """How long the counts of a finished run stay in Redis."""
 
-# A script needs one round trip per batch; a watched transaction needs three.
+# A script needs one round trip per batch; a watched transaction needs three. It returns the length of the stream. If
+# another attempt is the current one, it changes nothing and returns the negative number of that attempt.
 _APPEND_AS_CURRENT_ATTEMPT = f"""
 local attempt = redis.call('HGET', KEYS[2], 'attempt')
 if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
@@ -31,15 +32,15 @@ return redis.call('XLEN', KEYS[1])
 
 
 class RunTakenOverError(Exception):
-    """Another process started a later attempt of this run; this attempt must not publish any more."""
+    """Another process started a later attempt of this run; this attempt can no longer publish."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
     """Totals over all attempts of the run.
 
-    `published` is also the highest item number in use. `requests`, `bytes` and `seconds` count towards the run's caps;
-    `seconds` runs from the run's first start to the start of this attempt.
+    `published` is also the last item number. The run's limits apply to `requests`, `bytes` and `seconds`. `seconds` is
+    the time from the run's first start to the start of this attempt; it does not include this attempt.
     """
 
     attempt: int = 0
@@ -62,7 +63,7 @@ def _parse_counts(run_hash: Mapping[bytes, bytes]) -> RunCounts:
 
 
 class RunAttempt:
-    """One attempt of a run. Methods raise redis.RedisError when Redis did not confirm; a repeated call is then safe."""
+    """One attempt of a run. Methods raise redis.RedisError if Redis is unavailable; it is safe to call them again."""
 
     def __init__(self, redis: Redis, run_id: str) -> None:
         self._redis = redis
@@ -70,37 +71,40 @@ class RunAttempt:
         self._writer = StreamWriter(redis, RAW_STREAM)
         self._script: Any = redis.register_script(_APPEND_AS_CURRENT_ATTEMPT)
         self._attempt = 0
-        self._latest = RunCounts()
+        self._latest_counts = RunCounts()
 
     def counts(self) -> RunCounts:
         run_hash: Any = self._redis.hgetall(self._key)
         return _parse_counts(run_hash)
 
-    def start(self, started: RunStarted) -> RunCounts:
-        """Makes this the run's current attempt, which shuts out earlier ones; returns the counts of those."""
+    def start(self, message: RunStarted) -> RunCounts:
+        """Makes this the current attempt, so that earlier attempts can no longer publish.
+
+        Returns the counts of the earlier attempts.
+        """
         now = self._redis_time_ms()
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hsetnx(self._key, "begun", now)
             pipe.hincrby(self._key, "attempt", 1)
             pipe.hgetall(self._key)
-            self._writer.append_to(pipe, [started.model_dump_json()])
+            self._writer.append_to(pipe, [message.model_dump_json()])
             run_hash = pipe.execute()[2]
         first_start = int(run_hash[b"begun"])
-        self._latest = replace(_parse_counts(run_hash), seconds=max(0, now - first_start) / 1000)
-        self._attempt = self._latest.attempt
-        return self._latest
+        self._latest_counts = replace(_parse_counts(run_hash), seconds=max(0, now - first_start) / 1000)
+        self._attempt = self._latest_counts.attempt
+        return self._latest_counts
 
     def publish(self, bodies: Sequence[bytes], counts: RunCounts) -> int:
         """Appends a batch and stores the counts that include it. Returns the new length of the stream.
 
-        Raises RunTakenOverError when a later attempt was started.
+        Raises RunTakenOverError if a later attempt was started.
         """
         return self._append(bodies, counts)
 
-    def finish(self, finished: RunFinished) -> None:
-        """Appends the end of the run. Raises RunTakenOverError."""
-        counts = {"published": finished.scraped, "pages": finished.pages, "errors": finished.errors}
-        self._append([finished.model_dump_json()], replace(self._latest, **counts, finished=True))
+    def finish(self, message: RunFinished) -> None:
+        """Publishes the finish message of the run. Raises RunTakenOverError."""
+        counts = {"published": message.scraped, "pages": message.pages, "errors": message.errors}
+        self._append([message.model_dump_json()], replace(self._latest_counts, **counts, finished=True))
 
     def _append(self, bodies: Sequence[str | bytes], counts: RunCounts) -> int:
         totals = (counts.published, counts.pages, counts.errors, int(counts.finished), counts.requests, counts.bytes)
@@ -109,10 +113,10 @@ class RunAttempt:
         )
         if length < 0:
             raise RunTakenOverError(f"attempt {-length} has replaced attempt {self._attempt}")
-        self._latest = counts
+        self._latest_counts = counts
         return length
 
     def _redis_time_ms(self) -> int:
-        """Redis's clock in milliseconds: attempts may run on machines whose clocks differ."""
-        seconds_and_micros: Any = self._redis.time()
-        return int(seconds_and_micros[0]) * 1000 + int(seconds_and_micros[1]) // 1000
+        """The time of Redis in milliseconds. Attempts can run on machines with different clocks."""
+        seconds, microseconds = self._redis.time()
+        return seconds * 1000 + microseconds // 1000

@@ -1,1 +1,1 @@
-"""The long-running scraper: consumes crawl requests, supervises crawls, schedules sources."""
+"""The scraper service: reads crawl requests, supervises crawl processes and schedules sources."""

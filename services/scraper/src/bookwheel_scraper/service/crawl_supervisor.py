@@ -1,4 +1,4 @@
-"""Runs each crawl request as a child process, restarts a crawl that died, and counts what it does."""
+"""Runs each crawl request in a child process, restarts a process that died, and exports its counts as metrics."""
 
 import os
 import signal
@@ -30,19 +30,19 @@ logger = get_logger(__name__)
 
 @dataclass(slots=True)
 class _Crawl:
-    """A request that this scraper holds, with its process or the time of its next attempt."""
+    """A crawl request that this scraper has accepted, with its process or the time of its next attempt."""
 
     request: CrawlRequest
     process: "subprocess.Popen[bytes] | None" = None
     retry_at: float = 0.0
-    exported: RunCounts = field(default_factory=RunCounts)
-    """The part of the run's counts that the metrics include, or that an earlier scraper has counted."""
+    exported_counts: RunCounts = field(default_factory=RunCounts)
+    """The run's counts that this scraper or an earlier one has already added to the metrics."""
 
 
 class CrawlSupervisor:
-    """Holds crawls by the id of their stream entry. `acknowledge` is called with an entry's id once its run has ended.
+    """Tracks crawls by the id of their stream entry. Calls `acknowledge` with the id when the run has ended.
 
-    Methods raise RedisError when Redis is unavailable; calling them again is safe.
+    Methods raise RedisError if Redis is unavailable; it is safe to call them again.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ class CrawlSupervisor:
         return self._settings.scraper_crawls - len(self._crawls)
 
     def submit(self, entry_id: str, request: CrawlRequest) -> None:
-        """Starts the run's next attempt, unless this scraper holds the entry already."""
+        """Starts the run's next attempt, unless this scraper has already accepted the entry."""
         if entry_id not in self._crawls:
             self._crawls[entry_id] = _Crawl(request)
             self._start_attempt(entry_id)
 
     def poll(self) -> None:
-        """Handles crawls whose process ended and starts the retries that are due."""
+        """Handles ended crawl processes and starts the next attempt of crawls whose `retry_at` has passed."""
         for entry_id, crawl in list(self._crawls.items()):
             if crawl.process is None:
                 if time.monotonic() >= crawl.retry_at:
@@ -83,16 +83,19 @@ class CrawlSupervisor:
             self._export_counts(crawl)
 
     def kill_all(self) -> None:
-        """Kills the crawls and leaves their requests pending: the scraper that claims one starts its next attempt."""
+        """Kills the crawl processes and leaves their requests pending.
+
+        Another scraper can claim each request and start its next attempt.
+        """
         processes = [crawl.process for crawl in self._crawls.values() if crawl.process is not None]
         for process in processes:
             process.kill()
         for process in processes:
             process.wait()
-        logger.info("crawls handed over", run_ids=[crawl.request.run_id for crawl in self._crawls.values()])
+        logger.info("crawls killed for handover", run_ids=[crawl.request.run_id for crawl in self._crawls.values()])
 
     def stop_all(self) -> None:
-        """Terminates all crawls, waits for them, and acknowledges those that published their run's end."""
+        """Terminates all crawl processes, waits for them, and acknowledges crawls with a published finish message."""
         for crawl in self._crawls.values():
             if crawl.process is not None:
                 crawl.process.send_signal(signal.SIGTERM)
@@ -111,12 +114,12 @@ class CrawlSupervisor:
 
     def _start_attempt(self, entry_id: str) -> None:
         crawl = self._crawls[entry_id]
-        counts = crawl.exported = RunAttempt(self._redis, crawl.request.run_id).counts()
-        if counts.finished:  # the previous scraper died between the run's end and the acknowledgement
-            self._release(entry_id)
+        counts = crawl.exported_counts = RunAttempt(self._redis, crawl.request.run_id).counts()
+        if counts.finished:  # the previous scraper died before the acknowledgement
+            self._acknowledge_and_remove(entry_id)
         elif counts.attempt >= self._settings.scraper_attempts:
-            self._give_up(crawl.request)
-            self._release(entry_id)
+            self._abandon(crawl.request)
+            self._acknowledge_and_remove(entry_id)
         else:
             crawl.process = self._spawn(crawl.request)
 
@@ -127,19 +130,19 @@ class CrawlSupervisor:
         command = [sys.executable, "-m", module, "--parent", str(os.getpid()), "--request", request.model_dump_json()]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 - our own module, no shell
 
-    def _give_up(self, request: CrawlRequest) -> None:
-        reason = f"the crawl's process died {self._settings.scraper_attempts} times"
-        logger.error("crawl given up", run_id=request.run_id, reason=reason)
+    def _abandon(self, request: CrawlRequest) -> None:
+        reason = f"the crawl process died {self._settings.scraper_attempts} times"
+        logger.error("crawl abandoned", run_id=request.run_id, reason=reason)
         messages = RunMessages(request, request.traceparent)
         attempt = RunAttempt(self._redis, request.run_id)
-        counts = attempt.start(messages.started(request.start_url or ""))
-        attempt.finish(messages.aborted(counts, reason))
+        counts = attempt.start(messages.build_start(request.start_url or ""))
+        attempt.finish(messages.build_abort(counts, reason))
 
     def _handle_exit(self, entry_id: str, crawl: _Crawl, status: int) -> None:
         counts = self._export_counts(crawl)
         if counts.finished:
             CRAWL_PROCESSES.labels(self._source_label(crawl), "ended").inc()
-            self._release(entry_id)
+            self._acknowledge_and_remove(entry_id)
         elif status == ExitStatus.TAKEN_OVER:
             del self._crawls[entry_id]
         else:
@@ -148,20 +151,21 @@ class CrawlSupervisor:
             crawl.process = None
             crawl.retry_at = time.monotonic() + min(30.0, 2.0 ** min(counts.attempt, 5) / 2)
 
-    def _release(self, entry_id: str) -> None:
+    def _acknowledge_and_remove(self, entry_id: str) -> None:
         self._acknowledge(entry_id)
         del self._crawls[entry_id]
 
     def _export_counts(self, crawl: _Crawl) -> RunCounts:
-        """Adds to the metrics what the crawl did since the last call; returns the run's counts."""
-        counts, exported = RunAttempt(self._redis, crawl.request.run_id).counts(), crawl.exported
+        """Adds the crawl's progress since the last call to the metrics. Returns the run's counts."""
+        counts = RunAttempt(self._redis, crawl.request.run_id).counts()
+        exported_counts = crawl.exported_counts
         source = self._source_label(crawl)
-        CRAWLED_PAGES.labels(source).inc(max(0, counts.pages - exported.pages))
-        PUBLISHED_ITEMS.labels(source).inc(max(0, counts.published - exported.published))
-        CRAWL_ERRORS.labels(source).inc(max(0, counts.errors - exported.errors))
-        crawl.exported = counts
+        CRAWLED_PAGES.labels(source).inc(max(0, counts.pages - exported_counts.pages))
+        PUBLISHED_ITEMS.labels(source).inc(max(0, counts.published - exported_counts.published))
+        CRAWL_ERRORS.labels(source).inc(max(0, counts.errors - exported_counts.errors))
+        crawl.exported_counts = counts
         return counts
 
     def _source_label(self, crawl: _Crawl) -> str:
-        """The declared source, or `undeclared`: a request must not be able to create metric labels."""
+        """The declared source, or `undeclared`, because a request must not create metric labels."""
         return crawl.request.source if crawl.request.source in self._sources else "undeclared"

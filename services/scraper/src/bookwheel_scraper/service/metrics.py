@@ -1,4 +1,4 @@
-"""The scraper's Prometheus metrics, exported from the counts that its crawl processes keep in Redis."""
+"""The scraper's Prometheus metrics, exported from the counts of the crawl processes in Redis."""
 
 from prometheus_client import Counter, Gauge
 

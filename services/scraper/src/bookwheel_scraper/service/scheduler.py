@@ -1,4 +1,4 @@
-"""Submits crawl requests for sources that are due by their schedule."""
+"""Submits crawl requests for scheduled sources."""
 
 import uuid
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ logger = get_logger(__name__)
 
 
 class Scheduler:
-    """Safe to run in several scrapers: each due time is claimed in a Redis transaction, so it makes one request.
+    """Several scrapers can run it: a Redis transaction ensures one request per due time.
 
-    A source gets one request however many due times passed while no scraper ran, and none while an earlier request is
-    still pending.
+    If several due times passed while no scraper ran, the source gets one request. It gets no request while an earlier
+    one is pending.
     """
 
     def __init__(self, redis: Redis, sources: dict[str, Source]) -> None:
@@ -33,31 +33,32 @@ class Scheduler:
         self._sources = [source for source in sources.values() if source.schedule and not source.requires_start_url]
 
     def submit_due(self, now: datetime) -> list[str]:
-        """Returns the names of the sources that got a request. Raises redis.RedisError."""
+        """Submits the requests that are due and returns the names of their sources. Raises redis.RedisError."""
         return [source.name for source in self._sources if self._submit_if_due(source, now)]
 
     def _submit_if_due(self, source: Source, now: datetime) -> bool:
-        if source.latest_due is None:
+        latest_due_time = source.latest_due_time(now)
+        if latest_due_time is None:
             return False
-        due = format_time(source.latest_due(now))
+        due_time = format_time(latest_due_time)
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.watch(SCHEDULE_KEY)  # type: ignore[no-untyped-call]  # untyped in redis-py
-            previous: Any = pipe.hget(SCHEDULE_KEY, source.name)
-            if previous is not None and previous.decode() >= due:
+            previous_due_time: Any = pipe.hget(SCHEDULE_KEY, source.name)
+            if previous_due_time is not None and previous_due_time.decode() >= due_time:
                 return False
             pipe.multi()
-            pipe.hset(SCHEDULE_KEY, source.name, due)
-            # A new source waits for its first due time.
-            submits = previous is not None and not self._has_pending_request(source)
-            if submits:
-                self._append_request(pipe, source, now, due)
+            pipe.hset(SCHEDULE_KEY, source.name, due_time)
+            # A new source is first crawled at its next due time.
+            is_submitted = previous_due_time is not None and not self._has_pending_request(source)
+            if is_submitted:
+                self._append_request(pipe, source, now, due_time)
             try:
                 pipe.execute()
             except WatchError:  # another scraper claimed this due time
                 return False
-        return submits
+        return is_submitted
 
-    def _append_request(self, pipe: Pipeline, source: Source, now: datetime, due: str) -> None:
+    def _append_request(self, pipe: Pipeline, source: Source, now: datetime, due_time: str) -> None:
         request = CrawlRequest(
             run_id=str(uuid.uuid4()),
             source=source.name,
@@ -66,7 +67,7 @@ class Scheduler:
             requested_by="schedule",
             traceparent=new_traceparent(),
         )
-        logger.info("scheduled crawl submitted", source=source.name, due=due, run_id=request.run_id)
+        logger.info("scheduled crawl submitted", source=source.name, due=due_time, run_id=request.run_id)
         self._writer.append_to(pipe, [request.model_dump_json()])
 
     def _has_pending_request(self, source: Source) -> bool:

@@ -1,4 +1,4 @@
-"""The long-running scraper: consumes crawl requests from Redis and runs each in a process of its own."""
+"""The scraper service: reads crawl requests from Redis and runs each in a separate process."""
 
 import socket
 import time
@@ -29,20 +29,21 @@ _METRICS_SECONDS = 2.0
 
 @dataclass(slots=True)
 class _PeriodicTask:
-    seconds: float
+    interval_seconds: float
     action: Callable[[], object]
-    due: float = 0.0
+    next_run_at: float = 0.0
 
     def run_if_due(self) -> None:
-        if time.monotonic() >= self.due:
+        if time.monotonic() >= self.next_run_at:
             self.action()
-            self.due = time.monotonic() + self.seconds
+            self.next_run_at = time.monotonic() + self.interval_seconds
 
 
 class ScraperService:
-    """A request's stream entry stays pending until the end of its run is published; its claim is extended meanwhile.
+    """Reads crawl requests and runs their crawls.
 
-    So a request outlives this process: the scraper that claims it starts the run's next attempt.
+    A stream entry stays pending, and its claim is extended, until the run's finish message is published. If this
+    process dies, another scraper claims the request and starts the next attempt.
     """
 
     def __init__(self, settings: ScraperSettings, sources: dict[str, Source]) -> None:
@@ -62,11 +63,11 @@ class ScraperService:
         scheduler = Scheduler(self._redis, sources)
         self._stopping = False
         self._progress = Progress()
-        self._redis_fault: str | None = None
-        claim_period = settings.scraper_claim_seconds / 5
+        self._redis_error: str | None = None
+        claim_interval = settings.scraper_claim_seconds / 5
         self._periodic_tasks = (
-            _PeriodicTask(claim_period, lambda: self._reader.extend_claim(self._crawls.entry_ids)),
-            _PeriodicTask(claim_period, self._claim),
+            _PeriodicTask(claim_interval, lambda: self._reader.extend_claim(self._crawls.entry_ids)),
+            _PeriodicTask(claim_interval, self._claim),
             _PeriodicTask(1.0, lambda: scheduler.submit_due(datetime.now(UTC))),
             _PeriodicTask(_METRICS_SECONDS, self._crawls.update_metrics),
             _PeriodicTask(30.0, lambda: publish_sources(self._redis, self._sources)),
@@ -76,40 +77,41 @@ class ScraperService:
         self._stopping = True
 
     def serve(self) -> None:
-        """Serves until `stop` is called.
+        """Runs until `stop` is called.
 
-        Then either ends the crawls gracefully, so that their runs end as partial, or hands them over to another
-        scraper, as the setting `scraper_when_stopped` says.
+        Then, depending on the setting `scraper_when_stopped`, it stops the crawls or kills them. The runs of stopped
+        crawls end as partial. Another scraper continues killed crawls.
         """
         logger.info("scraper started", sources=sorted(self._sources))
-        checks = HealthChecks(stalled_check(self._progress, within=_STALLED_SECONDS), self._readiness_fault)
+        checks = HealthChecks(stalled_check(self._progress, within=_STALLED_SECONDS), self._not_ready_reason)
         serve_health(self._settings.host, self._settings.metrics_port, checks)
         heartbeats = HeartbeatPublisher(
-            self._redis, "scraper", fault=self._readiness_fault, progress=self._progress.age
+            self._redis, "scraper", fault=self._not_ready_reason, progress=self._progress.age
         )
         heartbeats.start()
         while not self._stopping:
             try:
                 self._step()
-                self._redis_fault = None
+                self._redis_error = None
             except RedisError as error:
-                self._redis_fault = f"Redis is unavailable: {error}"
+                self._redis_error = f"Redis is unavailable: {error}"
                 logger.warning("redis unavailable", error=str(error))
                 if not self._stopping:
                     time.sleep(1.0)
             self._progress.record()
         if self._settings.scraper_when_stopped == "hand-over":
-            self._crawls.kill_all()  # before anything that may wait for Redis
-            if self._redis_fault is None:
+            # Kill the crawls first, because the next calls can wait for Redis.
+            self._crawls.kill_all()
+            if self._redis_error is None:
                 heartbeats.stop()
         else:
             heartbeats.stop()
             self._crawls.stop_all()
         logger.info("scraper stopped")
 
-    def _readiness_fault(self) -> str | None:
-        """The reason why this scraper takes no requests; None when it does."""
-        return self._redis_fault or ("it is starting" if self._progress.age() is None else None)
+    def _not_ready_reason(self) -> str | None:
+        """Why this scraper is not ready; None if it is ready."""
+        return self._redis_error or ("the scraper is starting" if self._progress.age() is None else None)
 
     def _step(self) -> None:
         self._crawls.poll()
@@ -122,7 +124,10 @@ class ScraperService:
             time.sleep(0.2)
 
     def _claim(self) -> None:
-        """Claims the requests of a dead scraper. Own entries also come back after a long outage of Redis."""
+        """Claims the requests of dead scrapers.
+
+        After a long Redis outage the claim can also return entries of this scraper; `submit` ignores them.
+        """
         if self._crawls.free_slots > 0:
             for entry in self._reader.claim(self._crawls.free_slots):
                 self._accept(entry)

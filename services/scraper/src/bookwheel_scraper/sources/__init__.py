@@ -1,1 +1,1 @@
-"""Source declarations: the TOML files here, their schedules and sites."""
+"""The built-in source declarations (TOML files), and the code that loads declarations, schedules and sites."""

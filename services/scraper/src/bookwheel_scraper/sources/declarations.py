@@ -1,7 +1,8 @@
-"""A source is a small TOML file: a spider, start URLs, politeness and caps."""
+"""Loads source declarations: TOML files with a spider, start URLs, politeness and limits."""
 
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from string import Template
@@ -13,15 +14,15 @@ from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 
 from bookwheel_scraper.settings import ScraperSettings
-from bookwheel_scraper.sources.schedules import Schedule, parse_schedule
-from bookwheel_scraper.sources.sites import site_of
+from bookwheel_scraper.sources.schedules import parse_schedule
+from bookwheel_scraper.sources.sites import get_site
 
 SPIDER_MODULE = "bookwheel_scraper.spiders"
-"""Every spider class below this package can be named in a declaration."""
+"""The package with the spiders. A declaration refers to a spider by its `name`."""
 
 
 def _require_host(url: str) -> str:
-    site_of(url)
+    get_site(url)
     return url
 
 
@@ -29,7 +30,7 @@ WebUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#]+[^\s]*$", max_length=
 
 
 class DeclarationError(Exception):
-    """A source's file is invalid; the text names the file and each field."""
+    """A source declaration is invalid; the error message names the file and each invalid field."""
 
 
 class DeclarationModel(BaseModel):
@@ -45,10 +46,10 @@ class Politeness(DeclarationModel):
     obey_robots: bool = True
 
 
-class Caps(DeclarationModel):
-    """Upper bounds of a run over all its attempts.
+class CrawlLimits(DeclarationModel):
+    """Limits of a run, over all its attempts.
 
-    Sizes are in bytes. `pages` counts every request except robots.txt; `seconds` counts from the run's first start.
+    Sizes are in bytes. `pages` limits the requests, except for robots.txt. `seconds` starts at the run's first start.
     """
 
     pages: int = Field(default=100_000, ge=1)
@@ -58,9 +59,10 @@ class Caps(DeclarationModel):
 
 
 class Source(DeclarationModel):
-    """`private_addresses` allows the declared start URLs in a private network, but not the start URL of a request.
+    """A source declaration.
 
-    `expect` holds the expectations that the processor checks for runs of the declared sites.
+    `private_addresses` allows crawls of the declared start URLs in a private network. It does not apply to the start
+    URL of a request. The processor checks `expect` for runs of the declared sites. `caps` are the limits of a run.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -70,14 +72,14 @@ class Source(DeclarationModel):
     schedule: str | None = None
     private_addresses: bool = False
     politeness: Politeness = Politeness()
-    caps: Caps = Caps()
+    caps: CrawlLimits = CrawlLimits()
     expect: Expectations = Expectations()
 
     @field_validator("spider")
     @classmethod
     def _check_spider(cls, name: str) -> str:
         if name not in spider_names():
-            raise ValueError(f"there is no spider {name!r}; the spiders are {', '.join(spider_names())}")
+            raise ValueError(f"unknown spider {name!r}; available spiders: {', '.join(spider_names())}")
         return name
 
     @field_validator("schedule")
@@ -87,14 +89,14 @@ class Source(DeclarationModel):
             parse_schedule(text)
         return text
 
-    @property
-    def latest_due(self) -> Schedule | None:
-        return parse_schedule(self.schedule) if self.schedule is not None else None
+    def latest_due_time(self, now: datetime) -> datetime | None:
+        """Returns the latest due time at or before `now`; None for a source without a schedule."""
+        return parse_schedule(self.schedule)(now) if self.schedule is not None else None
 
     def undeclared_site(self, start_url: str) -> str | None:
-        """The site of the URL; None when it is one of the declared sites."""
-        site = site_of(start_url)
-        return None if site in map(site_of, self.start_urls) else site
+        """Returns the site of the URL; None if it is one of the declared sites."""
+        site = get_site(start_url)
+        return None if site in map(get_site, self.start_urls) else site
 
     @property
     def requires_start_url(self) -> bool:
@@ -107,7 +109,7 @@ def spider_names() -> tuple[str, ...]:
 
 
 def parse_declaration(text: str, *, file: str, variables: dict[str, str]) -> Source:
-    """Parses one source from TOML after replacing `${name}` by `variables`. Raises DeclarationError."""
+    """Replaces `${name}` by the value in `variables` and parses the TOML. Raises DeclarationError."""
     try:
         return Source.model_validate(tomllib.loads(Template(text).substitute(variables)))
     except ValidationError as error:
@@ -117,18 +119,21 @@ def parse_declaration(text: str, *, file: str, variables: dict[str, str]) -> Sou
         raise DeclarationError(f"{file}: {error}") from None
 
 
-def declared_sources(settings: ScraperSettings) -> dict[str, Source]:
-    """All sources by name. The operator's declarations replace built-in ones of the same name."""
+def load_sources(settings: ScraperSettings) -> dict[str, Source]:
+    """Returns all sources by name. An operator's declaration replaces a built-in one with the same name.
+
+    Raises DeclarationError.
+    """
     variables = {"demo_shop_url": settings.demo_shop_url.rstrip("/") + "/"}
     sources: dict[str, Source] = {}
-    for file, text in _declaration_files(settings):
+    for file, text in _read_declarations(settings):
         source = parse_declaration(text, file=file, variables=variables)
         sources[source.name] = source
     return dict(sorted(sources.items()))
 
 
-def _declaration_files(settings: ScraperSettings) -> Iterator[tuple[str, str]]:
-    """Names and texts: the built-in declarations, then those of the operator's folder."""
+def _read_declarations(settings: ScraperSettings) -> Iterator[tuple[str, str]]:
+    """Yields file names and contents: first the built-in declarations, then the operator's."""
     for entry in resources.files("bookwheel_scraper.sources").iterdir():
         if entry.name.endswith(".toml"):
             yield entry.name, entry.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Schedules of sources: `every 6h`, or the five fields of a cron line, in UTC."""
+"""Parses the schedules of sources: `every 6h` or a cron expression, in UTC."""
 
 import re
 from collections.abc import Callable
@@ -14,25 +14,25 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Raises ValueError for anything but `every N(s|m|h|d)` and a cron line."""
+    """Parses `every N(s|m|h|d)` or a cron expression. Raises ValueError."""
     interval = _INTERVAL.match(text)
     if interval is not None:
-        return _interval_schedule(timedelta(seconds=int(interval[1]) * _SECONDS[interval[2]]))
+        return _build_interval_schedule(timedelta(seconds=int(interval[1]) * _SECONDS[interval[2]]))
     try:
         CronSim(text, _EPOCH)
     except CronSimError as error:
-        raise ValueError(f"{text!r} is neither `every 6h` nor a cron line: {error}") from None
-    return lambda now: _latest_cron_time(text, now)
+        raise ValueError(f"{text!r} is neither an interval like `every 6h` nor a cron expression: {error}") from None
+    return lambda now: _find_latest_cron_time(text, now)
 
 
-def _interval_schedule(interval: timedelta) -> Schedule:
-    """Due at multiples of the interval since the epoch, so all scrapers compute the same times."""
+def _build_interval_schedule(interval: timedelta) -> Schedule:
+    """Due times are multiples of the interval since the epoch, so all scrapers compute the same times."""
     if not interval:
         raise ValueError("the interval must be positive")
     return lambda now: _EPOCH + (now - _EPOCH) // interval * interval
 
 
-def _latest_cron_time(text: str, now: datetime) -> datetime:
-    # CronSim excludes its start, and a cron line is due at the beginning of its minute.
-    backwards = CronSim(text, now.replace(second=0, microsecond=0) + timedelta(minutes=1), reverse=True)
-    return next(backwards)
+def _find_latest_cron_time(text: str, now: datetime) -> datetime:
+    # CronSim excludes its start time, and a due time is the beginning of a minute.
+    due_times = CronSim(text, now.replace(second=0, microsecond=0) + timedelta(minutes=1), reverse=True)
+    return next(due_times)

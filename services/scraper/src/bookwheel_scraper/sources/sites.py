@@ -1,4 +1,4 @@
-"""The site that a URL belongs to."""
+"""Derives the site of a URL."""
 
 import re
 from urllib.parse import urlsplit
@@ -7,11 +7,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SITE = re.compile(r"[a-z0-9._:\[\]-]{1,260}")
 
 
-def site_of(url: str) -> str:
-    """The lower-case host without `www.`, with the port unless it is the scheme's default: `127.0.0.1:8085`.
+def get_site(url: str) -> str:
+    """Returns the host in lower case without `www.`; a port is added unless it is the scheme's default.
 
-    A shop is the same site by http and https; two shops on different ports are two sites. Raises ValueError for a URL
-    without a host.
+    Example: `127.0.0.1:8085`. The scheme is not part of the site. Raises ValueError for a URL without a host.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").encode("idna").decode("ascii").rstrip(".").removeprefix("www.")

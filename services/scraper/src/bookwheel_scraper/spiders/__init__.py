@@ -1,1 +1,1 @@
-"""Spiders only extract: a page's text goes into a payload as found, links become requests."""
+"""Spiders extract books and links. They do not clean the text of a page."""

@@ -1,4 +1,4 @@
-"""The base class of all spiders: starts at the run's URLs, stays on their hosts, and records failed pages."""
+"""The base class of all spiders: requests the start URLs, stays on their hosts, and records failed pages."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -36,7 +36,7 @@ class BookSpider(Spider):
         raise NotImplementedError
 
     def request(self, url: str, parser: PageParser, *, filtered: bool = True, is_start: bool = False) -> Request:
-        """A request for a page. `filtered` drops URLs that were requested before."""
+        """Builds a request for a page. With `filtered`, Scrapy drops it if the URL was requested before."""
         return Request(
             url,
             callback=self.parse,
@@ -47,31 +47,31 @@ class BookSpider(Spider):
         )
 
     def parse(self, response: Response, **kwargs: Any) -> SpiderOutput:
-        if isinstance(response, HtmlResponse):  # links may lead to images or PDFs
+        if isinstance(response, HtmlResponse):  # a link can lead to an image or a PDF
             parser: PageParser = kwargs["parser"]
             yield from parser(response)
 
     def record_failure(self, failure: Failure) -> None:
         """Records a page that could not be fetched.
 
-        A missing or forbidden page is a valid answer of the shop, except for a start page.
+        A missing or forbidden page is not an error, except for a start page.
         """
         error = failure.value
         request: Request = failure.request  # type: ignore[attr-defined]  # set by Scrapy for errbacks
-        if not request.meta["is_start"] and _is_expected(error):
+        if not request.meta["is_start"] and _is_missing_or_skipped(error):
             return
         if isinstance(error, HttpError):
-            text = f"{request.url} answered {error.response.status}"
+            message = f"{request.url} returned status {error.response.status}"
         elif urlsplit(request.url).hostname in self.context.blocked_hosts:
-            text = f"{request.url} is in a network that crawls may not enter"
+            message = f"{request.url} is in a private network"
         elif isinstance(error, IgnoreRequest):
-            text = str(error)
+            message = str(error)
         else:
-            text = f"{request.url}: {type(error).__name__}: {error}"
-        self.context.record_error(text)
+            message = f"{request.url}: {type(error).__name__}: {error}"
+        self.context.record_error(message)
 
 
-def _is_expected(error: BaseException | None) -> bool:
+def _is_missing_or_skipped(error: BaseException | None) -> bool:
     if isinstance(error, HttpError):
         return error.response.status in _MISSING_PAGE_STATUSES
     return isinstance(error, RequestSkippedError | ForbiddenByRobotsError)

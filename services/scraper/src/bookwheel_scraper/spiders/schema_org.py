@@ -1,10 +1,12 @@
-"""Crawls any site that describes its books with schema.org data: follows lists to their books and to the next page.
+"""Crawls any site that describes its books with schema.org data.
 
-A page that describes one book is that book's page, and the crawl follows no links from it. A start page counts as a
-book's page only if it has no next page and the book has no page of its own elsewhere on the site. Every other page is
-a list: books with a page of their own are followed, the others are published from the list. On a list without
-structured data all links are followed, but a page behind them counts only if it is a book's page. So the crawl does not
-wander over the whole site.
+A book page is the page of one book. A list page links to book pages, or describes books that have no own page.
+
+- A book page is published, and its links are not followed.
+- From a list page, the crawl follows the links to book pages and to the next page, and publishes the books without an
+  own page.
+- A start page with one book is a list page if it has a next page, or if the book has another page on the site.
+- If a list page has no structured data, all its links are followed, but of these pages only book pages are used.
 """
 
 from collections.abc import Iterator
@@ -13,9 +15,9 @@ from urllib.parse import urlsplit
 from scrapy import Request
 from scrapy.http import HtmlResponse
 
-from bookwheel_scraper.extraction.listed_books import is_same_page, list_keys
-from bookwheel_scraper.extraction.schema_books import BookNode, PageBooks, book_payload, read_page
-from bookwheel_scraper.extraction.structured_data import page_syntaxes
+from bookwheel_scraper.extraction.listed_books import build_keys, is_same_page
+from bookwheel_scraper.extraction.schema_books import BookNode, PageBooks, build_payload, read_page
+from bookwheel_scraper.extraction.structured_data import parse_nodes_by_syntax
 from bookwheel_scraper.publishing.envelopes import ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider, SpiderOutput
 
@@ -28,23 +30,26 @@ class SchemaOrgSpider(BookSpider):
 
     def parse_start(self, response: HtmlResponse) -> SpiderOutput:
         page = extract_books(response)
-        is_list_of_one = len(page.books) == 1 and self.has_page_elsewhere(response, page.books[0])
-        may_be_book_page = not is_list_of_one and not next_pages(response)
+        is_list_with_one_book = len(page.books) == 1 and self.has_page_elsewhere(response, page.books[0])
+        may_be_book_page = not is_list_with_one_book and not find_next_pages(response)
         return self.parse_page(response, page, may_be_book_page=may_be_book_page)
 
     def parse_next(self, response: HtmlResponse) -> SpiderOutput:
-        """The next page of a list is a list, even with only one book."""
+        """The next page of a list page is a list page, even with only one book."""
         return self.parse_page(response, extract_books(response), may_be_book_page=False)
 
     def parse_linked(self, response: HtmlResponse) -> SpiderOutput:
-        """A page linked from a list: usually a book's page, whatever URL or next page it declares."""
+        """A page that is linked from a list page.
+
+        With one book, it is treated as a book page even if it declares another URL or a next page.
+        """
         return self.parse_page(response, extract_books(response), may_be_book_page=True)
 
     def parse_page(self, response: HtmlResponse, page: PageBooks, *, may_be_book_page: bool) -> SpiderOutput:
         if len(page.books) == 1 and may_be_book_page:
-            yield scraped_book(response, page.books[0])
+            yield build_scraped_book(response, page.books[0])
             return
-        for url in next_pages(response):
+        for url in find_next_pages(response):
             yield self.request(url, self.parse_next)
         if page:
             yield from self.parse_list(response, page, may_be_book_page=may_be_book_page)
@@ -53,24 +58,32 @@ class SchemaOrgSpider(BookSpider):
                 yield from self.follow(response, href, plain_link=True)
 
     def parse_list(self, response: HtmlResponse, page: PageBooks, *, may_be_book_page: bool) -> SpiderOutput:
-        """With `may_be_book_page`, the only book without a page elsewhere is the page's own; others are links."""
-        books_here: list[BookNode] = []
-        for book in (*page.books, *page.listed):
+        """Follows the books with an own page and publishes the others.
+
+        If `may_be_book_page` and exactly one book has no other page, the page is that book's page; the other books are
+        followed.
+        """
+        books_without_own_page: list[BookNode] = []
+        for book in (*page.books, *page.listed_books):
             url = response.urljoin(book.url) if book.url else response.url
             if is_same_page(url, response.url):
-                books_here.append(book)
+                books_without_own_page.append(book)
             else:
                 yield from self.follow(response, url)
-        if may_be_book_page and len(books_here) == 1 and any(books_here[0] is book for book in page.books):
-            yield scraped_book(response, books_here[0])
+        if (
+            may_be_book_page
+            and len(books_without_own_page) == 1
+            and any(books_without_own_page[0] is book for book in page.books)
+        ):
+            yield build_scraped_book(response, books_without_own_page[0])
         else:
-            for book, key in zip(books_here, list_keys(books_here, response.url), strict=True):
-                yield scraped_book(response, book, key=key)
+            for book, key in zip(books_without_own_page, build_keys(books_without_own_page, response.url), strict=True):
+                yield build_scraped_book(response, book, key=key)
         for link in page.links:
             yield from self.follow(response, link)
 
     def has_page_elsewhere(self, response: HtmlResponse, book: BookNode) -> bool:
-        """Whether the book's own page is another page of this site."""
+        """Returns True if the book has another page on this site."""
         url = response.urljoin(book.url) if book.url else response.url
         canonical = response.xpath('//link[@rel="canonical"]/@href').get("")
         redirects = response.request.meta.get("redirect_urls", ()) if response.request else ()
@@ -80,31 +93,31 @@ class SchemaOrgSpider(BookSpider):
         return is_on_site and not any(is_same_page(url, own_url) for own_url in own_urls)
 
     def parse_plain_link(self, response: HtmlResponse) -> SpiderOutput:
-        """A page behind a link without structured data."""
+        """A page that is linked from a list page without structured data."""
         books = extract_books(response).books
         if len(books) == 1:
-            yield scraped_book(response, books[0])
+            yield build_scraped_book(response, books[0])
 
     def follow(self, response: HtmlResponse, href: str, *, plain_link: bool = False) -> Iterator[Request]:
-        url = without_fragment(response.urljoin(href.strip()))
-        if url.startswith(("http://", "https://")) and url != without_fragment(response.url):
+        url = remove_fragment(response.urljoin(href.strip()))
+        if url.startswith(("http://", "https://")) and url != remove_fragment(response.url):
             yield self.request(url, self.parse_plain_link if plain_link else self.parse_linked)
 
 
 def extract_books(response: HtmlResponse) -> PageBooks:
-    """The books of the first syntax that describes any."""
-    return next((page for roots in page_syntaxes(response) if (page := read_page(roots))), PageBooks())
+    """The books from the first syntax that contains books."""
+    return next((page for roots in parse_nodes_by_syntax(response) if (page := read_page(roots))), PageBooks())
 
 
-def next_pages(response: HtmlResponse) -> list[str]:
+def find_next_pages(response: HtmlResponse) -> list[str]:
     hrefs = response.xpath('//*[self::a or self::link][contains(concat(" ", @rel, " "), " next ")]/@href').getall()
     urls = (response.urljoin(href.strip()) for href in hrefs)
     return [url for url in dict.fromkeys(urls) if url.startswith(("http://", "https://"))]
 
 
-def scraped_book(response: HtmlResponse, book: BookNode, *, key: str | None = None) -> ScrapedBook:
-    """`key` identifies a book without a number of its own among other books of the same page."""
-    payload = book_payload(book)
+def build_scraped_book(response: HtmlResponse, book: BookNode, *, key: str | None = None) -> ScrapedBook:
+    """`key` identifies a book that has no identifier and shares its page with other books."""
+    payload = build_payload(book)
     if key is not None:
         payload.setdefault("key", key)
     image = payload.get("image_url")
@@ -113,5 +126,5 @@ def scraped_book(response: HtmlResponse, book: BookNode, *, key: str | None = No
     return ScrapedBook(response.url, payload)
 
 
-def without_fragment(url: str) -> str:
+def remove_fragment(url: str) -> str:
     return url.partition("#")[0]

@@ -1,4 +1,4 @@
-"""Crawls shops with the markup of books.toscrape.com: lists of 20 products, each with its own page."""
+"""Crawls shops with the markup of books.toscrape.com: list pages with links to product pages."""
 
 from scrapy.http import HtmlResponse
 
@@ -10,40 +10,40 @@ class ToScrapeSpider(BookSpider):
     name = "toscrape"
 
     def parse_start(self, response: HtmlResponse) -> SpiderOutput:
-        """The start page is a list or a product page."""
+        """The start page can be a list page or a product page."""
         return self.parse_product(response) if response.css("div.product_main") else self.parse_list(response)
 
     def parse_list(self, response: HtmlResponse) -> SpiderOutput:
-        # The queue is first in, first out. With the next list first, it is fetched beside this list's products and
-        # never more than one list ahead of them.
+        # The queue is first in, first out. The next list is requested first, so it is fetched together with the
+        # products of this list. The crawl is never more than one list ahead.
         for href in response.css("ul.pager li.next a::attr(href)").getall()[:1]:
             yield self.request(response.urljoin(href), self.parse_list)
         for href in dict.fromkeys(response.css("article.product_pod h3 a::attr(href)").getall()):
-            # unfiltered: the set of seen products would grow with the shop
+            # unfiltered, because the set of requested products would grow with the size of the shop
             yield self.request(response.urljoin(href), self.parse_product, filtered=False)
 
     def parse_product(self, response: HtmlResponse) -> SpiderOutput:
-        yield ScrapedBook(response.url, product_payload(response))
+        yield ScrapedBook(response.url, build_product_payload(response))
 
 
-def product_payload(response: HtmlResponse) -> Payload:
-    """The payload of a product page, without fields that the page lacks."""
+def build_product_payload(response: HtmlResponse) -> Payload:
+    """Builds the payload of a product page. Fields without a value are left out."""
     image = response.css("div.item.active img::attr(src)").get()
     fields = {
-        "key": _cell(response, "UPC"),
+        "key": _find_table_cell(response, "UPC"),
         "title": response.css("div.product_main h1").xpath("string()").get(),
         "category": response.css("ul.breadcrumb li:nth-last-child(2) a").xpath("string()").get(),
         "description": response.css("#product_description + p").xpath("string()").get(),
         "price": response.css("div.product_main p.price_color").xpath("string()").get(),
-        "availability": _cell(response, "Availability"),
+        "availability": _find_table_cell(response, "Availability"),
         "rating": response.css("div.product_main p.star-rating").re_first(r'class="star-rating\s+([^"\s]+)'),
-        "rating_count": _cell(response, "Number of reviews"),
+        "rating_count": _find_table_cell(response, "Number of reviews"),
         "image_url": response.urljoin(image) if image else None,
     }
     return {name: text for name, text in fields.items() if text is not None and text.strip()}
 
 
-def _cell(response: HtmlResponse, heading: str) -> str | None:
+def _find_table_cell(response: HtmlResponse, heading: str) -> str | None:
     return response.xpath(
         'string(//table[contains(@class, "table-striped")]//tr[normalize-space(th) = $heading]/td)', heading=heading
     ).get()
