@@ -21,7 +21,9 @@ def fitted(settings: MlSettings, features: FeatureSpec) -> RandomForestRegressor
     engine = connect_database(settings.records_url)
     training, _held_out = read_datasets(BookReader(engine))
     engine.dispose()
-    return fit_forest(features.matrix(training.features), training.ratings, trees=settings.forest_trees).forest
+    return fit_forest(
+        features.build_matrix(training.features), training.ratings, tree_count=settings.forest_trees
+    ).forest
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import numpy as np
-from bookwheel_ml.model.features import BookFeatures, FeatureSpec, learn_features, words_of
+from bookwheel_ml.model.features import BookFeatures, FeatureSpec, fit_feature_spec, tokenize
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,12 +19,12 @@ _SPEC = FeatureSpec(currencies=("EUR", "GBP"), categories=("Poetry", "Travel"), 
 
 
 def _row(facts: BookFeatures) -> dict[str, float]:
-    return dict(zip(_SPEC.names, _SPEC.matrix([facts])[0].tolist(), strict=True))
+    return dict(zip(_SPEC.names, _SPEC.build_matrix([facts])[0].tolist(), strict=True))
 
 
 @given(st.lists(_FACTS, max_size=8))
 def test_any_books_make_a_finite_float32_matrix_of_the_promised_shape(books: list[BookFeatures]) -> None:
-    matrix = _SPEC.matrix(books)
+    matrix = _SPEC.build_matrix(books)
     assert matrix.shape == (len(books), len(_SPEC.names))
     assert matrix.dtype == np.float32
     assert np.isfinite(matrix).all()
@@ -32,17 +32,17 @@ def test_any_books_make_a_finite_float32_matrix_of_the_promised_shape(books: lis
 
 @given(st.lists(_FACTS, min_size=1, max_size=8), st.randoms(use_true_random=False))
 def test_a_row_depends_on_its_own_book_alone(books: list[BookFeatures], random: object) -> None:
-    together = _SPEC.matrix(books)
-    alone = np.concatenate([_SPEC.matrix([book]) for book in books])
+    together = _SPEC.build_matrix(books)
+    alone = np.concatenate([_SPEC.build_matrix([book]) for book in books])
     assert np.array_equal(together, alone)
 
 
 @given(st.lists(_FACTS, min_size=1, max_size=30), st.integers(min_value=0, max_value=2**31))
 def test_learning_takes_any_books_and_survives_json(books: list[BookFeatures], seed: int) -> None:
     ratings = np.random.default_rng(seed).uniform(1, 5, len(books))
-    spec = learn_features(books, ratings)
+    spec = fit_feature_spec(books, ratings)
     assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
-    assert spec.matrix(books).shape == (len(books), len(spec.names))
+    assert spec.build_matrix(books).shape == (len(books), len(spec.names))
     assert len(set(spec.names)) == len(spec.names)
 
 
@@ -70,7 +70,7 @@ def test_indicators_ignore_case_and_compatibility_forms_of_words_only() -> None:
 
 
 def test_words_are_letters_of_any_script_without_digits() -> None:
-    assert words_of("Die STRASSE, straße: 1984 a_b abc9 Война и мир") == [
+    assert tokenize("Die STRASSE, straße: 1984 a_b abc9 Война и мир") == [
         "die",
         "strasse",
         "strasse",
@@ -89,12 +89,12 @@ def test_a_word_that_tells_ratings_apart_is_found_and_chance_words_are_few() -> 
         words = [*generator.choice(chance, 20), *(["marvellous"] if good else [])]
         books.append(BookFeatures(description=" ".join(words)))
         ratings.append(4.0 * good + generator.normal())
-    spec = learn_features(books, np.array(ratings))
+    spec = fit_feature_spec(books, np.array(ratings))
     assert "marvellous" in spec.words
     assert len(spec.words) < 8
 
 
 def test_one_currency_alone_makes_no_feature_and_two_make_two() -> None:
     one = [BookFeatures(currency="GBP")] * 20
-    assert learn_features(one, np.ones(20)).currencies == ()
-    assert learn_features([*one, *[BookFeatures(currency="EUR")] * 20], np.ones(40)).currencies == ("EUR", "GBP")
+    assert fit_feature_spec(one, np.ones(20)).currencies == ()
+    assert fit_feature_spec([*one, *[BookFeatures(currency="EUR")] * 20], np.ones(40)).currencies == ("EUR", "GBP")

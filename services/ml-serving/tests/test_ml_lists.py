@@ -11,7 +11,7 @@ from bookwheel_contracts import Book
 from bookwheel_contracts.problems import InvalidCursorError, NotAcceptableError
 from bookwheel_ml.routers.content_negotiation import choose_media_type
 from bookwheel_ml.routers.cursors import decode_cursor, encode_cursor
-from bookwheel_ml.routers.training_data import csv_chunks, parquet_chunks, training_row
+from bookwheel_ml.routers.training_data import create_training_row, render_csv_chunks, render_parquet_chunks
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow.parquet import ParquetFile
@@ -74,7 +74,7 @@ def _awkward(books: list[Book]) -> list[Book]:
 @pytest.mark.parametrize("count", [0, 1, 1_000, 2_500])
 def test_parquet_holds_every_row_exactly(make_books: MakeBooks, count: int) -> None:
     books = _awkward(make_books(count)) if count else []
-    chunks = list(parquet_chunks(iter(books)))
+    chunks = list(render_parquet_chunks(iter(books)))
     file = ParquetFile(io.BytesIO(b"".join(chunks)), pre_buffer=False)
     rows = file.read(use_threads=False).to_pylist()
     assert file.metadata.num_row_groups == -(-count // 1_000)
@@ -84,7 +84,7 @@ def test_parquet_holds_every_row_exactly(make_books: MakeBooks, count: int) -> N
 @pytest.mark.parametrize("count", [0, 1, 1_500])
 def test_csv_holds_every_row_exactly(make_books: MakeBooks, count: int) -> None:
     books = _awkward(make_books(count)) if count else []
-    text = b"".join(csv_chunks(iter(books))).decode()
+    text = b"".join(render_csv_chunks(iter(books))).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == count
     assert text.startswith("book_id,title,category,description,price_amount,price_currency,stock,rating,split")
@@ -102,5 +102,5 @@ def _expected(book: Book) -> dict[str, str | int | float | Decimal | None]:
         "price_currency": book.price.currency if book.price else None,
         "stock": book.stock,
         "rating": book.rating,
-        "split": training_row(book).split,
+        "split": create_training_row(book).split,
     }

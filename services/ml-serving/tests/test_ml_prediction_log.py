@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import PredictionRecord
 from bookwheel_contracts.problems import UnavailableError
-from bookwheel_ml.serving.prediction_log import PredictionLog, ServedPrediction
+from bookwheel_ml.serving.prediction_log import PredictionLog, PredictionLogEntry
 from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
 
 _STREAM = "test:predictions"
 
 
-def _records(count: int, first: int = 0) -> list[ServedPrediction]:
+def _records(count: int, first: int = 0) -> list[PredictionLogEntry]:
     return [
-        ServedPrediction(
+        PredictionLogEntry(
             prediction_id=str(number),
             book_id=None,
             predicted_at=time.time(),
@@ -64,7 +64,7 @@ def test_without_redis_records_wait_up_to_the_bound_and_the_rest_is_counted(tmp_
     log.add(_records(40, 40))
     log.add(_records(40, 80))
     assert time.monotonic() - started < 0.1
-    assert log.dropped == 70
+    assert log.dropped_count == 70
     with running(redis_command(port, tmp_path), log=tmp_path / "redis.log", ready=lambda: redis_answers(url)):
         wait_until(lambda: connect_redis(url).xlen(_STREAM) == 50, seconds=10, what="delivery after Redis came")
         log.stop()
@@ -100,7 +100,7 @@ def test_a_full_stream_refuses_predictions_until_its_consumer_catches_up(redis_u
     wait_until(lambda: _has_capacity(log, 500), seconds=10, what="room for predictions")
     assert not _has_capacity(log, 501)
     log.stop()
-    assert log.dropped == 0
+    assert log.dropped_count == 0
 
 
 def test_a_stream_is_never_longer_than_its_limit(redis_url: str) -> None:

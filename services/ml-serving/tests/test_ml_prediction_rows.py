@@ -24,7 +24,7 @@ _GOOD = {"category": "Poetry", "price": {"amount": "12.50", "currency": "GBP"}, 
 @pytest.fixture(scope="module")
 def champion(book_reader: BookReader, tmp_path_factory: pytest.TempPathFactory) -> Champion:
     folder: Path = tmp_path_factory.mktemp("model")
-    trained = train_model(*read_datasets(book_reader), trees=30)
+    trained = train_model(*read_datasets(book_reader), tree_count=30)
     (folder / ONNX_FILE).write_bytes(trained.onnx.SerializeToString())
     (folder / DEFINITION_FILE).write_text(trained.definition.model_dump_json())
     return Champion("bookwheel-rating", "7", load_model(folder))
@@ -102,7 +102,7 @@ def test_a_bad_row_fails_alone_with_its_reason(predict_rows: PredictRows, row: A
 def test_a_thousand_bad_rows_are_a_thousand_errors_and_no_record(predict_rows: PredictRows) -> None:
     result = predict_rows([None] * 1_000)
     assert all(prediction["error"] for prediction in result.response.model_dump()["predictions"])
-    assert result.records == []
+    assert result.log_entries == []
 
 
 def test_missing_facts_are_no_error(predict_rows: PredictRows) -> None:
@@ -116,7 +116,7 @@ def test_every_prediction_leaves_a_record_that_keeps_the_contract(
 ) -> None:
     result = predict_rows([_GOOD, None, {"book_id": "demo:000002"}])
     before = datetime.now(UTC)
-    records = [PredictionRecord.model_validate_json(record.body()) for record in result.records]
+    records = [PredictionRecord.model_validate_json(record.to_json()) for record in result.log_entries]
     valid = [prediction for prediction in result.response.model_dump()["predictions"] if prediction["error"] is None]
     assert [record.prediction_id for record in records] == [prediction["prediction_id"] for prediction in valid]
     assert [record.book_id for record in records] == [None, "demo:000002"]

@@ -69,10 +69,10 @@ def test_a_model_comes_back_from_the_registry_as_it_was_trained(
     registry_uri: str, book_reader: BookReader, tmp_path: Path
 ) -> None:
     registry = MlflowRegistry(registry_uri)
-    made = train_and_register(book_reader, registry, trees=_TREES)
+    made = train_and_register(book_reader, registry, tree_count=_TREES)
     assert made.aliases == (CHAMPION,)
-    assert registry.champion() == made.version
-    assert registry.version(made.version) == made
+    assert registry.get_champion_version() == made.version
+    assert registry.get_version(made.version) == made
     model = load_model(registry.download(made.version, tmp_path))
     training, held_out = read_datasets(book_reader)
     assert model.definition.data_fingerprint == made.data_fingerprint == training.fingerprint()
@@ -85,13 +85,13 @@ def test_a_worse_model_is_a_challenger_and_an_equal_one_the_new_champion(
     registry_uri: str, book_reader: BookReader, poor_reader: BookReader
 ) -> None:
     registry = MlflowRegistry(registry_uri)
-    champion = train_and_register(book_reader, registry, trees=_TREES)
-    worse = train_and_register(poor_reader, registry, trees=_TREES)
-    assert (worse.aliases, registry.champion()) == ((CHALLENGER,), champion.version)
-    again = train_and_register(book_reader, registry, trees=_TREES)
-    assert (again.aliases, registry.champion()) == ((CHAMPION,), again.version)
+    champion = train_and_register(book_reader, registry, tree_count=_TREES)
+    worse = train_and_register(poor_reader, registry, tree_count=_TREES)
+    assert (worse.aliases, registry.get_champion_version()) == ((CHALLENGER,), champion.version)
+    again = train_and_register(book_reader, registry, tree_count=_TREES)
+    assert (again.aliases, registry.get_champion_version()) == ((CHAMPION,), again.version)
     registry.set_alias(CHAMPION, worse.version)
-    crowned = registry.version(worse.version)
+    crowned = registry.get_version(worse.version)
     assert crowned is not None
     assert crowned.aliases == (CHAMPION,)
 
@@ -100,10 +100,10 @@ def test_a_champion_that_no_longer_loads_is_replaced(
     registry_uri: str, book_reader: BookReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = MlflowRegistry(registry_uri)
-    first = train_and_register(book_reader, registry, trees=_TREES)
+    first = train_and_register(book_reader, registry, tree_count=_TREES)
     monkeypatch.setattr("bookwheel_ml.training.pipeline.load_model", _refuse)
-    assert train_and_register(book_reader, registry, trees=_TREES).aliases == (CHAMPION,)
-    assert registry.champion() != first.version
+    assert train_and_register(book_reader, registry, tree_count=_TREES).aliases == (CHAMPION,)
+    assert registry.get_champion_version() != first.version
 
 
 def _refuse(_folder: Path) -> None:
@@ -113,30 +113,30 @@ def _refuse(_folder: Path) -> None:
 def test_versions_are_paged_newest_first(registry_uri: str, book_reader: BookReader) -> None:
     registry = MlflowRegistry(registry_uri)
     for _ in range(3):
-        newest = int(train_and_register(book_reader, registry, trees=10).version)
-    page, total = registry.versions(limit=2, below=None)
+        newest = int(train_and_register(book_reader, registry, tree_count=10).version)
+    page, total = registry.list_versions(limit=2, before_version=None)
     assert [int(version.version) for version in page] == [newest, newest - 1]
     assert total >= 3
-    assert int(registry.versions(limit=1, below=newest - 1)[0][0].version) == newest - 2
-    assert registry.versions(limit=5, below=1) == ([], total)
-    assert registry.version(str(newest + 1)) is None
+    assert int(registry.list_versions(limit=1, before_version=newest - 1)[0][0].version) == newest - 2
+    assert registry.list_versions(limit=5, before_version=1) == ([], total)
+    assert registry.get_version(str(newest + 1)) is None
 
 
 async def test_the_watch_follows_the_champion_and_remembers_it(
     registry_uri: str, registry_process: RegistryProcess, book_reader: BookReader, tmp_path: Path
 ) -> None:
     registry = MlflowRegistry(registry_uri)
-    first = train_and_register(book_reader, registry, trees=_TREES)
+    first = train_and_register(book_reader, registry, tree_count=_TREES)
     watch = ChampionWatcher(registry_process, cache=tmp_path, poll_seconds=60)
-    with pytest.raises(UnavailableError, match="train one"):
+    with pytest.raises(UnavailableError, match="Request a training run"):
         _ = watch.current
-    with pytest.raises(UnavailableError, match="not answered yet"):
+    with pytest.raises(UnavailableError, match="not responded yet"):
         await watch.check_ready()
     await watch.update()
     await watch.check_ready()
     before = watch.current
     assert before.version == first.version
-    second = train_and_register(book_reader, registry, trees=_TREES)
+    second = train_and_register(book_reader, registry, tree_count=_TREES)
     await watch.update()
     assert (before.version, watch.current.version) == (first.version, second.version)
     assert [name for name in os.listdir(tmp_path) if "version" in name] == [f"version-{second.version}"]  # noqa: PTH208 - a loop may call it
@@ -160,12 +160,12 @@ def test_a_broken_cache_is_no_champion_and_no_crash(tmp_path: Path, pointer: byt
 async def test_a_registry_process_that_was_killed_is_started_again(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri)
     try:
-        process.start()
+        process.ensure_started()
         killed = process.pid
         os.kill(killed, signal.SIGKILL)
-        with pytest.raises(UnavailableError, match="ended"):
-            await process.call(Registry.champion)
-        process.start()
+        with pytest.raises(UnavailableError, match="process exited"):
+            await process.call(Registry.get_champion_version)
+        process.ensure_started()
         assert process.pid != killed
         assert _is_alive(process.pid)
     finally:
@@ -174,14 +174,14 @@ async def test_a_registry_process_that_was_killed_is_started_again(registry_uri:
 
 async def test_a_cancelled_call_never_answers_the_next_one(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri)
-    call = asyncio.create_task(process.call(Registry.versions, limit=1, below=None))
+    call = asyncio.create_task(process.call(Registry.list_versions, limit=1, before_version=None))
     await asyncio.sleep(0.05)
     child = await asyncio.to_thread(lambda: process.pid)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
     await asyncio.to_thread(wait_until, lambda: not _is_alive(child), seconds=10, what="end of the child")
-    process.start()
+    process.ensure_started()
     assert process.pid != child
     process.close()
 
@@ -189,14 +189,14 @@ async def test_a_cancelled_call_never_answers_the_next_one(registry_uri: str) ->
 async def test_a_registry_process_that_hangs_is_unavailable_and_replaced(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri, first_timeout=0.5)
     try:
-        process.start()
+        process.ensure_started()
         hung = process.pid
         os.kill(hung, signal.SIGSTOP)
-        with pytest.raises(UnavailableError, match="did not answer in time") as caught:
-            await process.call(Registry.champion)
+        with pytest.raises(UnavailableError, match="did not respond in time") as caught:
+            await process.call(Registry.get_champion_version)
         assert caught.value.status == 503
         await asyncio.to_thread(wait_until, lambda: not _is_alive(hung), seconds=10, what="end of the hung child")
-        process.start()
+        process.ensure_started()
         assert process.pid != hung
     finally:
         process.close()
@@ -211,7 +211,7 @@ def test_the_parent_does_not_import_mlflow() -> None:
         "async def main():\n"
         "    process = RegistryProcess('sqlite:////proc/nowhere.sqlite')\n"
         "    try:\n"
-        "        await process.call(Registry.champion)\n"
+        "        await process.call(Registry.get_champion_version)\n"
         "    except UnavailableError as error:\n"
         "        print(error)\n"
         "    process.close()\n"
@@ -234,7 +234,7 @@ def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:
         "from bookwheel_ml.registry.process import RegistryProcess\n"
         "if __name__ == '__main__':\n"
         "    process = RegistryProcess('')\n"
-        "    process.start()\n"
+        "    process.ensure_started()\n"
         "    print(process.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
@@ -252,14 +252,16 @@ async def test_a_failed_call_is_unavailable_and_the_next_one_succeeds(
     """In the child that the other tests use too, since MLflow's import takes seconds."""
     with pytest.raises(UnavailableError, match="unavailable"):
         await registry_process.call(Registry.download, "999999", tmp_path)
-    assert await registry_process.call(Registry.version, "999999") is None
+    assert await registry_process.call(Registry.get_version, "999999") is None
 
 
 async def test_two_processes_may_use_a_new_registry_first_at_the_same_time(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.sqlite'}"
     other = RegistryProcess(uri)
     try:
-        champions = await asyncio.gather(asyncio.to_thread(MlflowRegistry(uri).champion), other.call(Registry.champion))
+        champions = await asyncio.gather(
+            asyncio.to_thread(MlflowRegistry(uri).get_champion_version), other.call(Registry.get_champion_version)
+        )
     finally:
         other.close()
     assert set(champions) == {None}

@@ -13,11 +13,11 @@ from bookwheel_contracts import Book, Money
 from bookwheel_demo_shop import law
 from bookwheel_demo_shop.catalog import Catalog
 from bookwheel_ml.model.onnx_scorer import load_scorer
-from bookwheel_ml.model.report import ModelVerdict
+from bookwheel_ml.model.report import EvaluationResult
 from bookwheel_ml.training import pipeline
-from bookwheel_ml.training.dataset import is_held_out, rated_books, read_datasets
+from bookwheel_ml.training.dataset import is_held_out, read_datasets, read_rated_books
 from bookwheel_ml.training.evaluation import TooFewRatingsError
-from bookwheel_ml.training.forest import fit_forest, forest_scores
+from bookwheel_ml.training.forest import compute_scores, fit_forest
 from bookwheel_ml.training.onnx_export import OnnxMismatchError, check_export, export_forest
 from bookwheel_ml.training.pipeline import TrainedModel, train_model
 from bookwheel_stores.records import BookReader
@@ -43,12 +43,12 @@ def _reader(books: Sequence[Book]) -> BookReader:
 
 def _train(books: Sequence[Book], trees: int = _TREES) -> TrainedModel:
     training, held_out = read_datasets(_reader(books))
-    return train_model(training, held_out, trees=trees)
+    return train_model(training, held_out, tree_count=trees)
 
 
 def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: MakeBooks) -> None:
     report = _train(make_books(800)).definition.report
-    assert report.verdict is ModelVerdict.LEARNED
+    assert report.verdict is EvaluationResult.LEARNED
     assert report.improvement.low > 0.1
     assert report.model.rmse < 0.85 * min(errors.rmse for errors in report.baselines.values())
     assert 0.7 < report.coverage < 0.9
@@ -58,14 +58,14 @@ def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_of_shuffled_ratings_the_report_says_there_is_nothing_to_learn(make_books: MakeBooks, seed: int) -> None:
     report = _train(make_books(600, seed=seed, shuffled=True)).definition.report
-    assert report.verdict is ModelVerdict.NOTHING_TO_LEARN
+    assert report.verdict is EvaluationResult.NOTHING_TO_LEARN
     assert report.model.r2 < 0.05
 
 
 def test_ratings_that_are_all_alike_leave_nothing_to_learn(make_books: MakeBooks) -> None:
     alike = [book.model_copy(update={"rating": 4.0}) for book in make_books(200)]
     report = _train(alike).definition.report
-    assert report.verdict is ModelVerdict.NOTHING_TO_LEARN
+    assert report.verdict is EvaluationResult.NOTHING_TO_LEARN
     assert report.model.rmse < 1e-6
 
 
@@ -95,7 +95,7 @@ def test_on_the_demo_shop_the_error_is_within_15_percent_of_the_best_reachable(s
     report = _train(books, trees=200).definition.report
     assert report.model.rmse <= 1.15 * law.best_reachable_rmse(facts)
     assert report.model.rmse <= 0.8 * min(errors.rmse for errors in report.baselines.values())
-    assert report.verdict is ModelVerdict.LEARNED
+    assert report.verdict is EvaluationResult.LEARNED
 
 
 def test_too_few_rated_books_are_refused_with_their_number(make_books: MakeBooks) -> None:
@@ -116,8 +116,8 @@ def test_the_same_books_give_the_same_model_in_any_order_of_pages(make_books: Ma
 def test_books_without_a_rating_are_not_used(make_books: MakeBooks) -> None:
     books = make_books(20)
     books[3] = books[3].model_copy(update={"rating": None})
-    assert len(list(rated_books(_reader(books), page=7))) == 19
-    assert not list(rated_books(_reader([books[3]])))
+    assert len(list(read_rated_books(_reader(books), page_size=7))) == 19
+    assert not list(read_rated_books(_reader([books[3]])))
 
 
 def test_copies_of_one_work_fall_on_the_same_side_of_the_split(make_books: MakeBooks) -> None:
@@ -131,12 +131,12 @@ def test_copies_of_one_work_fall_on_the_same_side_of_the_split(make_books: MakeB
 def test_the_exported_forest_answers_as_scikit_learn_does(make_books: MakeBooks) -> None:
     training, held_out = read_datasets(_reader(make_books(800)))
     spec = _train(make_books(800)).definition.features
-    forest = fit_forest(spec.matrix(training.features), training.ratings, trees=200).forest
-    matrix = spec.matrix(held_out.features)
+    forest = fit_forest(spec.build_matrix(training.features), training.ratings, tree_count=200).forest
+    matrix = spec.build_matrix(held_out.features)
     exported = export_forest(forest)
     assert check_export(exported, forest, matrix) <= 1e-5
     scores = load_scorer(exported.SerializeToString())(matrix)
-    np.testing.assert_allclose(scores, forest_scores(forest, matrix), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scores, compute_scores(forest, matrix), rtol=1e-5, atol=1e-5)
 
 
 def _tampered_with(
@@ -171,12 +171,12 @@ def test_a_wrong_leaf_that_no_held_out_book_comes_to_is_found_as_well(
     few = replace(
         held_out, book_ids=held_out.book_ids[:20], features=held_out.features[:20], ratings=held_out.ratings[:20]
     )
-    model = train_model(training, few, trees=1)
+    model = train_model(training, few, tree_count=1)
     weights = {attribute.name: attribute for attribute in model.onnx.graph.node[0].attribute}["target_weights"].floats
     for place in range(len(weights) // 2):
         monkeypatch.setattr(pipeline, "export_forest", _tampered_with("target_weights", place, lambda found: found + 1))
         with pytest.raises(OnnxMismatchError):
-            train_model(training, few, trees=1)
+            train_model(training, few, tree_count=1)
 
 
 def test_a_file_that_is_no_model_is_a_value_error() -> None:

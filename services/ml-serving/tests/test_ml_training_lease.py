@@ -9,7 +9,7 @@ import time
 import pytest
 from bookwheel_ml.settings import MlSettings
 from bookwheel_ml.training.lease import training_lease
-from bookwheel_ml.training.worker import TASK, create_trainer
+from bookwheel_ml.training.worker import TASK_NAME, create_trainer
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import wait_until
 from celery.exceptions import Retry
@@ -22,7 +22,7 @@ with training_lease(connect_redis(sys.argv[1]), "run", seconds=1) as lease:
     print(lease is not None, flush=True)
     sys.stdin.readline()
     try:
-        lease.check()
+        lease.ensure_held()
         print("held", flush=True)
     except TrainingLeaseLostError:
         print("lost", flush=True)
@@ -45,7 +45,7 @@ def test_a_lease_has_one_holder_until_it_is_released(redis_url: str) -> None:
     with training_lease(redis, "run") as first, training_lease(redis, "run") as second:
         assert first is not None
         assert second is None
-        first.check()
+        first.ensure_held()
     with training_lease(redis, "run") as third:
         assert third is not None
 
@@ -81,7 +81,7 @@ def test_a_stalled_holder_notices_the_loss_and_does_not_touch_the_next_holders_l
             assert redis.ttl(_KEY) > 50
             stalled.communicate("\n", timeout=20)
             assert redis.get(_KEY) == token
-            lease.check()
+            lease.ensure_held()
     finally:
         stalled.kill()
         stalled.communicate()
@@ -93,7 +93,7 @@ def test_a_run_of_another_trainer_is_retried_later(redis_url: str) -> None:
     with training_lease(connect_redis(redis_url), "run") as lease:
         assert lease is not None
         with pytest.raises(Retry):
-            trainer.tasks[TASK].apply(args=["run"], throw=True).get()
+            trainer.tasks[TASK_NAME].apply(args=["run"], throw=True).get()
 
 
 def _is_free(url: str) -> bool:

@@ -7,8 +7,8 @@ import pytest
 from bookwheel_contracts import Book
 from bookwheel_contracts.problems import UnavailableError
 from bookwheel_ml.settings import MlSettings
-from bookwheel_ml.training.runs import MAX_ATTEMPTS, TrainingRuns, TrainingState
-from bookwheel_ml.training.worker import create_celery, run_training, send_training
+from bookwheel_ml.training.runs import MAX_ATTEMPTS, TrainingRunStore, TrainingState
+from bookwheel_ml.training.worker import create_celery, enqueue_training, run_training
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import free_port
 
@@ -17,8 +17,8 @@ MakeBooks = Callable[..., list[Book]]
 _TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
-def _runs(url: str, sent: list[str] | None = None) -> TrainingRuns:
-    return TrainingRuns(connect_redis(url, timeout=1), (sent if sent is not None else []).append)
+def _runs(url: str, sent: list[str] | None = None) -> TrainingRunStore:
+    return TrainingRunStore(connect_redis(url, timeout=1), (sent if sent is not None else []).append)
 
 
 def test_a_run_goes_from_queued_to_complete_and_is_not_started_again(redis_url: str) -> None:
@@ -69,7 +69,7 @@ def test_without_redis_a_run_is_refused_as_unavailable() -> None:
 
 def test_a_queue_that_is_away_is_unavailable_too(redis_url: str) -> None:
     celery = create_celery(f"redis://127.0.0.1:{free_port()}/0")
-    runs = TrainingRuns(connect_redis(redis_url), lambda run_id: send_training(celery, run_id))
+    runs = TrainingRunStore(connect_redis(redis_url), lambda run_id: enqueue_training(celery, run_id))
     with pytest.raises(UnavailableError):
         runs.submit(requested_by="tester", traceparent=_TRACEPARENT)
 

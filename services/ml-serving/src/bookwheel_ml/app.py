@@ -23,7 +23,7 @@ from bookwheel_ml.routers import models, predictions, training_data, training_ru
 from bookwheel_ml.serving.champion import ChampionWatcher
 from bookwheel_ml.serving.prediction_log import PredictionLog
 from bookwheel_ml.settings import MlSettings
-from bookwheel_ml.training.runs import TrainingRuns
+from bookwheel_ml.training.runs import TrainingRunStore
 
 
 def create_app(settings: MlSettings) -> FastAPI:
@@ -36,14 +36,14 @@ def create_app(settings: MlSettings) -> FastAPI:
     )
 
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
-    for module in (predictions, models, training_data, training_runs):
-        app.include_router(module.router)
+    for router_module in (predictions, models, training_data, training_runs):
+        app.include_router(router_module.router)
     return app
 
 
 @asynccontextmanager
 async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]:
-    """Opens the connections, restores the champion and watches for a new one, until the context ends."""
+    """Opens the connections, restores the champion and starts its watcher. Closes them when the context ends."""
     redis = connect_redis(settings.redis_url)
     engine = connect_database(settings.records_url)
     registry = RegistryProcess(settings.registry_uri)
@@ -57,14 +57,14 @@ async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]
     prediction_log.start()
     watch_task = asyncio.create_task(champion.watch())
 
-    def served_model() -> ModelRef | None:
+    def get_served_model() -> ModelRef | None:
         try:
             return ModelRef(name=champion.current.name, version=champion.current.version)
         except UnavailableError:
             return None
 
     heartbeat = HeartbeatPublisher(
-        redis, "ml-serving", fault=partial(health_fault, settings.port, "/readyz"), model=served_model
+        redis, "ml-serving", fault=partial(health_fault, settings.port, "/readyz"), model=get_served_model
     )
     heartbeat.start()
     try:
@@ -73,7 +73,7 @@ async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]
             registry=registry,
             champion=champion,
             prediction_log=prediction_log,
-            training_runs=TrainingRuns(redis, _TrainingQueue(settings.redis_url)),
+            training_runs=TrainingRunStore(redis, _TrainingQueue(settings.redis_url)),
         )
     finally:
         await asyncio.to_thread(heartbeat.stop)
@@ -85,16 +85,16 @@ async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]
 
 
 class _TrainingQueue:
-    """Imports Celery at the first training run, because most services only predict."""
+    """Enqueues training runs. Imports Celery at the first one, because most services only predict."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
 
     def __call__(self, run_id: str) -> None:
-        self._send(run_id)
+        self._enqueue(run_id)
 
     @cached_property
-    def _send(self) -> Callable[[str], None]:
-        from bookwheel_ml.training.worker import create_celery, send_training  # noqa: PLC0415 - see above
+    def _enqueue(self) -> Callable[[str], None]:
+        from bookwheel_ml.training.worker import create_celery, enqueue_training  # noqa: PLC0415 - lazy import
 
-        return partial(send_training, create_celery(self._redis_url))
+        return partial(enqueue_training, create_celery(self._redis_url))

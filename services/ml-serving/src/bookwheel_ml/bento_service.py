@@ -11,7 +11,7 @@ from bookwheel_ml.app import create_app, open_dependencies
 from bookwheel_ml.settings import MlSettings
 
 API_PATH = "bookwheel_ml.path"
-"""Key of an ASGI scope: the requested path, where `path` is another one for BentoML's metrics."""
+"""Key of an ASGI scope that holds the requested path. There, `path` is only the label of BentoML's metrics."""
 
 settings = load_settings(MlSettings)
 api = create_app(settings)
@@ -41,8 +41,8 @@ class RatingService:
         return True
 
 
-async def _mounted(scope: Scope, receive: Receive, send: Send) -> None:
-    """A plain ASGI callable: BentoML itself answers the paths that a mounted Starlette app does not declare."""
+async def _call_api(scope: Scope, receive: Receive, send: Send) -> None:
+    """Calls the API. BentoML would answer undeclared paths itself if the API were mounted as a Starlette app."""
     if API_PATH in scope:
         scope["path"] = scope[API_PATH]
     await api(scope, receive, send)
@@ -57,4 +57,4 @@ service = bentoml.service(
     logging={"access": {"enabled": False}},  # the API logs each request with its trace
     tracing={"excluded_urls": ".*"},
 )
-service.mount_asgi_app(_mounted)
+service.mount_asgi_app(_call_api)

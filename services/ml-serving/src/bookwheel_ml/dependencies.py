@@ -8,7 +8,7 @@ from fastapi import Request
 from bookwheel_ml.registry.process import RegistryProcess
 from bookwheel_ml.serving.champion import ChampionWatcher
 from bookwheel_ml.serving.prediction_log import PredictionLog
-from bookwheel_ml.training.runs import TrainingRuns
+from bookwheel_ml.training.runs import TrainingRunStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,10 @@ class Dependencies:
     registry: RegistryProcess
     champion: ChampionWatcher
     prediction_log: PredictionLog
-    training_runs: TrainingRuns
+    training_runs: TrainingRunStore
 
 
 async def get_dependencies(request: Request) -> Dependencies:
-    """A FastAPI dependency. It is async because FastAPI runs plain functions in a thread, which takes 0.3 ms."""
+    """Returns the shared objects. Async, because FastAPI runs plain functions in a thread, which takes 0.3 ms."""
     dependencies: Dependencies = request.app.state.dependencies
     return dependencies

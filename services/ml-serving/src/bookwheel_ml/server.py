@@ -1,4 +1,4 @@
-"""Runs the BentoML service in one process."""
+"""Runs the BentoML service in a single process."""
 
 import bentoml
 import uvicorn
@@ -9,27 +9,26 @@ from bookwheel_ml.bento_service import API_PATH, api, service
 from bookwheel_ml.settings import MlSettings
 
 _BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
-_OTHER = "/other"
+_OTHER_PATH = "/other"
 
 
 def create_asgi_app() -> ASGIApp:
-    """Returns BentoML's ASGI app, with `/metrics` of the API: it shows BentoML's metrics too.
+    """Returns BentoML's ASGI app, with the `/metrics` of the API, which include BentoML's metrics.
 
-    BentoML labels its metrics with the requested path. Clients choose paths, so all those that the API does not declare
-    share one label.
+    BentoML labels its metrics with the requested path. Clients choose paths, so all undeclared paths share one label.
     """
     bentoml.server_context.service_name = bentoml.server_context.bento_name = service.name
-    bento: ASGIApp = service.to_asgi()
-    labels = _BENTO_PATHS | {path for path in api.openapi()["paths"] if "{" not in path}
+    bento_app: ASGIApp = service.to_asgi()
+    labeled_paths = _BENTO_PATHS | {path for path in api.openapi()["paths"] if "{" not in path}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if path == "/metrics":
             await api(scope, receive, send)
-        elif scope["type"] != "http" or path in labels:
-            await bento(scope, receive, send)
+        elif scope["type"] != "http" or path in labeled_paths:
+            await bento_app(scope, receive, send)
         else:
-            await bento({**scope, "path": _OTHER, API_PATH: path}, receive, send)
+            await bento_app({**scope, "path": _OTHER_PATH, API_PATH: path}, receive, send)
 
     return app
 

@@ -11,39 +11,42 @@ from bookwheel_ml import DEFAULT_PORT
 
 
 class MlSettings(HealthSettings):
-    """All three use the same records, registry and streams."""
+    """The three programs use the same database, registry and streams."""
 
     port: int = Field(default=DEFAULT_PORT, ge=0, le=65535, description="Port that the service listens on.")
     database_url: DatabaseUrl | None = Field(
-        default=None, description="URL of the records; by default SQLite in the data folder."
+        default=None, description="SQLAlchemy URL of the records database; by default SQLite in the data folder."
     )
     redis_url: RedisUrl = Field(
-        default="redis://127.0.0.1:8084/0", description="Redis for streams, training jobs and their state."
+        default="redis://127.0.0.1:8084/0",
+        description="Redis URL for streams, the training queue and the state of training runs.",
     )
     tracking_uri: TrackingUri | None = Field(
         default=None,
         validation_alias="MLFLOW_TRACKING_URI",
-        description="MLflow's tracking and registry address; by default SQLite in the data folder.",
+        description="URL of MLflow's tracking server and registry; by default SQLite in the data folder.",
     )
     jwks_url: HttpUrl = Field(
-        default="http://127.0.0.1:8083/.well-known/jwks.json", description="Public keys of the internal tokens."
+        default="http://127.0.0.1:8083/.well-known/jwks.json",
+        description="URL of the public keys (JWKS) that verify internal tokens.",
     )
-    issuer: str = Field(default="bookwheel", description="Issuer that an internal token must name.")
+    issuer: str = Field(default="bookwheel", description="Required `iss` of internal tokens.")
     champion_poll_seconds: float = Field(
-        default=2.0, gt=0, description="How often the service looks for a new champion in the registry."
+        default=2.0, gt=0, description="Seconds between two checks of the registry for a new champion."
     )
     prediction_log_limit: int = Field(
         default=50_000,
         ge=1,
-        description="Prediction records kept in memory while Redis is unavailable; more are dropped.",
+        description="Maximum number of prediction log entries in memory while Redis is unavailable; "
+        "later ones are dropped.",
     )
     prediction_stream_limit: int = Field(
         default=100_000,
         ge=1_000,
-        description="Prediction records that may wait in the stream for the processor. At the limit, predictions are "
-        "refused with 503.",
+        description="Maximum number of unprocessed prediction log entries in the stream. At the limit, predictions "
+        "get a 503 response.",
     )
-    forest_trees: int = Field(default=200, ge=10, le=1_000, description="Trees of a newly trained forest.")
+    forest_trees: int = Field(default=200, ge=10, le=1_000, description="Number of trees in a newly trained forest.")
 
     @cached_property
     def records_url(self) -> str:
@@ -55,5 +58,5 @@ class MlSettings(HealthSettings):
 
     @property
     def model_cache(self) -> Path:
-        """Folder of the last champion's files, which a restarted service loads first."""
+        """Returns the folder for the files of the last champion. A restarted service loads them first."""
         return self.data_dir / "ml-serving"

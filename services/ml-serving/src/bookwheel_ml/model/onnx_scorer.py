@@ -6,11 +6,11 @@ import onnxruntime
 
 from bookwheel_ml.model.features import FloatMatrix
 
-INPUT = "features"
+INPUT_NAME = "features"
 
 
 class OnnxScorer:
-    """Runs in the calling thread: a row takes microseconds, less than a hand-over to a thread pool."""
+    """Scores rows in the calling thread: a row takes microseconds, less than the switch to a thread pool."""
 
     def __init__(self, model: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -18,13 +18,13 @@ class OnnxScorer:
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, matrix: FloatMatrix) -> npt.NDArray[np.float32]:
-        scores: npt.NDArray[np.float32] = self._session.run(None, {INPUT: matrix})[0]
+        scores: npt.NDArray[np.float32] = self._session.run(None, {INPUT_NAME: matrix})[0]
         return scores
 
 
 def load_scorer(model: bytes) -> OnnxScorer:
-    """Raises ValueError if ONNX Runtime cannot load `model`."""
+    """Loads a serialized ONNX graph. Raises ValueError if ONNX Runtime cannot load it."""
     try:
         return OnnxScorer(model)
     except Exception as error:
-        raise ValueError(f"ONNX model is invalid: {error}") from error
+        raise ValueError(f"ONNX model is invalid: ONNX Runtime cannot load it. {error}") from error

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from bookwheel_ml.model.features import BookFeatures, FeatureSpec, FloatMatrix
-from bookwheel_ml.model.intervals import Calibration, interval_of
+from bookwheel_ml.model.intervals import Calibration, compute_interval
 from bookwheel_ml.model.onnx_scorer import load_scorer
 from bookwheel_ml.model.report import EvaluationReport
 
@@ -19,7 +19,7 @@ DEFINITION_FILE = "definition.json"
 
 
 class ModelDefinition(BaseModel):
-    """Everything except the trees. `importances` follow the order of `features.names` and sum to 1."""
+    """A model without its trees. `importances` follow the order of `features.names` and sum to 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,12 +38,12 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Parallel columns in stars, from 0 to 5. `features` is the input matrix."""
+    """Parallel columns: ratings and interval bounds in stars, from 0 to 5, and the feature matrix."""
 
     rating: npt.NDArray[np.float64]
     low: npt.NDArray[np.float64]
     high: npt.NDArray[np.float64]
-    features: FloatMatrix
+    matrix: FloatMatrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +52,13 @@ class RatingModel:
     score: Scorer
 
     def predict(self, books: Sequence[BookFeatures]) -> Predictions:
-        matrix = self.definition.features.matrix(books)
+        matrix = self.definition.features.build_matrix(books)
         scores = self.score(matrix).astype(np.float64)
-        low, high = interval_of(scores, self.definition.calibration)
+        low, high = compute_interval(scores, self.definition.calibration)
         return Predictions(scores[:, 0], low, high, matrix)
 
 
 def load_model(folder: Path) -> RatingModel:
-    """Reads `ONNX_FILE` and `DEFINITION_FILE` from `folder`. Raises OSError, or ValueError for invalid files."""
+    """Loads `ONNX_FILE` and `DEFINITION_FILE` from `folder`. Raises OSError, or ValueError for invalid files."""
     definition = ModelDefinition.model_validate_json((folder / DEFINITION_FILE).read_bytes())
     return RatingModel(definition, load_scorer((folder / ONNX_FILE).read_bytes()))

@@ -5,15 +5,15 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 
-class ModelVerdict(StrEnum):
+class EvaluationResult(StrEnum):
     """Whether the model predicts better than the best baseline."""
 
     LEARNED = "learned"
     NOTHING_TO_LEARN = "nothing to learn"
 
 
-class Errors(BaseModel):
-    """Errors of predictions, in stars. `r2` is the share of the ratings' variance explained; the mean rating gets 0."""
+class ErrorMetrics(BaseModel):
+    """Errors in stars, and `r2`, the explained share of the ratings' variance. The mean rating has an `r2` of 0."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,7 +23,7 @@ class Errors(BaseModel):
 
 
 class Improvement(BaseModel):
-    """The best baseline's RMSE minus the model's, in stars, with a 95 % bootstrap interval."""
+    """The RMSE of the best baseline (`over`) minus that of the model, in stars, with a 95 % bootstrap interval."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,15 +34,15 @@ class Improvement(BaseModel):
 
 
 class EvaluationReport(BaseModel):
-    """Errors on held-out books. `coverage` is the share of ratings inside the interval, `interval_share` its target."""
+    """Errors on held-out books. `coverage` is the share of ratings in the interval; `interval_share` is its target."""
 
     model_config = ConfigDict(frozen=True)
 
-    verdict: ModelVerdict
+    verdict: EvaluationResult
     training_rows: int
     held_out_rows: int
-    model: Errors
-    baselines: dict[str, Errors]
+    model: ErrorMetrics
+    baselines: dict[str, ErrorMetrics]
     improvement: Improvement
     coverage: float
     interval_share: float

@@ -12,7 +12,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 class ModelVersion(BaseModel):
-    """One registered model. `aliases` holds `champion`, `challenger` or neither."""
+    """A registered model. `aliases` is empty or contains `champion` or `challenger`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,19 +26,19 @@ class ModelVersion(BaseModel):
 
 
 class Registry(Protocol):
-    """Methods block."""
+    """Stores model versions and their aliases. Its methods block."""
 
-    def champion(self) -> str | None:
-        """Returns the champion's version, or None."""
+    def get_champion_version(self) -> str | None:
+        """Returns the champion's version, or None if there is no champion."""
 
-    def download(self, version: str, into: Path) -> Path:
-        """Copies a version's files to a folder below `into`, and returns that folder."""
+    def download(self, version: str, target_folder: Path) -> Path:
+        """Copies a version's files into `target_folder` and returns the folder that contains them."""
 
-    def versions(self, *, limit: int, below: int | None) -> tuple[list[ModelVersion], int]:
-        """Returns up to `limit` versions lower than `below`, newest first, and the total count."""
+    def list_versions(self, *, limit: int, before_version: int | None) -> tuple[list[ModelVersion], int]:
+        """Returns up to `limit` versions older than `before_version`, newest first, and the total count."""
 
-    def version(self, version: str) -> ModelVersion | None:
-        """Returns one version, or None."""
+    def get_version(self, version: str) -> ModelVersion | None:
+        """Returns the model version, or None if it does not exist."""
 
     def register(
         self, folder: Path, *, report: EvaluationReport, data_fingerprint: str, parameters: dict[str, Any]

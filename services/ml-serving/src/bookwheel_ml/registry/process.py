@@ -1,6 +1,7 @@
 """Runs the model registry in a child process.
 
-Importing MLflow takes 7 s of CPU and 180 MB. In a thread of the serving process it would block every request that long.
+Importing MLflow takes 7 s of CPU and 180 MB. In a thread of the serving process, the import would block
+all requests for that time.
 """
 
 import asyncio
@@ -22,21 +23,21 @@ from bookwheel_ml.registry.base import Registry
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-_RETRY_AFTER = 5
+_RETRY_AFTER_SECONDS = 5
 
 
 class RegistryProcess:
-    """One child process, started by the first call and replaced after it died or hung. It runs one call at a time."""
+    """Runs one call at a time in a child process. A call starts a child if none runs or the last one died or hung."""
 
     def __init__(self, uri: str, *, timeout: float = 50.0, first_timeout: float = 300.0) -> None:
-        """Limits each call to `timeout` seconds, and a child's first one, which imports MLflow, to `first_timeout`."""
+        """Both timeouts are in seconds. `first_timeout` is for the first call of a child, which imports MLflow."""
         self._uri = uri
         self._timeout = timeout
         self._first_timeout = first_timeout
         self._lock = asyncio.Lock()
         self._executor: ProcessPoolExecutor | None = None
-        self._pid: Future[int] = Future()
-        self._has_answered = False
+        self._pid_future: Future[int] = Future()
+        self._has_responded = False
 
     async def call(
         self,
@@ -47,44 +48,45 @@ class RegistryProcess:
         """Calls a method of `Registry` in the child. Raises UnavailableError if it fails or takes too long."""
         async with self._lock:
             try:
-                call = self.start().submit(_call, self._uri, method.__name__, args, kwargs)
-                async with asyncio.timeout(self._timeout if self._has_answered else self._first_timeout):
+                call = self.ensure_started().submit(_call, self._uri, method.__name__, args, kwargs)
+                async with asyncio.timeout(self._timeout if self._has_responded else self._first_timeout):
                     result: Result = await asyncio.wrap_future(call)
             except RegistryCallError as error:
-                self._has_answered = True
+                self._has_responded = True
                 raise UnavailableError(
-                    f"The model registry is unavailable: retry later. {error}", retry_after=_RETRY_AFTER
+                    f"The model registry is unavailable: retry later. {error}", retry_after=_RETRY_AFTER_SECONDS
                 ) from error
             except BrokenProcessPool as error:
                 self.close()
                 raise UnavailableError(
-                    "The model registry is unavailable: its process ended. Retry later.", retry_after=_RETRY_AFTER
+                    "The model registry is unavailable: its process exited. Retry later.",
+                    retry_after=_RETRY_AFTER_SECONDS,
                 ) from error
             except TimeoutError as error:
                 self.close()
                 raise UnavailableError(
-                    "The model registry is unavailable: it did not answer in time. Retry later.",
-                    retry_after=_RETRY_AFTER,
+                    "The model registry is unavailable: it did not respond in time. Retry later.",
+                    retry_after=_RETRY_AFTER_SECONDS,
                 ) from error
             except asyncio.CancelledError:
-                self.close()  # it may hang
+                self.close()  # the call may hang
                 raise
-            self._has_answered = True
+            self._has_responded = True
             return result
 
-    def start(self) -> ProcessPoolExecutor:
-        """Starts the child unless it runs."""
+    def ensure_started(self) -> ProcessPoolExecutor:
+        """Starts the child unless it runs, and returns its executor."""
         if self._executor is None:
             context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_exit_with_parent)
-            self._pid = self._executor.submit(os.getpid)
-            self._has_answered = False
+            self._pid_future = self._executor.submit(os.getpid)
+            self._has_responded = False
         return self._executor
 
     @property
     def pid(self) -> int:
         """The child's process id. Blocks while the child starts."""
-        return self._pid.result()
+        return self._pid_future.result()
 
     def close(self) -> None:
         """Ends the child without waiting for a running call."""
@@ -92,9 +94,9 @@ class RegistryProcess:
         if executor is None:
             return
         executor.shutdown(wait=False, cancel_futures=True)
-        if self._pid.done() and not self._pid.cancelled() and self._pid.exception() is None:
+        if self._pid_future.done() and not self._pid_future.cancelled() and self._pid_future.exception() is None:
             with suppress(ProcessLookupError):
-                os.kill(self._pid.result(), signal.SIGKILL)  # `shutdown` does not end a call that hangs
+                os.kill(self._pid_future.result(), signal.SIGKILL)  # `shutdown` does not end a call that hangs
 
 
 class RegistryCallError(Exception):
@@ -102,21 +104,21 @@ class RegistryCallError(Exception):
 
 
 def _exit_with_parent() -> None:
-    """Ends the child when its parent was killed: a worker of `ProcessPoolExecutor` would wait for calls forever."""
+    """Ends the child when its parent dies. Without it, a worker of `ProcessPoolExecutor` would wait forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
-    def wait() -> None:
+    def wait_for_parent() -> None:
         parent.join()
         os._exit(1)
 
-    threading.Thread(target=wait, name="exit-with-parent", daemon=True).start()
+    threading.Thread(target=wait_for_parent, name="exit-with-parent", daemon=True).start()
 
 
 def _call(uri: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         return getattr(_open_registry(uri), method)(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - the caller gets every error
+    except Exception as error:  # noqa: BLE001 - every error is raised in the parent
         raise RegistryCallError(f"{type(error).__name__}: {error}") from None
 
 

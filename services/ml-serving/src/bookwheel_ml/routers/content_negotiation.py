@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from bookwheel_contracts.problems import NotAcceptableError
 
 
-def choose_media_type(accept: str | None, offered: Sequence[str]) -> str:
-    """Returns the offered type of the highest quality, the first of equals. Raises NotAcceptableError."""
-    ranges = _parse(accept or "*/*")
-    best = max(offered, key=lambda media_type: _quality(media_type, ranges))
-    if _quality(best, ranges) <= 0:
-        raise NotAcceptableError(f"`Accept` is invalid: this resource offers {', '.join(offered)}.")
-    return best
+def choose_media_type(accept: str | None, offered_types: Sequence[str]) -> str:
+    """Returns the first offered type with the highest quality. Raises NotAcceptableError if the client accepts none."""
+    qualities_by_range = _parse_accept(accept or "*/*")
+    best_type = max(offered_types, key=lambda media_type: _get_quality(media_type, qualities_by_range))
+    if _get_quality(best_type, qualities_by_range) <= 0:
+        raise NotAcceptableError(f"`Accept` is invalid: use one of {', '.join(offered_types)}.")
+    return best_type
 
 
-def _parse(accept: str) -> dict[str, float]:
-    ranges = {}
+def _parse_accept(accept: str) -> dict[str, float]:
+    qualities_by_range = {}
     for part in accept.split(","):
         media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = 1.0
@@ -25,13 +25,13 @@ def _parse(accept: str) -> dict[str, float]:
                     quality = float(parameter[2:])
                 except ValueError:
                     quality = 0.0
-        ranges[media_range] = quality
-    return ranges
+        qualities_by_range[media_range] = quality
+    return qualities_by_range
 
 
-def _quality(media_type: str, ranges: dict[str, float]) -> float:
-    """Returns the quality of the most specific range that matches."""
+def _get_quality(media_type: str, qualities_by_range: dict[str, float]) -> float:
+    """Returns the quality of the most specific matching range, or 0."""
     for media_range in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
-        if media_range in ranges:
-            return ranges[media_range]
+        if media_range in qualities_by_range:
+            return qualities_by_range[media_range]
     return 0.0

@@ -1,4 +1,4 @@
-"""Opaque cursors over a column of whole numbers."""
+"""Encodes and decodes opaque cursors over a column of whole numbers."""
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,18 +10,20 @@ _MAX_NUMBER = 2**63 - 1
 
 
 def encode_cursor(list_name: str, number: int) -> str:
-    """The cursor contains `list_name`, so another list refuses it."""
+    """Returns an opaque cursor. It contains `list_name`, so that another list refuses it."""
     return urlsafe_b64encode(f"{list_name}:{number}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(list_name: str, cursor: str) -> int:
-    """Raises InvalidCursorError."""
+    """Returns the number of a cursor of this list. Raises InvalidCursorError."""
     try:
         if len(cursor) > _MAX_LENGTH:
             raise ValueError("too long")
-        name, _, number = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
-        if name != list_name or not number.isdecimal() or int(number) > _MAX_NUMBER:
-            raise ValueError("of another list")
+        cursor_list_name, _, number = (
+            urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
+        )
+        if cursor_list_name != list_name or not number.isdecimal() or int(number) > _MAX_NUMBER:
+            raise ValueError("wrong list or number")
     except (ValueError, binascii.Error) as error:
-        raise InvalidCursorError("`cursor` is invalid: use the `next` of a page of this list.") from error
+        raise InvalidCursorError("`cursor` is invalid: use `next` from a page of this list.") from error
     return int(number)

@@ -16,7 +16,7 @@ from bookwheel_ml.routers.cursors import decode_cursor, encode_cursor
 
 router = APIRouter(prefix=API_PREFIX, tags=["ml"])
 
-_CURSOR = "models"
+_LIST_NAME = "models"
 
 
 class Total(BaseModel):
@@ -27,7 +27,7 @@ class Total(BaseModel):
 
 
 class ModelPage(BaseModel):
-    """Newest version first."""
+    """A page of model versions, newest first."""
 
     items: list[ModelVersion]
     total: Total
@@ -35,7 +35,7 @@ class ModelPage(BaseModel):
 
 
 class Feature(BaseModel):
-    """`importance` is the feature's share of the forest's variance reduction; the shares sum to 1."""
+    """A feature and its share of the forest's variance reduction. The shares sum to 1."""
 
     name: str
     importance: float
@@ -62,10 +62,12 @@ async def get_models(
     parameters: Annotated[ModelListParameters, Query()],
 ) -> ModelPage:
     """Lists the registered models with their evaluation reports."""
-    below = decode_cursor(_CURSOR, parameters.cursor) if parameters.cursor is not None else None
-    items, total = await dependencies.registry.call(Registry.versions, limit=parameters.limit, below=below)
+    before_version = decode_cursor(_LIST_NAME, parameters.cursor) if parameters.cursor is not None else None
+    items, total = await dependencies.registry.call(
+        Registry.list_versions, limit=parameters.limit, before_version=before_version
+    )
     has_more = bool(items) and int(items[-1].version) > 1 and len(items) == parameters.limit
-    next_cursor = encode_cursor(_CURSOR, int(items[-1].version)) if has_more else None
+    next_cursor = encode_cursor(_LIST_NAME, int(items[-1].version)) if has_more else None
     return ModelPage(items=items, total=Total(value=total), next=next_cursor)
 
 
@@ -75,10 +77,10 @@ async def get_model(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> ModelVersion:
-    """One model with its evaluation report."""
-    model = await dependencies.registry.call(Registry.version, str(version))
+    """Returns a model version with its evaluation report."""
+    model = await dependencies.registry.call(Registry.get_version, str(version))
     if model is None:
-        raise NotFoundError(f"There is no model version {version}.")
+        raise NotFoundError(f"Model version {version} does not exist.")
     return model
 
 
@@ -87,13 +89,13 @@ async def get_features(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ML_PREDICT))],
     dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> FeatureSet:
-    """The champion's features and their importance."""
+    """Returns the champion's features and their importance."""
     champion = dependencies.champion.current
     definition = champion.model.definition
-    pairs = zip(definition.features.names, definition.importances, strict=True)
+    names_with_importances = zip(definition.features.names, definition.importances, strict=True)
     return FeatureSet(
         model_name=champion.name,
         model_version=champion.version,
         data_fingerprint=definition.data_fingerprint,
-        features=[Feature(name=name, importance=importance) for name, importance in pairs],
+        features=[Feature(name=name, importance=importance) for name, importance in names_with_importances],
     )

@@ -22,7 +22,7 @@ def post_training_run(
     claims: Annotated[Claims, Depends(require_scope(Scope.ADMIN))],
     dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> TrainingRun:
-    """Requests a new model, trained on the current records."""
+    """Requests the training of a model on the current records."""
     run = dependencies.training_runs.submit(requested_by=claims.sub, traceparent=current_traceparent())
     response.headers["Location"] = f"{request.url.path}/{run.id}"
     return run
@@ -34,8 +34,8 @@ def get_training_run(
     _claims: Annotated[Claims, Depends(require_scope(Scope.ADMIN))],
     dependencies: Annotated[Dependencies, Depends(get_dependencies)],
 ) -> TrainingRun:
-    """The state of a training run, and the model it produced."""
+    """Returns the state of a training run and, once it is complete, its model."""
     run = dependencies.training_runs.get(run_id)
     if run is None:
-        raise NotFoundError("There is no such training run. Runs expire after 30 days.")
+        raise NotFoundError("This training run does not exist. Runs expire after 30 days.")
     return run

@@ -1,4 +1,4 @@
-"""The champion: the model that is served. The service replaces it without a restart."""
+"""Loads the champion, the served model, and replaces it without a restart."""
 
 import asyncio
 import shutil
@@ -15,9 +15,9 @@ from bookwheel_ml.registry.process import RegistryProcess
 
 logger = get_logger(__name__)
 
-_POINTER = "champion.json"
+_POINTER_FILE = "champion.json"
 _START_DELAY_SECONDS = 10.0
-"""After a start from the cache, MLflow is imported later: the whole suite may be starting on the same cores."""
+"""The delay of the MLflow import after a start from the cache: other services may be starting on the same cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Champion:
 
 
 class ChampionWatcher:
-    """Polls the registry for a new champion. A request that holds `current` uses one model from start to end.
+    """Polls the registry for a new champion. A request reads `current` once, so it uses one model from start to end.
 
-    `cache` holds the files of the last champion, so a restarted service predicts before the registry answers.
+    `cache` holds the files of the last champion, so that a restarted service predicts before the registry responds.
     """
 
     def __init__(self, registry: RegistryProcess, *, cache: Path, poll_seconds: float) -> None:
@@ -42,25 +42,25 @@ class ChampionWatcher:
 
     @property
     def current(self) -> Champion:
-        """Raises UnavailableError if there is no model."""
+        """Returns the champion. Raises UnavailableError if there is none."""
         if self._champion is None:
-            raise UnavailableError("A model is unavailable: train one, then retry.", retry_after=5)
+            raise UnavailableError("No model is available. Request a training run, then retry.", retry_after=5)
         return self._champion
 
     async def check_ready(self) -> None:
-        """Raises UnavailableError until a champion is loaded or the registry reports that there is none."""
+        """Raises UnavailableError until a champion is loaded or the registry has no champion."""
         if self._champion is None and not self._has_checked:
-            raise UnavailableError("The model registry is unavailable: it has not answered yet.")
+            raise UnavailableError("The model registry is unavailable: it has not responded yet.")
 
     def restore(self) -> None:
-        """Loads the last champion from the cache, if there is one."""
+        """Loads the last champion from the cache if it contains one."""
         try:
-            pointer = orjson.loads((self._cache / _POINTER).read_bytes())
+            pointer = orjson.loads((self._cache / _POINTER_FILE).read_bytes())
             self._champion = Champion(MODEL_NAME, pointer["version"], load_model(self._cache / pointer["folder"]))
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
-            logger.warning("cached champion not loadable", error=str(error))
+            logger.warning("cached champion could not be loaded", error=str(error))
         else:
             logger.info("champion restored from cache", version=self._champion.version)
 
@@ -81,7 +81,7 @@ class ChampionWatcher:
 
     async def update(self) -> None:
         """Loads the registry's champion if it is new. Raises UnavailableError, OSError or ValueError."""
-        version = await self._registry.call(Registry.champion)
+        version = await self._registry.call(Registry.get_champion_version)
         if version is not None and (self._champion is None or version != self._champion.version):
             folder = await self._registry.call(Registry.download, version, self._cache / f"version-{version}")
             model = await asyncio.to_thread(load_model, folder)
@@ -91,10 +91,10 @@ class ChampionWatcher:
         self._has_checked = True
 
     def _save_pointer(self, version: str, folder: Path) -> None:
-        pointer = self._cache / _POINTER
-        temporary = pointer.with_suffix(".new")
-        temporary.write_bytes(orjson.dumps({"version": version, "folder": str(folder.relative_to(self._cache))}))
-        temporary.replace(pointer)
-        for old in self._cache.glob("version-*"):
-            if old.name != f"version-{version}":
-                shutil.rmtree(old, ignore_errors=True)
+        pointer = self._cache / _POINTER_FILE
+        temporary_file = pointer.with_suffix(".new")
+        temporary_file.write_bytes(orjson.dumps({"version": version, "folder": str(folder.relative_to(self._cache))}))
+        temporary_file.replace(pointer)
+        for old_folder in self._cache.glob("version-*"):
+            if old_folder.name != f"version-{version}":
+                shutil.rmtree(old_folder, ignore_errors=True)

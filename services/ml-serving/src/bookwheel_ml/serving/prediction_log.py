@@ -14,15 +14,15 @@ from redis.exceptions import RedisError
 
 logger = get_logger(__name__)
 
-_BATCH = 500
+_BATCH_SIZE = 500
 _FLUSH_SECONDS = 0.2
 _RETRY_SECONDS = 1.0
-_RETRY_AFTER = 5
+_RETRY_AFTER_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class ServedPrediction:
-    """The fields of a `PredictionRecord`. The log's thread serializes it, outside the request."""
+class PredictionLogEntry:
+    """The fields of a `PredictionRecord`. The log's thread serializes the entry, outside the request."""
 
     prediction_id: str
     book_id: str | None
@@ -36,7 +36,7 @@ class ServedPrediction:
     subject: str
     traceparent: str
 
-    def body(self) -> bytes:
+    def to_json(self) -> bytes:
         predicted_at = format_time(datetime.fromtimestamp(self.predicted_at, UTC))
         fields = {name: getattr(self, name) for name in self.__slots__}
         return orjson.dumps({**fields, "predicted_at": predicted_at})
@@ -45,8 +45,8 @@ class ServedPrediction:
 class PredictionLog:
     """A bounded buffer, and a thread that publishes it to a bounded stream.
 
-    The stream holds up to `stream_limit` records that no consumer has acknowledged. At the limit, the service refuses
-    predictions (`check_capacity`). While Redis is unavailable, the buffer holds up to `buffer_limit` records and drops
+    The stream holds up to `stream_limit` entries that no consumer has acknowledged. At the limit, the service refuses
+    predictions (`check_capacity`). While Redis is unavailable, the buffer holds up to `buffer_limit` entries and drops
     later ones.
     """
 
@@ -55,57 +55,55 @@ class PredictionLog:
         self._buffer_limit = buffer_limit
         self._stream_limit = stream_limit
         self._stream_length = 0
-        self._buffer: deque[ServedPrediction] = deque()
+        self._buffer: deque[PredictionLogEntry] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-        self.dropped = 0
+        self.dropped_count = 0
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, *, seconds: float = 5.0) -> None:
-        """Publishes the buffer, for at most `seconds`."""
+    def stop(self, *, timeout: float = 5.0) -> None:
+        """Publishes the buffer, for at most `timeout` seconds."""
         self._stopping.set()
-        self._thread.join(timeout=seconds)
+        self._thread.join(timeout=timeout)
         if self._buffer:
-            logger.warning("prediction records lost at shutdown", records=len(self._buffer))
+            logger.warning("prediction log entries lost at shutdown", entries=len(self._buffer))
 
     def check_capacity(self, count: int) -> None:
-        """Raises UnavailableError if the stream has no room for `count` more records."""
+        """Raises UnavailableError if the stream has no room for `count` more entries."""
         if self._stream_length + len(self._buffer) + count > self._stream_limit:
-            raise UnavailableError(
-                "The prediction log is unavailable: it is full. Retry later.", retry_after=_RETRY_AFTER
-            )
+            raise UnavailableError("The prediction log is full: retry later.", retry_after=_RETRY_AFTER_SECONDS)
 
-    def add(self, records: list[ServedPrediction]) -> None:
-        room = max(self._buffer_limit - len(self._buffer), 0)
-        self._buffer.extend(records[:room])
-        self.dropped += max(len(records) - room, 0)
+    def add(self, entries: list[PredictionLogEntry]) -> None:
+        free_entries = max(self._buffer_limit - len(self._buffer), 0)
+        self._buffer.extend(entries[:free_entries])
+        self.dropped_count += max(len(entries) - free_entries, 0)
 
     def _run(self) -> None:
-        reported = 0
+        reported_drop_count = 0
         while not self._stopping.wait(_FLUSH_SECONDS) or self._buffer:
             if (self._buffer or self._stream_length) and not self._flush() and self._stopping.wait(_RETRY_SECONDS):
                 return
-            if self.dropped != reported:
-                logger.warning("prediction records dropped", dropped=self.dropped, limit=self._buffer_limit)
-                reported = self.dropped
+            if self.dropped_count != reported_drop_count:
+                logger.warning("prediction log entries dropped", dropped=self.dropped_count, limit=self._buffer_limit)
+                reported_drop_count = self.dropped_count
 
     def _flush(self) -> bool:
-        """Publishes what the stream has room for. Returns False if records stay in the buffer."""
+        """Publishes as many entries as the stream has room for. Returns False if entries stay in the buffer."""
         try:
             self._stream_length = self._writer.length()
             while self._buffer:
-                size = min(_BATCH, len(self._buffer), self._stream_limit - self._stream_length)
-                if size <= 0:
+                batch_size = min(_BATCH_SIZE, len(self._buffer), self._stream_limit - self._stream_length)
+                if batch_size <= 0:
                     logger.warning("prediction stream full", length=self._stream_length, buffered=len(self._buffer))
                     return False
-                self._writer.publish([self._buffer[position].body() for position in range(size)])
-                for _ in range(size):
+                self._writer.publish([self._buffer[position].to_json() for position in range(batch_size)])
+                for _ in range(batch_size):
                     self._buffer.popleft()
                 self._stream_length = self._writer.length()
         except RedisError as error:
             self._stream_length = 0  # unknown
-            logger.warning("prediction records not published", buffered=len(self._buffer), error=str(error))
+            logger.warning("prediction log entries not published", buffered=len(self._buffer), error=str(error))
             return False
         return True

@@ -13,12 +13,12 @@ from bookwheel_stores.records import BookReader
 from bookwheel_ml.model.features import BookFeatures
 
 HELD_OUT_SHARE = 0.2
-_PAGE = 1_000
+_PAGE_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Parallel columns; `ratings` has shape (books,)."""
+    """Rated books as parallel columns. `ratings` has shape (books,)."""
 
     book_ids: tuple[str, ...]
     features: tuple[BookFeatures, ...]
@@ -38,24 +38,24 @@ class Dataset:
 
 
 def is_held_out(book: Book) -> bool:
-    """Returns whether the book is held out from training, by a hash of its title.
+    """Returns True if the book is held out from training, by a hash of its title.
 
-    Two shops may offer one work under two ids. With a split by id, a model could memorize the copy of a held-out book.
-    The split depends on no other book, so a held-out book stays held out for every model.
+    Two shops may offer the same work under different ids. With a split by id, a model could memorize the copy of a
+    held-out book. The split does not depend on other books, so it is the same for every model.
     """
     title = " ".join(book.title.casefold().split())
     hash_value = int.from_bytes(hashlib.sha256(title.encode("utf-8", "surrogatepass")).digest()[:4])
     return hash_value < HELD_OUT_SHARE * 2**32
 
 
-def rated_books(books: BookReader, *, after_number: int = 0, page: int = _PAGE) -> Iterator[Book]:
-    """Yields the books with a rating, by ascending number."""
-    while rows := books.page(after_number=after_number, limit=page):
+def read_rated_books(books: BookReader, *, after_number: int = 0, page_size: int = _PAGE_SIZE) -> Iterator[Book]:
+    """Yields the rated books, by ascending number."""
+    while rows := books.page(after_number=after_number, limit=page_size):
         yield from (book for book in rows if book.rating is not None)
         after_number = rows[-1].number
 
 
-def _dataset(books: list[Book]) -> Dataset:
+def _create_dataset(books: list[Book]) -> Dataset:
     return Dataset(
         book_ids=tuple(book.id for book in books),
         features=tuple(BookFeatures.from_book(book) for book in books),
@@ -64,8 +64,8 @@ def _dataset(books: list[Book]) -> Dataset:
 
 
 def read_datasets(books: BookReader) -> tuple[Dataset, Dataset]:
-    """Returns (training, held out)."""
+    """Returns the training and the held-out books."""
     splits: tuple[list[Book], list[Book]] = ([], [])
-    for book in rated_books(books):
+    for book in read_rated_books(books):
         splits[is_held_out(book)].append(book)
-    return _dataset(splits[0]), _dataset(splits[1])
+    return _create_dataset(splits[0]), _create_dataset(splits[1])

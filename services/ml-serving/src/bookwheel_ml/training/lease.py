@@ -1,4 +1,4 @@
-"""The lease of a training run: one trainer works on a run, and another takes over soon after it died."""
+"""The lease of a training run: only one trainer executes the run, and another can resume it soon after a crash."""
 
 import threading
 import time
@@ -14,42 +14,42 @@ LEASE_SECONDS = 20
 
 
 class TrainingLeaseLostError(Exception):
-    """The lease expired, so another trainer may work on the run."""
+    """The lease expired, so another trainer may execute the run."""
 
 
 class TrainingLease:
-    """A Redis lock that a thread renews. Renewal and release compare its token, so they never touch another lease."""
+    """A Redis lock that a thread renews. Renewal and release compare its token, so they never affect another lease."""
 
     def __init__(self, lock: Lock, seconds: int) -> None:
         self._lock = lock
         self._seconds = seconds
         self._renewed_at = time.monotonic()
         self._stopped = threading.Event()
-        self._heartbeat = threading.Thread(target=self._renew, name="training-lease", daemon=True)
+        self._renewal_thread = threading.Thread(target=self._renew, name="training-lease", daemon=True)
 
     def acquire(self) -> bool:
         """Acquires the lease and starts to renew it. Raises redis.RedisError."""
         self._renewed_at = time.monotonic()
         if not self._lock.acquire(blocking=False):
             return False
-        self._heartbeat.start()
+        self._renewal_thread.start()
         return True
 
-    def check(self) -> None:
+    def ensure_held(self) -> None:
         """Raises TrainingLeaseLostError if the lease expired, for example while this process was stopped."""
         if time.monotonic() - self._renewed_at >= self._seconds:
             raise TrainingLeaseLostError("The lease of the training run expired.")
 
     def release(self) -> None:
         self._stopped.set()
-        self._heartbeat.join()
-        with suppress(LockError, RedisError):  # expired, or Redis is unavailable: then it expires
+        self._renewal_thread.join()
+        with suppress(LockError, RedisError):  # the lease expired, or it will
             self._lock.release()
 
     def _renew(self) -> None:
-        """Redis keeps the lease for `seconds` after each renewal, so `check` never trusts it longer than Redis does."""
+        """Renews the lease. Stores the time before each request, so `ensure_held` never accepts an expired lease."""
         while not self._stopped.wait(self._seconds / 4):
-            started = time.monotonic()
+            started_at = time.monotonic()
             try:
                 self._lock.reacquire()
             except LockError:
@@ -57,7 +57,7 @@ class TrainingLease:
                 return
             except RedisError:
                 continue
-            self._renewed_at = started
+            self._renewed_at = started_at
 
 
 @contextmanager

@@ -41,15 +41,15 @@ class TrainingRun(Contract):
     traceparent: str
 
 
-class TrainingRuns:
-    """Runs expire after 30 days."""
+class TrainingRunStore:
+    """Stores training runs in Redis, for 30 days."""
 
-    def __init__(self, redis: "Redis", send: Callable[[str], None]) -> None:
+    def __init__(self, redis: "Redis", enqueue: Callable[[str], None]) -> None:
         self._redis = redis
-        self._send = send
+        self._enqueue = enqueue
 
     def submit(self, *, requested_by: str, traceparent: str) -> TrainingRun:
-        """Stores the run and sends it to the trainer's queue. Raises UnavailableError."""
+        """Stores a new run and enqueues it for the trainer. Raises UnavailableError."""
         run = TrainingRun(
             id=uuid4().hex,
             state=TrainingState.QUEUED,
@@ -59,19 +59,20 @@ class TrainingRuns:
         )
         with _redis_errors_as_unavailable():
             self._write(run)
-            self._send(run.id)
+            self._enqueue(run.id)
         return run
 
     def get(self, run_id: str) -> TrainingRun | None:
-        """Raises UnavailableError."""
+        """Returns the run, or None if it does not exist. Raises UnavailableError."""
         with _redis_errors_as_unavailable():
-            stored: Any = self._redis.get(training_run_key(run_id))
-        return TrainingRun.model_validate_json(stored) if stored else None
+            content: Any = self._redis.get(training_run_key(run_id))
+        return TrainingRun.model_validate_json(content) if content else None
 
     def start(self, run_id: str) -> TrainingRun | None:
-        """Marks the run as running. Returns None if it is unknown or finished, or fails because of too many attempts.
+        """Marks the run as running. Returns None if the run does not exist or is finished.
 
-        A run that is already running belonged to a trainer that died.
+        Marks the run as failed, and returns None, after too many attempts. A run in state `running` is started again,
+        because its trainer died.
         """
         run = self.get(run_id)
         if run is None or run.state in {TrainingState.COMPLETE, TrainingState.FAILED}:
