@@ -14,7 +14,13 @@ from bookwheel_local import crawling, first_steps
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
 from bookwheel_local.errors import CrawlStalledError, LocalError, NotRunningError, RequestFailedError
-from bookwheel_local.first_steps import has_champion, train, wait_until_reported, wait_until_served
+from bookwheel_local.first_steps import (
+    has_champion,
+    train,
+    wait_until_indexed,
+    wait_until_reported,
+    wait_until_served,
+)
 from bookwheel_local.progress import ProgressLine
 from bookwheel_testing.servers import free_port
 
@@ -238,6 +244,21 @@ def test_a_model_that_is_never_served_is_an_error(
     gateway.answers.append((503, {}))
     with pytest.raises(LocalError, match="make logs SERVICE=ml-serving"):
         wait_until_served(client, progress(), sleep=lambda _: None)
+
+
+def test_an_index_that_is_still_empty_is_waited_for(gateway: Gateway, client: SuiteClient) -> None:
+    gateway.answers.extend([(200, {"items": []}), (200, {"items": [{"id": "demo:1"}]})])
+    wait_until_indexed(client, progress(), sleep=lambda _: None)
+    assert not gateway.answers
+
+
+def test_an_index_that_stays_empty_is_an_error(
+    gateway: Gateway, client: SuiteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(first_steps, "_INDEX_SECONDS", 0.0)
+    gateway.answers.append((200, {"items": []}))
+    with pytest.raises(LocalError, match="make logs SERVICE=processor-worker"):
+        wait_until_indexed(client, progress(), sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(("aliases", "there"), [(["champion"], True), (["challenger"], False), ([], False)])

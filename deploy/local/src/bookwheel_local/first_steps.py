@@ -16,6 +16,7 @@ _POLL_SECONDS = 0.5
 _TRAINING_SECONDS = 600.0
 _MODEL_SWAP_SECONDS = 60.0
 _REPORT_SECONDS = 60.0
+_INDEX_SECONDS = 300.0
 
 
 def fill(client: SuiteClient, progress: ProgressLine) -> None:
@@ -31,6 +32,7 @@ def fill(client: SuiteClient, progress: ProgressLine) -> None:
     if not is_predicting(client) and (is_new or not has_champion(client)):
         training_run = train(client, progress)
         progress.finish(f"trained a first model: {training_run['verdict']}")
+    wait_until_indexed(client, progress)
     wait_until_served(client, progress)
     wait_until_reported(client, progress)
 
@@ -98,6 +100,22 @@ def wait_until_served(
         if time.monotonic() > deadline:
             raise LocalError("there is a model, but no prediction is answered; see: make logs SERVICE=ml-serving")
         progress.update("waiting until the model is served")
+        sleep(_POLL_SECONDS)
+    progress.clear()
+
+
+def wait_until_indexed(
+    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Returns once a search finds a book. Raises LocalError after five minutes without one.
+
+    After an upgrade to another mapping, the index starts empty and is filled in the background.
+    """
+    deadline = time.monotonic() + _INDEX_SECONDS
+    while not client.get("/api/v1/books", limit=1)["items"]:
+        if time.monotonic() > deadline:
+            raise LocalError("the search index is empty; see: make logs SERVICE=processor-worker")
+        progress.update("waiting until the search index is filled")
         sleep(_POLL_SECONDS)
     progress.clear()
 
