@@ -100,8 +100,8 @@ async def test_filters_choose_and_the_place_moves_on(
 async def test_a_rare_match_is_found_over_several_pages(
     feed: FeedWriter, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_pages, "_MAX_SCANNED", 20)
-    monkeypatch.setattr(change_pages, "_BATCH", 10)
+    monkeypatch.setattr(change_pages, "_MAX_SCANNED_CHANGES", 20)
+    monkeypatch.setattr(change_pages, "_BATCH_SIZE", 10)
     feed.add(*(str(number) for number in range(50)))
     feed.add("rare", source="other")
     found, place, pages = [], "0", 0

@@ -212,7 +212,7 @@ async def test_versions_are_listed_newest_first_in_pages(
     ]
     delete_export(lake, old)
     for path in (file, f"/exports/{versions[0]}"):
-        assert (await client.get(path)).json()["detail"] == f"There is no version {versions[0]}."
+        assert (await client.get(path)).json()["detail"] == f"Export {versions[0]} does not exist."
     assert (await client.head(file)).status_code == 404
     assert [file for file in lake.list("exports") if f"/{versions[0]}/" in file.path] == []
 

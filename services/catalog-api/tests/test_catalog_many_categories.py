@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bookwheel_catalog.statistics.router import MAX_CATEGORIES, MAX_SUMMARIES
+from bookwheel_catalog.statistics.router import MAX_CATEGORIES, MAX_SUMMARIZED_CATEGORIES
 from bookwheel_contracts import BOOK_DETAILS, BookState
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.export_writer import write_export
@@ -104,8 +104,8 @@ async def test_the_list_of_categories_is_cut_and_says_so(client: httpx.AsyncClie
 async def test_figures_by_category_are_of_those_with_most_books(client: httpx.AsyncClient) -> None:
     found = await get(client, "/stats/categories")
     figures = {each["category"]: each for each in found["items"]}
-    assert len(figures) == len(found["items"]) == min(CATEGORIES, MAX_SUMMARIES)
-    assert found["complete"] is (CATEGORIES <= MAX_SUMMARIES)
+    assert len(figures) == len(found["items"]) == min(CATEGORIES, MAX_SUMMARIZED_CATEGORIES)
+    assert found["complete"] is (CATEGORIES <= MAX_SUMMARIZED_CATEGORIES)
     assert list(figures) == sorted(figures)
     popular = figures.pop(POPULAR)
     assert (popular["books"], popular["in_stock"], popular["prices"][0]["count"]) == (1 + MORE,) * 3

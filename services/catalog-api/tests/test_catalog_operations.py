@@ -249,7 +249,7 @@ async def test_a_book_that_the_index_refused_is_shown_and_waits_for_the_index_al
     [item] = (await client.get("/quarantine?code=refused_by_index")).json()["items"]
     assert item["reasons"][0]["message"] == "shop:seven, revision 3: 400 too strange"
     answer = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
-    assert (answer.status_code, "waits for the index" in answer.json()["detail"]) == (409, True)
+    assert (answer.status_code, "indexing is retried every minute" in answer.json()["detail"]) == (409, True)
     assert (await client.post("/quarantine/replay", json={}, headers=operator)).json() == {"queued": 0}
     IndexRefusals(suite.engine).update([], now=NOW, is_resolved=lambda _: True)
     assert (await client.get(f"/quarantine/{item['id']}")).json()["state"] == "replayed"

@@ -52,7 +52,7 @@ def test_days_are_whole_in_ranges_of_times() -> None:
     day = round(MIDNIGHT.timestamp() * 1000)
     assert parse_range("filter", "first_seen", "2026-01-31") == Range(day, day + 86_399_999)
     assert parse_range("filter", "first_seen", "2026-01-31T01:00:00+01:00..") == Range(day, None)
-    assert parse_time("from", "2026-01-31T00:00:00Z", is_high=False) == MIDNIGHT
+    assert parse_time("from", "2026-01-31T00:00:00Z", end_of_day=False) == MIDNIGHT
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ async def test_a_service_that_nobody_hears_is_named(
     found = await status(client, admin)
     assert found["status"] == "degraded"
     assert found["faults"]["scraper"] == "no replica is ready: Redis does not answer"
-    assert found["faults"]["trainer"] == "no replica has sent a heartbeat lately"
-    assert found["faults"]["accounts"] == "no replica is known"
+    assert found["faults"]["trainer"] == "no replica has sent a recent heartbeat"
+    assert found["faults"]["accounts"] == "no replica has registered"
 
 
 async def test_lag_and_freshness_are_counted_from_what_is_there(
@@ -122,7 +122,7 @@ async def test_what_the_latest_comparison_of_index_and_records_found_is_told(
         assert (found["index"]["differing"], "index" in found["faults"]) == (2, False)
         save_comparison(redis, compared.model_copy(update={"repaired": 0, "rejected": 2}))
         found = await status(client, admin)
-    assert found["faults"]["index"].startswith("refuses 2 books for good")
+    assert found["faults"]["index"].startswith("permanently rejects 2 books; they are in quarantine")
 
 
 async def test_what_waits_for_too_long_is_named(
@@ -140,7 +140,7 @@ async def test_what_waits_for_too_long_is_named(
         found = await status(client, admin)
     assert found["status"] == "degraded"
     assert list(found["faults"]) == [f"{RAW_STREAM} for lake"], "the processor has it; a crawl may take its time"
-    assert found["faults"][f"{RAW_STREAM} for lake"].startswith("1 entries wait, the oldest for 31")
+    assert found["faults"][f"{RAW_STREAM} for lake"].startswith("backlog of 1 entries, the oldest is 31")
 
 
 async def test_what_is_away_is_named_and_the_rest_is_told(suite: Any, make_client: Any, admin: dict[str, str]) -> None:
@@ -148,13 +148,13 @@ async def test_what_is_away_is_named_and_the_rest_is_told(suite: Any, make_clien
         found = await status(client, admin)
         assert (found["services"], found["streams"], found["models"]) == (None, None, None)
         assert found["projections"] is not None
-        assert "does not answer" in found["faults"]["redis"]
+        assert "is unavailable: " in found["faults"]["redis"]
         assert found["status"] == "degraded"
     async with make_client(suite, database_url="postgresql+psycopg://nobody@127.0.0.1:9/none") as client:
         found = await status(client, admin)
         assert (found["projections"], found["items"], found["crawls"]) == (None, None, None)
         assert found["streams"] is not None
-        assert "does not answer" in found["faults"]["records"]
+        assert "is unavailable: " in found["faults"]["records"]
 
 
 def test_a_replica_tells_until_it_is_stopped(redis_url: str) -> None:

@@ -218,13 +218,16 @@ class CountingFeed(FeedReader):
 async def test_many_listeners_cost_one_reader_of_the_feed(suite: Suite, feed: FeedWriter) -> None:
     counting = CountingFeed(suite.engine)
     redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
-    tail = ChangeBroadcaster(counting, redis, listeners=200, subject_listeners=200)
+    tail = ChangeBroadcaster(counting, redis, max_listeners=200, max_subject_listeners=200)
 
     async def listen() -> list[int]:
         heard: list[int] = []
         async with tail.listening("user:1"):
             while len(heard) < 5:
-                heard += [entry.sequence for entry in await tail.after(heard[-1] if heard else 0, seconds=20)]
+                heard += [
+                    entry.sequence
+                    for entry in await tail.wait_for_entries(after=heard[-1] if heard else 0, max_seconds=20)
+                ]
         return heard
 
     tasks = [asyncio.create_task(listen()) for _ in range(100)]
@@ -243,21 +246,23 @@ async def test_a_listener_behind_what_is_kept_reads_the_records(
     suite: Suite, feed: FeedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcaster, "_MAX_BUFFERED_ENTRIES", 3)
-    monkeypatch.setattr(broadcaster, "PAGE", 4)
+    monkeypatch.setattr(broadcaster, "PAGE_SIZE", 4)
     monkeypatch.setattr(broadcaster, "POLL_SECONDS", 0.05)
     redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
-    tail = ChangeBroadcaster(FeedReader(suite.engine), redis, listeners=9, subject_listeners=9)
+    tail = ChangeBroadcaster(FeedReader(suite.engine), redis, max_listeners=9, max_subject_listeners=9)
     feed.add(*(str(number) for number in range(10)))
     async with tail.listening("quick"), tail.listening("slow"):
         place = 10
         for number in range(20):
             head = await asyncio.to_thread(feed.add, f"new-{number}")
-            found = await tail.after(place, seconds=20)
+            found = await tail.wait_for_entries(after=place, max_seconds=20)
             assert [entry.sequence for entry in found] == [head]
             place = head
         slow: list[int] = []
         while len(slow) < 30:
-            slow += [entry.sequence for entry in await tail.after(slow[-1] if slow else 0, seconds=20)]
+            slow += [
+                entry.sequence for entry in await tail.wait_for_entries(after=slow[-1] if slow else 0, max_seconds=20)
+            ]
         assert slow == list(range(1, 31))
     await redis.aclose()
 

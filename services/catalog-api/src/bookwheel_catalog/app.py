@@ -45,7 +45,7 @@ from bookwheel_catalog.fast_path import FastPathMiddleware
 from bookwheel_catalog.quality import router as quality
 from bookwheel_catalog.search.service import SearchService
 from bookwheel_catalog.search_index import router as search_index
-from bookwheel_catalog.search_index.service import ReindexService
+from bookwheel_catalog.search_index.service import IndexBuildService
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.statistics import router as statistics
 from bookwheel_catalog.statistics.price_trends import PriceTrendService
@@ -54,11 +54,14 @@ from bookwheel_catalog.status.service import StatusService
 from bookwheel_catalog.webhooks import router as webhooks
 from bookwheel_catalog.webhooks.service import WebhookService
 
-_ROUTERS = (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks)
+_ROUTER_MODULES = (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks)
 
 
 def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:
-    """Opens no connection before the app starts. `is_stopping` is whether the server shuts down."""
+    """Creates the app. It connects to stores when it starts.
+
+    `is_stopping()` returns True while the server shuts down.
+    """
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
 
@@ -66,7 +69,7 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         index = open_index_reader(settings.search_url)
         cache = ResponseCache(connect_cache(settings.redis_url))
-        announcements = connect_cache(settings.redis_url)
+        notifications = connect_cache(settings.redis_url)
         dependencies = _wire(
             settings,
             engine,
@@ -74,9 +77,9 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
             search=SearchService(index, cache),
             broadcaster=ChangeBroadcaster(
                 FeedReader(engine),
-                announcements,
-                listeners=settings.stream_listeners,
-                subject_listeners=settings.stream_listeners_subject,
+                notifications,
+                max_listeners=settings.stream_listeners,
+                max_subject_listeners=settings.stream_listeners_subject,
                 is_stopping=is_stopping,
             ),
         )
@@ -88,13 +91,13 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
         dependencies.price_trends.close()
         dependencies.search.close()
         await cache.close()
-        await announcements.aclose()
+        await notifications.aclose()
         redis.close()
         engine.dispose()
 
-    async def check_records() -> None:
-        if fault := await asyncio.to_thread(schema_fault, engine):
-            raise RuntimeError(fault)
+    async def check_database() -> None:
+        if schema_error := await asyncio.to_thread(schema_fault, engine):
+            raise RuntimeError(schema_error)
 
     async def check_redis() -> None:
         await asyncio.to_thread(redis.ping)
@@ -107,29 +110,29 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
         title="Bookwheel catalog",
         description="Search, facets, statistics, history and crawls.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
-        readiness={"records": check_records, "redis": check_redis, "search": check_search},
+        readiness={"records": check_database, "redis": check_redis, "search": check_search},
         lifespan=lifespan,
         middleware=[Middleware(FastPathMiddleware, routers=(books.router, statistics.router))],
     )
-    add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
-    for feature in _ROUTERS:
-        app.include_router(feature.router)
+    add_unavailable_handler(app, DATABASE_ERRORS, detail="The database is unavailable: retry later.")
+    for router_module in _ROUTER_MODULES:
+        app.include_router(router_module.router)
     return app
 
 
 def _wire(
     settings: CatalogSettings, engine: Engine, redis: Redis, *, search: SearchService, broadcaster: ChangeBroadcaster
 ) -> Dependencies:
-    books_reader, feed, runs, sources = BookReader(engine), FeedReader(engine), RunStore(engine), SourceRegistry(redis)
+    book_reader, feed, runs, sources = BookReader(engine), FeedReader(engine), RunStore(engine), SourceRegistry(redis)
     return Dependencies(
         search=search,
-        books=books_reader,
-        price_trends=PriceTrendService(books_reader),
+        books=book_reader,
+        price_trends=PriceTrendService(book_reader),
         sources=sources,
         crawls=CrawlService(redis, runs, sources),
         quality=QualityReader(engine),
         quarantine=QuarantineStore(engine),
-        reindexing=ReindexService(redis),
+        index_builds=IndexBuildService(redis),
         feed=feed,
         broadcaster=broadcaster,
         stream_seconds=settings.stream_seconds,

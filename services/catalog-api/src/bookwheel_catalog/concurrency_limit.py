@@ -1,4 +1,4 @@
-"""Limits concurrent long operations of one process, in total and per subject."""
+"""Limits concurrent long operations of a process, in total and per subject."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,29 +10,34 @@ _RETRY_AFTER = 10
 
 
 class ConcurrencyLimiter:
-    """`operations` names them in error messages, such as "downloads"."""
+    """Counts running operations. `operations` is their plural name in error messages, such as "downloads"."""
 
     def __init__(self, operations: str, *, limit: int, subject_limit: int) -> None:
         self._operations = operations
         self._limit = limit
         self._subject_limit = subject_limit
-        self._by_subject: Counter[str] = Counter()
+        self._counts_by_subject: Counter[str] = Counter()
 
     @property
     def is_idle(self) -> bool:
-        return not self._by_subject
+        return not self._counts_by_subject
 
     @contextmanager
     def acquire(self, subject: str) -> Iterator[None]:
-        """Raises RateLimitedError if the subject is at its limit, UnavailableError if the process is."""
-        if self._by_subject[subject] >= self._subject_limit:
-            detail = f"You have {self._subject_limit} {self._operations}: end one of them first."
+        """Counts an operation for the duration of the context.
+
+        Raises RateLimitedError if the subject is at its limit, UnavailableError if the process is at its limit.
+        """
+        if self._counts_by_subject[subject] >= self._subject_limit:
+            detail = f"You already have {self._subject_limit} {self._operations}, the maximum. End one first."
             raise RateLimitedError(detail, retry_after=_RETRY_AFTER)
-        if self._by_subject.total() >= self._limit:
-            raise UnavailableError(f"Too many concurrent {self._operations}: retry later.", retry_after=_RETRY_AFTER)
-        self._by_subject[subject] += 1
+        if self._counts_by_subject.total() >= self._limit:
+            raise UnavailableError(
+                f"The service has too many concurrent {self._operations}: retry later.", retry_after=_RETRY_AFTER
+            )
+        self._counts_by_subject[subject] += 1
         try:
             yield
         finally:
-            self._by_subject[subject] -= 1
-            self._by_subject += Counter()  # drops subjects at zero
+            self._counts_by_subject[subject] -= 1
+            self._counts_by_subject += Counter()  # removes subjects with a zero count

@@ -1,4 +1,4 @@
-"""The wired objects of the app and the verified caller, injected into the endpoints."""
+"""The dependencies of the endpoints: the wired services and the verified caller."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,7 +15,7 @@ from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
 from bookwheel_catalog.crawls.service import CrawlService, SourceRegistry
 from bookwheel_catalog.exports.service import ExportService
 from bookwheel_catalog.search.service import SearchService
-from bookwheel_catalog.search_index.service import ReindexService
+from bookwheel_catalog.search_index.service import IndexBuildService
 from bookwheel_catalog.statistics.price_trends import PriceTrendService
 from bookwheel_catalog.status.service import StatusService
 from bookwheel_catalog.webhooks.service import WebhookService
@@ -28,7 +28,7 @@ class Dependencies:
     price_trends: PriceTrendService
     sources: SourceRegistry
     crawls: CrawlService
-    reindexing: ReindexService
+    index_builds: IndexBuildService
     quality: QualityReader
     quarantine: QuarantineStore
     feed: FeedReader
@@ -40,7 +40,7 @@ class Dependencies:
     status: StatusService
 
 
-# asynchronous, because FastAPI runs any other dependency in a thread
+# async because FastAPI runs synchronous dependencies in a thread
 async def get_dependencies(request: Request) -> Dependencies:
     dependencies: Dependencies = request.app.state.dependencies
     return dependencies

@@ -1,6 +1,6 @@
-"""Calls the endpoints of searches without FastAPI's dependency injection.
+"""Calls search endpoints without FastAPI's dependency injection.
 
-FastAPI spends more time on a search request than the search itself. The figures are in the decision record "Bypasses of
+FastAPI needs more time for a search request than the search. The measurements are in the decision record "Bypasses of
 a library's public path must earn 15 %".
 """
 
@@ -21,9 +21,9 @@ from starlette import types
 
 from bookwheel_catalog.dependencies import get_dependencies
 
-_CACHED_QUERIES = 1024
+_MAX_CACHED_QUERIES = 1024
 _authorize = require_scope(Scope.CATALOG_READ)
-_parse_query = lru_cache(_CACHED_QUERIES)(parse_query)
+_parse_query = lru_cache(_MAX_CACHED_QUERIES)(parse_query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class _FastRoute:
     parameters: type[QueryModel]
 
     async def respond(self, request: Request) -> Response:
-        """Raises ValidationError for an invalid query."""
+        """Calls the endpoint. Raises ValidationError for an invalid query."""
         try:
             claims = await _authorize(request)
             parameters = _parse_query(self.parameters, request.scope["query_string"])
@@ -44,15 +44,15 @@ class _FastRoute:
 
 
 class FastPathMiddleware:
-    """ASGI middleware that answers `GET` requests of the given routers' routes without path parameters.
+    """Handles `GET` requests of the routers' routes without path parameters.
 
-    Their endpoints take the request, the dependencies, the claims and a query model. FastAPI answers any other request,
-    and a query that the model refuses.
+    Their endpoints have the arguments request, dependencies, claims and query model. FastAPI handles all other requests
+    and invalid queries.
     """
 
     def __init__(self, app: types.ASGIApp, routers: Iterable[APIRouter]) -> None:
         self._app = app
-        self._routes = _fast_routes(routers)
+        self._routes = _create_fast_routes(routers)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
         fast_route = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
@@ -68,15 +68,15 @@ class FastPathMiddleware:
         await response(scope, receive, send)
 
 
-def _fast_routes(routers: Iterable[APIRouter]) -> Mapping[str, _FastRoute]:
+def _create_fast_routes(routers: Iterable[APIRouter]) -> Mapping[str, _FastRoute]:
     return {
-        route.path: _FastRoute(route, _parameters(route.endpoint))
+        route.path: _FastRoute(route, _get_query_model(route.endpoint))
         for router in routers
         for route in router.routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ()) and not route.param_convertors
     }
 
 
-def _parameters(endpoint: Any) -> type[QueryModel]:
+def _get_query_model(endpoint: Any) -> type[QueryModel]:
     model: type[QueryModel] = get_type_hints(endpoint)["parameters"]
     return model

@@ -1,4 +1,4 @@
-"""HTTP validators and links of answers: ETag, If-None-Match and Link."""
+"""Creates responses with an ETag and `Link` headers; evaluates If-None-Match."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -10,12 +10,12 @@ REVALIDATE = {"Cache-Control": "private, no-cache"}
 
 
 def validated_json(request: Request, content: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON with an ETag of its content, or 304 if the client has it."""
+    """Returns JSON with an ETag of its content, or 304 if the client has the same content."""
     return tagged_json(request, content, f'"{blake2b(content, digest_size=12).hexdigest()}"', headers)
 
 
 def tagged_json(request: Request, content: bytes, etag: str, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON with this ETag, or 304 if the client has it."""
+    """Returns JSON with this ETag, or 304 if the client has the same ETag."""
     all_headers = {**REVALIDATE, "ETag": etag, **(headers or {})}
     if matches_etag(request.headers.get("if-none-match"), etag):
         return Response(None, 304, all_headers)
@@ -23,13 +23,13 @@ def tagged_json(request: Request, content: bytes, etag: str, headers: Mapping[st
 
 
 def matches_etag(if_none_match: str | None, etag: str) -> bool:
-    """Whether the client has this representation. Weak tags compare equal, as RFC 9110 prescribes."""
+    """Returns True if the client has this ETag. Compares weakly, as RFC 9110 requires."""
     if if_none_match is None:
         return False
     return any(tag.strip().removeprefix("W/") in {etag, "*"} for tag in if_none_match.split(","))
 
 
 def next_link(path: str, query: str, cursor: str, parameter: str = "cursor") -> str:
-    """The `Link` header to the next page: the same request with this cursor."""
+    """Returns the `Link` header of the next page: the same request with this cursor."""
     parts = [part for part in query.split("&") if part and not part.startswith(f"{parameter}=")]
     return f'<{quote(path)}?{"&".join([*parts, f"{parameter}={cursor}"])}>; rel="next"'

@@ -1,4 +1,4 @@
-"""Serves the catalog's app with uvicorn, in one process or in several that live and die together."""
+"""Serves the catalog with uvicorn, in one process or in several processes that stop together."""
 
 import multiprocessing
 import os
@@ -15,19 +15,19 @@ from bookwheel_catalog.app import create_app
 from bookwheel_catalog.settings import CatalogSettings
 
 logger = get_logger(__name__)
-_NEVER_STARTED = 3
-"""The exit status of `uvicorn.run` for the same case."""
+_STARTUP_FAILED = 3
+"""`uvicorn.run` uses the same exit status."""
 
 
 def serve(settings: CatalogSettings) -> int:
-    """Serves until SIGTERM or SIGINT, or until one of the processes ends by itself. Returns the exit status.
+    """Serves until SIGTERM or SIGINT, or until a worker exits unexpectedly. Returns the exit status.
 
-    Uvicorn's own workers do not fit: they outlive a killed parent and hold its port, and one that ends is restarted
-    without an alarm.
+    Uvicorn's own workers are not used. They keep running and hold the port after their parent was killed. A worker that
+    exits is restarted without an error.
     """
     if settings.catalog_workers == 1:
         return _run_server(settings, None)
-    listener = _config(settings).bind_socket()
+    listener = _create_config(settings).bind_socket()
     fork = multiprocessing.get_context("fork")
     workers = [fork.Process(target=_run_worker, args=(settings, listener)) for _ in range(settings.catalog_workers)]
 
@@ -35,23 +35,23 @@ def serve(settings: CatalogSettings) -> int:
         worker.start()
     listener.close()
     stop_reader, stop_writer = multiprocessing.Pipe(duplex=False)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop_writer.send(None))
-    ended = wait([stop_reader, *(worker.sentinel for worker in workers)])
-    failed = [worker for worker in workers if worker.sentinel in ended]
-    for worker in failed:
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop_writer.send(None))
+    ready_objects = wait([stop_reader, *(worker.sentinel for worker in workers)])
+    exited_workers = [worker for worker in workers if worker.sentinel in ready_objects]
+    for worker in exited_workers:
         worker.join()
-        logger.error("worker ended by itself", worker=worker.pid, exit_code=worker.exitcode)
+        logger.error("worker exited unexpectedly", worker=worker.pid, exit_code=worker.exitcode)
     for worker in workers:
         worker.terminate()
     for worker in workers:
         worker.join()
-    return abs(failed[0].exitcode or 1) if failed else 0
+    return abs(exited_workers[0].exitcode or 1) if exited_workers else 0
 
 
 def _run_worker(settings: CatalogSettings, listener: socket.socket) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, signal.SIG_DFL)
     threading.Thread(target=_exit_with_parent, name="parent-watch", daemon=True).start()
     raise SystemExit(_run_server(settings, [listener]))
 
@@ -67,14 +67,14 @@ def _run_server(settings: CatalogSettings, sockets: list[socket.socket] | None) 
     def make_app() -> FastAPI:
         return create_app(settings, is_stopping=lambda: server.should_exit)
 
-    config = _config(settings)
+    config = _create_config(settings)
     config.app = make_app
     server = uvicorn.Server(config)
     server.run(sockets)
-    return 0 if server.started else _NEVER_STARTED
+    return 0 if server.started else _STARTUP_FAILED
 
 
-def _config(settings: CatalogSettings) -> uvicorn.Config:
+def _create_config(settings: CatalogSettings) -> uvicorn.Config:
     return uvicorn.Config(
         "",
         factory=True,

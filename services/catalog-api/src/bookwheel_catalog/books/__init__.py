@@ -1,1 +1,1 @@
-"""Books: lists, one book, its history."""
+"""Books: lists, details and history."""

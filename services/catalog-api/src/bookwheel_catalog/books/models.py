@@ -1,4 +1,4 @@
-"""API models of books. Lists are sent as bytes from the index: tests validate them against these models."""
+"""API models of books. Lists are rendered from the index without these models; tests check that they match."""
 
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ class ListedOffer(OfferContent):
 
 
 class ListedBook(BookContent):
-    """A book in a list, with all fields unless the parameter `fields` selects some."""
+    """A book in a list. The parameter `fields` selects its fields; by default it has all fields."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
@@ -53,7 +53,7 @@ class SelectedRange(Contract):
 
 
 class NumericFacetAnswer(Contract):
-    """Money as decimal strings. `currency` is that of most books: other currencies are not in the figures."""
+    """A numeric facet. Amounts are decimal strings in `currency`, the most frequent currency; others are ignored."""
 
     count: int
     min: float | Amount | None
@@ -76,7 +76,7 @@ class PriceRange(BookList):
 
 
 class BookHistory(Contract):
-    """Newest first, both. A removed book keeps its history."""
+    """The observations and changes of a book, newest first. A removed book keeps its history."""
 
     book_id: str
     observations: tuple[Observation, ...]

@@ -1,4 +1,4 @@
-"""Query models of the book routes, and the search query that each means."""
+"""Query parameters of the book routes and their conversion to search queries."""
 
 from abc import abstractmethod
 from decimal import Decimal
@@ -11,66 +11,69 @@ from pydantic import Field
 from bookwheel_catalog.books.models import DETAILED_FIELDS, LISTED_FIELDS
 from bookwheel_catalog.search.cursors import MAX_CURSOR_LENGTH, decode_position
 from bookwheel_catalog.search.parameters import parse_facets, parse_fields, parse_isbn, parse_query_text
-from bookwheel_catalog.search.queries import Name, SelectionParameters, Words, exact_filter, range_filter
+from bookwheel_catalog.search.queries import Name, SelectionParameters, Words, create_exact_filter, create_range_filter
 
 Price = Annotated[Decimal | None, Field(ge=0, max_digits=14, decimal_places=4)]
 Rating = Annotated[float | None, Field(ge=0, le=5, allow_inf_nan=False)]
 
 
 class ListParameters(QueryModel):
-    """Parameters of every list of books."""
+    """Query parameters of all book lists."""
 
     facets: list[str] = Field(
         default=[],
         alias="facet",
         max_length=20,
-        description="Fields to count the matching books by, repeatable. A field's own filters do not narrow its facet.",
+        description="Fields whose values are counted in the matching books, repeatable. Filters of a field do not "
+        "apply to its own facet.",
     )
     fields: str | None = Field(
-        default=None, max_length=500, description="Only these fields of each book, separated by commas."
+        default=None, max_length=500, description="Fields of each book to return, separated by commas."
     )
-    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH, description="`next` of the page before.")
-    limit: int = Field(default=20, ge=1, le=100, description="Items on a page.")
+    cursor: str | None = Field(
+        default=None, max_length=MAX_CURSOR_LENGTH, description="The `next` value of the previous page."
+    )
+    limit: int = Field(default=20, ge=1, le=100, description="Maximum number of books on a page.")
 
     @abstractmethod
     def selection(self) -> Selection: ...
 
-    def order(self, selection: Selection) -> Sort:
+    def sort_order(self, selection: Selection) -> Sort:
         return Sort.NEWEST if selection.text is None else Sort.RELEVANCE
 
     def search_query(self) -> SearchQuery:
-        """Raises InvalidParameterError or InvalidCursorError."""
+        """Returns the search query. Raises InvalidParameterError or InvalidCursorError."""
         selection = self.selection()
-        sort = self.order(selection)
+        sort = self.sort_order(selection)
         after = decode_position(self.cursor, selection, sort)
         return SearchQuery(selection, sort, self.limit, after, parse_facets(self.facets))
 
     def field_names(self) -> tuple[str, ...] | None:
-        """The fields of each book, None for all of them. Raises InvalidParameterError."""
+        """Returns the fields of each book, None for all fields. Raises InvalidParameterError."""
         return parse_fields(self.fields, LISTED_FIELDS)
 
 
 class SortedListParameters(ListParameters):
-    sort: Sort | None = Field(default=None, description="By default `relevance` with text, else `newest`.")
+    sort: Sort | None = Field(
+        default=None, description="The sort order. Default: `relevance` with a text, otherwise `newest`."
+    )
 
-    def order(self, selection: Selection) -> Sort:
-        return self.sort or super().order(selection)
+    def sort_order(self, selection: Selection) -> Sort:
+        return self.sort or super().sort_order(selection)
 
 
 class SearchParameters(SelectionParameters, SortedListParameters):
-    """`GET /books`."""
+    """Query parameters of `GET /books`."""
 
 
 class FieldSearchParameters(SortedListParameters):
-    """`GET /books/search`: texts match as in `q`, each in its own field, and all of them must."""
+    """Query parameters of `GET /books/search`. Each text is parsed like `q` and searched in its field."""
 
     title: Words = None
     author: Words = None
     category: Words = None
     description: Words = None
-    isbn: str | None = Field(
-        default=None, max_length=64, description="ISBN-13 or ISBN-10, with or without hyphens; both find the same book."
-    )
+    isbn: str | None = Field(default=None, max_length=64, description="ISBN-13 or ISBN-10, with or without hyphens.")
     source: Name = None
     min_price: Price = None
     max_price: Price = None
@@ -79,41 +82,41 @@ class FieldSearchParameters(SortedListParameters):
 
     def selection(self) -> Selection:
         texts = [
-            parse_query_text(getattr(self, name), parameter=name, name=name)
+            parse_query_text(getattr(self, name), parameter=name, field=name)
             for name in ("title", "author", "category", "description")
         ]
         filters = [
             None if self.isbn is None else Filter("isbn13", values=(parse_isbn("isbn", self.isbn),)),
-            exact_filter("source", self.source),
-            range_filter("price", self.min_price, self.max_price, parameter="min_price"),
-            range_filter("rating", self.min_rating, None),
+            create_exact_filter("source", self.source),
+            create_range_filter("price", self.min_price, self.max_price, parameter="min_price"),
+            create_range_filter("rating", self.min_rating, None),
             None if self.in_stock is None else Filter("in_stock", values=(str(self.in_stock).lower(),)),
         ]
-        return Selection(_combine([text for text in texts if text]), _present(filters))
+        return Selection(_combine([text for text in texts if text]), _remove_none(filters))
 
 
 class TopRatedParameters(SelectionParameters, ListParameters):
-    """`GET /books/top-rated`."""
+    """Query parameters of `GET /books/top-rated`."""
 
-    category: Name = Field(default=None, description="Exactly this category.")
+    category: Name = Field(default=None, description="The exact name of the category.")
     min_rating: Rating = None
-    min_count: int | None = Field(default=None, ge=0, le=1 << 53, description="Least number of ratings.")
+    min_count: int | None = Field(default=None, ge=0, le=1 << 53, description="Minimum number of ratings.")
 
     def selection(self) -> Selection:
         selection = super().selection()
         filters = [
-            range_filter("rating", self.min_rating or 0, None),
-            exact_filter("category", self.category),
-            range_filter("rating_count", self.min_count, None),
+            create_range_filter("rating", self.min_rating or 0, None),
+            create_exact_filter("category", self.category),
+            create_range_filter("rating_count", self.min_count, None),
         ]
-        return Selection(selection.text, (*selection.filters, *_present(filters)))
+        return Selection(selection.text, (*selection.filters, *_remove_none(filters)))
 
-    def order(self, selection: Selection) -> Sort:  # noqa: ARG002 - this list has one order
+    def sort_order(self, selection: Selection) -> Sort:  # noqa: ARG002 - the sort order is fixed
         return Sort.RATING_DESCENDING
 
 
 class PriceRangeParameters(SelectionParameters, ListParameters):
-    """`GET /books/price-range`."""
+    """Query parameters of `GET /books/price-range`."""
 
     minimum: Price = Field(default=None, alias="min")
     maximum: Price = Field(default=None, alias="max")
@@ -123,37 +126,39 @@ class PriceRangeParameters(SelectionParameters, ListParameters):
     def selection(self) -> Selection:
         selection = super().selection()
         filters = [
-            range_filter("price", self.minimum or Decimal(0), self.maximum, parameter="min"),
-            exact_filter("currency", self.currency),
+            create_range_filter("price", self.minimum or Decimal(0), self.maximum, parameter="min"),
+            create_exact_filter("currency", self.currency),
         ]
-        return Selection(selection.text, (*selection.filters, *_present(filters)))
+        return Selection(selection.text, (*selection.filters, *_remove_none(filters)))
 
-    def order(self, selection: Selection) -> Sort:  # noqa: ARG002 - the default depends on no selection
+    def sort_order(self, selection: Selection) -> Sort:  # noqa: ARG002 - the default is fixed
         return self.sort
 
 
 class DetailParameters(QueryModel):
-    fields: str | None = Field(default=None, max_length=500, description="Only these fields, separated by commas.")
+    fields: str | None = Field(default=None, max_length=500, description="Fields to return, separated by commas.")
 
     def field_names(self) -> tuple[str, ...] | None:
-        """Raises InvalidParameterError."""
+        """Returns the fields, None for all fields. Raises InvalidParameterError."""
         return parse_fields(self.fields, DETAILED_FIELDS)
 
 
 class HistoryParameters(QueryModel):
-    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH, description="`next` of the page before.")
+    cursor: str | None = Field(
+        default=None, max_length=MAX_CURSOR_LENGTH, description="The `next` value of the previous page."
+    )
     limit: int = Field(default=20, ge=1, le=100)
 
 
-def _present(filters: list[Filter | None]) -> tuple[Filter, ...]:
+def _remove_none(filters: list[Filter | None]) -> tuple[Filter, ...]:
     return tuple(filter_ for filter_ in filters if filter_ is not None)
 
 
 def _combine(texts: list[TextQuery]) -> TextQuery | None:
-    """One text query that requires all of them."""
+    """Combines text queries with AND."""
     if not texts:
         return None
-    # a text of punctuation alone matches nothing, also beside others that match
+    # a text with only punctuation matches nothing, so the combined query matches nothing
     if any(not text.required and not text.excluded for text in texts):
         return TextQuery()
     required = tuple(clause for text in texts for clause in text.required)

@@ -1,4 +1,4 @@
-"""JSON of books and lists of books."""
+"""Renders books and book lists as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ def render_book_list(
     fields: Sequence[str] | None,
     prices: Sequence[dict[str, Any]] | None = None,
 ) -> bytes:
-    """Joins the books' JSON as the index stores it. `fields` narrows each book."""
+    """Joins the books' JSON from the index. `fields` selects fields of each book."""
     items = page.items if fields is None else [select_fields(item, fields) for item in page.items]
     summary: dict[str, Any] = {
         "total": {"value": page.total, "relation": "eq"},
@@ -30,13 +30,13 @@ def render_book_list(
 
 
 def render_book(book: Book) -> bytes:
-    """A book's detail page."""
-    hidden_in_offers = {"__all__": {"source_key": True}}
-    return book.model_dump_json(exclude={"number": True, "offers": hidden_in_offers}).encode()
+    """Renders a book with all details."""
+    hidden_offer_fields = {"__all__": {"source_key": True}}
+    return book.model_dump_json(exclude={"number": True, "offers": hidden_offer_fields}).encode()
 
 
 def select_fields(book: bytes, fields: Sequence[str]) -> bytes:
-    """Only these fields of a book's JSON, in this order."""
+    """Returns a book's JSON with only these fields, in this order."""
     content = orjson.loads(book)
     return orjson.dumps({name: content[name] for name in fields})
 
@@ -50,12 +50,12 @@ def _render_facet(facet: Facet) -> Any:
         "max": facet.high,
         "avg": facet.average,
         "histogram": [{"from": bucket.low, "to": bucket.high, "count": bucket.count} for bucket in facet.histogram],
-        "selected": [_render_range(selected) for selected in facet.selected],
+        "selected": [_render_range(selected_range) for selected_range in facet.selected],
     }
     if facet.currency is not None:
         content["currency"] = facet.currency
     return content
 
 
-def _render_range(selected: Range) -> dict[str, Any]:
-    return {"from": selected.low, "to": selected.high}
+def _render_range(selected_range: Range) -> dict[str, Any]:
+    return {"from": selected_range.low, "to": selected_range.high}

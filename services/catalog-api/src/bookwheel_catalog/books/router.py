@@ -1,4 +1,4 @@
-"""Books: lists in several forms, one book, its history."""
+"""Routes of book lists, books and their history."""
 
 import asyncio
 from typing import Annotated
@@ -36,43 +36,43 @@ BookId = Annotated[str, Path(min_length=1, max_length=512, description="`isbn:<i
 async def search_books(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SearchParameters, Query()]
 ) -> Response:
-    """Books that match a text and filters, with counts by facets."""
+    """Searches books by text and filters; returns matching books and facets."""
     query, fields = parameters.search_query(), parameters.field_names()
-    return await _book_page(request, dependencies.search, query, fields)
+    return await _render_book_page(request, dependencies.search, query, fields)
 
 
 @router.get("/search", response_class=Response, responses={200: {"model": BookList}})
 async def search_books_by_fields(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[FieldSearchParameters, Query()]
 ) -> Response:
-    """The same search with a parameter for each field."""
+    """Searches books with a separate parameter for each field."""
     query, fields = parameters.search_query(), parameters.field_names()
-    return await _book_page(request, dependencies.search, query, fields)
+    return await _render_book_page(request, dependencies.search, query, fields)
 
 
 @router.get("/top-rated", response_class=Response, responses={200: {"model": BookList}})
 async def list_top_rated_books(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[TopRatedParameters, Query()]
 ) -> Response:
-    """Rated books, best first."""
+    """Lists rated books, highest rating first."""
     query, fields = parameters.search_query(), parameters.field_names()
-    return await _book_page(request, dependencies.search, query, fields)
+    return await _render_book_page(request, dependencies.search, query, fields)
 
 
 @router.get("/price-range", response_class=Response, responses={200: {"model": PriceRange}})
 async def list_books_by_price(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[PriceRangeParameters, Query()]
 ) -> Response:
-    """Books with a price within limits, cheapest first, and the range of the prices by currency."""
+    """Lists books in a price range, lowest price first, and summarizes their prices by currency."""
     query, fields = parameters.search_query(), parameters.field_names()
-    return await _price_page(request, dependencies.search, query, fields)
+    return await _render_price_page(request, dependencies.search, query, fields)
 
 
 @router.get("/{book_id:path}/history")
 async def get_book_history(
     dependencies: Injected, _: Reader, book_id: BookId, parameters: Annotated[HistoryParameters, Query()]
 ) -> BookHistory:
-    """Prices and stocks as they were observed, and what changed when."""
+    """Returns the observed prices and stocks of a book, and its changes."""
     return await asyncio.to_thread(
         read_history, dependencies.books, book_id, cursor=parameters.cursor, limit=parameters.limit
     )
@@ -86,40 +86,40 @@ async def get_book(
     book_id: BookId,
     parameters: Annotated[DetailParameters, Query()],
 ) -> Response:
-    """One book, as it was seen last; 410 if no source has it any more. Its history stays."""
+    """Returns a book in its current state; 410 if no source offers it any more. Its history remains."""
     fields = parameters.field_names()
     book = await asyncio.to_thread(dependencies.books.get, book_id)
     if book is None:
-        raise await asyncio.to_thread(_missing_book, dependencies.books, book_id)
+        raise await asyncio.to_thread(_missing_book_error, dependencies.books, book_id)
     content = render_book(book)
-    # the ETag is of the body: `last_seen` changes without a new revision
+    # the ETag is a hash of the body, because `last_seen` changes without a new revision
     return validated_json(request, content if fields is None else select_fields(content, fields))
 
 
 @cached_page
-async def _book_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
+async def _render_book_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
     page = await search.search(query)
-    cursor = _next_cursor(page, query)
+    cursor = _encode_next_cursor(page, query)
     return Page(render_book_list(page, next_cursor=cursor, fields=fields), cursor)
 
 
 @cached_page
-async def _price_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
+async def _render_price_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
     page = await search.search(query)
-    statistics = await search.statistics(query.selection)
-    cursor = _next_cursor(page, query)
+    statistics = await search.get_statistics(query.selection)
+    cursor = _encode_next_cursor(page, query)
     prices = render_prices(statistics.prices)
     return Page(render_book_list(page, next_cursor=cursor, fields=fields, prices=prices), cursor)
 
 
-def _next_cursor(page: SearchPage, query: SearchQuery) -> str | None:
+def _encode_next_cursor(page: SearchPage, query: SearchQuery) -> str | None:
     return None if page.next is None else encode_position(page.next, query.selection, query.sort)
 
 
-def _missing_book(books: BookReader, book_id: str) -> NotFoundError | GoneError:
+def _missing_book_error(books: BookReader, book_id: str) -> NotFoundError | GoneError:
     removed_at = books.removed_at(book_id)
     if removed_at is None:
-        return NotFoundError(f"There is no book {book_id}.")
+        return NotFoundError(f"Book {book_id} does not exist.")
     return GoneError(
-        f"No source has had {book_id} since {format_time(removed_at)}. Its history is at /books/{book_id}/history."
+        f"Book {book_id} was removed at {format_time(removed_at)}. Its history is at /books/{book_id}/history."
     )

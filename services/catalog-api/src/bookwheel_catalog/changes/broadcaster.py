@@ -1,4 +1,4 @@
-"""Reads the end of the change feed once for all listeners of this process."""
+"""Reads new entries of the change feed once for all listeners of this process."""
 
 import asyncio
 from bisect import bisect_right
@@ -17,18 +17,18 @@ from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
 logger = get_logger(__name__)
 
 POLL_SECONDS = 1.0
-PAGE = 500
+PAGE_SIZE = 500
 _MAX_BUFFERED_ENTRIES = 5_000
 _MAX_BUFFERED_BYTES = 32 << 20
-_MAX_READS = 2
-"""Concurrent reads of pages for listeners who are behind the buffer."""
+_MAX_CONCURRENT_READS = 2
+"""Database reads at a time for listeners that are behind the buffer."""
 
 
 class ChangeBroadcaster:
-    """Polls the feed while anyone listens: once a second, and at once when Redis announces changes.
+    """Polls the feed while there are listeners: every second, and immediately after a Redis notification.
 
-    A listener holds only its position in the feed and reads at its own speed: from the buffer, or from the records if
-    it is further behind. So a slow listener costs no memory, and none misses or repeats a change.
+    A listener stores only its position in the feed and reads at its own speed: from the buffer, or from the database if
+    the buffer starts later. A slow listener therefore needs no memory, and no listener misses or repeats a change.
     """
 
     def __init__(
@@ -36,28 +36,31 @@ class ChangeBroadcaster:
         feed: FeedReader,
         redis: AsyncRedis,
         *,
-        listeners: int,
-        subject_listeners: int,
+        max_listeners: int,
+        max_subject_listeners: int,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`is_stopping` is whether the server shuts down: listeners then leave."""
+        """`is_stopping()` returns True while the server shuts down: listeners then stop."""
         self.is_stopping = is_stopping
         self._feed = feed
         self._redis = redis
-        self._limiter = ConcurrencyLimiter("change streams", limit=listeners, subject_limit=subject_listeners)
+        self._limiter = ConcurrencyLimiter("change streams", limit=max_listeners, subject_limit=max_subject_listeners)
         self._buffer: list[FeedEntry] = []
         self._buffer_bytes = 0
         self._buffer_start = 0
-        """The sequence after which the buffer begins."""
-        self._head: int | None = None
-        self._changed = asyncio.Event()
-        self._announced = asyncio.Event()
-        self._reads = asyncio.Semaphore(_MAX_READS)
+        """The sequence of the last entry before the buffer."""
+        self._latest_sequence: int | None = None
+        self._new_entries = asyncio.Event()
+        self._notified = asyncio.Event()
+        self._read_slots = asyncio.Semaphore(_MAX_CONCURRENT_READS)
         self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def listening(self, subject: str) -> AsyncIterator[None]:
-        """Held by a listener while it listens. Raises RateLimitedError or UnavailableError for too many listeners."""
+        """Registers a listener for the duration of the context.
+
+        Raises RateLimitedError if the subject has too many listeners, UnavailableError if the process has too many.
+        """
         try:
             with self._limiter.acquire(subject):
                 if not self._tasks:
@@ -67,73 +70,73 @@ class ChangeBroadcaster:
             if self._limiter.is_idle:
                 self._stop()
 
-    async def after(self, position: int, *, seconds: float) -> list[FeedEntry]:
-        """Up to a page of entries after `position`, oldest first. Waits up to `seconds` for the first one.
+    async def wait_for_entries(self, *, after: int, max_seconds: float) -> list[FeedEntry]:
+        """Returns up to a page of entries after the sequence `after`, oldest first. Waits up to `max_seconds`.
 
-        Raises SQLAlchemyError while the records are unavailable.
+        Raises SQLAlchemyError if the database is unavailable.
         """
-        deadline = asyncio.get_running_loop().time() + seconds
-        while self._head is None or position >= self._head:
-            changed = self._changed
+        deadline = asyncio.get_running_loop().time() + max_seconds
+        while self._latest_sequence is None or after >= self._latest_sequence:
+            new_entries = self._new_entries
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
-                    await changed.wait()
-            if not changed.is_set() or self.is_stopping():
+                    await new_entries.wait()
+            if not new_entries.is_set() or self.is_stopping():
                 return []
-        if position < self._buffer_start:
-            async with self._reads:
-                return await asyncio.to_thread(self._feed.read, after=position, limit=PAGE)
-        first = bisect_right(self._buffer, position, key=lambda entry: entry.sequence)
-        return self._buffer[first : first + PAGE]
+        if after < self._buffer_start:
+            async with self._read_slots:
+                return await asyncio.to_thread(self._feed.read, after=after, limit=PAGE_SIZE)
+        start = bisect_right(self._buffer, after, key=lambda entry: entry.sequence)
+        return self._buffer[start : start + PAGE_SIZE]
 
     async def _poll(self) -> None:
         while True:
             count = 0
             try:
-                if self._head is None:
-                    self._head = self._buffer_start = await asyncio.to_thread(self._feed.head)
+                if self._latest_sequence is None:
+                    self._latest_sequence = self._buffer_start = await asyncio.to_thread(self._feed.head)
                     self._wake_listeners()
-                entries = await asyncio.to_thread(self._feed.read, after=self._head, limit=PAGE)
+                entries = await asyncio.to_thread(self._feed.read, after=self._latest_sequence, limit=PAGE_SIZE)
                 count = len(entries)
                 if entries:
                     self._add(entries)
             except SQLAlchemyError as error:
-                logger.warning("records unavailable: change streams wait", error=str(error)[:500])
+                logger.warning("change feed unavailable", error=str(error)[:500])
             if count or self.is_stopping():
                 self._wake_listeners()
-            if count < PAGE:
-                await self._wait_for_announcement()
+            if count < PAGE_SIZE:
+                await self._wait_for_notification()
 
     def _wake_listeners(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+        self._new_entries.set()
+        self._new_entries = asyncio.Event()
 
     def _add(self, entries: list[FeedEntry]) -> None:
         self._buffer += entries
         self._buffer_bytes += sum(entry.size for entry in entries)
-        self._head = entries[-1].sequence
-        dropped = 0
-        while len(self._buffer) - dropped > _MAX_BUFFERED_ENTRIES or self._buffer_bytes > _MAX_BUFFERED_BYTES:
-            self._buffer_bytes -= self._buffer[dropped].size
-            self._buffer_start = self._buffer[dropped].sequence
-            dropped += 1
-        del self._buffer[:dropped]
+        self._latest_sequence = entries[-1].sequence
+        dropped_count = 0
+        while len(self._buffer) - dropped_count > _MAX_BUFFERED_ENTRIES or self._buffer_bytes > _MAX_BUFFERED_BYTES:
+            self._buffer_bytes -= self._buffer[dropped_count].size
+            self._buffer_start = self._buffer[dropped_count].sequence
+            dropped_count += 1
+        del self._buffer[:dropped_count]
 
-    async def _wait_for_announcement(self) -> None:
+    async def _wait_for_notification(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
-                await self._announced.wait()
-        self._announced.clear()
+                await self._notified.wait()
+        self._notified.clear()
 
     async def _subscribe(self) -> None:
-        """Wakes `_poll` when Redis announces changes. Without Redis, it polls once a second."""
+        """Wakes `_poll` on a Redis notification. `_poll` runs every second while Redis is unavailable."""
         while True:
             try:
-                async with self._redis.pubsub() as channel:
-                    await channel.subscribe(CHANGES_CHANNEL)
+                async with self._redis.pubsub() as subscription:
+                    await subscription.subscribe(CHANGES_CHANNEL)
                     while True:
-                        if await channel.get_message(ignore_subscribe_messages=True, timeout=POLL_SECONDS * 30):
-                            self._announced.set()
+                        if await subscription.get_message(ignore_subscribe_messages=True, timeout=POLL_SECONDS * 30):
+                            self._notified.set()
             except (RedisError, OSError):
                 await asyncio.sleep(POLL_SECONDS)
 
@@ -141,4 +144,4 @@ class ChangeBroadcaster:
         for task in self._tasks:
             task.cancel()
         self._tasks = []
-        self._buffer, self._buffer_bytes, self._head = [], 0, None
+        self._buffer, self._buffer_bytes, self._latest_sequence = [], 0, None

@@ -8,7 +8,7 @@ from bookwheel_stores.records import ChangeFilter
 
 from bookwheel_catalog.search.parameters import INVALID, MAX_VALUES, UNKNOWN_FIELD, shorten
 
-_CHANGING_FIELDS = [name for name in BookContent.model_fields if name not in {"id", "last_changed", "revision"}]
+_CHANGEABLE_FIELDS = [name for name in BookContent.model_fields if name not in {"id", "last_changed", "revision"}]
 
 
 def parse_change_filter(filters: Sequence[str], parameter: str = "filter") -> ChangeFilter:
@@ -17,12 +17,12 @@ def parse_change_filter(filters: Sequence[str], parameter: str = "filter") -> Ch
     Raises InvalidParameterError.
     """
     if len(filters) > MAX_VALUES:
-        raise invalid_field(parameter, INVALID, f"has more than {MAX_VALUES} values")
+        raise invalid_field(parameter, INVALID, f"must not have more than {MAX_VALUES} values")
     try:
         change_filter = ChangeFilter.parse(filters)
     except ValueError as error:
         raise invalid_field(parameter, INVALID, str(error)) from error
-    for name in sorted(change_filter.fields.difference(_CHANGING_FIELDS)):
-        message = f"there is no field `{shorten(name)}`; use one of {', '.join(_CHANGING_FIELDS)}"
+    for name in sorted(change_filter.fields.difference(_CHANGEABLE_FIELDS)):
+        message = f"the field `{shorten(name)}` does not exist; use one of {', '.join(_CHANGEABLE_FIELDS)}"
         raise invalid_field(parameter, UNKNOWN_FIELD, message)
     return change_filter

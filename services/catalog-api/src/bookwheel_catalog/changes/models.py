@@ -1,4 +1,4 @@
-"""API models and query models of the change feed."""
+"""API models and query parameters of the change feed."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from bookwheel_catalog.changes.pages import LATEST
 
 
 class ChangeList(Contract):
-    """`next` is always there, to ask for what is `after` it; `more` tells whether there is something already."""
+    """A page of changes. `next` is always present: pass it as `after`. `more` is true if the feed has later changes."""
 
     items: tuple[CarriedChange, ...]
     next: str
@@ -22,11 +22,13 @@ class ChangeList(Contract):
 _POSITION = rf"^(\d{{1,18}}|{LATEST})$"
 After = Annotated[
     str | None,
-    Field(pattern=_POSITION, description="`next` of the page before, the sequence of a change, or `latest`."),
+    Field(
+        pattern=_POSITION, description="The `next` value of the previous page, the sequence of a change, or `latest`."
+    ),
 ]
 LastEventId = Annotated[
     str | None,
-    Header(pattern=_POSITION, description="Where to resume: the last event's id. Goes before `after`."),
+    Header(pattern=_POSITION, description="The id of the last received event. It takes precedence over `after`."),
 ]
 
 
@@ -36,13 +38,13 @@ class FeedParameters(QueryModel):
         default=[],
         alias="filter",
         max_length=100,
-        description="`name:value`, repeatable: `kind`, `source`, `category`, and `field` for a changed field. Values "
-        "of one name widen, names narrow.",
+        description="`name:value`, repeatable. The names are `kind`, `source`, `category` and `field` (a changed "
+        "field). Values of the same name are combined with OR, different names with AND.",
     )
 
 
 class PageParameters(FeedParameters):
-    limit: int = Field(default=100, ge=1, le=1000, description="Changes on a page.")
+    limit: int = Field(default=100, ge=1, le=1000, description="Maximum number of changes on a page.")
     wait: float = Field(
-        default=0, ge=0, le=30, allow_inf_nan=False, description="Seconds to wait for a change where there is none."
+        default=0, ge=0, le=30, allow_inf_nan=False, description="Seconds to wait for a change if the page is empty."
     )

@@ -1,4 +1,4 @@
-"""Pages of the change feed."""
+"""Reads pages of the change feed."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from bookwheel_stores.records import ChangeFilter, FeedEntry, FeedReader
 
 LATEST = "latest"
 _MAX_PAGE_BYTES = 4 << 20
-_MAX_SCANNED = 10_000
-"""Changes that one request reads to find those that match its filter."""
-_BATCH = 500
+_MAX_SCANNED_CHANGES = 10_000
+"""The most changes that one request reads to find matching changes."""
+_BATCH_SIZE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class ChangePage:
-    """`next` is the sequence up to which the feed was read; `more` is whether the feed goes on after it."""
+    """`next` is the last sequence that was read; `more` is true if the feed has later changes."""
 
     entries: list[FeedEntry]
     next: int
@@ -26,26 +26,28 @@ class ChangePage:
 
 
 def parse_position(feed: FeedReader, after: str | None, *, default: str) -> int:
-    """Returns a sequence from a number or `latest`. Raises InvalidCursorError for a sequence ahead of the feed.
+    """Parses a sequence or `latest`. Raises InvalidCursorError for a sequence after the end of the feed.
 
-    Such a sequence is another feed's: a client that continued from it would miss changes.
+    Such a sequence belongs to another feed: a client that continued from it would miss changes.
     """
-    head = feed.head()
+    latest_sequence = feed.head()
     text = after or default
-    position = head if text == LATEST else int(text)
-    if position > head:
-        detail = f"`after` is invalid: the feed ends at {head}. Take it from this catalog, not from another."
+    position = latest_sequence if text == LATEST else int(text)
+    if position > latest_sequence:
+        detail = (
+            f"`after` is invalid: the latest sequence is {latest_sequence}. Use a sequence from this catalog's feed."
+        )
         raise InvalidCursorError(detail)
     return position
 
 
 def read_page(feed: FeedReader, change_filter: ChangeFilter, *, after: int, limit: int) -> ChangePage:
-    """Up to `limit` changes. Fewer if the changes are big, or if few of many match the filter."""
-    head = feed.head()
+    """Returns up to `limit` matching changes: fewer if the changes are large or if few of the scanned changes match."""
+    latest_sequence = feed.head()
     entries: list[FeedEntry] = []
-    position, scanned, size = after, 0, 0
-    batch_limit = min(_BATCH, limit) if change_filter == ChangeFilter() else _BATCH
-    while position < head and scanned < _MAX_SCANNED:
+    position, scanned_count, size = after, 0, 0
+    batch_limit = min(_BATCH_SIZE, limit) if change_filter == ChangeFilter() else _BATCH_SIZE
+    while position < latest_sequence and scanned_count < _MAX_SCANNED_CHANGES:
         batch = feed.read(after=position, limit=batch_limit)
         for entry in batch:
             if change_filter.matches(entry):
@@ -54,7 +56,7 @@ def read_page(feed: FeedReader, change_filter: ChangeFilter, *, after: int, limi
                 entries.append(entry)
                 size += entry.size
             position = entry.sequence
-        scanned += len(batch)
+        scanned_count += len(batch)
         if not batch:
             break
-    return ChangePage(entries, position, more=position < head)
+    return ChangePage(entries, position, more=position < latest_sequence)

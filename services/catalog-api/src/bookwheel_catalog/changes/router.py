@@ -1,4 +1,4 @@
-"""The change feed: pages to poll and a live stream."""
+"""Routes of the change feed: pages to poll and a live stream."""
 
 import asyncio
 from typing import Annotated
@@ -21,10 +21,10 @@ router = APIRouter(prefix=f"{API_PREFIX}/changes", tags=["changes"])
 async def list_changes(
     request: Request, dependencies: Injected, claims: Reader, parameters: Annotated[PageParameters, Query()]
 ) -> Response:
-    """Changes after a position in the feed, oldest first, each with the book as it was then.
+    """Lists the changes after a position in the feed, oldest first. Each change contains the book after that change.
 
-    `next` is always present: pass it as `after` for the next page. `more` is whether that page has changes already.
-    A page may hold fewer changes than `limit`, or none, and still have more after it.
+    `next` is always present: pass it as `after` to get the next page. `more` is true if the feed has later changes. A
+    page may have fewer changes than `limit`, or none, while `more` is true.
     """
     change_filter = parse_change_filter(parameters.filters)
     after = await asyncio.to_thread(parse_position, dependencies.feed, parameters.after, default="0")
@@ -49,7 +49,7 @@ async def _wait_for_changes(
     broadcaster = dependencies.broadcaster
     async with broadcaster.listening(subject):
         while not page.entries and clock() < deadline and not broadcaster.is_stopping():
-            if await broadcaster.after(page.next, seconds=deadline - clock()):
+            if await broadcaster.wait_for_entries(after=page.next, max_seconds=deadline - clock()):
                 page = await asyncio.to_thread(
                     read_page, dependencies.feed, change_filter, after=page.next, limit=parameters.limit
                 )
@@ -67,13 +67,16 @@ async def stream_changes(
     parameters: Annotated[FeedParameters, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
-    """The feed from a position on, `latest` by default, as server-sent events: each `change` has its sequence as `id`.
+    """Streams the changes after a position as server-sent events. The default position is `latest`.
 
-    The server ends each stream after some minutes, so that the credential is checked again. A client that reconnects
-    with `Last-Event-ID`, as every EventSource does, gets each change once and in order.
+    The `id` of each `change` event is its sequence. The server ends each stream after some minutes to check the
+    credential again. A client that reconnects with `Last-Event-ID`, like every EventSource, receives each change once
+    and in order.
     """
     change_filter = parse_change_filter(parameters.filters)
-    text = last_event_id or parameters.after
-    after = await asyncio.to_thread(parse_position, dependencies.feed, text, default=LATEST)
-    events = change_events(dependencies.broadcaster, change_filter, after=after, seconds=dependencies.stream_seconds)
+    position = last_event_id or parameters.after
+    after = await asyncio.to_thread(parse_position, dependencies.feed, position, default=LATEST)
+    events = change_events(
+        dependencies.broadcaster, change_filter, after=after, max_seconds=dependencies.stream_seconds
+    )
     return ChangeStreamResponse(events, dependencies.broadcaster.listening(claims.sub))

@@ -1,4 +1,4 @@
-"""The change feed as server-sent events."""
+"""Streams the change feed as server-sent events."""
 
 import asyncio
 import random
@@ -17,32 +17,34 @@ from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
 logger = get_logger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
-"""The gateway closes a response that is silent for four times as long."""
+"""The gateway closes a response that sends nothing for four times as long."""
 RETRY_MILLISECONDS = 2000
 _SEND_TIMEOUT_SECONDS = 20.0
 _GRACE_SECONDS = 3.0
-_JITTER = 0.2
-"""Streams that started together after a restart end at different times."""
+_DURATION_JITTER = 0.2
+"""Ends streams at different times that started together after a restart."""
 
 
 async def change_events(
-    broadcaster: ChangeBroadcaster, change_filter: ChangeFilter, *, after: int, seconds: float
+    broadcaster: ChangeBroadcaster, change_filter: ChangeFilter, *, after: int, max_seconds: float
 ) -> AsyncIterator[bytes]:
-    """One listener's events after a position, for at most `seconds`: clients then reconnect by themselves.
+    """Yields the events of one listener for at most `max_seconds`. Clients then reconnect automatically.
 
-    Each event's id is the sequence of its change. A heartbeat is an id without an event: a client whose filter matches
-    little then does not resume far back.
+    The id of an event is the sequence of its change. A heartbeat sends only the current position as id. A client whose
+    filter matches few changes therefore resumes at a recent position.
     """
     clock = asyncio.get_running_loop().time
-    ends_at = clock() + seconds * random.uniform(1 - _JITTER, 1)  # noqa: S311 - no secret
+    ends_at = clock() + max_seconds * random.uniform(1 - _DURATION_JITTER, 1)  # noqa: S311 - not a secret
     position, sent_at = after, clock()
     yield b"retry: %d\nid: %d\n\n" % (RETRY_MILLISECONDS, position)
     while clock() < ends_at and not broadcaster.is_stopping():
         heartbeat_at = sent_at + HEARTBEAT_SECONDS
         try:
-            entries = await broadcaster.after(position, seconds=max(0.0, min(heartbeat_at, ends_at) - clock()))
+            entries = await broadcaster.wait_for_entries(
+                after=position, max_seconds=max(0.0, min(heartbeat_at, ends_at) - clock())
+            )
         except SQLAlchemyError as error:
-            logger.warning("records unavailable: change stream closed", error=str(error)[:500])
+            logger.warning("change stream closed: database unavailable", error=str(error)[:500])
             return
         chunk = b"".join(render_event(entry) for entry in entries if change_filter.matches(entry))
         position = entries[-1].sequence if entries else position
@@ -59,10 +61,10 @@ def render_event(entry: FeedEntry) -> bytes:
 
 
 class ChangeStreamResponse(EventSourceResponse):
-    """Sends the events while it holds `listening`. A client that reads nothing for some seconds is disconnected."""
+    """Sends the events inside the context `listening`. Disconnects a client that reads nothing for some seconds."""
 
     def __init__(self, events: AsyncIterator[bytes], listening: AbstractAsyncContextManager[None]) -> None:
-        # the library's own pings could overtake an event, and would not carry its id
+        # the library's pings are disabled: they have no id and could be sent before an earlier event
         super().__init__(events, ping=0, send_timeout=_SEND_TIMEOUT_SECONDS, shutdown_grace_period=_GRACE_SECONDS)
         self._listening = listening
 

@@ -1,4 +1,4 @@
-"""API models and query models of sources and crawls."""
+"""API models and query parameters of sources and crawls."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from pydantic import AnyHttpUrl, Field
 
 
 class DeclaredSource(Contract):
-    """A source as the scraper declares it."""
+    """A source that the scraper declared."""
 
     name: str
     title: str
@@ -20,7 +20,7 @@ class DeclaredSource(Contract):
 
 
 class Source(DeclaredSource):
-    """`books` counts the books with an offer of this source."""
+    """A declared source. `books` is the number of books that it offers."""
 
     books: int
 
@@ -32,7 +32,8 @@ class SourceList(Contract):
 class CreateCrawl(Contract):
     source: Annotated[str, Field(min_length=1, max_length=100, description="The name of a declared source.")]
     start_url: Annotated[
-        AnyHttpUrl | None, Field(max_length=2000, description="Where to start instead of the source's own pages.")
+        AnyHttpUrl | None,
+        Field(max_length=2000, description="The URL to start at instead of the source's own start URLs."),
     ] = None
 
 
@@ -42,5 +43,7 @@ class CrawlList(Contract):
 
 class CrawlListParameters(QueryModel):
     source: str | None = Field(default=None, max_length=100)
-    state: RunState | None = Field(default=None, description="`held` for those that wait for an operator.")
+    state: RunState | None = Field(
+        default=None, description="Return only crawls in this state. A `held` crawl waits for an operator's decision."
+    )
     limit: int = Field(default=20, ge=1, le=100)

@@ -1,4 +1,4 @@
-"""Sources and crawls."""
+"""Routes of the sources and crawls."""
 
 import asyncio
 from typing import Annotated
@@ -18,13 +18,13 @@ _MAX_SOURCES = 10_000
 
 @router.get("/sources")
 async def list_sources(dependencies: Injected, _: Reader) -> SourceList:
-    """The declared sources, and how many books have offers of each."""
-    declared = await asyncio.to_thread(dependencies.sources.list)
+    """Lists the declared sources with the number of books that each offers."""
+    declared_sources = await asyncio.to_thread(dependencies.sources.list)
     await dependencies.search.refresh_to_current()
-    counts = await dependencies.search.terms(Selection(), "source", limit=_MAX_SOURCES)
-    books = {term.value: term.count for term in counts}
+    term_counts = await dependencies.search.count_terms(Selection(), "source", limit=_MAX_SOURCES)
+    book_counts = {term.value: term.count for term in term_counts}
     return SourceList(
-        items=tuple(Source(**source.model_dump(), books=books.get(source.name, 0)) for source in declared)
+        items=tuple(Source(**source.model_dump(), books=book_counts.get(source.name, 0)) for source in declared_sources)
     )
 
 
@@ -32,7 +32,7 @@ async def list_sources(dependencies: Injected, _: Reader) -> SourceList:
 async def create_crawl(
     request: Request, response: Response, dependencies: Injected, claims: Crawler, body: CreateCrawl
 ) -> CrawlRun:
-    """Starts a crawl of a source. Follow it at the answer's `Location`."""
+    """Starts a crawl of a source. Follow its progress at the URL in the `Location` header."""
     run = await asyncio.to_thread(dependencies.crawls.submit, body, requested_by=claims.sub)
     response.headers["Location"] = f"{request.url.path}/{run.id}"
     return run
@@ -42,7 +42,7 @@ async def create_crawl(
 async def list_crawls(
     dependencies: Injected, _: Reader, parameters: Annotated[CrawlListParameters, Query()]
 ) -> CrawlList:
-    """The latest crawls, newest first."""
+    """Lists the latest crawls, newest first."""
     runs = await asyncio.to_thread(
         dependencies.crawls.list_latest, source=parameters.source, state=parameters.state, limit=parameters.limit
     )
@@ -51,17 +51,17 @@ async def list_crawls(
 
 @router.get("/crawls/{run_id}")
 async def get_crawl(dependencies: Injected, _: Reader, run_id: RunId) -> CrawlRun:
-    """A crawl with its current counts."""
+    """Returns a crawl with its current counts."""
     return await asyncio.to_thread(dependencies.crawls.get, run_id)
 
 
 @router.post("/crawls/{run_id}/release", status_code=202)
 async def release_crawl(dependencies: Injected, claims: Operator, run_id: RunId) -> CrawlRun:
-    """Releases a held crawl. Within seconds its items are applied and its missing offers are removed."""
-    return await asyncio.to_thread(dependencies.crawls.decide, run_id, release=True, by=claims.sub)
+    """Releases a held crawl. Its items are applied and its missing offers are removed within seconds."""
+    return await asyncio.to_thread(dependencies.crawls.decide, run_id, release=True, decided_by=claims.sub)
 
 
 @router.post("/crawls/{run_id}/discard", status_code=202)
 async def discard_crawl(dependencies: Injected, claims: Operator, run_id: RunId) -> CrawlRun:
     """Discards a held crawl. Its items go to quarantine, where they can be replayed; the crawl is cancelled."""
-    return await asyncio.to_thread(dependencies.crawls.decide, run_id, release=False, by=claims.sub)
+    return await asyncio.to_thread(dependencies.crawls.decide, run_id, release=False, decided_by=claims.sub)

@@ -1,4 +1,4 @@
-"""The declared sources, and crawls of them: requests, progress and decisions on held runs."""
+"""Lists the declared sources; requests crawls, reads their progress and decides on held crawls."""
 
 import secrets
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ class SourceRegistry:
         self._redis = redis
 
     def list(self) -> list[DeclaredSource]:
-        """By name. Raises UnavailableError while Redis is unavailable."""
+        """Returns the sources sorted by name. Raises UnavailableError if Redis is unavailable."""
         try:
             fields = self._redis.hgetall(SOURCES_KEY)
         except RedisError as error:
@@ -34,12 +34,12 @@ class SourceRegistry:
         return sorted(sources, key=lambda source: source.name)
 
     def get(self, name: str) -> DeclaredSource:
-        """Raises InvalidParameterError for a source that is not declared."""
-        by_name = {source.name: source for source in self.list()}
-        if name not in by_name:
-            declared = ", ".join(by_name) or "none, because no scraper has started yet"
-            raise invalid_field("source", "unknown_source", f"there is no such source; declared: {declared}")
-        return by_name[name]
+        """Returns a source. Raises InvalidParameterError if it is not declared."""
+        sources_by_name = {source.name: source for source in self.list()}
+        if name not in sources_by_name:
+            declared_names = ", ".join(sources_by_name) or "none, because the scraper has not started yet"
+            raise invalid_field("source", "unknown_source", f"the source is not declared; declared: {declared_names}")
+        return sources_by_name[name]
 
 
 class CrawlService:
@@ -49,10 +49,13 @@ class CrawlService:
         self._sources = sources
 
     def submit(self, body: CreateCrawl, *, requested_by: str) -> CrawlRun:
-        """Sends a crawl request to the scraper. Raises InvalidParameterError, or UnavailableError without Redis."""
+        """Sends a crawl request to the scraper.
+
+        Raises InvalidParameterError for an invalid request, UnavailableError if Redis is unavailable.
+        """
         source = self._sources.get(body.source)
         if source.requires_start_url and body.start_url is None:
-            raise invalid_field("start_url", "missing", f"the source {source.name} needs one")
+            raise invalid_field("start_url", "missing", f"the source {source.name} requires a start URL")
         request = CrawlRequest(
             run_id=secrets.token_hex(16),
             source=source.name,
@@ -61,8 +64,8 @@ class CrawlService:
             requested_by=requested_by,
             traceparent=current_traceparent(),
         )
-        # The stream first: a run that is recorded but in no stream would stay queued forever. A run in the stream is
-        # recorded by its own first event at the latest.
+        # Publish first: a recorded run without a stream entry would stay queued forever. A published run that is not
+        # recorded here is recorded with its first event.
         try:
             StreamWriter(self._redis, CRAWL_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
@@ -71,39 +74,41 @@ class CrawlService:
         return self.get(request.run_id)
 
     def get(self, run_id: str) -> CrawlRun:
-        """Raises NotFoundError."""
+        """Returns a crawl with its current counts. Raises NotFoundError."""
         run = self._runs.get(run_id)
         if run is None:
-            raise NotFoundError(f"There is no crawl {run_id}.")
+            raise NotFoundError(f"Crawl {run_id} does not exist.")
         return self._with_progress([run])[0]
 
-    def decide(self, run_id: str, *, release: bool, by: str) -> CrawlRun:
-        """Records an operator's decision on a held run. Raises NotFoundError, or ConflictError if it is not held."""
-        is_decided = self._runs.decide(run_id, release=release, by=by, now=datetime.now(UTC))
+    def decide(self, run_id: str, *, release: bool, decided_by: str) -> CrawlRun:
+        """Releases or discards a held crawl. Raises NotFoundError, or ConflictError if the crawl is not held."""
+        was_held = self._runs.decide(run_id, release=release, by=decided_by, now=datetime.now(UTC))
         run = self.get(run_id)
-        if not is_decided:
-            raise ConflictError(f"The crawl {run_id} is {run.state.value}: only a held one can be decided on.")
+        if not was_held:
+            raise ConflictError(f"Crawl {run_id} is {run.state.value}: only a held crawl can be released or discarded.")
         return run
 
     def list_latest(self, *, source: str | None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
         return self._with_progress(self._runs.list_latest(source=source, state=state, limit=limit))
 
     def _with_progress(self, runs: list[CrawlRun]) -> list[CrawlRun]:
-        """Adds the scraper's own counts to unfinished runs: they are ahead of the records."""
-        unfinished = [run for run in runs if run.state in {RunState.QUEUED, RunState.RUNNING}]
-        if not unfinished:
+        """Applies the scraper's live counts to unfinished runs: they are newer than the database."""
+        unfinished_runs = [run for run in runs if run.state in {RunState.QUEUED, RunState.RUNNING}]
+        if not unfinished_runs:
             return runs
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for run in unfinished:
-                    pipe.hmget(run_key(run.id), "pages", "published", "errors")
-                progress = {run.id: counts for run, counts in zip(unfinished, pipe.execute(), strict=True)}
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for run in unfinished_runs:
+                    pipeline.hmget(run_key(run.id), "pages", "published", "errors")
+                counts_by_run = {
+                    run.id: counts for run, counts in zip(unfinished_runs, pipeline.execute(), strict=True)
+                }
         except RedisError:
-            return runs  # the records' own counts are right, only older
-        return [_advance(run, *progress[run.id]) if run.id in progress else run for run in runs]
+            return runs  # the counts in the database are correct but older
+        return [_apply_live_counts(run, *counts_by_run[run.id]) if run.id in counts_by_run else run for run in runs]
 
 
-def _advance(run: CrawlRun, pages: bytes | None, published: bytes | None, errors: bytes | None) -> CrawlRun:
+def _apply_live_counts(run: CrawlRun, pages: bytes | None, published: bytes | None, errors: bytes | None) -> CrawlRun:
     counts = run.counts.model_copy(update={"scraped": max(run.counts.scraped, int(published or 0))})
     return run.model_copy(
         update={

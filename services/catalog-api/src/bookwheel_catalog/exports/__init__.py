@@ -1,1 +1,1 @@
-"""Downloads of the catalog."""
+"""Exports, deltas and snapshots of the catalog."""

@@ -1,4 +1,4 @@
-"""Parses the Range header (RFC 9110, section 14). Pure."""
+"""Parses the Range header (RFC 9110, section 14)."""
 
 import re
 from typing import NamedTuple
@@ -7,21 +7,21 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 class ByteRange(NamedTuple):
-    """Bytes from `start` up to, but without, `end`."""
+    """The bytes from `start` (inclusive) to `end` (exclusive)."""
 
     start: int
     end: int
 
 
 class InvalidByteRangeError(Exception):
-    """The range begins after the file's end."""
+    """Raised for a range that starts after the end of the file."""
 
 
 def parse_range(header: str | None, if_range: str | None, *, etag: str, size: int) -> ByteRange | None:
     """Returns the range to send, or None for the whole file.
 
-    The whole file is sent without a range, if `If-Range` names another content, and, as the standard allows, for
-    several ranges and for a malformed header. Raises InvalidByteRangeError.
+    The whole file is sent if there is no Range header or if `If-Range` has another ETag. It is also sent for several
+    ranges and for a malformed header, as the standard allows. Raises InvalidByteRangeError.
     """
     if header is None or (if_range is not None and if_range.strip() != etag):
         return None

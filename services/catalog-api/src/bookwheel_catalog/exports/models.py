@@ -1,4 +1,4 @@
-"""API models and query models of exports."""
+"""API models and query parameters of exports."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class ExportList(Contract):
 
 
 class RequestedExport(Contract):
-    """A version with this number or a greater one is created, unless there is one already."""
+    """A requested export. Its `version` will be at least `at_least`."""
 
     at_least: int
 
@@ -28,7 +28,9 @@ class ExportListParameters(QueryModel):
 
 class SnapshotParameters(QueryModel):
     as_of: str | None = Field(
-        default=None, max_length=40, description="A past time, RFC 3339, or a date for its end. Now, by default."
+        default=None,
+        max_length=40,
+        description="A past RFC 3339 time, or a date for the end of that day. Default: now.",
     )
 
 

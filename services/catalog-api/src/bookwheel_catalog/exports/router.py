@@ -1,4 +1,4 @@
-"""Downloads: versions of the whole catalog, deltas between two of them, and the catalog as of any time."""
+"""Routes of downloads: exports of the catalog, deltas between two sequences, and the catalog as of a time."""
 
 import asyncio
 from collections.abc import Iterator
@@ -35,26 +35,28 @@ _MEDIA_TYPES = {
     "json": "application/json",
 }
 _IMMUTABLE = "private, max-age=31536000, immutable"
-Version = Annotated[int, Path(ge=0, lt=1 << 62, description="The sequence of the last change that the version holds.")]
+Sequence = Annotated[int, Path(ge=0, lt=1 << 62, description="The sequence of the last change in the export.")]
 FileFormat = Literal["csv", "parquet"]
 Responses = dict[int | str, dict[str, Any]]
 _FILE_RESPONSES: Responses = {200: {"content": {_MEDIA_TYPES["csv"]: {}, _MEDIA_TYPES["parquet"]: {}}}}
 _RANGE_RESPONSES: Responses = {
     206: {"description": "The requested range."},
-    304: {"description": "The client has the file."},
+    304: {"description": "The client has the current file."},
 }
 
 
 class GeneratedDownload(StreamingResponse):
-    """A file that is generated while it is sent, under a slot of the concurrency limiter."""
+    """Generates a file while it is sent. Holds a slot of the concurrency limiter until the end."""
 
-    def __init__(self, slot: AbstractContextManager[None], content: Iterator[bytes], kind: str, name: str) -> None:
+    def __init__(
+        self, slot: AbstractContextManager[None], content: Iterator[bytes], file_format: str, name: str
+    ) -> None:
         headers = {"Content-Disposition": f'attachment; filename="{name}"', **REVALIDATE}
-        super().__init__(content, 200, headers, _MEDIA_TYPES[kind])
+        super().__init__(content, 200, headers, _MEDIA_TYPES[file_format])
         self._slot = slot
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises RateLimitedError or UnavailableError before it sends anything."""
+        """Sends the file. Raises RateLimitedError or UnavailableError before the first byte."""
         with self._slot:
             await super().__call__(scope, receive, send)
 
@@ -63,8 +65,8 @@ class GeneratedDownload(StreamingResponse):
 async def list_exports(
     dependencies: Injected, _: Reader, parameters: Annotated[ExportListParameters, Query()]
 ) -> ExportList:
-    """The versions and their files, newest first."""
-    limit, before = parameters.limit, _decode_version(parameters.cursor)
+    """Lists the exports with their files, newest first."""
+    limit, before = parameters.limit, _decode_sequence(parameters.cursor)
     exports = await asyncio.to_thread(dependencies.exports.list_latest, before=before, limit=limit + 1)
     next_cursor = encode_cursor([exports[limit - 1].version]) if len(exports) > limit else None
     return ExportList(items=tuple(exports[:limit]), next=next_cursor)
@@ -74,10 +76,10 @@ async def list_exports(
 async def create_export(
     request: Request, response: Response, dependencies: Injected, claims: Operator
 ) -> RequestedExport:
-    """Requests a version now: the next one in the list whose number is at least the one in the answer."""
-    version = await asyncio.to_thread(dependencies.exports.submit, requested_by=claims.sub)
+    """Requests an export now. It is ready when the list has an export with a `version` of at least `at_least`."""
+    sequence = await asyncio.to_thread(dependencies.exports.submit, requested_by=claims.sub)
     response.headers["Location"] = request.url.path
-    return RequestedExport(at_least=version)
+    return RequestedExport(at_least=sequence)
 
 
 @router.get("/books.{file_format}", response_class=Response, responses=_FILE_RESPONSES)
@@ -87,11 +89,11 @@ async def download_snapshot(
     file_format: FileFormat,
     parameters: Annotated[SnapshotParameters, Query()],
 ) -> StreamingResponse:
-    """A table with a row for each book, as of any past time: each book as its last change up to then left it."""
+    """Downloads a table of all books as of a past time. Each row is a book after its last change up to that time."""
     snapshot = await asyncio.to_thread(dependencies.exports.snapshot_as_of, parameters.as_of)
-    moment = snapshot.moment
-    point = snapshot.sequence if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}"
-    name = f"bookwheel-{point}-books.{file_format}"
+    timestamp = snapshot.moment
+    label = snapshot.sequence if timestamp is None else f"{timestamp.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    name = f"bookwheel-{label}-books.{file_format}"
     content = chunks(dependencies.exports.snapshots.book_pages(snapshot), file_format)
     return GeneratedDownload(dependencies.generated_downloads.acquire(claims.sub), content, file_format, name)
 
@@ -100,13 +102,13 @@ async def download_snapshot(
 async def download_delta(
     dependencies: Injected,
     claims: Reader,
-    earlier: Version,
-    later: Version,
+    earlier: Sequence,
+    later: Sequence,
     parameters: Annotated[DeltaParameters, Query()],
 ) -> StreamingResponse:
-    """The difference of two versions: books added, modified (before and after) and removed.
+    """Downloads the books that were added, modified (before and after) or removed between two sequences.
 
-    Any sequence of the feed is a version here, with or without files; 0 is the empty catalog.
+    Every sequence of the feed is valid, also without an export of that sequence. 0 is the empty catalog.
     """
     await asyncio.to_thread(dependencies.exports.check_delta, earlier, later)
     file_format = parameters.file_format
@@ -120,8 +122,8 @@ async def download_delta(
 
 
 @router.get("/{version}")
-async def get_export(dependencies: Injected, _: Reader, version: Version) -> Export:
-    """A version's files with their sizes, rows and checksums."""
+async def get_export(dependencies: Injected, _: Reader, version: Sequence) -> Export:
+    """Returns an export with the sizes, row counts and checksums of its files."""
     return await asyncio.to_thread(dependencies.exports.get, version)
 
 
@@ -135,13 +137,13 @@ async def download_file(  # noqa: PLR0913 - one parameter for each header
     _: Reader,
     *,
     file_format: FileFormat,
-    version: Version,
+    version: Sequence,
     name: Annotated[str, Path(max_length=200)],
     range_header: Annotated[str | None, Header(alias="Range")] = None,
     if_range: Annotated[str | None, Header()] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A file of a version, or a range of its bytes. It never changes: its `ETag` is its SHA-256."""
+    """Downloads a file of an export, or a byte range of it. A file never changes: its `ETag` is its SHA-256."""
     file = await asyncio.to_thread(dependencies.exports.get_file, version, f"exports/{file_format}/{version}/{name}")
     etag = f'"{file.sha256}"'
     headers = {"ETag": etag, "Cache-Control": _IMMUTABLE, "Accept-Ranges": "bytes"}
@@ -165,11 +167,11 @@ async def download_file(  # noqa: PLR0913 - one parameter for each header
     return StreamingResponse(content, status, headers, _MEDIA_TYPES[file_format])
 
 
-def _decode_version(cursor: str | None) -> int | None:
-    """Raises InvalidCursorError."""
+def _decode_sequence(cursor: str | None) -> int | None:
+    """Returns the sequence in the cursor. Raises InvalidCursorError."""
     if cursor is None:
         return None
-    [version] = decode_cursor(cursor, least=1, most=1)
-    if type(version) is not int:
-        raise InvalidCursorError("`cursor` is invalid: use `next` of the page before.")
-    return version
+    [sequence] = decode_cursor(cursor, min_parts=1, max_parts=1)
+    if type(sequence) is not int:
+        raise InvalidCursorError("`cursor` is invalid: use `next` of the previous page.")
+    return sequence

@@ -1,4 +1,4 @@
-"""Versions of the catalog for download: their files, snapshots, deltas, and requests for a new version."""
+"""Lists exports and reads their files, requests new exports, and selects snapshots and deltas."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ _LAKE_RETRY_AFTER = 5
 
 
 class ExportService:
-    """Versions never change while they exist, so their file lists are cached."""
+    """Caches the manifests of exports, because an export never changes."""
 
     def __init__(self, lake: Lake, snapshots: SnapshotReader, redis: Redis) -> None:
         self.snapshots = snapshots
@@ -36,51 +36,48 @@ class ExportService:
         self._load = lru_cache(maxsize=_MAX_CACHED_EXPORTS)(self._load_uncached)
 
     def list_latest(self, *, before: int | None, limit: int) -> list[Export]:
-        """Up to `limit` versions older than `before`, newest first. Raises UnavailableError."""
+        """Returns up to `limit` exports with a sequence lower than `before`, newest first. Raises UnavailableError."""
         try:
-            versions = [version for version in export_versions(self._lake) if before is None or version < before]
-            return [self._load(version) for version in versions[:limit]]
+            sequences = [sequence for sequence in export_versions(self._lake) if before is None or sequence < before]
+            return [self._load(sequence) for sequence in sequences[:limit]]
         except LakeError as error:
             raise UnavailableError(_LAKE_UNAVAILABLE, retry_after=_LAKE_RETRY_AFTER) from error
 
-    def get(self, version: int) -> Export:
-        """Raises NotFoundError or UnavailableError."""
+    def get(self, sequence: int) -> Export:
+        """Returns the export. Raises NotFoundError or UnavailableError."""
         try:
-            if self._lake.size(manifest_path(version)) is None:  # a removed version may still be cached
-                raise LakeFileNotFoundError(f"no version {version}")
-            return self._load(version)
+            if self._lake.size(manifest_path(sequence)) is None:  # a removed export may still be cached
+                raise LakeFileNotFoundError(f"export {sequence} does not exist")
+            return self._load(sequence)
         except LakeFileNotFoundError as error:
-            raise NotFoundError(f"There is no version {version}.") from error
+            raise NotFoundError(f"Export {sequence} does not exist.") from error
         except LakeError as error:
             raise UnavailableError(_LAKE_UNAVAILABLE, retry_after=_LAKE_RETRY_AFTER) from error
 
-    def get_file(self, version: int, path: str) -> ExportFile:
-        """The version's file at this path of the lake. Raises NotFoundError or UnavailableError."""
-        for file in self.get(version).files:
+    def get_file(self, sequence: int, path: str) -> ExportFile:
+        """Returns the export's file at this path of the lake. Raises NotFoundError or UnavailableError."""
+        for file in self.get(sequence).files:
             if file.path == path:
                 return file
-        raise NotFoundError(f"Version {version} has no such file.")
+        raise NotFoundError(f"The file does not exist in export {sequence}.")
 
     def read_file(self, file: ExportFile, byte_range: ByteRange) -> Iterator[bytes]:
-        """Chunks of a range. Raises NotFoundError or UnavailableError before the first chunk."""
+        """Returns an iterator over the chunks of a byte range. Raises NotFoundError or UnavailableError when called."""
         try:
-            opened = self._lake.open(file.path)
+            file_handle = self._lake.open(file.path)
         except LakeFileNotFoundError as error:
-            raise NotFoundError("The version has just been removed.") from error
+            raise NotFoundError("The export has been removed: use a newer export.") from error
         except LakeError as error:
             raise UnavailableError(_LAKE_UNAVAILABLE, retry_after=_LAKE_RETRY_AFTER) from error
-        return _read_chunks(opened, byte_range)
+        return _read_chunks(file_handle, byte_range)
 
     def submit(self, *, requested_by: str) -> int:
-        """Requests a version up to the feed's head, unless it exists, and returns the head's sequence.
-
-        Raises UnavailableError.
-        """
-        head = self.snapshots.head()
-        if any(export.version == head for export in self.list_latest(before=None, limit=1)):
-            return head
+        """Requests an export of the latest sequence unless it exists; returns the sequence. Raises UnavailableError."""
+        latest_sequence = self.snapshots.head()
+        if any(export.version == latest_sequence for export in self.list_latest(before=None, limit=1)):
+            return latest_sequence
         request = ExportRequest(
-            version=head,
+            version=latest_sequence,
             requested_by=requested_by,
             requested_at=datetime.now(UTC),
             traceparent=current_traceparent(),
@@ -89,46 +86,55 @@ class ExportService:
             StreamWriter(self._redis, EXPORT_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
             raise UnavailableError("Redis is unavailable: retry later.", retry_after=1) from error
-        return head
+        return latest_sequence
 
     def snapshot_as_of(self, as_of: str | None) -> Snapshot:
-        """Raises InvalidParameterError, or ConflictError if changes up to then have no content."""
+        """Returns the snapshot as of a time, or the latest snapshot without a time.
+
+        Raises InvalidParameterError, or ConflictError if earlier changes were stored without their content.
+        """
         if as_of is None:
             return Snapshot(sequence=self.snapshots.head())
-        moment = parse_time("as_of", as_of, is_high=True)
-        if moment > datetime.now(UTC):
+        timestamp = parse_time("as_of", as_of, end_of_day=True)
+        if timestamp > datetime.now(UTC):
             raise invalid_field("as_of", "in_the_future", "must not be in the future")
-        snapshot = Snapshot(moment=moment)
+        snapshot = Snapshot(moment=timestamp)
         if not self.snapshots.has_all_contents(snapshot):
-            detail = f"The catalog as of {as_of} is unavailable: changes were kept without content then."
+            detail = (
+                f"The catalog as of {as_of} is unavailable: "
+                "an older release stored changes of that time without their content."
+            )
             raise ConflictError(detail)
         return snapshot
 
     def check_delta(self, earlier: int, later: int) -> None:
-        """Raises InvalidParameterError, NotFoundError or ConflictError if there is no delta of these versions."""
+        """Checks that a delta is available. Raises InvalidParameterError, NotFoundError or ConflictError."""
         if earlier > later:
-            raise invalid_field("earlier", "out_of_order", "must not be after the later version")
-        head = self.snapshots.head()
-        if later > head:
-            raise NotFoundError(f"There is no version {later} yet: the feed is at {head}.")
-        for version in (earlier, later):
-            if not self.snapshots.has_all_contents(Snapshot(sequence=version)):
-                raise ConflictError(f"Version {version} is unavailable: changes were kept without content then.")
+            raise invalid_field("earlier", "out_of_order", "must not be greater than the later sequence")
+        latest_sequence = self.snapshots.head()
+        if later > latest_sequence:
+            raise NotFoundError(f"Sequence {later} does not exist yet: the latest sequence is {latest_sequence}.")
+        for sequence in (earlier, later):
+            if not self.snapshots.has_all_contents(Snapshot(sequence=sequence)):
+                raise ConflictError(
+                    f"The catalog as of sequence {sequence} is unavailable: "
+                    "an older release stored changes of that time without their content."
+                )
 
-    def _load_uncached(self, version: int) -> Export:
-        export = read_export(self._lake, version)
+    def _load_uncached(self, sequence: int) -> Export:
+        export = read_export(self._lake, sequence)
         if export is None:
-            raise LakeFileNotFoundError(f"no version {version}")
+            raise LakeFileNotFoundError(f"export {sequence} does not exist")
         return export
 
 
-def _read_chunks(opened: Any, byte_range: ByteRange) -> Iterator[bytes]:
-    with opened as file:
+def _read_chunks(file_handle: Any, byte_range: ByteRange) -> Iterator[bytes]:
+    with file_handle as file:
         file.seek(byte_range.start)
         remaining = byte_range.end - byte_range.start
         while remaining > 0:
             chunk: bytes = file.read(min(remaining, _CHUNK_BYTES))
             if not chunk:
-                raise LakeError("a file of the lake ended too early")
+                raise LakeError("the file in the lake is shorter than its manifest says")
             remaining -= len(chunk)
             yield chunk

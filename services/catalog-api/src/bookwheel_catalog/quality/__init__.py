@@ -1,1 +1,1 @@
-"""Quality of runs and the quarantine."""
+"""Quality reports and the quarantine."""

@@ -1,4 +1,4 @@
-"""API models and query models of quality and quarantine."""
+"""API models and query parameters of quality and quarantine."""
 
 from typing import Annotated, Self
 
@@ -9,7 +9,7 @@ from bookwheel_stores.records.runs.quarantine import QuarantineEntry, Quarantine
 from pydantic import Field
 
 MAX_BODY_LENGTH = 100_000
-RunId = Annotated[str | None, Field(max_length=512, description="Only this run.")]
+RunId = Annotated[str | None, Field(max_length=512, description="Return only results of this run.")]
 
 
 class QualityList(Contract):
@@ -17,11 +17,11 @@ class QualityList(Contract):
 
 
 class QuarantinedEntry(Contract):
-    """An item that could not be ingested, or a book that the index refuses.
+    """An item that could not be ingested, or a book that the search index rejected.
 
-    `state` is `open`, `queued` for a replay, or `replayed`, then with its `verdict`. `body` is the entry of the stream
-    as received, null in lists; `truncated` is whether it is longer. A book that the index refused has the code
-    `refused_by_index` and is `replayed` once the index has it.
+    `state` is `open`, `queued` (for a replay) or `replayed`. `verdict` is the result of the replay. `body` is the
+    stream entry as received; it is null in lists. `truncated` is true if the entry is longer than `body`. A rejected
+    book has the code `refused_by_index`; its state becomes `replayed` when the index accepts it.
     """
 
     id: int
@@ -56,7 +56,7 @@ class QuarantinedEntry(Contract):
 
 
 class QuarantineList(Contract):
-    """`total` counts all matching entries; pass `next` as `after` for the next page."""
+    """A page of quarantine entries. `total` counts all matching entries; pass `next` as `after` for the next page."""
 
     items: tuple[QuarantinedEntry, ...]
     total: int
@@ -64,7 +64,7 @@ class QuarantineList(Contract):
 
 
 class CreateReplay(Contract):
-    """Replays all open entries that match. Without a field, every open entry matches."""
+    """Selects the open entries to replay. Without any field, all open entries are replayed."""
 
     source: Annotated[str | None, Field(max_length=100)] = None
     run: Annotated[str | None, Field(max_length=512)] = None
@@ -86,7 +86,9 @@ class SourceQualityParameters(QualityParameters):
 class QuarantineParameters(QueryModel):
     source: str | None = Field(default=None, max_length=100)
     run: RunId = None
-    code: str | None = Field(default=None, max_length=64, description="The code of the first reason.")
+    code: str | None = Field(
+        default=None, max_length=64, description="Return only entries whose first reason has this code."
+    )
     state: QuarantineState | None = QuarantineState.OPEN
-    after: int = Field(default=0, ge=0, lt=1 << 62, description="`next` of the page before.")
+    after: int = Field(default=0, ge=0, lt=1 << 62, description="The `next` value of the previous page.")
     limit: int = Field(default=20, ge=1, le=200)

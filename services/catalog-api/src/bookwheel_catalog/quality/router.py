@@ -1,4 +1,4 @@
-"""Quality of the items of runs, and the quarantine."""
+"""Routes of the quality reports and of the quarantine."""
 
 import asyncio
 from typing import Annotated
@@ -29,12 +29,12 @@ EntryNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 async def list_quality(
     dependencies: Injected, _: Reader, parameters: Annotated[QualityParameters, Query()]
 ) -> QualityList:
-    """Fill rates and validity of each source's latest run, compared with the complete runs before it."""
+    """Returns the fill rates and validity of each source's latest run, compared with its earlier complete runs."""
     if parameters.run is None:
         return QualityList(items=tuple(await asyncio.to_thread(dependencies.quality.list_latest)))
     report = await asyncio.to_thread(dependencies.quality.get, parameters.run)
     if report is None:
-        raise NotFoundError(f"There is no crawl {parameters.run}.")
+        raise NotFoundError(f"Crawl {parameters.run} does not exist.")
     return QualityList(items=(report,))
 
 
@@ -45,7 +45,7 @@ async def list_quality_of_source(
     source: SourceName,
     parameters: Annotated[SourceQualityParameters, Query()],
 ) -> QualityList:
-    """The same for a source's runs, newest first."""
+    """Returns the quality reports of a source's runs, newest first."""
     if parameters.run is None:
         reports = await asyncio.to_thread(dependencies.quality.list_for_source, source, limit=parameters.limit)
         if not reports:
@@ -61,8 +61,11 @@ async def list_quality_of_source(
 async def list_quarantine(
     dependencies: Injected, _: Reader, parameters: Annotated[QuarantineParameters, Query()]
 ) -> QuarantineList:
-    """Items that could not be ingested, and books that the index refuses for good (code `refused_by_index`), with the
-    reasons, oldest first."""
+    """Lists quarantined items and books with their reasons, oldest first.
+
+    The items could not be ingested. The books were permanently rejected by the search index: their code is
+    `refused_by_index`.
+    """
     quarantine, state, limit = dependencies.quarantine, parameters.state, parameters.limit
     entry_filter = QuarantineFilter(source=parameters.source, run_id=parameters.run, code=parameters.code)
     page = await asyncio.to_thread(
@@ -75,17 +78,20 @@ async def list_quarantine(
 
 @router.get("/quarantine/{number}")
 async def get_quarantined_entry(dependencies: Injected, _: Reader, number: EntryNumber) -> QuarantinedEntry:
-    """One entry with its body as received; of a long body the beginning."""
+    """Returns a quarantine entry with its body as received. A long body is truncated."""
     entry = await asyncio.to_thread(dependencies.quarantine.get, number)
     if entry is None:
-        raise NotFoundError(f"There is no entry {number} in quarantine.")
+        raise NotFoundError(f"Quarantine entry {number} does not exist.")
     return QuarantinedEntry.from_entry(entry, with_body=True)
 
 
 @router.post("/quarantine/replay", status_code=202)
 async def replay_entries(dependencies: Injected, _: Operator, body: CreateReplay) -> ReplayQueued:
-    """Ingests all matching entries again by the current rules. Items that an operator discarded with their run are
-    replayed only if that run, or the code `run_discarded`, is given. Books that the index refused are not replayed."""
+    """Replays all matching entries: they are ingested again by the current rules.
+
+    Items of a discarded run are replayed only if `run` names that run or `code` is `run_discarded`. Books that the
+    index rejected are not replayed.
+    """
     entry_filter = QuarantineFilter(source=body.source, run_id=body.run, code=body.code)
     return ReplayQueued(queued=await asyncio.to_thread(dependencies.quarantine.queue_replays, entry_filter))
 
@@ -94,14 +100,16 @@ async def replay_entries(dependencies: Injected, _: Operator, body: CreateReplay
 async def replay_entry(
     request: Request, response: Response, dependencies: Injected, _: Operator, number: EntryNumber
 ) -> QuarantinedEntry:
-    """Ingests one entry again. Its result is at the answer's `Location` within seconds."""
+    """Replays a quarantine entry. Read the result at the URL in the `Location` header after some seconds."""
     is_queued = await asyncio.to_thread(dependencies.quarantine.queue_replay, number)
     entry = await asyncio.to_thread(dependencies.quarantine.get, number)
     if entry is None:
-        raise NotFoundError(f"There is no entry {number} in quarantine.")
+        raise NotFoundError(f"Quarantine entry {number} does not exist.")
     if entry.is_refused_book and entry.state is QuarantineState.OPEN:
-        raise ConflictError(f"Entry {number} waits for the index, which is offered the book again each minute.")
+        raise ConflictError(
+            f"Entry {number} is a book that the search index rejected: indexing is retried every minute."
+        )
     if not is_queued:
-        raise ConflictError(f"Entry {number} is {entry.state.value}: only an open one can be replayed.")
+        raise ConflictError(f"Entry {number} is {entry.state.value}: only an open entry can be replayed.")
     response.headers["Location"] = request.url.path.removesuffix("/replay")
     return QuarantinedEntry.from_entry(entry, with_body=False)

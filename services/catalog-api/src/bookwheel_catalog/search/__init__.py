@@ -1,1 +1,1 @@
-"""The search index behind the routes: query parameters, cursors, searches, cached pages."""
+"""Searches: query parameters, cursors and cached pages."""

@@ -1,4 +1,4 @@
-"""Opaque cursors: a position in a list, bound to the request that they came from."""
+"""Encodes and decodes opaque cursors: a position in a list, valid only for the same text, filters and sort order."""
 
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -10,25 +10,25 @@ from bookwheel_contracts.problems import InvalidCursorError
 from bookwheel_stores.search.queries import TITLE_PARTS, Position, Selection, Sort
 
 MAX_CURSOR_LENGTH = 500
-_MALFORMED = "`cursor` is invalid: use `next` of the page before."
+_MALFORMED = "`cursor` is invalid: use `next` of the previous page."
 
 
 def encode_position(position: Position, selection: Selection, sort: Sort) -> str:
-    return encode_cursor([_binding(selection, sort), position.number, position.rank, *position.value])
+    return encode_cursor([_digest(selection, sort), position.number, position.rank, *position.value])
 
 
 def decode_position(cursor: str | None, selection: Selection, sort: Sort) -> Position | None:
-    """Raises InvalidCursorError for a malformed cursor and for one of a list with another text, filter or order."""
+    """Returns the position. Raises InvalidCursorError if the cursor is malformed or belongs to another list."""
     if cursor is None:
         return None
-    binding, number, rank, *value = decode_cursor(cursor, least=4, most=3 + TITLE_PARTS)
-    if binding != _binding(selection, sort):
-        raise InvalidCursorError("`cursor` is invalid: it belongs to a list with another text, filter or sort.")
+    digest, number, rank, *value = decode_cursor(cursor, min_parts=4, max_parts=3 + TITLE_PARTS)
+    if digest != _digest(selection, sort):
+        raise InvalidCursorError("`cursor` is invalid: it belongs to a list with another text, filter or sort order.")
     is_scored = sort is Sort.RELEVANCE and selection.text is not None
-    has_fitting_value = len(value) == (TITLE_PARTS if sort is Sort.TITLE else 1) and all(
+    is_valid_value = len(value) == (TITLE_PARTS if sort is Sort.TITLE else 1) and all(
         _is_score(part) if is_scored else _is_unsigned(part) for part in value
     )
-    if not has_fitting_value or not _is_unsigned(number) or not _is_unsigned(rank):
+    if not is_valid_value or not _is_unsigned(number) or not _is_unsigned(rank):
         raise InvalidCursorError(_MALFORMED)
     return Position(tuple(value), number, rank)
 
@@ -37,18 +37,18 @@ def encode_cursor(parts: list[Any]) -> str:
     return urlsafe_b64encode(orjson.dumps(parts)).rstrip(b"=").decode()
 
 
-def decode_cursor(cursor: str, *, least: int, most: int) -> list[Any]:
-    """Raises InvalidCursorError unless it holds a list of `least` to `most` parts."""
+def decode_cursor(cursor: str, *, min_parts: int, max_parts: int) -> list[Any]:
+    """Returns the cursor's parts. Raises InvalidCursorError if there are not `min_parts` to `max_parts` parts."""
     try:
         parts = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except ValueError as error:
         raise InvalidCursorError(_MALFORMED) from error
-    if not isinstance(parts, list) or not least <= len(parts) <= most:
+    if not isinstance(parts, list) or not min_parts <= len(parts) <= max_parts:
         raise InvalidCursorError(_MALFORMED)
     return parts
 
 
-def _binding(selection: Selection, sort: Sort) -> str:
+def _digest(selection: Selection, sort: Sort) -> str:
     return blake2b(orjson.dumps((selection, sort), default=str), digest_size=6).hexdigest()
 
 

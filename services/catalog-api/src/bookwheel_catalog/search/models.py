@@ -1,4 +1,4 @@
-"""API models that lists of books and statistics share."""
+"""API models that book lists and statistics share."""
 
 from decimal import Decimal
 from typing import Annotated

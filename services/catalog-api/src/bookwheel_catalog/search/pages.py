@@ -1,4 +1,4 @@
-"""Pages made from the search index, cached under the generation of the index."""
+"""Caches pages of search results for the current index generation."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Arguments = ParamSpec("Arguments")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """JSON and the cursor of the next page."""
+    """A rendered page and the cursor of the next page."""
 
     content: bytes
     next_cursor: str | None = None
@@ -31,21 +31,20 @@ class Page:
 
 
 async def cached_response(
-    request: Request, search: SearchService, make_page: Callable[[], Awaitable[Page]], *, vary: str = ""
+    request: Request, search: SearchService, render_page: Callable[[], Awaitable[Page]], *, key_suffix: str = ""
 ) -> Response:
-    """The page with its ETag and a link to the next page, or 304 if the client has it.
+    """Returns the page with its ETag and a link to the next page, or 304 if the client has the page.
 
-    The page depends on the request's path and query, on `vary` and on the index. It is made once per generation of the
-    index.
+    The page is rendered once per index generation, path, query and `key_suffix`.
     """
 
-    async def make(generation: int | None) -> bytes:
+    async def make_entry(generation: int | None) -> bytes:
         search.refresh(generation)
-        return (await make_page()).to_bytes()
+        return (await render_page()).to_bytes()
 
     path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
-    key = blake2b(f"{path}?{query}{vary}".encode(), digest_size=16).hexdigest()
-    body, generation = await search.cache.get_or_make(key, make)
+    key = blake2b(f"{path}?{query}{key_suffix}".encode(), digest_size=16).hexdigest()
+    body, generation = await search.cache.get_or_make(key, make_entry)
     page = Page.from_bytes(body)
     headers = {} if page.next_cursor is None else {"Link": next_link(path, query, page.next_cursor)}
     if generation is None:
@@ -54,14 +53,14 @@ async def cached_response(
 
 
 def cached_page(
-    make_page: Callable[Concatenate[SearchService, Arguments], Awaitable[Page]],
+    render_page: Callable[Concatenate[SearchService, Arguments], Awaitable[Page]],
 ) -> Callable[Concatenate[Request, SearchService, Arguments], Awaitable[Response]]:
-    """Decorates a function that searches and renders a page: it takes the request too and returns `cached_response`."""
+    """Decorates a function that searches and renders a page. Adds the request argument; returns a cached response."""
 
-    @wraps(make_page)
+    @wraps(render_page)
     async def respond(
         request: Request, search: SearchService, /, *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Response:
-        return await cached_response(request, search, lambda: make_page(search, *args, **kwargs))
+        return await cached_response(request, search, lambda: render_page(search, *args, **kwargs))
 
     return respond

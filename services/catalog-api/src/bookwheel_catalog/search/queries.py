@@ -1,4 +1,4 @@
-"""Query models that select books: text and filters of the routes for books and statistics."""
+"""Query parameters that select books: the text and filters of the book and statistics routes."""
 
 from decimal import Decimal
 from typing import Annotated
@@ -15,27 +15,29 @@ Name = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
 class SelectionParameters(QueryModel):
-    q: Words = Field(default=None, description='Words that must all match, `"phrases"`, and -words to exclude.')
+    q: Words = Field(default=None, description='Words that must all match, `"phrases"`, and `-words` to exclude.')
     filters: list[str] = Field(
         default=[],
         alias="filter",
         max_length=100,
-        description="`field:value`, repeatable: values of one field widen, fields narrow. "
-        "Numbers and times take ranges `low..high`, `low..`, `..high`.",
+        description="`field:value`, repeatable. Values of the same field are combined with OR, different fields with "
+        "AND. Numbers and times also accept ranges: `lower..upper`, `lower..`, `..upper`.",
     )
 
     def selection(self) -> Selection:
         return Selection(parse_query_text(self.q), parse_filters(self.filters))
 
 
-def exact_filter(name: str, value: str | None) -> Filter | None:
+def create_exact_filter(name: str, value: str | None) -> Filter | None:
     return Filter(name, values=(value,)) if value else None
 
 
-def range_filter(name: str, low: Decimal | float | None, high: Decimal | None, *, parameter: str = "") -> Filter | None:
-    """`parameter` names the low end in the error for a range that is upside down."""
-    if low is None and high is None:
+def create_range_filter(
+    name: str, lower: Decimal | float | None, upper: Decimal | None, *, parameter: str = ""
+) -> Filter | None:
+    """Returns None without bounds. Raises InvalidParameterError if the lower bound exceeds the upper bound."""
+    if lower is None and upper is None:
         return None
-    if low is not None and high is not None and low > high:
-        raise invalid_field(parameter, INVALID, "is above the maximum")
-    return Filter(name, ranges=(Range(low, high),))
+    if lower is not None and upper is not None and lower > upper:
+        raise invalid_field(parameter, INVALID, "must not be greater than the maximum")
+    return Filter(name, ranges=(Range(lower, upper),))

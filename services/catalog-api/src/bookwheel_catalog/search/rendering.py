@@ -1,4 +1,4 @@
-"""JSON that lists of books and statistics share."""
+"""Renders the JSON parts that book lists and statistics share."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -9,7 +9,7 @@ from bookwheel_stores.search.queries import MoneyStatistics
 
 
 def dump_json(content: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(content, default=_decimal_string)
+    return orjson.dumps(content, default=_format_decimal)
 
 
 def render_prices(statistics: Iterable[MoneyStatistics]) -> list[dict[str, Any]]:
@@ -26,7 +26,7 @@ def render_prices(statistics: Iterable[MoneyStatistics]) -> list[dict[str, Any]]
     ]
 
 
-def _decimal_string(value: object) -> str:
+def _format_decimal(value: object) -> str:
     if isinstance(value, Decimal):
         return str(value)
-    raise TypeError(f"not JSON: {type(value)}")
+    raise TypeError(f"type {type(value)} cannot be rendered as JSON")

@@ -1,1 +1,1 @@
-"""Rebuilds of the search index."""
+"""Index builds."""

@@ -1,4 +1,4 @@
-"""Operators' actions on the search index."""
+"""Routes of index builds."""
 
 import asyncio
 from typing import Annotated
@@ -16,8 +16,11 @@ router = APIRouter(prefix=f"{API_PREFIX}/search", tags=["operations"])
 async def create_reindex_job(
     request: Request, response: Response, dependencies: Injected, claims: Operator
 ) -> ReindexJob:
-    """Rebuilds the search index from the records while the old one serves. Follow it at `Location`."""
-    job = await asyncio.to_thread(dependencies.reindexing.submit, requested_by=claims.sub)
+    """Starts an index build from the database. The current index remains in use until the build is complete.
+
+    Follow its progress at the URL in the `Location` header.
+    """
+    job = await asyncio.to_thread(dependencies.index_builds.submit, requested_by=claims.sub)
     response.headers["Location"] = f"{request.url.path}/{job.id}"
     return job
 
@@ -26,5 +29,5 @@ async def create_reindex_job(
 async def get_reindex_job(
     dependencies: Injected, _: Operator, job_id: Annotated[str, Path(max_length=64, pattern="^[0-9a-f]+$")]
 ) -> ReindexJob:
-    """A build of the index in its current state."""
-    return await asyncio.to_thread(dependencies.reindexing.get, job_id)
+    """Returns an index build with its current state."""
+    return await asyncio.to_thread(dependencies.index_builds.get, job_id)

@@ -1,4 +1,4 @@
-"""Requests for rebuilds of the search index, and their state."""
+"""Requests index builds and returns their state."""
 
 import secrets
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 _UNAVAILABLE = "Redis is unavailable: retry later."
 
 
-class ReindexService:
+class IndexBuildService:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     def submit(self, *, requested_by: str) -> ReindexJob:
-        """Raises UnavailableError while Redis is unavailable."""
+        """Requests an index build. Raises UnavailableError if Redis is unavailable."""
         request = ReindexRequest(
             job_id=secrets.token_hex(16),
             requested_at=datetime.now(UTC),
@@ -34,7 +34,7 @@ class ReindexService:
             requested_by=requested_by,
         )
         try:
-            # the job first: the processor overwrites it, and may be faster than we are
+            # store the job first: the processor overwrites it as soon as it receives the request
             self._redis.set(reindex_key(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
             StreamWriter(self._redis, REINDEX_STREAM).publish([request.model_dump_json()])
         except RedisError as error:
@@ -42,12 +42,12 @@ class ReindexService:
         return job
 
     def get(self, job_id: str) -> ReindexJob:
-        """Raises NotFoundError, or UnavailableError while Redis is unavailable."""
+        """Returns an index build. Raises NotFoundError, or UnavailableError if Redis is unavailable."""
         try:
-            job = self._redis.get(reindex_key(job_id))
+            job_json = self._redis.get(reindex_key(job_id))
         except RedisError as error:
             raise UnavailableError(_UNAVAILABLE, retry_after=1) from error
-        if job is None:
-            detail = f"There is no build {job_id} of the index, or it is more than {REINDEX_DAYS} days old."
+        if job_json is None:
+            detail = f"Index build {job_id} does not exist, or it is more than {REINDEX_DAYS} days old."
             raise NotFoundError(detail)
-        return ReindexJob.model_validate_json(job)
+        return ReindexJob.model_validate_json(job_json)

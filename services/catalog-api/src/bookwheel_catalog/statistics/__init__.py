@@ -1,1 +1,1 @@
-"""Figures of the catalog: categories, suggestions, summaries, price trends."""
+"""Statistics: categories, suggestions, summaries and price trends."""

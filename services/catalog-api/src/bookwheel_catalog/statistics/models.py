@@ -1,4 +1,4 @@
-"""API models of statistics. Answers are sent as bytes: tests validate them against these models."""
+"""API models of statistics. Responses are rendered without these models; tests check that they match."""
 
 from typing import Literal
 
@@ -18,7 +18,7 @@ class CategoryCount(Contract):
 
 
 class CategoryList(Contract):
-    """`complete`: whether these are all; else they are those with most books."""
+    """`complete` is false if only the categories with the most books are listed."""
 
     items: tuple[CategoryCount, ...]
     complete: bool
@@ -48,14 +48,14 @@ class CategoryStatistics(Contract):
 
 
 class CategoryStatisticsList(Contract):
-    """`complete`: whether these are all; else they are those with most books."""
+    """`complete` is false if only the categories with the most books are listed."""
 
     items: tuple[CategoryStatistics, ...]
     complete: bool
 
 
 class TrendPoint(Contract):
-    """`count` offers had a price in `currency` at the end of the interval that begins at `time`."""
+    """Prices in `currency` at the end of the interval that starts at `time`. `count` is the number of offers."""
 
     time: Timestamp
     currency: str

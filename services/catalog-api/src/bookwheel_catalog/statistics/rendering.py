@@ -1,4 +1,4 @@
-"""JSON of the statistics."""
+"""Renders statistics as JSON."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from bookwheel_catalog.search.rendering import dump_json, render_prices
 def render_overview(statistics: Statistics, *, categories: int, authors: int, sources: Sequence[TermCount]) -> bytes:
     return dump_json(
         {
-            **_summary(statistics),
+            **_render_summary(statistics),
             "categories": categories,
             "authors": authors,
             "sources": [{"value": source.value, "count": source.count} for source in sources],
@@ -22,13 +22,14 @@ def render_overview(statistics: Statistics, *, categories: int, authors: int, so
 
 
 def render_category_statistics(categories: Iterable[Statistics], *, complete: bool) -> bytes:
-    items = [{"category": statistics.category, **_summary(statistics)} for statistics in categories]
+    items = [{"category": statistics.category, **_render_summary(statistics)} for statistics in categories]
     return dump_json({"items": items, "complete": complete})
 
 
 def render_categories(counts: Iterable[TermCount], *, complete: bool) -> bytes:
-    by_name = sorted(counts, key=lambda term: term.value)
-    return dump_json({"items": [{"name": term.value, "count": term.count} for term in by_name], "complete": complete})
+    sorted_counts = sorted(counts, key=lambda term: term.value)
+    items = [{"name": term.value, "count": term.count} for term in sorted_counts]
+    return dump_json({"items": items, "complete": complete})
 
 
 def render_suggestions(suggestions: Iterable[Suggestion]) -> bytes:
@@ -57,7 +58,7 @@ def render_price_trend(interval: str, points: Iterable[PricePoint]) -> bytes:
     )
 
 
-def _summary(statistics: Statistics) -> dict[str, Any]:
+def _render_summary(statistics: Statistics) -> dict[str, Any]:
     return {
         "books": statistics.books,
         "in_stock": statistics.in_stock,

@@ -1,4 +1,4 @@
-"""Figures of the catalog. Every route takes the text and the filters of a search."""
+"""Routes of the statistics. They accept the text and the filters of a search, except suggestions."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -30,88 +30,91 @@ from bookwheel_catalog.statistics.rendering import (
 )
 
 router = APIRouter(prefix=API_PREFIX, tags=["statistics"])
-MAX_SOURCES = 60_000
+MAX_LISTED_SOURCES = 60_000
 MAX_CATEGORIES = 10_000
-MAX_SUMMARIES = 1_000
+MAX_SUMMARIZED_CATEGORIES = 1_000
 
 
 @router.get("/categories", response_class=Response, responses={200: {"model": CategoryList}})
 async def list_categories(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SelectionParameters, Query()]
 ) -> Response:
-    """Every category with its number of books, by name; of more than 10,000 those with most books."""
-    return await _categories_page(request, dependencies.search, parameters.selection())
+    """Lists the categories by name with their book counts: at most 10,000, those with the most books."""
+    return await _render_categories_page(request, dependencies.search, parameters.selection())
 
 
 @router.get("/suggest", response_class=Response, responses={200: {"model": SuggestionList}})
 async def suggest(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SuggestionParameters, Query()]
 ) -> Response:
-    """Completions to titles, authors and categories. Longer beginnings may have typos."""
+    """Suggests titles, authors and categories that start with a text. A longer text may contain typos."""
     kinds = tuple(dict.fromkeys(parameters.kinds)) or tuple(SuggestionKind)
     words = tuple(fold_words(parameters.q))
-    return await _suggestions_page(request, dependencies.search, words, kinds, limit=parameters.limit)
+    return await _render_suggestions_page(request, dependencies.search, words, kinds, limit=parameters.limit)
 
 
 @router.get("/stats/overview", response_class=Response, responses={200: {"model": Overview}})
 async def get_overview(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SelectionParameters, Query()]
 ) -> Response:
-    """How many books, of which sources, and their prices and ratings."""
-    return await _overview_page(request, dependencies.search, parameters.selection())
+    """Returns the number of books, in total and by source, and a summary of their prices and ratings."""
+    return await _render_overview_page(request, dependencies.search, parameters.selection())
 
 
 @router.get("/stats/categories", response_class=Response, responses={200: {"model": CategoryStatisticsList}})
 async def get_category_statistics(
     request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SelectionParameters, Query()]
 ) -> Response:
-    """The figures of each category, by name; of more than 1,000 those with most books."""
-    return await _category_statistics_page(request, dependencies.search, parameters.selection())
+    """Returns a summary of each category, by name: at most 1,000 categories, those with the most books."""
+    return await _render_category_statistics_page(request, dependencies.search, parameters.selection())
 
 
 @router.get("/stats/prices", response_class=Response, responses={200: {"model": PriceTrend}})
 async def get_price_trend(
     request: Request, dependencies: Injected, claims: Reader, parameters: Annotated[PriceTrendParameters, Query()]
 ) -> Response:
-    """Prices over time: those in force at the end of each interval, by default of the last 30 days."""
+    """Returns price statistics over time: of the prices at the end of each interval, by default of the last 30 days."""
     now = datetime.now(UTC)
-    start, end = parameters.span(now)
+    start, end = parameters.period(now)
     query = PriceTrendQuery(parameters.selection(), parameters.interval, start, end)
     search, price_trends = dependencies.search, dependencies.price_trends
 
-    async def make_page() -> Page:
+    async def render_page() -> Page:
         points = await price_trends.get(search, query, subject=claims.sub)
         return Page(render_price_trend(query.interval, points))
 
-    # without `to`, the page changes with the day, though the index does not
-    vary = "" if parameters.end else f"#{now:%Y-%m-%d}"
-    return await cached_response(request, search, make_page, vary=vary)
+    # without `to`, the page changes every day even if the index does not
+    key_suffix = "" if parameters.end else f"#{now:%Y-%m-%d}"
+    return await cached_response(request, search, render_page, key_suffix=key_suffix)
 
 
 @cached_page
-async def _categories_page(search: SearchService, selection: Selection) -> Page:
-    counts = await search.terms(selection, "category", limit=MAX_CATEGORIES + 1)
+async def _render_categories_page(search: SearchService, selection: Selection) -> Page:
+    counts = await search.count_terms(selection, "category", limit=MAX_CATEGORIES + 1)
     return Page(render_categories(counts[:MAX_CATEGORIES], complete=len(counts) <= MAX_CATEGORIES))
 
 
 @cached_page
-async def _suggestions_page(
+async def _render_suggestions_page(
     search: SearchService, words: tuple[str, ...], kinds: tuple[SuggestionKind, ...], *, limit: int
 ) -> Page:
     return Page(render_suggestions(await search.suggest(words, kinds, limit=limit)))
 
 
 @cached_page
-async def _overview_page(search: SearchService, selection: Selection) -> Page:
-    statistics = await search.statistics(selection)
-    categories = await search.distinct(selection, "category")
-    authors = await search.distinct(selection, "author")
-    sources = await search.terms(selection, "source", limit=MAX_SOURCES)
+async def _render_overview_page(search: SearchService, selection: Selection) -> Page:
+    statistics = await search.get_statistics(selection)
+    categories = await search.count_distinct(selection, "category")
+    authors = await search.count_distinct(selection, "author")
+    sources = await search.count_terms(selection, "source", limit=MAX_LISTED_SOURCES)
     return Page(render_overview(statistics, categories=categories, authors=authors, sources=sources))
 
 
 @cached_page
-async def _category_statistics_page(search: SearchService, selection: Selection) -> Page:
-    statistics = await search.statistics_by_category(selection, limit=MAX_SUMMARIES)
-    complete = len(statistics) < MAX_SUMMARIES or await search.distinct(selection, "category") <= MAX_SUMMARIES
+async def _render_category_statistics_page(search: SearchService, selection: Selection) -> Page:
+    statistics = await search.list_category_statistics(selection, limit=MAX_SUMMARIZED_CATEGORIES)
+    complete = (
+        len(statistics) < MAX_SUMMARIZED_CATEGORIES
+        or await search.count_distinct(selection, "category") <= MAX_SUMMARIZED_CATEGORIES
+    )
     return Page(render_category_statistics(statistics, complete=complete))

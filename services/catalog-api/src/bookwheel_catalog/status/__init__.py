@@ -1,1 +1,1 @@
-"""State of the whole suite."""
+"""The status of all services."""

@@ -1,4 +1,4 @@
-"""State of the suite."""
+"""The route of the status of all services."""
 
 import asyncio
 
@@ -13,7 +13,10 @@ router = APIRouter(prefix=f"{API_PREFIX}/status", tags=["operations"])
 
 @router.get("")
 async def get_status(dependencies: Injected, _: Operator) -> SuiteStatus:
-    """Every service with its replicas, the backlog of the streams, the lag of index and lake, the latest comparison of
-    index and records, the latest crawls, and the served models. A part that can't be read is null, and `faults` has the
-    reason."""
+    """Returns the status of all services.
+
+    It has the replicas of each service, the stream backlogs, the lag of the search index and the lake, the latest
+    comparison of the index with the database, the latest crawls, and the served models. An unavailable part is null;
+    `faults` gives the reason.
+    """
     return await asyncio.to_thread(dependencies.status.get)

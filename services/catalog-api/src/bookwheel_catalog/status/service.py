@@ -1,4 +1,4 @@
-"""Collects the state of the whole suite from Redis and the records."""
+"""Collects the status of all services from Redis and the database."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -15,11 +15,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 Query = Callable[[], Any]
-_CRAWLS = 5
+_MAX_LISTED_CRAWLS = 5
 _DATA_STREAMS = (RAW_STREAM, PREDICTION_STREAM)
-"""Streams without requests: the entry of a request stays in its stream for as long as its job takes."""
+"""Streams of data. The age of an entry is not checked in request streams: jobs may run for a long time."""
 _STUCK_SECONDS = 300.0
-"""An older backlog points to a fault, such as a revoked key of a store, or to too few workers."""
+"""An older backlog usually means a configuration error, such as a revoked store credential, or too few workers."""
 
 
 class StatusService:
@@ -29,28 +29,32 @@ class StatusService:
         self._runs = runs
 
     def get(self) -> SuiteStatus:
-        """Never raises: the status reports a store that is unavailable."""
+        """Returns the status. An unavailable store is reported in `faults` and does not raise."""
         faults: dict[str, str] = {}
         redis_queries: dict[str, Query] = {
             "services": lambda: list_services(self._redis),
             "streams": lambda: list_stream_lags(self._redis),
             "index": lambda: load_comparison(self._redis),
         }
-        records_queries: dict[str, Query] = {
+        database_queries: dict[str, Query] = {
             "projections": self._feed.projections,
             "items": self._feed.items,
-            "crawls": lambda: self._runs.list_latest(limit=_CRAWLS),
+            "crawls": lambda: self._runs.list_latest(limit=_MAX_LISTED_CRAWLS),
         }
-        parts = _query("redis", redis_queries, faults) | _query("records", records_queries, faults)
+        parts = _run_queries("redis", redis_queries, faults) | _run_queries("records", database_queries, faults)
         services: list[ServiceStatus] | None = parts["services"]
         if services is not None:
-            faults |= {service.name: _describe_fault(service) for service in services if not service.ready}
+            faults |= {service.name: _describe_unready_service(service) for service in services if not service.ready}
             models = {replica.model for service in services for replica in service.replicas if replica.model}
             parts["models"] = sorted(models, key=lambda model: (model.name, model.version))
         index: IndexComparison | None = parts["index"]
         if index is not None and index.rejected:
-            faults["index"] = f"refuses {index.rejected} books for good: quarantine has them as refused_by_index"
-        faults |= _stuck_streams(parts["streams"] or []) | _stuck_projections(parts["projections"] or [])
+            faults["index"] = (
+                f"permanently rejects {index.rejected} books; they are in quarantine with the code refused_by_index"
+            )
+        faults |= _describe_stuck_streams(parts["streams"] or []) | _describe_stuck_projections(
+            parts["projections"] or []
+        )
         return SuiteStatus(
             status=Level.DEGRADED if faults else Level.OK,
             faults=faults,
@@ -59,31 +63,31 @@ class StatusService:
         )
 
 
-def _query(store: str, queries: dict[str, Query], faults: dict[str, str]) -> dict[str, Any]:
-    """Returns each result, or None. After the first failure the store gets no more queries."""
+def _run_queries(store: str, queries: dict[str, Query], faults: dict[str, str]) -> dict[str, Any]:
+    """Returns the results by name; None for a failed query and for all later queries of that store."""
     results: dict[str, Any] = dict.fromkeys(queries)
     try:
         for name, query in queries.items():
             results[name] = query()
     except (RedisError, *DATABASE_ERRORS) as error:
-        faults[store] = f"does not answer: {str(error)[:500]}"
+        faults[store] = f"is unavailable: {str(error)[:500]}"
     return results
 
 
-def _stuck_streams(lags: list[StreamLag]) -> dict[str, str]:
+def _describe_stuck_streams(lags: list[StreamLag]) -> dict[str, str]:
     return {
-        f"{lag.stream} for {lag.group}": f"{lag.lag} entries wait, the oldest for {lag.oldest_seconds:.0f} s"
+        f"{lag.stream} for {lag.group}": (f"backlog of {lag.lag} entries, the oldest is {lag.oldest_seconds:.0f} s old")
         for lag in lags
         if lag.stream in _DATA_STREAMS and lag.oldest_seconds is not None and lag.oldest_seconds > _STUCK_SECONDS
     }
 
 
-def _stuck_projections(lags: list[ProjectionLag]) -> dict[str, str]:
+def _describe_stuck_projections(lags: list[ProjectionLag]) -> dict[str, str]:
     return {lag.name: f"{lag.seconds:.0f} s behind the records" for lag in lags if lag.seconds > _STUCK_SECONDS}
 
 
-def _describe_fault(service: ServiceStatus) -> str:
+def _describe_unready_service(service: ServiceStatus) -> str:
     reasons = [replica.reason for replica in service.replicas if replica.reason]
     if reasons:
         return f"no replica is ready: {reasons[0]}"
-    return "no replica has sent a heartbeat lately" if service.replicas else "no replica is known"
+    return "no replica has sent a recent heartbeat" if service.replicas else "no replica has registered"

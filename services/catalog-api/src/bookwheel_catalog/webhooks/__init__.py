@@ -1,1 +1,1 @@
-"""Webhooks of the callers."""
+"""Webhooks: signed requests for changes and finished crawls."""

@@ -1,4 +1,4 @@
-"""API models and query models of webhooks."""
+"""API models and query parameters of webhooks."""
 
 from typing import Annotated, Literal
 
@@ -12,24 +12,24 @@ from bookwheel_catalog.search.cursors import MAX_CURSOR_LENGTH
 
 class CreateWebhook(Contract):
     url: str = Field(
-        min_length=1, max_length=2000, description="https, of the internet, port 443, 80 or one from 1024 on."
+        min_length=1, max_length=2000, description="A public HTTPS URL with the port 443, 80 or 1024 and above."
     )
     events: tuple[Literal[WebhookEventType.CATALOG_CHANGED, WebhookEventType.RUN_FINISHED], ...] = Field(
         default=(WebhookEventType.CATALOG_CHANGED, WebhookEventType.RUN_FINISHED), min_length=1, max_length=10
     )
     filters: tuple[Annotated[str, Field(max_length=300)], ...] = Field(
-        default=(), max_length=100, description="Of changes: `name:value` as `filter` of `GET /changes`."
+        default=(), max_length=100, description="Filters of changes: `name:value`, like `filter` of `GET /changes`."
     )
     after: int | None = Field(
         default=None,
         ge=0,
         le=1 << 62,
-        description="Deliver changes after this sequence; by default from now on.",
+        description="Deliver changes after this sequence. Default: only new changes.",
     )
 
 
 class CreatedWebhook(Webhook):
-    """`secret` signs the deliveries. It is shown once."""
+    """A created webhook. `secret` signs its deliveries and is not shown again."""
 
     secret: str
 
@@ -44,12 +44,16 @@ class DeliveryList(Contract):
 
 
 class EnableWebhook(Contract):
-    """Where a disabled webhook continues. `deliver`: with the delivery that failed, then with later changes.
-    `skip_failed`: without the delivery that failed. `skip_all`: with changes from now on."""
+    """Enables a webhook. `missed` selects where its deliveries continue.
+
+    `deliver`: at the failed delivery. `skip_failed`: after the failed delivery. `skip_all`: at the next new change.
+    """
 
     missed: Literal["deliver", "skip_failed", "skip_all"] = "deliver"
 
 
 class DeliveryListParameters(QueryModel):
-    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH, description="`next` of the page before.")
+    cursor: str | None = Field(
+        default=None, max_length=MAX_CURSOR_LENGTH, description="The `next` value of the previous page."
+    )
     limit: int = Field(default=20, ge=1, le=100)

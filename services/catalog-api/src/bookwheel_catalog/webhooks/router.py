@@ -1,4 +1,4 @@
-"""Webhooks: signed POST requests on changes and on finished crawls."""
+"""Routes of webhooks: signed POST requests for changes and for finished crawls."""
 
 import asyncio
 from typing import Annotated
@@ -25,31 +25,31 @@ WebhookId = Annotated[str, Path(min_length=1, max_length=64)]
 async def create_webhook(
     response: Response, dependencies: Injected, claims: Reader, body: CreateWebhook
 ) -> CreatedWebhook:
-    """Calls a URL of yours with each change of the catalog and with each finished crawl.
+    """Creates a webhook: its URL receives each change of the catalog and each finished crawl.
 
-    Deliveries are signed as Standard Webhooks prescribes. `secret` is shown only here.
+    Deliveries are signed according to Standard Webhooks. Only this response contains `secret`.
     """
-    created = await asyncio.to_thread(dependencies.webhooks.create, body, claims)
-    response.headers["Location"] = f"{API_PREFIX}/webhooks/{created.id}"
+    webhook = await asyncio.to_thread(dependencies.webhooks.create, body, claims)
+    response.headers["Location"] = f"{API_PREFIX}/webhooks/{webhook.id}"
     response.headers["Cache-Control"] = "no-store"
-    return created
+    return webhook
 
 
 @router.get("")
 async def list_webhooks(dependencies: Injected, claims: Reader) -> WebhookList:
-    """Your webhooks; with the scope `admin` those of everybody."""
+    """Lists your webhooks, or all webhooks with the scope `admin`."""
     return WebhookList(items=tuple(await asyncio.to_thread(dependencies.webhooks.list, claims)))
 
 
 @router.get("/{webhook_id}")
 async def get_webhook(dependencies: Injected, claims: Reader, webhook_id: WebhookId) -> Webhook:
-    """One webhook, and why it is disabled if it is."""
+    """Returns a webhook and, if it is disabled, the reason."""
     return await asyncio.to_thread(dependencies.webhooks.get, webhook_id, claims)
 
 
 @router.delete("/{webhook_id}", status_code=204)
 async def delete_webhook(dependencies: Injected, claims: Reader, webhook_id: WebhookId) -> None:
-    """Deletes a webhook and its deliveries. A delivery that is being sent may still arrive."""
+    """Deletes a webhook and its deliveries. A delivery in progress may still arrive."""
     await asyncio.to_thread(dependencies.webhooks.delete, webhook_id, claims)
 
 
@@ -60,7 +60,7 @@ async def list_deliveries(
     webhook_id: WebhookId,
     parameters: Annotated[DeliveryListParameters, Query()],
 ) -> DeliveryList:
-    """Past and pending deliveries of the last 30 days, newest first, with the result of the latest attempt."""
+    """Lists deliveries of the last 30 days, newest first, with the result of the latest attempt."""
     return await asyncio.to_thread(
         dependencies.webhooks.list_deliveries,
         webhook_id,
@@ -72,8 +72,10 @@ async def list_deliveries(
 
 @router.post("/{webhook_id}/ping", status_code=202)
 async def ping_webhook(dependencies: Injected, claims: Reader, webhook_id: WebhookId) -> WebhookDelivery:
-    """Sends a test delivery once, before all pending ones and also to a disabled webhook. See `deliveries` for its
-    result."""
+    """Sends a test delivery once, before all pending deliveries and also to a disabled webhook.
+
+    `GET /webhooks/{webhook_id}/deliveries` shows the result.
+    """
     return await asyncio.to_thread(dependencies.webhooks.ping, webhook_id, claims)
 
 
@@ -81,6 +83,8 @@ async def ping_webhook(dependencies: Injected, claims: Reader, webhook_id: Webho
 async def enable_webhook(
     dependencies: Injected, claims: Reader, webhook_id: WebhookId, body: Annotated[EnableWebhook | None, Body()] = None
 ) -> Webhook:
-    """Enables a disabled webhook. An active one tries its pending deliveries at once."""
-    missed = (body or EnableWebhook()).missed
-    return await asyncio.to_thread(dependencies.webhooks.enable, webhook_id, claims, missed=missed)
+    """Enables a disabled webhook. An active webhook immediately retries its pending deliveries."""
+    missed_delivery_policy = (body or EnableWebhook()).missed
+    return await asyncio.to_thread(
+        dependencies.webhooks.enable, webhook_id, claims, missed_delivery_policy=missed_delivery_policy
+    )
