@@ -18,12 +18,12 @@ from bookwheel_contracts import (
     RunState,
     Verdict,
 )
-from bookwheel_stores.records import IndexRefusals
+from bookwheel_stores.records import RejectedBooks
 from bookwheel_stores.records.runs.approvals import RunApprovals
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import (
-    DISCARDED,
+    RUN_DISCARDED_CODE,
     NewQuarantineEntry,
     QuarantineState,
     QuarantineStore,
@@ -226,7 +226,7 @@ async def test_a_replay_is_queued_for_the_processor(
 ) -> None:
     with suite.engine.begin() as connection:
         for number in range(1, 4):
-            quarantine(connection, number, code=DISCARDED if number == 3 else "not_a_price")
+            quarantine(connection, number, code=RUN_DISCARDED_CODE if number == 3 else "not_a_price")
     store = QuarantineStore(suite.engine)
     one = store.list_open(limit=1)[0].number
     answer = await client.post(f"/quarantine/{one}/replay", headers=operator)
@@ -237,7 +237,9 @@ async def test_a_replay_is_queued_for_the_processor(
     rest = await client.post("/quarantine/replay", json={"source": "shop"}, headers=operator)
     assert (rest.status_code, rest.json()) == (202, {"queued": 1})
     assert store.count(state=QuarantineState.QUEUED) == 2
-    assert (await client.post("/quarantine/replay", json={"code": DISCARDED}, headers=operator)).json() == {"queued": 1}
+    assert (await client.post("/quarantine/replay", json={"code": RUN_DISCARDED_CODE}, headers=operator)).json() == {
+        "queued": 1
+    }
     assert (await client.post("/quarantine/replay", json={"colour": "red"}, headers=operator)).status_code == 400
 
 
@@ -245,11 +247,11 @@ async def test_a_book_that_the_index_refused_is_shown_and_waits_for_the_index_al
     suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
 ) -> None:
     book = BookState(7, "shop:seven", 3, False, b'{"id":"shop:seven"}')
-    IndexRefusals(suite.engine).update([(book, "400 too strange")], now=NOW, is_resolved=lambda _: False)
+    RejectedBooks(suite.engine).update([(book, "400 too strange")], now=NOW, is_resolved=lambda _: False)
     [item] = (await client.get("/quarantine?code=refused_by_index")).json()["items"]
     assert item["reasons"][0]["message"] == "shop:seven, revision 3: 400 too strange"
     answer = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
     assert (answer.status_code, "indexing is retried every minute" in answer.json()["detail"]) == (409, True)
     assert (await client.post("/quarantine/replay", json={}, headers=operator)).json() == {"queued": 0}
-    IndexRefusals(suite.engine).update([], now=NOW, is_resolved=lambda _: True)
+    RejectedBooks(suite.engine).update([], now=NOW, is_resolved=lambda _: True)
     assert (await client.get(f"/quarantine/{item['id']}")).json()["state"] == "replayed"

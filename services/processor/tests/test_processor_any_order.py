@@ -28,7 +28,7 @@ from bookwheel_processor.search_index.projection import Projection
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.silver import Silver
-from bookwheel_stores.records import BookReader, ChangeFeed, IndexRefusals, RunStore
+from bookwheel_stores.records import BookReader, ChangeFeed, RejectedBooks, RunStore
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.records.tables import observation, offer
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
@@ -119,7 +119,7 @@ class Stores:
         feed = ChangeFeed(records.engine)
         self.records = records
         self.search_url = search_url
-        self.projection = Projection(feed, IndexRefusals(records.engine), Generation(redis), 3)
+        self.projection = Projection(feed, RejectedBooks(records.engine), Generation(redis), 3)
         self.silver = SilverProjection(feed, SnapshotReader(records.engine), Silver(lake))
 
     def project(self) -> None:
@@ -131,7 +131,7 @@ class Stores:
             self.projection.rebuild(build)
 
     def refresh_lake(self) -> None:
-        self.silver.observe()
+        self.silver.append_observations()
         self.silver.refresh_books()
         self.silver.silver.observations.compact(today=date.max, seconds=60)
 

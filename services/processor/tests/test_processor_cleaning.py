@@ -11,7 +11,7 @@ import pytest
 from bookwheel_contracts import Money, RawItem
 from bookwheel_contracts.crawls import RAW_FIELDS
 from bookwheel_contracts.isbn import clean_isbn
-from bookwheel_processor.cleaning.faults import InvalidItemError, InvalidValueError
+from bookwheel_processor.cleaning.errors import InvalidItemError, InvalidValueError
 from bookwheel_processor.cleaning.item import clean_item
 from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
 from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text

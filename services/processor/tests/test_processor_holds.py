@@ -15,7 +15,7 @@ from bookwheel_processor.replay import Replay
 from bookwheel_processor.runs import finalizer as closing
 from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
-from bookwheel_stores.records.runs.quarantine import DISCARDED, QuarantineStore
+from bookwheel_stores.records.runs.quarantine import RUN_DISCARDED_CODE, QuarantineStore
 from bookwheel_stores.records.tables import staged_item
 from bookwheel_stores.streams import StreamEntry
 from hypothesis import HealthCheck, Phase, given, settings
@@ -77,7 +77,7 @@ def test_a_run_that_would_change_too_much_changes_nothing(seeded: Engine, scrape
     assert run.counts.scraped == accounted(run) + run.counts.staged == 50
     assert run.hold is not None
     assert (run.hold.known, run.hold.modifies, run.hold.removes) == (50, 11, 0)
-    assert run.reason == "it would modify 11 and remove 0 of 50 offers, where 10 may change"
+    assert run.reason == "it would modify 11 and remove 0 of 50 offers, but only 10 may change"
     assert not run.searchable, "what it found is not in the catalog"
     assert run.finished_at is not None
     assert ChangeFeed(seeded).head() == head
@@ -171,7 +171,7 @@ def test_a_discarded_run_is_quarantined_and_its_counts_add_up(seeded: Engine, sc
     assert prices(seeded) == {"10.00"}
     quarantined_entry = QuarantineStore(seeded).list_open(limit=99)
     assert {(item.reasons[0].code, item.run_id, item.source) for item in quarantined_entry} == {
-        (DISCARDED, "run-1", "shop")
+        (RUN_DISCARDED_CODE, "run-1", "shop")
     }
     with seeded.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(staged_item)) == 0
@@ -182,7 +182,7 @@ def test_a_discarded_item_is_replayed_by_number_but_not_with_all(seeded: Engine,
     decide(seeded, "run-1", release=False)
     assert Replay(seeded).replay_all().verdicts == {}
     item = QuarantineStore(seeded).list_open(limit=1)[0]
-    result = Replay(seeded).replay_number(item.number)
+    result = Replay(seeded).replay_entry_number(item.number)
     assert result is not None
     assert result.verdicts == {Verdict.MODIFIED: 1}
     run = run_of(seeded, "run-1")

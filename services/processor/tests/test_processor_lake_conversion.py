@@ -67,7 +67,7 @@ def check_converted(dependencies: Dependencies, entries: dict[str, bytes]) -> No
 def test_the_whole_lake_is_converted(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
     conversion = run_lake_conversion(dependencies)
     assert conversion is not None
-    assert (conversion.entries, conversion.files, conversion.is_complete) == (15, 16 + 5, True)
+    assert (conversion.added_entries, conversion.removed_files, conversion.is_complete) == (15, 16 + 5, True)
     check_converted(dependencies, entries)
     again = run_lake_conversion(dependencies)
     assert again is not None

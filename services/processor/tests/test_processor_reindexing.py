@@ -22,9 +22,9 @@ from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.ingest_job import run_ingest
 from bookwheel_processor.worker.jobs import run_projection, run_reindexing, run_sweep
 from bookwheel_processor.worker.suite_metrics import SuiteMetrics
-from bookwheel_stores.records import SEARCH_PROJECTION, IndexRefusals
+from bookwheel_stores.records import SEARCH_PROJECTION, RejectedBooks
 from bookwheel_stores.records.runs.quarantine import (
-    REFUSED_BY_INDEX,
+    REJECTED_BY_INDEX,
     QuarantineFilter,
     QuarantineState,
     QuarantineStore,
@@ -291,7 +291,7 @@ def choosy(dependencies: Dependencies, publish: Callable[..., None], scraped: An
 
 def waiting(dependencies: Dependencies) -> list[str]:
     found = QuarantineStore(dependencies.engine).page(
-        QuarantineFilter(code=REFUSED_BY_INDEX), state=QuarantineState.OPEN, limit=9
+        QuarantineFilter(code=REJECTED_BY_INDEX), state=QuarantineState.OPEN, limit=9
     )
     return [one.entry_id for one in found]
 
@@ -302,7 +302,7 @@ def test_a_refused_book_is_quarantined_until_the_index_accepts_a_later_revision(
     refused.add(2)
     assert run_projection(choosy) == 3
     [entry] = QuarantineStore(choosy.engine).list_open(limit=9)
-    assert (entry.entry_id, entry.code, entry.run_id) == ("index/2/1", REFUSED_BY_INDEX, None)
+    assert (entry.entry_id, entry.code, entry.run_id) == ("index/2/1", REJECTED_BY_INDEX, None)
     assert entry.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
     assert orjson.loads(entry.body)["id"] == "shop:upc-2"
     choosy.projection.feed.reset(SEARCH_PROJECTION)
@@ -368,7 +368,7 @@ def test_a_process_killed_before_it_stores_a_refusal_does_not_lose_it(
 
     refused.add(2)
     with monkeypatch.context() as killed:
-        killed.setattr(IndexRefusals, "update", die)
+        killed.setattr(RejectedBooks, "update", die)
         with pytest.raises(SystemExit):
             run_projection(choosy)
     assert (waiting(choosy), choosy.projection.feed.cursor(SEARCH_PROJECTION)) == ([], 0)
@@ -376,7 +376,7 @@ def test_a_process_killed_before_it_stores_a_refusal_does_not_lose_it(
     assert waiting(choosy) == ["index/2/1"]
     refused.clear()
     with monkeypatch.context() as killed:
-        killed.setattr(IndexRefusals, "update", die)
+        killed.setattr(RejectedBooks, "update", die)
         with pytest.raises(SystemExit):
             run_sweep(choosy)
     assert waiting(choosy) == ["index/2/1"]
@@ -389,12 +389,12 @@ def test_a_replay_skips_books_that_the_index_refused(choosy: Dependencies, refus
     run_projection(choosy)
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
     [entry] = store.list_open(limit=9)
-    assert (store.queue_replay(entry.number), store.queue_replays(QuarantineFilter(code=REFUSED_BY_INDEX))) == (
+    assert (store.queue_replay(entry.number), store.queue_replays(QuarantineFilter(code=REJECTED_BY_INDEX))) == (
         False,
         0,
     )
     assert replay.replay_all() == replay.replay_queued() == ReplayResult(Counter(), 0)
-    assert replay.replay_number(entry.number) == ReplayResult(Counter(), 1)
+    assert replay.replay_entry_number(entry.number) == ReplayResult(Counter(), 1)
     assert waiting(choosy) == ["index/2/1"]
 
 

@@ -55,12 +55,12 @@ def test_an_entry_is_replayed_by_number(quarantined: Engine, monkeypatch: pytest
         for quarantined_entry in QuarantineStore(quarantined).list_open(limit=9)
         if quarantined_entry.reasons[0].field == "price"
     )
-    assert Replay(quarantined).replay_number(99) is None
+    assert Replay(quarantined).replay_entry_number(99) is None
     monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
-    result = Replay(quarantined).replay_number(wanted.number)
+    result = Replay(quarantined).replay_entry_number(wanted.number)
     assert result is not None
     assert result.verdicts == {Verdict.ADDED: 1}
-    assert Replay(quarantined).replay_number(wanted.number) is None
+    assert Replay(quarantined).replay_entry_number(wanted.number) is None
 
 
 def test_an_unidentified_item_counts_once_it_is_replayed(

@@ -154,7 +154,7 @@ def test_a_slow_writer_cannot_append_the_same_entries_again(
     monkeypatch.setattr(silver_projection, "BUCKET", 8)
     monkeypatch.setattr(Silver, "append_observations", pause)
     with pytest.raises(ConcurrentWriteError):
-        slow.observe()
+        slow.append_observations()
     assert len(lake_rows(dependencies.lake, OBSERVATIONS)) == 4
     check_observations(dependencies)
 

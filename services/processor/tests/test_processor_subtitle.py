@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from bookwheel_contracts import BookDetails, Money, Verdict
 from bookwheel_processor.cleaning.offers import CleanOffer
-from bookwheel_processor.ingest.batch import Ingest
+from bookwheel_processor.ingest.batch import BatchIngester
 from bookwheel_processor.ingest.rows import offer_columns
 from bookwheel_stores.records import BookReader, ChangeFeed, FeedReader
 from bookwheel_stores.records.tables import change
@@ -38,8 +38,8 @@ def test_an_offer_without_a_subtitle_has_the_fingerprint_of_older_versions() -> 
 
 
 def test_a_subtitle_reaches_the_book_and_the_feed(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).apply(scraped.entries(scraped.item(1)))
-    late = Ingest(engine).apply(scraped.entries(scraped.item(1, run="run-2", minute=9, subtitle=" A  Novel ")))
+    BatchIngester(engine).apply(scraped.entries(scraped.item(1)))
+    late = BatchIngester(engine).apply(scraped.entries(scraped.item(1, run="run-2", minute=9, subtitle=" A  Novel ")))
     assert late.verdicts["run-2"] == {Verdict.MODIFIED: 1}
     book = BookReader(engine).get("shop:upc-1")
     assert book is not None
@@ -50,7 +50,7 @@ def test_a_subtitle_reaches_the_book_and_the_feed(engine: Engine, scraped: Any) 
 
 
 def test_the_content_of_older_changes_is_completed(engine: Engine, scraped: Any) -> None:
-    Ingest(engine).apply(scraped.entries(scraped.item(1, description='so-called "subtitle": none')))
+    BatchIngester(engine).apply(scraped.entries(scraped.item(1, description='so-called "subtitle": none')))
     with engine.begin() as connection:
         without = func.replace(change.c.content, '"subtitle":null,', "")
         connection.execute(update(change).values(content=without))

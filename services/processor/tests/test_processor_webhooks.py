@@ -22,7 +22,7 @@ from bookwheel_contracts import (
     WebhookState,
 )
 from bookwheel_processor.webhooks import dispatch
-from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicNetworkBackend
+from bookwheel_processor.webhooks.connections import AddressRejectedError, PublicNetworkBackend
 from bookwheel_processor.webhooks.dispatch import WebhookDispatcher
 from bookwheel_processor.webhooks.sending import RetryPolicy, WebhookSender, pause_seconds
 from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, NewWebhook, WebhookQueue, WebhookStore
@@ -252,9 +252,9 @@ def test_a_receiver_that_does_not_answer_in_time_has_failed(
     hooks.round()
     [delivery] = hooks.deliveries(hook)
     assert (delivery.state, delivery.attempts, delivery.status) == (DeliveryState.PENDING, 1, None)
-    assert delivery.reason == "no answer within 0.3 s"
-    assert str(hooks.deliveries(gone)[0].reason).startswith(("ConnectError", "no answer"))
-    assert str(hooks.deliveries(unknown)[0].reason).startswith(("ConnectError: the host is not found", "no answer"))
+    assert delivery.reason == "no response within 0.3 s (timeout)"
+    assert str(hooks.deliveries(gone)[0].reason).startswith(("ConnectError", "no response"))
+    assert str(hooks.deliveries(unknown)[0].reason).startswith(("ConnectError: the host is not found", "no response"))
 
 
 def test_a_redirect_is_a_failure_and_is_not_followed(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
@@ -306,7 +306,7 @@ def test_a_delivery_is_given_up_at_its_age_and_the_webhook_disabled(
     [delivery] = hooks.deliveries(hook)
     assert (delivery.state, delivery.status, delivery.next_attempt_at) == (DeliveryState.DEAD, 500, None)
     assert delivery.reason is not None
-    assert re.fullmatch(r"given up after \d s: answered 500", delivery.reason)
+    assert re.fullmatch(r"no further attempts after \d s: HTTP status 500", delivery.reason)
     found = hooks.store.get(hook.id)
     assert found is not None
     assert found.reason == delivery.reason
@@ -442,7 +442,7 @@ async def test_a_name_is_connected_to_at_the_address_that_was_checked(monkeypatc
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
     await PublicNetworkBackend(allow_private=False).connect_tcp("rebinding.example", 443)
     assert connected == ["8.8.8.8"]
-    with pytest.raises(AddressRefusedError):
+    with pytest.raises(AddressRejectedError):
         await PublicNetworkBackend(allow_private=False).connect_tcp("rebinding.example", 443)
     assert connected == ["8.8.8.8"]
 

@@ -42,17 +42,17 @@ _MAX_HELD = 1000
 
 
 def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
-    """Return the exit status: 0; 1 where the command failed; 3 where the database or another store is unusable."""
+    """Return the exit status: 0; 1 if the command failed; 3 if the database or another store is unusable."""
     if options.command == "beat":
         run_scheduler(settings)
         return 0
     engine = connect_database(settings.database_url)
     try:
-        fault = _prepare_database(engine, options.command)
+        problem = _prepare_database(engine, options.command)
     except (NewerSchemaError, OperationalError) as error:
-        fault = str(getattr(error, "orig", error)).strip()
-    if fault:
-        print(f"bookwheel-processor: {fault}", file=sys.stderr)
+        problem = str(getattr(error, "orig", error)).strip()
+    if problem:
+        print(f"bookwheel-processor: {problem}", file=sys.stderr)
         return 3
     if options.command == "migrate":
         return 0
@@ -65,16 +65,16 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
     try:
         return _COMMANDS[options.command](dependencies, options)
     except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
-        # Commits stay, and the worker does the rest.
+        # Commits are kept, and the worker does the remaining steps.
         reason = str(getattr(error, "orig", error)).strip()
         print(f"bookwheel-processor: a store is unavailable: {reason}", file=sys.stderr)
         return 3
 
 
 def _prepare_database(engine: Engine, command: str) -> str | None:
-    """Migrate the database, or wait until it is migrated; return why it cannot be used.
+    """Migrate the database, or wait until it is migrated; return the reason if it cannot be used.
 
-    The worker waits without end. Raises NewerSchemaError, OperationalError.
+    The worker waits without a timeout. Raises NewerSchemaError, OperationalError.
     """
     if command == "migrate":
         upgrade_database(engine)
@@ -114,7 +114,7 @@ def _compare(dependencies: Dependencies, _options: argparse.Namespace) -> int:
         return 1
     print(f"{comparison.books} books compared, {comparison.differing} differed, {comparison.repaired} repaired")
     if comparison.rejected:
-        print(f"the index refuses {comparison.rejected}: see `bookwheel-processor quarantine`", file=sys.stderr)
+        print(f"the index rejects {comparison.rejected} books: see `bookwheel-processor quarantine`", file=sys.stderr)
     if comparison.rebuild:
         print("the index must be rebuilt: run `bookwheel-processor reindex`, or wait for the sweep", file=sys.stderr)
     return 1 if comparison.rejected or comparison.rebuild else 0
@@ -132,15 +132,17 @@ def _quarantine(dependencies: Dependencies, options: argparse.Namespace) -> int:
 
 def _replay(dependencies: Dependencies, options: argparse.Namespace) -> int:
     item = None if options.id is None else QuarantineStore(dependencies.engine).get(options.id)
-    if item is not None and item.is_refused_book and item.state is QuarantineState.OPEN:
+    if item is not None and item.is_rejected_by_index and item.state is QuarantineState.OPEN:
         print(
-            f"number {options.id} is a book that the index refused: the sweep retries it every minute,"
+            f"number {options.id} is a book that the index rejected: the sweep retries it every minute,"
             " and `bookwheel-processor compare` retries it now",
             file=sys.stderr,
         )
         return 1
     replay = Replay(dependencies.engine, dependencies.settings.hold_policy)
-    result = replay.replay_number(options.id) if options.id is not None else replay.replay_all(run_id=options.run_id)
+    result = (
+        replay.replay_entry_number(options.id) if options.id is not None else replay.replay_all(run_id=options.run_id)
+    )
     if result is None:
         print(f"nothing with the number {options.id} is in quarantine", file=sys.stderr)
         return 1
@@ -170,10 +172,10 @@ def _convert_lake(dependencies: Dependencies, _options: argparse.Namespace) -> i
     deadline = time.monotonic() + _CONVERT_TIMEOUT
     while (conversion := run_lake_conversion(dependencies)) is None:
         if time.monotonic() > deadline:
-            print("another process writes to the lake: try again later", file=sys.stderr)
+            print("another process writes to the lake: retry later", file=sys.stderr)
             return 1
         time.sleep(0.5)
-    print(f"{conversion.files} files converted, {conversion.entries} entries added to bronze")
+    print(f"{conversion.removed_files} files converted, {conversion.added_entries} entries added to bronze")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What happens to a batch of stream entries: it is ingested, then the runs that are due are finished."""
+"""Ingests a batch of stream entries, then finishes the runs that are due."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from bookwheel_stores.streams import StreamEntry
 from sqlalchemy import Engine
 
 from bookwheel_processor.ingest.approval import DEFAULT_POLICY, HoldPolicy
-from bookwheel_processor.ingest.batch import Ingest, IngestResult
+from bookwheel_processor.ingest.batch import BatchIngester, IngestResult
 from bookwheel_processor.runs.finalizer import RunFinalizer
 
 
@@ -19,16 +19,19 @@ class ItemPipeline:
     def __init__(
         self, engine: Engine, policy: HoldPolicy = DEFAULT_POLICY, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        self._ingest = Ingest(engine, policy, clock=clock)
+        self._ingest = BatchIngester(engine, policy, clock=clock)
         self._finalizer = RunFinalizer(engine, policy, clock=clock)
 
     def ingest(self, entries: Sequence[StreamEntry]) -> IngestResult:
-        """Idempotent. Raises SQLAlchemy's errors where the database refuses the batch: then nothing has changed."""
+        """Ingest a batch. Idempotent.
+
+        Raises an SQLAlchemy error if the database rejects the batch; the transaction is then rolled back.
+        """
         return self._finish_runs(self._ingest.apply(entries))
 
-    def quarantine(self, entry: StreamEntry, fault: str) -> IngestResult:
-        """Put an entry whose content the database refuses into quarantine."""
-        return self._finish_runs(self._ingest.quarantine(entry, fault))
+    def quarantine(self, entry: StreamEntry, error_name: str) -> IngestResult:
+        """Quarantine an entry whose content the database rejects."""
+        return self._finish_runs(self._ingest.quarantine(entry, error_name))
 
     def _finish_runs(self, result: IngestResult) -> IngestResult:
         last_change = self._finalizer.advance(result.run_numbers)

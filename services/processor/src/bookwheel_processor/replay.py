@@ -1,4 +1,4 @@
-"""Ingests quarantined items again, by the current rules, and moves their run's counts along."""
+"""Replays quarantined items under the current rules and updates the counts of their runs."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from bookwheel_stores.records.runs.missing_offers import MissingOffers
 from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import (
     ALL_ENTRIES,
-    DISCARDED,
+    RUN_DISCARDED_CODE,
     QuarantineEntry,
     QuarantineFilter,
     QuarantineState,
@@ -31,21 +31,21 @@ from bookwheel_processor.ingest.approval import DEFAULT_POLICY, HoldPolicy
 from bookwheel_processor.ingest.decoding import (
     AcceptedItem,
     RejectedEntry,
-    database_refusal,
+    database_error_reason,
     decode_body,
     decode_prediction,
 )
-from bookwheel_processor.ingest.quality import count_faults, filled_fields
+from bookwheel_processor.ingest.quality import count_field_errors, filled_fields
 from bookwheel_processor.runs.finalizer import RunFinalizer
 
-_PAGE = 200
+_PAGE_SIZE = 200
 _Message = AcceptedItem | RunStarted | RunFinished | PredictionRecord
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """`verdicts`: counts of the accepted items. `rejected`: how many stay in quarantine, with their current reasons."""
+    """`verdicts`: the number of accepted items by verdict. `rejected`: the number of items that stay in quarantine."""
 
     verdicts: Counter[Verdict]
     rejected: int
@@ -62,27 +62,32 @@ class Replay:
         self._store = QuarantineStore(engine)
 
     def replay_all(self, *, run_id: str | None = None) -> ReplayResult:
-        """Replay the whole quarantine, or a run's, oldest first. Entries of discarded runs only with their run."""
-        return self._replay(QuarantineFilter(run_id=run_id), QuarantineState.OPEN, with_discarded=run_id is not None)
+        """Replay all quarantined entries, or those of one run, oldest first.
+
+        Entries of discarded runs are replayed only if `run_id` is given.
+        """
+        return self._replay_matching(
+            QuarantineFilter(run_id=run_id), QuarantineState.OPEN, with_discarded=run_id is not None
+        )
 
     def replay_queued(self) -> ReplayResult:
         """Replay the entries that operators queued."""
-        return self._replay(ALL_ENTRIES, QuarantineState.QUEUED, with_discarded=True)
+        return self._replay_matching(ALL_ENTRIES, QuarantineState.QUEUED, with_discarded=True)
 
-    def replay_number(self, number: int) -> ReplayResult | None:
-        """Replay the entry with this number; None where it is not in quarantine."""
+    def replay_entry_number(self, number: int) -> ReplayResult | None:
+        """Replay the entry with this number. Return None if it is not in quarantine."""
         entries = self._store.list_open(after_number=number - 1, limit=1)
         if not entries or entries[0].number != number:
             return None
-        verdict = self.replay(entries[0])
+        verdict = self.replay_entry(entries[0])
         return ReplayResult(Counter([verdict] if verdict else []), 0 if verdict else 1)
 
-    def replay(self, entry: QuarantineEntry) -> Verdict | None:
-        """The entry's new verdict, in one transaction with its effects; None where it is still rejected.
+    def replay_entry(self, entry: QuarantineEntry) -> Verdict | None:
+        """Replay an entry in one transaction; return its verdict, None if it is still rejected.
 
-        Accepted predictions and events of runs count as added.
+        Accepted predictions and run events count as added.
         """
-        if entry.is_refused_book:
+        if entry.is_rejected_by_index:
             return None
         now = to_millis(self._clock())
         message = _decode(entry, now)
@@ -90,32 +95,34 @@ class Replay:
             self._reject(entry, message.reasons)
             return None
 
-        def apply(connection: Connection) -> Verdict | None:
+        def replay_in_transaction(connection: Connection) -> Verdict | None:
             writer = QuarantineWriter(connection)
             if not writer.mark_replayed(entry.number, now=now):
                 return None
-            verdict = self._apply(connection, entry, message, now)
+            verdict = self._apply_message(connection, entry, message, now)
             writer.set_verdict(entry.number, verdict)
             return verdict
 
         try:
-            verdict = in_transaction(self._engine, apply)
+            verdict = in_transaction(self._engine, replay_in_transaction)
         except CONTENT_ERRORS as error:
-            logger.exception("replayed entry refused by database", number=entry.number)
-            self._reject(entry, (database_refusal(type(error).__name__),))
+            logger.exception("replayed entry rejected by database", number=entry.number)
+            self._reject(entry, (database_error_reason(type(error).__name__),))
             return None
         self._finalizer.advance()
         return verdict
 
-    def _replay(self, selection: QuarantineFilter, state: QuarantineState, *, with_discarded: bool) -> ReplayResult:
+    def _replay_matching(
+        self, entry_filter: QuarantineFilter, state: QuarantineState, *, with_discarded: bool
+    ) -> ReplayResult:
         verdicts: Counter[Verdict] = Counter()
         rejected = number = 0
-        while page := self._store.page(selection, state=state, after_number=number, limit=_PAGE):
+        while page := self._store.page(entry_filter, state=state, after_number=number, limit=_PAGE_SIZE):
             number = page[-1].number
             for entry in page:
-                if entry.is_refused_book or (entry.code == DISCARDED and not with_discarded):
+                if entry.is_rejected_by_index or (entry.code == RUN_DISCARDED_CODE and not with_discarded):
                     continue
-                verdict = self.replay(entry)
+                verdict = self.replay_entry(entry)
                 if verdict is None:
                     rejected += 1
                 else:
@@ -126,9 +133,11 @@ class Replay:
         with self._engine.begin() as connection:
             QuarantineWriter(connection).update_reasons(entry.number, reasons)
 
-    def _apply(self, connection: Connection, entry: QuarantineEntry, message: _Message, now: int) -> Verdict:
+    def _apply_message(self, connection: Connection, entry: QuarantineEntry, message: _Message, now: int) -> Verdict:
         if isinstance(message, AcceptedItem):
-            return _apply_item(connection, MissingOffers(connection, grace=self._policy.grace), entry, message, now)
+            return _apply_replayed_item(
+                connection, MissingOffers(connection, grace=self._policy.grace), entry, message, now
+            )
         if isinstance(message, PredictionRecord):
             write_predictions(connection, [message])
             return Verdict.ADDED
@@ -148,32 +157,34 @@ def _decode(entry: QuarantineEntry, now: int) -> _Message | RejectedEntry:
     return decode_body(entry.entry_id, body, now=now)
 
 
-def _apply_item(
+def _apply_replayed_item(
     connection: Connection, missing_offers: MissingOffers, entry: QuarantineEntry, item: AcceptedItem, now: int
 ) -> Verdict:
     ledger = RunLedger(connection)
-    run_id, item_number = item.item.run_id, item.item.item_number
-    run_number = ledger.get_or_create({run_id: item.item.source}, now=now)[run_id]
+    run_id, item_number = item.raw_item.run_id, item.raw_item.item_number
+    run_number = ledger.get_or_create({run_id: item.raw_item.source}, now=now)[run_id]
     counts: Counter[Verdict] = Counter()
-    if entry.run_id is None:  # it counts for no run yet, since it could not be read
+    if entry.run_id is None:  # no run has counted this entry, because it could not be read
         if not ledger.list_unprocessed(run_number, [item_number]):
             return Verdict.DUPLICATE
         ledger.mark_processed(run_number, [item_number])
     else:
         counts[Verdict.QUARANTINED] -= 1
     verdicts, last_change = apply_items(CatalogWriter(connection), missing_offers, [item])
-    verdict = verdicts[0] or Verdict.DUPLICATE  # without approvals no verdict is None
+    verdict = verdicts[0] or Verdict.DUPLICATE  # every verdict is set, because no approvals are passed
     counts[verdict] += 1
     ledger.lock([run_number])
     ledger.add_verdicts(run_number, counts, last_change=last_change, now=now)
-    _move_quality(RunQualityWriter(connection), run_number, entry, item)
+    _update_quality_counts(RunQualityWriter(connection), run_number, entry, item)
     return verdict
 
 
-def _move_quality(quality: RunQualityWriter, run_number: int, entry: QuarantineEntry, item: AcceptedItem) -> None:
-    if entry.code == DISCARDED:  # it was valid, and counted so, when it arrived
+def _update_quality_counts(
+    quality: RunQualityWriter, run_number: int, entry: QuarantineEntry, item: AcceptedItem
+) -> None:
+    if entry.code == RUN_DISCARDED_CODE:  # the item is already counted as valid
         return
     quality.add_valid(run_number, valid=1, filled=filled_fields([item.offer]))
     if entry.run_id is not None:
-        faults = count_faults([RejectedEntry(entry.entry_id, b"", entry.reasons)])
-        quality.add_invalid(run_number, invalid=-1, faults={fault: -count for fault, count in faults.items()})
+        error_counts = count_field_errors([RejectedEntry(entry.entry_id, b"", entry.reasons)])
+        quality.add_invalid(run_number, invalid=-1, faults={error: -count for error, count in error_counts.items()})

@@ -42,7 +42,7 @@ class Bronze:
         new_entries = {entry.id: entry for entry in entries}
         for attempt in range(1, _ATTEMPTS + 1):
             commits = self.table.load()
-            for batch in self.stored(list(new_entries.values()), columns="entry_id"):
+            for batch in self.read_entries(list(new_entries.values()), columns="entry_id"):
                 for entry_id in batch["entry_id"].to_pylist():
                     new_entries.pop(entry_id, None)
             if not new_entries:
@@ -57,7 +57,7 @@ class Bronze:
                 return len(rows)
         return 0
 
-    def stored(self, entries: Sequence[StreamEntry], *, columns: str) -> Iterator[pa.RecordBatch]:
+    def read_entries(self, entries: Sequence[StreamEntry], *, columns: str) -> Iterator[pa.RecordBatch]:
         """The stored rows between the first and the last of the entries, as of the loaded version."""
         if not entries:
             return

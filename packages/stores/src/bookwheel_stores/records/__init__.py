@@ -1,8 +1,8 @@
 """The records: Bookwheel's truth, in a relational database."""
 
 from bookwheel_stores.records.catalog.book_reader import BookReader
-from bookwheel_stores.records.catalog.index_refusals import IndexRefusals
 from bookwheel_stores.records.catalog.price_trend import Interval, PricePoint
+from bookwheel_stores.records.catalog.rejected_books import RejectedBooks
 from bookwheel_stores.records.database.connection import (
     CONTENT_ERRORS,
     DATABASE_ERRORS,
@@ -39,13 +39,13 @@ __all__ = [
     "DeliveryTask",
     "FeedEntry",
     "FeedReader",
-    "IndexRefusals",
     "Interval",
     "MissedDeliveries",
     "NewWebhook",
     "NewerSchemaError",
     "PredictionStore",
     "PricePoint",
+    "RejectedBooks",
     "RunStore",
     "Schema",
     "TooManyWebhooksError",

@@ -105,7 +105,7 @@ async def replay_entry(
     entry = await asyncio.to_thread(dependencies.quarantine.get, number)
     if entry is None:
         raise NotFoundError(f"Quarantine entry {number} does not exist.")
-    if entry.is_refused_book and entry.state is QuarantineState.OPEN:
+    if entry.is_rejected_by_index and entry.state is QuarantineState.OPEN:
         raise ConflictError(
             f"Entry {number} is a book that the search index rejected: indexing is retried every minute."
         )

@@ -13,10 +13,10 @@ _MAX_KEY_LENGTH = 400  # leaves room for the source in a book's id
 
 
 def source_key(key: JsonValue, url: str, site: str | None = None) -> str:
-    """The page's own key (a UPC, an SKU), else its canonical path. Raises InvalidValueError.
+    """Return the page's own key (a UPC, an SKU), or its canonical path. Raises InvalidValueError.
 
-    `site` is the run's site where it is not one of the source's own. It prefixes the key, as in `@shop.example~SKU-1`,
-    so that two sites never share a key. The end of a long key is replaced by a digest of the whole.
+    `site` is the run's site, or None for a site of the source itself. It prefixes the key, as in `@shop.example~SKU-1`,
+    so that two sites never share a key. The end of a long key is replaced by a digest of the whole key.
     """
     offer_key = clean_text(key) or canonical_path(url)
     if site is not None:
@@ -30,5 +30,5 @@ def source_key(key: JsonValue, url: str, site: str | None = None) -> str:
 
 
 def book_id(source: str, key: str, isbn13: str | None) -> str:
-    """`isbn:<isbn13>`, the same in every shop, or the offer's own identity where there is no ISBN."""
+    """Return `isbn:<isbn13>`, which is the same in every shop, or the offer's own identity if it has no ISBN."""
     return f"{ISBN}:{isbn13}" if isbn13 else f"{source}:{key}"

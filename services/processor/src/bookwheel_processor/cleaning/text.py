@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from pydantic import JsonValue
 
-from bookwheel_processor.cleaning.faults import InvalidValueError, shown
+from bookwheel_processor.cleaning.errors import InvalidValueError, quote_value
 
-# Control characters except white space, which PostgreSQL refuses; lone surrogates, which UTF-8 refuses; and characters
-# that reverse or hide text, so that a title looks like another one.
-_UNFIT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+# Control characters except white space (PostgreSQL rejects NUL), lone surrogates (UTF-8 cannot encode them), and
+# characters that reverse or hide text. With those one title could look like another.
+_UNSAFE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,2000}>")
 # Normalization sorts the combining marks of a letter in quadratic time: 200,000 marks took 66 s. No language has more
@@ -24,40 +24,43 @@ _MAX_LABEL_LENGTH = 1000
 
 
 def clean_text(value: JsonValue) -> str | None:
-    """One line: entities resolved, NFC, white space collapsed. None for an empty text. Raises InvalidValueError."""
+    """Return one line in NFC with entities resolved and white space collapsed; None for an empty text.
+
+    Raises InvalidValueError.
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise InvalidValueError("not_text", f"is not text: {shown(value)}")
+        raise InvalidValueError("not_text", f"is not text: {quote_value(value)}")
     return _one_line(str(value)) or None
 
 
 def clean_prose(value: JsonValue) -> str | None:
-    """As `clean_text`, without markup, escaped or not."""
+    """Clean a text as `clean_text` does, and remove its markup, escaped or not."""
     if not isinstance(value, str):
         return clean_text(value)
-    text = _without_tags(value)
+    text = _remove_tags(value)
     if "&" in text:
-        text = _without_tags(html.unescape(text))
+        text = _remove_tags(html.unescape(text))
     return _collapse_space(text) or None
 
 
 def clean_label(value: str) -> str | None:
-    """As `clean_text`, cached for values that many items share, such as categories. Long values are not cached."""
-    return _label(value) if len(value) <= _MAX_LABEL_LENGTH else clean_text(value)
+    """Clean a text as `clean_text` does. Short values are cached, because many items share a category."""
+    return _clean_short_label(value) if len(value) <= _MAX_LABEL_LENGTH else clean_text(value)
 
 
 @lru_cache(maxsize=4096)
-def _label(value: str) -> str | None:
+def _clean_short_label(value: str) -> str | None:
     return _one_line(value) or None
 
 
-def _without_tags(text: str) -> str:
-    return _TAG.sub(" ", _without_comments(text)) if "<" in text else text
+def _remove_tags(text: str) -> str:
+    return _TAG.sub(" ", _remove_comments(text)) if "<" in text else text
 
 
-def _without_comments(text: str) -> str:
-    """In one pass: a regular expression took 39 s for 200,000 comments without an end."""
+def _remove_comments(text: str) -> str:
+    """Remove comments in one pass. A regular expression took 39 s for 200,000 comments without an end."""
     parts, position = [], 0
     while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
         parts.append(text[position:start])
@@ -71,9 +74,9 @@ def _one_line(text: str) -> str:
 
 def _collapse_space(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFC", _PILED_MARKS.sub(r"\1", _UNFIT.sub("", text)))
+        text = unicodedata.normalize("NFC", _PILED_MARKS.sub(r"\1", _UNSAFE.sub("", text)))
     elif text.encode().translate(None, _PRINTABLE):
-        text = _UNFIT.sub("", text)
+        text = _UNSAFE.sub("", text)
     elif "  " not in text:  # most texts
         return text.strip()
     return " ".join(text.split())

@@ -1,32 +1,35 @@
-"""URLs in one canonical form, so that a page is recognized."""
+"""Normalizes URLs, so that each page has one."""
 
 import re
 from urllib.parse import urljoin, urlsplit
 
 from pydantic import JsonValue
 
-from bookwheel_processor.cleaning.faults import InvalidValueError, shown
+from bookwheel_processor.cleaning.errors import InvalidValueError, quote_value
 
 MAX_URL_LENGTH = 2048
 _TRACKING = re.compile(r"(?i)(?:utm_[a-z]+|fbclid|gclid|msclkid|mc_[ce]id|sessionid|phpsessid|jsessionid)=")
 _BLANK = re.compile(r"[\x00-\x20]")
-# Most URLs match this and are canonical already: seven times faster than parsing them.
+# Most URLs are already canonical and match this pattern. Matching is seven times faster than parsing.
 _CANONICAL = re.compile(r"(https?://[a-z0-9.-]+(?::(?!80/|443/)(?:[1-9][0-9]{1,3}|[1-5][0-9]{4}))?)(/[!-\"$->@-~]*)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def canonical_url(url: str) -> str:
-    """Lower-case scheme and host, no default port, no fragment, no tracking parameters. Raises InvalidValueError."""
+    """Return the URL with lower-case scheme and host, without default port, fragment and tracking parameters.
+
+    Raises InvalidValueError.
+    """
     return "".join(_canonical(url))
 
 
 def canonical_path(url: str) -> str:
-    """Path and query in the canonical form: the page's identity within its source."""
+    """Return path and query of the canonical URL. They identify the page within its source."""
     return _canonical(url)[1]
 
 
 def clean_image_url(value: JsonValue, page_url: str) -> str | None:
-    """The image's absolute URL, or None: an invalid image URL does not make an item invalid."""
+    """Return the image's absolute URL. None if it is invalid, because that does not make the item invalid."""
     if not isinstance(value, str) or not value.strip():
         return None
     try:
@@ -37,9 +40,9 @@ def clean_image_url(value: JsonValue, page_url: str) -> str | None:
 
 
 def _canonical(url: str) -> tuple[str, str]:
-    """Scheme with host, and path with query."""
+    """Return scheme with host, and path with query."""
     if len(url) > MAX_URL_LENGTH:
-        raise InvalidValueError("too_long", f"is longer than {MAX_URL_LENGTH} characters: {shown(url)}")
+        raise InvalidValueError("too_long", f"is longer than {MAX_URL_LENGTH} characters: {quote_value(url)}")
     match = _CANONICAL.fullmatch(url)
     if match:
         return match[1], match[2]
@@ -47,9 +50,9 @@ def _canonical(url: str) -> tuple[str, str]:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as error:
-        raise InvalidValueError("not_a_url", f"is not a URL: {shown(url)}") from error
+        raise InvalidValueError("not_a_url", f"is not a URL: {quote_value(url)}") from error
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or _BLANK.search(url.strip()):
-        raise InvalidValueError("not_a_url", f"is not an http or https URL: {shown(url)}")
+        raise InvalidValueError("not_a_url", f"is not an http or https URL: {quote_value(url)}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     address = host if port in (None, _DEFAULT_PORTS[parts.scheme]) else f"{host}:{port}"
     query = "&".join(pair for pair in parts.query.split("&") if pair and not _TRACKING.match(pair))

@@ -1,6 +1,6 @@
 """Applies items to the catalog inside the caller's transaction, in steps: read, classify, plan, write.
 
-Only this module reads and writes. What happens is decided by `classification` and `plan`.
+Only this module reads and writes rows. `classification` and `plan` decide which rows change.
 """
 
 from collections import defaultdict
@@ -15,7 +15,13 @@ from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOf
 from bookwheel_processor.ingest import rows
 from bookwheel_processor.ingest.approval import RunApproval
 from bookwheel_processor.ingest.book_plan import BookUpdate
-from bookwheel_processor.ingest.classification import ClassifiedOffers, IncomingOffer, Sighting, classify_offers
+from bookwheel_processor.ingest.classification import (
+    ChangeOrigin,
+    ClassifiedOffers,
+    IncomingOffer,
+    Sighting,
+    classify_offers,
+)
 from bookwheel_processor.ingest.decoding import AcceptedItem
 from bookwheel_processor.ingest.plan import (
     CatalogPlan,
@@ -36,13 +42,14 @@ def apply_items(
     items: Sequence[AcceptedItem],
     approvals: Mapping[str, RunApproval] = _NO_APPROVALS,
 ) -> tuple[list[Verdict | None], int]:
-    """The items' verdicts, in their order, and the feed's sequence after them: 0 where no book changed.
+    """Apply items; return their verdicts in the same order and the sequence of the last change.
 
-    A verdict is None where the item's run may not change the catalog yet: nothing is done with the item.
+    The sequence is 0 if no book changed. A verdict is None if the run may not change the catalog yet. The caller must
+    stage such an item.
     """
     verdicts: dict[int, Verdict | None] = {}
     changes: list[Row] = []
-    steps = _split_repeated_offers(items)
+    steps = _split_into_steps(items)
     if steps:
         writer.lock(exclusive=len(steps) > 1)
     stale = _find_stale(missing_offers, items)
@@ -60,25 +67,28 @@ def apply_items(
 
 
 def remove_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, removed_at: int) -> int:
-    """Remove offers that complete runs miss; return the feed's sequence after it, 0 for no change.
+    """Remove missing offers; return the sequence of the last change, or 0 if no book changed.
 
     `offers` have the columns `number`, `book_number`, `source` and `source_key`.
     """
-    return writer.add_changes(_remove(writer, offers, Sighting(removed_at, run_id, 0)))
+    return writer.add_changes(_remove(writer, offers, ChangeOrigin(removed_at, run_id)))
 
 
 def restore_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str, restored_at: int) -> int:
-    """Restore removed offers, given as whole rows; return the feed's sequence after it, 0 for no change."""
+    """Restore removed offers; return the sequence of the last change, or 0 if no book changed.
+
+    `offers` have all columns of their rows.
+    """
     incoming = []
     for row in offers:
         sighting = Sighting(row["last_seen"], row["last_run"], row["last_item"])
-        incoming.append(IncomingOffer(rows.offer_of(row), rows.columns_of(row), sighting, row, restored_at))
-    cause = Sighting(restored_at, run_id, 0)
-    return writer.add_changes(_apply_classified(writer, ClassifiedOffers(changed=incoming), cause=cause))
+        incoming.append(IncomingOffer(rows.build_offer(row), rows.copy_offer_columns(row), sighting, row, restored_at))
+    origin = ChangeOrigin(restored_at, run_id)
+    return writer.add_changes(_apply_classified(writer, ClassifiedOffers(changed=incoming), origin=origin))
 
 
-def _split_repeated_offers(items: Sequence[AcceptedItem]) -> list[list[int]]:
-    """The items' positions, in steps: no offer occurs twice in a step, so each step is one set of statements."""
+def _split_into_steps(items: Sequence[AcceptedItem]) -> list[list[int]]:
+    """Group the positions of the items into steps, so that each offer occurs at most once per step."""
     steps: list[list[int]] = []
     counts: dict[OfferKey, int] = defaultdict(int)
     for position, item in enumerate(items):
@@ -95,7 +105,10 @@ def _incoming_offer(item: AcceptedItem, row: Row | None) -> IncomingOffer:
 
 
 def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) -> dict[int, CompleteRuns]:
-    """Positions of the items that are older than complete runs which miss their offers, and these runs."""
+    """Map the position of each stale item to the complete runs that make it stale.
+
+    These runs started after the item was scraped and did not see its offer.
+    """
     oldest: dict[str, int] = {}
     for item in items:
         seen_at = item.sighting.seen_at
@@ -103,20 +116,22 @@ def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) ->
             oldest[item.offer.source] = seen_at
     stale: dict[int, CompleteRuns] = {}
     for source, runs in missing_offers.complete_runs_after(oldest).items():
-        older = {
+        source_key_by_position = {
             position: item.offer.source_key
             for position, item in enumerate(items)
             if item.offer.source == source and runs.is_missing(item.sighting.seen_at, item.sighting.run_id)
         }
-        seen_keys = missing_offers.seen(runs, set(older.values()))
-        stale |= {position: runs for position, source_key in older.items() if source_key not in seen_keys}
+        seen_keys = missing_offers.find_seen_keys(runs, set(source_key_by_position.values()))
+        stale |= {
+            position: runs for position, source_key in source_key_by_position.items() if source_key not in seen_keys
+        }
     return stale
 
 
 def _group_stale(
     items: Sequence[AcceptedItem], positions: Sequence[int], stale: Mapping[int, CompleteRuns]
 ) -> Collection[tuple[CompleteRuns, list[AcceptedItem]]]:
-    """The stale items at these positions, by source."""
+    """Group the stale items at these positions by source."""
     groups: dict[str, tuple[CompleteRuns, list[AcceptedItem]]] = {}
     if stale:
         for position in positions:
@@ -127,36 +142,38 @@ def _group_stale(
 
 
 def _remove_stale(writer: CatalogWriter, runs: CompleteRuns, items: Sequence[AcceptedItem]) -> list[Row]:
-    """Remove the offers that are live because of stale items, as if the items had arrived in time."""
+    """Remove each live offer whose last sighting is one of these stale items."""
     offer_rows = writer.lock_offers({item.key for item in items})
     removed = []
     for item in items:
         row = offer_rows.get(item.key)
         if row and row["removed_at"] is None and item.sighting == (row["last_seen"], row["last_run"], row["last_item"]):
             removed.append(row)
-    return _remove(writer, removed, Sighting(runs.ended_at, runs.ids[0], 0)) if removed else []
+    return _remove(writer, removed, ChangeOrigin(runs.ended_at, runs.ids[0])) if removed else []
 
 
-def _apply_classified(writer: CatalogWriter, offers: ClassifiedOffers, *, cause: Sighting | None = None) -> list[Row]:
+def _apply_classified(
+    writer: CatalogWriter, offers: ClassifiedOffers, *, origin: ChangeOrigin | None = None
+) -> list[Row]:
     updates: list[BookUpdate] = []
-    affected = [*offers.changed, *offers.seen_earlier, *offers.late]
+    affected = [*offers.changed, *offers.first_seen_updates, *offers.late]
     if affected:
-        book_ids = {item.offer.book_id for item in (*offers.changed, *offers.late)}
-        books = writer.lock_books(book_ids, {item.row["book_number"] for item in affected if item.row})
+        book_ids = {incoming.offer.book_id for incoming in (*offers.changed, *offers.late)}
+        books = writer.lock_books(book_ids, {incoming.row["book_number"] for incoming in affected if incoming.row})
         offers = resolve_late_offers(offers, books)
-        updates = group_by_book(offers, books, cause=cause)
+        updates = group_by_book(offers, books, origin=origin)
     return _write(writer, plan_offers(offers, updates, _load_offers(writer, updates)))
 
 
-def _remove(writer: CatalogWriter, offers: Sequence[Row], cause: Sighting) -> list[Row]:
+def _remove(writer: CatalogWriter, offers: Sequence[Row], origin: ChangeOrigin) -> list[Row]:
     books = writer.lock_books((), {row["book_number"] for row in offers})
-    updates = group_removed_by_book(offers, books, cause=cause)
+    updates = group_removed_by_book(offers, books, origin=origin)
     offers_by_book = _load_offers(writer, updates)
-    return _write(writer, plan_removal(offers, updates, offers_by_book, removed_at=cause.seen_at))
+    return _write(writer, plan_removal(offers, updates, offers_by_book, removed_at=origin.changed_at))
 
 
 def _load_offers(writer: CatalogWriter, updates: Sequence[BookUpdate]) -> OffersByBook:
-    """The live offers of the updated books, by book number. Sets the updates' `first_seen` where it is needed."""
+    """Load the live offers of the updated books, by book number. Set `first_seen` of the updates that need it."""
     numbers = [update.row["number"] for update in updates if update.row]
     if not numbers:
         return {}
@@ -170,7 +187,10 @@ def _load_offers(writer: CatalogWriter, updates: Sequence[BookUpdate]) -> Offers
 
 
 def _write(writer: CatalogWriter, plan: CatalogPlan) -> list[Row]:
-    """Write a plan except its changes; return these with the numbers of their books. The feed gets them last."""
+    """Write all rows of a plan except its changes; return the changes with their book numbers.
+
+    The caller writes the changes last.
+    """
     book_numbers = plan.book_numbers | writer.add_books(plan.new_books)
     writer.update_books(plan.changed_books)
     for row in (*plan.new_offers, *plan.changed_offers, *plan.changes):
@@ -181,5 +201,5 @@ def _write(writer: CatalogWriter, plan: CatalogPlan) -> list[Row]:
     for row in plan.observations:
         row["offer_number"] = offer_numbers[row.pop("offer_key")]
     writer.add_observations(plan.observations, superseding=plan.superseded)
-    writer.remove_offers(plan.removed_offers, moment=plan.removed_at)
+    writer.remove_offers(plan.removed_offers, removed_at=plan.removed_at)
     return plan.changes

@@ -1,4 +1,4 @@
-"""Whether the items of a run may change the catalog while the run arrives. Pure."""
+"""Decides whether items may change the catalog before their run ends. Has no side effects."""
 
 import math
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ UNLIMITED = 2**62
 
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """Default limits of runs whose source declares none: see `Expectations`."""
+    """Default limits, for sources that declare none. See `Expectations`."""
 
     share: float = 0.2
     floor: int = 20
     grace: int = 2
 
-    def limit(self, known_offers: int, expect: Expectations) -> int:
-        """How many of the source's offers a run may modify or remove."""
-        share = self.share if expect.share is None else expect.share
-        floor = self.floor if expect.floor is None else expect.floor
+    def limit(self, known_offers: int, expectations: Expectations) -> int:
+        """Return how many of the source's offers a run may modify or remove."""
+        share = self.share if expectations.share is None else expectations.share
+        floor = self.floor if expectations.floor is None else expectations.floor
         return UNLIMITED if known_offers < floor or share >= 1 else math.floor(known_offers * share)
 
 
@@ -30,8 +30,10 @@ DEFAULT_POLICY = HoldPolicy()
 class RunApproval:
     """The approval state of a pending run while its items arrive.
 
-    The source had `known_offers` when the run began. The run has seen `unchanged` of them, and may modify or remove
-    `limit`. A run that is `judged_at_end` cannot be approved before.
+    - `known_offers`: the number of the source's offers when the run began
+    - `unchanged`: how many of them the run has seen unchanged
+    - `limit`: how many of them the run may modify or remove
+    - `judged_at_end`: whether the run can only be approved after its last item
     """
 
     run_number: int
@@ -42,13 +44,13 @@ class RunApproval:
 
     @property
     def allows_updates(self) -> bool:
-        """Whether the run cannot exceed its limit any more: offers that it has seen unchanged stay as they are."""
+        """Whether the run can no longer exceed its limit, because it has seen enough unchanged offers."""
         return not self.judged_at_end and self.unchanged >= self.known_offers - self.limit
 
     @property
     def allows_additions(self) -> bool:
         """Whether new offers are added at once.
 
-        Not where the run is judged by all of its items and the source has offers that it could spoil.
+        They are staged if the run is judged at its end and the source already has offers.
         """
         return not self.judged_at_end or self.known_offers == 0

@@ -1,4 +1,4 @@
-"""Ingests a batch of stream entries in one transaction: every item gets its verdict, or nothing changes."""
+"""Ingests a batch of stream entries in one transaction: all items get their verdicts, or nothing changes."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from bookwheel_processor.ingest.decoding import (
     AcceptedItem,
     DecodedEntry,
     RejectedEntry,
-    database_refusal,
+    database_error_reason,
     decode_entry,
     reject_entry,
 )
@@ -34,11 +34,11 @@ from bookwheel_processor.ingest.staging import BatchApprovals
 class IngestResult:
     """What a batch changed.
 
-    - `verdicts`: counts of the new items by run, without staged ones
-    - `redelivered`: how many items had their verdict already
-    - `last_change`: the feed's sequence after the batch, 0 where no book changed
+    - `verdicts`: the number of new items by run and verdict, without staged items
+    - `redelivered`: the number of items that already had a verdict
+    - `last_change`: the sequence of the last change, or 0 if no book changed
     - `traces`: the traceparent of each run in the batch
-    - `run_numbers`: of each run in the batch
+    - `run_numbers`: the numbers of the runs in the batch
     """
 
     verdicts: Mapping[str, Counter[Verdict]]
@@ -48,12 +48,12 @@ class IngestResult:
     run_numbers: Collection[int]
 
     @property
-    def items(self) -> int:
-        """How many items of known runs got a verdict."""
+    def item_count(self) -> int:
+        """The number of new items with a readable run and a verdict."""
         return sum(counts.total() for counts in self.verdicts.values())
 
 
-class Ingest:
+class BatchIngester:
     """`clock` gives the time of quarantining and of a run's last activity."""
 
     def __init__(
@@ -64,14 +64,17 @@ class Ingest:
         self._clock = clock
 
     def apply(self, entries: Sequence[StreamEntry]) -> IngestResult:
-        """Idempotent. Raises SQLAlchemy's errors where the database refuses the batch: then nothing has changed."""
+        """Ingest a batch. Idempotent.
+
+        Raises an SQLAlchemy error if the database rejects the batch; the transaction is then rolled back.
+        """
         now = to_millis(self._clock())
-        # Decoded before the transaction, because the transaction holds locks.
+        # Entries are decoded before the transaction, because the transaction holds locks.
         return self._apply([decode_entry(entry, now=now) for entry in entries])
 
-    def quarantine(self, entry: StreamEntry, fault: str) -> IngestResult:
-        """Quarantine an entry whose content the database refuses."""
-        reason = database_refusal(fault)
+    def quarantine(self, entry: StreamEntry, error_name: str) -> IngestResult:
+        """Quarantine an entry whose content the database rejects."""
+        reason = database_error_reason(error_name)
         return self._apply([reject_entry(entry, reason.code, reason.message)])
 
     def _apply(self, entries: Sequence[DecodedEntry]) -> IngestResult:
@@ -92,16 +95,18 @@ class _Batch:
 
     def apply(self) -> IngestResult:
         items = [entry for entry in self._entries if isinstance(entry, AcceptedItem | RejectedEntry)]
-        new_items = self._without_processed(items)
+        new_items = self._mark_new_items(items)
         accepted = [item for item in new_items if isinstance(item, AcceptedItem)]
         rejected = [item for item in new_items if isinstance(item, RejectedEntry)]
-        started = {start.run_id: start.expect for start in _starts(self._entries)}
-        sites = {item.item.run_id: item.item.site for item in accepted}
-        approvals = self._approvals.load({self._run_numbers[run_id] for run_id in sites}, started, sites)
+        expectations_by_run = {start.run_id: start.expect for start in _run_starts(self._entries)}
+        site_by_run = {item.raw_item.run_id: item.raw_item.site for item in accepted}
+        approvals = self._approvals.load(
+            {self._run_numbers[run_id] for run_id in site_by_run}, expectations_by_run, site_by_run
+        )
         writer = CatalogWriter(self._connection)
         verdicts, last_change = apply_items(writer, self._missing_offers, accepted, approvals)
         QuarantineWriter(self._connection).add([entry.for_quarantine() for entry in rejected], now=self._now)
-        counts_by_run = _count(accepted, verdicts, rejected)
+        counts_by_run = _count_verdicts(accepted, verdicts, rejected)
         self._ledger.lock(self._run_numbers.values())
         for run_id, counts in counts_by_run.items():
             self._ledger.add_verdicts(self._run_numbers[run_id], counts, last_change=last_change, now=self._now)
@@ -111,8 +116,11 @@ class _Batch:
         redelivered = len(items) - len(new_items)
         return IngestResult(counts_by_run, redelivered, last_change, _traces(self._entries), self._run_numbers.values())
 
-    def _without_processed(self, items: Sequence[AcceptedItem | RejectedEntry]) -> list[AcceptedItem | RejectedEntry]:
-        """The items without a verdict, each once; marks them as processed."""
+    def _mark_new_items(self, items: Sequence[AcceptedItem | RejectedEntry]) -> list[AcceptedItem | RejectedEntry]:
+        """Mark the items without a verdict as processed; return each of them once.
+
+        Items whose identity cannot be read are always returned.
+        """
         first_items: dict[tuple[str, int], AcceptedItem | RejectedEntry] = {}
         for item in items:
             run_id, item_number = _identity(item)
@@ -138,20 +146,21 @@ class _Batch:
                 self._ledger.finish(entry)
 
 
-def _starts(entries: Sequence[DecodedEntry]) -> Iterator[RunStarted]:
+def _run_starts(entries: Sequence[DecodedEntry]) -> Iterator[RunStarted]:
+    """Yield the starts of runs. A finish message repeats the start of its run."""
     for entry in entries:
         start = entry.start if isinstance(entry, RunFinished) else entry
         if isinstance(start, RunStarted):
             yield start
 
 
-def _count(
+def _count_verdicts(
     accepted: Sequence[AcceptedItem], verdicts: Sequence[Verdict | None], rejected: Sequence[RejectedEntry]
 ) -> dict[str, Counter[Verdict]]:
     counts_by_run: dict[str, Counter[Verdict]] = defaultdict(Counter)
     for item, verdict in zip(accepted, verdicts, strict=True):
         if verdict is not None:
-            counts_by_run[item.item.run_id][verdict] += 1
+            counts_by_run[item.raw_item.run_id][verdict] += 1
     for entry in rejected:
         if entry.run_id is not None:
             counts_by_run[entry.run_id][Verdict.QUARANTINED] += 1
@@ -160,24 +169,24 @@ def _count(
 
 def _identity(item: AcceptedItem | RejectedEntry) -> tuple[str | None, int | None]:
     if isinstance(item, AcceptedItem):
-        return item.item.run_id, item.item.item_number
+        return item.raw_item.run_id, item.raw_item.item_number
     return item.run_id, item.item_number
 
 
 def _sources(entries: Sequence[DecodedEntry]) -> dict[str, str]:
-    """The sources of the runs in the batch, by run id."""
+    """Return the sources of the runs in the batch, by run id."""
     sources: dict[str, str] = {}
     for entry in entries:
-        message = entry.item if isinstance(entry, AcceptedItem) else entry
+        message = entry.raw_item if isinstance(entry, AcceptedItem) else entry
         if message.run_id is not None:
             sources.setdefault(message.run_id, message.source or "")
     return sources
 
 
 def _traces(entries: Sequence[DecodedEntry]) -> dict[str, str]:
-    """The first traceparent of each run in the batch, by run id."""
+    """Return the first traceparent of each run in the batch, by run id."""
     messages = [
-        entry.item if isinstance(entry, AcceptedItem) else entry
+        entry.raw_item if isinstance(entry, AcceptedItem) else entry
         for entry in entries
         if not isinstance(entry, RejectedEntry)
     ]

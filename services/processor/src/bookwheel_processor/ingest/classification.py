@@ -1,4 +1,4 @@
-"""Which verdict an item gets, given its offer's row. Pure."""
+"""Classifies items by their offers' rows. Has no side effects."""
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
@@ -25,11 +25,18 @@ class Sighting(NamedTuple):
     item_number: int
 
 
+class ChangeOrigin(NamedTuple):
+    """When and by which run a book changed. `changed_at` in milliseconds since 1970."""
+
+    changed_at: int
+    run_id: str
+
+
 @dataclass(slots=True)
 class IncomingOffer:
-    """An offer as an item shows it, and the offer's row before, None for a new offer.
+    """An offer as an item shows it. `row` is the offer's current row, None for a new offer.
 
-    `valid_from`: since when its content is in force, in milliseconds.
+    `valid_from` is the start of its new observation, in milliseconds.
     """
 
     offer: CleanOffer
@@ -60,17 +67,19 @@ class IncomingOffer:
 
 @dataclass(slots=True)
 class ClassifiedOffers:
-    """Incoming offers by what the plan does with them.
+    """Incoming offers, grouped by the row changes that they cause.
 
-    `changed` are added or modified. Of those `seen_again` only the last sighting is new. Those `seen_earlier` were seen
-    before everything known of them. Those `late` are removed and stay so, but their item is newer than their row.
-    `verdicts` has None for offers whose item must be staged.
+    - `changed`: the offer is added or modified
+    - `sighting_updates`: only the last sighting is new
+    - `first_seen_updates`: the item is older than the offer's `first_seen`
+    - `late`: the item is newer than the row of a removed offer, and the offer stays removed
+    - `verdicts`: by offer; None if the item must be staged
     """
 
     verdicts: dict[OfferKey, Verdict | None] = field(default_factory=dict)
     changed: list[IncomingOffer] = field(default_factory=list)
-    seen_again: list[IncomingOffer] = field(default_factory=list)
-    seen_earlier: list[IncomingOffer] = field(default_factory=list)
+    sighting_updates: list[IncomingOffer] = field(default_factory=list)
+    first_seen_updates: list[IncomingOffer] = field(default_factory=list)
     late: list[IncomingOffer] = field(default_factory=list)
 
 
@@ -83,11 +92,11 @@ def is_newer(row: Row, sighting: Sighting) -> bool:
 
 
 def classify(row: Row | None, fingerprint: str, sighting: Sighting, *, is_stale: bool = False) -> Verdict:
-    """The verdict on an item. `row` is its offer's; `is_stale`: later complete runs have missed the offer.
+    """Return the verdict on an item. `row` is the row of its offer. An item `is_stale` if later complete runs did not
+    see its offer.
 
-    Items arrive in any order. The newest one counts, and an older one is a duplicate. Duplicates are also an item that
-    repeats what its run has said of the offer, and a stale item of a removed offer. A removed offer that is seen again
-    counts as added.
+    Items arrive in any order. An item is a duplicate in three cases: it is older than the row, its run saw the same
+    content before, or it is stale and its offer is removed. A removed offer that is seen again counts as added.
     """
     if row is None:
         return Verdict.ADDED
@@ -101,31 +110,32 @@ def classify(row: Row | None, fingerprint: str, sighting: Sighting, *, is_stale:
 
 
 def classify_offers(
-    incoming: Sequence[IncomingOffer], approvals: Mapping[str, RunApproval], stale: Container[OfferKey]
+    offers: Sequence[IncomingOffer], approvals: Mapping[str, RunApproval], stale: Container[OfferKey]
 ) -> ClassifiedOffers:
-    """Classify offers, each at most once. Counts the unchanged ones in `approvals`."""
+    """Classify different offers. Add the unchanged ones to the counts of `approvals`."""
     by_verdict: dict[Verdict, list[IncomingOffer]] = {verdict: [] for verdict in Verdict}
     verdicts: dict[OfferKey, Verdict | None] = {}
-    for item in incoming:
-        verdict = classify(item.row, item.columns["fingerprint"], item.sighting, is_stale=item.key in stale)
-        verdicts[item.key] = verdict
-        by_verdict[verdict].append(item)
+    for incoming in offers:
+        fingerprint = incoming.columns["fingerprint"]
+        verdict = classify(incoming.row, fingerprint, incoming.sighting, is_stale=incoming.key in stale)
+        verdicts[incoming.key] = verdict
+        by_verdict[verdict].append(incoming)
     added, modified = by_verdict[Verdict.ADDED], by_verdict[Verdict.MODIFIED]
     if approvals:
-        for run_id, count in Counter(item.sighting.run_id for item in by_verdict[Verdict.UNCHANGED]).items():
+        for run_id, count in Counter(incoming.sighting.run_id for incoming in by_verdict[Verdict.UNCHANGED]).items():
             if run_id in approvals:
                 approvals[run_id].unchanged += count
-        updating = {run_id for run_id, approval in approvals.items() if not approval.allows_updates}
-        adding = {run_id for run_id, approval in approvals.items() if not approval.allows_additions}
-        verdicts |= {item.key: None for item in modified if item.sighting.run_id in updating}
-        verdicts |= {item.key: None for item in added if item.sighting.run_id in adding}
-    classified = ClassifiedOffers(verdicts, seen_again=by_verdict[Verdict.UNCHANGED])
-    classified.changed = [item for item in (*added, *modified) if verdicts[item.key] is not None]
-    for item in by_verdict[Verdict.DUPLICATE]:
-        if item.row is None:
+        held_updates = {run_id for run_id, approval in approvals.items() if not approval.allows_updates}
+        held_additions = {run_id for run_id, approval in approvals.items() if not approval.allows_additions}
+        verdicts |= {incoming.key: None for incoming in modified if incoming.sighting.run_id in held_updates}
+        verdicts |= {incoming.key: None for incoming in added if incoming.sighting.run_id in held_additions}
+    classified = ClassifiedOffers(verdicts, sighting_updates=by_verdict[Verdict.UNCHANGED])
+    classified.changed = [incoming for incoming in (*added, *modified) if verdicts[incoming.key] is not None]
+    for incoming in by_verdict[Verdict.DUPLICATE]:
+        if incoming.row is None:
             continue
-        if is_newer(item.row, item.sighting):
-            (classified.seen_again if item.is_live else classified.late).append(item)
-        elif item.sighting.seen_at < item.row["first_seen"]:
-            classified.seen_earlier.append(item)
+        if is_newer(incoming.row, incoming.sighting):
+            (classified.sighting_updates if incoming.is_live else classified.late).append(incoming)
+        elif incoming.sighting.seen_at < incoming.row["first_seen"]:
+            classified.first_seen_updates.append(incoming)
     return classified

@@ -1,4 +1,4 @@
-"""Decodes stream entries. Pure: any entry gives a result, and none raises."""
+"""Decodes stream entries. Every entry gives a result; invalid ones are rejected, not raised."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.streams import StreamEntry
 from pydantic import ValidationError
 
-from bookwheel_processor.cleaning.faults import InvalidItemError
+from bookwheel_processor.cleaning.errors import InvalidItemError
 from bookwheel_processor.cleaning.identity import source_key
 from bookwheel_processor.cleaning.item import clean_item
 from bookwheel_processor.cleaning.offers import CleanOffer
@@ -24,21 +24,21 @@ from bookwheel_processor.ingest.classification import Sighting
 from bookwheel_processor.ingest.rows import offer_columns
 
 MAX_DELIVERIES = 5
-"""An entry delivered more often than this has killed every worker that read it. It is rejected without decoding."""
+"""An entry with more deliveries has stopped every worker that read it. It is rejected without decoding."""
 _MAX_INTEGER = 2**63 - 1
-_DAY = 24 * 3600 * 1000  # milliseconds
-# An item of the future would stay the newest one of its offer until that time: the offer could not change before.
+_DAY_MILLIS = 24 * 3600 * 1000
+# An item with a future time would be the newest one of its offer until then, and the offer could not change before.
 _IN_THE_FUTURE = FieldError(field="scraped_at", code="in_the_future", message="is more than a day in the future")
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedItem:
-    """A valid item. `columns` are those of its offer, see `rows.offer_columns`."""
+    """A valid item. `columns` are the columns of its offer, see `rows.offer_columns`."""
 
     entry_id: str
     body: bytes
-    item: RawItem
+    raw_item: RawItem
     offer: CleanOffer
     columns: Mapping[str, Any]
     sighting: Sighting
@@ -50,7 +50,7 @@ class AcceptedItem:
 
 @dataclass(frozen=True, slots=True)
 class RejectedEntry:
-    """An entry for the quarantine. `run_id`, `item_number` and `source_key` are None where they cannot be read."""
+    """An entry for the quarantine. `run_id`, `item_number` and `source_key` are None if they cannot be read."""
 
     entry_id: str
     body: bytes
@@ -71,9 +71,9 @@ DecodedEntry = AcceptedItem | RejectedEntry | RunStarted | RunFinished
 
 
 def decode_entry(entry: StreamEntry, *, now: int | None = None) -> DecodedEntry:
-    """`now` in milliseconds: times more than a day later are rejected."""
+    """Decode an entry. Reject times more than a day after `now`, which is in milliseconds."""
     if entry.deliveries > MAX_DELIVERIES:
-        return reject_entry(entry, "poison", f"was delivered {entry.deliveries} times and never finished")
+        return reject_entry(entry, "poison", f"was delivered {entry.deliveries} times without success")
     return decode_body(f"{RAW_STREAM}/{entry.id}", entry.body, now=now)
 
 
@@ -82,9 +82,9 @@ def reject_entry(entry: StreamEntry, code: str, message: str) -> RejectedEntry:
     return _reject_body(f"{RAW_STREAM}/{entry.id}", entry.body, code, message)
 
 
-def database_refusal(fault: str) -> FieldError:
-    """The reason of an entry whose content the database refuses."""
-    return FieldError(field="entry", code="refused_by_database", message=f"was refused by the database: {fault}")
+def database_error_reason(error_name: str) -> FieldError:
+    """Return the reason to reject an entry whose content the database rejects."""
+    return FieldError(field="entry", code="refused_by_database", message=f"was rejected by the database: {error_name}")
 
 
 def decode_body(entry_id: str, body: bytes, *, now: int | None = None) -> DecodedEntry:
@@ -104,7 +104,7 @@ def decode_body(entry_id: str, body: bytes, *, now: int | None = None) -> Decode
             problem = f"has version {event.schema_version}, not {SCHEMA_VERSION}"
             return _reject_body(entry_id, body, "unknown_version", problem)
         time = event.started_at if isinstance(event, RunStarted) else event.finished_at
-        if _is_in_the_future(to_millis(time), now):  # the run would be its source's last one until then
+        if _is_in_the_future(to_millis(time), now):  # until then the run would be the last one of its source
             return _reject_body(entry_id, body, _IN_THE_FUTURE.code, f"its time {_IN_THE_FUTURE.message}")
     return message
 
@@ -118,11 +118,11 @@ def decode_prediction(entry_id: str, body: bytes) -> PredictionRecord | Rejected
 
 
 def _is_in_the_future(millis: int, now: int | None) -> bool:
-    return now is not None and millis > now + _DAY
+    return now is not None and millis > now + _DAY_MILLIS
 
 
 def _fits_database(message: RawItem | RunStarted | RunFinished) -> bool:
-    """PostgreSQL refuses a NUL in a text, and both databases refuse integers beyond 64 bits."""
+    """PostgreSQL rejects a NUL in a text, and both databases reject integers beyond 64 bits."""
     names = (message.run_id, message.source)
     numbers: tuple[int, ...] = ()
     if isinstance(message, RawItem):
@@ -144,16 +144,16 @@ def _decode_item(entry_id: str, body: bytes, item: RawItem, now: int | None) -> 
     except InvalidItemError as error:
         reasons = error.reasons
     except Exception:
-        # A bug in the rules costs one item, not its batch.
+        # A bug in the rules must not reject the whole batch.
         logger.exception("item cleaning failed", entry=entry_id, run_id=item.run_id, item_number=item.item_number)
         reasons = (FieldError(field="entry", code="internal_error", message="could not be cleaned: see the log"),)
     return RejectedEntry(
-        entry_id, body, reasons, item.run_id, item.item_number, item.source, item.url, _source_key_of(item)
+        entry_id, body, reasons, item.run_id, item.item_number, item.source, item.url, _source_key_or_none(item)
     )
 
 
-def _source_key_of(item: RawItem) -> str | None:
-    """The offer's key, which most rejected items still name: such an item counts as a sighting of its offer."""
+def _source_key_or_none(item: RawItem) -> str | None:
+    """Return the offer's key if it can be read. The rejected item then counts as a sighting of its offer."""
     try:
         return source_key(item.payload.get("key"), item.url, item.site)
     except Exception:  # noqa: BLE001 - InvalidValueError, or a bug in the rules, which `_decode_item` logs
@@ -161,10 +161,7 @@ def _source_key_of(item: RawItem) -> str | None:
 
 
 def _reject_body(entry_id: str, body: bytes, code: str, message: str) -> RejectedEntry:
-    """Reads run and item number from the entry's beginning, where writers put them, without parsing the rest.
-
-    So the run's counts still add up.
-    """
+    """Reject a body. Read only its run and item number, which are at its beginning, so that the run's counts add up."""
     reasons = (FieldError(field="entry", code=code, message=message),)
     kind, run_id, number, source = read_head(body)
     if not (kind == "item" and run_id and number and source):

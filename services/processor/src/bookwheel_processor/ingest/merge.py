@@ -1,4 +1,4 @@
-"""Merges the offers of a book, independent of their order."""
+"""Merges the offers of a book. The result does not depend on their order."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -24,21 +24,21 @@ _EMPTY = (None, ())
 
 
 def merge(offers: Sequence[CleanOffer]) -> MergedBook:
-    """Merge offers field by field: the first value in the order of completeness, then of source and key.
+    """Merge offers field by field. Each field has the first value in the order of completeness, source and key.
 
-    The rating is that of the offer with the most ratings; the price is the lowest in stock. Raises ValueError for no
-    offers.
+    The rating is the one of the offer with the most ratings. The price is the lowest price in stock. Raises ValueError
+    if there are no offers.
     """
     if not offers:
         raise ValueError("a book has at least one offer")
     if len(offers) == 1:
         [offer] = offers
-        return MergedBook(_without_count_alone(offer.details), offer.price, offer.stock, offer.in_stock)
+        return MergedBook(_drop_count_without_rating(offer.details), offer.price, offer.stock, offer.in_stock)
     ranked = sorted(offers, key=_preference)
     stocks = [offer.stock for offer in offers if offer.stock is not None]
     return MergedBook(
         details=_merge_details([offer.details for offer in ranked]),
-        price=_price(ranked),
+        price=_lowest_price(ranked),
         stock=sum(stocks) if stocks else None,
         in_stock=any(offer.in_stock for offer in offers),
     )
@@ -56,8 +56,8 @@ def _merge_details(ranked: Sequence[BookDetails]) -> BookDetails:
     return BookDetails.model_construct(**values)
 
 
-def _without_count_alone(details: BookDetails) -> BookDetails:
-    """A number of ratings without a rating is dropped."""
+def _drop_count_without_rating(details: BookDetails) -> BookDetails:
+    """Drop the number of ratings if there is no rating."""
     if details.rating is not None or details.rating_count is None:
         return details
     return details.model_copy(update={"rating_count": None})
@@ -68,8 +68,8 @@ def _preference(offer: CleanOffer) -> tuple[int, str, str]:
     return -filled, offer.source, offer.source_key
 
 
-def _price(offers: Sequence[CleanOffer]) -> Money | None:
-    """The lowest price in stock, else of all offers; in the currency of most of them."""
+def _lowest_price(offers: Sequence[CleanOffer]) -> Money | None:
+    """Return the lowest price in stock, or of all offers if none is in stock, in the most frequent currency."""
     prices = [offer.price for offer in offers if offer.price and offer.in_stock]
     prices = prices or [offer.price for offer in offers if offer.price]
     if not prices:

@@ -1,4 +1,7 @@
-"""Which rows of the catalog change with classified offers. Pure: gets rows, returns row changes."""
+"""Computes the row changes that classified offers cause. Has no side effects.
+
+A late offer is a removed offer whose item is newer than its row, but stale, so that the offer stays removed.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +11,7 @@ from bookwheel_stores.records.database.dialect import Row
 
 from bookwheel_processor.ingest import rows
 from bookwheel_processor.ingest.book_plan import BookUpdate, plan_book
-from bookwheel_processor.ingest.classification import ClassifiedOffers, IncomingOffer, Sighting
+from bookwheel_processor.ingest.classification import ChangeOrigin, ClassifiedOffers, IncomingOffer, Sighting
 
 OffersByBook = Mapping[int, Sequence[Row]]
 
@@ -17,9 +20,10 @@ OffersByBook = Mapping[int, Sequence[Row]]
 class CatalogPlan:
     """Row changes, in the order in which they are written.
 
-    A new row gets its number when it is written. Until then offers and changes name their book by `book_id`, and
-    observations name their offer by `offer_key`; `book_numbers` and `offer_numbers` are those of existing rows.
-    Each list of `offer_updates` has rows with the same columns. Observations in force of the `superseded` offers end.
+    A new row gets its number when it is written. Until then offers and changes refer to their book by `book_id`, and
+    observations refer to their offer by `offer_key`. `book_numbers` and `offer_numbers` contain the numbers of existing
+    rows. The rows of each list in `offer_updates` have the same columns. `superseded` contains the numbers of offers
+    whose current observation ends.
     """
 
     new_books: list[Row] = field(default_factory=list)
@@ -37,69 +41,82 @@ class CatalogPlan:
 
 
 def resolve_late_offers(offers: ClassifiedOffers, books: Mapping[str, Row]) -> ClassifiedOffers:
-    """Count a late offer as changed where its item names another book than its row.
+    """Treat a late offer as changed if its item belongs to a different book than its row.
 
-    Such an offer moves to that book, and a second step removes it again.
+    The offer first moves to that book. Then the stale removal removes it again.
     """
     book_ids = _book_ids(books)
-    moved = [item for item in offers.late if item.row and book_ids[item.row["book_number"]] != item.offer.book_id]
+    moved = [
+        incoming
+        for incoming in offers.late
+        if incoming.row and book_ids[incoming.row["book_number"]] != incoming.offer.book_id
+    ]
     if not moved:
         return offers
-    late = [item for item in offers.late if item not in moved]
+    late = [incoming for incoming in offers.late if incoming not in moved]
     return replace(offers, changed=[*offers.changed, *moved], late=late)
 
 
 def group_by_book(
-    offers: ClassifiedOffers, books: Mapping[str, Row], *, cause: Sighting | None = None
+    offers: ClassifiedOffers, books: Mapping[str, Row], *, origin: ChangeOrigin | None = None
 ) -> list[BookUpdate]:
-    """The updates of the books whose offers change, in the order of their ids. `books` by id.
+    """Group the changes by book, in the order of the book ids. `books` is keyed by book id.
 
-    Each item is the cause of its update, unless there is another `cause`.
+    Each item is the origin of its change, unless another `origin` is passed.
     """
     book_ids = _book_ids(books)
     updates: dict[str, BookUpdate] = {}
 
-    def update_of(book_id: str, sighting: Sighting) -> BookUpdate:
+    def add_sighting(book_id: str, sighting: Sighting) -> BookUpdate:
         update = updates.get(book_id)
         if update is None:
             update = updates[book_id] = BookUpdate(book_id, books.get(book_id))
-        update.sightings.append(cause or sighting)
+        update.origins.append(origin or ChangeOrigin(sighting.seen_at, sighting.run_id))
         return update
 
-    for item in offers.changed:
-        update_of(item.offer.book_id, item.sighting).incoming.append(item)
-        if item.row and book_ids[item.row["book_number"]] != item.offer.book_id:
-            former = update_of(book_ids[item.row["book_number"]], item.sighting)
-            former.moved.add(item.key)
-            if item.is_live:
-                former.removed.add(item.key)
-    for item in offers.seen_earlier:
-        if item.row:
-            update = update_of(book_ids[item.row["book_number"]], item.sighting)
-            update.seen_earlier[item.key] = item.sighting.seen_at
+    for incoming in offers.changed:
+        add_sighting(incoming.offer.book_id, incoming.sighting).incoming.append(incoming)
+        if incoming.row and book_ids[incoming.row["book_number"]] != incoming.offer.book_id:
+            former_update = add_sighting(book_ids[incoming.row["book_number"]], incoming.sighting)
+            former_update.moved_away.add(incoming.key)
+            if incoming.is_live:
+                former_update.removed.add(incoming.key)
+    for incoming in offers.first_seen_updates:
+        if incoming.row:
+            update = add_sighting(book_ids[incoming.row["book_number"]], incoming.sighting)
+            update.first_seen_updates[incoming.key] = incoming.sighting.seen_at
     return [updates[book_id] for book_id in sorted(updates)]
 
 
-def group_removed_by_book(offers: Sequence[Row], books: Mapping[str, Row], *, cause: Sighting) -> list[BookUpdate]:
-    """The updates of the books that lose these offers, in the order of their ids."""
+def group_removed_by_book(offers: Sequence[Row], books: Mapping[str, Row], *, origin: ChangeOrigin) -> list[BookUpdate]:
+    """Group removed offers by book, in the order of the book ids. `books` is keyed by book id."""
     books_by_number = {row["number"]: row for row in books.values()}
     updates: dict[str, BookUpdate] = {}
     for row in offers:
         book = books_by_number[row["book_number"]]
-        update = updates.setdefault(book["book_id"], BookUpdate(book["book_id"], book, sightings=[cause]))
+        update = updates.setdefault(book["book_id"], BookUpdate(book["book_id"], book, origins=[origin]))
         update.removed.add((row["source"], row["source_key"]))
     return [updates[book_id] for book_id in sorted(updates)]
 
 
 def plan_offers(offers: ClassifiedOffers, updates: Sequence[BookUpdate], offers_by_book: OffersByBook) -> CatalogPlan:
-    """Plan the step that applies classified offers. `offers_by_book` has the live offers of the updated books."""
+    """Plan the row changes of classified offers. `offers_by_book` contains the live offers of the updated books."""
     plan = _plan_books(updates, offers_by_book)
-    for item in offers.changed:
-        _plan_changed_offer(plan, item)
+    for incoming in offers.changed:
+        _plan_changed_offer(plan, incoming)
     plan.offer_updates = [
-        [{"number": row["number"], **item.sighting_columns} for item, row in _with_rows(offers.seen_again)],
-        [{"number": row["number"], "first_seen": item.first_seen} for item, row in _with_rows(offers.seen_earlier)],
-        [{"number": row["number"], **item.columns, **item.sighting_columns} for item, row in _with_rows(offers.late)],
+        [
+            {"number": row["number"], **incoming.sighting_columns}
+            for incoming, row in _existing_offers(offers.sighting_updates)
+        ],
+        [
+            {"number": row["number"], "first_seen": incoming.first_seen}
+            for incoming, row in _existing_offers(offers.first_seen_updates)
+        ],
+        [
+            {"number": row["number"], **incoming.columns, **incoming.sighting_columns}
+            for incoming, row in _existing_offers(offers.late)
+        ],
     ]
     return plan
 
@@ -107,7 +124,7 @@ def plan_offers(offers: ClassifiedOffers, updates: Sequence[BookUpdate], offers_
 def plan_removal(
     offers: Sequence[Row], updates: Sequence[BookUpdate], offers_by_book: OffersByBook, *, removed_at: int
 ) -> CatalogPlan:
-    """Plan the step that removes offers from their books."""
+    """Plan the row changes that remove offers from their books."""
     plan = _plan_books(updates, offers_by_book)
     plan.removed_offers, plan.removed_at = [row["number"] for row in offers], removed_at
     return plan
@@ -128,24 +145,24 @@ def _plan_books(updates: Sequence[BookUpdate], offers_by_book: OffersByBook) -> 
     return plan
 
 
-def _plan_changed_offer(plan: CatalogPlan, item: IncomingOffer) -> None:
-    row = {**item.columns, **item.sighting_columns, "removed_at": None, "book_id": item.offer.book_id}
-    if item.row is None:
-        identity = {"source": item.offer.source, "source_key": item.offer.source_key}
-        plan.new_offers.append({**row, **identity, "first_seen": item.sighting.seen_at})
+def _plan_changed_offer(plan: CatalogPlan, incoming: IncomingOffer) -> None:
+    row = {**incoming.columns, **incoming.sighting_columns, "removed_at": None, "book_id": incoming.offer.book_id}
+    if incoming.row is None:
+        identity = {"source": incoming.offer.source, "source_key": incoming.offer.source_key}
+        plan.new_offers.append({**row, **identity, "first_seen": incoming.sighting.seen_at})
     else:
-        plan.changed_offers.append({**row, "number": item.row["number"]})
-        if item.is_live and not rows.differs_as_observed(item.row, item.columns):
+        plan.changed_offers.append({**row, "number": incoming.row["number"]})
+        if incoming.is_live and not rows.observed_columns_differ(incoming.row, incoming.columns):
             return
-        plan.offer_numbers[item.key] = item.row["number"]
-        plan.superseded.add(item.row["number"])
-    plan.observations.append(rows.observation(item.key, item.valid_from, item.columns))
+        plan.offer_numbers[incoming.key] = incoming.row["number"]
+        plan.superseded.add(incoming.row["number"])
+    plan.observations.append(rows.build_observation(incoming.key, incoming.valid_from, incoming.columns))
 
 
-def _with_rows(offers: Sequence[IncomingOffer]) -> Iterator[tuple[IncomingOffer, Row]]:
-    for item in offers:
-        if item.row is not None:
-            yield item, item.row
+def _existing_offers(offers: Sequence[IncomingOffer]) -> Iterator[tuple[IncomingOffer, Row]]:
+    for incoming in offers:
+        if incoming.row is not None:
+            yield incoming, incoming.row
 
 
 def _book_ids(books: Mapping[str, Row]) -> dict[int, str]:

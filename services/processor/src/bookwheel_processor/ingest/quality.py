@@ -1,4 +1,4 @@
-"""Counts per run: how many valid items fill each field, and why items are rejected."""
+"""Counts the filled fields of valid items and the field errors of rejected items, per run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ def record_quality(
     accepted: Sequence[AcceptedItem],
     rejected: Sequence[RejectedEntry],
 ) -> None:
-    """Add a batch to the counts of its runs. `run_numbers` by run id."""
+    """Add a batch to the counts of its runs. `run_numbers` is keyed by run id."""
     offers_by_run: dict[int, list[CleanOffer]] = defaultdict(list)
     for item in accepted:
-        offers_by_run[run_numbers[item.item.run_id]].append(item.offer)
+        offers_by_run[run_numbers[item.raw_item.run_id]].append(item.offer)
     for number, offers in sorted(offers_by_run.items()):
         quality.add_valid(number, valid=len(offers), filled=filled_fields(offers))
     rejected_by_run: dict[int, list[RejectedEntry]] = defaultdict(list)
@@ -33,11 +33,11 @@ def record_quality(
         if entry.run_id is not None:
             rejected_by_run[run_numbers[entry.run_id]].append(entry)
     for number, entries in sorted(rejected_by_run.items()):
-        quality.add_invalid(number, invalid=len(entries), faults=count_faults(entries))
+        quality.add_invalid(number, invalid=len(entries), faults=count_field_errors(entries))
 
 
 def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
-    """How many offers fill each field of `FILL_FIELDS`."""
+    """Count the offers that fill each field of `FILL_FIELDS`."""
     total = len(offers)
     columns = zip(*[_get_details(offer.details) for offer in offers], strict=True)
     filled = {name: total - column.count(None) for name, column in zip(_DETAILS, columns, strict=True)}
@@ -47,14 +47,16 @@ def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
     return filled
 
 
-def count_faults(rejected: Sequence[RejectedEntry]) -> dict[Fault, int]:
-    """How many entries are rejected for each reason. Fields that no item has count as `payload`."""
-    faults: Counter[Fault] = Counter()
+def count_field_errors(rejected: Sequence[RejectedEntry]) -> dict[Fault, int]:
+    """Count the rejected entries by field and error code. Fields that items do not have are counted as `payload`."""
+    error_counts: Counter[Fault] = Counter()
     for entry in rejected:
-        faults.update({(_field_of(reason.field), reason.code[:_MAX_CODE_LENGTH]) for reason in entry.reasons})
-    return faults
+        error_counts.update(
+            {(_top_level_field(reason.field), reason.code[:_MAX_CODE_LENGTH]) for reason in entry.reasons}
+        )
+    return error_counts
 
 
-def _field_of(path: str) -> str:
+def _top_level_field(path: str) -> str:
     name = path.partition(".")[0]
     return name if name in FILL_FIELDS or name in _ENVELOPE_FIELDS else "payload"

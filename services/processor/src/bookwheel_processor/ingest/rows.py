@@ -1,4 +1,4 @@
-"""Between cleaned offers, merged books and the rows of the records."""
+"""Converts cleaned offers and merged books to rows of the records, and back."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -13,16 +13,16 @@ from bookwheel_processor.cleaning.identity import book_id
 from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.merge import MergedBook
 
-_OFFER_VISIBLE = ("url", "price", "currency", "stock", "in_stock")
-"""What a book shows of its offers."""
+_SHOWN = ("url", "price", "currency", "stock", "in_stock")
+"""The offer columns that a book shows."""
 _OBSERVED = ("price", "currency", "stock", "in_stock")
 BOOK_COLUMNS = (*BOOK_DETAILS, "price", "currency", "stock", "in_stock")
 """A book's content, without its identity and history."""
-_FIELDS = {"currency": "price"}  # columns that are no field of a book by themselves
+_FIELDS = {"currency": "price"}  # columns that are part of another field
 
 
 def offer_columns(offer: CleanOffer) -> dict[str, Any]:
-    """What the page says, and the fingerprint of it: all columns but identity, book and sightings."""
+    """Return the columns of an offer's content and their fingerprint: all except identity, book and sightings."""
     price, currency = _price_columns(offer.price)
     null_fields = {name for name in LATER_DETAILS if getattr(offer.details, name) is None}
     content = offer.details.model_dump_json(exclude=null_fields)
@@ -38,7 +38,7 @@ def offer_columns(offer: CleanOffer) -> dict[str, Any]:
     }
 
 
-def offer_of(row: Mapping[str, Any]) -> CleanOffer:
+def build_offer(row: Mapping[str, Any]) -> CleanOffer:
     details = BookDetails.model_validate_json(row["content"])
     return CleanOffer(
         source=row["source"],
@@ -52,13 +52,13 @@ def offer_of(row: Mapping[str, Any]) -> CleanOffer:
     )
 
 
-def columns_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `offer_columns`, from an offer's whole row."""
-    return {name: row[name] for name in (*_OFFER_VISIBLE, "content", "fingerprint")}
+def copy_offer_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of `offer_columns` from an offer's row."""
+    return {name: row[name] for name in (*_SHOWN, "content", "fingerprint")}
 
 
 def shown_offer(offer: CleanOffer, columns: Mapping[str, Any], first_seen: int) -> dict[str, Any]:
-    """The columns of an offer's row that its book shows, among others."""
+    """Return a row with the columns of an offer that its book shows."""
     return {**columns, "source": offer.source, "source_key": offer.source_key, "first_seen": first_seen}
 
 
@@ -73,22 +73,22 @@ def book_columns(merged: MergedBook) -> dict[str, Any]:
 
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """The book's fields whose columns in `after` differ from those in `before`."""
+    """Return the book's fields whose columns in `after` differ from those in `before`."""
     return {_FIELDS.get(name, name) for name, value in after.items() if before[name] != value}
 
 
-def differs_as_shown(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether an offer differs in what a book shows of it."""
-    return any(before[name] != after[name] for name in _OFFER_VISIBLE)
+def shown_columns_differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the columns that a book shows differ."""
+    return any(before[name] != after[name] for name in _SHOWN)
 
 
-def differs_as_observed(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether an offer differs in what observations record."""
+def observed_columns_differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the columns that observations record differ."""
     return any(before[name] != after[name] for name in _OBSERVED)
 
 
-def observation(offer_key: OfferKey, observed_at: int, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Its offer's number takes the place of `offer_key` when it is written."""
+def build_observation(offer_key: OfferKey, observed_at: int, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a new observation. Its `offer_key` is replaced by the offer's number when it is written."""
     return {"offer_key": offer_key, "observed_at": observed_at} | {name: columns[name] for name in _OBSERVED}
 
 

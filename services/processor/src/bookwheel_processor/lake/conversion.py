@@ -1,4 +1,4 @@
-"""Converts a lake of a version before Delta Lake: Parquet files that are named after what they hold."""
+"""Converts a lake from the old format (plain Parquet files) to Delta Lake."""
 
 import re
 from collections import defaultdict
@@ -19,59 +19,60 @@ _SILVER = re.compile(
     r"silver/(catalogue|books/source=[^/]+|observations/source=[^/]+/date=[^/]+)/\d{12}-\d{12}\.parquet"
     r"|silver/observations\.json"
 )
-_ROWS, _BYTES = 2000, 16 << 20
+_BATCH_ROWS, _BATCH_BYTES = 2000, 16 << 20
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The entries added to bronze, the old files removed, and whether no old file remains."""
+    """The number of entries added to bronze, the number of old files removed, and whether no old file remains."""
 
-    entries: int
-    files: int
+    added_entries: int
+    removed_files: int
     is_complete: bool
 
 
 def convert_lake(lake: Lake, silver: SilverProjection, *, seconds: float) -> Conversion:
-    """Adds the old files' entries to bronze, a source and day at a time, until `seconds` have passed; then writes
-    silver from the change feed. Idempotent: after a kill it continues. Exports are left as they are.
+    """Convert bronze one source and day at a time, for at most about `seconds`; then write silver from the change feed.
 
-    An old file is removed once all its content is found in the tables. Raises LakeError.
+    Old bronze files are removed after all of their entries are verified to be in bronze. Old silver files are removed
+    after silver is written again. Exports are not changed. Idempotent: if the process is killed, the next call
+    continues. Raises LakeError.
     """
     bronze, deadline = Bronze(lake), monotonic() + seconds
-    days: dict[str, list[str]] = defaultdict(list)
+    paths_by_partition: dict[str, list[str]] = defaultdict(list)
     for file in lake.list("bronze"):
         if match := _BRONZE.fullmatch(file.path):
-            days[match[1]].append(file.path)
+            paths_by_partition[match[1]].append(file.path)
     silver_files = [file.path for file in lake.list("silver") if _SILVER.fullmatch(file.path)]
-    entries = files = 0
-    for day, paths in sorted(days.items()):
+    added_entries = removed_files = 0
+    for partition, paths in sorted(paths_by_partition.items()):
         if monotonic() > deadline:
-            return Conversion(entries, files, is_complete=False)
-        entries += sum(bronze.add(batch) for batch in _batches(lake, paths))
+            return Conversion(added_entries, removed_files, is_complete=False)
+        added_entries += sum(bronze.add(batch) for batch in _batches(lake, paths))
         _verify(lake, bronze, paths)
         lake.delete(paths)
-        files += len(paths)
-        logger.info("bronze day converted", day=day, files=len(paths))
+        removed_files += len(paths)
+        logger.info("bronze partition converted", partition=partition, files=len(paths))
     if silver_files:
-        silver.observe()
+        silver.append_observations()
         silver.refresh_books()
         lake.delete(silver_files)
         logger.info("silver converted", files=len(silver_files))
-    return Conversion(entries, files + len(silver_files), is_complete=True)
+    return Conversion(added_entries, removed_files + len(silver_files), is_complete=True)
 
 
 def _verify(lake: Lake, bronze: Bronze, paths: Sequence[str]) -> None:
-    """Raises LakeError unless bronze holds each entry of the files, byte for byte."""
+    """Raise LakeError unless bronze has each entry of the files with the same bytes."""
     bronze.table.load()
     for batch in _batches(lake, paths):
         missing = {entry.id: entry.body for entry in batch}
-        for rows in bronze.stored(batch, columns="entry_id, body"):
+        for rows in bronze.read_entries(batch, columns="entry_id, body"):
             for row in rows.to_pylist():
                 if missing.get(row["entry_id"]) == row["body"]:
                     del missing[row["entry_id"]]
         if missing:
-            raise LakeError(f"{len(missing)} entries of the old files are not in bronze, {min(missing)} first")
+            raise LakeError(f"{len(missing)} entries of the old files are not in bronze; the first is {min(missing)}")
 
 
 def _batches(lake: Lake, paths: Sequence[str]) -> Iterator[list[StreamEntry]]:
@@ -79,11 +80,11 @@ def _batches(lake: Lake, paths: Sequence[str]) -> Iterator[list[StreamEntry]]:
     size = 0
     for path in paths:
         with lake.open(path) as file:
-            for rows in pq.ParquetFile(file).iter_batches(_ROWS, columns=["entry_id", "body"]):
+            for rows in pq.ParquetFile(file).iter_batches(_BATCH_ROWS, columns=["entry_id", "body"]):
                 for row in rows.to_pylist():
                     entries.append(StreamEntry(row["entry_id"], row["body"], 1))
                     size += len(row["body"])
-                    if len(entries) == _ROWS or size > _BYTES:
+                    if len(entries) == _BATCH_ROWS or size > _BATCH_BYTES:
                         yield entries
                         entries, size = [], 0
     if entries:

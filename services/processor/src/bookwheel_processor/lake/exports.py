@@ -1,4 +1,4 @@
-"""Exports of the catalog: on request, and after complete crawls."""
+"""Writes exports of the catalog, on request and after complete crawls."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,10 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """`interval` is the shortest time in seconds between exports after crawls, 0 for none; `kept` the number of exports
-    that are kept.
+    """Exports of one lake.
+
+    - `interval`: the minimum time in seconds between exports after crawls, 0 for none
+    - `kept`: the number of exports to keep
     """
 
     lake: Lake
@@ -29,26 +31,26 @@ class Exports:
     interval: float
     kept: int
 
-    def fulfil(self, entries: list[StreamEntry]) -> None:
-        """Makes one export for all requests, unless there is one that is recent enough."""
-        versions = [version for entry in entries if (version := _version_of(entry)) is not None]
+    def handle_requests(self, entries: list[StreamEntry]) -> None:
+        """Write one export for all requests, unless a recent export has all requested versions."""
+        versions = [version for entry in entries if (version := _requested_version(entry)) is not None]
         if versions and max(versions) > max(export_versions(self.lake), default=-1):
-            self.make()
+            self.write()
 
-    def make_if_due(self) -> Export | None:
-        """An export of what complete crawls have changed since the last one, once no crawl is running."""
+    def write_if_due(self) -> Export | None:
+        """Write an export if complete crawls have changed the catalog and no crawl is running."""
         if not self.interval:
             return None
         changes = RunStore(self.engine).complete_changes()
         if changes.is_any_running or not changes.last:
             return None
         last = next(iter(export_versions(self.lake)), -1)
-        if changes.last <= last or self._is_fresh(last):
+        if changes.last <= last or self._is_recent(last):
             return None
-        return self.make()
+        return self.write()
 
-    def make(self) -> Export:
-        """An export of the catalog as it is now. Raises LakeError."""
+    def write(self) -> Export:
+        """Write an export of the current catalog and delete outdated exports. Raises LakeError."""
         export = write_export(self.lake, self.silver.refresh_books(), now=lambda: datetime.now(UTC))
         logger.info("export written", version=export.version, books=export.books, offers=export.offers)
         for version in export_versions(self.lake)[self.kept :]:
@@ -57,12 +59,12 @@ class Exports:
                 delete_export(self.lake, outdated)
         return export
 
-    def _is_fresh(self, version: int) -> bool:
+    def _is_recent(self, version: int) -> bool:
         export = read_export(self.lake, version) if version >= 0 else None
         return export is not None and datetime.now(UTC) - export.created_at < timedelta(seconds=self.interval)
 
 
-def _version_of(entry: StreamEntry) -> int | None:
+def _requested_version(entry: StreamEntry) -> int | None:
     try:
         return ExportRequest.model_validate_json(entry.body).version
     except ValidationError as error:

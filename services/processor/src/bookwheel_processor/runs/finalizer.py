@@ -1,6 +1,6 @@
-"""Finishes runs: decides whether they are held, applies staged items, removes offers that complete runs miss.
+"""Finishes runs: decides whether they are held, applies staged items, and removes missing offers.
 
-Each step is one transaction. Any worker can go on with the next step of a run.
+Each step is one transaction. Any worker can execute the next step.
 """
 
 from collections import Counter
@@ -17,15 +17,15 @@ from bookwheel_stores.records.runs.approvals import RunApprovals, StagedItem
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
 from bookwheel_stores.records.runs.quality import RunQualityWriter
-from bookwheel_stores.records.runs.quarantine import DISCARDED, NewQuarantineEntry, QuarantineWriter
+from bookwheel_stores.records.runs.quarantine import RUN_DISCARDED_CODE, NewQuarantineEntry, QuarantineWriter
 from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine, Row
 
 from bookwheel_processor.ingest.apply import apply_items, remove_offers, restore_offers
 from bookwheel_processor.ingest.approval import HoldPolicy
-from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry, database_refusal, decode_body
-from bookwheel_processor.runs.holds import RunFigures, reasons_to_hold
+from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry, database_error_reason, decode_body
+from bookwheel_processor.runs.holds import RunStatistics, reasons_to_hold
 
 _STEP_SIZE = 500
 logger = get_logger(__name__)
@@ -38,18 +38,19 @@ class RunFinalizer:
         self._clock = clock
 
     def advance(self, run_numbers: Collection[int] | None = None) -> int:
-        """Do what is due of these runs, or of all; return the feed's sequence, 0 where no book changed.
+        """Execute all due steps of the given runs, or of all runs.
 
-        A run whose step fails is logged and stays due. Raises SQLAlchemy's errors where the due runs cannot be read.
+        Returns the sequence of the last change, or 0 if no book changed. A failed step is logged and stays due. Raises
+        an SQLAlchemy error if the due runs cannot be read.
         """
         last_change = 0
         failed: set[int] = set()
         while due := [number for number in self._list_due(run_numbers) if number not in failed]:
-            number = due[0]  # until nothing of it is due
+            number = due[0]  # the same run until it has no due step
             try:
                 last_change = max(last_change, self._step(number))
             except Exception:
-                # The items of other runs must go on.
+                # A failed run must not stop the other runs.
                 logger.exception("run step failed", run_number=number)
                 failed.add(number)
         return last_change
@@ -59,26 +60,29 @@ class RunFinalizer:
             return RunApprovals(connection).list_due(run_numbers)
 
     def _step(self, number: int) -> int:
-        """Where the database refuses the content of a step, halve the step until the one item is quarantined."""
+        """Execute one step.
+
+        If the database rejects it, retry with half the items, until the rejected item is alone and can be quarantined.
+        """
         limit = _STEP_SIZE
         while True:
             try:
                 return self._in_transaction(number, limit, _RunStep.apply)
             except CONTENT_ERRORS as error:
                 if limit == 1:
-                    logger.exception("staged item refused by database", run_number=number)
-                    quarantine = partial(_RunStep.quarantine_first, fault=type(error).__name__)
+                    logger.exception("staged item rejected by database", run_number=number)
+                    quarantine = partial(_RunStep.quarantine_first, error_name=type(error).__name__)
                     return self._in_transaction(number, 1, quarantine)
                 limit = max(1, limit // 2)
 
-    def _in_transaction(self, number: int, limit: int, work: Callable[["_RunStep", int], int]) -> int:
+    def _in_transaction(self, number: int, limit: int, step: Callable[["_RunStep", int], int]) -> int:
         now = to_millis(self._clock())
         policy = self._policy
-        return in_transaction(self._engine, lambda connection: work(_RunStep(connection, policy, now, limit), number))
+        return in_transaction(self._engine, lambda connection: step(_RunStep(connection, policy, now, limit), number))
 
 
 class _RunStep:
-    """One step of at most `limit` items or offers."""
+    """One step, with at most `limit` items or offers."""
 
     def __init__(self, connection: Connection, policy: HoldPolicy, now: int, limit: int) -> None:
         self._catalog = CatalogWriter(connection)
@@ -92,7 +96,7 @@ class _RunStep:
         self._limit = limit
 
     def apply(self, number: int) -> int:
-        """Return the feed's sequence after the step, 0 for no change."""
+        """Execute the step; return the sequence of the last change, or 0 if no book changed."""
         run = self._lock_run(number)
         if run is None:
             return 0
@@ -100,27 +104,27 @@ class _RunStep:
             return self._discard(run)
         if not run.has_ended:
             return self._apply_staged(run)
-        return self._end(run)
+        return self._finish(run)
 
-    def quarantine_first(self, number: int, *, fault: str) -> int:
-        """Quarantine the first staged item, whose content the database refuses."""
+    def quarantine_first(self, number: int, *, error_name: str) -> int:
+        """Quarantine the first staged item, whose content the database rejects."""
         run = self._lock_run(number)
         items = self._approvals.list_staged(number, limit=1)
         if run is not None and items:
-            self._quarantine.add([_quarantine_entry(run, items[0], database_refusal(fault))], now=self._now)
-            self._unstage(run, items, Counter({Verdict.QUARANTINED: 1}), 0)
+            self._quarantine.add([_quarantine_entry(run, items[0], database_error_reason(error_name))], now=self._now)
+            self._record_verdicts_and_unstage(run, items, Counter({Verdict.QUARANTINED: 1}), 0)
         return 0
 
     def _lock_run(self, number: int) -> Row[Any] | None:
-        # Exclusive, because a batch locks offers before its runs, and this step the run first.
+        # The lock is exclusive to avoid a deadlock: a batch locks offers before runs, this step locks the run first.
         self._catalog.lock(exclusive=True)
         return self._approvals.lock_due(number)
 
-    def _end(self, run: Row[Any]) -> int:
-        expect = self._approvals.expectations(run)
+    def _finish(self, run: Row[Any]) -> int:
+        expectations = self._approvals.expectations(run)
         complete_runs = self._complete_runs(run)
         if run.gate != ApprovalState.RELEASED:
-            hold = self._judge(run, expect, complete_runs)
+            hold = self._check_hold_policy(run, expectations, complete_runs)
             if hold.reasons:
                 self._approvals.hold(run.number, hold)
                 return 0
@@ -128,39 +132,41 @@ class _RunStep:
         if run.staged:
             return self._apply_staged(run)
         if complete_runs is not None:
-            self._approvals.update(run.number, removes_before=complete_runs.before)
+            # The column shows which offers the run removes: those last seen before this time. No code reads it.
+            self._approvals.update(run.number, removes_before=complete_runs.earliest_start)
             if missing := self._missing_offers.list_missing(complete_runs, limit=self._limit):
                 return self._remove(run, missing)
             if reappeared := self._missing_offers.list_reappeared(complete_runs, limit=self._limit):
                 return self._restore(run, reappeared)
-        this_run = self._complete_runs(run, grace=1)
-        missed = 0 if this_run is None else self._missing_offers.count_missing(this_run) + run.removed
+        # `missed` counts the offers that this run did not see, whether or not they are removed.
+        this_run_only = self._complete_runs(run, grace=1)
+        missed = 0 if this_run_only is None else self._missing_offers.count_missing(this_run_only) + run.removed
         self._approvals.update(run.number, state=run.finished_state, missed=missed)
         return 0
 
     def _complete_runs(self, run: Row[Any], *, grace: int | None = None) -> CompleteRuns | None:
-        """None for a run that removes nothing."""
+        """The complete runs that decide which offers are missing; None if this run was not complete."""
         if run.finished_state != RunState.COMPLETE or not run.whole_source:
             return None
-        return self._missing_offers.complete_runs(run.source, ending=run.number, grace=grace)
+        return self._missing_offers.complete_runs(run.source, last_run=run.number, grace=grace)
 
-    def _judge(self, run: Row[Any], expect: Expectations, complete_runs: CompleteRuns | None) -> Hold:
+    def _check_hold_policy(self, run: Row[Any], expectations: Expectations, complete_runs: CompleteRuns | None) -> Hold:
         known_offers = self._missing_offers.count_live(run.source) if run.known is None else run.known
-        removes = 0 if complete_runs is None else self._missing_offers.count_missing(complete_runs)
-        modifies = 0
-        if removes or run.gate == ApprovalState.PENDING:  # an approved run modifies few enough
-            modifies = run.modified + self._approvals.count_live_offers(run.number, run.source)
-        figures = RunFigures(
+        offers_to_remove = 0 if complete_runs is None else self._missing_offers.count_missing(complete_runs)
+        offers_to_modify = 0
+        if offers_to_remove or run.gate == ApprovalState.PENDING:  # an approved run is within its limit
+            offers_to_modify = run.modified + self._approvals.count_live_offers(run.number, run.source)
+        statistics = RunStatistics(
             known_offers=known_offers,
-            modifies=modifies,
-            removes=removes,
+            offers_to_modify=offers_to_modify,
+            offers_to_remove=offers_to_remove,
             valid=run.valid,
             rejected=run.invalid,
-            is_whole=run.finished_state == RunState.COMPLETE and bool(run.whole_source),
-            filled=self._quality.filled_counts(run.number) if expect.fill else {},
+            covers_whole_source=run.finished_state == RunState.COMPLETE and bool(run.whole_source),
+            filled=self._quality.filled_counts(run.number) if expectations.fill else {},
         )
-        reasons = reasons_to_hold(figures, expect, self._policy.limit(known_offers, expect))
-        return Hold(reasons=reasons, known=known_offers, modifies=modifies, removes=removes)
+        reasons = reasons_to_hold(statistics, expectations, self._policy.limit(known_offers, expectations))
+        return Hold(reasons=reasons, known=known_offers, modifies=offers_to_modify, removes=offers_to_remove)
 
     def _apply_staged(self, run: Row[Any]) -> int:
         items = self._approvals.list_staged(run.number, limit=self._limit)
@@ -171,7 +177,7 @@ class _RunStep:
         self._quarantine.add([entry.for_quarantine() for entry in rejected], now=self._now)
         counts = Counter(verdict for verdict in verdicts if verdict is not None)
         counts[Verdict.QUARANTINED] += len(rejected)
-        self._unstage(run, items, counts, last_change)
+        self._record_verdicts_and_unstage(run, items, counts, last_change)
         return last_change
 
     def _discard(self, run: Row[Any]) -> int:
@@ -179,12 +185,14 @@ class _RunStep:
         if not items:
             self._approvals.update(run.number, state=RunState.CANCELLED.value)
             return 0
-        reason = FieldError(field="run", code=DISCARDED, message="an operator discarded its run")
+        reason = FieldError(field="run", code=RUN_DISCARDED_CODE, message="an operator discarded the run of this item")
         self._quarantine.add([_quarantine_entry(run, item, reason) for item in items], now=self._now)
-        self._unstage(run, items, Counter({Verdict.QUARANTINED: len(items)}), 0)
+        self._record_verdicts_and_unstage(run, items, Counter({Verdict.QUARANTINED: len(items)}), 0)
         return 0
 
-    def _unstage(self, run: Row[Any], items: list[StagedItem], counts: Counter[Verdict], last_change: int) -> None:
+    def _record_verdicts_and_unstage(
+        self, run: Row[Any], items: list[StagedItem], counts: Counter[Verdict], last_change: int
+    ) -> None:
         self._ledger.add_verdicts(run.number, counts, last_change=last_change, now=self._now)
         self._approvals.unstage(run.number, [item.item_number for item in items])
 
@@ -203,5 +211,5 @@ class _RunStep:
 def _quarantine_entry(run: Row[Any], item: StagedItem, reason: FieldError) -> NewQuarantineEntry:
     body = item.body.encode()
     entry = decode_body(item.entry_id, body)
-    url = entry.item.url if isinstance(entry, AcceptedItem) else None
+    url = entry.raw_item.url if isinstance(entry, AcceptedItem) else None
     return NewQuarantineEntry(item.entry_id, run.run_id, run.source, url, body, (reason,), item.source_key)

@@ -1,4 +1,4 @@
-"""Whether a finished run is held for an operator. Pure."""
+"""Decides whether a finished run is held for an operator. Has no side effects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,53 +7,59 @@ from bookwheel_contracts import Expectations, HoldReason
 
 
 @dataclass(frozen=True, slots=True)
-class RunFigures:
-    """The figures of a run that has ended.
+class RunStatistics:
+    """The statistics of a run that has ended.
 
-    - `known_offers`: offers that the source had when the run began
-    - `modifies`, `removes`: how many of them the run would change
-    - `valid`, `rejected`: counts of its items
-    - `is_whole`: whether it was to see the whole source, and did
-    - `filled`: how many valid items have each field
+    - `known_offers`: the number of the source's offers when the run began
+    - `offers_to_modify`, `offers_to_remove`: how many of them the run would change
+    - `valid`, `rejected`: the number of its items
+    - `covers_whole_source`: whether it is complete and crawled the whole source
+    - `filled`: the number of valid items that have each field
     """
 
     known_offers: int
-    modifies: int
-    removes: int
+    offers_to_modify: int
+    offers_to_remove: int
     valid: int
     rejected: int
-    is_whole: bool
+    covers_whole_source: bool
     filled: Mapping[str, int]
 
 
-def reasons_to_hold(figures: RunFigures, expect: Expectations, limit: int) -> tuple[HoldReason, ...]:
-    """Empty for a run that may change the catalog."""
-    return (*_check_share(figures, limit), *_check_items(figures, expect), *_check_fill(figures, expect))
+def reasons_to_hold(statistics: RunStatistics, expectations: Expectations, limit: int) -> tuple[HoldReason, ...]:
+    """Return the reasons to hold a run. Empty if it may change the catalog."""
+    return (
+        *_check_share(statistics, limit),
+        *_check_items(statistics, expectations),
+        *_check_fill(statistics, expectations),
+    )
 
 
-def _check_share(figures: RunFigures, limit: int) -> Sequence[HoldReason]:
-    changes = figures.modifies + figures.removes
+def _check_share(statistics: RunStatistics, limit: int) -> Sequence[HoldReason]:
+    changes = statistics.offers_to_modify + statistics.offers_to_remove
     if changes <= limit:
         return ()
     message = (
-        f"it would modify {figures.modifies} and remove {figures.removes} of {figures.known_offers} offers,"
-        f" where {limit} may change"
+        f"it would modify {statistics.offers_to_modify} and remove {statistics.offers_to_remove}"
+        f" of {statistics.known_offers} offers, but only {limit} may change"
     )
     return (HoldReason(code="share", limit=limit, actual=changes, message=message),)
 
 
-def _check_items(figures: RunFigures, expect: Expectations) -> Sequence[HoldReason]:
-    if expect.items is None or not figures.is_whole or figures.valid >= expect.items:
+def _check_items(statistics: RunStatistics, expectations: Expectations) -> Sequence[HoldReason]:
+    if expectations.items is None or not statistics.covers_whole_source or statistics.valid >= expectations.items:
         return ()
-    message = f"it has {figures.valid} valid items, where at least {expect.items} are expected"
-    return (HoldReason(code="items", limit=expect.items, actual=figures.valid, message=message),)
+    message = f"it has {statistics.valid} valid items, but at least {expectations.items} are expected"
+    return (HoldReason(code="items", limit=expectations.items, actual=statistics.valid, message=message),)
 
 
-def _check_fill(figures: RunFigures, expect: Expectations) -> Sequence[HoldReason]:
+def _check_fill(statistics: RunStatistics, expectations: Expectations) -> Sequence[HoldReason]:
     reasons = []
-    for name, minimum in sorted(expect.fill.items()):
-        share = figures.filled.get(name, 0) / figures.valid if figures.valid else float(not figures.rejected)
+    for name, minimum in sorted(expectations.fill.items()):
+        share = (
+            statistics.filled.get(name, 0) / statistics.valid if statistics.valid else float(not statistics.rejected)
+        )
         if share < minimum:
-            message = f"{share:.1%} of its items have {name}, where at least {minimum:.1%} are expected"
+            message = f"{share:.1%} of its items have {name}, but at least {minimum:.1%} are expected"
             reasons.append(HoldReason(code="fill", field=name, limit=minimum, actual=round(share, 4), message=message))
     return reasons

@@ -22,30 +22,31 @@ class SweepResult:
 
 
 def sweep_runs(
-    engine: Engine, redis: Redis, *, now: datetime, settle_after: float, receipt_days: int, idle: bool
+    engine: Engine, redis: Redis, *, now: datetime, settle_after: float, receipt_days: int, stream_is_idle: bool
 ) -> SweepResult:
-    """Finish runs only while the stream is `idle`: then their missing items cannot arrive any more.
+    """Finish runs with lost items, if the stream is idle, and delete old processed items.
 
-    A Redis that lost its last second in a power cut has lost items that the scraper counted as published. A Redis that
-    lost everything has no crawl requests and no running crawls.
+    On an idle stream the missing items of a run cannot arrive any more. Redis can lose them: a power cut can lose the
+    last second of entries, which the scraper counted as published. If Redis loses everything, it has no crawl requests
+    and no running crawls.
     """
 
     def sweep(connection: Connection) -> SweepResult:
         ledger = RunLedger(connection)
         before = to_millis(now - timedelta(seconds=settle_after))
         finished_runs = 0
-        if idle:
+        if stream_is_idle:
             finished_runs = ledger.close_incomplete(before=before)
             if unfinished := ledger.list_unfinished(before=before):
-                finished_runs += ledger.finish_abandoned(unfinished - _still_in_redis(redis, unfinished))
+                finished_runs += ledger.finish_abandoned(unfinished - _list_runs_in_redis(redis, unfinished))
         processed_items = ledger.purge_processed(before=to_millis(now - timedelta(days=receipt_days)))
         return SweepResult(finished_runs, processed_items)
 
     return in_transaction(engine, sweep)
 
 
-def _still_in_redis(redis: Redis, run_ids: set[str]) -> set[str]:
-    """The runs whose request or progress Redis still has."""
+def _list_runs_in_redis(redis: Redis, run_ids: set[str]) -> set[str]:
+    """Return the runs whose request or progress is still in Redis."""
     entries: Any = redis.xrange(CRAWL_STREAM)
     requested = set()
     for _, fields in entries:

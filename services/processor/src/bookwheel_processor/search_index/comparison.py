@@ -8,14 +8,14 @@ from bookwheel_contracts import BookState
 from bookwheel_stores.records import ChangeFeed
 from bookwheel_stores.search import RANGE_SIZE, IndexContents, RangeSum, digest
 
-_PAGE = 10_000
+_PAGE_SIZE = 10_000
 _LATEST = (1 << 62) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class IndexDifference:
-    """`books`: how many the records have. `differing`: numbers of books that the index lacks, has in excess, or has at
-    another revision."""
+    """`books`: the number of books in the records. `differing`: the numbers of books that are missing from the index,
+    are only in the index, or have another revision there."""
 
     books: int
     differing: tuple[int, ...]
@@ -28,32 +28,32 @@ class IndexComparer:
         self._feed = feed
 
     def compare(self, index: IndexContents, *, up_to: int) -> IndexDifference:
-        """Books with changes after the sequence `up_to` are skipped: they may be on their way into the index.
+        """Compare all books except those that changed after the sequence `up_to`. The index may not have them yet.
 
         The index is read before the records, so that it cannot be ahead of them.
         """
         indexed = index.range_sums()
-        recorded = self._sums()
+        recorded = self._range_sums()
         ranges = sorted(
             number for number in indexed.keys() | recorded.keys() if indexed.get(number) != recorded.get(number)
         )
         differing = [book for number in ranges for book in self._differing_in_range(index, number)]
         books = sum(range_sum.books for range_sum in recorded.values())
-        return IndexDifference(books, tuple(self._without_unsettled(differing, up_to)))
+        return IndexDifference(books, tuple(self._exclude_unsettled(differing, up_to)))
 
     def list_settled_books(self, numbers: Sequence[int], *, up_to: int) -> list[BookState]:
-        """These books, without those that changed after the sequence `up_to` or that the records do not have."""
+        """List the books with these numbers, except those that changed after the sequence `up_to`."""
         return [
             book
-            for start in range(0, len(numbers), _PAGE)
-            for book in self._feed.list_books_at(numbers[start : start + _PAGE], up_to=up_to)
+            for start in range(0, len(numbers), _PAGE_SIZE)
+            for book in self._feed.list_books_at(numbers[start : start + _PAGE_SIZE], up_to=up_to)
         ]
 
-    def _sums(self) -> dict[int, RangeSum]:
+    def _range_sums(self) -> dict[int, RangeSum]:
         books: dict[int, int] = defaultdict(int)
         digests: dict[int, int] = defaultdict(int)
         number = 0
-        while page := self._feed.list_revisions(after_number=number, limit=_PAGE):
+        while page := self._feed.list_revisions(after_number=number, limit=_PAGE_SIZE):
             for number, book_id, revision in page:
                 books[number // RANGE_SIZE] += 1
                 digests[number // RANGE_SIZE] += digest(book_id, revision)
@@ -68,7 +68,7 @@ class IndexComparer:
             number for number in indexed.keys() | recorded.keys() if indexed.get(number) != recorded.get(number)
         )
 
-    def _without_unsettled(self, numbers: Sequence[int], up_to: int) -> list[int]:
+    def _exclude_unsettled(self, numbers: Sequence[int], up_to: int) -> list[int]:
         settled = {book.number for book in self.list_settled_books(numbers, up_to=up_to)}
         recorded = {book.number for book in self.list_settled_books(numbers, up_to=_LATEST)}
         return [number for number in numbers if number in settled or number not in recorded]

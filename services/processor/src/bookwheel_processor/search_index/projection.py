@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from bookwheel_contracts import BookState
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.cache import Generation
-from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, IndexRefusals
+from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, RejectedBooks
 from bookwheel_stores.records.values import to_millis, utc_now
 from bookwheel_stores.search import IndexBuild, IndexBusyError, IndexContents, IndexWriter, RejectedBook, SearchError
 
 from bookwheel_processor.search_index.comparison import IndexComparer
 
 GENERATION = "generation"
-"""The cursor by which the records keep the index generation: Redis may lose it."""
+"""The index generation is stored in the records under this cursor name, because Redis can lose it."""
 _BATCH_SECONDS = 1.0
 _POLL_SECONDS = 0.03
 _LOCK_SECONDS = 120.0
@@ -22,17 +22,17 @@ logger = get_logger(__name__)
 
 
 class IndexMismatchError(SearchError):
-    """A new index differs from the records: it does not replace the current one."""
+    """A new index differs from the records, so it does not replace the current one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """`batch`: how many changes or books go into one commit of the index."""
+    """`batch_size` is the maximum number of changes or books in one commit of the index."""
 
     feed: ChangeFeed
-    refusals: IndexRefusals
+    rejected_books: RejectedBooks
     generation: Generation
-    batch: int
+    batch_size: int
 
     def is_behind(self) -> bool:
         return self.feed.cursor(SEARCH_PROJECTION) < self.feed.head()
@@ -40,129 +40,131 @@ class Projection:
     def catch_up(self, index: IndexWriter, *, more_expected: Callable[[], bool] = lambda: False) -> int:
         """Project until the feed's end; return the number of changes."""
         total = 0
-        while changes := self.step(index, more_expected=more_expected):
-            total += changes
+        while change_count := self.step(index, more_expected=more_expected):
+            total += change_count
         return total
 
     def step(self, index: IndexWriter, *, more_expected: Callable[[], bool] = lambda: False) -> int:
         """Project one batch of changes in one commit; return its size, 0 at the feed's end.
 
-        While more changes are expected it waits up to a second for a full batch: one commit per ingest batch costs half
-        as much again, and leaves small segments to merge.
+        While `more_expected` returns true, the step waits for up to a second to fill the batch. One commit per ingest
+        batch takes 50 % more time and creates small segments that must be merged.
 
-        Writes the index first, then the refusals, and last the generation and the cursor. So a process that dies in
-        between leaves a batch to repeat, but no missed change, lost refusal or outdated cache.
+        The index is written first, then the rejected books, then the generation and the cursor. If the process is
+        killed between these writes, the batch is repeated; no change is lost and no cached response is outdated.
         """
         deadline = time.monotonic() + _BATCH_SECONDS
-        cursor, changes = self.feed.cursor(SEARCH_PROJECTION), 0
+        cursor, change_count = self.feed.cursor(SEARCH_PROJECTION), 0
         revisions: dict[int, int] = {}
         rejected: list[RejectedBook] = []
         while True:
-            # Asked before the feed is read, so that the last read has every change.
-            continues = time.monotonic() < deadline and more_expected()
-            changed = self.feed.changed_books(after=cursor, limit=self.batch - changes)
-            rejected += self.put(index, changed.books, commit=False)
-            revisions |= _revisions(changed.books)
-            cursor, changes = changed.last, changes + changed.changes
-            if not changes:
+            # `more_expected` is called before the feed is read, so that the last read includes every change.
+            should_continue = time.monotonic() < deadline and more_expected()
+            page = self.feed.changed_books(after=cursor, limit=self.batch_size - change_count)
+            rejected += self.put(index, page.books, commit=False)
+            revisions |= _revisions(page.books)
+            cursor, change_count = page.last, change_count + page.changes
+            if not change_count:
                 return 0
-            if not continues or changes == self.batch:
+            if not should_continue or change_count == self.batch_size:
                 break
             time.sleep(_POLL_SECONDS)
-        index.apply([])
-        self._update_refusals(revisions, rejected)
+        index.apply([])  # commits the batch
+        self._update_rejected_books(revisions, rejected)
         self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: cursor})
-        return changes
+        return change_count
 
     def invalidate_cache(self) -> None:
-        """Make cached responses of the index outdated."""
+        """Invalidate cached responses."""
         self.feed.advance({GENERATION: self._next_generation()})
 
     def restore_generation(self) -> None:
-        """Advance the generation where Redis has lost it: older responses could count as current."""
+        """Advance the generation if Redis has lost it. Otherwise outdated responses could count as current."""
         if self.generation.current() < self.feed.cursor(GENERATION):
             self.invalidate_cache()
 
     def put(self, index: IndexContents, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
-        """Apply books in batches; log and return those that the index refuses for good."""
+        """Apply books in batches; log and return those that the index permanently rejects."""
         rejected: list[RejectedBook] = []
-        for start in range(0, len(books), self.batch):
-            rejected += index.apply(books[start : start + self.batch], commit=commit)
-        for refusal in rejected:
-            logger.error("book refused by index", book_id=refusal.book.book_id, reason=refusal.reason)
+        for start in range(0, len(books), self.batch_size):
+            rejected += index.apply(books[start : start + self.batch_size], commit=commit)
+        for rejected_book in rejected:
+            logger.error("book rejected by index", book_id=rejected_book.book.book_id, reason=rejected_book.reason)
         return rejected
 
     def repair(self, index: IndexContents, books: Sequence[BookState]) -> list[RejectedBook]:
-        """Apply books; quarantine and return those that the index refuses for good."""
+        """Apply books; quarantine and return those that the index permanently rejects."""
         rejected = self.put(index, books)
-        self._update_refusals(_revisions(books), rejected)
+        self._update_rejected_books(_revisions(books), rejected)
         return rejected
 
     def rebuild(self, build: IndexBuild, *, progress: Callable[[int], None] = lambda _: None) -> int:
         """Fill a new index from the records, then replace the current one; return the number of books.
 
-        `progress` is called at least after each batch, with the number of the last book or 0. Raises IndexMismatchError
-        where the new index differs from the records, and IndexBusyError where the current one stays locked. The current
-        one stays then.
+        `progress` is called at least after each batch, with the number of the last book or 0.
+
+        Raises IndexMismatchError if the new index differs from the records, and IndexBusyError if the current one stays
+        locked. In both cases the current index stays.
         """
         head = self.feed.head()
         rejected: dict[int, RejectedBook] = {}
         number = 0
-        while page := self.feed.list_books(after_number=number, limit=self.batch):
+        while page := self.feed.list_books(after_number=number, limit=self.batch_size):
             self._fill(build, page, rejected)
             number = page[-1].number
             progress(number)
-        cursor = self._follow(build, head, rejected, progress)
+        cursor = self._apply_new_changes(build, head, rejected, progress)
         difference = IndexComparer(self.feed).compare(build, up_to=cursor)
         if mismatched := set(difference.differing) - rejected.keys():
             raise IndexMismatchError(
                 f"the new index differs from the records in {len(mismatched)} books, such as {min(mismatched)}"
             )
         self._lock(build, progress)
-        cursor = self._follow(build, cursor, rejected, progress)
+        cursor = self._apply_new_changes(build, cursor, rejected, progress)
         build.publish()
-        # Changes that others projected to the old index meanwhile are in the feed.
-        self._follow(build, cursor, rejected, progress)
-        self.refusals.update(
+        # Other processes can have projected changes to the old index only. The feed has them.
+        self._apply_new_changes(build, cursor, rejected, progress)
+        self.rejected_books.update(
             list(rejected.values()),
             now=to_millis(utc_now()),
             is_resolved=lambda book: book.number not in rejected or book.revision < rejected[book.number].book.revision,
         )
+        # The projection starts at `head` again. Repeated changes do no harm.
         self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: head})
         return difference.books
 
     def _next_generation(self) -> int:
         return self.generation.advance(beyond=self.feed.cursor(GENERATION))
 
-    def _update_refusals(self, revisions: Mapping[int, int], rejected: Sequence[RejectedBook]) -> None:
-        """`revisions`: the last applied revision of each book, by number."""
-        self.refusals.update(
-            [refusal for refusal in rejected if refusal.book.revision == revisions[refusal.book.number]],
+    def _update_rejected_books(self, revisions: Mapping[int, int], rejected: Sequence[RejectedBook]) -> None:
+        """Update the quarantine. `revisions` has the last applied revision of each book, by number."""
+        self.rejected_books.update(
+            [rejection for rejection in rejected if rejection.book.revision == revisions[rejection.book.number]],
             now=to_millis(utc_now()),
             is_resolved=lambda book: revisions.get(book.number, -1) >= book.revision,
         )
 
-    def _follow(
+    def _apply_new_changes(
         self, build: IndexBuild, after: int, rejected: dict[int, RejectedBook], progress: Callable[[int], None]
     ) -> int:
-        """Project changes into the new index until the feed's end; return its last sequence."""
+        """Apply the changes after `after` to the new index; return the sequence of the last one."""
         while True:
-            changed = self.feed.changed_books(after=after, limit=self.batch)
-            if not changed.changes:
+            page = self.feed.changed_books(after=after, limit=self.batch_size)
+            if not page.changes:
                 return after
-            self._fill(build, changed.books, rejected)
-            after = changed.last
+            self._fill(build, page.books, rejected)
+            after = page.last
             progress(0)
 
     def _fill(self, build: IndexBuild, books: Sequence[BookState], rejected: dict[int, RejectedBook]) -> None:
-        """`rejected`, by number, gets the books whose last revision the build refuses."""
-        refusals = self.put(build, books)
+        """Apply books to the new index. Keep the books whose last revision is rejected in `rejected`, by number."""
+        rejections = self.put(build, books)
         for book in books:
             rejected.pop(book.number, None)
-        rejected |= {refusal.book.number: refusal for refusal in refusals}
+        rejected |= {rejection.book.number: rejection for rejection in rejections}
 
     def _lock(self, build: IndexBuild, progress: Callable[[int], None]) -> None:
-        """Lock the current index, which a projection may hold for a while."""
+        """Lock the current index. Retry while a projection holds it."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Rebuilds the search index, one build at a time on all machines."""
+"""Rebuilds the search index. Only one build runs at a time on all machines."""
 
 import os
 import threading
@@ -22,9 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bookwheel_processor.search_index.projection import Projection
 
-_LOCK_SECONDS = 120.0  # a build that does not renew its lock for so long is dead
+_LOCK_SECONDS = 120.0  # a build that does not renew its lock in this time has died
 _MAX_DELIVERIES = 3
-_NICENESS = 10  # a tenth of a search's share of a busy processor
+_NICENESS = 10  # a build gets a tenth of the CPU time of a search on a busy processor
 logger = get_logger(__name__)
 
 
@@ -43,14 +43,14 @@ class Reindexing:
     def run(self, *, timeout: float = 0.0) -> int:
         """Rebuild the index; return the number of books.
 
-        Raises ReindexInProgressError where another build has not ended after `timeout` seconds, and the errors of
-        `Projection.rebuild`. The current index stays then.
+        Raises ReindexInProgressError if another build has not ended after `timeout` seconds, and the errors of
+        `Projection.rebuild`. In these cases the current index stays.
         """
         with self._lock(timeout) as lock:
             return self._build(lock)
 
-    def serve(self, reader: StreamReader) -> int:
-        """Serve the stream's requests; return their number. Requests that wait together share one build."""
+    def handle_requests(self, reader: StreamReader) -> int:
+        """Handle the requests in the stream; return their number. Requests that are read together share one build."""
         try:
             with self._lock(0.0) as lock:
                 entries = reader.claim(100) or reader.read(100)
@@ -79,8 +79,8 @@ class Reindexing:
         """Build in a low-priority thread. Returns or raises only after the thread has ended."""
         stop = threading.Event()
         with ThreadPoolExecutor(1, "reindex") as background:
-            # The thread is started before the build is submitted: an interrupt during the start loses the thread, which
-            # would then build on after the lock is released and remove the next build's index.
+            # The thread is started before the build is submitted. An interrupt during the start loses the thread. It
+            # would then continue the build after the lock is released, and remove the index of the next build.
             background.submit(_lower_priority).result()
             try:
                 return background.submit(self._build_in_thread, lock, stop).result()
@@ -88,15 +88,15 @@ class Reindexing:
                 stop.set()
 
     def _build_in_thread(self, lock: Lock, stop: threading.Event) -> int:
-        renewed = time.monotonic()
+        renewed_at = time.monotonic()
 
         def progress(_: int) -> None:
-            nonlocal renewed
+            nonlocal renewed_at
             if stop.is_set():
                 raise SearchError("the build was stopped")
-            if time.monotonic() - renewed > _LOCK_SECONDS / 4:
-                lock.reacquire()  # raises LockError where another process has it
-                renewed = time.monotonic()
+            if time.monotonic() - renewed_at > _LOCK_SECONDS / 4:
+                lock.reacquire()  # raises LockError if another process has it
+                renewed_at = time.monotonic()
 
         try:
             with self._open_build() as build:
@@ -141,5 +141,5 @@ class Reindexing:
 
 
 def _lower_priority() -> None:
-    """Lower the calling thread's priority: on Linux each thread has its own."""
+    """Lower the priority of the calling thread. On Linux each thread has its own priority."""
     os.setpriority(os.PRIO_PROCESS, 0, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))

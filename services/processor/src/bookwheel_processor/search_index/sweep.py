@@ -25,42 +25,43 @@ class IndexSweep:
         self._redis = redis
 
     def run(self, index: IndexWriter, *, now: datetime) -> IndexComparison:
-        """The result's `rebuild` is true where repairs are too many or do not suffice."""
+        """Compare and repair. `rebuild` in the result is true if there are too many differences or repairs fail."""
         projection = self._projection
         projection.catch_up(index)
         up_to = projection.feed.cursor(SEARCH_PROJECTION)
         difference = self._comparer.compare(index, up_to=up_to)
         repaired = rejected = 0
         remaining = set(difference.differing)
-        refused = {book.number for book in projection.refusals.list_open()}
-        rebuild = len(remaining - refused) > _MAX_REPAIRS  # a new index would refuse the same books
-        if difference.differing and not rebuild:
+        already_rejected = {book.number for book in projection.rejected_books.list_open()}
+        # Rejected books are not counted, because a new index would reject them too.
+        needs_rebuild = len(remaining - already_rejected) > _MAX_REPAIRS
+        if difference.differing and not needs_rebuild:
             books = self._comparer.list_settled_books(difference.differing, up_to=up_to)
             rejected = len(projection.repair(index, books))
             if rejected < len(books):
                 projection.invalidate_cache()
             remaining = set(self._comparer.compare(index, up_to=up_to).differing)
             repaired = len(set(difference.differing) - remaining)
-            rebuild = len(remaining) > rejected
-        self._resolve_refusals(except_for=remaining, up_to=up_to, now=now)
+            needs_rebuild = len(remaining) > rejected
+        self._resolve_rejected_books(except_for=remaining, up_to=up_to, now=now)
         comparison = IndexComparison(
             at=now,
             books=difference.books,
             differing=len(difference.differing),
             repaired=repaired,
             rejected=rejected,
-            rebuild=rebuild,
+            rebuild=needs_rebuild,
         )
         save_comparison(self._redis, comparison)
         if difference.differing:
-            figures = comparison.model_dump(exclude={"at"})
-            logger.warning("index differed from records", examples=difference.differing[:5], **figures)
+            counts = comparison.model_dump(exclude={"at"})
+            logger.warning("index differed from records", examples=difference.differing[:5], **counts)
         return comparison
 
-    def _resolve_refusals(self, *, except_for: Iterable[int], up_to: int, now: datetime) -> None:
-        """Resolve the refusals of books that the index holds. Their writer may have died before it did so."""
-        refusals = self._projection.refusals
-        candidates = sorted({book.number for book in refusals.list_open()}.difference(except_for))
+    def _resolve_rejected_books(self, *, except_for: Iterable[int], up_to: int, now: datetime) -> None:
+        """Resolve quarantine entries of books that are in the index. Their writer can have died before it did so."""
+        rejected_books = self._projection.rejected_books
+        candidates = sorted({book.number for book in rejected_books.list_open()}.difference(except_for))
         indexed = {book.number for book in self._comparer.list_settled_books(candidates, up_to=up_to)}
         if indexed:
-            refusals.update([], now=to_millis(now), is_resolved=lambda book: book.number in indexed)
+            rejected_books.update([], now=to_millis(now), is_resolved=lambda book: book.number in indexed)

@@ -1,4 +1,4 @@
-"""Connects to public addresses only, so that a webhook's URL cannot reach the suite's own network (SSRF)."""
+"""Connects only to public addresses, so that a webhook's URL cannot reach the suite's own network (SSRF)."""
 
 import asyncio
 import socket
@@ -8,8 +8,8 @@ import httpcore
 from bookwheel_runtime.addresses import is_public
 
 
-class AddressRefusedError(OSError):
-    """The host has no address that may be connected to."""
+class AddressRejectedError(OSError):
+    """The host has no public address."""
 
 
 class PublicNetworkBackend(httpcore.AsyncNetworkBackend):
@@ -30,7 +30,10 @@ class PublicNetworkBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Raises AddressRefusedError, or httpcore's ConnectError for a host that is not found or not reachable."""
+        """Connect to a checked address.
+
+        Raises AddressRejectedError, or httpcore's ConnectError if the host is not found or not reachable.
+        """
         try:
             resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
@@ -38,7 +41,7 @@ class PublicNetworkBackend(httpcore.AsyncNetworkBackend):
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in resolved))
         allowed = [address for address in addresses if self._allow_private or is_public(address)]
         if not allowed:
-            raise AddressRefusedError("the host has no public address")
+            raise AddressRejectedError("the host has no public address")
         for address in allowed[:-1]:
             try:
                 return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)

@@ -1,4 +1,4 @@
-"""The job that delivers due webhooks: many receivers at a time, each one's deliveries in order."""
+"""The job that delivers due webhooks: to many receivers at a time, in order for each receiver."""
 
 import asyncio
 import time
@@ -12,22 +12,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.webhooks.sending import RetryPolicy, WebhookSender
 
-RECEIVERS = 32
-"""Receivers at a time; at most half of them may be failing ones."""
+MAX_RECEIVERS = 32
+"""The maximum number of receivers at a time. At most half of them can be failing ones."""
 JOB_SECONDS = 8.0
-"""A job starts deliveries for so long and then awaits those in flight: so it ends within a worker's shutdown time."""
+"""A job starts deliveries in this time, then awaits those in flight. So it ends within a worker's shutdown time."""
 _FAILING_SECONDS = 1.0
-"""Failing receivers are tried at the beginning of a job only, so that a hanging one does not prolong it."""
+"""Failing receivers are only tried at the beginning of a job, so that a slow one does not prolong it."""
 _POLL_SECONDS = 0.25
-_CLAIM_MARGIN = 5.0
-_WEBHOOKS = 1000
+_CLAIM_MARGIN_SECONDS = 5.0
+_MAX_WEBHOOKS = 1000
 _IDLE_SECONDS = 0.5
-"""A webhook without anything to deliver yet, such as a run that is not searchable, is skipped for so long."""
+"""A webhook is skipped for this time if it has nothing to deliver yet, for example if a run is not searchable."""
 logger = get_logger(__name__)
 
 
 def deliver_webhooks(engine: Engine, settings: ProcessorSettings) -> int:
-    """Delivers due webhooks for some seconds at most; returns the number of successful deliveries.
+    """Deliver due webhooks for at most a few seconds; return the number of successful deliveries.
 
     Machines share the work by claims in the records, which expire.
     """
@@ -37,7 +37,7 @@ def deliver_webhooks(engine: Engine, settings: ProcessorSettings) -> int:
 async def _dispatch(engine: Engine, settings: ProcessorSettings) -> int:
     policy = RetryPolicy(settings.webhook_timeout, settings.webhook_first_pause, settings.webhook_max_age)
     allow_private = settings.webhook_private_addresses == "allow"
-    sender = WebhookSender(policy, allow_private=allow_private, connections=RECEIVERS)
+    sender = WebhookSender(policy, allow_private=allow_private, connections=MAX_RECEIVERS)
     queue = WebhookQueue(engine)
     return await WebhookDispatcher(queue, sender, attempt_seconds=settings.webhook_timeout).run()
 
@@ -48,19 +48,19 @@ class WebhookDispatcher:
     def __init__(self, queue: WebhookQueue, sender: WebhookSender, *, attempt_seconds: float) -> None:
         self._queue = queue
         self._sender = sender
-        self._claim_ms = round((attempt_seconds + _CLAIM_MARGIN) * 1000)
+        self._claim_ms = round((attempt_seconds + _CLAIM_MARGIN_SECONDS) * 1000)
         self._in_flight: dict[int, asyncio.Task[None]] = {}
         self._idle_since: dict[int, float] = {}
         self._delivered = 0
 
     async def run(self) -> int:
-        """Runs until nothing is due or the time is up; returns the number of successful deliveries."""
+        """Run until nothing is due or the time is over; return the number of successful deliveries."""
         clock = asyncio.get_running_loop().time
-        started = clock()
+        started_at = clock()
         try:
             while True:
-                if clock() - started < JOB_SECONDS:
-                    await self._start_due(include_failing=clock() - started < _FAILING_SECONDS)
+                if clock() - started_at < JOB_SECONDS:
+                    await self._start_due(include_failing=clock() - started_at < _FAILING_SECONDS)
                 if not self._in_flight:
                     return self._delivered
                 await asyncio.wait(self._in_flight.values(), timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -69,17 +69,17 @@ class WebhookDispatcher:
             await self._sender.close()
 
     async def _start_due(self, *, include_failing: bool) -> None:
-        due = await asyncio.to_thread(self._queue.list_due, now=_now_millis(), limit=_WEBHOOKS)
+        due = await asyncio.to_thread(self._queue.list_due, now=_now_millis(), limit=_MAX_WEBHOOKS)
         idle_after = asyncio.get_running_loop().time() - _IDLE_SECONDS
         for number, has_failed in sorted(due, key=itemgetter(1)):
             is_idle = self._idle_since.get(number, 0.0) > idle_after
             if number in self._in_flight or is_idle or (has_failed and not include_failing):
                 continue
-            if len(self._in_flight) < (RECEIVERS // 2 if has_failed else RECEIVERS):
+            if len(self._in_flight) < (MAX_RECEIVERS // 2 if has_failed else MAX_RECEIVERS):
                 self._in_flight[number] = asyncio.create_task(self._deliver(number))
 
     async def _deliver(self, number: int) -> None:
-        """Makes one attempt; the receiver's next delivery takes its turn among the others."""
+        """Make one attempt. Other receivers come before the next delivery to this one."""
         try:
             task = await asyncio.to_thread(self._queue.claim, number, now=_now_millis(), claim_ms=self._claim_ms)
             if task is None:

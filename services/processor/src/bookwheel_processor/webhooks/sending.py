@@ -1,4 +1,4 @@
-"""One attempt to deliver one webhook: sign, post, and decide about the next attempt."""
+"""Makes one attempt to deliver a webhook: signs, posts, and schedules the next attempt."""
 
 import asyncio
 import hmac
@@ -6,6 +6,7 @@ import time
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib.metadata import version
 
 import httpcore
@@ -13,11 +14,10 @@ from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
 from bookwheel_runtime.retries import backoff_seconds, retry_after_seconds
 from bookwheel_stores.records import DeliveryResult, DeliveryTask
 
-from bookwheel_processor.webhooks.connections import AddressRefusedError, PublicNetworkBackend
+from bookwheel_processor.webhooks.connections import AddressRejectedError, PublicNetworkBackend
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - not a secret
-_LONGEST_PAUSE = 3600.0
-_GONE = 410
+_MAX_PAUSE_SECONDS = 3600.0
 _DRAIN_BYTES = 16 << 10
 _DRAIN_SECONDS = 1.0
 _USER_AGENT = f"Bookwheel/{version('bookwheel-processor')} (webhooks)"
@@ -25,7 +25,7 @@ _USER_AGENT = f"Bookwheel/{version('bookwheel-processor')} (webhooks)"
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Seconds: the timeout of one attempt, the pause before the second attempt, and the age at which to give up."""
+    """In seconds: the timeout of an attempt, the pause before the second attempt, and the age after which to stop."""
 
     timeout: float
     first_pause: float
@@ -34,7 +34,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class _Response:
-    """`status` is None without a response, `failure` is None for a delivery that arrived."""
+    """`status` is None without a response. `failure` is None for a successful delivery."""
 
     status: int | None
     failure: str | None = None
@@ -42,7 +42,7 @@ class _Response:
 
 
 class WebhookSender:
-    """Posts deliveries. No proxy, no cookies, no redirects; nothing of a response is stored but its status."""
+    """Posts deliveries without proxy, cookies and redirects. Only the status and an error text are stored."""
 
     def __init__(self, policy: RetryPolicy, *, allow_private: bool, connections: int) -> None:
         self._policy = policy
@@ -57,19 +57,20 @@ class WebhookSender:
         await self._pool.aclose()
 
     async def attempt(self, task: DeliveryTask) -> DeliveryResult:
-        """Posts the delivery once; the result says when to try again, if at all."""
+        """Post the delivery once. The result has the time of the next attempt, if there is one."""
         response = await self._send(task)
         if response.failure is None:
             return DeliveryResult(delivered=True, status=response.status, reason=None)
         now = time.time()
+        first_attempt_at = task.tried_since / 1000
         pause = pause_seconds(task.attempts + 1, first=self._policy.first_pause, retry_after=response.retry_after)
-        age = now - task.tried_since / 1000
-        if response.status == _GONE:
+        age = now - first_attempt_at
+        if response.status == HTTPStatus.GONE:
             return DeliveryResult(
                 delivered=False, status=response.status, reason=response.failure, disables_webhook=True
             )
         if task.is_ping or age + pause > self._policy.max_age:
-            reason = response.failure if task.is_ping else f"given up after {age:.0f} s: {response.failure}"
+            reason = response.failure if task.is_ping else f"no further attempts after {age:.0f} s: {response.failure}"
             return DeliveryResult(delivered=False, status=response.status, reason=reason)
         return DeliveryResult(
             delivered=False,
@@ -84,10 +85,11 @@ class WebhookSender:
             async with asyncio.timeout(self._policy.timeout):
                 return await self._post(endpoint, task)
         except TimeoutError:
-            return _Response(None, f"no answer within {self._policy.timeout:g} s")
-        except (AddressRefusedError, ValueError) as error:
-            return _Response(None, f"refused: {error}")
-        except httpcore.ProtocolError as error:  # its text quotes what a server of any kind may have sent
+            return _Response(None, f"no response within {self._policy.timeout:g} s (timeout)")
+        except (AddressRejectedError, ValueError) as error:
+            return _Response(None, f"address rejected: {error}")
+        except httpcore.ProtocolError as error:
+            # The error text can contain untrusted data from the server, so it is not stored.
             return _Response(None, f"{type(error).__name__}: malformed or incomplete HTTP response")
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
             return _Response(None, f"{type(error).__name__}: {str(error)[:200]}".rstrip(": "))
@@ -111,13 +113,13 @@ class WebhookSender:
 
 
 def pause_seconds(attempts: int, *, first: float, retry_after: float | None) -> float:
-    """Backoff after so many failed attempts. A receiver may ask for a longer pause, up to an hour."""
-    backoff = backoff_seconds(attempts, first=first, longest=_LONGEST_PAUSE)
-    return max(backoff, min(retry_after or 0.0, _LONGEST_PAUSE))
+    """Return the backoff after `attempts` failed attempts. `retry_after` can extend it to at most an hour."""
+    backoff = backoff_seconds(attempts, first=first, longest=_MAX_PAUSE_SECONDS)
+    return max(backoff, min(retry_after or 0.0, _MAX_PAUSE_SECONDS))
 
 
 def signed_headers(secret: str, delivery_id: str, *, timestamp: int, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks (standardwebhooks.com). `timestamp`: Unix seconds of this attempt.
+    """Return the headers of Standard Webhooks (standardwebhooks.com). `timestamp`: Unix seconds of this attempt.
 
     The signature is HMAC-SHA256 over `id.timestamp.body`; the key is the base64 that follows `whsec_`.
     """
@@ -135,12 +137,12 @@ def _parse_response(response: httpcore.Response) -> _Response:
     if 200 <= status < 300:
         return _Response(status)
     headers = {name.lower(): value.decode("latin-1") for name, value in response.headers}
-    failure = f"answered {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
+    failure = f"HTTP status {status}" + (": redirects are not followed" if 300 <= status < 400 else "")
     return _Response(status, failure, retry_after_seconds(headers.get(b"retry-after"), datetime.now(UTC)))
 
 
 async def _drain(response: httpcore.Response) -> None:
-    """Reads a short body, so that its connection can be reused; a long or slow one ends with its connection."""
+    """Read a short body, so that the connection can be reused. If it is long or slow, the connection is closed."""
     size = 0
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):

@@ -1,4 +1,4 @@
-"""Consumes the streams: reads a batch, handles it, acknowledges it, and repeats."""
+"""Consumes the streams: reads, handles and acknowledges one batch after another."""
 
 import time
 from collections.abc import Callable
@@ -18,17 +18,17 @@ from bookwheel_processor.pipeline import ItemPipeline
 
 T = TypeVar("T")
 _ATTEMPTS = 5
-_FIRST_PAUSE = 0.2  # seconds
+_FIRST_PAUSE_SECONDS = 0.2
 logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamConsumer:
-    """`time_box`: seconds after which no batch is read any more. `linger_ms`: how long to wait for entries at the
+    """`time_box`: seconds after which no further batch is read. `linger_ms`: how long a read waits for entries at the
     stream's end."""
 
     reader: StreamReader
-    batch: int
+    batch_size: int
     time_box: float = 5.0
     linger_ms: int = 400
 
@@ -50,15 +50,15 @@ class StreamConsumer:
         return total
 
     def _next(self) -> list[StreamEntry]:
-        reader, batch = self.reader, self.batch
-        return reader.resume(batch) or reader.claim(batch) or reader.read(batch, block_ms=self.linger_ms)
+        reader, size = self.reader, self.batch_size
+        return reader.resume(size) or reader.claim(size) or reader.read(size, block_ms=self.linger_ms)
 
 
 def consume_items(consumer: StreamConsumer, pipeline: ItemPipeline, *, on_batch: Callable[[IngestResult], None]) -> int:
     """Ingest the stream's entries; return their number. `on_batch` is called after each committed batch.
 
-    An entry whose content the database refuses goes to quarantine, and the others are ingested without it. Raises
-    SQLAlchemy's OperationalError when the database fails every attempt: the entries stay pending.
+    An entry whose content the database rejects is quarantined, and the others are ingested without it. Raises
+    SQLAlchemy's OperationalError if every attempt fails; the entries then stay pending.
     """
 
     def handle(entries: list[StreamEntry]) -> None:
@@ -70,7 +70,7 @@ def consume_items(consumer: StreamConsumer, pipeline: ItemPipeline, *, on_batch:
                 handle(entries[:half])
                 handle(entries[half:])
             else:
-                logger.exception("entry refused by database", entry=entries[0].id)
+                logger.exception("entry rejected by database", entry=entries[0].id)
                 on_batch(_retry(partial(pipeline.quarantine, entries[0], type(error).__name__)))
 
     return consumer.run(handle)
@@ -98,13 +98,13 @@ def consume_predictions(
 
 
 def _retry(call: Callable[[], T]) -> T:
-    """Retry with exponential backoff while the database is locked or full: the batch itself is not at fault."""
-    pause = _FIRST_PAUSE
+    """Retry with exponential backoff while the database is locked or full, because the batch itself is valid."""
+    pause = _FIRST_PAUSE_SECONDS
     for _ in range(_ATTEMPTS - 1):
         try:
             return call()
         except DATABASE_ERRORS as error:
-            logger.warning("batch refused by database", error=str(error)[:500], pause=pause)
+            logger.warning("batch rejected by database", error=str(error)[:500], pause=pause)
             time.sleep(pause)
             pause *= 2
     return call()

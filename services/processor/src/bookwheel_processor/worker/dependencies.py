@@ -10,7 +10,7 @@ from bookwheel_runtime.health_server import Progress
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.silver import Silver
-from bookwheel_stores.records import ChangeFeed, IndexRefusals, connect_database, supports_concurrent_writers
+from bookwheel_stores.records import ChangeFeed, RejectedBooks, connect_database, supports_concurrent_writers
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.search import IndexWriter, open_index_build, open_index_writer
 from bookwheel_stores.streams import StreamReader, connect_redis
@@ -74,7 +74,7 @@ def create_dependencies(
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
     lake = Lake(LakeAddress(**settings.lake_options()))
-    projection = Projection(ChangeFeed(engine), IndexRefusals(engine), Generation(redis), settings.projection_batch)
+    projection = Projection(ChangeFeed(engine), RejectedBooks(engine), Generation(redis), settings.projection_batch)
     return Dependencies(
         settings=settings,
         engine=engine,

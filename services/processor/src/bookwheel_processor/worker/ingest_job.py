@@ -1,4 +1,4 @@
-"""The ingest job: from the raw stream to the records."""
+"""The ingest job, which ingests the raw stream into the records."""
 
 import time
 from collections import Counter
@@ -22,14 +22,14 @@ INGESTED = prometheus_client.Counter(
     "Items to which this worker gave a verdict, without those of held runs.",
     ["verdict"],
 )
-_TRIGGER_INTERVAL = 0.25  # seconds
+_TRIGGER_INTERVAL_SECONDS = 0.25
 logger = get_logger(__name__)
 
 
 class Debouncer:
-    """Calls `trigger` at most four times a second while calls follow one another.
+    """Calls `trigger` at most four times a second.
 
-    Each trigger costs the worker a task that only finds the projection running.
+    Each trigger costs the worker a task, which is useless while the projection is running.
     """
 
     def __init__(self, trigger: Callable[[], None]) -> None:
@@ -38,8 +38,8 @@ class Debouncer:
         self._is_pending = False
 
     def call(self, *, more_expected: bool) -> None:
-        """Trigger now, or later where another call is expected and the last one was a moment ago."""
-        self._is_pending = more_expected and time.monotonic() - self._triggered_at < _TRIGGER_INTERVAL
+        """Trigger now, or later if another call is expected and the last trigger was less than 0.25 s ago."""
+        self._is_pending = more_expected and time.monotonic() - self._triggered_at < _TRIGGER_INTERVAL_SECONDS
         if not self._is_pending:
             self._triggered_at = time.monotonic()
             self._trigger()
@@ -51,7 +51,7 @@ class Debouncer:
 
 
 def run_ingest(dependencies: Dependencies) -> int:
-    """Ingest the raw stream's entries for some seconds at most; return their number."""
+    """Ingest the raw stream's entries for at most a few seconds; return their number."""
     with numbered_process_lock(dependencies.lock_folder, "ingest", dependencies.ingest_workers) as number:
         if number is None:
             return 0
@@ -63,7 +63,7 @@ def run_ingest(dependencies: Dependencies) -> int:
             dependencies.progress.record()
             if result.last_change:
                 announce_changes(dependencies.redis, result.last_change)
-                projection.call(more_expected=result.items == batch_size)
+                projection.call(more_expected=result.item_count == batch_size)
             _report(result)
 
         pipeline = ItemPipeline(dependencies.engine, dependencies.settings.hold_policy)

@@ -1,4 +1,4 @@
-"""The worker's jobs, except ingest and lake. Each is safe to run at any time and any number of times."""
+"""The worker's jobs, except ingest and lake. Each is safe to run at any time and to repeat."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ logger = get_logger(__name__)
 
 
 def finish_runs(dependencies: Dependencies) -> None:
-    """Finish runs that an operator decided on, or whose worker died before it finished them."""
+    """Finish runs that an operator released or discarded, or whose worker died before it finished them."""
     last_change = RunFinalizer(dependencies.engine, dependencies.settings.hold_policy).advance()
     if last_change:
         announce_changes(dependencies.redis, last_change)
@@ -34,7 +34,7 @@ def finish_runs(dependencies: Dependencies) -> None:
 
 
 def run_replay(dependencies: Dependencies) -> int:
-    """Replay the items that operators queued; return how many were accepted."""
+    """Replay the items that operators queued; return the number of accepted ones."""
     with process_lock(dependencies.lock_folder, "replay") as acquired:
         if not acquired:
             return 0
@@ -51,8 +51,7 @@ def run_replay(dependencies: Dependencies) -> int:
 def run_projection(dependencies: Dependencies) -> int:
     """Bring the index up to the feed's head; return the number of changes.
 
-    Leaves the work to another process that holds the index: that one reads the feed's head once more after it has
-    released the index.
+    Return if another process holds the index; that process reads the feed's head again after it releases the index.
     """
     raw = dependencies.reader(RAW_STREAM)
     total = 0
@@ -92,17 +91,17 @@ def run_sweep(dependencies: Dependencies) -> None:
     expired = PredictionStore(dependencies.engine).delete_before(utc_now() - timedelta(days=settings.prediction_days))
     if expired:
         logger.info("predictions deleted", count=expired)
-    swept = sweep_runs(
+    sweep = sweep_runs(
         dependencies.engine,
         dependencies.redis,
         now=utc_now(),
         settle_after=settings.settle_after,
         receipt_days=settings.receipt_days,
-        idle=not dependencies.reader(RAW_STREAM).has_backlog(),
+        stream_is_idle=not dependencies.reader(RAW_STREAM).has_backlog(),
     )
     finish_runs(dependencies)
-    if swept.finished_runs or swept.processed_items:
-        logger.info("runs swept", finished_runs=swept.finished_runs, processed_items=swept.processed_items)
+    if sweep.finished_runs or sweep.processed_items:
+        logger.info("run sweep finished", finished_runs=sweep.finished_runs, processed_items=sweep.processed_items)
     comparison = compare_index(dependencies)
     if comparison is not None and comparison.rebuild:
         try:
@@ -112,7 +111,7 @@ def run_sweep(dependencies: Dependencies) -> None:
 
 
 def compare_index(dependencies: Dependencies) -> IndexComparison | None:
-    """Compare the index with the records and repair it; return None where the index is in use."""
+    """Compare the index with the records and repair it; return None if the index is in use."""
     with process_lock(dependencies.lock_folder, "project") as acquired:
         if acquired:
             try:
@@ -125,10 +124,10 @@ def compare_index(dependencies: Dependencies) -> IndexComparison | None:
 
 def run_reindexing(dependencies: Dependencies) -> int:
     """Rebuild the index if requested; return the number of requests."""
-    return dependencies.reindexing.serve(dependencies.reader(REINDEX_STREAM))
+    return dependencies.reindexing.handle_requests(dependencies.reader(REINDEX_STREAM))
 
 
 def run_webhooks(dependencies: Dependencies) -> int:
-    """Deliver due webhooks for some seconds at most; return the number of successful deliveries."""
+    """Deliver due webhooks for at most a few seconds; return the number of successful deliveries."""
     with process_lock(dependencies.lock_folder, "webhooks") as acquired:
         return deliver_webhooks(dependencies.engine, dependencies.settings) if acquired else 0

@@ -18,15 +18,15 @@ from bookwheel_processor.worker.consumer import StreamConsumer
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.process_lock import process_lock
 
-_BATCH = 2000
+_BATCH_SIZE = 2000
 _REFRESH_SECONDS = 120.0
-"""The shortest time between two refreshes of the books while items keep coming: each rewrites whole buckets."""
-_LEFTOVER_AGE = timedelta(hours=1)
+"""The minimum time between two refreshes of the books while items arrive, because each rewrites whole buckets."""
+_MIN_LEFTOVER_AGE = timedelta(hours=1)
 _SWEEP_SECONDS = 60.0
 
 
 def run_bronze(dependencies: Dependencies) -> int:
-    """Store the raw stream's entries as received; return how many."""
+    """Store the raw stream's entries as received; return their number."""
     with process_lock(dependencies.lock_folder, "bronze") as acquired:
         if not acquired:
             return 0
@@ -36,7 +36,7 @@ def run_bronze(dependencies: Dependencies) -> int:
             bronze.add(entries)
 
         reader = dependencies.reader(RAW_STREAM, group=LAKE_GROUP)
-        return StreamConsumer(reader, _BATCH, linger_ms=1).run(store)
+        return StreamConsumer(reader, _BATCH_SIZE, linger_ms=1).run(store)
 
 
 def run_silver(dependencies: Dependencies) -> int:
@@ -44,7 +44,7 @@ def run_silver(dependencies: Dependencies) -> int:
     with _lake_lock(dependencies) as acquired:
         if not acquired:
             return 0
-        changes = dependencies.silver.observe()
+        changes = dependencies.silver.append_observations()
         is_idle = not dependencies.reader(RAW_STREAM).has_backlog()
         if is_idle or dependencies.silver.seconds_since_refresh() > _REFRESH_SECONDS:
             dependencies.silver.refresh_books()
@@ -52,7 +52,7 @@ def run_silver(dependencies: Dependencies) -> int:
 
 
 def run_export(dependencies: Dependencies) -> int:
-    """Make the exports that are requested or due; return the number of requests."""
+    """Write the exports that are requested or due; return the number of requests."""
     with _lake_lock(dependencies) as acquired:
         if not acquired:
             return 0
@@ -64,26 +64,28 @@ def run_export(dependencies: Dependencies) -> int:
             interval=settings.export_interval,
             kept=settings.exports_kept,
         )
-        fulfilled = StreamConsumer(dependencies.reader(EXPORT_STREAM), _BATCH, linger_ms=1).run(exports.fulfil)
-        exports.make_if_due()
-        return fulfilled
+        request_count = StreamConsumer(dependencies.reader(EXPORT_STREAM), _BATCH_SIZE, linger_ms=1).run(
+            exports.handle_requests
+        )
+        exports.write_if_due()
+        return request_count
 
 
 def run_lake_sweep(dependencies: Dependencies, *, now: datetime | None = None) -> None:
-    """Convert a lake of an earlier version, merge small files and remove unused ones, within some minutes."""
+    """Convert a lake of an earlier version, merge small files and remove unused ones, within a few minutes."""
     now = now or utc_now()
     lake, silver = dependencies.lake, dependencies.silver
     with _lake_lock(dependencies) as acquired:
         if not acquired:
             return
-        lake.sweep(before=now - _LEFTOVER_AGE)
-        sweep_exports(lake, before=now - _LEFTOVER_AGE)
+        lake.sweep(before=now - _MIN_LEFTOVER_AGE)
+        sweep_exports(lake, before=now - _MIN_LEFTOVER_AGE)
         if not convert_lake(lake, silver, seconds=_SWEEP_SECONDS).is_complete:
             return
-        by_date = (Bronze(lake).table, silver.silver.observations)
-        for table in by_date:
+        tables_by_date = (Bronze(lake).table, silver.silver.observations)
+        for table in tables_by_date:
             table.compact(today=now.date(), seconds=_SWEEP_SECONDS)
-        for table in (*by_date, silver.silver.books, silver.silver.offers):
+        for table in (*tables_by_date, silver.silver.books, silver.silver.offers):
             table.vacuum()
 
 
@@ -95,7 +97,7 @@ def run_lake_conversion(dependencies: Dependencies) -> Conversion | None:
 
 @contextmanager
 def _lake_lock(dependencies: Dependencies) -> Iterator[bool]:
-    """One writer of silver and exports at a time, on all machines: a second one would repeat its work."""
+    """Yield whether this process is the only writer of silver and exports on all machines."""
     with process_lock(dependencies.lock_folder, "lake") as acquired_locally:
         if not acquired_locally:
             yield False

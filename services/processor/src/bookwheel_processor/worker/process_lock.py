@@ -1,4 +1,4 @@
-"""Locks between the processes of one machine. The kernel frees them however a process ends, a SIGKILL included."""
+"""Locks between the processes of one machine. The kernel releases them when a process ends, even after a SIGKILL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ def process_lock(folder: Path, name: str) -> Iterator[bool]:
 
 @contextmanager
 def numbered_process_lock(folder: Path, name: str, count: int) -> Iterator[int | None]:
-    """Yield the number, from 0, of the first of `count` locks that was free; None where none was."""
+    """Yield the number, from 0, of the first free one of `count` locks, or None if all are locked."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         file_name = f"processor-{name}-{number}.lock" if number else f"processor-{name}.lock"

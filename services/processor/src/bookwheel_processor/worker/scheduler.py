@@ -1,6 +1,6 @@
 """Triggers each task at its period, by the monotonic clock.
 
-Celery's beat plans by the time of day: with the clock set back by an hour it sends nothing for an hour.
+Celery's beat uses the time of day: if the clock is set back by an hour, it sends nothing for an hour.
 """
 
 import threading
@@ -11,14 +11,14 @@ from bookwheel_runtime.health_server import Progress
 from bookwheel_runtime.logs import get_logger
 from kombu.exceptions import OperationalError
 
-_TICK = 0.05  # seconds
+_TICK_SECONDS = 0.05
 logger = get_logger(__name__)
 
 
 class MonotonicScheduler:
-    """`trigger` gets a task's name; `periods` are seconds by name. Notes `progress` at every tick.
+    """`trigger` gets a task's name; `periods` are seconds by name. Records `progress` at every tick.
 
-    While the broker is unavailable triggers are skipped. They are not made up for.
+    While the broker is unavailable, triggers are skipped. They are not sent later.
     """
 
     def __init__(self, trigger: Callable[[str], None], periods: Mapping[str, float], progress: Progress) -> None:
@@ -26,17 +26,17 @@ class MonotonicScheduler:
         self._periods = periods
         self._due = dict.fromkeys(periods, 0.0)
         self._progress = progress
-        self._fault: str | None = None
+        self._error: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set."""
-        while not stop.wait(_TICK):
+        while not stop.wait(_TICK_SECONDS):
             self.tick(time.monotonic())
             self._progress.record()
 
     def fault(self) -> str | None:
-        """Why triggers cannot be sent; None where they can."""
-        return self._fault
+        """Return why triggers cannot be sent, or None if they can."""
+        return self._error
 
     def tick(self, now: float) -> None:
         for name, due in self._due.items():
@@ -49,8 +49,8 @@ class MonotonicScheduler:
             self._trigger(name)
         except (OperationalError, OSError) as error:
             message = str(error)[:500]
-            if self._fault is None:
+            if self._error is None:
                 logger.warning("broker unavailable", error=message)
-            self._fault = f"the broker is unavailable: {message}"
+            self._error = f"the broker is unavailable: {message}"
         else:
-            self._fault = None
+            self._error = None

@@ -32,7 +32,7 @@ FAMILIES = MappingProxyType(
         "bookwheel_replicas_ready": (("service",), "Replicas of a service whose last heartbeat was ready."),
         "bookwheel_index_compared_books": (
             ("result",),
-            "Books of the last comparison of index and records; the index refuses `rejected` ones for good.",
+            "Books of the last comparison of index and records; the index permanently rejects `rejected` ones.",
         ),
         "bookwheel_items": (("verdict",), "Items of all crawls, by verdict."),
         "bookwheel_projection_lag_seconds": (

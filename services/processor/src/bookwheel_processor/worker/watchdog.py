@@ -1,4 +1,4 @@
-"""Restarts a worker that lives but no longer runs tasks."""
+"""Restarts a worker that is alive but no longer runs tasks."""
 
 import threading
 import time
@@ -36,37 +36,37 @@ class Watchdog(threading.Thread):
         self._restart = restart
         self._stopped = threading.Event()
         self._excused_at: float | None = None
-        self._redis_fault: str | None = None
+        self._redis_error: str | None = None
 
     def stop(self) -> None:
         self._stopped.set()
 
     def run(self) -> None:
         self._excused_at = time.monotonic()
-        # Often, since another worker may get the trigger.
+        # The period is short, because another worker can get the trigger.
         while not self._stopped.wait(self._stalled_after / 40):
             try:
                 self._redis.ping()
-                self._redis_fault = None
+                self._redis_error = None
                 if self._idle_seconds() > self._stalled_after / 2:
                     self._trigger()
             except (RedisError, OperationalError, OSError) as error:
-                self._redis_fault = f"Redis is unavailable: {error}"
-                self._excused_at = time.monotonic()  # no worker makes progress without it
+                self._redis_error = f"Redis is unavailable: {error}"
+                self._excused_at = time.monotonic()  # no worker makes progress without Redis
                 continue
-            if fault := self.alive():
-                logger.critical("worker restarting", reason=fault)
+            if reason := self.alive():
+                logger.critical("worker restarting", reason=reason)
                 self._restart()
                 return
 
     def alive(self) -> str | None:
-        """What is wrong where the worker has stalled."""
+        """Return the reason if the worker has stalled, else None."""
         idle_seconds = self._idle_seconds()
         return f"no progress for {idle_seconds:.0f} s" if idle_seconds > self._stalled_after else None
 
     def ready(self) -> str | None:
-        """What is wrong where the worker cannot ingest."""
-        return self._redis_fault or ("no progress yet" if self._progress.age() is None else self.alive())
+        """Return the reason if the worker cannot ingest, else None."""
+        return self._redis_error or ("no progress yet" if self._progress.age() is None else self.alive())
 
     def _idle_seconds(self) -> float:
         """Seconds without progress, not counting those in which Redis was unavailable."""

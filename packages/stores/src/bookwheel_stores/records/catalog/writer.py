@@ -105,12 +105,12 @@ class CatalogWriter:
         """Updates offers by `number`. All rows have the same columns."""
         self._dialect.update_rows(self._connection, rows, by=offer.c.number)
 
-    def remove_offers(self, offer_numbers: Collection[int], *, moment: int) -> None:
+    def remove_offers(self, offer_numbers: Collection[int], *, removed_at: int) -> None:
         """Marks offers as removed and supersedes their current observations."""
         for chunk in _chunks(offer_numbers):
             is_current = observation.c.offer_number.in_(chunk) & observation.c.superseded_at.is_(None)
-            self._connection.execute(update(observation).where(is_current).values(superseded_at=moment))
-            self._connection.execute(update(offer).where(offer.c.number.in_(chunk)).values(removed_at=moment))
+            self._connection.execute(update(observation).where(is_current).values(superseded_at=removed_at))
+            self._connection.execute(update(offer).where(offer.c.number.in_(chunk)).values(removed_at=removed_at))
 
     def add_observations(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
         """Adds observations. For the offers `superseding` they end the current ones."""

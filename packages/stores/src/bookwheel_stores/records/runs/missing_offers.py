@@ -24,19 +24,19 @@ _MAX_GRACE = 100  # of a source's declaration
 class CompleteRuns(NamedTuple):
     """The last complete runs of one source, the latest first.
 
-    They did not see what was last seen before `before`, except for items of these runs under a clock that is behind.
-    `ended_at` is the end of the latest.
+    `earliest_start` is when the first of them started. Offers last seen before it are missing, except those last seen
+    by one of these runs, whose clock can be behind. `ended_at` is the end of the latest run.
     """
 
     source: str
     ids: tuple[str, ...]
     numbers: tuple[int, ...]
-    before: int
+    earliest_start: int
     ended_at: int
 
     def is_missing(self, seen_at: int, run_id: str) -> bool:
-        """Whether these runs miss an offer that was last seen at that time by that run."""
-        return seen_at < self.before and run_id not in self.ids
+        """Whether an offer is missing that was last seen at that time by that run."""
+        return seen_at < self.earliest_start and run_id not in self.ids
 
 
 class MissingOffers:
@@ -52,18 +52,20 @@ class MissingOffers:
         query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_on_site)
         return self._connection.scalar(query) or 0
 
-    def complete_runs(self, source: str, *, ending: int | None = None, grace: int | None = None) -> CompleteRuns | None:
+    def complete_runs(
+        self, source: str, *, last_run: int | None = None, grace: int | None = None
+    ) -> CompleteRuns | None:
         """The last `grace` complete runs of the source; None if there are fewer.
 
-        They include the run `ending` and other runs that are being finished, so that runs that end at the same time do
-        not undo each other's removals. `grace` defaults to the one that the latest of them declares. A run with a
+        They include the run `last_run` and other runs that are being finished, so that runs which end together do not
+        undo each other's removals. `grace` defaults to the one that the latest of them declares. A run with a
         quarantined item of an unknown offer does not count: the item could be of any offer.
         """
         unknown_items = select(quarantine.c.number).where(
             quarantine.c.run_id == crawl_run.c.run_id, quarantine.c.source_key.is_(None)
         )
         rows = self._connection.execute(
-            _latest_runs(source, ending).where(~unknown_items.exists()).limit(grace or _MAX_GRACE)
+            _latest_runs(source, last_run).where(~unknown_items.exists()).limit(grace or _MAX_GRACE)
         ).all()
         if not rows:
             return None
@@ -75,7 +77,7 @@ class MissingOffers:
             source=source,
             ids=tuple(row.run_id for row in last),
             numbers=tuple(row.number for row in last),
-            before=last[-1].started_at,
+            earliest_start=last[-1].started_at,
             ended_at=last[0].finished_at,
         )
 
@@ -86,17 +88,17 @@ class MissingOffers:
             newer = _latest_runs(source, None).where(crawl_run.c.started_at > moment).limit(1)
             if self._connection.execute(newer).first() is not None:
                 runs = self.complete_runs(source)
-                if runs is not None and runs.before > moment:
+                if runs is not None and runs.earliest_start > moment:
                     runs_by_source[source] = runs
         return runs_by_source
 
-    def seen(self, runs: CompleteRuns, source_keys: Collection[str]) -> set[str]:
-        """Offers with a quarantined or staged item in these runs, or on other sites."""
+    def find_seen_keys(self, runs: CompleteRuns, source_keys: Collection[str]) -> set[str]:
+        """Return the keys of offers with a quarantined or staged item in these runs, or on other sites."""
         if not source_keys:
             return set()
         seen_keys = {key for key in source_keys if key.startswith(SITE_MARK)}
         in_values = dialect_of(self._connection).in_values
-        for query, column in ((_refused(runs), quarantine.c.source_key), (_staged(runs), staged_item.c.source_key)):
+        for query, column in ((_quarantined(runs), quarantine.c.source_key), (_staged(runs), staged_item.c.source_key)):
             seen_keys.update(self._connection.scalars(query.where(in_values(column, source_keys))))
         return seen_keys
 
@@ -128,13 +130,13 @@ _is_being_finished = (
 )
 
 
-def _latest_runs(source: str, ending: int | None) -> Select[Any]:
+def _latest_runs(source: str, last_run: int | None) -> Select[Any]:
     columns = [crawl_run.c[name] for name in ("run_id", "number", "started_at", "finished_at", "expect")]
     return (
         select(*columns)
         .where(
             crawl_run.c.source == source,
-            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == ending, _is_being_finished),
+            or_(crawl_run.c.state == RunState.COMPLETE.value, crawl_run.c.number == last_run, _is_being_finished),
             crawl_run.c.whole_source,
             crawl_run.c.started_at.is_not(None),
         )
@@ -142,7 +144,7 @@ def _latest_runs(source: str, ending: int | None) -> Select[Any]:
     )
 
 
-def _refused(runs: CompleteRuns) -> Select[Any]:
+def _quarantined(runs: CompleteRuns) -> Select[Any]:
     return select(quarantine.c.source_key).where(
         quarantine.c.run_id.in_(runs.ids), quarantine.c.source_key.is_not(None)
     )
@@ -164,8 +166,8 @@ def _is_missing(runs: CompleteRuns) -> ColumnElement[bool]:
     return (
         (offer.c.source == runs.source)
         & ~_IS_ELSEWHERE
-        & (offer.c.last_seen < runs.before)
+        & (offer.c.last_seen < runs.earliest_start)
         & offer.c.last_run.not_in(runs.ids)
-        & offer.c.source_key.not_in(_refused(runs))
+        & offer.c.source_key.not_in(_quarantined(runs))
         & offer.c.source_key.not_in(_staged(runs))
     )

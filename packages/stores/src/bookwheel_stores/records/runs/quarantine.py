@@ -23,12 +23,12 @@ class QuarantineState(StrEnum):
     REPLAYED = "replayed"
 
 
-DISCARDED = "run_discarded"
+RUN_DISCARDED_CODE = "run_discarded"
 """The code of items whose run an operator discarded. A replay of all items skips them."""
-REFUSED_BY_INDEX = "refused_by_index"
+REJECTED_BY_INDEX = "refused_by_index"
 """The code of books that the index rejects."""
 INDEX_ENTRIES = "index/"
-"""The prefix of the entry ids of such books, which cannot be replayed: see `index_refusals`."""
+"""The prefix of the entry ids of such books, which cannot be replayed: see `rejected_books`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class QuarantineEntry:
     verdict: Verdict | None
 
     @property
-    def is_refused_book(self) -> bool:
+    def is_rejected_by_index(self) -> bool:
         return self.entry_id.startswith(INDEX_ENTRIES)
 
 
@@ -130,8 +130,8 @@ class QuarantineStore:
         Items of a discarded run are only queued by their run or code, refused books never.
         """
         condition = selection.condition
-        if selection.run_id is None and selection.code != DISCARDED:
-            condition &= quarantine.c.code != DISCARDED
+        if selection.run_id is None and selection.code != RUN_DISCARDED_CODE:
+            condition &= quarantine.c.code != RUN_DISCARDED_CODE
         return self._queue(condition)
 
     def queue_replay(self, number: int) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from bookwheel_stores.records.database.connection import in_transaction, read_connection
 from bookwheel_stores.records.runs.quarantine import (
     INDEX_ENTRIES,
-    REFUSED_BY_INDEX,
+    REJECTED_BY_INDEX,
     NewQuarantineEntry,
     QuarantineState,
     QuarantineWriter,
@@ -21,7 +21,7 @@ _AFTER_INDEX_ENTRIES = INDEX_ENTRIES[:-1] + chr(ord(INDEX_ENTRIES[-1]) + 1)
 """The first string after all entry ids of the index."""
 
 
-class RefusedBook(NamedTuple):
+class RejectedRevision(NamedTuple):
     """The quarantine entry of a book at the revision that the index rejected."""
 
     entry_id: str
@@ -29,13 +29,13 @@ class RefusedBook(NamedTuple):
     revision: int
 
 
-class IndexRefusals:
+class RejectedBooks:
     """Quarantine entries `index/<book's number>/<revision>`. They cannot be replayed; the index resolves them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def list_open(self) -> list[RefusedBook]:
+    def list_open(self) -> list[RejectedRevision]:
         query = select(quarantine.c.entry_id).where(
             quarantine.c.entry_id > INDEX_ENTRIES,
             quarantine.c.entry_id < _AFTER_INDEX_ENTRIES,
@@ -45,13 +45,13 @@ class IndexRefusals:
             return [_parse_entry_id(entry_id) for entry_id in connection.scalars(query)]
 
     def update(
-        self, refused: Sequence[tuple[BookState, str]], *, now: int, is_resolved: Callable[[RefusedBook], bool]
+        self, rejected: Sequence[tuple[BookState, str]], *, now: int, is_resolved: Callable[[RejectedRevision], bool]
     ) -> None:
         """Adds rejected books with the engine's reasons, and resolves the open entries for which `is_resolved` holds.
 
         Idempotent. An entry that was resolved is open again if the index rejects the same revision again.
         """
-        entries = {entry.entry_id: entry for entry in (_entry(book, reason) for book, reason in refused)}
+        entries = {entry.entry_id: entry for entry in (_entry(book, reason) for book, reason in rejected)}
         open_entries = {entry.entry_id: entry for entry in self.list_open()}
         new = [entry for entry_id, entry in entries.items() if entry_id not in open_entries]
         resolved = [
@@ -69,9 +69,9 @@ class IndexRefusals:
         in_transaction(self._engine, write)
 
 
-def _parse_entry_id(entry_id: str) -> RefusedBook:
+def _parse_entry_id(entry_id: str) -> RejectedRevision:
     number, _, revision = entry_id.removeprefix(INDEX_ENTRIES).partition("/")
-    return RefusedBook(entry_id, int(number), int(revision))
+    return RejectedRevision(entry_id, int(number), int(revision))
 
 
 def _entry(book: BookState, reason: str) -> NewQuarantineEntry:
@@ -82,5 +82,5 @@ def _entry(book: BookState, reason: str) -> NewQuarantineEntry:
         source=None,
         url=None,
         body=book.content,
-        reasons=(FieldError(field="book", code=REFUSED_BY_INDEX, message=message.replace("\0", " ")),),
+        reasons=(FieldError(field="book", code=REJECTED_BY_INDEX, message=message.replace("\0", " ")),),
     )

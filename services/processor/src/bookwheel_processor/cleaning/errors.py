@@ -12,14 +12,14 @@ class InvalidValueError(ValueError):
 
 
 class InvalidItemError(Exception):
-    """An item is invalid, for all of these reasons."""
+    """An item is invalid. `reasons` are all of its field errors."""
 
     def __init__(self, reasons: tuple[FieldError, ...]) -> None:
         super().__init__("; ".join(f"{reason.field}: {reason.message}" for reason in reasons))
         self.reasons = reasons
 
 
-def shown(value: object) -> str:
-    """The value for a message: quoted, and cut to 80 characters."""
+def quote_value(value: object) -> str:
+    """Quote a value for a message. A long one is cut to 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"
