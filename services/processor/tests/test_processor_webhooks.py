@@ -423,7 +423,7 @@ def test_nothing_is_sent_inside(host: str, hooks: Hooks, feed: FeedWriter, recei
     hooks.round()
     [delivery] = hooks.deliveries(hook)
     assert delivery.reason is not None
-    assert delivery.reason.startswith("refused:")
+    assert delivery.reason.startswith("address rejected:")
     assert (delivery.status, receiver.at("/hook")) == (None, [])
 
 
