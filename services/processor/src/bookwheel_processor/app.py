@@ -29,7 +29,7 @@ _SCHEDULER_STALLED = 60.0  # seconds: longer than an unavailable broker blocks a
 
 
 def create_app(settings: ProcessorSettings, progress: Progress | None = None) -> Celery:
-    """The Celery application. No I/O until a worker or a scheduler runs it. `progress` is the worker's."""
+    """Create the Celery application. It has no I/O until a worker or scheduler runs it."""
     app = Celery("bookwheel-processor", broker=settings.redis_url)
     app.conf.update(
         broker_transport_options={
@@ -55,7 +55,7 @@ def create_app(settings: ProcessorSettings, progress: Progress | None = None) ->
 
 
 def connect_app(app: Celery, settings: ProcessorSettings, progress: Progress | None = None) -> Dependencies:
-    """The dependencies of jobs whose triggers go through this application."""
+    """Create the dependencies of the jobs. Their triggers are sent by this application."""
     return create_dependencies(
         settings,
         trigger_ingest=lambda: trigger(app, INGEST),

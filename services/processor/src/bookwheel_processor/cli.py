@@ -26,10 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _positive(text: str) -> int:
-    """An integer from 1 on that fits a database column."""
+    """Parse a positive integer that fits a database column."""
     number = int(text)
     if not 0 < number < 1 << 63:
-        raise argparse.ArgumentTypeError(f"not a number from 1 on: {text}")
+        raise argparse.ArgumentTypeError(f"{text} is invalid: enter a positive integer")
     return number
 
 
@@ -46,10 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("compare", help="compare the search index with the records, and repair it")
     quarantine = commands.add_parser("quarantine", help="list quarantined items with their reasons")
     quarantine.add_argument("--limit", type=_positive, default=20)
-    replay = commands.add_parser("replay", help="ingest quarantined items again, by the current rules")
+    replay = commands.add_parser("replay", help="ingest quarantined items again under the current rules")
     selection = replay.add_mutually_exclusive_group(required=True)
     selection.add_argument("--id", type=_positive, help="the number that `quarantine` shows")
-    selection.add_argument("--all", action="store_true", help="all except those discarded with their run")
+    selection.add_argument("--all", action="store_true", help="all except items of discarded runs")
     selection.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
     commands.add_parser("held", help="list held runs with their reasons")
     release = commands.add_parser("release", help="apply a held run to the catalog")

@@ -1,4 +1,4 @@
-"""Text of pages, cleaned for storage, search and display."""
+"""Cleans page text for storage, search and display."""
 
 import html
 import re

@@ -1,1 +1,1 @@
-"""From a batch of stream entries to one transaction: decode, classify, plan, write."""
+"""Ingests batches of stream entries: decode, classify, plan, write."""

@@ -54,7 +54,7 @@ class IngestResult:
 
 
 class BatchIngester:
-    """`clock` gives the time of quarantining and of a run's last activity."""
+    """Ingests batches. `clock` returns the time for quarantine entries and for the last activity of runs."""
 
     def __init__(
         self, engine: Engine, policy: HoldPolicy = DEFAULT_POLICY, *, clock: Callable[[], datetime] = utc_now

@@ -86,7 +86,7 @@ def _first_seen(update: BookUpdate) -> int:
 
 
 def _plan_removal(update: BookUpdate, offers: Sequence[Row]) -> tuple[Row, Row] | None:
-    """The change has the book's last content, with the offers that it had."""
+    """Plan the removal of a book. The change has the last content of the book and its last offers."""
     if update.row is None:
         return None
     book = _next_revision(update, update.row) | {name: update.row[name] for name in rows.BOOK_COLUMNS}

@@ -25,7 +25,7 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The number of entries added to bronze, the number of old files removed, and whether no old file remains."""
+    """The result of a conversion. It `is_complete` if no old file remains."""
 
     added_entries: int
     removed_files: int

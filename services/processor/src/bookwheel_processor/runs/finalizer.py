@@ -145,7 +145,7 @@ class _RunStep:
         return 0
 
     def _complete_runs(self, run: Row[Any], *, grace: int | None = None) -> CompleteRuns | None:
-        """The complete runs that decide which offers are missing; None if this run was not complete."""
+        """Return the complete runs that decide which offers are missing; None if this run was not complete."""
         if run.finished_state != RunState.COMPLETE or not run.whole_source:
             return None
         return self._missing_offers.complete_runs(run.source, last_run=run.number, grace=grace)

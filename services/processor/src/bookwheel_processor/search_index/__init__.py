@@ -1,1 +1,1 @@
-"""Keeps the search index equal to the records."""
+"""Keeps the search index consistent with the records."""

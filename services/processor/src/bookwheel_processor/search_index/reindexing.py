@@ -29,7 +29,7 @@ logger = get_logger(__name__)
 
 
 class ReindexInProgressError(SearchError):
-    """Another process builds the index."""
+    """Another process is building the index."""
 
 
 class Reindexing:

@@ -27,7 +27,7 @@ GROUP = "processor"
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """`trigger_ingest` and `trigger_projection` make some worker start the job soon."""
+    """`trigger_ingest` and `trigger_projection` make a worker start the job soon."""
 
     settings: ProcessorSettings
     engine: Engine
@@ -48,11 +48,11 @@ class Dependencies:
 
     @property
     def ingest_workers(self) -> int:
-        """How many ingest jobs may run at once on this machine."""
+        """The maximum number of concurrent ingest jobs on this machine."""
         return self.settings.ingest_workers if supports_concurrent_writers(self.engine) else 1
 
     def reader(self, stream: str, *, group: str = GROUP, number: int = 0) -> StreamReader:
-        """`number` distinguishes the processes of one machine that read the same stream for the same group."""
+        """Create a reader. `number` distinguishes the readers of one machine in the same group."""
         return StreamReader(
             self.redis,
             stream,
@@ -70,7 +70,7 @@ def create_dependencies(
     trigger_projection: Callable[[], None],
     progress: Progress | None = None,
 ) -> Dependencies:
-    """Connect to the stores as the settings say."""
+    """Connect to the stores of the settings."""
     engine = connect_database(settings.database_url)
     redis = connect_redis(settings.redis_url)
     lake = Lake(LakeAddress(**settings.lake_options()))

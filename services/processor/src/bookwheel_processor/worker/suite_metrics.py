@@ -47,7 +47,7 @@ logger = get_logger(__name__)
 
 
 class SuiteMetrics(Collector):
-    """An unavailable store has no metrics but `bookwheel_store_up`."""
+    """Collects the metrics. An unavailable store only has `bookwheel_store_up`."""
 
     def __init__(self, redis: Redis, engine: Engine) -> None:
         self._redis = redis

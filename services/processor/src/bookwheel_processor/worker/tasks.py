@@ -51,7 +51,7 @@ PERIODS = MappingProxyType({name: task.period for name, task in TASKS.items()})
 
 
 def register_tasks(app: Celery, dependencies: Callable[[], Dependencies]) -> None:
-    """`dependencies` is called in the worker's child process: connections must not cross a fork."""
+    """Register all tasks. `dependencies` is called in the child process: connections must not cross a fork."""
     app.conf.task_routes = {name: {"queue": task.queue} for name, task in TASKS.items()}
     for name, task in TASKS.items():
         app.task(_run(name, task.job, dependencies), name=name, ignore_result=True, shared=False)
@@ -72,5 +72,5 @@ def _run(
 
 
 def trigger(app: Celery, name: str, *, expires: float | None = None) -> None:
-    """Make some worker run the task soon. `expires` in seconds; by default when the next trigger is due."""
+    """Make a worker run the task soon. `expires` in seconds; by default when the next trigger is due."""
     app.send_task(name, expires=expires or TASKS[name].expires, retry=False)
