@@ -57,12 +57,12 @@ def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
     redis = connect_redis(redis_url)
     redis.flushall()
     traceparent = new_traceparent()
-    ledger = RunAttempt(redis, "run")
+    run_attempt = RunAttempt(redis, "run")
     started = RunStarted(
         run_id="run", source="demo", start_url="", started_at=datetime.now(UTC), traceparent=traceparent
     )
     envelope = Envelope(run_id="run", source="demo", traceparent=traceparent)
-    publisher = Publisher(ledger, envelope, ledger.start(started), PublishingLimits())
+    publisher = Publisher(run_attempt, envelope, run_attempt.start(started), PublishingLimits())
 
     async def put_all() -> None:
         for book in books:

@@ -47,14 +47,14 @@ async def publishing(request: CrawlRequest, settings: ScraperSettings) -> int:
 
 
 async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int:
-    def without_pipeline(*known: object) -> dict[str, object]:
-        return scrapy_settings(*known) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
+    def without_pipeline(*arguments: object) -> dict[str, object]:
+        return scrapy_settings(*arguments) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
 
     setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
     source, start_urls = resolve_request(request, load_sources(settings))
-    ledger = RunAttempt(connect_redis(settings.redis_url), request.run_id)
+    run_attempt = RunAttempt(connect_redis(settings.redis_url), request.run_id)
     envelope = Envelope(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
-    publisher = Publisher(ledger, envelope, RunCounts(), PublishingLimits())  # never started: it counts pages
+    publisher = Publisher(run_attempt, envelope, RunCounts(), PublishingLimits())  # never started: it counts pages
     await crawl(CrawlContext(source, start_urls, publisher, True, StopSignal()), settings)
     return publisher.counts().pages
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 
 from bookwheel_demo_shop.catalog import Catalog, Listing
-from bookwheel_demo_shop.pages import STAR_WORDS, availability
+from bookwheel_demo_shop.pages import STAR_WORDS, format_availability
 from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
 
 SEED = 1588
@@ -36,7 +36,7 @@ def _payload(listing: Listing) -> Payload:
         "category": book.category.name,
         "description": book.description,
         "price": f"£{listing.price}",
-        "availability": availability(listing),
+        "availability": format_availability(listing),
         "rating": STAR_WORDS[listing.rating],
         "rating_count": str(book.review_count),
         "image_url": f"{SHOP}/media/{book.number}.svg",

@@ -8,7 +8,7 @@ import tracemalloc
 from collections import Counter
 
 import pytest
-from bookwheel_demo_shop.catalog import CACHED_BOOKS, MAX_BOOKS, MAX_DAY, Catalog, Listing, isbn13, slugify
+from bookwheel_demo_shop.catalog import CACHED_BOOKS, MAX_BOOKS, MAX_DAY, Catalog, Listing, build_isbn13, slugify
 from bookwheel_demo_shop.prose import Quirk, quirk_at
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,7 +92,7 @@ def test_every_listed_book_is_found_by_its_number(size: int, seed: int, day: int
     rank = data.draw(st.integers(0, size - 1))
     (listing,) = catalog.listings(day, rank, 1)
     assert catalog.find(listing.book.number, day) == listing
-    assert catalog.place_of(listing.book.number) == rank
+    assert catalog.get_place(listing.book.number) == rank
     assert listing.book.title.strip()
     assert listing.pence > 0
     assert 0 <= listing.stock <= 22
@@ -134,7 +134,7 @@ def test_identities_are_unique_over_books_and_days() -> None:
 
 @given(st.integers(1, 10**9 - 1))
 def test_every_number_has_a_valid_isbn(number: int) -> None:
-    assert valid_isbn13(isbn13(number))
+    assert valid_isbn13(build_isbn13(number))
 
 
 @pytest.mark.parametrize("day", [0, 1, 49, 99, 199, 200, 1_000])

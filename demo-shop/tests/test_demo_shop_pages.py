@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 from bookwheel_demo_shop.app import create_app
-from bookwheel_demo_shop.pages import shortened
+from bookwheel_demo_shop.pages import shorten
 from hypothesis import given
 from hypothesis import strategies as st
 from parsel import Selector
@@ -71,7 +71,7 @@ async def test_a_list_page_has_the_structure_of_the_real_site() -> None:
         assert len(pods) == 20
         for pod, book in zip(pods, books, strict=True):
             assert pod.css("h3 > a::attr(title)").get() == book["title"]
-            assert pod.css("h3 > a::text").get() == shortened(book["title"])
+            assert pod.css("h3 > a::text").get() == shorten(book["title"])
             assert pod.css("p.price_color::text").get() == f"£{book['price']}"
             assert STARS[pod.css("p.star-rating").attrib["class"].split()[1]] == book["rating"]
             assert words(pod, "p.availability") == ("In stock" if book["stock"] else "Out of stock")
@@ -286,6 +286,6 @@ async def test_the_law_is_told() -> None:
 
 @given(st.text(min_size=1))
 def test_a_short_title_is_short_and_begins_like_the_whole(title: str) -> None:
-    short = shortened(title)
+    short = shorten(title)
     assert len(short) <= 28
     assert title.startswith(short.removesuffix(" ..."))

@@ -1,1 +1,1 @@
-"""A deterministic bookshop to crawl: seeded, generated lazily, with days, faults and a planted law of ratings."""
+"""A generated bookshop for crawls: deterministic per seed, with days, faults and ratings that follow a known law."""

@@ -1,4 +1,4 @@
-"""The ASGI app of the shop: the pages of both storefronts, its day, its faults and its ground truth."""
+"""The ASGI app of the shop: the pages of both storefronts and the control routes."""
 
 import re
 from collections.abc import Callable
@@ -12,39 +12,39 @@ from starlette.staticfiles import StaticFiles
 from bookwheel_demo_shop.backstage import Backstage, Clock
 from bookwheel_demo_shop.catalog import Catalog
 from bookwheel_demo_shop.faults import LOOP_PATH, Faults
-from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category_shelf, environment
+from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category_shelf, load_templates
 from bookwheel_demo_shop.schema_pages import SchemaPages
 
 ROBOTS = "User-agent: *\nDisallow: /_shop/\n"
-NOT_FOUND = "<!DOCTYPE html><title>404</title><h1>404: the shop has no such page</h1>"
+NOT_FOUND = "<!DOCTYPE html><title>404</title><h1>404: page not found</h1>"
 
 PageRenderer = Callable[[Request], str | None]
 
 
-def whole_number(text: str) -> int | None:
-    """Parses a page or book number of a URL: positive, no sign, no leading zero, at most 9 digits; else None."""
+def parse_number(text: str) -> int | None:
+    """Parses a positive number without sign and leading zeros, of at most 9 digits; None if it is invalid."""
     return int(text) if re.fullmatch(r"[1-9][0-9]{0,8}", text) else None
 
 
-def page_number(file_name: str, *, first: str | None = None) -> int | None:
-    """1 for the file name `first`, N for `page-N.html`, None for any other."""
+def parse_page_number(file_name: str, *, first: str | None = None) -> int | None:
+    """Returns 1 for the file name `first`, N for `page-N.html`, and None for other names."""
     if file_name == first:
         return 1
     match = re.fullmatch(r"page-([0-9]+)\.html", file_name)
-    return whole_number(match[1]) if match else None
+    return parse_number(match[1]) if match else None
 
 
-def slug_and_number(folder: str) -> tuple[str, int | None]:
-    """`the-lost-moon_12` becomes `("the-lost-moon", 12)`."""
+def split_slug_and_number(folder: str) -> tuple[str, int | None]:
+    """Splits `the-lost-moon_12` into `("the-lost-moon", 12)`."""
     slug, _, number = folder.rpartition("_")
-    return slug, whole_number(number)
+    return slug, parse_number(number)
 
 
 class Storefronts:
-    """Renders the pages of both storefronts; None for a page that does not exist."""
+    """Renders the pages of both storefronts. Methods return None for a page that does not exist."""
 
     def __init__(self, catalog: Catalog, clock: Clock) -> None:
-        templates = environment()
+        templates = load_templates()
         self._clock = clock
         self._pages = Pages(catalog, templates)
         self._schema_pages = SchemaPages(catalog, templates)
@@ -54,37 +54,37 @@ class Storefronts:
         return self._pages.book_list(HOME, 1, self._clock.day)
 
     def all_products(self, request: Request) -> str | None:
-        page = page_number(request.path_params["file_name"])
+        page = parse_page_number(request.path_params["file_name"])
         return self._pages.book_list(ALL_PRODUCTS, page, self._clock.day) if page else None
 
     def books(self, request: Request) -> str | None:
-        page = page_number(request.path_params["file_name"], first="index.html")
+        page = parse_page_number(request.path_params["file_name"], first="index.html")
         return self._pages.book_list(BOOKS, page, self._clock.day) if page else None
 
     def category(self, request: Request) -> str | None:
-        page = page_number(request.path_params["file_name"], first="index.html")
+        page = parse_page_number(request.path_params["file_name"], first="index.html")
         category = self._categories.get(request.path_params["folder"])
         return self._pages.book_list(category_shelf(category), page, self._clock.day) if page and category else None
 
     def product(self, request: Request) -> str | None:
-        slug, number = slug_and_number(request.path_params["folder"])
+        slug, number = split_slug_and_number(request.path_params["folder"])
         return self._pages.product(slug, number, self._clock.day) if number else None
 
     def cover(self, request: Request) -> str | None:
-        number = whole_number(request.path_params["number"])
+        number = parse_number(request.path_params["number"])
         return self._pages.cover(number, self._clock.day) if number else None
 
     def schema_list(self, request: Request) -> str | None:
-        page = whole_number(request.path_params.get("number", "1"))
+        page = parse_number(request.path_params.get("number", "1"))
         return self._schema_pages.book_list(page, self._clock.day) if page else None
 
     def schema_book(self, request: Request) -> str | None:
-        number = whole_number(request.path_params["number"])
+        number = parse_number(request.path_params["number"])
         return self._schema_pages.book(number, self._clock.day) if number else None
 
 
 def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
-    """Raises ValueError when the number of books or the day is out of range."""
+    """Raises ValueError if the number of books or the day is out of range."""
     catalog, clock, faults = Catalog(size=books, seed=seed), Clock(day), Faults()
     storefronts = Storefronts(catalog, clock)
 

@@ -1,9 +1,9 @@
-"""The shop's books and their facts on a day. Pure; O(1) per book at any size.
+"""The shop's books and their facts on a day. All functions are pure and take O(1) per book.
 
-The shop has one place per book. On day 0, place p (from 0) holds book number p + 1. Every `LIFE_DAYS` days, at a time
-of its own, each place replaces its book by a new one; the new number is the old one plus the number of places. So the
-shop is always full, and a book follows from place and day. A category is a range of positions on a permutation of the
-places.
+The shop has a fixed number of places with one book each. On day 0, place p (from 0) has book number p + 1. Every
+`LIFE_DAYS` days, the book of a place is replaced by a new book. Its number is the old number plus the number of places.
+The places are replaced on different days. So the number of a book is computed from its place and the day. A category is
+a range of positions in a permutation of the places.
 """
 
 import math
@@ -35,7 +35,7 @@ _ISBN_STEP = 387_420_489
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """`first` and `size` are its range of positions."""
+    """A category. `first` and `size` are its range of positions."""
 
     number: int
     name: str
@@ -85,20 +85,20 @@ class Listing:
 
 
 def slugify(text: str) -> str:
-    """ASCII letters and digits joined by single dashes; `book` for a text without any."""
+    """Returns the ASCII letters and digits of a text, joined by single dashes; `book` if there are none."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text)[:60].strip("-") or "book"
 
 
-def isbn13(number: int) -> str:
-    """A valid, unique ISBN-13 for each number below 10^9."""
+def build_isbn13(number: int) -> str:
+    """Builds a valid ISBN-13, unique for each number below 10^9."""
     digits = f"978{number * _ISBN_STEP % 10**9:09}"
     total = sum(int(digit) * (1, 3)[index % 2] for index, digit in enumerate(digits))
     return f"{digits}{-total % 10}"
 
 
 class Catalog:
-    """The books of a shop with `size` places. Raises ValueError for a size that is not in 1..`MAX_BOOKS`."""
+    """The books of a shop with `size` places. Raises ValueError for a size outside 1..`MAX_BOOKS`."""
 
     def __init__(self, *, size: int, seed: int) -> None:
         if not 1 <= size <= MAX_BOOKS:
@@ -106,12 +106,12 @@ class Catalog:
         self.size = size
         self.seed = seed
         self._stride = next(n for n in range(max(1, round(size * 0.618)), 2 * size + 1) if math.gcd(n, size) == 1)
-        self._unstride = pow(self._stride, -1, size)
+        self._inverse_stride = pow(self._stride, -1, size)
         self._book = lru_cache(maxsize=CACHED_BOOKS)(self._make_book)
 
     @cached_property
     def categories(self) -> tuple[Category, ...]:
-        """Those with books, by number; a small shop has fewer."""
+        """The categories with books, by number. In a small shop, some categories have no books."""
         shares = list(accumulate(CATEGORIES.values(), initial=0))
         edges = [share * self.size // shares[-1] for share in shares]
         return tuple(
@@ -127,29 +127,29 @@ class Catalog:
         return [category.first for category in self.categories]
 
     def listings(self, day: int, first: int, count: int, category: Category | None = None) -> list[Listing]:
-        """Up to `count` books from rank `first` (from 0) of the whole shop, or of a category."""
+        """Returns at most `count` books of the shop or of a category, from rank `first` (from 0)."""
         last = min(first + count, category.size if category else self.size)
         ranks = range(first, last)
         places = ranks if category is None else [self._place(category.first + rank) for rank in ranks]
         return [self._listing(self._book(self._number(place, day)), day) for place in places]
 
     def find(self, number: int, day: int) -> Listing | None:
-        """The book of this number, or None when the shop does not have it on this day."""
-        if number < 1 or self._number(self.place_of(number), day) != number:
+        """Returns the book with this number, or None if the shop does not have it on this day."""
+        if number < 1 or self._number(self.get_place(number), day) != number:
             return None
         return self._listing(self._book(number), day)
 
-    def place_of(self, number: int) -> int:
-        """The place of a book, also of a book that was replaced."""
+    def get_place(self, number: int) -> int:
+        """Returns the place of a book, also if the book was replaced."""
         return (number - 1) % self.size
 
     def _number(self, place: int, day: int) -> int:
         return place + 1 + self.size * ((day + place * 123 % LIFE_DAYS) // LIFE_DAYS)
 
     def _place(self, position: int) -> int:
-        return position * self._unstride % self.size
+        return position * self._inverse_stride % self.size
 
-    def _category_of(self, place: int) -> Category:
+    def _get_category(self, place: int) -> Category:
         return self.categories[bisect_right(self._category_starts, place * self._stride % self.size) - 1]
 
     def _make_book(self, number: int) -> Book:
@@ -162,11 +162,11 @@ class Catalog:
         return Book(
             number=number,
             upc=f"{int(fraction(f'{key}/upc') * 16**11):011x}{number:05x}"[-16:],
-            isbn=isbn13(number + self.seed % 10**6) if draws.chance(0.94) else None,
+            isbn=build_isbn13(number + self.seed % 10**6) if draws.chance(0.94) else None,
             title=title,
             slug=slugify(title),
             authors=write_authors(draws),
-            category=self._category_of(self.place_of(number)),
+            category=self._get_category(self.get_place(number)),
             description=description,
             marker_words=marker_words,
             review_count=int(400 * draws.fraction() ** 4),
@@ -181,7 +181,7 @@ class Catalog:
         return Listing(book, pence, stock, law.stars(facts, book.noise))
 
     def _pence(self, book: Book, day: int) -> int:
-        """Even terms have the usual price; odd terms a price 5 to 30 % lower or higher."""
+        """The price is the usual one in even terms, and 5 to 30 % lower or higher in odd terms."""
         term = (day + book.number * 7 % TERM_DAYS) // TERM_DAYS
         if term % 2 == 0:
             return book.usual_pence
@@ -189,7 +189,7 @@ class Catalog:
         return round(book.usual_pence * (1 + change + (0.05 if change >= 0 else -0.05)))
 
     def _stock(self, book: Book, day: int) -> int:
-        """Even terms have the usual stock; odd terms another one."""
+        """The stock is the usual one in even terms, and a different one in odd terms."""
         term = (day + (book.number * 11 + 25) % TERM_DAYS) // TERM_DAYS
         if term % 2 == 0:
             return book.usual_stock

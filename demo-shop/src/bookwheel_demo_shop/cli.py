@@ -1,4 +1,4 @@
-"""`bookwheel-demo-shop`: serves the shop until it is stopped."""
+"""The command `bookwheel-demo-shop`."""
 
 import argparse
 from collections.abc import Sequence
@@ -18,7 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         description="Serves a generated, deterministic bookshop to crawl.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", choices=("serve", "health"), default="serve", help="what to do")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("serve", "health"),
+        default="serve",
+        help="serve the shop, or check that it is healthy",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8085, help="TCP port to listen on")
     parser.add_argument("--books", type=int, default=DEFAULT_BOOKS, help="number of books, 1 to 100000")

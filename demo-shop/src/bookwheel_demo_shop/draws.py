@@ -1,4 +1,4 @@
-"""Deterministic random values: the same key gives the same values on every machine and Python version."""
+"""Deterministic random values. A key has the same values on every machine and Python version."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -9,12 +9,12 @@ Item = TypeVar("Item")
 
 
 def fraction(key: str) -> float:
-    """One draw from [0, 1)."""
+    """Returns a random value in [0, 1)."""
     return int.from_bytes(blake2b(key.encode(), digest_size=6).digest(), "big") / 2.0**48
 
 
 class Draws:
-    """A sequence of random values. Uses only `Random.random`, whose values Python guarantees to keep."""
+    """A sequence of random values. It uses only `Random.random`, because Python guarantees its values."""
 
     def __init__(self, key: str) -> None:
         self._random = Random(key).random  # noqa: S311 - generated books, not secrets
@@ -23,7 +23,7 @@ class Draws:
         return self._random()
 
     def below(self, limit: int) -> int:
-        """An integer from 0 to `limit` - 1."""
+        """Returns an integer from 0 to `limit` - 1."""
         return int(self._random() * limit)
 
     def pick(self, items: Sequence[Item]) -> Item:

@@ -1,4 +1,4 @@
-"""Injected faults of the pages, deterministic per seed, path and attempt."""
+"""Injects faults into pages, deterministic per seed, path and attempt."""
 
 import asyncio
 from collections import OrderedDict
@@ -24,20 +24,19 @@ class Fault(StrEnum):
     """A complete response whose HTML ends inside a tag and contains invalid UTF-8."""
     REDIRECT_LOOP = "redirect_loop"
     WRONG_CHARSET = "wrong_charset"
-    """UTF-8 declared as ISO-8859-1, so a pound sign reads as two characters."""
-
+    """UTF-8 declared as ISO-8859-1, so that a pound sign is decoded as two characters."""
     LAYOUT = "layout"
-    """A complete response with the price in unknown markup, as after a redesign of the shop."""
+    """A complete response with the price in different markup, as after a redesign of the shop."""
 
 
 TRANSIENT = (Fault.SLOW, Fault.SERVER_ERROR, Fault.TOO_MANY_REQUESTS)
 
 
 class FaultPlan(BaseModel):
-    """Which faults occur, and how often.
+    """The kinds of faults and their rate.
 
-    `rate` is the share of attempts that fail. Below 1, a path never fails more than `repeats` times in a row, so a
-    client with one more retry always gets its page. At 1, every attempt fails.
+    `rate` is the share of attempts with a fault. With a rate below 1, a path fails at most `repeats` times in a row. So
+    a client with one more retry always gets the page. With 1, every attempt fails.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,7 +49,7 @@ class FaultPlan(BaseModel):
     retry_after: int = Field(default=1, ge=0, le=3600)
 
     def fault_at(self, path: str, attempt: int) -> Fault | None:
-        """The fault of this attempt (from 0) at a path; None for no fault."""
+        """Returns the fault of this attempt (from 0) at a path; None if there is no fault."""
         if self.rate < 1 and attempt % (self.repeats + 1) == self.repeats:
             return None
         key = f"{self.seed}/{path}/{attempt}"
@@ -60,7 +59,7 @@ class FaultPlan(BaseModel):
 
 
 class Faults:
-    """The active plan, with the number of attempts per path."""
+    """The active fault plan and the number of attempts per path."""
 
     def __init__(self) -> None:
         self._plan = FaultPlan()
@@ -76,11 +75,11 @@ class Faults:
         self._attempts.clear()
 
     async def apply(self, path: str, page: Response) -> Response:
-        """The page with the fault of this attempt applied."""
+        """Applies the fault of this attempt to the page."""
         plan = self._plan
         if plan.rate == 0:
             return page
-        match plan.fault_at(path, self._count(path)):
+        match plan.fault_at(path, self._count_attempt(path)):
             case Fault.SLOW:
                 await asyncio.sleep(plan.slow_seconds)
             case Fault.SERVER_ERROR:
@@ -90,16 +89,16 @@ class Faults:
             case Fault.TRUNCATED:
                 page = TruncatedResponse(page.body, media_type=page.media_type)
             case Fault.MALFORMED:
-                page = Response(malformed(bytes(page.body)), media_type=page.media_type)
+                page = Response(make_malformed(bytes(page.body)), media_type=page.media_type)
             case Fault.REDIRECT_LOOP:
                 page = RedirectResponse(f"{LOOP_PATH}/1", 302)
             case Fault.LAYOUT:
-                page = Response(redesigned(bytes(page.body)), media_type=page.media_type)
+                page = Response(redesign(bytes(page.body)), media_type=page.media_type)
             case Fault.WRONG_CHARSET:
                 page = Response(page.body, media_type=f"{page.media_type}; charset=iso-8859-1")
         return page
 
-    def _count(self, path: str) -> int:
+    def _count_attempt(self, path: str) -> int:
         attempt = self._attempts.pop(path, 0)
         self._attempts[path] = attempt + 1
         if len(self._attempts) > MAX_TRACKED_PATHS:
@@ -108,18 +107,18 @@ class Faults:
 
 
 class TruncatedResponse(Response):
-    """Declares the full length and sends half of the body; the server then closes the connection."""
+    """Declares the full length but sends half of the body; then the server closes the connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True})
 
 
-def malformed(html: bytes) -> bytes:
-    """Two fifths of the page, then unclosed tags and invalid UTF-8."""
+def make_malformed(html: bytes) -> bytes:
+    """Cuts the page after two fifths and adds unclosed tags and invalid UTF-8."""
     return html[: len(html) * 2 // 5] + b'<table class="table"><tr><th>UPC<td>\xff\xfe\x00<p class="price_color>'
 
 
-def redesigned(html: bytes) -> bytes:
-    """The page with other names for its price, on either storefront."""
+def redesign(html: bytes) -> bytes:
+    """Renames the markup of the price, for both storefronts."""
     return html.replace(b"price_color", b"amount").replace(b'"price"', b'"amount"')

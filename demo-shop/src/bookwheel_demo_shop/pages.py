@@ -1,4 +1,4 @@
-"""The first storefront: pages with the structure of books.toscrape.com. Decision 10 lists the differences."""
+"""The first storefront: pages with the markup of books.toscrape.com. Decision 10 lists the differences."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -14,8 +14,8 @@ SHORT_TITLE_LENGTH = 24
 
 
 @cache
-def environment() -> Environment:
-    """The autoescaped templates of both storefronts; compiled once per process."""
+def load_templates() -> Environment:
+    """Returns the autoescaped templates of both storefronts, compiled once per process."""
     templates = Environment(
         loader=PackageLoader("bookwheel_demo_shop"),
         autoescape=True,
@@ -25,34 +25,34 @@ def environment() -> Environment:
         auto_reload=False,
     )
     templates.filters["star_word"] = STAR_WORDS.__getitem__
-    templates.filters["shortened"] = shortened
+    templates.filters["shortened"] = shorten
     return templates
 
 
-def shortened(title: str) -> str:
-    """Shortens a title as lists do: "A Light in the ..."; their `title` attribute has the full title."""
+def shorten(title: str) -> str:
+    """Shortens a title for lists: "A Light in the ..."; the `title` attribute contains the full title."""
     if len(title) <= SHORT_TITLE_LENGTH:
         return title
     head, _, _ = title[:SHORT_TITLE_LENGTH].rpartition(" ")
     return f"{head or title[:SHORT_TITLE_LENGTH]} ..."
 
 
-def page_count(total: int) -> int:
+def count_pages(total: int) -> int:
     return max(1, -(-total // PAGE_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The location of a list: `root` and `shelves` are the relative paths to `/` and to `/catalogue/`."""
+    """The location of a list page. `root` and `shelves` are the relative paths to `/` and to `/catalogue/`."""
 
     heading: str
     root: str
     shelves: str
     category: Category | None = None
     first_page: str = "index.html"
-    """The file name of page 1, as page 2 links to it."""
+    """The file name of page 1 in the link of page 2."""
     later_pages: str = ""
-    """The folder of the later pages, if it differs from this page's folder."""
+    """The folder of the next pages if it is not the folder of this page."""
 
 
 HOME = Shelf("All products", "", "catalogue/", later_pages="catalogue/")
@@ -65,7 +65,7 @@ def category_shelf(category: Category) -> Shelf:
 
 
 class Pages:
-    """Renders pages as HTML text. Methods return None for a page that does not exist on that day."""
+    """Renders pages as HTML. Methods return None for a page that does not exist on that day."""
 
     def __init__(self, catalog: Catalog, templates: Environment) -> None:
         self._catalog = catalog
@@ -73,11 +73,11 @@ class Pages:
         self._sidebar_template = templates.get_template("sidebar.html")
         self._product = templates.get_template("product.html")
         self._cover = templates.get_template("cover.svg")
-        self._sidebar = lru_cache(maxsize=64)(self._make_sidebar)
+        self._sidebar = lru_cache(maxsize=64)(self._render_sidebar)
 
     def book_list(self, shelf: Shelf, page: int, day: int) -> str | None:
         total = shelf.category.size if shelf.category else self._catalog.size
-        pages = page_count(total)
+        pages = count_pages(total)
         if not 1 <= page <= pages:
             return None
         first = (page - 1) * PAGE_SIZE
@@ -102,20 +102,20 @@ class Pages:
         listing = self._catalog.find(number, day)
         if listing is None or listing.book.slug != slug:
             return None
-        return self._product.render(root="../../", listing=listing, availability=availability(listing))
+        return self._product.render(root="../../", listing=listing, availability=format_availability(listing))
 
     def cover(self, number: int, day: int) -> str | None:
-        """An SVG image."""
+        """Renders an SVG image."""
         listing = self._catalog.find(number, day)
         return self._cover.render(book=listing.book) if listing else None
 
-    def _make_sidebar(self, shelf: Shelf) -> Markup:
+    def _render_sidebar(self, shelf: Shelf) -> Markup:
         current = shelf.category.number if shelf.category else None
         html = self._sidebar_template.render(
             shelves=shelf.shelves, current=current, categories=self._catalog.categories
         )
-        return Markup(html)  # noqa: S704 - its template escapes
+        return Markup(html)  # noqa: S704 - the template escapes its values
 
 
-def availability(listing: Listing) -> str:
+def format_availability(listing: Listing) -> str:
     return f"In stock ({listing.stock} available)" if listing.stock else "Out of stock"

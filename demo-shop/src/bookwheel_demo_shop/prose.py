@@ -1,4 +1,4 @@
-"""Generates titles, authors and descriptions, including awkward ones. Pure: depends on the draws only."""
+"""Generates titles, authors and descriptions, including irregular ones, from random values."""
 
 import re
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ LONG_DESCRIPTION_SENTENCES = 300
 
 
 class Quirk(StrEnum):
-    """Irregularities of a book as real shops have them."""
+    """Irregular data of a book, as in real shops."""
 
     NONE = "none"
     NO_DESCRIPTION = "no description"
@@ -44,7 +44,7 @@ QUIRK_SHARES = {
 
 
 def quirk_at(fraction: float) -> Quirk:
-    """The quirk for a random `fraction` from [0, 1)."""
+    """Returns the quirk for a random `fraction` in [0, 1)."""
     for quirk, share in QUIRK_SHARES.items():
         fraction -= share
         if fraction < 0:
@@ -85,14 +85,14 @@ def _plain_title(draws: Draws) -> str:
             f"How to Find a {adjective} {noun}",
         )
     )
-    title = _with_articles(title)
+    title = _correct_articles(title)
     if draws.chance(0.12):
         return f"{title} ({place} Chronicles #{1 + draws.below(9)})"
     return f"{title}: {draws.pick(SUBTITLES)}" if draws.chance(0.3) else title
 
 
 def write_authors(draws: Draws) -> tuple[str, ...]:
-    """One to three distinct names."""
+    """Returns one to three different names."""
     count = 1 + draws.chance(0.15) + draws.chance(0.15)
     return tuple(
         dict.fromkeys(f"{draws.pick(GIVEN_NAMES)} {draws.pick(FAMILY_NAMES)}" for _ in range(count)),
@@ -100,7 +100,7 @@ def write_authors(draws: Draws) -> tuple[str, ...]:
 
 
 def write_description(draws: Draws, quirk: Quirk) -> tuple[str | None, frozenset[str]]:
-    """The text, or None, and the marker words of the law that it contains."""
+    """Returns a description or None, and the marker words in it."""
     if quirk is Quirk.NO_DESCRIPTION:
         return None, frozenset()
     name, place = draws.pick(GIVEN_NAMES), draws.pick(PLACES)
@@ -117,9 +117,9 @@ def write_description(draws: Draws, quirk: Quirk) -> tuple[str | None, frozenset
     for word, choices in MARKER_SENTENCES.items():
         if word in markers:
             sentences.insert(draws.below(len(sentences) + 1), sentence(choices))
-    return _with_articles(" ".join(sentences)), markers
+    return _correct_articles(" ".join(sentences)), markers
 
 
-def _with_articles(text: str) -> str:
-    """Turns "a ocean" into "an ocean"."""
+def _correct_articles(text: str) -> str:
+    """Replaces "a ocean" by "an ocean"."""
     return re.sub(r"\b([Aa]) (?=[aeiouAEIOU])", r"\1n ", text)

@@ -1,4 +1,4 @@
-"""The second storefront: plain pages with schema.org JSON-LD in the forms that real sites use."""
+"""The second storefront: plain pages with the common forms of schema.org JSON-LD."""
 
 import json
 from typing import Any
@@ -7,13 +7,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from bookwheel_demo_shop.catalog import Book, Catalog, Listing
-from bookwheel_demo_shop.pages import PAGE_SIZE, page_count
+from bookwheel_demo_shop.pages import PAGE_SIZE, count_pages
 
 SCHEMA = "https://schema.org"
 
 
 class SchemaPages:
-    """Renders pages as HTML text. Methods return None for a page that does not exist on that day."""
+    """Renders pages as HTML. Methods return None for a page that does not exist on that day."""
 
     def __init__(self, catalog: Catalog, templates: Environment) -> None:
         self._catalog = catalog
@@ -21,13 +21,13 @@ class SchemaPages:
         self._book = templates.get_template("schema_book.html")
 
     def book_list(self, page: int, day: int) -> str | None:
-        pages = page_count(self._catalog.size)
+        pages = count_pages(self._catalog.size)
         if not 1 <= page <= pages:
             return None
         listings = self._catalog.listings(day, (page - 1) * PAGE_SIZE, PAGE_SIZE)
         return self._list.render(
             listings=listings,
-            data=script(item_list(listings, (page - 1) * PAGE_SIZE + 1)),
+            data=encode_for_script(build_item_list(listings, (page - 1) * PAGE_SIZE + 1)),
             page=page,
             pages=pages,
             previous=page - 1 if page > 1 else None,
@@ -36,11 +36,11 @@ class SchemaPages:
 
     def book(self, number: int, day: int) -> str | None:
         listing = self._catalog.find(number, day)
-        return self._book.render(listing=listing, data=script(document(listing))) if listing else None
+        return self._book.render(listing=listing, data=encode_for_script(build_document(listing))) if listing else None
 
 
-def script(data: dict[str, Any]) -> Markup:
-    """JSON that is safe inside a script element: `<` is escaped."""
+def encode_for_script(data: dict[str, Any]) -> Markup:
+    """Encodes JSON for a script element; `<` is escaped."""
     return Markup(json.dumps(data, ensure_ascii=False).replace("<", "\\u003c"))  # noqa: S704 - escaped here
 
 
@@ -48,7 +48,7 @@ def book_path(book: Book) -> str:
     return f"/schema/books/{book.number}"
 
 
-def item_list(listings: list[Listing], first_position: int) -> dict[str, Any]:
+def build_item_list(listings: list[Listing], first_position: int) -> dict[str, Any]:
     return {
         "@context": SCHEMA,
         "@type": "ItemList",
@@ -59,8 +59,8 @@ def item_list(listings: list[Listing], first_position: int) -> dict[str, Any]:
     }
 
 
-def document(listing: Listing) -> dict[str, Any]:
-    """The page's JSON-LD. By book number: a graph, a node that is both product and book, or a book."""
+def build_document(listing: Listing) -> dict[str, Any]:
+    """Builds the page's JSON-LD. It depends on the book number: a graph, a node with two types, or a book."""
     book = listing.book
     match book.number % 3:
         case 0:

@@ -1,5 +1,5 @@
-# ruff: noqa: RUF001 - titles in other scripts are the point
-"""The words that the shop's titles, names and descriptions are made of. All of it is invented."""
+# ruff: noqa: RUF001 - some titles are in other scripts
+"""The words of the generated titles, names and descriptions."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Fixtures of the scraper's tests: a site that misbehaves on demand, and crawls of it in processes of their own."""
+"""Fixtures of the scraper's tests: a site with faults on demand, and crawls of it in separate processes."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,15 +18,15 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 @pytest.fixture
 def idle_context() -> Callable[[str], CrawlContext]:
-    """Makes the context of a crawl from a start URL whose publisher is not started: for spiders without an engine."""
+    """Builds a crawl context without a running publisher, for spiders without an engine."""
 
     def make(start_url: str) -> CrawlContext:
-        ledger = RunAttempt(connect_redis(NOWHERE), "run")
+        run_attempt = RunAttempt(connect_redis(NOWHERE), "run")
         envelope = Envelope(run_id="run", source="test", traceparent="")
         return CrawlContext(
             source=Source(name="test", title="Test", spider="toscrape"),
             start_urls=(start_url,),
-            publisher=Publisher(ledger, envelope, RunCounts(), PublishingLimits()),
+            publisher=Publisher(run_attempt, envelope, RunCounts(), PublishingLimits()),
             allow_private_addresses=True,
             stop_signal=StopSignal(),
         )
@@ -36,13 +36,13 @@ def idle_context() -> Callable[[str], CrawlContext]:
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with serving_site() as served:
-        yield served
+    with serving_site() as running_site:
+        yield running_site
 
 
 @pytest.fixture
 def crawls(tmp_path: Path, redis_url: str, site: Site) -> Iterator[Crawls]:
-    made = Crawls(
+    crawls_of_site = Crawls(
         tmp_path,
         redis_url,
         {
@@ -52,6 +52,6 @@ def crawls(tmp_path: Path, redis_url: str, site: Site) -> Iterator[Crawls]:
             "BOOKWHEEL_SCRAPER_STOP_SECONDS": "2",
         },
     )
-    made.declare([site.url])
-    yield made
-    made.stop()
+    crawls_of_site.declare([site.url])
+    yield crawls_of_site
+    crawls_of_site.stop()

@@ -183,9 +183,9 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
         [site.url], rest="[politeness]\ndelay = 0\nconcurrency = 1\nautothrottle = false\n[caps]\npages = 40\n"
     )
     request = crawl_request("shop")
-    ledger = RunAttempt(connect_redis(crawls.redis_url), request.run_id)
+    run_attempt = RunAttempt(connect_redis(crawls.redis_url), request.run_id)
     killed = crawls.start(request)
-    wait_until(lambda: ledger.counts().requests >= 25, seconds=60, what="most of the pages")
+    wait_until(lambda: run_attempt.counts().requests >= 25, seconds=60, what="most of the pages")
     killed.kill()
     messages = crawls.run(request)
     assert len(messages.started) == 2

@@ -25,7 +25,7 @@ ENVELOPE = Envelope(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.tr
 EAGER = PublishingLimits(batch_seconds=0.02, pause_seconds=0.02, max_pause_seconds=0.1)
 
 
-def started() -> RunStarted:
+def start_message() -> RunStarted:
     return MESSAGES.build_start("http://shop.example/")
 
 
@@ -33,7 +33,7 @@ def book(number: int, title: str = "x") -> ScrapedBook:
     return ScrapedBook(f"http://shop.example/{number}", {"key": f"u{number}", "title": title})
 
 
-def ledger_of(redis_url: str) -> RunAttempt:
+def open_attempt(redis_url: str) -> RunAttempt:
     return RunAttempt(connect_redis(redis_url, timeout=1), REQUEST.run_id)
 
 
@@ -42,7 +42,7 @@ async def publish(publisher: Publisher, numbers: range) -> None:
         await publisher.put(book(number))
 
 
-def wrapped(payload: Payload) -> RawItem:
+def wrap(payload: Payload) -> RawItem:
     message = parse_stream_message(ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), item_number=7))
     assert isinstance(message, RawItem)
     return message
@@ -51,10 +51,14 @@ def wrapped(payload: Payload) -> RawItem:
 def test_an_envelope_is_a_raw_item_with_all_its_fields() -> None:
     payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
     body = ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), item_number=7)
-    item = wrapped(payload)
+    item = wrap(payload)
     assert set(json.loads(body)) == set(RawItem.model_fields) - {"site"}
-    led = Envelope(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080")
-    other = parse_stream_message(led.wrap(ScrapedBook("http://rival.example:8080/1", payload), item_number=7))
+    other_envelope = Envelope(
+        run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080"
+    )
+    other = parse_stream_message(
+        other_envelope.wrap(ScrapedBook("http://rival.example:8080/1", payload), item_number=7)
+    )
     assert isinstance(other, RawItem)
     assert (item.site, other.site) == (None, "rival.example:8080")
     assert (item.run_id, item.item_number, item.source) == (REQUEST.run_id, 7, "test")
@@ -63,37 +67,37 @@ def test_an_envelope_is_a_raw_item_with_all_its_fields() -> None:
 
 
 def test_the_fingerprint_is_of_the_canonical_json() -> None:
-    first = wrapped({"title": "é", "authors": ["x"]})
-    assert first.fingerprint == wrapped({"authors": ["x"], "title": "é"}).fingerprint
-    assert first.fingerprint != wrapped({"title": "é", "authors": ["y"]}).fingerprint
+    first = wrap({"title": "é", "authors": ["x"]})
+    assert first.fingerprint == wrap({"authors": ["x"], "title": "é"}).fingerprint
+    assert first.fingerprint != wrap({"title": "é", "authors": ["y"]}).fingerprint
     assert first.fingerprint == hashlib.sha256('{"authors":["x"],"title":"é"}'.encode()).hexdigest()
 
 
 def test_text_that_utf8_cannot_hold_is_replaced() -> None:
-    item = wrapped({"title": "a\ud800b", "authors": ["\udfff", "é"]})
+    item = wrap({"title": "a\ud800b", "authors": ["\udfff", "é"]})
     assert item.payload == {"title": "a\ufffdb", "authors": ["\ufffd", "é"]}
 
 
 def test_items_are_numbered_on_and_counted_with_their_batch(redis_url: str) -> None:
-    ledger = ledger_of(redis_url)
+    run_attempt = open_attempt(redis_url)
     for attempt, (first, last) in enumerate(((1, 1200), (1201, 1300)), start=1):
-        publisher = Publisher(ledger, ENVELOPE, ledger.start(started()), EAGER)
+        publisher = Publisher(run_attempt, ENVELOPE, run_attempt.start(start_message()), EAGER)
         publisher.start()
         publisher.count_page()
         asyncio.run(publish(publisher, range(first, last + 1)))
         assert publisher.close(seconds=10)
-        assert ledger.counts() == RunCounts(attempt=attempt, published=last, pages=attempt)
+        assert run_attempt.counts() == RunCounts(attempt=attempt, published=last, pages=attempt)
     numbers = [item.item_number for item in read_messages(redis_url).items]
     assert numbers == list(range(1, 1301))
 
 
 def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
-    old, new = ledger_of(redis_url), ledger_of(redis_url)
-    publisher = Publisher(old, ENVELOPE, old.start(started()), EAGER)
+    old, new = open_attempt(redis_url), open_attempt(redis_url)
+    publisher = Publisher(old, ENVELOPE, old.start(start_message()), EAGER)
     publisher.start()
     asyncio.run(publish(publisher, range(1, 4)))
     wait_until(lambda: publisher.counts().published == 3, seconds=5, what="the first batch")
-    assert new.start(started()).published == 3
+    assert new.start(start_message()).published == 3
 
     async def put_until_refused() -> None:
         while True:
@@ -111,16 +115,16 @@ def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
 
 def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) -> None:
     """Two processes race for the same run many times: the numbers never collide."""
-    first, second = ledger_of(redis_url), ledger_of(redis_url)
+    first, second = open_attempt(redis_url), open_attempt(redis_url)
     contents: set[tuple[int, str]] = set()
 
-    def race(ledger: RunAttempt, name: str) -> None:
+    def race(run_attempt: RunAttempt, name: str) -> None:
         for _ in range(30):
-            before = ledger.start(started())
+            before = run_attempt.start(start_message())
             for number in range(before.published + 1, before.published + 4):
                 body = ENVELOPE.wrap(book(number, name), item_number=number)
                 try:
-                    ledger.publish([body], RunCounts(published=number))
+                    run_attempt.publish([body], RunCounts(published=number))
                 except RunTakenOverError:
                     break
 
@@ -159,9 +163,9 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(
 ) -> None:
     url, servers = durable_redis
     revive(url, servers, tmp_path)
-    ledger = ledger_of(url)
+    run_attempt = open_attempt(url)
     limits = PublishingLimits(batch_items=20, batch_seconds=0.005, buffer_items=100, pause_seconds=0.02)
-    publisher = Publisher(ledger, ENVELOPE, ledger.start(started()), limits)
+    publisher = Publisher(run_attempt, ENVELOPE, run_attempt.start(start_message()), limits)
     publisher.start()
     feeder = threading.Thread(target=lambda: asyncio.run(publish(publisher, range(1, 3001))))
     feeder.start()
@@ -177,7 +181,7 @@ def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(
     assert by_number == {number: f"u{number}" for number in range(1, 3001)}
     # a batch whose confirmation was lost is there twice, number by number the same
     assert all(by_number[item.item_number] == item.payload["key"] for item in items)
-    assert ledger.counts().published == 3000
+    assert run_attempt.counts().published == 3000
 
 
 def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
@@ -185,7 +189,7 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
 ) -> None:
     url, servers = durable_redis
     limits = PublishingLimits(buffer_items=10, pause_seconds=0.01)
-    publisher = Publisher(ledger_of(url), ENVELOPE, RunCounts(), limits)
+    publisher = Publisher(open_attempt(url), ENVELOPE, RunCounts(), limits)
     publisher.start()
 
     async def overfill() -> int:
@@ -206,9 +210,9 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
 
 
 def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
-    ledger = ledger_of(redis_url)
+    run_attempt = open_attempt(redis_url)
     limits = PublishingLimits(batch_bytes=50_000, buffer_bytes=120_000, batch_seconds=0.01)
-    publisher = Publisher(ledger, ENVELOPE, ledger.start(started()), limits)
+    publisher = Publisher(run_attempt, ENVELOPE, run_attempt.start(start_message()), limits)
     publisher.start()
 
     async def put_large() -> None:
@@ -221,9 +225,9 @@ def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
 
 
 def test_an_end_is_written_once_however_often_it_is_repeated_by_other_attempts(redis_url: str) -> None:
-    ledger = ledger_of(redis_url)
-    before = ledger.start(started())
+    run_attempt = open_attempt(redis_url)
+    before = run_attempt.start(start_message())
     assert not before.finished
-    ledger.finish(MESSAGES.build_finish(before, Outcome(RunState.COMPLETE, None)))
-    assert ledger_of(redis_url).counts().finished
+    run_attempt.finish(MESSAGES.build_finish(before, Outcome(RunState.COMPLETE, None)))
+    assert open_attempt(redis_url).counts().finished
     assert read_messages(redis_url).end.finished_at <= datetime.now(UTC)

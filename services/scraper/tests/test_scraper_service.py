@@ -187,10 +187,10 @@ def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_
 ) -> None:
     site.fill(3)
     done, hopeless = crawl_request("shop"), crawl_request("shop")
-    ledger = RunAttempt(client, done.run_id)
+    run_attempt = RunAttempt(client, done.run_id)
     messages = RunMessages(done, done.traceparent)
-    before = ledger.start(messages.build_start(site.url))
-    ledger.finish(messages.build_abort(before, "earlier"))
+    before = run_attempt.start(messages.build_start(site.url))
+    run_attempt.finish(messages.build_abort(before, "earlier"))
     dead = RunAttempt(client, hopeless.run_id)
     for _ in range(3):
         dead.start(RunMessages(hopeless, hopeless.traceparent).build_start(site.url))
