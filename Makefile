@@ -37,7 +37,7 @@ help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  SERVICE=processor narrows check, test and logs to one part."
-	@echo "  ENGINES=cluster (PostgreSQL, Elasticsearch) and LAKE=s3 (MinIO) for the first up; later verbs remember."
+	@echo "  ENGINES=cluster (PostgreSQL, Elasticsearch) and LAKE=s3 (MinIO) for the first up; it is saved."
 
 install: ## Install what is missing: uv, the Python environment, Redis and nginx
 	@deploy/local/bootstrap.sh
@@ -60,7 +60,7 @@ crawl: install ## Crawl a source and follow it (SOURCE=toscrape START_URL=https:
 token: install ## Print an access token of the demo user
 	@$(LOCAL) token
 
-run: install ## Run a command with the suite's addresses (COMMAND='bookwheel-processor quarantine')
+run: install ## Run a command with the suite's URLs (COMMAND='bookwheel-processor quarantine')
 	@$(LOCAL) run $(COMMAND)
 
 reindex: install ## Rebuild the search index from the records, while the old one serves

@@ -43,7 +43,7 @@ def delays(suite: SuiteUnderTest) -> list[float]:
             for book in books:
                 delay_by_book.setdefault(book["id"], (now - datetime.fromisoformat(book["first_seen"])).total_seconds())
             time.sleep(0.02)
-    scraped = suite.finished_crawl(run_id)["counts"]["scraped"]
+    scraped = suite.wait_for_crawl(run_id)["counts"]["scraped"]
     if len(delay_by_book) < 0.9 * scraped:
         raise RuntimeError(f"only {len(delay_by_book)} of {scraped} books were seen while they were new")
     return sorted(delay_by_book.values())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
-from bookwheel_testing.engines import need_cluster
+from bookwheel_testing.engines import require_cluster_engines
 from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 
 
@@ -15,7 +15,7 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     the whole shop.)
     """
     if request.param == EngineSet.CLUSTER:
-        need_cluster()
+        require_cluster_engines()
     suite = SuiteUnderTest(
         state=tmp_path_factory.mktemp(f"suite-{request.param}") / "state",
         port_base=free_port_base(),

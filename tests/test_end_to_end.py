@@ -21,7 +21,13 @@ from bookwheel_stores.records import connect_database
 from bookwheel_testing.consistency import check_consistent
 from bookwheel_testing.lakes import lake_rows
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite_under_test import SuiteUnderTest, another_shop, clean_title, free_port_base, shop_facts
+from bookwheel_testing.suite_under_test import (
+    SuiteUnderTest,
+    another_shop,
+    clean_title,
+    expected_shop_books,
+    free_port_base,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 _WITHOUT_API = ("trainer", "scraper", "processor_worker", "processor_beat", "gateway_metrics")
@@ -36,7 +42,7 @@ def test_every_page_of_the_shop_is_a_book_with_the_facts_of_its_page(suite: Suit
     run = suite.crawl("demo")
     assert run["state"] == "complete"
     assert run["counts"]["scraped"] == accounted(run)
-    facts = {fact["upc"]: fact for fact in shop_facts(suite.shop_url)}
+    facts = {fact["upc"]: fact for fact in expected_shop_books(suite.shop_url)}
     assert len(facts) == run["counts"]["scraped"]
     walked = suite.books_where("source:demo")
     books = {book["id"]: book for book in walked}
@@ -58,10 +64,10 @@ def test_crawling_an_unchanged_shop_changes_nothing_and_a_new_day_changes_what_t
     assert again["unchanged"] == again["scraped"] > 0
     assert again["added"] == again["modified"] == again["quarantined"] == 0
 
-    before = {fact["upc"]: fact for fact in shop_facts(suite.shop_url)}
+    before = {fact["upc"]: fact for fact in expected_shop_books(suite.shop_url)}
     day = httpx.get(f"{suite.shop_url}/_shop/day").json()["day"]
     httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day + 1}).raise_for_status()
-    after = {fact["upc"]: fact for fact in shop_facts(suite.shop_url)}
+    after = {fact["upc"]: fact for fact in expected_shop_books(suite.shop_url)}
     changed = {upc for upc in before.keys() & after.keys() if before[upc] != after[upc]}
     counts = suite.crawl("demo")["counts"]
     assert counts["added"] == len(after.keys() - before.keys())
@@ -79,7 +85,7 @@ def day_of(suite: SuiteUnderTest) -> int:
 def go_to_day(suite: SuiteUnderTest, day: int) -> set[str]:
     """The UPCs of the books that the shop has on that day."""
     httpx.put(f"{suite.shop_url}/_shop/day", json={"day": day}).raise_for_status()
-    return {fact["upc"] for fact in shop_facts(suite.shop_url)}
+    return {fact["upc"] for fact in expected_shop_books(suite.shop_url)}
 
 
 def test_a_book_that_vanished_is_removed_after_two_runs_and_comes_back(suite: SuiteUnderTest) -> None:
@@ -108,7 +114,7 @@ def test_a_book_that_vanished_is_removed_after_two_runs_and_comes_back(suite: Su
 
 def test_a_shop_s_new_layout_shows_as_a_fall_and_its_run_is_held(suite: SuiteUnderTest) -> None:
     suite.crawl("demo")
-    book_id = f"demo:{shop_facts(suite.shop_url)[0]['upc']}"
+    book_id = f"demo:{expected_shop_books(suite.shop_url)[0]['upc']}"
     before = suite.get(f"/api/v1/books/{book_id}")
     layout = {"rate": 1, "kinds": ["layout"]}
     try:
@@ -141,8 +147,8 @@ def test_another_shop_is_crawled_from_a_start_url(
     suite: SuiteUnderTest, tmp_path: Path, source: str, face: str
 ) -> None:
     with another_shop(tmp_path, books=60, seed=secrets.randbelow(10**6) + 10) as url:
-        printed = suite.local("crawl", "--source", source, "--start-url", url + face)
-        facts = shop_facts(url)
+        printed = suite.run_local_command("crawl", "--source", source, "--start-url", url + face)
+        facts = expected_shop_books(url)
     assert "complete" in printed
     titles = [book["title"] for book in suite.books_where(f"source:{source}")]
     for fact in facts:
@@ -156,8 +162,8 @@ def test_one_trace_id_is_in_every_services_log(suite: SuiteUnderTest, tmp_path: 
     headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
     with another_shop(tmp_path, books=20, seed=secrets.randbelow(10**6) + 10) as url:
         run_id = suite.start_crawl("toscrape", url, headers=headers)
-        assert suite.finished_crawl(run_id)["state"] == "complete"
-        title = clean_title(shop_facts(url)[0]["title"])
+        assert suite.wait_for_crawl(run_id)["state"] == "complete"
+        title = clean_title(expected_shop_books(url)[0]["title"])
     found = suite.get("/api/v1/books", params={"q": f'"{title}"'}, headers=headers)["items"]
     assert title in [book["title"] for book in found]
     body = {"books": [{"book_id": found[0]["id"]}]}
@@ -234,7 +240,7 @@ def test_status_shows_every_program_and_nothing_waiting(suite: SuiteUnderTest) -
     assert {service["name"]: service["ready"] for service in found["services"]} == dict.fromkeys(SERVICES, 1)
     assert found["crawls"]
     assert found["items"]["added"] >= suite.books
-    printed = suite.local("status")
+    printed = suite.run_local_command("status")
     for program in ("gateway", "redis", "demo-shop", *SERVICES):
         assert program in printed
     for line in ("status: ok", "waiting: ", "behind the records: search ", "models: bookwheel-rating "):
@@ -279,10 +285,10 @@ def test_a_replica_that_was_killed_is_missed_and_comes_back(suite: SuiteUnderTes
 def test_a_backup_made_during_a_crawl_is_restored_whole(suite: SuiteUnderTest, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     key = suite.post("/api/v1/auth/keys", {"name": "kept", "scopes": ["catalog:read", "ml:predict"]}, 201)["key"]
-    run_id = crawl_slowly(suite, meanwhile=lambda: suite.local("backup", "--to", str(backup)))
+    run_id = crawl_slowly(suite, meanwhile=lambda: suite.run_local_command("backup", "--to", str(backup)))
     state, base = tmp_path / "restored", free_port_base()
     restored = SuiteUnderTest(state, port_base=base, books=suite.books, settings=suite.settings, engines=suite.engines)
-    restored.local("restore", "--from", str(backup))
+    restored.run_local_command("restore", "--from", str(backup))
     with restored_stores(restored):
         check_records_and_lake(restored, suite, run_id)
     if suite.engines == EngineSet.EMBEDDED:  # the services are the same on both
@@ -295,7 +301,7 @@ def test_a_backup_made_during_a_crawl_is_restored_whole(suite: SuiteUnderTest, t
 
 def restored_stores(restored: SuiteUnderTest) -> AbstractContextManager[None]:
     settings = LocalSettings(state_dir=restored.state, port_base=restored.port_base)
-    return LocalSuite(settings).stores(ProgressLine(sys.stderr))
+    return LocalSuite(settings).running_stores(ProgressLine(sys.stderr))
 
 
 def check_records_and_lake(restored: SuiteUnderTest, suite: SuiteUnderTest, run_id: str) -> None:
@@ -319,7 +325,7 @@ def check_records_and_lake(restored: SuiteUnderTest, suite: SuiteUnderTest, run_
 
 
 def check_services(restored: SuiteUnderTest, suite: SuiteUnderTest, key: str) -> None:
-    restored.local("run", "bookwheel-processor", "compare")
+    restored.run_local_command("run", "bookwheel-processor", "compare")
     [(books,)] = restored.rows("SELECT count(*) FROM book WHERE removed_at IS NULL")
     assert restored.get("/api/v1/books", params={"limit": "1"})["total"]["value"] == books
     living = "SELECT book_id, revision FROM book WHERE removed_at IS NULL"
@@ -346,5 +352,5 @@ def crawl_slowly(suite: SuiteUnderTest, *, meanwhile: Callable[[], object]) -> s
         meanwhile()
     finally:
         httpx.put(f"{suite.shop_url}/_shop/faults", json={}).raise_for_status()
-    suite.finished_crawl(run_id)
+    suite.wait_for_crawl(run_id)
     return run_id

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from bookwheel_local.settings import EngineSet
-from bookwheel_testing.engines import need_cluster
+from bookwheel_testing.engines import require_cluster_engines
 from bookwheel_testing.process_kill import CRAWL, INDEX_WRITER, WORKER
 
 from tests.chaos.chaos_suite import ChaosSuite, running_chaos_suite
@@ -42,7 +42,7 @@ def suite_on() -> Iterator[Callable[[EngineSet], ChaosSuite]]:
         @cache
         def suite_on(engines: EngineSet) -> ChaosSuite:
             if engines == EngineSet.CLUSTER:
-                need_cluster()
+                require_cluster_engines()
             return stack.enter_context(running_chaos_suite(engines, range(ROUNDS[engines])))
 
         yield suite_on

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from bookwheel_stores.heartbeats import list_services
 from bookwheel_stores.streams import connect_redis
-from bookwheel_testing.engines import Postgres, need_cluster, running_postgres
+from bookwheel_testing.engines import Postgres, require_cluster_engines, running_postgres
 from bookwheel_testing.servers import (
     Server,
     answers,
@@ -36,7 +36,7 @@ ALONE_SECONDS = 8.0
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    need_cluster()
+    require_cluster_engines()
     ports = {name: free_port() for name in ("postgres", "redis", "accounts", "catalog", "ml")}
     key = tmp_path / "keys" / "signing.pem"
     subprocess.run([BIN / "bookwheel-accounts", "keygen", key], check=True, stdout=subprocess.DEVNULL)

@@ -19,7 +19,7 @@ from bookwheel_testing.servers import Server, answers, free_port, redis_answers,
 from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.exceptions import RedisError
 
-from tools.documentation import faults
+from tools.documentation import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = Path(sys.executable).parent
@@ -217,7 +217,7 @@ def test_the_how_to_is_true(live: Live, feed: FeedWriter, tmp_path: Path) -> Non
     for name, code in re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL):
         (tmp_path / name).write_text(code)
     environment = {**os.environ, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
-    assert faults(path, folder=tmp_path, environment=environment, replacements=replacements) == []
+    assert errors(path, folder=tmp_path, environment=environment, replacements=replacements) == []
     assert (tmp_path / "receiver.log").exists()
     for name in ("worker", "beat"):
         live.servers.pop(name).stop()

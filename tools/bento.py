@@ -13,11 +13,11 @@ ROOT = Path(__file__).parents[1]
 SERVICE = ROOT / "services" / "ml-serving"
 PROJECTS = (*(ROOT / "packages" / name for name in ("contracts", "runtime", "stores")), SERVICE)
 UV_FOLDER = ROOT / ".bookwheel" / "tools" / "bin"
-"""Where `make install` puts uv on a machine without it."""
+"""The folder where `make install` installs uv if the machine does not have it."""
 
 
 def build_bento() -> str:
-    """Returns the Bento's tag; the Bento is stored in `BENTOML_HOME`. Raises CalledProcessError."""
+    """Builds a Bento in `BENTOML_HOME` and returns its tag. Raises CalledProcessError."""
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}{os.pathsep}{UV_FOLDER}", "BENTOML_DO_NOT_TRACK": "True"}
     uv = shutil.which("uv", path=environment["PATH"]) or "uv"
     with tempfile.TemporaryDirectory(prefix="bookwheel-bento-") as folder:
@@ -31,7 +31,7 @@ def build_bento() -> str:
         bentofile["python"]["wheels"] = sorted(f"wheels/{wheel.name}" for wheel in Path(folder, "wheels").glob("*.whl"))
         Path(folder, "bentofile.yaml").write_text(yaml.safe_dump(bentofile))
         bentoml = Path(sys.executable).with_name("bentoml")
-        built = subprocess.run(
+        process = subprocess.run(
             [bentoml, "build", ".", "--output", "tag"],
             cwd=folder,
             env=environment,
@@ -39,7 +39,7 @@ def build_bento() -> str:
             stdout=subprocess.PIPE,
             text=True,
         )
-    return built.stdout.strip().removeprefix("__tag__:")
+    return process.stdout.strip().removeprefix("__tag__:")
 
 
 if __name__ == "__main__":

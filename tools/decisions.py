@@ -22,13 +22,13 @@ _STATUS = re.compile(r"^Status: *(.+)$|^## Status\s+(.+)$", re.MULTILINE)
 
 
 def row(path: Path) -> str:
-    """A row of the index. Raises ValueError for a missing title or status, or a number that differs from the file's."""
+    """Returns a row of the index. Raises ValueError for a missing title or status, or a wrong number in the title."""
     text = path.read_text()
     title, status = _TITLE.search(text), _STATUS.search(text)
     if title is None or status is None:
         raise ValueError(f'{path} needs a first line "# <number>. <title>" and a line "Status: …"')
     if int(title[1]) != int(path.name[:4]):
-        raise ValueError(f"{path} has the number {title[1]} in its title")
+        raise ValueError(f"{path}: the number {title[1]} of the title differs from the file name")
     return f"| {path.name[:4]} | [{title[2]}]({path.name}) | {status[1] or status[2]} |"
 
 

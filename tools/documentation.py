@@ -1,4 +1,4 @@
-"""Runs the commands of a document and compares their output with the documented one.
+"""Runs the commands of a document and compares their output with the documented output.
 
 A fenced `console` block has commands after `$ ` (continued after `> `) and their expected output. `…` matches anything
 within a line, and a line of only `…` matches any lines. The blocks of a document are one shell session: later
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_END = "\x1e"  # ASCII's record separator: no command prints it
+_END = "\x1e"  # ASCII's record separator, which no command prints
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Example:
 class Outcome:
     example: Example
     status: int
-    printed: str
+    output: str
 
     @property
-    def as_documented(self) -> bool:
-        return self.status == 0 and matches(self.example.expected, self.printed)
+    def matches_documentation(self) -> bool:
+        return self.status == 0 and matches(self.example.expected, self.output)
 
 
 def examples(document: str) -> Iterator[Example]:
@@ -47,10 +47,10 @@ def examples(document: str) -> Iterator[Example]:
             line += entry.count("\n")
 
 
-def matches(expected: str, printed: str) -> bool:
-    """Whether the output is as documented, ignoring trailing white space."""
+def matches(expected: str, output: str) -> bool:
+    """Whether the output matches the documented output. Ignores trailing white space."""
     pattern = "\n".join(_line_pattern(line.rstrip()) for line in expected.rstrip().splitlines())
-    actual = "\n".join(line.rstrip() for line in printed.rstrip().splitlines())
+    actual = "\n".join(line.rstrip() for line in output.rstrip().splitlines())
     return re.fullmatch(pattern, actual) is not None
 
 
@@ -63,7 +63,7 @@ def _line_pattern(line: str) -> str:
 def run(
     documented: Sequence[Example], *, folder: Path, environment: Mapping[str, str], seconds: float = 120
 ) -> list[Outcome]:
-    """Runs the commands in one shell, with standard error in the output."""
+    """Runs the commands in one shell. The output includes standard error."""
     steps = [f"{example.command}\nprintf '%s%s%s' '{_END}' $? '{_END}'" for example in documented]
     script = "exec 2>&1 </dev/null\n" + "\n".join(steps)
     process = subprocess.run(
@@ -77,12 +77,12 @@ def run(
     )
     parts = process.stdout.split(_END)
     return [
-        Outcome(example, int(status), printed)
-        for example, printed, status in zip(documented, parts[::2], parts[1::2], strict=False)
+        Outcome(example, int(status), output)
+        for example, output, status in zip(documented, parts[::2], parts[1::2], strict=False)
     ]
 
 
-def faults(
+def errors(
     path: Path,
     *,
     folder: Path,
@@ -90,9 +90,9 @@ def faults(
     replacements: Mapping[str, str] | None = None,
     seconds: float = 120,
 ) -> list[str]:
-    """Runs a document's examples. Each fault names the line and shows both outputs.
+    """Runs a document's examples and returns an error text, with the line and both outputs, for each mismatch.
 
-    `replacements` in the document come first, such as the address of the suite under test for the usual one.
+    `replacements` are applied to the document first, for example to use the URL of the suite under test.
     """
     document = path.read_text()
     for old, new in (replacements or {}).items():
@@ -101,9 +101,9 @@ def faults(
     outcomes = run(documented, folder=folder, environment=environment, seconds=seconds)
     texts = [
         f"{path}:{outcome.example.line}: {outcome.example.command}\n"
-        f"ended with {outcome.status} and printed:\n{outcome.printed}\nexpected:\n{outcome.example.expected}"
+        f"exit status {outcome.status}, output:\n{outcome.output}\nexpected:\n{outcome.example.expected}"
         for outcome in outcomes
-        if not outcome.as_documented
+        if not outcome.matches_documentation
     ]
-    texts += [f"{path}:{example.line}: was not reached: {example.command}" for example in documented[len(outcomes) :]]
+    texts += [f"{path}:{example.line}: was not run: {example.command}" for example in documented[len(outcomes) :]]
     return texts

@@ -1,4 +1,4 @@
-"""Checks the gateway's configuration of a suite on this machine with `nginx -t`."""
+"""Checks the gateway's configuration for one machine with `nginx -t`."""
 
 import subprocess
 import sys

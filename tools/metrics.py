@@ -35,7 +35,7 @@ Row = tuple[str, str, str, str]
 
 
 def _rows(module: str, *names: str) -> list[Row]:
-    """Rows of a module's metrics, or of those named."""
+    """Returns rows of the named metrics of a module (default: all)."""
     attributes = vars(import_module(module))
     candidates = [attributes[name] for name in names] or list(attributes.values())
     return [_row(metric) for metric in candidates if isinstance(metric, MetricWrapperBase)]
@@ -44,7 +44,7 @@ def _rows(module: str, *names: str) -> list[Row]:
 def _row(metric: MetricWrapperBase) -> Row:
     [family] = metric.describe()
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    return name, family.type, _labels(metric._labelnames), family.documentation  # noqa: SLF001 - there is no public attribute
+    return name, family.type, _labels(metric._labelnames), family.documentation  # noqa: SLF001 - prometheus_client has no public attribute
 
 
 def _labels(names: Iterable[str]) -> str:
@@ -53,7 +53,9 @@ def _labels(names: Iterable[str]) -> str:
 
 def table(rows: Iterable[Row]) -> str:
     head = ["| name | type | labels | meaning |", "|---|---|---|---|"]
-    return "\n".join([*head, *(f"| `{name}` | {kind} | {labels} | {text} |" for name, kind, labels, text in rows)])
+    return "\n".join(
+        [*head, *(f"| `{name}` | {metric_type} | {labels} | {text} |" for name, metric_type, labels, text in rows)]
+    )
 
 
 def page() -> str:

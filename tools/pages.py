@@ -1,17 +1,17 @@
-"""Generated pages: written by `make docs`, compared by `make check`."""
+"""Writes generated pages (`make docs`), or compares them (`make check`)."""
 
 import sys
 from pathlib import Path
 
 
 def keep_current(path: Path, content: str) -> int:
-    """Writes the page. With `--check` among the arguments, writes nothing and returns 1 if the page is not current."""
+    """Writes the page. With the argument `--check`, only returns 1 if the page is not current."""
     if "--check" not in sys.argv[1:]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
         return 0
     if not path.exists() or path.read_text() != content:
-        print(f"{path} is not current; run `make docs`", file=sys.stderr)
+        print(f"{path} is not current: run `make docs`", file=sys.stderr)
         return 1
     print(f"{path} is current")
     return 0

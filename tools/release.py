@@ -1,7 +1,7 @@
-"""The version of the repository: set in the root's pyproject.toml and repeated in other files.
+"""Checks and sets the version. The root's pyproject.toml defines it; other files repeat it.
 
-`check` reports whether this commit can be released. `set 1.2.3` writes the version to all files and turns the
-CHANGELOG's unreleased section into that of the version.
+`check` reports whether this commit can be released. `set 1.2.3` writes the version to all files and names the
+CHANGELOG's unreleased section after the version.
 """
 
 import re
@@ -16,7 +16,7 @@ CHANGELOG = "CHANGELOG.md"
 UNRELEASED = "## [Unreleased]"
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?")
 # Each pattern's second group is the version.
-_PLACES = {
+_VERSION_PATTERNS = {
     "**/pyproject.toml": re.compile(r'^(version = ")([^"]+)(")$', re.MULTILINE),
     "docker-compose.yml": re.compile(r"(\$\{BOOKWHEEL_VERSION:-)([^}]+)(\})"),
     "deploy/compose/*.yml": re.compile(r"(\$\{BOOKWHEEL_VERSION:-)([^}]+)(\})"),
@@ -29,66 +29,68 @@ def release_version(root: Path) -> str:
     return str(tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"])
 
 
-def places(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
-    """The files that repeat the version, with the pattern of its place."""
-    for glob, pattern in _PLACES.items():
+def version_patterns(root: Path) -> Iterator[tuple[Path, re.Pattern[str]]]:
+    """Yields the files that repeat the version, each with the pattern that matches it."""
+    for glob, pattern in _VERSION_PATTERNS.items():
         for path in sorted(root.glob(glob)):
             if not any(part.startswith(".") for part in path.relative_to(root).parts):
                 yield path, pattern
 
 
-def version_faults(root: Path) -> Iterator[str]:
-    """Files with another version than the root."""
+def version_errors(root: Path) -> Iterator[str]:
+    """Yields an error for each version that differs from the root's version."""
     version = release_version(root)
-    for path, pattern in places(root):
+    for path, pattern in version_patterns(root):
         for match in pattern.finditer(path.read_text()):
             if match[2] != version:
-                yield f"{path.relative_to(root)}: has version {match[2]}, and pyproject.toml {version}"
+                yield f"{path.relative_to(root)}: version {match[2]} differs from version {version} of pyproject.toml"
 
 
-def label_faults(root: Path) -> Iterator[str]:
-    """Images without the labels of version and licence."""
+def label_errors(root: Path) -> Iterator[str]:
+    """Yields an error for each missing label of an image: version or licence."""
     for path in sorted([*root.glob("deploy/images/Dockerfile*"), *root.glob("gateway/Dockerfile")]):
         text = path.read_text()
         for label in _LABELS:
             if f"org.opencontainers.image.{label}" not in text:
-                yield f"{path.relative_to(root)}: has no label org.opencontainers.image.{label[:-1]}"
+                yield f"{path.relative_to(root)}: the label org.opencontainers.image.{label[:-1]} is missing"
         if 'image.version="${VERSION}"' not in text:
-            yield f"{path.relative_to(root)}: its version label is not the build argument VERSION"
+            yield f"{path.relative_to(root)}: the version label must be the build argument VERSION"
 
 
-def changelog_faults(root: Path) -> Iterator[str]:
+def changelog_errors(root: Path) -> Iterator[str]:
     version, text = release_version(root), (root / CHANGELOG).read_text()
     heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n"
     section = re.search(heading + r"(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     if section is None:
-        yield f"{CHANGELOG}: has no section '## [{version}] - year-month-day'"
+        yield f"{CHANGELOG}: the section '## [{version}] - year-month-day' is missing"
     elif "\n- " not in section[1]:
         yield f"{CHANGELOG}: the section of {version} is empty"
 
 
-def tree_faults(root: Path) -> Iterator[str]:
-    if changed := _git(root, "status", "--porcelain"):
-        yield f"the tree is not clean: {len(changed.splitlines())} files differ from the commit"
+def tree_errors(root: Path) -> Iterator[str]:
+    if changes := _git(root, "status", "--porcelain"):
+        yield f"the working tree is not clean: {len(changes.splitlines())} files differ from the commit"
     tag = f"v{release_version(root)}"
-    if (tagged := _git(root, "rev-list", "-n1", "--ignore-missing", tag)) and tagged != _git(root, "rev-parse", "HEAD"):
+    if (tagged_commit := _git(root, "rev-list", "-n1", "--ignore-missing", tag)) and tagged_commit != _git(
+        root, "rev-parse", "HEAD"
+    ):
         yield f"the tag {tag} is on another commit: raise the version"
 
 
-def faults(root: Path) -> list[str]:
-    checks = (version_faults, label_faults, changelog_faults, tree_faults)
-    return [fault for check in checks for fault in check(root)]
+def errors(root: Path) -> list[str]:
+    checks = (version_errors, label_errors, changelog_errors, tree_errors)
+    return [error for check in checks for error in check(root)]
 
 
 def set_version(root: Path, version: str) -> None:
-    """Raises ValueError for an invalid version, or one that already has a section."""
+    """Sets the version in all files. Raises ValueError if it is invalid or already has a CHANGELOG section."""
     if not _VERSION.fullmatch(version):
-        raise ValueError(f"{version} is not a version such as 1.2.3")
+        raise ValueError(f"{version} is invalid: use a version such as 1.2.3")
     changelog = root / CHANGELOG
     text = changelog.read_text()
     if f"## [{version}]" in text or UNRELEASED not in text:
-        raise ValueError(f"{CHANGELOG} already has a section of {version}, or has no unreleased section")
-    for path, pattern in places(root):
+        raise ValueError(f"{CHANGELOG} the section {version} exists already, or the unreleased section is missing")
+    for path, pattern in version_patterns(root):
         path.write_text(pattern.sub(rf"\g<1>{version}\g<3>", path.read_text()))
     changelog.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{version}] - {datetime.now(UTC):%Y-%m-%d}", 1))
 
@@ -107,14 +109,16 @@ def main() -> int:
         except ValueError as error:
             print(error, file=sys.stderr)
             return 1
-        print(f"{release_version(root)} has been written; next: make install docs, commit, make release-check")
+        print(
+            f"{release_version(root)} has been written. Run `make install docs`, commit, and run `make release-check`."
+        )
         return 0
-    release_faults = faults(root)
-    for fault in release_faults:
-        print(fault, file=sys.stderr)
-    if not release_faults:
+    release_errors = errors(root)
+    for release_error in release_errors:
+        print(release_error, file=sys.stderr)
+    if not release_errors:
         print(f"{release_version(root)} can be released: git tag v{release_version(root)}")
-    return 1 if release_faults else 0
+    return 1 if release_errors else 0
 
 
 if __name__ == "__main__":

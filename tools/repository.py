@@ -1,4 +1,4 @@
-"""Checks of licences, locks, versions, and of names that no file may contain."""
+"""Checks licences, locks, versions and forbidden names."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.release import version_faults
+from tools.release import version_errors
 
 LICENCE = "Apache-2.0"
 ROOT_LOCK = Path("requirements.lock")
@@ -31,11 +31,11 @@ FORBIDDEN = re.compile(
         )
     )
 )
-"""Registry hosts belong to a machine's configuration. Paths of one machine do not work on another."""
+"""Registry hosts belong to a machine's configuration. Machine-specific paths do not work on other machines."""
 
 
 def tracked_files(root: Path) -> list[Path]:
-    """Files that Git tracks or would add; not the ignored ones."""
+    """Returns files that Git tracks or would add. Ignored files are excluded."""
     command = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [path for name in output.split("\0") if name and (path := root / name).is_file()]
@@ -49,17 +49,18 @@ def forbidden_names(files: Sequence[Path], root: Path) -> Iterator[str]:
         for number, line in enumerate(content.decode(errors="replace").splitlines(), start=1):
             match = FORBIDDEN.search(line)
             if match:
-                yield f"{path.relative_to(root)}:{number}: names a registry or a machine's path: {match.group()}"
+                location = f"{path.relative_to(root)}:{number}"
+                yield f"{location}: contains a registry host or a machine-specific path: {match.group()}"
 
 
-def licence_faults(projects: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
+def licence_errors(projects: Mapping[Path, Mapping[str, Any]]) -> Iterator[str]:
     for path, project in projects.items():
         if project["project"].get("license") != LICENCE:
             yield f'{path}: [project] needs license = "{LICENCE}"'
 
 
 def locked_versions(lock: str) -> dict[str, set[str]]:
-    """Versions by package name. A universal lock may have several, for different platforms."""
+    """Returns versions by package name. A universal lock may have several versions for different platforms."""
     versions: dict[str, set[str]] = {}
     for name, version in _PINNED.findall(lock):
         versions.setdefault(canonicalize_name(name), set()).add(version)
@@ -74,22 +75,24 @@ def _requirements(project: Mapping[str, Any]) -> Iterator[Requirement]:
             yield Requirement(text)
 
 
-def lock_faults(projects: Mapping[Path, Mapping[str, Any]], locks: Mapping[Path, str]) -> Iterator[str]:
-    """Requirements of a pyproject that its lock or the root's does not satisfy. Needs no network."""
-    ours = {canonicalize_name(project["project"]["name"]) for project in projects.values()}
+def lock_errors(projects: Mapping[Path, Mapping[str, Any]], locks: Mapping[Path, str]) -> Iterator[str]:
+    """Yields requirements that the part's lock or the root's lock does not satisfy. Needs no network."""
+    own_packages = {canonicalize_name(project["project"]["name"]) for project in projects.values()}
     versions = {path: locked_versions(text) for path, text in locks.items()}
     for path, project in projects.items():
         requirements = [
-            requirement for requirement in _requirements(project) if canonicalize_name(requirement.name) not in ours
+            requirement
+            for requirement in _requirements(project)
+            if canonicalize_name(requirement.name) not in own_packages
         ]
         for lock_path in {ROOT_LOCK, path.with_name("requirements.lock")} & versions.keys():
             for requirement in requirements:
                 if not _satisfies(versions[lock_path], requirement):
-                    yield f"{lock_path}: lacks {requirement} of {path}; run `make lock`"
+                    yield f"{lock_path}: lacks {requirement} of {path}: run `make lock`"
     for lock_path, locked in versions.items():
         for package in locked:
             if not locked[package] <= versions[ROOT_LOCK].get(package, set()):
-                yield f"{lock_path}: {package} differs from {ROOT_LOCK}; run `make lock`"
+                yield f"{lock_path}: {package} differs from {ROOT_LOCK}: run `make lock`"
 
 
 def _satisfies(locked: Mapping[str, set[str]], requirement: Requirement) -> bool:
@@ -98,27 +101,27 @@ def _satisfies(locked: Mapping[str, set[str]], requirement: Requirement) -> bool
     )
 
 
-def faults(root: Path) -> list[str]:
+def errors(root: Path) -> list[str]:
     files = tracked_files(root)
     projects = {
         path.relative_to(root): tomllib.loads(path.read_text()) for path in files if path.name == "pyproject.toml"
     }
     locks = {path.relative_to(root): path.read_text() for path in files if path.name == "requirements.lock"}
     return [
-        *licence_faults(projects),
-        *lock_faults(projects, locks),
+        *licence_errors(projects),
+        *lock_errors(projects, locks),
         *forbidden_names(files, root),
-        *version_faults(root),
+        *version_errors(root),
     ]
 
 
 def main() -> int:
-    repository_faults = faults(Path.cwd())
-    for fault in repository_faults:
-        print(fault, file=sys.stderr)
-    if not repository_faults:
+    repository_errors = errors(Path.cwd())
+    for error in repository_errors:
+        print(error, file=sys.stderr)
+    if not repository_errors:
         print("licences, locks, names and versions are correct")
-    return 1 if repository_faults else 0
+    return 1 if repository_errors else 0
 
 
 if __name__ == "__main__":

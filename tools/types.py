@@ -1,4 +1,4 @@
-"""Runs mypy over the parts of the repository.
+"""Runs mypy on the parts of the repository.
 
 All sources are checked in one run. Tests are checked part by part: several parts have a `tests/conftest.py`, and a
 module name may occur only once in a run of mypy.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def type_check_runs(parts: Sequence[Path]) -> Iterator[list[Path]]:
-    """The folders of each mypy run."""
+    """Yields the folders of each mypy run."""
     sources = [part / "src" for part in parts if (part / "src").is_dir()]
     if sources:
         yield sources

@@ -2,7 +2,7 @@
 # LOG, where a step's output goes, and VERB, for messages.
 # shellcheck shell=bash
 
-say() { printf '%s\n' "$*" >&2; } # standard output belongs to the verb, such as `make token`
+say() { printf '%s\n' "$*" >&2; } # standard output belongs to the target, such as `make token`
 
 fail() {
   printf '%s: %s\n' "$VERB" "$*" >&2

@@ -110,7 +110,7 @@ bring_helm() {
 }
 
 mkdir -p "$STATE/logs" "$ENGINES"
-exec 9>"$STATE/engines.lock" # not the lock of `make install`, which every verb takes: this may go on beside them
+exec 9>"$STATE/engines.lock" # not the lock of `make install`: other targets may run meanwhile
 flock 9
 server_user
 [ $# -gt 0 ] || set -- s3 postgres elasticsearch

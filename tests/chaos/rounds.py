@@ -68,7 +68,7 @@ def run_round(chaos: ChaosSuite, fault: Fault, number: int, seed: int) -> Outcom
         if fault.loses_redis:
             wait_until(lambda: not processes(chaos.suite, CRAWL), seconds=60, what="the crawl's end")
             runs.append(_request_crawl(chaos, shop))
-        run = chaos.suite.finished_crawl(runs[-1], seconds=_SETTLE_SECONDS)
+        run = chaos.suite.wait_for_crawl(runs[-1], seconds=_SETTLE_SECONDS)
         outcome.seconds = time.monotonic() - started
         ended = [run, *_ended_soon(chaos, runs[:-1])]
         closes |= len(ended) < len(runs)
@@ -117,7 +117,7 @@ def _ended_soon(chaos: ChaosSuite, run_ids: list[str]) -> list[dict[str, Any]]:
     ended = []
     for run_id in run_ids:
         with suppress(TimeoutError):
-            ended.append(chaos.suite.finished_crawl(run_id, seconds=_STRAGGLE_SECONDS))
+            ended.append(chaos.suite.wait_for_crawl(run_id, seconds=_STRAGGLE_SECONDS))
     return ended
 
 

@@ -24,7 +24,7 @@ PROGRAMS = ("gateway", "accounts", "catalog-api", "ml-serving", "trainer", "scra
 def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> None:
     trace_id = secrets.token_hex(16)
     headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
-    run = suite.finished_crawl(suite.start_crawl("demo", headers=headers), seconds=300)
+    run = suite.wait_for_crawl(suite.start_crawl("demo", headers=headers), seconds=300)
     check_against_shop(suite, run)
     started = suite.post("/api/v1/ml/training-runs", {}, 202, headers=headers)["id"]
     trained: dict[str, Any] = {}
@@ -57,13 +57,13 @@ def test_the_status_is_ok_and_knows_a_replica_of_every_program(suite: ContainerS
 
 def test_data_and_logins_outlast_the_containers(suite: ContainerSuite) -> None:
     before = suite.get("/api/v1/stats/overview")
-    suite.log_in_again()  # a token that outlives what follows
+    suite.discard_token()  # a token that outlives what follows
     token = suite.token()
     suite.compose("down", "--timeout", "10")
     suite.up()
     headers = {"Authorization": f"Bearer {token}"}
     assert httpx.get(suite.url + "/api/v1/sources", headers=headers).status_code == 200, "the signing key is there"
-    suite.log_in_again()
+    suite.discard_token()
     assert suite.get("/api/v1/stats/overview")["books"] == before["books"]
 
 
@@ -85,7 +85,7 @@ def test_a_container_that_is_killed_in_mid_crawl_loses_and_doubles_nothing(suite
         ["docker", "inspect", "--format", "{{.State.Pid}}", container], capture_output=True, text=True, check=True
     ).stdout.strip()
     subprocess.run(["kill", "-KILL", pid], check=True)
-    check_against_shop(suite, suite.finished_crawl(run_id, seconds=240))
+    check_against_shop(suite, suite.wait_for_crawl(run_id, seconds=240))
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -103,7 +103,7 @@ def test_a_container_that_is_stopped_in_mid_crawl_ends_within_ten_seconds_and_lo
     status, finished = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     took = (datetime.fromisoformat(finished) - began).total_seconds()
     subprocess.run(["docker", "start", container], capture_output=True, check=True)
-    run = suite.finished_crawl(run_id, seconds=240)
+    run = suite.wait_for_crawl(run_id, seconds=240)
     suite.compose("up", "--detach", "--wait", "--no-build", "--no-recreate")
     check_against_shop(suite, run)
     assert int(status) == UVICORN.get(program, 0), f"{program} ended with {status}"

@@ -101,7 +101,7 @@ def trial(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     suite = KubernetesSuite(state=folder, port_base=free_port_base(), books=500, namespace=NAMESPACE)
     try:
         run("kubectl", "apply", "--kustomize", str(folder / "mine"))
-        suite.settle()
+        suite.wait_for_rollouts()
         suite.connect()
         yield suite, folder
     finally:
@@ -112,7 +112,7 @@ def test_the_trial_crawls_a_shop_under_the_restricted_standard(trial: tuple[Kube
     suite, _ = trial
     namespace = json.loads(run("kubectl", "get", "namespace", NAMESPACE, "--output", "json"))
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
-    check_against_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
+    check_against_shop(suite, suite.wait_for_crawl(suite.start_crawl("demo"), seconds=600))
 
 
 def test_applied_again_it_changes_nothing_and_keeps_its_secrets(trial: tuple[KubernetesSuite, Path]) -> None:
@@ -130,6 +130,6 @@ def test_applied_again_it_changes_nothing_and_keeps_its_secrets(trial: tuple[Kub
     subprocess.run([folder / "trial/make-secrets.sh"], check=True)
     run("kubectl", "apply", "--kustomize", str(folder / "mine"))
     assert there() == before
-    suite.settle()
+    suite.wait_for_rollouts()
     assert set(suite.pods()) == pods
     assert suite.get("/api/v1/stats/overview")["books"] > 0

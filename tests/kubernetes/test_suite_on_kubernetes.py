@@ -38,7 +38,7 @@ def predicted(suite: KubernetesSuite) -> bool:
 
 
 def test_a_shop_becomes_search_hits_and_predictions(suite: KubernetesSuite) -> None:
-    check_against_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
+    check_against_shop(suite, suite.wait_for_crawl(suite.start_crawl("demo"), seconds=600))
     started = suite.post("/api/v1/ml/training-runs", {}, 202)["id"]
     trained: dict[str, Any] = {}
 
@@ -68,8 +68,8 @@ def crawl_under(suite: KubernetesSuite, disturb: Callable[[], None]) -> None:
     next_day(suite)
     run_id = suite.start_crawl("demo")
     disturb()
-    ended = suite.finished_crawl(run_id, seconds=900)
-    suite.settle()  # a store that was the last to be disturbed may still be away, and those that use it wait a little
+    ended = suite.wait_for_crawl(run_id, seconds=900)
+    suite.wait_for_rollouts()  # the last disturbed store may still be unavailable
     wait_until(lambda: suite.request("GET", "/api/v1/books").status_code == 200, seconds=60, what="search answered")
     check_against_shop(suite, ended)
 
@@ -78,7 +78,7 @@ def crawl_under(suite: KubernetesSuite, disturb: Callable[[], None]) -> None:
 def test_a_service_is_scaled_up_and_down_under_load_without_a_failed_request(
     suite: KubernetesSuite, key: str, component: str
 ) -> None:
-    with suite.load(LOAD, key=key) as counted:
+    with suite.run_load_test(LOAD, key=key) as counted:
         suite.scale(component, 3)
         time.sleep(5)
         suite.scale(component, 1)
@@ -100,9 +100,9 @@ def test_a_worker_is_scaled_up_and_down_in_mid_crawl_and_loses_nothing(suite: Ku
 def test_the_catalog_is_scaled_by_its_load(suite: KubernetesSuite, key: str) -> None:
     scaling = "components.catalog-api.autoscaling"
     suite.apply(f"{scaling}.enabled=true", f"{scaling}.min=1", f"{scaling}.max=3", f"{scaling}.cpu=10")
-    with suite.load(LOAD, key=key) as counted:
+    with suite.run_load_test(LOAD, key=key) as counted:
         wait_until(lambda: len(suite.pods("catalog-api")) == 3, seconds=300, what="three pods")
-        suite.settle()
+        suite.wait_for_rollouts()
     suite.apply()
     assert counted["failed"] == 0, counted
 
@@ -123,7 +123,7 @@ def test_the_processors_follow_what_waits_where_there_is_keda(suite: KubernetesS
     conditions = {each["type"]: each["status"] for each in scaled["status"]["conditions"]}
     assert conditions["Ready"] == "True", conditions
     suite.apply(*by_lag, wait=False)
-    check_against_shop(suite, suite.finished_crawl(run_id, seconds=900))
+    check_against_shop(suite, suite.wait_for_crawl(run_id, seconds=900))
     suite.apply()
     suite.scale("processor", 1)
 
@@ -137,10 +137,10 @@ def test_an_upgrade_of_everything_under_load_fails_no_request_and_loses_nothing(
     suite: KubernetesSuite, key: str
 ) -> None:
     before = set(suite.pods(*SERVICES))
-    with suite.load(LOAD, key=key) as counted:
+    with suite.run_load_test(LOAD, key=key) as counted:
         changed = [f"components.{name}.podAnnotations.round=r{secrets.token_hex(4)}" for name in SERVICES]
         crawl_under(suite, lambda: suite.apply(*changed))
-        suite.settle()
+        suite.wait_for_rollouts()
         time.sleep(30)  # until the last of the old ones has ended
     assert not before & set(suite.pods(*SERVICES))
     print(counted)
@@ -149,7 +149,7 @@ def test_an_upgrade_of_everything_under_load_fails_no_request_and_loses_nothing(
 
 def test_an_upgrade_to_an_image_that_there_is_not_leaves_the_old_one_serving(suite: KubernetesSuite, key: str) -> None:
     before = set(suite.pods(*OURS))
-    with suite.load(LOAD, key=key) as counted, pytest.raises(ClusterError):
+    with suite.run_load_test(LOAD, key=key) as counted, pytest.raises(ClusterError):
         suite.apply("image.tag=no-such-tag", "migration.activeDeadlineSeconds=20")
     assert set(suite.pods(*OURS)) == before
     assert counted["failed"] == 0, counted
@@ -170,7 +170,7 @@ def test_twenty_kills_lose_and_double_nothing(suite: KubernetesSuite) -> None:
                 time.sleep(choice.uniform(1, 6))
 
         crawl_under(suite, kill_some)
-    suite.settle()
+    suite.wait_for_rollouts()
     print("killed", sorted(killed))
 
 
@@ -182,7 +182,7 @@ def test_every_pod_is_evicted_within_the_budgets_and_nothing_is_lost(suite: Kube
             wait_until(lambda name=name: evict(suite, name), seconds=300, what=f"{name} evicted")  # type: ignore[misc]
 
     crawl_under(suite, evict_all)
-    suite.settle()
+    suite.wait_for_rollouts()
     stores = {f"{RELEASE}-{store}-0" for store in STORES}  # whose pods have the same names again
     assert not (set(evicted) - stores) & set(suite.pods(*OURS))
     assert predicted(suite)
@@ -215,12 +215,12 @@ def test_an_uninstall_leaves_nothing_but_the_volumes_and_what_is_in_them(suite: 
     every_namespace_has = {"serviceaccount/default", "configmap/kube-root-ca.crt"}
     assert set(left) - every_namespace_has == {f"persistentvolumeclaim/{claim}" for claim in claims}
     suite.apply()  # generates other passwords and signing keys than those of the volumes
-    suite.settle()
-    suite.log_in_again()
+    suite.wait_for_rollouts()
+    suite.discard_token()
     assert suite.get("/api/v1/stats/overview")["books"] == books
     wait_until(lambda: answers(suite.shop_url), seconds=60, what="the way to the new shop")
     next_day(suite)
-    check_against_shop(suite, suite.finished_crawl(suite.start_crawl("demo"), seconds=600))
+    check_against_shop(suite, suite.wait_for_crawl(suite.start_crawl("demo"), seconds=600))
 
 
 def test_kustomize_s_objects_are_taken_by_the_cluster(suite: KubernetesSuite, tmp_path: Path) -> None:

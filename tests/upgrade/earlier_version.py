@@ -13,7 +13,7 @@ import httpx
 from bookwheel_stores.streams import connect_redis
 from bookwheel_stores.streams.writer import BODY_FIELD
 from bookwheel_testing.servers import wait_until
-from bookwheel_testing.suite_under_test import SuiteUnderTest, shop_facts
+from bookwheel_testing.suite_under_test import SuiteUnderTest, expected_shop_books
 from redis import Redis
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ def quarantine_unreadable_item(suite: SuiteUnderTest) -> None:
 
 def predict(suite: SuiteUnderTest) -> dict[str, float]:
     """Ratings by book, of ten books; they are stored with the next batch."""
-    books = [{"book_id": f"demo:{fact['upc']}"} for fact in shop_facts(suite.shop_url)[:10]]
+    books = [{"book_id": f"demo:{fact['upc']}"} for fact in expected_shop_books(suite.shop_url)[:10]]
     predictions = suite.post("/api/v1/ml/predictions", {"books": books})["predictions"]
     stored = "SELECT count(*) FROM prediction"
     wait_until(lambda: suite.rows(stored)[0][0] >= len(books), seconds=300, what="the predictions stored")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from bookwheel_local.engines import QUICK_START
 from bookwheel_local.settings import EngineSet
-from bookwheel_testing.engines import need_cluster
+from bookwheel_testing.engines import require_cluster_engines
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 from bookwheel_testing.webhook_receiver import running_webhook_receiver
@@ -80,7 +80,7 @@ def prepare(suite: EarlierSuite, backup: Path) -> Prepared:
             data = fill(suite, f"{receiver.url}/all")
             as_of = datetime.now(UTC).isoformat()
             snapshot, rows, lake = take_snapshot(suite, as_of=as_of), row_counts(suite), read_lake(suite)
-            suite.local("backup", "--to", str(backup))
+            suite.run_local_command("backup", "--to", str(backup))
         finally:
             suite.down()
     return Prepared(suite, data, snapshot, rows, lake, as_of, backup)
@@ -92,7 +92,7 @@ def upgraded(
 ) -> Iterator[Upgraded]:
     engines = EngineSet(request.param)
     if engines is EngineSet.CLUSTER:
-        need_cluster()
+        require_cluster_engines()
     folder = tmp_path_factory.mktemp(f"upgrade-{engines}")
     options: dict[str, Any] = {
         "state": folder / "state",
@@ -142,7 +142,7 @@ def test_no_table_has_lost_a_row(upgraded: Upgraded) -> None:
 
 
 def test_the_lake_is_converted_without_loss(upgraded: Upgraded) -> None:
-    upgraded.suite.local("run", "bookwheel-processor", "convert-lake")
+    upgraded.suite.run_local_command("run", "bookwheel-processor", "convert-lake")
     before, after = upgraded.earlier.lake, read_lake(upgraded.suite)
     assert len(before.entries) > 1000
     assert {entry: after.entries.get(entry) for entry in before.entries} == before.entries
@@ -151,7 +151,7 @@ def test_the_lake_is_converted_without_loss(upgraded: Upgraded) -> None:
 
 
 def test_items_that_waited_in_the_stream_are_ingested(upgraded: Upgraded) -> None:
-    run = upgraded.suite.finished_crawl(upgraded.earlier.data.queued_run)
+    run = upgraded.suite.wait_for_crawl(upgraded.earlier.data.queued_run)
     assert (run["state"], run["counts"]["quarantined"]) == ("complete", 0)
     assert run["counts"]["scraped"] == run["counts"]["added"] > 0
 
@@ -200,7 +200,7 @@ def test_a_backup_of_the_earlier_version_is_restored(upgraded: Upgraded, tmp_pat
     restored = SuiteUnderTest(
         tmp_path / "restored", free_port_base(), suite.books, suite.settings, engines=suite.engines, lake=suite.lake
     )
-    restored.local("restore", "--from", str(upgraded.earlier.backup))
+    restored.run_local_command("restore", "--from", str(upgraded.earlier.backup))
     try:
         restored.up()
         wait_for_index(restored, len(upgraded.earlier.snapshot["books"]))

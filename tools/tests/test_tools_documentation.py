@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.documentation import Example, examples, faults, matches
+from tools.documentation import Example, errors, examples, matches
 
 DOCUMENT = """\
 Text.
@@ -41,32 +41,32 @@ def test_only_console_blocks_are_examples() -> None:
 def test_a_true_document_has_no_faults(tmp_path: Path) -> None:
     path = tmp_path / "tour.md"
     path.write_text(DOCUMENT)
-    assert faults(path, folder=tmp_path, environment=os.environ) == []
+    assert errors(path, folder=tmp_path, environment=os.environ) == []
 
 
 @pytest.mark.parametrize(
-    ("block", "told"),
+    ("block", "expected"),
     [
-        ("$ echo yes\nno", "printed:\nyes"),
-        ("$ false", "ended with 1"),
+        ("$ echo yes\nno", "output:\nyes"),
+        ("$ false", "exit status 1"),
         ("$ true\nsomething", "expected:\nsomething"),
-        ("$ echo something", "printed:\nsomething"),
-        ("$ echo first; exit 0\n…\n$ echo second\nsecond", "was not reached: echo second"),
+        ("$ echo something", "output:\nsomething"),
+        ("$ echo first; exit 0\n…\n$ echo second\nsecond", "was not run: echo second"),
     ],
 )
-def test_an_untrue_document_is_told_by_line(tmp_path: Path, block: str, told: str) -> None:
+def test_a_mismatch_is_reported_with_its_line(tmp_path: Path, block: str, expected: str) -> None:
     path = tmp_path / "tour.md"
     path.write_text(f"```console\n{block}\n```\n")
-    found = faults(path, folder=tmp_path, environment=os.environ)
-    assert found
-    assert told in found[-1]
+    texts = errors(path, folder=tmp_path, environment=os.environ)
+    assert texts
+    assert expected in texts[-1]
 
 
 def test_the_address_of_the_suite_under_test_takes_the_place_of_the_usual_one(tmp_path: Path) -> None:
     path = tmp_path / "tour.md"
     path.write_text("```console\n$ echo http://127.0.0.1:8080/docs\nhttp://127.0.0.1:8080/docs\n```\n")
     replacements = {"127.0.0.1:8080": "127.0.0.1:9999"}
-    assert faults(path, folder=tmp_path, environment=os.environ, replacements=replacements) == []
+    assert errors(path, folder=tmp_path, environment=os.environ, replacements=replacements) == []
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from tools.release import (
-    changelog_faults,
-    faults,
-    label_faults,
+    changelog_errors,
+    errors,
+    label_errors,
     release_version,
     set_version,
-    tree_faults,
-    version_faults,
+    tree_errors,
+    version_errors,
 )
 
 yaml = import_module("yaml")  # its types are not everywhere
@@ -49,8 +49,8 @@ def commit(tree: Path) -> None:
 
 
 def test_a_version_is_set_everywhere_and_can_then_be_released(tree: Path) -> None:
-    assert list(version_faults(tree)) == []
-    assert "no section '## [0.1.0]" in next(changelog_faults(tree))
+    assert list(version_errors(tree)) == []
+    assert "the section '## [0.1.0]" in next(changelog_errors(tree))
     set_version(tree, "1.2.3")
     assert release_version(tree) == "1.2.3"
     for name in FILES.keys() - {"CHANGELOG.md"}:
@@ -58,33 +58,37 @@ def test_a_version_is_set_everywhere_and_can_then_be_released(tree: Path) -> Non
         assert "0.1.0" not in (tree / name).read_text()
     assert 'target-version = "py311"' in (tree / "pyproject.toml").read_text()
     assert re.search(r"## \[Unreleased\]\n\n## \[1\.2\.3\] - 20\d\d-\d\d-\d\d\n", (tree / "CHANGELOG.md").read_text())
-    assert [fault[:21] for fault in faults(tree)] == ["the tree is not clean"]
+    assert [error[: len("the working tree is not clean")] for error in errors(tree)] == [
+        "the working tree is not clean"
+    ]
     commit(tree)
-    assert faults(tree) == []
+    assert errors(tree) == []
 
 
 def test_a_version_that_differs_somewhere_is_named(tree: Path) -> None:
     (tree / "docker-compose.yml").write_text("image: bookwheel/one:${BOOKWHEEL_VERSION:-0.2.0}\n")
-    assert list(version_faults(tree)) == ["docker-compose.yml: has version 0.2.0, and pyproject.toml 0.1.0"]
+    assert list(version_errors(tree)) == [
+        "docker-compose.yml: version 0.2.0 differs from version 0.1.0 of pyproject.toml"
+    ]
 
 
 def test_a_version_that_is_tagged_elsewhere_is_not_released_again(tree: Path) -> None:
     subprocess.run(["git", "-C", str(tree), "tag", "v0.1.0"], check=True)
-    assert list(tree_faults(tree)) == []
+    assert list(tree_errors(tree)) == []
     (tree / "more").touch()
     commit(tree)
-    assert list(tree_faults(tree)) == ["the tag v0.1.0 is on another commit: raise the version"]
+    assert list(tree_errors(tree)) == ["the tag v0.1.0 is on another commit: raise the version"]
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3; rm", ""])
 def test_what_is_no_version_changes_nothing(tree: Path, version: str) -> None:
-    with pytest.raises(ValueError, match="not a version"):
+    with pytest.raises(ValueError, match="is invalid: use a version"):
         set_version(tree, version)
     assert release_version(tree) == "0.1.0"
 
 
 def test_this_repository_says_one_version() -> None:
-    assert [*version_faults(ROOT), *label_faults(ROOT)] == []
+    assert [*version_errors(ROOT), *label_errors(ROOT)] == []
 
 
 def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:

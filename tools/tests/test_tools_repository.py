@@ -10,7 +10,7 @@ from pydantic import Field
 
 from tools.decisions import index
 from tools.reference import page, table, variable
-from tools.repository import faults, lock_faults
+from tools.repository import errors, lock_errors
 from tools.types import type_check_runs
 
 ROOT = Path("pyproject.toml")
@@ -33,7 +33,7 @@ def repository(folder: Path, **files: str) -> Path:
 
 
 def test_a_tidy_repository_has_no_faults(tmp_path: Path) -> None:
-    assert faults(repository(tmp_path)) == []
+    assert errors(repository(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -47,26 +47,26 @@ def test_a_tidy_repository_has_no_faults(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_names_a_registry_or_a_machines_path_is_a_fault(tmp_path: Path, line: str) -> None:
-    (found,) = faults(repository(tmp_path, **{"notes.md": f"first\n{line}\n"}))
-    assert found.startswith("notes.md:2: names a registry or a machine's path")
+    (texts,) = errors(repository(tmp_path, **{"notes.md": f"first\n{line}\n"}))
+    assert texts.startswith("notes.md:2: contains a registry host or a machine-specific path")
 
 
 def test_paths_of_the_product_are_no_fault(tmp_path: Path) -> None:
-    assert faults(repository(tmp_path, **{"notes.md": "a/work/b http://x/home/page framework/x ./root/x"})) == []
+    assert errors(repository(tmp_path, **{"notes.md": "a/work/b http://x/home/page framework/x ./root/x"})) == []
 
 
 def test_ignored_files_are_nobodys_business(tmp_path: Path) -> None:
     ignored = {".gitignore": "state\n", "state": "/ro" + "ot/x"}
-    assert faults(repository(tmp_path, **ignored)) == []
+    assert errors(repository(tmp_path, **ignored)) == []
 
 
 def test_a_project_without_the_licence_is_a_fault(tmp_path: Path) -> None:
-    (found,) = faults(repository(tmp_path, **{"pyproject.toml": '[project]\nname = "x"\nversion = "0"\n'}))
-    assert "Apache-2.0" in found
+    (texts,) = errors(repository(tmp_path, **{"pyproject.toml": '[project]\nname = "x"\nversion = "0"\n'}))
+    assert "Apache-2.0" in texts
 
 
 @pytest.mark.parametrize(
-    ("root", "part", "told"),
+    ("root", "part", "expected"),
     [
         ("a==1.5\nb==2.0 ; sys_platform == 'x'\n", "a==1.5\nb==2.0\n", []),
         ("b==2.0\n", "b==2.0\n", ["lacks a>=1", "lacks a>=1"]),
@@ -74,12 +74,12 @@ def test_a_project_without_the_licence_is_a_fault(tmp_path: Path) -> None:
         ("a==1.5\nb==2.0\n", "a==1.4\nb==2.0\n", ["a differs"]),
     ],
 )
-def test_a_lock_that_does_not_give_what_a_project_asks_is_a_fault(root: str, part: str, told: list[str]) -> None:
+def test_a_lock_that_does_not_give_what_a_project_asks_is_a_fault(root: str, part: str, expected: list[str]) -> None:
     projects = {ROOT: project("suite", "one"), PART: project("one", "a>=1", "B[x]")}
     locks = {Path("requirements.lock"): root, PART.with_name("requirements.lock"): part}
-    found = list(lock_faults(projects, locks))
-    assert len(found) == len(told)
-    assert all(text in fault for text, fault in zip(told, sorted(found), strict=True))
+    texts = list(lock_errors(projects, locks))
+    assert len(texts) == len(expected)
+    assert all(text in fault for text, fault in zip(expected, sorted(texts), strict=True))
 
 
 class ExampleSettings(Settings):

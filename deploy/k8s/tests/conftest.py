@@ -2,7 +2,7 @@
 
 import pytest
 from bookwheel_local.engines import EngineNotInstalledError
-from bookwheel_testing.engines import or_skip
+from bookwheel_testing.engines import skip_or_raise
 
 from deploy.k8s.tests.manifests import Object
 from deploy.k8s.tests.renders import ROOT, SCENARIOS, golden
@@ -25,5 +25,5 @@ def helm() -> str:
     try:
         return chart.helm()
     except EngineNotInstalledError as missing:
-        or_skip(missing)
+        skip_or_raise(missing)
         raise

@@ -129,7 +129,7 @@ def test_there_is_no_password_in_values_environment_or_render(objects: list[Obje
             assert not re.search(r"://[^/]*:[^/]*@", item["value"]), name
     for secret in of_kind(objects, "Secret").values():
         made = {**secret.get("data", {}), **secret.get("stringData", {})}
-        assert set(made.values()) == {"made at the first install"}  # by `rendered`, in place of random ones
+        assert set(made.values()) == {"generated at the first install"}  # by `rendered`, in place of random ones
 
 
 @pytest.mark.usefixtures("helm")

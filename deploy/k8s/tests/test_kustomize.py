@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from bookwheel_local.errors import LocalError
-from bookwheel_testing.engines import or_skip
+from bookwheel_testing.engines import skip_or_raise
 
 from deploy.k8s.tests.manifests import WORKLOADS, Object, hops, is_selected, of_kind, pod_of
 from deploy.k8s.tests.renders import ROOT, golden
@@ -53,7 +53,7 @@ def program(name: str) -> str:
     """Its path."""
     found = shutil.which(name)
     if found is None:
-        or_skip(LocalError(f"{name} is missing"))
+        skip_or_raise(LocalError(f"{name} is missing"))
     return found
 
 
@@ -74,7 +74,7 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
     bucket = {"lake": {"url": "s3://books/lake", "endpoint": "https://s3.example.com"}}
     base_values = yaml.safe_load((ROOT / chart.KUSTOMIZE / "base/values.yaml").read_text())
     values_of_base.write_text(yaml.safe_dump({**base_values, **bucket}))
-    wanted = chart.for_kustomize(chart.load_objects(chart.render_chart(values_of_base)), of_stores=False)
+    wanted = chart.kustomize_objects(chart.load_objects(chart.render_chart(values_of_base)), of_stores=False)
 
     policy = next(item for item in found if item["metadata"]["name"] == "bookwheel-lake")["spec"]
     for name in ("catalog-api", "processor"):

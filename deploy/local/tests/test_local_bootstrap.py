@@ -115,7 +115,7 @@ def test_an_installation_that_failed_shows_why_and_is_tried_again(machine: Machi
     assert len(machine.uv_calls()) == 2
 
 
-def test_output_stays_free_for_the_verb(machine: Machine) -> None:
+def test_output_belongs_to_the_target(machine: Machine) -> None:
     assert machine.install().stdout == ""
 
 

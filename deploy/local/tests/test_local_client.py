@@ -14,13 +14,7 @@ from bookwheel_local import crawling, first_steps
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
 from bookwheel_local.errors import CrawlStalledError, LocalError, NotRunningError, RequestFailedError
-from bookwheel_local.first_steps import (
-    has_champion,
-    train,
-    wait_until_indexed,
-    wait_until_reported,
-    wait_until_served,
-)
+from bookwheel_local.first_steps import has_champion, train, wait_for_heartbeats, wait_for_index, wait_for_model
 from bookwheel_local.progress import ProgressLine
 from bookwheel_testing.servers import free_port
 
@@ -188,7 +182,7 @@ def test_a_queued_crawl_waits_for_as_long_as_others_get_on(
     gateway.answers.append((200, as_json(failed)))
     shown = Terminal()
     assert follow_crawl(client, QUEUED, ProgressLine(shown), sleep=lambda _: None) == failed
-    assert "crawl of demo: queued, waits for others (other, other)" in shown.getvalue()
+    assert "crawl of demo: queued after other, other" in shown.getvalue()
     assert [path for _, path, _, _ in gateway.asked[:2]] == [
         "/api/v1/crawls/run-1",
         "/api/v1/crawls?state=running&limit=100",
@@ -233,7 +227,7 @@ def test_a_failed_training_run_says_its_reason(gateway: Gateway, client: SuiteCl
 
 def test_a_model_that_is_not_served_yet_is_waited_for(gateway: Gateway, client: SuiteClient) -> None:
     gateway.answers.extend([(503, {}), (200, {"predictions": []})])
-    wait_until_served(client, progress(), sleep=lambda _: None)
+    wait_for_model(client, progress(), sleep=lambda _: None)
     assert not gateway.answers
 
 
@@ -243,12 +237,12 @@ def test_a_model_that_is_never_served_is_an_error(
     monkeypatch.setattr(first_steps, "_MODEL_SWAP_SECONDS", 0.0)
     gateway.answers.append((503, {}))
     with pytest.raises(LocalError, match="make logs SERVICE=ml-serving"):
-        wait_until_served(client, progress(), sleep=lambda _: None)
+        wait_for_model(client, progress(), sleep=lambda _: None)
 
 
 def test_an_index_that_is_still_empty_is_waited_for(gateway: Gateway, client: SuiteClient) -> None:
     gateway.answers.extend([(200, {"items": []}), (200, {"items": [{"id": "demo:1"}]})])
-    wait_until_indexed(client, progress(), sleep=lambda _: None)
+    wait_for_index(client, progress(), sleep=lambda _: None)
     assert not gateway.answers
 
 
@@ -258,7 +252,7 @@ def test_an_index_that_stays_empty_is_an_error(
     monkeypatch.setattr(first_steps, "_INDEX_SECONDS", 0.0)
     gateway.answers.append((200, {"items": []}))
     with pytest.raises(LocalError, match="make logs SERVICE=processor-worker"):
-        wait_until_indexed(client, progress(), sleep=lambda _: None)
+        wait_for_index(client, progress(), sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(("aliases", "there"), [(["champion"], True), (["challenger"], False), ([], False)])
@@ -294,5 +288,5 @@ def test_a_file_gets_a_line_now_and_then_and_each_end() -> None:
 
 def test_a_program_without_a_heartbeat_yet_is_waited_for(gateway: Gateway, client: SuiteClient) -> None:
     gateway.answers.extend((200, {"services": [{"name": "trainer", "ready": ready}]}) for ready in (0, 1))
-    wait_until_reported(client, progress(), sleep=lambda _: None)
+    wait_for_heartbeats(client, progress(), sleep=lambda _: None)
     assert not gateway.answers

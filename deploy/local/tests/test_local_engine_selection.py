@@ -34,7 +34,7 @@ def test_data_from_before_there_was_a_choice_is_embedded(layout: Layout) -> None
     (layout.data / "bookwheel.sqlite").touch()
     asked = settings(layout, engines="cluster")
     assert select_engines(asked) == EngineSelection()
-    with pytest.raises(LocalError, match="kept by ENGINES=embedded LAKE=folder"):
+    with pytest.raises(LocalError, match="written with ENGINES=embedded LAKE=folder"):
         check_selection(asked, select_engines(asked))
 
 

@@ -67,7 +67,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
 
 def test_every_port_of_a_suite_is_its_own_and_follows_the_base(tmp_path: Path) -> None:
     settings = LocalSettings(state_dir=tmp_path, port_base=9100)
-    listed = programs(Layout.of(settings), settings, EngineSelection(), nginx="nginx")
+    listed = programs(Layout.from_settings(settings), settings, EngineSelection(), nginx="nginx")
     found = [port for program in listed for port in program.ports]
     assert sorted(found) == [*range(9100, 9107), *range(9110, 9115)]
 

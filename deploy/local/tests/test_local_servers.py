@@ -14,7 +14,7 @@ import pytest
 from bookwheel_local.engine_selection import EngineSelection
 from bookwheel_local.engines import EngineNotInstalledError
 from bookwheel_local.environment import server_environment
-from bookwheel_local.layout import MARKER, Layout, Ports
+from bookwheel_local.layout import STATE_DIR_VARIABLE, Layout, Ports
 from bookwheel_local.preparation import prepare_servers
 from bookwheel_local.processes import suite_processes, terminate
 from bookwheel_local.programs import Program, server_programs
@@ -22,7 +22,7 @@ from bookwheel_local.readiness import names_not_ready, probe, probe_all
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
 from bookwheel_local.supervisor import ProgramState, Supervisor, render_configuration
-from bookwheel_testing.engines import or_skip
+from bookwheel_testing.engines import skip_or_raise
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite_under_test import free_port_base
 
@@ -38,7 +38,10 @@ class Servers:
 
     def start(self) -> None:
         prepare_servers(self.layout, self.secrets, CHOICE)
-        variables = {MARKER: str(self.layout.state), **server_environment(self.layout, self.secrets, CHOICE)}
+        variables = {
+            STATE_DIR_VARIABLE: str(self.layout.state),
+            **server_environment(self.layout, self.secrets, CHOICE),
+        }
         self.supervisor.start(render_configuration(self.layout, self.programs, variables), variables)
         self.supervisor.start_programs(self.programs)
         self.wait()
@@ -73,7 +76,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     try:
         programs = server_programs(layout, LocalSettings(state_dir=layout.state), CHOICE)
     except EngineNotInstalledError as missing:
-        or_skip(missing)
+        skip_or_raise(missing)
         raise
     servers = Servers(layout, Secrets(layout.secrets), Supervisor(layout), programs)
     try:

@@ -13,7 +13,7 @@ from bookwheel_testing.process_kill import command_line, processes
 from bookwheel_testing.servers import answers, wait_until
 from bookwheel_testing.suite_under_test import COMMAND, SuiteUnderTest, free_port_base
 
-from tools.documentation import faults
+from tools.documentation import errors
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -54,7 +54,7 @@ def test_the_closing_words_hold_commands_that_work_as_printed(suite: SuiteUnderT
 
 def test_the_readme_shows_what_is(suite: SuiteUnderTest) -> None:
     replacements = {"127.0.0.1:8080": f"127.0.0.1:{suite.port_base}"}
-    assert faults(ROOT / "README.md", folder=ROOT, environment=suite.environment, replacements=replacements) == []
+    assert errors(ROOT / "README.md", folder=ROOT, environment=suite.environment, replacements=replacements) == []
 
 
 def is_idle(suite: SuiteUnderTest) -> bool:
@@ -66,20 +66,20 @@ def is_idle(suite: SuiteUnderTest) -> bool:
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda page: page.stem)
 def test_the_runbooks_show_what_is(suite: SuiteUnderTest, page: Path) -> None:
     wait_until(lambda: is_idle(suite), seconds=180, what="an idle suite")
-    assert faults(page, folder=ROOT, environment=suite.environment) == []
+    assert errors(page, folder=ROOT, environment=suite.environment) == []
 
 
 @pytest.mark.timeout(900)
 def test_the_lake_is_read_as_the_how_to_says(suite: SuiteUnderTest) -> None:
     replacements = {"127.0.0.1:8080": f"127.0.0.1:{suite.port_base}"}
     page = ROOT / "docs" / "how-to" / "read-the-lake.md"
-    assert faults(page, folder=ROOT, environment=suite.environment, replacements=replacements, seconds=400) == []
+    assert errors(page, folder=ROOT, environment=suite.environment, replacements=replacements, seconds=400) == []
 
 
 def test_any_command_can_be_run_with_the_suites_addresses(suite: SuiteUnderTest) -> None:
-    printed = suite.local("run", "env")
+    printed = suite.run_local_command("run", "env")
     assert f"\nBOOKWHEEL_DATABASE_URL={suite.program_environment['BOOKWHEEL_DATABASE_URL']}\n" in printed
-    assert "in quarantine" in suite.local("run", "bookwheel-processor", "quarantine", "--limit", "1")
+    assert "in quarantine" in suite.run_local_command("run", "bookwheel-processor", "quarantine", "--limit", "1")
     assert "no-such-program can't be run" in local(suite, "run", "no-such-program").stderr
     assert "COMMAND is missing" in local(suite, "run").stderr
 
@@ -93,7 +93,7 @@ def test_other_engines_for_the_same_data_are_refused_before_anything_is_stopped(
     before = program_ids(suite)
     done = local(suite, "up", BOOKWHEEL_ENGINES="cluster")
     assert done.returncode == 1
-    assert "kept by ENGINES=embedded" in done.stderr
+    assert "written with ENGINES=embedded" in done.stderr
     assert program_ids(suite) == before
 
 
@@ -113,10 +113,10 @@ def test_any_of_the_ports_is_looked_at_before_a_start(suite: SuiteUnderTest, tmp
     assert f"port {base + 6} " in done.stderr
 
 
-def test_verbs_that_need_a_suite_say_that_there_is_none(suite: SuiteUnderTest, tmp_path: Path) -> None:
+def test_commands_without_a_running_suite_fail_with_make_up(suite: SuiteUnderTest, tmp_path: Path) -> None:
     nowhere = {"BOOKWHEEL_STATE_DIR": str(tmp_path / "none"), "BOOKWHEEL_PORT_BASE": str(free_port_base())}
-    for verb in ("token", "crawl"):
-        done = local(suite, verb, **nowhere)
+    for command in ("token", "crawl"):
+        done = local(suite, command, **nowhere)
         assert done.returncode == 1
         assert "make up" in done.stderr
     assert local(suite, "status", **nowhere).returncode == 3

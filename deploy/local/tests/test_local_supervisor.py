@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from bookwheel_local.errors import ProcessFailedError
-from bookwheel_local.layout import MARKER, Layout
+from bookwheel_local.layout import STATE_DIR_VARIABLE, Layout
 from bookwheel_local.processes import is_alive, port_is_free, suite_processes, terminate
 from bookwheel_local.programs import Program, Stage
 from bookwheel_local.readiness import names_not_ready, probe_all
@@ -29,7 +29,7 @@ def web(port: int) -> Program:
 
 
 def start(supervisor: Supervisor, layout: Layout, programs: Sequence[Program], **environment: str) -> str:
-    variables = {MARKER: str(layout.state), **environment}
+    variables = {STATE_DIR_VARIABLE: str(layout.state), **environment}
     text = render_configuration(layout, programs, variables)
     supervisor.start(text, variables)
     supervisor.start_programs(programs)

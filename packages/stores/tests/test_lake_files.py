@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bookwheel_local.engines import EngineNotInstalledError, find_minio
 from bookwheel_stores.lake import Lake, LakeAddress, LakeError, LakeFileNotFoundError
-from bookwheel_testing.engines import S3Store, or_skip
+from bookwheel_testing.engines import S3Store, skip_or_raise
 from bookwheel_testing.lakes import gcs_lake, s3_lake
 from bookwheel_testing.servers import free_port
 
@@ -201,7 +201,7 @@ def test_a_missing_bucket_is_an_error(s3: S3Store) -> None:
 
 def test_wrong_credentials_are_an_error_without_the_secret(s3: S3Store) -> None:
     if find_minio() is None:  # moto's server checks no credentials
-        or_skip(EngineNotInstalledError("MinIO", "s3"))
+        skip_or_raise(EngineNotInstalledError("MinIO", "s3"))
     address = LakeAddress(f"s3://{s3.bucket}/x", s3.endpoint, "us-east-1", s3.access_key, "wrong-secret")
     with pytest.raises(LakeError) as error:
         Lake(address).write("a", b"x")

@@ -18,7 +18,7 @@ from bookwheel_stores.search.elasticsearch.bulk import BulkSender
 from bookwheel_stores.search.elasticsearch.client import connect
 from bookwheel_stores.search.elasticsearch.writer import ElasticIndexWriter
 from bookwheel_stores.search.queries import Selection
-from bookwheel_testing.engines import or_skip, running_elasticsearch, server_folder
+from bookwheel_testing.engines import running_elasticsearch, server_folder, skip_or_raise
 from bookwheel_testing.sample_books import state_of
 from bookwheel_testing.search import elasticsearch_url
 from bookwheel_testing.servers import answers, free_port, running
@@ -103,14 +103,14 @@ def test_a_late_write_does_not_restore_a_removed_book_even_after_a_restart(tmp_p
     with server_folder() as folder:
         address = folder / "elasticsearch"
         try:
-            with running_elasticsearch(folder=address, for_speed=False) as (server, _), _writer(server) as writer:
+            with running_elasticsearch(folder=address, fast_start=True) as (server, _), _writer(server) as writer:
                 writer.apply([book(1), book(2)])
                 writer.apply([book(1, revision=2, removed=True)])
                 writer.apply([book(1, title="Late")])
                 assert writer.count() == 1
         except EngineNotInstalledError as missing:
-            or_skip(missing)
-        with running_elasticsearch(folder=address, for_speed=False) as (server, _), _writer(server) as writer:
+            skip_or_raise(missing)
+        with running_elasticsearch(folder=address, fast_start=True) as (server, _), _writer(server) as writer:
             assert writer.count() == 1, "the removal survives the restart"
             writer.apply([book(1, title="Late")])
             assert writer.count() == 1, "the late write is ignored"

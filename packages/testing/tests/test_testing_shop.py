@@ -19,7 +19,7 @@ class SuiteWithShop:
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         raise NotImplementedError
 
-    def processor_verb(self, *arguments: str) -> str:
+    def processor_command(self, *arguments: str) -> str:
         raise NotImplementedError
 
 

@@ -13,7 +13,7 @@ from bookwheel_stores.records import BookReader, ChangeFeed, FeedReader, RunStor
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.records.tables import change
 from bookwheel_stores.streams import StreamEntry
-from bookwheel_testing.record_fixtures import refusing
+from bookwheel_testing.record_fixtures import rejecting_inserts
 from bookwheel_testing.sample_books import state_of
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
@@ -290,7 +290,7 @@ def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped
 
 def test_a_batch_that_the_database_refuses_leaves_nothing_behind(engine: Engine, scraped: Any) -> None:
     entries = scraped.entries(scraped.started(), scraped.item(1), scraped.item(2, title=None))
-    with refusing(engine, "change"), pytest.raises(OperationalError):
+    with rejecting_inserts(engine, "change"), pytest.raises(OperationalError):
         ItemPipeline(engine).ingest(entries)
     assert RunStore(engine).get("run-1") is None
     assert QuarantineStore(engine).count() == 0

@@ -26,7 +26,7 @@ from bookwheel_stores.records import (
 )
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.streams import StreamWriter, connect_redis
-from bookwheel_testing.record_fixtures import refusing
+from bookwheel_testing.record_fixtures import rejecting_inserts
 from bookwheel_testing.sample_books import prediction
 from bookwheel_testing.servers import wait_until
 from sqlalchemy.exc import OperationalError
@@ -130,7 +130,7 @@ def test_batches_are_retried_while_the_database_fails(
 ) -> None:
     monkeypatch.setattr(draining, "_FIRST_PAUSE", 0.001)
     publish(scraped.item(1), scraped.finished(scraped=1))
-    with refusing(dependencies.engine, "book"):
+    with rejecting_inserts(dependencies.engine, "book"):
         for _ in range(8):  # more often than poison is handed out
             with pytest.raises(OperationalError):
                 run_ingest(dependencies)
@@ -333,7 +333,7 @@ def test_an_entry_whose_content_the_database_refuses_is_quarantined_without_its_
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 41)), scraped.finished(scraped=40))
-    with refusing(dependencies.engine, "book", title="Book 13"):
+    with rejecting_inserts(dependencies.engine, "book", title="Book 13"):
         assert run_ingest(dependencies) == 42
     [entry] = QuarantineStore(dependencies.engine).list_open(limit=9)
     assert (entry.run_id, entry.reasons[0].code) == ("run-1", "refused_by_database")

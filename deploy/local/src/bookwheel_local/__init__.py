@@ -1,1 +1,1 @@
-"""One machine, no containers: installs, starts, watches and stops the suite."""
+"""Installs, starts, monitors and stops the suite on one machine without containers."""

@@ -1,4 +1,4 @@
-"""A backup: a folder of files with a manifest of their sizes and SHA-256 digests. It is complete or absent."""
+"""The folder of a backup: files, and a manifest of their sizes and SHA-256 digests. Only complete backups exist."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 class BackupInvalidError(LocalError):
     def __init__(self, folder: Path, reason: str) -> None:
-        super().__init__(f"{folder} can't be restored: {reason}. Nothing has changed here.")
+        super().__init__(f"{folder} can't be restored: {reason}. Nothing was changed.")
 
 
 class BackupFile(Contract):
@@ -33,7 +33,7 @@ class BackupFile(Contract):
 
 
 class Manifest(Contract):
-    """`version` is the Bookwheel that wrote the backup, `data` the folder of its data."""
+    """`version`: of the Bookwheel that wrote the backup. `data`: the data folder that was copied."""
 
     format: int
     version: str
@@ -50,7 +50,7 @@ class Manifest(Contract):
 
 @contextmanager
 def create_backup_folder(folder: Path) -> Iterator[Path]:
-    """Yields a temporary folder, which takes the given name if the `with` block succeeds. Mode 0700."""
+    """Yields a temporary folder with mode 0700. It is renamed to `folder` if the `with` block succeeds."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise LocalError(f"{folder} is not empty: use a new folder for each backup")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def create_backup_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_manifest(folder: Path, *, version: str, engines: EngineSet, lake: LakeStore, data: Path) -> Manifest:
-    """Reads every file of the folder again for its digest, and flushes it to the disk."""
+    """Reads every file of the folder again to compute its digest, and flushes it to the disk."""
     manifest = Manifest(
         format=FORMAT,
         version=version,
@@ -81,7 +81,7 @@ def write_manifest(folder: Path, *, version: str, engines: EngineSet, lake: Lake
 
 
 def read_manifest(folder: Path, *, version: str) -> Manifest:
-    """Raises BackupInvalidError for an incomplete backup, or one of a newer Bookwheel than `version`."""
+    """Raises BackupInvalidError for an incomplete backup, or a backup of a newer Bookwheel than `version`."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""`bookwheel-local`: the suite on one machine, without containers. The Makefile has a target for each verb."""
+"""`bookwheel-local`: the suite on one machine, without containers. The Makefile has a target for each command."""
 
 import argparse
 import os
@@ -15,46 +15,50 @@ from bookwheel_runtime.settings import load_settings
 from bookwheel_local.compose import compose_url, remote_client
 from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
 from bookwheel_local.errors import LocalError, NotRunningError, RequestFailedError
-from bookwheel_local.first_steps import fill, first_steps
+from bookwheel_local.first_steps import first_steps, load_demo_data
 from bookwheel_local.layout import Layout
-from bookwheel_local.local_suite import LocalSuite, recorded_port_base
+from bookwheel_local.local_suite import LocalSuite, saved_port_base
 from bookwheel_local.progress import ProgressLine
 from bookwheel_local.settings import LocalSettings
 from bookwheel_local.status_text import program_table, suite_text
 
-_NOT_RUNNING = 3  # the status of init scripts for a program that is not running
+_NOT_RUNNING = 3  # the exit status of init scripts for a stopped program
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-local", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("up", help="start everything, crawl the demo shop, train a first model")
-    verbs.add_parser("down", help="stop everything; data stays")
-    verbs.add_parser("status", help="programs and replicas, health, waiting work, freshness, latest crawls, models")
-    logs = verbs.add_parser("logs", help="show the programs' logs")
-    logs.add_argument("program", nargs="?", default="", help="a program's name, or the beginning of it")
-    logs.add_argument("--no-follow", action="store_true", help="print the present logs and exit")
-    crawl = verbs.add_parser("crawl", help="crawl a source and follow it until its items are searchable")
-    crawl.add_argument("--source", default="demo")
-    crawl.add_argument("--start-url")
-    verbs.add_parser("token", help="print an access token of the demo user")
-    backup = verbs.add_parser("backup", help="copy records, models, lake and keys, also while the suite runs")
-    backup.add_argument("--to", type=Path, help="a new folder; by default one in the state folder, named by the time")
-    restoring = verbs.add_parser("restore", help="fill an empty state folder from a backup")
-    restoring.add_argument("--from", dest="source", type=Path, required=True, help="the backup's folder")
-    restoring.add_argument("--force", action="store_true", help="move existing data aside")
-    command = verbs.add_parser("run", help="run a command with the environment of the suite's programs")
-    command.add_argument("command", nargs=argparse.REMAINDER, help="such as: bookwheel-processor quarantine")
+    subcommands = parser.add_subparsers(dest="subcommand", required=True)
+    subcommands.add_parser("up", help="start everything, crawl the demo shop, train a first model")
+    subcommands.add_parser("down", help="stop everything; data stays")
+    subcommands.add_parser("status", help="show programs, replicas, health, backlog, freshness, crawls and models")
+    logs_parser = subcommands.add_parser("logs", help="show the programs' logs")
+    logs_parser.add_argument("program", nargs="?", default="", help="a program's name or its beginning")
+    logs_parser.add_argument("--no-follow", action="store_true", help="print the current logs and exit")
+    crawl_parser = subcommands.add_parser("crawl", help="crawl a source and follow it until its items are searchable")
+    crawl_parser.add_argument("--source", default="demo")
+    crawl_parser.add_argument("--start-url")
+    subcommands.add_parser("token", help="print an access token of the demo user")
+    backup_parser = subcommands.add_parser(
+        "backup", help="copy records, models, lake and keys, also of a running suite"
+    )
+    backup_parser.add_argument(
+        "--to", type=Path, help="a new folder (default: in the state folder, named after the current time)"
+    )
+    restore_parser = subcommands.add_parser("restore", help="fill an empty state folder from a backup")
+    restore_parser.add_argument("--from", dest="backup_folder", type=Path, required=True, help="the backup's folder")
+    restore_parser.add_argument("--force", action="store_true", help="move existing data aside")
+    run_parser = subcommands.add_parser("run", help="run a command with the environment of the suite's programs")
+    run_parser.add_argument("command", nargs=argparse.REMAINDER, help="for example: bookwheel-processor quarantine")
     return parser
 
 
 def _settings() -> LocalSettings:
-    """A running suite keeps its ports for every verb, even if the variable is no longer set."""
+    """Every command uses the ports of the running suite, even if the variable is no longer set."""
     settings = load_settings(LocalSettings)
     if "port_base" not in settings.model_fields_set:
-        recorded = recorded_port_base(Layout.of(settings))
-        if recorded is not None:
-            return settings.model_copy(update={"port_base": recorded})
+        port_base = saved_port_base(Layout.from_settings(settings))
+        if port_base is not None:
+            return settings.model_copy(update={"port_base": port_base})
     return settings
 
 
@@ -63,7 +67,7 @@ def _up(suite: LocalSuite, progress: ProgressLine) -> int:
     suite.ensure_demo_user()
     progress.finish(f"{len(suite.programs)} programs ready")
     with suite.client() as client:
-        fill(client, progress)
+        load_demo_data(client, progress)
         print(first_steps(client, suite.layout.gateway_url))
     return 0
 
@@ -75,17 +79,17 @@ def _down(suite: LocalSuite, progress: ProgressLine) -> int:
 
 
 def _status(suite: LocalSuite) -> int:
-    """Shows the suite that the settings name, or this machine's, or the one in containers here."""
+    """Shows the suite at the URL of the settings, else the suite of this state folder, else the suite in containers."""
     url = suite.settings.url
-    healths = [] if url else suite.healths()
-    if healths:
-        print(f"{program_table(healths)}\n\n{suite.layout.gateway_url}")
+    programs = [] if url else suite.program_health()
+    if programs:
+        print(f"{program_table(programs)}\n\n{suite.layout.gateway_url}")
         client = suite.client()
     elif (other_url := url or compose_url()) is not None:
         print(other_url)
         client = remote_client(suite.settings, other_url)
     else:
-        print("the suite does not run here; start it with: make up")
+        print("the suite is not running: start it with `make up`")
         return _NOT_RUNNING
     try:
         with client:
@@ -94,15 +98,15 @@ def _status(suite: LocalSuite) -> int:
         print(f"status: {error}")
         return 1
     print(suite_text(status))
-    return 0 if status.status is Level.OK and all(health.ready for health in healths) else 1
+    return 0 if status.status is Level.OK and all(health.ready for health in programs) else 1
 
 
 def _logs(suite: LocalSuite, program: str, *, follow: bool) -> int:
-    """Execs `tail`."""
+    """Replaces this process with `tail`."""
     names = [candidate.name for candidate in suite.programs if candidate.name.startswith(program)]
     if not names:
         raise LocalError(
-            f"no program is called {program}; there are {', '.join(candidate.name for candidate in suite.programs)}"
+            f"unknown program {program}; choose from {', '.join(candidate.name for candidate in suite.programs)}"
         )
     files = [path for name in names if (path := suite.layout.logs / f"{name}.log").exists()]
     if not files:
@@ -125,26 +129,26 @@ def _token(suite: LocalSuite) -> int:
 
 
 def _backup(suite: LocalSuite, folder: Path | None, progress: ProgressLine) -> int:
-    from bookwheel_local.backup import back_up  # noqa: PLC0415 - takes as long as all the other imports
+    from bookwheel_local.backup import back_up  # noqa: PLC0415 - it takes as long as all other imports
 
     target = folder or suite.layout.state / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     manifest = back_up(suite, target.absolute(), progress)
     progress.clear()
-    print(f"{target}: {len(manifest.files):,} files, {manifest.size / 1e6:,.1f} MB. It holds keys and passwords.")
+    print(f"{target}: {len(manifest.files):,} files, {manifest.size / 1e6:,.1f} MB. It contains keys and passwords.")
     return 0
 
 
 def _restore(settings: LocalSettings, folder: Path, progress: ProgressLine, *, force: bool) -> int:
     from bookwheel_local.backup import restore  # noqa: PLC0415 - see above
 
-    earlier = restore(settings, folder.absolute(), progress, force=force)
+    previous_data = restore(settings, folder.absolute(), progress, force=force)
     progress.clear()
-    print("restored; next: make up" + (f". The earlier data is in {earlier}" if earlier else ""))
+    print("restored. Run `make up`." + (f" The previous data is in {previous_data}." if previous_data else ""))
     return 0
 
 
 def _run(suite: LocalSuite, command: list[str]) -> int:
-    """Execs the command. The suite's own programs need no path."""
+    """Replaces this process with the command. The suite's own programs need no path."""
     if not command:
         raise LocalError("COMMAND is missing: for example COMMAND='bookwheel-processor quarantine'")
     environment = {**os.environ, **suite.environment}
@@ -158,7 +162,7 @@ def _run(suite: LocalSuite, command: list[str]) -> int:
 def run(arguments: argparse.Namespace, progress: ProgressLine) -> int:
     settings = _settings()
     suite = LocalSuite(settings)
-    verbs: dict[str, Callable[[], int]] = {
+    subcommands: dict[str, Callable[[], int]] = {
         "up": lambda: _up(suite, progress),
         "down": lambda: _down(suite, progress),
         "status": lambda: _status(suite),
@@ -166,10 +170,10 @@ def run(arguments: argparse.Namespace, progress: ProgressLine) -> int:
         "crawl": lambda: _crawl(suite, arguments.source, arguments.start_url, progress),
         "token": lambda: _token(suite),
         "backup": lambda: _backup(suite, arguments.to, progress),
-        "restore": lambda: _restore(settings, arguments.source, progress, force=arguments.force),
+        "restore": lambda: _restore(settings, arguments.backup_folder, progress, force=arguments.force),
         "run": lambda: _run(suite, arguments.command),
     }
-    return verbs[arguments.verb]()
+    return subcommands[arguments.subcommand]()
 
 
 def main() -> None:
@@ -183,6 +187,6 @@ def main() -> None:
         raise SystemExit(f"bookwheel-local: {error}") from error
     except KeyboardInterrupt:
         progress.clear()
-        print("interrupted; running programs continue: make status, make down", file=sys.stderr)
+        print("interrupted; running programs continue: see `make status`, stop them with `make down`", file=sys.stderr)
         status = 130
     raise SystemExit(status)

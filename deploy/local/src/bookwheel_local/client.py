@@ -1,4 +1,4 @@
-"""A client of the suite's public API, as the demo user."""
+"""A client of the suite's public API that logs in as the demo user."""
 
 import time
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _TIMEOUT_SECONDS = 90  # longer than the gateway waits for a service, so that th
 
 
 class SuiteClient:
-    """Logs in at the first request, and again when the token has expired. Raises LocalError."""
+    """Logs in before the first request and after the token has expired. Raises LocalError."""
 
     def __init__(self, gateway_url: str, *, password: str = "", token: str | None = None) -> None:
-        """`token` replaces the demo user's login."""
+        """With a `token`, the client does not log in."""
         self._http = httpx.Client(base_url=gateway_url, timeout=_TIMEOUT_SECONDS)
         self._password = password
         self._token = token
@@ -43,7 +43,7 @@ class SuiteClient:
         return _content(response)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Retries after the time that the gateway's rate limit requests."""
+        """Retries after the `Retry-After` of the gateway's rate limit."""
         for _ in range(_ATTEMPTS):
             try:
                 response = self._http.request(method, path, **options)
@@ -60,7 +60,7 @@ class SuiteClient:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
 
@@ -71,7 +71,7 @@ def _content(response: httpx.Response) -> Any:
     request = f"{response.request.method} {response.request.url}"
     try:
         problem = response.json()
-        text = f"{problem['title']}: {problem.get('detail') or ''} (trace {problem.get('trace_id')})"
+        reason = f"{problem['title']}: {problem.get('detail') or ''} (trace {problem.get('trace_id')})"
     except (ValueError, KeyError, TypeError):
-        text = response.text[:500]
-    raise RequestFailedError(f"{request} answered {response.status_code}: {text}")
+        reason = response.text[:500]
+    raise RequestFailedError(f"{request} answered {response.status_code}: {reason}")

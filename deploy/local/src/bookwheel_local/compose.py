@@ -1,7 +1,7 @@
 """`python -m bookwheel_local.compose`: the suite in containers, with `docker compose` and the demo shop.
 
-`docker compose up` starts the suite, too. This also waits, creates the demo user, crawls the demo shop, trains a first
-model, and prints what to try, as `make up` does.
+`docker compose up` only starts the suite. This module also waits until it is ready, creates the demo user, crawls the
+demo shop, trains a first model, and prints example requests, as `make up` does.
 """
 
 import argparse
@@ -19,18 +19,18 @@ from bookwheel_runtime.settings import load_settings
 
 from bookwheel_local.client import DEMO_USER, SuiteClient
 from bookwheel_local.errors import LocalError
-from bookwheel_local.first_steps import fill, first_steps
+from bookwheel_local.first_steps import first_steps, load_demo_data
 from bookwheel_local.progress import ProgressLine
 from bookwheel_local.secrets import password
 from bookwheel_local.settings import LocalSettings
 
 ROOT = Path(__file__).resolve().parents[4]
-_ADDRESS = re.compile(r"[\w.\-:\[\]]*:(\d+)")
+_PORT_OUTPUT = re.compile(r"[\w.\-:\[\]]*:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeProject:
-    """A Compose project. `overlays` extend docker-compose.yml; their paths start at the repository's root."""
+    """A Compose project. `overlays` extend docker-compose.yml. Their paths are relative to the repository."""
 
     project: str
     state: Path
@@ -38,7 +38,7 @@ class ComposeProject:
     settings: dict[str, str] = field(default_factory=dict)
 
     def compose(self, *arguments: str, stdin: str | None = None, quiet: bool = False) -> str:
-        """Runs `docker compose` and returns its output; its progress goes to standard error, unless `quiet`.
+        """Runs `docker compose` and returns its output. Its progress goes to standard error unless `quiet` is set.
 
         Raises LocalError.
         """
@@ -64,9 +64,9 @@ class ComposeProject:
     @property
     def url(self) -> str:
         published = self.compose("port", "gateway", "8080", quiet=True).strip()
-        match = _ADDRESS.fullmatch(published)
+        match = _PORT_OUTPUT.fullmatch(published)
         if match is None:
-            raise LocalError(f"the gateway publishes no port: {published!r}")
+            raise LocalError(f"the gateway has no published port: {published!r}")
         return f"http://127.0.0.1:{match[1]}"
 
     @property
@@ -84,30 +84,30 @@ class ComposeProject:
 
     def ensure_demo_user(self) -> None:
         scopes = " ".join(scope.value for scope in Scope)
-        verb = ("exec", "-T", "accounts", "service", "create-user", DEMO_USER, "--scopes", scopes)
-        self.compose(*verb, stdin=self.demo_password, quiet=True)
+        command = ("exec", "-T", "accounts", "service", "create-user", DEMO_USER, "--scopes", scopes)
+        self.compose(*command, stdin=self.demo_password, quiet=True)
 
 
 def _buildkit() -> str:
-    """Docker without buildx has only the classic builder."""
+    """Returns the value of DOCKER_BUILDKIT: 0 without buildx, because then only the classic builder works."""
     plugin = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False)  # noqa: S607
     return "1" if plugin.returncode == 0 else "0"
 
 
 def _project() -> ComposeProject:
     if shutil.which("docker") is None:
-        raise LocalError("docker is missing; see https://docs.docker.com/engine/install")
+        raise LocalError("docker is missing: see https://docs.docker.com/engine/install")
     overlays = os.environ.get("BOOKWHEEL_COMPOSE_OVERLAYS", "demo").split()
     files = [f"deploy/compose/{name}.yml" for name in overlays]
     missing = [name for name in files if not (ROOT / name).is_file()]
     if missing:
-        raise LocalError(f"OVERLAYS is invalid: there is no {missing[0]}")
+        raise LocalError(f"OVERLAYS is invalid: {missing[0]} does not exist")
     project = os.environ.get("COMPOSE_PROJECT_NAME", "bookwheel")
     return ComposeProject(project, load_settings(LocalSettings).state_dir, files)
 
 
 def compose_url() -> str | None:
-    """The address of the suite in containers on this machine; None if there is none."""
+    """Returns the URL of the suite in containers on this machine, or None if it does not run."""
     try:
         return _project().url
     except LocalError:
@@ -115,7 +115,7 @@ def compose_url() -> str | None:
 
 
 def remote_client(settings: LocalSettings, url: str) -> SuiteClient:
-    """A client of a suite elsewhere, with the token of the settings or as the demo user of `make up-docker`."""
+    """Returns a client of another suite, with the token of the settings or the login of `make up-docker`."""
     if settings.token is not None:
         return SuiteClient(url, token=settings.token.get_secret_value())
     return SuiteClient(url, password=_project().demo_password)
@@ -127,20 +127,20 @@ def _up(project: ComposeProject, progress: ProgressLine) -> None:
     progress.finish("all containers are healthy")
     with project.client() as client:
         if "deploy/compose/demo.yml" in project.overlays:
-            fill(client, progress)
-        print(first_steps(client, project.url, verb_suffix="-docker"))
+            load_demo_data(client, progress)
+        print(first_steps(client, project.url, target_suffix="-docker"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bookwheel_local.compose", description=__doc__)
-    parser.add_argument("verb", choices=("up", "down", "token"))
-    verb = parser.parse_args().verb
+    parser.add_argument("command", choices=("up", "down", "token"))
+    command = parser.parse_args().command
     progress = ProgressLine(sys.stderr)
     try:
         project = _project()
-        if verb == "up":
+        if command == "up":
             _up(project, progress)
-        elif verb == "down":
+        elif command == "down":
             project.compose("down", "--remove-orphans")
         else:
             with project.client() as client:

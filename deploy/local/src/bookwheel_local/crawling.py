@@ -20,21 +20,21 @@ def request_crawl(client: SuiteClient, source: str, start_url: str | None) -> Cr
     return CrawlRun.model_validate(client.post("/api/v1/crawls", body))
 
 
-def is_settled(run: CrawlRun) -> bool:
-    """Whether the run has ended and what it published is searchable."""
+def has_ended(run: CrawlRun) -> bool:
+    """Whether the run has ended and its changes are searchable."""
     return run.state not in _UNFINISHED and (run.searchable or run.state not in _PUBLISHED)
 
 
 def follow_crawl(
     client: SuiteClient, run: CrawlRun, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
 ) -> CrawlRun:
-    """Returns the run once it is settled.
+    """Returns the run after it has ended and its changes are searchable.
 
-    Raises CrawlStalledError after three minutes without a change of the run or of those ahead of it in the queue.
+    Raises CrawlStalledError if neither the run nor a run ahead of it has changed for three minutes.
     """
     changed_at = time.monotonic()
     runs_ahead: list[CrawlRun] = []
-    while not is_settled(run):
+    while not has_ended(run):
         progress.update(_progress_text(run, runs_ahead))
         sleep(_POLL_SECONDS)
         current = CrawlRun.model_validate(client.get(f"/api/v1/crawls/{run.id}"))
@@ -44,14 +44,14 @@ def follow_crawl(
         elif time.monotonic() - changed_at > _STALLED_SECONDS:
             raise CrawlStalledError(
                 f"crawl {run.id} made no progress for {_STALLED_SECONDS:.0f} s ({_progress_text(run, runs_ahead)}).\n"
-                "See: make status, make logs SERVICE=scraper, make logs SERVICE=processor"
+                "Run `make status`, `make logs SERVICE=scraper` or `make logs SERVICE=processor`."
             )
     progress.clear()
     return run
 
 
 def _list_runs_ahead(client: SuiteClient, run: CrawlRun) -> list[CrawlRun]:
-    """The running crawls that a queued one waits for: the scraper runs few at once."""
+    """Lists the running crawls that a queued crawl waits for. The scraper runs only a few at the same time."""
     if run.state is not RunState.QUEUED:
         return []
     page = client.get("/api/v1/crawls", state=RunState.RUNNING, limit=100)
@@ -61,24 +61,25 @@ def _list_runs_ahead(client: SuiteClient, run: CrawlRun) -> list[CrawlRun]:
 def _progress_text(run: CrawlRun, runs_ahead: Sequence[CrawlRun]) -> str:
     if runs_ahead:
         sources = ", ".join(run_ahead.source for run_ahead in runs_ahead)
-        return f"crawl of {run.source}: queued, waits for others ({sources})"
+        return f"crawl of {run.source}: queued after {sources}"
     processed = sum(getattr(run.counts, verdict) for verdict in Verdict)
-    state = "waiting until all is searchable" if run.state not in _UNFINISHED else run.state
+    state = "waiting for the search index" if run.state not in _UNFINISHED else run.state
     return f"crawl of {run.source}: {state}, {run.pages:,} pages, {processed:,} items processed"
 
 
 def crawl_summary(run: CrawlRun) -> str:
-    """The end of the run and the verdicts of its items, as text."""
-    took = (
+    """Formats the run's final state and the verdicts of its items."""
+    duration = (
         f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at and run.started_at else ""
     )
     reason = f" ({run.reason})" if run.reason else ""
     names = ["scraped", *(verdict.value for verdict in Verdict)]
     counts = [f"{getattr(run.counts, name):,}" for name in names]
     widths = [max(len(name), len(count)) for name, count in zip(names, counts, strict=True)]
+    errors = f"{run.errors:,}"
     return "\n".join(
         (
-            f"crawl {run.id} of {run.source}: {run.state}{reason}{took}, {run.pages:,} pages, {run.errors:,} errors",
+            f"crawl {run.id} of {run.source}: {run.state}{reason}{duration}, {run.pages:,} pages, {errors} errors",
             "  " + "  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True)),
             "  " + "  ".join(count.rjust(width) for count, width in zip(counts, widths, strict=True)),
         )

@@ -1,4 +1,4 @@
-"""Consistent copies of live databases, and loading them into empty ones."""
+"""Copies live databases consistently, and loads the copies into empty databases."""
 
 import os
 import sqlite3
@@ -13,7 +13,7 @@ from bookwheel_local.errors import LocalError
 
 
 def copy_sqlite(source: Path, target: Path) -> None:
-    """Copies one state of the database, including its log, while others write to it. Raises LocalError."""
+    """Copies a consistent state of the database, including its log, during writes. Raises LocalError."""
     try:
         with (
             closing(sqlite3.connect(f"file:{source}?mode=rw", uri=True, timeout=60)) as live,
@@ -35,15 +35,15 @@ def load_postgres(url: str, dump: Path) -> None:
 
 
 def _run(program: str, url: str, *arguments: str) -> None:
-    address = make_url(url)
+    parts = make_url(url)
     process = subprocess.run(
-        [find_postgres(program), "--no-password", f"--dbname={address.database}", *arguments],
+        [find_postgres(program), "--no-password", f"--dbname={parts.database}", *arguments],
         env={
             **os.environ,
-            "PGHOST": str(address.host),
-            "PGPORT": str(address.port or 5432),
-            "PGUSER": str(address.username),
-            "PGPASSWORD": str(address.password),
+            "PGHOST": str(parts.host),
+            "PGPORT": str(parts.port or 5432),
+            "PGUSER": str(parts.username),
+            "PGPASSWORD": str(parts.password),
         },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The engines that hold a suite's data. Data can't be read by other engines, so the selection is saved beside it."""
+"""The engines of a suite's data. Other engines can't read the data, so the selection is saved with it."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ _INSTALLER = Path(__file__).resolve().parents[2] / "engines.sh"
 
 
 class Server(StrEnum):
-    """Servers that engines need in addition to Redis, by their names in `engines.sh`."""
+    """The servers that engines need in addition to Redis. Values are the names in `engines.sh`."""
 
     POSTGRES = "postgres"
     ELASTICSEARCH = "elasticsearch"
@@ -24,7 +24,7 @@ class Server(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EngineSelection:
-    """`engines` hold records and search index; `lake` is a folder or an object store."""
+    """`engines` store records and search index. `lake` is a folder or an object store."""
 
     engines: EngineSet = EngineSet.EMBEDDED
     lake: LakeStore = LakeStore.FOLDER
@@ -39,12 +39,12 @@ class EngineSelection:
 
 
 def select_engines(settings: LocalSettings) -> EngineSelection:
-    """The engines of the state folder's data, or those of the settings if there is no data yet."""
-    return load_selection(Layout.of(settings)) or EngineSelection(settings.engines, settings.lake)
+    """Returns the engines of the state folder's data, or the engines of the settings if there is no data yet."""
+    return load_selection(Layout.from_settings(settings)) or EngineSelection(settings.engines, settings.lake)
 
 
 def load_selection(layout: Layout) -> EngineSelection | None:
-    """The saved selection; None if there is no data yet."""
+    """Returns the saved selection, or None if there is no data yet."""
     try:
         saved = json.loads(_selection_file(layout).read_text())
     except FileNotFoundError:  # data of the first releases, which had embedded engines only
@@ -57,22 +57,22 @@ def save_selection(layout: Layout, selection: EngineSelection) -> None:
 
 
 def check_selection(settings: LocalSettings, selection: EngineSelection) -> None:
-    """Raises LocalError if the settings explicitly request other engines than those that hold the data."""
+    """Raises LocalError if the settings explicitly request other engines than the data has."""
     explicit = settings.model_fields_set
     other_engines = "engines" in explicit and settings.engines is not selection.engines
     other_lake = "lake" in explicit and settings.lake is not selection.lake
     if other_engines or other_lake:
         raise LocalError(
-            f"the data in {settings.state_dir} is kept by {selection}, which other engines can't read.\n"
+            f"the data in {settings.state_dir} was written with {selection}, and other engines can't read it.\n"
             "To run a second suite on other engines, use another folder and other ports:\n"
             f"  BOOKWHEEL_STATE_DIR={settings.state_dir}-{settings.engines} BOOKWHEEL_PORT_BASE=9080"
             f" make up ENGINES={settings.engines}\n"
-            "To start over here: make down, move the folder away, make up. Crawls fill the new one."
+            "To start over here: run `make down`, move the folder away, run `make up`, and crawl again."
         )
 
 
 def install_servers(selection: EngineSelection) -> None:
-    """Installs missing servers; the installer writes to standard error. Raises LocalError."""
+    """Installs missing servers. The installer writes to standard error. Raises LocalError."""
     if not selection.servers:
         return
     process = subprocess.run([_INSTALLER, *selection.servers], stdin=subprocess.DEVNULL, check=False)

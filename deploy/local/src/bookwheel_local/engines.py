@@ -1,7 +1,7 @@
-"""The servers of the cluster engines, as installed by `engines.sh`: their paths, data folders and commands.
+"""The servers that `engines.sh` installs: their paths, data folders and commands.
 
-PostgreSQL and Elasticsearch refuse to run as root. Started by root, they run as the system user `bookwheel`. It owns
-their data (`create_server_folder`) and may traverse folders that are closed to others.
+PostgreSQL and Elasticsearch refuse to run as root. If root starts them, they run as the system user `bookwheel`. It
+owns their data (`create_server_folder`) and may traverse folders that other users may not enter.
 """
 
 import os
@@ -25,22 +25,20 @@ _CAP_DAC_READ_SEARCH = 2
 
 class EngineNotInstalledError(LocalError):
     def __init__(self, name: str, engine: str) -> None:
-        super().__init__(f"{name} is missing; run: deploy/local/engines.sh {engine}")
+        super().__init__(f"{name} is missing: run deploy/local/engines.sh {engine}")
 
 
 def find_postgres(program: str) -> str:
-    """The path of `postgres`, `initdb` and so on, of the newest version. Raises EngineNotInstalledError."""
-    packaged = sorted(
-        Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda candidate: int(candidate.parts[-3])
-    )
-    path = str(packaged[-1]) if packaged else shutil.which(program)
+    """Returns the path of a program of the newest PostgreSQL. Raises EngineNotInstalledError."""
+    paths = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), key=lambda candidate: int(candidate.parts[-3]))
+    path = str(paths[-1]) if paths else shutil.which(program)
     if path is None:
         raise EngineNotInstalledError("PostgreSQL", "postgres")
     return path
 
 
 def find_elasticsearch() -> Path:
-    """Elasticsearch's folder. Raises EngineNotInstalledError."""
+    """Returns Elasticsearch's folder. Raises EngineNotInstalledError."""
     folder = ENGINES / "elasticsearch"
     if not (folder / ".version").exists() or not (ENGINES / "jdk" / "bin" / "java").exists():
         raise EngineNotInstalledError("Elasticsearch", "elasticsearch")
@@ -48,36 +46,36 @@ def find_elasticsearch() -> Path:
 
 
 def find_minio() -> str | None:
-    """MinIO's path; None if it is not installed."""
+    """Returns MinIO's path, or None if it is not installed."""
     path = ENGINES / "minio" / "minio"
     return str(path) if path.exists() else None
 
 
 def find_fake_gcs() -> str:
-    """The path of fake-gcs-server, which only tests use. Raises EngineNotInstalledError."""
+    """Returns the path of fake-gcs-server, which only tests use. Raises EngineNotInstalledError."""
     path = ENGINES / "fake-gcs-server" / "fake-gcs-server"
     if not path.exists():
         raise EngineNotInstalledError("fake-gcs-server", "gcs")
     return str(path)
 
 
-def as_server_user() -> list[str]:
-    """The prefix of a command that refuses to run as root; empty for any other user. Raises LocalError."""
+def server_user_prefix() -> list[str]:
+    """Returns the prefix that runs a command as the server user. Empty if this user is not root. Raises LocalError."""
     if os.getuid() != 0:
         return []
     try:
         pwd.getpwnam(SERVER_USER)
     except KeyError as error:
-        raise LocalError(f"there is no user {SERVER_USER}; run: deploy/local/engines.sh") from error
+        raise LocalError(f"the user {SERVER_USER} does not exist: run deploy/local/engines.sh") from error
     user = [f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups", "--no-new-privs"]
-    # The suite's data, and perhaps the checkout, are in folders that only root may enter. The servers may read
-    # everything and write only to their own folders. (With the fixup, access(2) ignores capabilities; Java calls it.)
+    # Only root may enter the folders of the suite's data, and perhaps the checkout's. The servers may read everything
+    # and write only to their own folders. With the setuid fixup, access(2) ignores capabilities; Java calls it.
     read_all = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
     return ["setpriv", *user, *(read_all if _may_read_all() else []), "--"]
 
 
 def _may_read_all() -> bool:
-    """Whether root has the capability: in a container it may be missing."""
+    """Whether root has the capability. In a container it may be missing."""
     capabilities = next(
         line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff:")
     )
@@ -85,7 +83,7 @@ def _may_read_all() -> bool:
 
 
 def create_server_folder(folder: Path) -> None:
-    """Creates a folder for a server's data. Its content belongs to the user that the server runs as."""
+    """Creates a folder for a server's data and gives it, with its content, to the server's user."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     if os.getuid() == 0:
@@ -95,9 +93,9 @@ def create_server_folder(folder: Path) -> None:
 
 
 def create_postgres(data: Path, *, password: str, user: str = POSTGRES_USER, sql: str = "") -> None:
-    """Creates a database cluster in UTF-8 and the C collation, with a superuser. An existing one stays.
+    """Creates a database cluster with UTF-8, the C collation and a superuser. Does nothing if the cluster exists.
 
-    `sql` has one statement per line. The cluster is renamed once it is complete, so an interrupted call is repeated.
+    It is created under a temporary name, so an interrupted call can run again. `sql` has one statement per line.
     Raises LocalError.
     """
     if (data / "PG_VERSION").exists():
@@ -122,7 +120,7 @@ def create_postgres(data: Path, *, password: str, user: str = POSTGRES_USER, sql
 
 def _run_postgres(program: str, *arguments: str, stdin: str = "") -> None:
     process = subprocess.run(
-        [*as_server_user(), find_postgres(program), *arguments],
+        [*server_user_prefix(), find_postgres(program), *arguments],
         input=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -136,16 +134,16 @@ def _run_postgres(program: str, *arguments: str, stdin: str = "") -> None:
 
 
 def postgres_command(data: Path, port: int, *, durable: bool = True) -> list[str]:
-    """`durable=False` is for tests: nothing is flushed to the disk."""
+    """`durable=False` is for tests: PostgreSQL flushes nothing to the disk."""
     options = {"listen_addresses": HOST, "port": str(port), "unix_socket_directories": "", "max_connections": "200"}
     if not durable:
         options |= {"max_connections": "400", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    return [*as_server_user(), find_postgres("postgres"), "-D", str(data), *settings]
+    return [*server_user_prefix(), find_postgres("postgres"), "-D", str(data), *settings]
 
 
 def create_elasticsearch(folder: Path, port: int) -> None:
-    """Creates configuration, data and log folders under `folder`. Existing data stays."""
+    """Creates configuration, data and log folders in `folder`. Keeps existing data."""
     home, config = find_elasticsearch(), folder / "config"
     shutil.copytree(home / "config", config, dirs_exist_ok=True)
     settings = {
@@ -158,7 +156,7 @@ def create_elasticsearch(folder: Path, port: int) -> None:
         "path.data": folder / "data",
         "path.logs": folder / "logs",
         "action.destructive_requires_name": "true",
-        # By default Elasticsearch makes indices read-only if the disk is 95 % full.
+        # By default Elasticsearch makes indices read-only when the disk is 95 % full.
         "cluster.routing.allocation.disk.threshold_enabled": "false",
     }
     (config / "elasticsearch.yml").write_text("".join(f"{name}: {value}\n" for name, value in settings.items()))
@@ -167,11 +165,11 @@ def create_elasticsearch(folder: Path, port: int) -> None:
 
 
 def elasticsearch_command() -> list[str]:
-    return [*as_server_user(), str(find_elasticsearch() / "bin" / "elasticsearch")]
+    return [*server_user_prefix(), str(find_elasticsearch() / "bin" / "elasticsearch")]
 
 
 QUICK_START = "-XX:TieredStopAtLevel=1"
-"""Compile code once and lightly: the start takes 11 s of CPU time instead of 19 s, and everything else is slower."""
+"""Use only the C1 compiler: startup takes 11 s instead of 19 s of CPU time; execution is slower."""
 
 
 def elasticsearch_environment(folder: Path, *, heap: str = "512m", options: str = "") -> dict[str, str]:
@@ -186,9 +184,9 @@ def elasticsearch_environment(folder: Path, *, heap: str = "512m", options: str 
 
 def fake_gcs_command(port: int, *, public_url: str) -> list[str]:
     """Raises EngineNotInstalledError."""
-    address = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
+    listen = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
     public = ["-external-url", public_url, "-public-host", urlsplit(public_url).netloc]
-    return [find_fake_gcs(), "-backend", "memory", "-log-level", "warn", *address, *public]
+    return [find_fake_gcs(), "-backend", "memory", "-log-level", "warn", *listen, *public]
 
 
 def minio_command(data: Path, port: int) -> list[str]:

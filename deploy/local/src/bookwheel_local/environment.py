@@ -1,9 +1,9 @@
-"""The environment of a suite's programs: addresses, folders, and the settings of whoever started the suite."""
+"""The environment of a suite's programs: URLs, folders and the caller's settings."""
 
 import os
 
 from bookwheel_local.engine_selection import EngineSelection, Server
-from bookwheel_local.layout import HOST, MARKER, Layout
+from bookwheel_local.layout import HOST, STATE_DIR_VARIABLE, Layout
 from bookwheel_local.programs import DATABASE
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import LocalSettings
@@ -16,22 +16,24 @@ _MAX_CATALOG_WORKERS = 4  # the other programs need cores, too
 def suite_environment(
     layout: Layout, settings: LocalSettings, selection: EngineSelection, secrets: Secrets
 ) -> dict[str, str]:
-    """The caller's settings, overridden by the addresses and folders of this suite.
+    """Returns the caller's settings, overridden by the URLs and folders of this suite.
 
-    A lake address of the caller, such as a bucket elsewhere, replaces the suite's folder.
+    A lake URL of the caller, such as an external bucket, replaces the suite's folder.
     """
     environment = {name: value for name, value in os.environ.items() if name.startswith("BOOKWHEEL_")}
     environment.setdefault("BOOKWHEEL_LAKE_URL", (layout.data / "lake").as_uri())
     catalog_workers = min(max((os.cpu_count() or 1) // 2, 1), _MAX_CATALOG_WORKERS)
     environment.setdefault("BOOKWHEEL_CATALOG_WORKERS", str(catalog_workers))
-    environment |= _addresses(layout, settings, selection, secrets)
+    environment |= _urls_and_folders(layout, settings, selection, secrets)
     return environment | server_environment(layout, secrets, selection)
 
 
-def _addresses(layout: Layout, settings: LocalSettings, selection: EngineSelection, secrets: Secrets) -> dict[str, str]:
+def _urls_and_folders(
+    layout: Layout, settings: LocalSettings, selection: EngineSelection, secrets: Secrets
+) -> dict[str, str]:
     ports = layout.ports
     return {
-        MARKER: str(layout.state),
+        STATE_DIR_VARIABLE: str(layout.state),
         "BOOKWHEEL_STATE_DIR": str(layout.state),
         "BOOKWHEEL_LOG_LEVEL": settings.log_level,
         "BOOKWHEEL_HOST": HOST,
@@ -57,7 +59,7 @@ def _addresses(layout: Layout, settings: LocalSettings, selection: EngineSelecti
 
 
 def server_environment(layout: Layout, secrets: Secrets, selection: EngineSelection) -> dict[str, str]:
-    """Addresses and credentials of the selected engines' servers."""
+    """Returns URLs and credentials of the selected engines' servers."""
     ports = layout.ports
     environment = {}
     if Server.POSTGRES in selection.servers:

@@ -1,29 +1,29 @@
-"""Errors of the one-machine suite. Each message says what to do."""
+"""Errors of the one-machine suite."""
 
 
 class LocalError(Exception):
-    """Ends the command; the user sees only its text."""
+    """Ends the command. The user sees only its message."""
 
 
 class PortInUseError(LocalError):
     def __init__(self, port: int, program: str) -> None:
         super().__init__(
             f"port {port} (for {program}) is in use by another process.\n"
-            f"Free it, or choose other ports with BOOKWHEEL_PORT_BASE, as in: BOOKWHEEL_PORT_BASE=9080 make up"
+            f"Free it, or choose other ports, for example: BOOKWHEEL_PORT_BASE=9080 make up"
         )
 
 
 class NotRunningError(LocalError):
     def __init__(self) -> None:
-        super().__init__("the suite is not running here; start it with: make up")
+        super().__init__("the suite is not running here: start it with `make up`")
 
 
 class ProcessFailedError(LocalError):
-    """A program of the suite, or a step before its start, failed. `log_end` is the end of its output."""
+    """A program of the suite, or a step before its start, failed. `log_tail` is the end of its output."""
 
-    def __init__(self, name: str, fault: str, log_end: str) -> None:
+    def __init__(self, name: str, reason: str, log_tail: str) -> None:
         super().__init__(
-            f"{name} {fault}. Its log ends with:\n{log_end or '(nothing)'}\nMore: make logs SERVICE={name}"
+            f"{name} {reason}. Its log ends with:\n{log_tail or '(nothing)'}\nFor more, run `make logs SERVICE={name}`."
         )
 
 

@@ -1,7 +1,7 @@
 """`python -m bookwheel_local.exec_after_cleanup STATE PROGRAM …`: ends leftover processes of PROGRAM, then execs it.
 
-nginx's workers survive a killed master. They keep serving, and keep the port that the new master needs. supervisord
-only signals the group of a process that it stops itself.
+It ends leftover nginx workers, which keep the port: they survive a killed master. supervisord signals a process group
+only if it stops the process itself.
 """
 
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bookwheel_local.processes import suite_processes, terminate
 
-_SECONDS = 2.0
+_TIMEOUT_SECONDS = 2.0
 
 
 def main() -> None:
     state, *command = sys.argv[1:]
     name = Path(command[0]).name
-    terminate([pid for pid in suite_processes(Path(state)) if _process_name(pid) == name], seconds=_SECONDS)
+    terminate([pid for pid in suite_processes(Path(state)) if _process_name(pid) == name], seconds=_TIMEOUT_SECONDS)
     os.execvp(command[0], command)  # noqa: S606 - the supervisor's own command
 
 

@@ -1,4 +1,4 @@
-"""Fills a new suite with a first crawl and a first model, and prints what to try next."""
+"""Loads demo data into a new suite with a crawl and a training run, and prints example requests."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 from bookwheel_contracts.crawls import CrawlRun, RunState
 
 from bookwheel_local.client import DEMO_USER, SuiteClient
-from bookwheel_local.crawling import crawl_summary, follow_crawl, is_settled, request_crawl
+from bookwheel_local.crawling import crawl_summary, follow_crawl, has_ended, request_crawl
 from bookwheel_local.errors import LocalError, RequestFailedError
 from bookwheel_local.progress import ProgressLine
 
@@ -19,30 +19,31 @@ _REPORT_SECONDS = 60.0
 _INDEX_SECONDS = 300.0
 
 
-def fill(client: SuiteClient, progress: ProgressLine) -> None:
-    """Crawls the demo shop and trains a model, unless that has been done. Raises LocalError."""
+def load_demo_data(client: SuiteClient, progress: ProgressLine) -> None:
+    """Crawls the demo shop and trains a model if the suite is new. Raises LocalError."""
     runs = [CrawlRun.model_validate(run) for run in client.get("/api/v1/crawls", source=DEMO_SOURCE, limit=20)["items"]]
     is_new = not any(run.state is RunState.COMPLETE and run.searchable for run in runs)
     if is_new:
-        unsettled = [run for run in runs if not is_settled(run)]
-        run = follow_crawl(client, unsettled[0] if unsettled else request_crawl(client, DEMO_SOURCE, None), progress)
+        unfinished = [run for run in runs if not has_ended(run)]
+        run = follow_crawl(client, unfinished[0] if unfinished else request_crawl(client, DEMO_SOURCE, None), progress)
         progress.finish(crawl_summary(run))
         if run.state is not RunState.COMPLETE:
-            raise LocalError("the crawl of the demo shop did not complete; see: make logs SERVICE=scraper")
+            raise LocalError("the crawl of the demo shop did not complete: see `make logs SERVICE=scraper`")
     if not is_predicting(client) and (is_new or not has_champion(client)):
         training_run = train(client, progress)
-        progress.finish(f"trained a first model: {training_run['verdict']}")
-    wait_until_indexed(client, progress)
-    wait_until_served(client, progress)
-    wait_until_reported(client, progress)
+        evaluation = training_run["verdict"]
+        progress.finish(f"trained a first model: {evaluation}")
+    wait_for_index(client, progress)
+    wait_for_model(client, progress)
+    wait_for_heartbeats(client, progress)
 
 
-def wait_until_reported(
+def wait_for_heartbeats(
     client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
-    """Returns once a ready replica of each service is in the suite's status, or after a minute.
+    """Returns when the suite's status has a ready replica of each service, or after one minute.
 
-    A program that has just started publishes its first heartbeats some seconds after its probe succeeds.
+    A new program publishes its first heartbeat some seconds after its probe succeeds.
     """
     deadline = time.monotonic() + _REPORT_SECONDS
     while time.monotonic() < deadline:
@@ -56,7 +57,7 @@ def wait_until_reported(
 
 
 def has_champion(client: SuiteClient) -> bool:
-    """Whether there is a model to serve. The first request is slow, because the service imports MLflow for it."""
+    """Whether a model is registered as champion. The first request is slow, because the service then imports MLflow."""
     models: list[dict[str, Any]] = client.get("/api/v1/ml/models")["items"]
     return any("champion" in model["aliases"] for model in models)
 
@@ -73,71 +74,67 @@ def is_predicting(client: SuiteClient) -> bool:
 def train(
     client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
 ) -> dict[str, Any]:
-    """Requests a training run and returns it once it has ended. Raises LocalError if it failed or takes too long."""
+    """Requests a training run and returns it when it has ended. Raises LocalError if it fails or takes too long."""
     run: dict[str, Any] = client.post("/api/v1/ml/training-runs", {})
     started_at = time.monotonic()
     while run["state"] in {"queued", "running"}:
         seconds = time.monotonic() - started_at
         if seconds > _TRAINING_SECONDS:
-            raise LocalError(f"training run {run['id']} is still {run['state']}; see: make logs SERVICE=trainer")
+            raise LocalError(f"training run {run['id']} is still {run['state']}: see `make logs SERVICE=trainer`")
         progress.update(f"training a model: {run['state']} for {seconds:.0f} s")
         sleep(_POLL_SECONDS)
         run = client.get(f"/api/v1/ml/training-runs/{run['id']}")
     progress.clear()
     if run["state"] != "complete":
         raise LocalError(
-            f"training run {run['id']} {run['state']}: {run.get('reason')}; see: make logs SERVICE=trainer"
+            f"training run {run['id']} {run['state']}: {run.get('reason')}: see `make logs SERVICE=trainer`"
         )
     return run
 
 
-def wait_until_served(
-    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
-) -> None:
-    """Returns once predictions are answered. Raises LocalError after a minute without one."""
+def wait_for_model(client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns when predictions succeed. Raises LocalError after one minute."""
     deadline = time.monotonic() + _MODEL_SWAP_SECONDS
     while not is_predicting(client):
         if time.monotonic() > deadline:
-            raise LocalError("there is a model, but no prediction is answered; see: make logs SERVICE=ml-serving")
-        progress.update("waiting until the model is served")
+            raise LocalError("a model exists, but prediction requests fail: see `make logs SERVICE=ml-serving`")
+        progress.update("waiting for the model")
         sleep(_POLL_SECONDS)
     progress.clear()
 
 
-def wait_until_indexed(
-    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
-) -> None:
-    """Returns once a search finds a book. Raises LocalError after five minutes without one.
+def wait_for_index(client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Returns when a search finds a book. Raises LocalError after five minutes.
 
     After an upgrade to another mapping, the index starts empty and is filled in the background.
     """
     deadline = time.monotonic() + _INDEX_SECONDS
     while not client.get("/api/v1/books", limit=1)["items"]:
         if time.monotonic() > deadline:
-            raise LocalError("the search index is empty; see: make logs SERVICE=processor-worker")
-        progress.update("waiting until the search index is filled")
+            raise LocalError("the search index is empty: see `make logs SERVICE=processor-worker`")
+        progress.update("waiting for the search index")
         sleep(_POLL_SECONDS)
     progress.clear()
 
 
-def first_steps(client: SuiteClient, gateway_url: str, *, verb_suffix: str = "") -> str:
-    """The closing text of `make up`, or of a target whose related targets have a suffix in common."""
+def first_steps(client: SuiteClient, gateway_url: str, *, target_suffix: str = "") -> str:
+    """Returns the last output of `make up`. `target_suffix`: of the related make targets, such as `-docker`."""
     page: dict[str, Any] = client.get("/api/v1/books", sort="-rating", limit=1)
     book_id = page["items"][0]["id"]
     api = f"{gateway_url}/api/v1"
-    token = f"$(make -s token{verb_suffix})"
+    token = f"$(make -s token{target_suffix})"
     return "\n".join(
         (
             "",
             f"Bookwheel is ready at {gateway_url} with {page['total']['value']:,} books; its API: {gateway_url}/docs",
-            f"`make -s token{verb_suffix}` prints an access token of {DEMO_USER}. Try, in this folder:",
+            f"`make -s token{target_suffix}` prints an access token of {DEMO_USER}. Try, in this folder:",
             "",
             _curl(token, f"{api}/books?q=sea&facet=category&limit=3"),
             _curl(token, f"{api}/books/{book_id}"),
             _curl(token, f"{api}/ml/predictions", f'{{"books": [{{"book_id": "{book_id}"}}]}}'),
             "",
             "docker compose ps, docker compose logs, make down-docker"
-            if verb_suffix
+            if target_suffix
             else "make status, make logs, make crawl SOURCE=demo, make down",
         )
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from bookwheel_local.settings import LocalSettings
 
 HOST = "127.0.0.1"
-MARKER = "BOOKWHEEL_SUPERVISED"
-"""An environment variable of every program of a suite: its state folder. Identifies the suite's processes."""
-_MAX_SOCKET_PATH = 90  # the kernel allows 107 bytes, and supervisord appends its process id while it binds
+STATE_DIR_VARIABLE = "BOOKWHEEL_SUPERVISED"
+"""The environment variable with the suite's state folder. It identifies the suite's processes."""
+_MAX_SOCKET_PATH = 90  # the kernel allows 107 bytes; supervisord appends its process id
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Ports:
 
     @property
     def gateway_routes(self) -> int:
-        """The gateway's second tier, which serves only its first tier."""
+        """Port of the gateway's inner server; only the gateway's outer server uses it."""
         return self.base + 6
 
     @property
@@ -59,7 +59,7 @@ class Ports:
     def s3(self) -> int:
         return self.base + 9
 
-    # Programs without an API of their own serve `/metrics`, `/livez` and `/readyz` here.
+    # Programs without an API serve `/metrics`, `/livez` and `/readyz` on these ports.
 
     @property
     def trainer(self) -> int:
@@ -79,7 +79,7 @@ class Ports:
 
     @property
     def gateway_metrics(self) -> int:
-        """nginx's own metrics, which are not served on the public port."""
+        """Port of nginx's metrics. The public port does not serve them."""
         return self.base + 14
 
 
@@ -91,7 +91,7 @@ class Layout:
     ports: Ports
 
     @classmethod
-    def of(cls, settings: LocalSettings) -> "Layout":
+    def from_settings(cls, settings: LocalSettings) -> "Layout":
         return cls(settings.state_dir, Ports(settings.port_base))
 
     @property
@@ -100,7 +100,7 @@ class Layout:
 
     @property
     def signing_keys(self) -> Path:
-        """Folder of the token keys. The newest signs; all are accepted."""
+        """Folder of the signing keys. The newest key signs tokens; tokens of all keys are accepted."""
         return self.secrets / "signing-keys"
 
     @property
@@ -125,7 +125,7 @@ class Layout:
 
     @property
     def supervisor_socket(self) -> Path:
-        """In `run`, or in a folder of the user under /tmp if that path is too long for a socket."""
+        """A path in `run`, or in a temporary folder of the user if the path in `run` is too long for a socket."""
         path = self.run / "supervisord.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
@@ -137,7 +137,7 @@ class Layout:
         return f"http://{HOST}:{self.ports.gateway}"
 
     def create_folders(self) -> None:
-        """Creates the folders. Only the owner may read those with secrets or sockets. Idempotent."""
+        """Creates the folders. Only the owner may read folders with secrets or sockets. Idempotent."""
         self.state.mkdir(parents=True, exist_ok=True)
         for folder in (self.secrets, self.data, self.data / "redis", self.run, self.supervisor_socket.parent):
             folder.mkdir(mode=0o700, exist_ok=True)

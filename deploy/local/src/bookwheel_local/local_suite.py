@@ -36,22 +36,22 @@ _LOG_LINES = 15
 _LINE_LENGTH = 500  # a traceback is one line of JSON
 
 
-def recorded_port_base(layout: Layout) -> int | None:
-    """The port base of the suite that runs in this state folder; None if none runs."""
+def saved_port_base(layout: Layout) -> int | None:
+    """Returns the port base of the suite that runs in this state folder, or None if no suite runs."""
     try:
-        return int(json.loads(_record(layout).read_text())["port_base"])
+        return int(json.loads(_suite_file(layout).read_text())["port_base"])
     except FileNotFoundError:
         return None
 
 
-def _record(layout: Layout) -> Path:
+def _suite_file(layout: Layout) -> Path:
     return layout.run / "suite.json"
 
 
 class LocalSuite:
     def __init__(self, settings: LocalSettings) -> None:
         self.settings = settings
-        self.layout = Layout.of(settings)
+        self.layout = Layout.from_settings(settings)
         self.layout.create_folders()
         self.secrets = Secrets(self.layout.secrets)
         self.supervisor = Supervisor(self.layout)
@@ -68,7 +68,7 @@ class LocalSuite:
         return suite_environment(self.layout, self.settings, self.selection, self.secrets)
 
     def start(self, progress: ProgressLine) -> None:
-        """Starts every program that does not run and waits until all are ready. Idempotent. Raises LocalError."""
+        """Starts all programs and waits until they are ready. Idempotent. Raises LocalError."""
         check_selection(self.settings, self.selection)
         install_servers(self.selection)
         environment = self.environment
@@ -79,7 +79,7 @@ class LocalSuite:
             if not self.supervisor.is_running_with(config):
                 self._stop_all(progress, reason="its settings have changed")
                 self._start_supervisor(config, environment, gateway)
-            # The slowest program to start needs no tables: it starts during the migrations.
+            # `ml-serving` starts slowest and needs no tables, so it starts before the migrations.
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             states = self.supervisor.states()
             if any(program.needs_tables and states[program.name].state != "RUNNING" for program in self.programs):
@@ -90,15 +90,15 @@ class LocalSuite:
             self._wait_until_ready(progress, self.programs)
 
     def stop(self, progress: ProgressLine) -> bool:
-        """Stops everything; False if nothing ran. Raises LocalError if a process can't be ended."""
+        """Stops all programs. Returns False if none was running. Raises LocalError if a process can't be stopped."""
         with self.lock():
             return self._stop_all(progress, reason=None)
 
     @contextmanager
-    def stores(self, progress: ProgressLine) -> Iterator[None]:
-        """Ensures that the servers of records and lake run; those that it starts are stopped at the end.
+    def running_stores(self, progress: ProgressLine) -> Iterator[None]:
+        """Ensures that the servers of records and lake run. Stops the servers that it started at the end.
 
-        The caller holds the lock, unless the suite runs. Raises LocalError.
+        The caller must hold the lock unless the suite runs. Raises LocalError.
         """
         servers = [program for program in self.programs if program.name in {Server.POSTGRES, Server.S3}]
         if not servers or self.supervisor.pid() is not None:
@@ -116,11 +116,11 @@ class LocalSuite:
             self._stop_all(progress, reason=None)
 
     def client(self) -> SuiteClient:
-        """A client of the suite's API, as the demo user."""
+        """Returns a client of the suite's API that logs in as the demo user."""
         return SuiteClient(self.layout.gateway_url, password=self.secrets.demo_password)
 
     def ensure_demo_user(self) -> None:
-        """Creates the demo user, unless it can log in with the password of this state folder."""
+        """Creates the demo user unless it can log in with the password of this state folder."""
         with self.client() as client:
             try:
                 client.token()
@@ -128,32 +128,32 @@ class LocalSuite:
                 create_demo_user(self.environment, password=self.secrets.demo_password)
                 client.token()
 
-    def healths(self, programs: Sequence[Program] | None = None) -> list[ProgramHealth]:
-        """The health of these programs, or of all; empty if the suite does not run."""
-        probed = self.programs if programs is None else programs
-        return probe_all(probed, self.supervisor.states()) if self.supervisor.pid() else []
+    def program_health(self, programs: Sequence[Program] | None = None) -> list[ProgramHealth]:
+        """Returns the health of these programs (default: all). Empty if the suite does not run."""
+        selected = self.programs if programs is None else programs
+        return probe_all(selected, self.supervisor.states()) if self.supervisor.pid() else []
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Excludes other `up`, `down` and `restore` of this state folder. Raises LocalError if one of them runs."""
+        """Locks the state folder. Raises LocalError if another `up`, `down` or `restore` holds the lock."""
         try:
             with FileLock(self.layout.run / "suite.lock", timeout=0):
                 yield
         except Timeout:
-            raise LocalError("another `make up`, `down` or `restore` of this checkout is running") from None
+            raise LocalError("another `make up`, `down` or `restore` is running: retry when it has ended") from None
 
     def _stop_all(self, progress: ProgressLine, *, reason: str | None) -> bool:
         was_running = self.supervisor.pid() is not None
         if was_running:
             progress.update("stopping the suite" + (f": {reason}" if reason else ""))
             self.supervisor.stop()
-        orphans = suite_processes(self.layout.state)  # of a supervisord that was killed
+        orphans = suite_processes(self.layout.state)  # a killed supervisord leaves its programs running
         if orphans:
-            progress.update(f"stopping {len(orphans)} processes that were left behind")
+            progress.update(f"stopping {len(orphans)} processes that a killed supervisord left")
             survivors = terminate(orphans, seconds=STOP_SECONDS)
             if survivors:
-                raise LocalError(f"these processes of the suite can't be ended: {survivors}")
-        _record(self.layout).unlink(missing_ok=True)
+                raise LocalError(f"these processes of the suite could not be stopped: {survivors}")
+        _suite_file(self.layout).unlink(missing_ok=True)
         progress.clear()
         return was_running or bool(orphans)
 
@@ -163,7 +163,7 @@ class LocalSuite:
         save_selection(self.layout, self.selection)
         write_configuration(self.layout, self.settings, self.secrets, gateway)
         self.supervisor.start(config, environment)
-        write_private(_record(self.layout), json.dumps({"port_base": self.layout.ports.base}))
+        write_private(_suite_file(self.layout), json.dumps({"port_base": self.layout.ports.base}))
 
     def _check_ports(self) -> None:
         for program in self.programs:
@@ -173,20 +173,20 @@ class LocalSuite:
 
     def _wait_until_ready(self, progress: ProgressLine, programs: Sequence[Program]) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
-        while waiting := names_not_ready(healths := self.healths(programs)):
-            for health in healths:
+        while waiting := names_not_ready(health_list := self.program_health(programs)):
+            for health in health_list:
                 if health.failed:
-                    raise ProcessFailedError(health.program.name, "does not start", self._log_end(health.program))
+                    raise ProcessFailedError(health.program.name, "does not start", self._log_tail(health.program))
             if time.monotonic() > deadline:
-                slow = next(health for health in healths if not health.ready)
-                fault = f"is not ready after {self.settings.start_seconds:.0f} s ({slow.reason})"
-                raise ProcessFailedError(slow.program.name, fault, self._log_end(slow.program))
-            ready = len(healths) - len(waiting)
-            progress.update(f"{ready} of {len(healths)} programs ready, waiting for {', '.join(waiting)}")
+                slow = next(health for health in health_list if not health.ready)
+                reason = f"is not ready after {self.settings.start_seconds:.0f} s ({slow.reason})"
+                raise ProcessFailedError(slow.program.name, reason, self._log_tail(slow.program))
+            ready = len(health_list) - len(waiting)
+            progress.update(f"{ready} of {len(health_list)} programs ready, waiting for {', '.join(waiting)}")
             time.sleep(_POLL_SECONDS)
         progress.clear()
 
-    def _log_end(self, program: Program) -> str:
+    def _log_tail(self, program: Program) -> str:
         path = self.layout.logs / f"{program.name}.log"
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         return "\n".join(line[:_LINE_LENGTH] for line in lines[-_LOG_LINES:])

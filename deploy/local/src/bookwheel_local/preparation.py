@@ -1,4 +1,4 @@
-"""What the programs need before they start: configuration files, servers' data folders, tables and the demo user."""
+"""Prepares the start of the programs: configuration files, servers' data folders, tables and the demo user."""
 
 import os
 import runpy
@@ -16,21 +16,21 @@ from bookwheel_local.engine_selection import EngineSelection, Server
 from bookwheel_local.environment import BUCKET
 from bookwheel_local.errors import LocalError, ProcessFailedError
 from bookwheel_local.layout import HOST, Layout
-from bookwheel_local.programs import DATABASE, script
+from bookwheel_local.programs import DATABASE, script_path
 from bookwheel_local.secrets import Secrets, write_private
 from bookwheel_local.settings import LocalSettings
 
 GATEWAY_SOURCE = Path(__file__).resolve().parents[4] / "gateway"
 _POSTGRES_SUPERUSER = "postgres"
 _STEP_SECONDS = 120
-_LOG_END = 2000
+_MAX_OUTPUT_CHARACTERS = 2000
 
 
 def find_nginx() -> str:
-    """The path of nginx. Debian installs it outside an ordinary user's PATH. Raises LocalError."""
+    """Returns the path of nginx. Debian installs it outside the PATH of ordinary users. Raises LocalError."""
     path = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin")
     if path is None:
-        raise LocalError("nginx is missing; run: make install")
+        raise LocalError("nginx is missing: run `make install`")
     return path
 
 
@@ -42,7 +42,7 @@ def write_configuration(layout: Layout, settings: LocalSettings, secrets: Secret
 
 
 def redis_config(layout: Layout, *, password: str, appendfsync: str = "everysec") -> str:
-    """Redis holds streams, not only a cache: every write is appended to a file, and nothing is evicted."""
+    """Returns the configuration of a persistent Redis without eviction, because Redis stores streams, too."""
     return "\n".join(
         (
             f"bind {HOST}",
@@ -59,7 +59,7 @@ def redis_config(layout: Layout, *, password: str, appendfsync: str = "everysec"
 
 
 def gateway_values(layout: Layout) -> dict[str, str]:
-    """Values of the gateway's templates. The environment may set limits and the like, but not addresses and folders."""
+    """Returns the values of the gateway's templates. The environment may set limits, but not addresses and folders."""
     renderer = _gateway_renderer()
     environment = {name: os.environ[name] for name in renderer["defaults"]() if name in os.environ}
     addresses: dict[str, str] = renderer["one_machine"](port_base=layout.ports.base, run_dir=layout.run)
@@ -81,9 +81,9 @@ def _gateway_renderer() -> dict[str, Any]:
 
 
 def prepare_servers(layout: Layout, secrets: Secrets, selection: EngineSelection) -> None:
-    """Creates the data folders of the selected engines' servers; existing data stays. Raises LocalError."""
+    """Creates the data folders of the selected engines' servers. Keeps existing data. Raises LocalError."""
     if Server.POSTGRES in selection.servers:
-        # The suite's role is not a superuser: services that face a network must not run COPY FROM PROGRAM.
+        # The suite's role is not a superuser: it must not be able to run COPY FROM PROGRAM.
         role = f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{secrets.postgres_password}'\n"
         database = f"CREATE DATABASE {DATABASE} OWNER {DATABASE}\n"
         engines.create_postgres(
@@ -101,20 +101,20 @@ def prepare_servers(layout: Layout, secrets: Secrets, selection: EngineSelection
 def prepare_records(layout: Layout, environment: Mapping[str, str]) -> None:
     """Creates the signing key and the tables. Idempotent. Raises ProcessFailedError."""
     if not any(layout.signing_keys.glob("*.pem")):
-        run_step("accounts", [script("bookwheel-accounts"), "keygen", str(layout.signing_keys)], environment)
-    run_step("processor", [script("bookwheel-processor"), "migrate"], environment)
-    run_step("accounts", [script("bookwheel-accounts"), "migrate"], environment)
+        run_step("accounts", [script_path("bookwheel-accounts"), "keygen", str(layout.signing_keys)], environment)
+    run_step("processor", [script_path("bookwheel-processor"), "migrate"], environment)
+    run_step("accounts", [script_path("bookwheel-accounts"), "migrate"], environment)
 
 
 def create_demo_user(environment: Mapping[str, str], *, password: str) -> None:
-    """Creates a user with all scopes, or gives an existing one this password and these scopes."""
+    """Creates the demo user with all scopes, or sets the password and scopes of the existing user."""
     scopes = " ".join(scope.value for scope in Scope)
-    command = [script("bookwheel-accounts"), "create-user", DEMO_USER, "--scopes", scopes]
+    command = [script_path("bookwheel-accounts"), "create-user", DEMO_USER, "--scopes", scopes]
     run_step("accounts", command, environment, stdin=password)
 
 
 def run_step(name: str, command: list[str], environment: Mapping[str, str], *, stdin: str | None = None) -> None:
-    """Runs a short command of the suite with `stdin` as its standard input. Raises ProcessFailedError."""
+    """Runs a short command of the suite. Raises ProcessFailedError."""
     process = subprocess.run(
         command,
         env={**os.environ, **environment},
@@ -127,4 +127,4 @@ def run_step(name: str, command: list[str], environment: Mapping[str, str], *, s
         check=False,
     )
     if process.returncode != 0:
-        raise ProcessFailedError(name, f"failed ({' '.join(command[1:])})", process.stdout[-_LOG_END:])
+        raise ProcessFailedError(name, f"failed ({' '.join(command[1:])})", process.stdout[-_MAX_OUTPUT_CHARACTERS:])

@@ -1,4 +1,4 @@
-"""The machine's processes and ports that belong to one suite (Linux: read from /proc)."""
+"""The processes and ports of one suite. Reads /proc, so it needs Linux."""
 
 import os
 import signal
@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bookwheel_local.layout import HOST, MARKER
+from bookwheel_local.layout import HOST, STATE_DIR_VARIABLE
 
 _TITLE_WRITERS = frozenset({"nginx", "redis-server"})
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process runs. A zombie, which has ended and waits for its parent, does not."""
+    """Whether the process runs. A zombie does not run."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -23,27 +23,27 @@ def is_alive(pid: int) -> bool:
 
 
 def suite_processes(state: Path) -> list[int]:
-    """Ids of the processes with the suite's marker in their environment, whatever their parent is.
+    """Returns the ids of all processes with the suite's state folder in their environment.
 
-    nginx and Redis overwrite their environment with their title: their name and working directory identify them.
+    nginx and Redis overwrite their environment with their title. Their name and working directory identify them.
     """
-    marker = f"{MARKER}={state}".encode()
+    variable = f"{STATE_DIR_VARIABLE}={state}".encode()
     pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        with suppress(OSError):  # it has ended meanwhile, or belongs to another user
-            is_marked = marker in (entry / "environ").read_bytes().split(b"\0") or (
+        with suppress(OSError):  # the process has ended, or belongs to another user
+            belongs_to_suite = variable in (entry / "environ").read_bytes().split(b"\0") or (
                 (entry / "comm").read_text().strip() in _TITLE_WRITERS
                 and (entry / "cwd").readlink().is_relative_to(state)
             )
-            if is_marked and is_alive(int(entry.name)):
+            if belongs_to_suite and is_alive(int(entry.name)):
                 pids.append(int(entry.name))
     return sorted(pids)
 
 
 def wait_for_end(pids: Sequence[int], *, seconds: float) -> list[int]:
-    """Waits until the processes have ended; returns those that still run after `seconds`."""
+    """Waits until the processes have ended. Returns the ids of the processes that still run after `seconds`."""
     deadline = time.monotonic() + seconds
     running = list(pids)
     while (running := [pid for pid in running if is_alive(pid)]) and time.monotonic() < deadline:
@@ -52,18 +52,18 @@ def wait_for_end(pids: Sequence[int], *, seconds: float) -> list[int]:
 
 
 def terminate(pids: Sequence[int], *, seconds: float) -> list[int]:
-    """Sends SIGTERM, and SIGKILL after `seconds`; returns the processes that still run."""
+    """Sends SIGTERM, and SIGKILL after `seconds`. Returns the ids of the processes that still run."""
     running = list(pids)
-    for signal_number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+    for signal_number, timeout_seconds in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
         for pid in running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal_number)
-        running = wait_for_end(running, seconds=patience)
+        running = wait_for_end(running, seconds=timeout_seconds)
     return running
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback port now (connections in TIME_WAIT do not count)."""
+    """Whether a server can listen on the loopback port. Connections in TIME_WAIT do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

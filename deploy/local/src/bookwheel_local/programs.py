@@ -1,4 +1,4 @@
-"""The programs of a one-machine suite: commands, stages, ports and health addresses."""
+"""The programs of a one-machine suite: commands, stages, ports and health URLs."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bookwheel_local import engines
 from bookwheel_local.engine_selection import EngineSelection, Server
-from bookwheel_local.layout import HOST, MARKER, Layout
+from bookwheel_local.layout import HOST, STATE_DIR_VARIABLE, Layout
 from bookwheel_local.settings import LocalSettings
 
 DATABASE = "bookwheel"
@@ -17,7 +17,7 @@ _CLEAN_PATH = "/usr/bin:/bin"
 
 
 class Stage(StrEnum):
-    """Programs of a stage start and stop together. Stages start in this order and stop in reverse."""
+    """The programs of a stage start and stop together. Stages start in this order and stop in reverse order."""
 
     BASE = "base"
     SERVICES = "services"
@@ -28,9 +28,10 @@ class Stage(StrEnum):
 class Program:
     """One supervised program.
 
-    `ports`: clients use the first one.
-    `health`: a URL that `readiness` probes; None if a running program is ready.
-    `needs_tables`: it starts after the migrations, which run once every program with `is_store` is ready.
+    `ports`: clients use the first port.
+    `health`: the URL that `readiness` probes. None if the program is ready when it runs.
+    `needs_tables`: the program starts after the migrations.
+    `is_store`: the migrations run when this program is ready.
     """
 
     name: str
@@ -48,23 +49,23 @@ class Program:
         return f"{self.stage}:{self.name}"
 
 
-def script(name: str) -> str:
-    """The path of a console script of this Python environment."""
+def script_path(name: str) -> str:
+    """Returns the path of a console script of this Python environment."""
     return str(Path(sys.prefix) / "bin" / name)
 
 
 def programs(layout: Layout, settings: LocalSettings, selection: EngineSelection, *, nginx: str) -> tuple[Program, ...]:
-    """All programs, in display order. `nginx` is the path of nginx. Raises EngineNotInstalledError."""
+    """Returns all programs in display order. `nginx` is the path of nginx. Raises EngineNotInstalledError."""
     ports = layout.ports
-    processor = script("bookwheel-processor")
+    processor = script_path("bookwheel-processor")
     return (
         _gateway(layout, nginx),
         _service("accounts", ports.accounts, "bookwheel-accounts"),
         _service("catalog-api", ports.catalog_api, "bookwheel-catalog"),
-        # Not /readyz: without a trained model it serves, but is not ready to predict.
+        # /livez, because /readyz fails until a model is trained.
         _service("ml-serving", ports.ml_serving, "bookwheel-ml", health="/livez", needs_tables=False),
-        _worker("trainer", ports.trainer, script("bookwheel-ml"), "worker"),
-        _worker("scraper", ports.scraper, script("bookwheel-scraper"), "serve"),
+        _worker("trainer", ports.trainer, script_path("bookwheel-ml"), "worker"),
+        _worker("scraper", ports.scraper, script_path("bookwheel-scraper"), "serve"),
         _worker("processor-worker", ports.processor_worker, processor, "worker", needs_tables=True),
         _worker("processor-beat", ports.processor_beat, processor, "beat", needs_tables=True),
         _demo_shop(ports.demo_shop, settings),
@@ -89,7 +90,7 @@ def _gateway(layout: Layout, nginx: str) -> Program:
 def _service(name: str, port: int, command: str, *, health: str = "/readyz", needs_tables: bool = True) -> Program:
     return Program(
         name,
-        (script(command), "serve"),
+        (script_path(command), "serve"),
         ports=(port,),
         health=f"http://{HOST}:{port}{health}",
         needs_tables=needs_tables,
@@ -98,7 +99,7 @@ def _service(name: str, port: int, command: str, *, health: str = "/readyz", nee
 
 
 def _worker(name: str, port: int, *command: str, needs_tables: bool = False) -> Program:
-    """A program without an API; the port serves its metrics and health."""
+    """Returns a program without an API. The port serves its metrics and health."""
     return Program(
         name,
         command,
@@ -112,12 +113,12 @@ def _worker(name: str, port: int, *command: str, needs_tables: bool = False) -> 
 def _demo_shop(port: int, settings: LocalSettings) -> Program:
     options = ("--port", str(port), "--books", str(settings.demo_books), "--seed", str(settings.demo_seed))
     return Program(
-        "demo-shop", (script("bookwheel-demo-shop"), *options), Stage.BASE, (port,), f"http://{HOST}:{port}/"
+        "demo-shop", (script_path("bookwheel-demo-shop"), *options), Stage.BASE, (port,), f"http://{HOST}:{port}/"
     )
 
 
 def server_programs(layout: Layout, settings: LocalSettings, selection: EngineSelection) -> tuple[Program, ...]:
-    """The servers of the selected engines. Raises EngineNotInstalledError."""
+    """Returns the servers of the selected engines. Raises EngineNotInstalledError."""
     builders = {
         Server.POSTGRES: lambda: _postgres(layout),
         Server.ELASTICSEARCH: lambda: _elasticsearch(layout, settings),
@@ -134,7 +135,7 @@ def _postgres(layout: Layout) -> Program:
         Stage.BASE,
         (port,),
         f"postgresql://{HOST}:{port}/{DATABASE}",
-        stop_signal="INT",  # fast shutdown: TERM waits until all clients have disconnected
+        stop_signal="INT",  # fast shutdown: with TERM, PostgreSQL waits until all clients have disconnected
         is_store=True,
     )
 
@@ -169,6 +170,6 @@ def _s3(layout: Layout) -> Program:
 def _in_clean_environment(
     layout: Layout, command: Sequence[str], variables: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """The command without the suite's environment, because addresses in it contain passwords."""
-    environment = {"PATH": _CLEAN_PATH, "LC_ALL": "C.UTF-8", MARKER: str(layout.state), **(variables or {})}
+    """Returns a command that runs without the suite's environment, because URLs in it contain passwords."""
+    environment = {"PATH": _CLEAN_PATH, "LC_ALL": "C.UTF-8", STATE_DIR_VARIABLE: str(layout.state), **(variables or {})}
     return ("env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command)

@@ -1,4 +1,4 @@
-"""Progress of a command: one line that is rewritten on a terminal, and a line every few seconds anywhere else."""
+"""Progress of a command. A terminal shows one line that is rewritten; other outputs get a line every few seconds."""
 
 import time
 from typing import TextIO
@@ -7,7 +7,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 class ProgressLine:
-    """Shows one step at a time: call `update` often, and `finish` with its result."""
+    """Shows the current step. Call `update` often, and `finish` with the result."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -31,7 +31,7 @@ class ProgressLine:
         self._last_written_at = time.monotonic()
 
     def clear(self) -> None:
-        """Clears a line that is still being rewritten."""
+        """Clears the rewritten line."""
         if self._is_open:
             self._write("\r\033[K")
             self._is_open = False

@@ -15,7 +15,7 @@ _POSTGRES_PROTOCOL = (3 << 16).to_bytes(4)
 
 @dataclass(frozen=True, slots=True)
 class ProgramHealth:
-    """`reason` says why the program is not ready; None if it is."""
+    """`reason`: why the program is not ready. None if it is ready."""
 
     program: Program
     state: ProgramState
@@ -27,7 +27,7 @@ class ProgramHealth:
 
     @property
     def failed(self) -> bool:
-        """Whether supervisord has given up on the program. (It restarts one that has just `EXITED`.)"""
+        """Whether supervisord no longer restarts the program. It does restart an `EXITED` program."""
         return self.state.state in {"FATAL", "STOPPED"}
 
 
@@ -39,22 +39,22 @@ def probe(program: Program, state: ProgramState) -> ProgramHealth:
     if state.state != "RUNNING":
         reason = state.detail or state.state.lower()
         return ProgramHealth(program, state, reason if state.state != "STARTING" else "starting")
-    return ProgramHealth(program, state, _fault(program.health) if program.health else None)
+    return ProgramHealth(program, state, _failure_reason(program.health) if program.health else None)
 
 
-def names_not_ready(healths: Iterable[ProgramHealth]) -> list[str]:
-    return [health.program.name for health in healths if not health.ready]
+def names_not_ready(programs: Iterable[ProgramHealth]) -> list[str]:
+    return [health.program.name for health in programs if not health.ready]
 
 
-def _fault(url: str) -> str | None:
-    """Why the address does not serve; None if it does: HTTP with 2xx, or PostgreSQL with a request for a password."""
-    address = urlsplit(url)
-    if address.scheme == "postgresql":
-        return _postgres_fault(address)
+def _failure_reason(url: str) -> str | None:
+    """Returns why the server is not ready, or None if HTTP answers 2xx or PostgreSQL requests a password."""
+    parts = urlsplit(url)
+    if parts.scheme == "postgresql":
+        return _postgres_failure_reason(parts)
     # Not httpx: creating a client with TLS takes 20 ms.
-    connection = HTTPConnection(str(address.hostname), address.port, timeout=_PROBE_SECONDS)
+    connection = HTTPConnection(str(parts.hostname), parts.port, timeout=_PROBE_SECONDS)
     try:
-        connection.request("GET", urlunsplit(("", "", address.path, address.query, "")))
+        connection.request("GET", urlunsplit(("", "", parts.path, parts.query, "")))
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
         return f"does not answer ({type(error).__name__})"
@@ -63,18 +63,16 @@ def _fault(url: str) -> str | None:
     return None if 200 <= status < 300 else f"answers {status}"
 
 
-def _postgres_fault(address: SplitResult) -> str | None:
-    """A server in crash recovery accepts connections and answers the first message with an error."""
-    parameters = f"user\0probe\0database\0{address.path.lstrip('/')}\0\0".encode()
+def _postgres_failure_reason(parts: SplitResult) -> str | None:
+    """Sends a startup message, because PostgreSQL already accepts connections during crash recovery."""
+    parameters = f"user\0probe\0database\0{parts.path.lstrip('/')}\0\0".encode()
     try:
-        with socket.create_connection(
-            (address.hostname or "", address.port or 0), timeout=_PROBE_SECONDS
-        ) as connection:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_PROBE_SECONDS) as connection:
             connection.sendall((8 + len(parameters)).to_bytes(4) + _POSTGRES_PROTOCOL + parameters)
-            kind, text = connection.recv(1), connection.recv(500)
+            message_type, text = connection.recv(1), connection.recv(500)
     except OSError as error:
         return f"does not answer ({type(error).__name__})"
-    if kind == b"R":
+    if message_type == b"R":
         return None
     fields = {field[:1]: field[1:] for field in text[4:].split(b"\0")}
     return f"answers {fields.get(b'M', b'nothing').decode(errors='replace')}"

@@ -1,4 +1,4 @@
-"""Moves a state folder's data aside for the time of a restore, and back if the restore fails."""
+"""Moves a state folder's data aside before a restore, and back if the restore fails."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from bookwheel_local.errors import LocalError
 from bookwheel_local.layout import Layout
 
-_MARKER = "restore-under-way"
+_MARKER_FILE = "restore-under-way"
 
 
 def has_data(layout: Layout) -> bool:
@@ -17,39 +17,39 @@ def has_data(layout: Layout) -> bool:
 
 
 def check_not_interrupted(layout: Layout) -> None:
-    """Raises LocalError if a restore of this state folder was interrupted: the folder then has part of a backup."""
-    if (layout.data / _MARKER).exists():
+    """Raises LocalError if a restore of this state folder was interrupted. The folder is then incomplete."""
+    if (layout.data / _MARKER_FILE).exists():
         raise LocalError(
-            f"a restore of {layout.state} was interrupted. Repeat it: make restore FROM=… FORCE=1\n"
-            f"The data from before it is in {layout.state}/before-restore-…"
+            f"a restore of {layout.state} was interrupted. Repeat it with `make restore FROM=… FORCE=1`.\n"
+            f"The previous data is in {layout.state}/before-restore-…."
         )
 
 
 @contextmanager
 def rollback_on_failure(layout: Layout) -> Iterator[Path | None]:
-    """Provides empty folders for data and secrets, and restores the earlier ones if the `with` block fails.
+    """Creates empty folders for data and secrets. Moves the previous folders back if the `with` block fails.
 
-    Yields the folder that keeps the earlier data; None if there was none.
+    Yields the folder of the previous data, or None if there was no data.
     """
-    earlier = layout.state / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}Z" if has_data(layout) else None
-    if earlier is not None:
-        earlier.mkdir(mode=0o700)
+    previous_data = layout.state / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}Z" if has_data(layout) else None
+    if previous_data is not None:
+        previous_data.mkdir(mode=0o700)
         for folder in (layout.data, layout.secrets):
-            folder.rename(earlier / folder.name)
+            folder.rename(previous_data / folder.name)
     else:
         _delete_folders(layout)
     layout.create_folders()
-    (layout.data / _MARKER).touch()
+    (layout.data / _MARKER_FILE).touch()
     try:
-        yield earlier
+        yield previous_data
     except BaseException:
         _delete_folders(layout)
-        if earlier is not None:
+        if previous_data is not None:
             for folder in (layout.data, layout.secrets):
-                (earlier / folder.name).rename(folder)
-            earlier.rmdir()
+                (previous_data / folder.name).rename(folder)
+            previous_data.rmdir()
         raise
-    (layout.data / _MARKER).unlink()
+    (layout.data / _MARKER_FILE).unlink()
 
 
 def _delete_folders(layout: Layout) -> None:

@@ -1,4 +1,4 @@
-"""Secrets of a one-machine suite: generated at first use, in files that only their owner can read."""
+"""Secrets of a one-machine suite. They are generated at first use, in files that only their owner can read."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ def write_private(path: Path, content: str) -> None:
 
 
 def password(path: Path) -> str:
-    """The password in the file, which the first call creates with 192 random bits."""
+    """Returns the password in the file. The first call generates it with 192 random bits."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(24) + "\n")
     return path.read_text().strip()
@@ -26,7 +26,7 @@ def password(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The passwords in a folder. Each is generated when it is first read."""
+    """The passwords in a folder. Each password is generated when it is first read."""
 
     folder: Path
 
@@ -40,12 +40,12 @@ class Secrets:
 
     @property
     def postgres_password(self) -> str:
-        """The password of the role that the suite connects as."""
+        """The password of the suite's database role."""
         return password(self.folder / "postgres-password")
 
     @property
     def postgres_administrator_password(self) -> str:
-        """The password of the superuser `postgres`, which no program of the suite uses."""
+        """The password of the superuser `postgres`. No program of the suite uses it."""
         return password(self.folder / "postgres-administrator-password")
 
     @property

@@ -1,4 +1,4 @@
-"""Settings of the one-machine suite. The programs' own settings are derived from them (`environment.py`)."""
+"""Settings of the one-machine suite. `environment.py` derives the settings of the programs from them."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -28,37 +28,39 @@ class LocalSettings(Settings):
         default=8080,
         ge=1024,
         le=65_000,
-        description="The gateway's port; the suite's other ports follow it. Another checkout needs another one.",
+        description="The gateway's port. The suite's other ports follow it. Each checkout needs its own port base.",
     )
     demo_books: int = Field(default=1000, ge=1, le=100_000, description="Number of books in the demo shop.")
-    demo_seed: int = Field(default=1588, ge=0, description="Seed of the demo shop: the same seed is the same shop.")
+    demo_seed: int = Field(
+        default=1588, ge=0, description="Seed of the demo shop. The same seed generates the same shop."
+    )
     url: HttpUrl | None = Field(
-        default=None, description="Address of a suite elsewhere, for `make status` to ask in place of this machine's."
+        default=None, description="URL of another suite, which `make status` shows instead of this machine's."
     )
     token: SecretStr | None = Field(
-        default=None, description="Access token or API key with the scope `admin`, for `make status` to ask there."
+        default=None, description="Access token or API key with the scope `admin` for that suite."
     )
     start_seconds: float = Field(
-        default=240, gt=0, description="How long `make up` waits for all programs to be ready before it gives up."
+        default=240, gt=0, description="How long `make up` waits until all programs are ready."
     )
 
     engines: EngineSet = Field(
         default=EngineSet.EMBEDDED,
         description="`embedded`: SQLite and Tantivy. `cluster`: PostgreSQL and Elasticsearch. "
-        "Chosen at a state folder's first start and remembered in it.",
+        "Saved at the first start of a state folder.",
     )
     lake: LakeStore = Field(
         default=LakeStore.FOLDER,
-        description="`folder`, or `s3`: a MinIO of the suite's own. Remembered like the engines.",
+        description="`folder`, or `s3` for the suite's own MinIO. Saved at the first start.",
     )
     elasticsearch_heap: str = Field(
         default="512m", pattern=r"^[1-9]\d*[mg]$", description="Memory of Elasticsearch's heap, such as `512m` or `2g`."
     )
-    elasticsearch_options: str = Field(default="", description="More options of Elasticsearch's Java machine.")
+    elasticsearch_options: str = Field(default="", description="More options of Elasticsearch's Java virtual machine.")
 
     redis_appendfsync: Literal["always", "everysec", "no"] = Field(
         default="everysec",
-        description="When Redis' file reaches the disk; docs/runbooks/redis-durability.md says what each can lose.",
+        description="When Redis flushes its file to the disk. Possible losses: docs/runbooks/redis-durability.md.",
     )
 
     @field_validator("state_dir")

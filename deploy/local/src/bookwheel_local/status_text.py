@@ -1,4 +1,4 @@
-"""The text of `make status`: this machine's programs, and the suite's own status."""
+"""The text of `make status`: this machine's programs and the suite's status."""
 
 import time
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from bookwheel_contracts.status import (
 
 from bookwheel_local.readiness import ProgramHealth
 
-_LONGEST_REASON = 60
+_MAX_REASON_LENGTH = 60
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Pads columns to their widest cell; the first row is the heading."""
+    """Formats rows as a table. The first row is the header."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)
@@ -33,10 +33,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def program_table(healths: Sequence[ProgramHealth], *, now: float | None = None) -> str:
+def program_table(programs: Sequence[ProgramHealth], *, now: float | None = None) -> str:
     now = time.time() if now is None else now
     rows = [("PROGRAM", "STATE", "HEALTH", "PORT", "UP FOR", "PID")]
-    for health in healths:
+    for health in programs:
         running = health.state.state == "RUNNING"
         rows.append(
             (
@@ -52,22 +52,22 @@ def program_table(healths: Sequence[ProgramHealth], *, now: float | None = None)
 
 
 def suite_text(status: SuiteStatus) -> str:
-    """The status of a suite anywhere. Parts that could not be read are missing; the faults give the reason."""
+    """Formats the status of a suite. Parts that could not be read are missing; `faults` has the reasons."""
     parts = [f"status: {status.status}", *(f"  {name}: {fault}" for name, fault in status.faults.items())]
     if status.services is not None:
         parts += ["", replica_table(status.services)]
-    facts = []
+    lines = []
     if status.streams is not None:
-        facts.append(f"waiting: {_waiting(status.streams)}")
+        lines.append(f"waiting: {_waiting(status.streams)}")
     if status.projections is not None:
-        facts.append(f"behind the records: {', '.join(_behind(lag) for lag in status.projections)}")
+        lines.append(f"behind the records: {', '.join(_behind(lag) for lag in status.projections)}")
     if status.index is not None:
-        facts.append(f"index: {_comparison(status.index)}")
+        lines.append(f"index: {_comparison(status.index)}")
     if status.items is not None:
-        facts.append("items: " + ", ".join(f"{count:,} {verdict}" for verdict, count in status.items.items()))
+        lines.append("items: " + ", ".join(f"{count:,} {verdict}" for verdict, count in status.items.items()))
     if status.models is not None:
-        facts.append("models: " + (", ".join(f"{model.name} {model.version}" for model in status.models) or "none yet"))
-    parts += ["", *facts] if facts else []
+        lines.append("models: " + (", ".join(f"{model.name} {model.version}" for model in status.models) or "none yet"))
+    parts += ["", *lines] if lines else []
     if status.crawls is not None:
         parts += ["", crawl_table(status.crawls)]
     return "\n".join(parts)
@@ -87,7 +87,7 @@ def _replica(replica: Replica) -> tuple[str, ...]:
     progress = replica.progress_seconds
     return (
         replica.instance,
-        "silent" if silent else " ".join((replica.reason or "ready").split())[:_LONGEST_REASON],
+        "silent" if silent else " ".join((replica.reason or "ready").split())[:_MAX_REASON_LENGTH],
         replica.version,
         _duration((replica.seen_at - replica.started_at).total_seconds()),
         f"{_duration(replica.silent_seconds)} ago",
@@ -109,8 +109,8 @@ def _behind(lag: ProjectionLag) -> str:
 
 
 def _comparison(comparison: IndexComparison) -> str:
-    rejected = f", {comparison.rejected:,} refused for good" if comparison.rejected else ""
-    rebuild = ", is built anew" if comparison.rebuild else ""
+    rejected = f", {comparison.rejected:,} rejected permanently" if comparison.rejected else ""
+    rebuild = ", is being rebuilt" if comparison.rebuild else ""
     return (
         f"{comparison.books:,} books compared at {comparison.at:%H:%M:%SZ}, {comparison.differing:,} differed,"
         f" {comparison.repaired:,} repaired{rejected}{rebuild}"
@@ -123,4 +123,4 @@ def crawl_table(runs: Sequence[CrawlRun]) -> str:
         started = run.started_at.strftime("%Y-%m-%d %H:%M:%SZ") if run.started_at else ""
         counts = (f"{getattr(run.counts, verdict):,}" for verdict in Verdict)
         rows.append((run.id, run.source, run.state, started, *counts))
-    return table(rows) if runs else "no crawl yet"
+    return table(rows) if runs else "no crawls yet"

@@ -1,4 +1,4 @@
-"""supervisord, which runs the suite's programs: its configuration, and a client of its socket."""
+"""Configures, starts and stops supervisord, which runs the suite's programs."""
 
 import hashlib
 import json
@@ -18,24 +18,24 @@ from supervisor.xmlrpc import SupervisorTransport
 from bookwheel_local.errors import ProcessFailedError
 from bookwheel_local.layout import Layout
 from bookwheel_local.processes import is_alive, wait_for_end
-from bookwheel_local.programs import Program, Stage, script
+from bookwheel_local.programs import Program, Stage, script_path
 from bookwheel_local.secrets import write_private
 
 STOP_SECONDS = 20
-"""How long a program may take to stop. The scraper publishes the end of its runs in that time."""
+"""Timeout for stopping a program. The scraper needs it to publish the end of its runs."""
 _STEADY_SECONDS = 4  # a program without a port counts as running after this time
 _PRIORITY = {Stage.BASE: 100, Stage.SERVICES: 200, Stage.EDGE: 300}
 
 
-def _literal(text: str) -> str:
+def _escape_percent(text: str) -> str:
     return text.replace("%", "%%")  # supervisord expands %(name)s
 
 
 def _program_section(program: Program, layout: Layout) -> str:
-    environment = ",".join(f'{name}="{_literal(value)}"' for name, value in program.environment.items())
+    environment = ",".join(f'{name}="{_escape_percent(value)}"' for name, value in program.environment.items())
     return f"""\
 [program:{program.name}]
-command={_literal(shlex.join(program.command))}
+command={_escape_percent(shlex.join(program.command))}
 environment={environment}
 autostart=false
 autorestart=true
@@ -45,14 +45,14 @@ stopsignal={program.stop_signal}
 stopwaitsecs={STOP_SECONDS}
 killasgroup=true
 redirect_stderr=true
-stdout_logfile={_literal(str(layout.logs / program.name))}.log
+stdout_logfile={_escape_percent(str(layout.logs / program.name))}.log
 stdout_logfile_maxbytes=50MB
 stdout_logfile_backups=2
 """
 
 
 def render_configuration(layout: Layout, programs: Sequence[Program], settings: Mapping[str, str]) -> str:
-    """supervisord.conf. Its first line changes with the settings, which are not part of the file."""
+    """Returns supervisord.conf. Its first line has a digest of the settings, because the file does not contain them."""
     digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
     stages = [
         f"[group:{stage}]\npriority={_PRIORITY[stage]}\nprograms={','.join(members)}\n"
@@ -61,20 +61,20 @@ def render_configuration(layout: Layout, programs: Sequence[Program], settings: 
     ]
     user = (
         f"user={pwd.getpwuid(0).pw_name}\n" if os.getuid() == 0 else ""
-    )  # without it, supervisord warns that it runs as root
+    )  # else supervisord warns that it runs as root
     head = f"""\
 ; settings {digest}
 [supervisord]
-{user}directory={_literal(str(layout.run))}
-pidfile={_literal(str(layout.supervisor_pid))}
-logfile={_literal(str(layout.logs / "supervisord.log"))}
+{user}directory={_escape_percent(str(layout.run))}
+pidfile={_escape_percent(str(layout.supervisor_pid))}
+logfile={_escape_percent(str(layout.logs / "supervisord.log"))}
 logfile_maxbytes=10MB
 logfile_backups=1
-childlogdir={_literal(str(layout.logs))}
+childlogdir={_escape_percent(str(layout.logs))}
 umask=077
 
 [unix_http_server]
-file={_literal(str(layout.supervisor_socket))}
+file={_escape_percent(str(layout.supervisor_socket))}
 chmod=0700
 
 [rpcinterface:supervisor]
@@ -100,7 +100,7 @@ class Supervisor:
         self._layout = layout
 
     def pid(self) -> int | None:
-        """The process id of the supervisord at the suite's socket; None if none answers."""
+        """Returns supervisord's process id, or None if it does not answer on the suite's socket."""
         try:
             return int(self._call("getPID"))
         except (OSError, xmlrpc.client.Error):
@@ -110,24 +110,24 @@ class Supervisor:
         config = self._layout.supervisor_config
         return self.pid() is not None and config.exists() and config.read_text() == configuration_text
 
-    def start(self, configuration_text: str, environment: Mapping[str, str], *, seconds: float = 15) -> None:
-        """Starts supervisord without any program. Raises TimeoutError."""
+    def start(self, configuration_text: str, environment: Mapping[str, str], *, timeout_seconds: float = 15) -> None:
+        """Starts supervisord without programs. Raises TimeoutError."""
         config = self._layout.supervisor_config
         write_private(config, configuration_text)
         subprocess.run(
-            [script("supervisord"), "-c", str(config)],
+            [script_path("supervisord"), "-c", str(config)],
             check=True,
             env={**os.environ, **environment},
             stdin=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + timeout_seconds
         while self.pid() is None:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"supervisord does not answer; see {self._layout.logs / 'supervisord.log'}")
+                raise TimeoutError(f"supervisord does not answer: see {self._layout.logs / 'supervisord.log'}")
             time.sleep(0.05)
 
     def start_programs(self, programs: Sequence[Program]) -> None:
-        """Starts those that do not run, without waiting for them. Raises ProcessFailedError."""
+        """Starts the programs that are not running, and does not wait for them. Raises ProcessFailedError."""
         states = self.states()
         for program in programs:
             if states[program.name].state not in {"RUNNING", "STARTING", "BACKOFF"}:
@@ -137,7 +137,7 @@ class Supervisor:
                     raise ProcessFailedError(program.name, "can't be started", fault.faultString) from fault
 
     def states(self) -> dict[str, ProgramState]:
-        """States by program name."""
+        """Returns the states by program name."""
         return {
             info["name"]: ProgramState(
                 info["statename"], int(info["pid"]), int(info["start"]), str(info["description"])
@@ -146,14 +146,14 @@ class Supervisor:
         }
 
     def stop(self) -> None:
-        """Stops every program, stage by stage, and then supervisord. Raises TimeoutError."""
+        """Stops all programs, stage by stage, and then supervisord. Raises TimeoutError."""
         pid = self.pid()
         if pid is None:
             return
         self._call("shutdown")
         wait_for_end([pid], seconds=(STOP_SECONDS + 5) * len(Stage))
         if is_alive(pid):
-            raise TimeoutError(f"supervisord ({pid}) has not ended; see {self._layout.logs / 'supervisord.log'}")
+            raise TimeoutError(f"supervisord ({pid}) has not ended: see {self._layout.logs / 'supervisord.log'}")
 
     def _call(self, method: str, *arguments: str | bool) -> Any:
         transport = SupervisorTransport(None, None, f"unix://{self._layout.supervisor_socket}")

@@ -12,26 +12,25 @@ from sqlalchemy import Engine, func, select
 
 from bookwheel_testing.sample_books import state_of
 
-VOLATILE = {"number", "revision", "last_changed"}
-"""Fields that depend on the order of the items."""
+ORDER_DEPENDENT_FIELDS = {"number", "revision", "last_changed"}
 _LIMIT = 100_000
 
 
 def catalog_contents(engine: Engine) -> list[dict[str, Any]]:
-    """The content of the current books by id, without fields that depend on the order of the items."""
+    """Returns the current books sorted by id, without fields that depend on the order of the items."""
     books = BookReader(engine).page(after_number=0, limit=_LIMIT)
-    contents = [book.model_dump(mode="json", exclude=VOLATILE) for book in books]
+    contents = [book.model_dump(mode="json", exclude=ORDER_DEPENDENT_FIELDS) for book in books]
     return sorted(contents, key=lambda content: str(content["id"]))
 
 
 def _removed_offers(changes: Iterable[tuple[int, str, str]]) -> set[tuple[str, str]]:
-    """Sources and URLs of offers that a change removed from a book, alone or with the book."""
+    """Returns sources and URLs of removed offers, including the offers of removed books."""
     offers_by_book: dict[int, set[tuple[str, str]]] = {}
     removed: set[tuple[str, str]] = set()
-    for number, kind, content in changes:
-        current = {(item["source"], item["url"]) for item in json.loads(content)["offers"] if kind != "removed"}
-        removed |= offers_by_book.get(number, current) - current
-        offers_by_book[number] = current
+    for book_number, change_kind, content in changes:
+        current = {(item["source"], item["url"]) for item in json.loads(content)["offers"] if change_kind != "removed"}
+        removed |= offers_by_book.get(book_number, current) - current
+        offers_by_book[book_number] = current
     return removed
 
 
@@ -50,8 +49,8 @@ def check_consistent(engine: Engine) -> None:
         assert None not in connection.scalars(select(change.c.content)).all()
         current_offers = select(offer.c.number).where(offer.c.removed_at.is_(None)).order_by(offer.c.number)
         numbers = connection.scalars(current_offers).all()
-        with_book = offer.join(book_table, book_table.c.number == offer.c.book_number)
-        count = select(func.count()).select_from(with_book)
+        offers_with_book = offer.join(book_table, book_table.c.number == offer.c.book_number)
+        count = select(func.count()).select_from(offers_with_book)
         assert connection.scalar(count.where(book_table.c.removed_at.is_(None))) == len(offers)
         rows = connection.execute(select(observation).order_by(observation.c.number)).all()
         current = sorted(row.offer_number for row in rows if row.superseded_at is None)
@@ -70,7 +69,7 @@ def check_consistent(engine: Engine) -> None:
             revisions.setdefault(row.book_number, []).append(row.revision)
         expected = {row.number: list(range(1, row.revision + 1)) for row in connection.execute(select(book_table))}
         assert revisions == expected, "each revision is one change"
-        of_items = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
-        quarantined = connection.scalar(select(func.count()).select_from(quarantine).where(of_items)) or 0
+        is_item = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
+        quarantined = connection.scalar(select(func.count()).select_from(quarantine).where(is_item)) or 0
         processed = connection.scalar(select(func.count()).select_from(processed_item)) or 0
         assert processed >= quarantined

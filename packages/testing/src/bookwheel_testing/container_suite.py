@@ -1,4 +1,4 @@
-"""A whole suite in containers for tests: its own Compose project and ports; its volumes are deleted at the end."""
+"""A suite in containers for tests. It has its own Compose project and ports. Its volumes are deleted at the end."""
 
 import json
 import os
@@ -16,7 +16,7 @@ IMAGES_VERSION: str = (
 )
 """The tag of the images under test."""
 
-ROWS = """
+QUERY_SCRIPT = """
 import json, sys
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_runtime.settings import load_settings
@@ -30,7 +30,7 @@ with read_connection(connect_database(load_settings(ProcessorSettings).database_
 
 @dataclass
 class ContainerSuite(SuiteUnderTest):
-    """The suite of `make up-docker`. `books` is the size of the demo shop, whose port is published, too."""
+    """The suite of `make up-docker`, with a published port of the demo shop. `books` is the size of the shop."""
 
     project: str = "bookwheel-test"
     overlays: tuple[str, ...] = ("deploy/compose/demo.yml", "tests/containers/published.yml")
@@ -46,7 +46,7 @@ class ContainerSuite(SuiteUnderTest):
         return self.compose_project.compose(*arguments, stdin=stdin, quiet=True)
 
     def plain_up(self) -> None:
-        """`docker compose up` as in a fresh clone: missing images are built."""
+        """Runs `docker compose up` as in a fresh clone, which builds missing images."""
         self.compose("up", "--detach", "--wait", "--wait-timeout", "600")
 
     def up(self) -> None:
@@ -57,17 +57,17 @@ class ContainerSuite(SuiteUnderTest):
         self._http.close()
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
-    def local(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
+    def run_local_command(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
         if arguments != ("token",):
-            raise NotImplementedError(f"no such verb of a suite in containers: {arguments}")
+            raise NotImplementedError(f"unknown command of a suite in containers: {arguments}")
         with self.compose_project.client() as client:
             return client.token()
 
-    def processor_verb(self, *arguments: str) -> str:
-        """Returns the output of a verb of the processor. Raises LocalError."""
+    def processor_command(self, *arguments: str) -> str:
+        """Returns the output of a command of the processor. Raises LocalError."""
         return self.compose("exec", "-T", "processor-beat", "service", *arguments)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         request = json.dumps([query, parameters])
-        output = self.compose("exec", "-T", "processor-beat", "python", "-c", ROWS, stdin=request)
+        output = self.compose("exec", "-T", "processor-beat", "python", "-c", QUERY_SCRIPT, stdin=request)
         return [tuple(row) for row in json.loads(output)]

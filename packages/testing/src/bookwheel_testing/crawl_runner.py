@@ -14,7 +14,7 @@ from redis import Redis
 from bookwheel_testing.servers import Server, start
 
 FULL_SPEED = "[politeness]\ndelay = 0\nconcurrency = 8\nautothrottle = false\n"
-"""TOML of a source's politeness for a site on this machine."""
+"""Politeness of a source on this machine, as TOML."""
 
 
 @dataclass
@@ -89,7 +89,7 @@ class Crawls:
         return self.servers[-1]
 
     def run(self, request: CrawlRequest | None = None, **settings: str) -> Messages:
-        """Crawls until the end."""
+        """Runs a crawl until it has ended, and returns its messages."""
         server = self.start(request or crawl_request("shop"), **settings)
         try:
             status = server.process.wait(120)
@@ -99,7 +99,7 @@ class Crawls:
         return read_messages(self.redis_url)
 
     def stop(self) -> None:
-        """Stops every scraper that still runs."""
+        """Stops all running scrapers."""
         for server in self.servers:
             server.stop(seconds=15)
 
@@ -109,7 +109,7 @@ class Crawls:
 
 
 def request_crawl(redis_url: str, request: CrawlRequest) -> None:
-    """Publishes a request, as the API does."""
+    """Publishes a crawl request as the API does."""
     client = Redis.from_url(redis_url)
     client.xadd(CRAWL_STREAM, {b"body": request.model_dump_json()})
     client.close()

@@ -1,8 +1,8 @@
 """A proxy to a real Elasticsearch that injects the failures of a busy cluster.
 
 `python -m bookwheel_testing.elasticsearch_faults PORT UPSTREAM_PORT ITEMS REQUESTS SHARE` rejects ITEMS documents of
-bulk requests (429 and 503 in turn; the rest of the request is written) and fails REQUESTS whole bulk requests: with
-429, with 503, by closing the connection after the write, and by a late response. SHARE percent of documents and
+bulk requests, alternately with 429 and 503, and writes the other documents. It fails REQUESTS whole bulk requests: with
+429, with 503, by closing the connection after the write, and by a delayed response. SHARE percent of documents and
 requests fail until these numbers are reached. `GET /-/faults` returns the injected faults.
 """
 
@@ -18,40 +18,40 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from typing import Any
 
-_SILENCE_SECONDS = 3.0
+_DELAY_SECONDS = 3.0
 _ERRORS = {429: "es_rejected_execution_exception", 503: "unavailable_shards_exception"}
 _HEADERS = {"X-Elastic-Product": "Elasticsearch", "Content-Type": "application/json"}
 _FORWARDED_HEADERS = tuple(_HEADERS)
-_KINDS = (429, 503, "closed", "silent")
+_REQUEST_FAULTS = (429, 503, "closed", "delayed")
 
 
 class Faults:
-    """The faults that are still to be injected, and those that were."""
+    """Selects the faults to inject, and counts the injected faults."""
 
     def __init__(self, *, items: int, requests: int, share: float) -> None:
         self._items = items
         self._requests = requests
         self._random = random.Random(7)
         self._share = share
-        self._kinds: Iterator[int | str] = cycle(_KINDS)
+        self._request_faults: Iterator[int | str] = cycle(_REQUEST_FAULTS)
         self._lock = threading.Lock()
         self.injected: Counter[str] = Counter()
 
-    def for_request(self) -> int | str | None:
+    def next_request_fault(self) -> int | str | None:
         with self._lock:
             if self._requests == 0 or self._random.random() >= self._share:
                 return None
             self._requests -= 1
-            kind = next(self._kinds)
-            self.injected[f"request {kind}"] += 1
-            return kind
+            fault = next(self._request_faults)
+            self.injected[f"request {fault}"] += 1
+            return fault
 
-    def for_items(self, count: int) -> dict[int, int]:
-        """Statuses of the documents to reject, by their position in the request."""
+    def reject_items(self, count: int) -> dict[int, int]:
+        """Returns the statuses of rejected documents by their index in the request."""
         with self._lock:
-            positions = [place for place in range(count) if self._random.random() < self._share][: self._items]
-            self._items -= len(positions)
-            rejected = {place: 429 if place % 2 else 503 for place in positions}
+            indices = [index for index in range(count) if self._random.random() < self._share][: self._items]
+            self._items -= len(indices)
+            rejected = {index: 429 if index % 2 else 503 for index in indices}
             self.injected.update(f"item {status}" for status in rejected.values())
             return rejected
 
@@ -90,29 +90,29 @@ class FaultyProxy(BaseHTTPRequestHandler):
         self._handle()
 
     def _bulk(self, body: bytes) -> None:
-        kind = self.faults.for_request()
-        if isinstance(kind, int):
-            self._answer(kind, json.dumps({"error": _error(kind), "status": kind}).encode(), {})
+        fault = self.faults.next_request_fault()
+        if isinstance(fault, int):
+            self._answer(fault, json.dumps({"error": _error(fault), "status": fault}).encode(), {})
             return
-        if kind is not None:
+        if fault is not None:
             self._forward(body)
-            if kind == "silent":
-                time.sleep(_SILENCE_SECONDS)
+            if fault == "delayed":
+                time.sleep(_DELAY_SECONDS)
             self.close_connection = True
             return
         lines = body.rstrip(b"\n").split(b"\n")
         pairs = list(zip(lines[::2], lines[1::2], strict=True))
-        rejected = self.faults.for_items(len(pairs))
-        sent = [line for place, pair in enumerate(pairs) if place not in rejected for line in pair]
+        rejected = self.faults.reject_items(len(pairs))
+        sent = [line for index, pair in enumerate(pairs) if index not in rejected for line in pair]
         status, answer, headers = self._forward(b"\n".join([*sent, b""])) if sent else (200, b'{"errors":false}', {})
         if status == 200 and rejected:
             response = json.loads(answer)
             written = iter(response.get("items", [{"index": {"status": 200}}] * (len(pairs) - len(rejected))))
             items = [
-                {"index": {"status": rejected[place], "error": _error(rejected[place])}}
-                if place in rejected
+                {"index": {"status": rejected[index], "error": _error(rejected[index])}}
+                if index in rejected
                 else next(written)
-                for place in range(len(pairs))
+                for index in range(len(pairs))
             ]
             answer = json.dumps({"errors": True, "items": items}).encode()
         self._answer(status, answer, headers)
@@ -121,11 +121,11 @@ class FaultyProxy(BaseHTTPRequestHandler):
         connection = HTTPConnection("127.0.0.1", self.upstream, timeout=60)
         headers = {name: self.headers[name] for name in ("Content-Type", "Accept") if name in self.headers}
         connection.request(self.command, self.path, body or None, headers)
-        answer = connection.getresponse()
-        content = answer.read()
+        response = connection.getresponse()
+        content = response.read()
         connection.close()
-        response_headers = {name: answer.headers[name] for name in _FORWARDED_HEADERS if name in answer.headers}
-        return answer.status, content, response_headers
+        response_headers = {name: response.headers[name] for name in _FORWARDED_HEADERS if name in response.headers}
+        return response.status, content, response_headers
 
     def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
@@ -136,8 +136,8 @@ class FaultyProxy(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Quiet."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
+        """Logs nothing."""
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Real PostgreSQL, Elasticsearch and S3 servers; every test gets its own database, index prefix or bucket."""
+"""Real PostgreSQL, Elasticsearch and S3 servers. Every test gets its own database, index prefix or bucket."""
 
 import os
 import shutil
@@ -25,25 +25,25 @@ _PASSWORD = "for-tests"
 _START_SECONDS = 240
 
 
-def or_skip(error: LocalError) -> NoReturn:
-    """Skips the test of a server that is not installed; raises the error with `CI=true`."""
+def skip_or_raise(error: LocalError) -> NoReturn:
+    """Skips the test because a server is not installed. Raises the error if `CI=true`."""
     if os.environ.get("CI") == "true":
         raise error
     pytest.skip(f"NOT TESTED: {error}")
 
 
-def need_cluster() -> None:
-    """Skips or fails the test, like `or_skip`, if a server of the cluster engines is not installed."""
+def require_cluster_engines() -> None:
+    """Calls `skip_or_raise` if a server of the cluster engines is not installed."""
     try:
         engines.find_postgres("postgres")
         engines.find_elasticsearch()
     except engines.EngineNotInstalledError as error:
-        or_skip(error)
+        skip_or_raise(error)
 
 
 @contextmanager
 def server_folder() -> Iterator[Path]:
-    """A folder that a server of another user can enter, unlike pytest's."""
+    """Yields a folder that a server of another user can enter. pytest's folders are private."""
     folder = Path(tempfile.mkdtemp(prefix="bookwheel-server-"))
     folder.chmod(0o711)
     try:
@@ -54,22 +54,22 @@ def server_folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A server on loopback."""
+    """A PostgreSQL server on loopback."""
 
     port: int
 
     def url(self, database: str = "postgres") -> str:
         return _postgres_url(self.port, database)
 
-    def replace(self, name: str, template: str) -> None:
-        """Replaces a database by a copy of `template`, and ends its connections."""
+    def recreate_database(self, name: str, template: str) -> None:
+        """Replaces a database with a copy of `template`. Ends its connections."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
             connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
     @contextmanager
     def database(self, *, template: str = "template1", options: str = "") -> Iterator[str]:
-        """The URL of a new database, a copy of `template`, which is dropped at the end.
+        """Yields the URL of a new copy of `template`. Drops the database at the end.
 
         `options` are appended to CREATE DATABASE.
         """
@@ -85,7 +85,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres(*, data: Path | None = None, port: int | None = None, durable: bool = False) -> Iterator[Postgres]:
-    """A PostgreSQL in `data` (default: a new folder, removed at the end). Raises EngineNotInstalledError."""
+    """Runs PostgreSQL in `data` (default: a temporary folder). Raises EngineNotInstalledError."""
     port = port or free_port()
     with server_folder() as folder:
         data = data or folder / "data"
@@ -111,18 +111,18 @@ def postgres_answers(url: str) -> bool:
 
 @contextmanager
 def running_elasticsearch(
-    *, folder: Path | None = None, port: int | None = None, for_speed: bool = True
+    *, folder: Path | None = None, port: int | None = None, fast_start: bool = False
 ) -> Iterator[tuple[str, Server]]:
-    """The URL of an Elasticsearch in `folder` (default: a new one, removed at the end).
+    """Runs Elasticsearch in `folder` (default: a temporary folder). Yields its URL.
 
-    Without `for_speed` it starts quickly and is slow. Raises EngineNotInstalledError.
+    With `fast_start` it starts faster and executes more slowly. Raises EngineNotInstalledError.
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     with server_folder() as temporary:
         folder = folder or temporary / "elasticsearch"
         engines.create_elasticsearch(folder, port)
-        environment = engines.elasticsearch_environment(folder, options="" if for_speed else engines.QUICK_START)
+        environment = engines.elasticsearch_environment(folder, options=engines.QUICK_START if fast_start else "")
         with running(
             engines.elasticsearch_command(),
             log=temporary / "elasticsearch.log",
@@ -155,8 +155,8 @@ class S3Store:
 
 @contextmanager
 def running_s3() -> Iterator[S3Store]:
-    """MinIO, or moto's server if MinIO is not installed. `bucket` is empty: create one."""
-    port, key, secret = free_port(), "bookwheel", uuid4().hex
+    """Runs MinIO, or moto's server if MinIO is not installed. Creates no bucket: `bucket` is empty."""
+    port, access_key, secret_key = free_port(), "bookwheel", uuid4().hex
     endpoint = f"http://127.0.0.1:{port}"
     with server_folder() as folder:
         minio = engines.find_minio()
@@ -167,7 +167,7 @@ def running_s3() -> Iterator[S3Store]:
             )
         else:
             command, health = engines.minio_command(folder / "data", port), "/minio/health/live"
-        environment = {"MINIO_ROOT_USER": key, "MINIO_ROOT_PASSWORD": secret, "HOME": str(folder)}
+        environment = {"MINIO_ROOT_USER": access_key, "MINIO_ROOT_PASSWORD": secret_key, "HOME": str(folder)}
         with running(
             command,
             log=folder / "s3.log",
@@ -175,7 +175,7 @@ def running_s3() -> Iterator[S3Store]:
             seconds=_START_SECONDS,
             environment=environment,
         ):
-            yield S3Store(endpoint, "", key, secret)
+            yield S3Store(endpoint, "", access_key, secret_key)
 
 
 _SHARED = pytest.StashKey[SharedServers]()
@@ -201,17 +201,17 @@ def pytest_configure_node(node: Any) -> None:
 
 @contextmanager
 def _elasticsearch_url() -> Iterator[str]:
-    with running_elasticsearch(for_speed=False) as (url, _):
+    with running_elasticsearch(fast_start=True) as (url, _):
         yield url
 
 
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Postgres:
-    """The PostgreSQL that the processes of this test run share."""
+    """The PostgreSQL server that all processes of this test run share."""
     try:
         engines.find_postgres("postgres")
     except engines.EngineNotInstalledError as error:
-        or_skip(error)
+        skip_or_raise(error)
     server: Postgres = pytestconfig.stash[_LOOKUP]("postgres")
     return server
 
@@ -225,17 +225,17 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def elasticsearch_server(pytestconfig: pytest.Config) -> str:
-    """The URL of the Elasticsearch that the processes of this test run share."""
+    """The URL of the Elasticsearch server that all processes of this test run share."""
     try:
         engines.find_elasticsearch()
     except engines.EngineNotInstalledError as error:
-        or_skip(error)
+        skip_or_raise(error)
     return str(pytestconfig.stash[_LOOKUP]("elasticsearch"))
 
 
 @pytest.fixture
 def elasticsearch_prefix(elasticsearch_server: str) -> Iterator[str]:
-    """A prefix for the names of this test's indices. They are deleted at the end."""
+    """A prefix for the index names of this test. The indices are deleted at the end."""
     prefix = f"t{uuid4().hex[:12]}-"
     yield prefix
     names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index&expand_wildcards=all", timeout=30)
@@ -259,7 +259,7 @@ def gcs(pytestconfig: pytest.Config) -> GcsStore:
     try:
         engines.find_fake_gcs()
     except engines.EngineNotInstalledError as error:
-        or_skip(error)
+        skip_or_raise(error)
     store: GcsStore = replace(pytestconfig.stash[_LOOKUP]("gcs"), bucket=f"test{uuid4().hex[:12]}")
     response = httpx.post(f"{store.endpoint}/storage/v1/b", json={"name": store.bucket}, timeout=30)
     response.raise_for_status()

@@ -1,4 +1,4 @@
-"""Simulates a process that is killed between two steps of its work."""
+"""Simulates the kill of a process between two steps of its work."""
 
 from typing import Any
 
@@ -6,16 +6,15 @@ import pytest
 
 
 class SimulatedCrash(BaseException):
-    """The process is killed here."""
+    """Simulates SIGKILL."""
 
 
-def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch, owner: type, *methods: str) -> None:
-    """After `steps` calls of these methods of a class, raises SimulatedCrash in place of each further call, until the
-    patch is undone."""
+def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch, patched_class: type, *methods: str) -> None:
+    """Patches methods of a class: after `steps` calls, each further call raises SimulatedCrash."""
     calls = 0
 
     def patch(name: str) -> None:
-        original = getattr(owner, name)
+        original = getattr(patched_class, name)
 
         def call(self: Any, *arguments: Any, **options: Any) -> Any:
             nonlocal calls
@@ -24,7 +23,7 @@ def crash_after(steps: int, monkeypatch: pytest.MonkeyPatch, owner: type, *metho
                 raise SimulatedCrash
             return original(self, *arguments, **options)
 
-        monkeypatch.setattr(owner, name, call)
+        monkeypatch.setattr(patched_class, name, call)
 
     for name in methods:
         patch(name)

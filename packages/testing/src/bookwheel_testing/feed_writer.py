@@ -1,4 +1,4 @@
-"""Writes books and their changes to the records as the processor does, in one transaction each."""
+"""Writes books and their changes to the records, as the processor does, in one transaction per change."""
 
 import json
 from collections.abc import Sequence
@@ -15,15 +15,15 @@ START = to_millis(datetime(2026, 1, 30, 12, 0, tzinfo=UTC))
 
 
 class FeedWriter:
-    """Keeps the books that it has written."""
+    """Adds, modifies and removes books."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._books: dict[str, dict[str, Any]] = {}
 
-    def add(self, *keys: str, source: str = "demo", **facts: Any) -> int:
-        """Adds books `<source>:<key>` with one offer each; returns the feed's head."""
-        books = [_book(source, key, facts) for key in keys]
+    def add(self, *keys: str, source: str = "demo", **fields: Any) -> int:
+        """Adds books `<source>:<key>` with one offer each. Returns the feed's head."""
+        books = [_book(source, key, fields) for key in keys]
         with self._engine.begin() as connection:
             writer = CatalogWriter(connection)
             writer.lock()
@@ -33,20 +33,22 @@ class FeedWriter:
             writer.add_offers([self._offer(book["book_id"]) for book in books])
             return writer.add_changes([self._change(book["book_id"], ChangeKind.ADDED, ()) for book in books])
 
-    def modify(self, book_id: str, **facts: Any) -> int:
-        return self._revise(book_id, ChangeKind.MODIFIED, facts)
+    def modify(self, book_id: str, **fields: Any) -> int:
+        return self._write_revision(book_id, ChangeKind.MODIFIED, fields)
 
     def remove(self, book_id: str) -> int:
-        return self._revise(book_id, ChangeKind.REMOVED, {"removed_at": START})
+        return self._write_revision(book_id, ChangeKind.REMOVED, {"removed_at": START})
 
-    def _revise(self, book_id: str, kind: ChangeKind, facts: dict[str, Any]) -> int:
+    def _write_revision(self, book_id: str, change_kind: ChangeKind, fields: dict[str, Any]) -> int:
         book = self._books[book_id]
-        book.update(facts, revision=book["revision"] + 1)
+        book.update(fields, revision=book["revision"] + 1)
         with self._engine.begin() as connection:
             writer = CatalogWriter(connection)
             writer.lock()
             writer.update_books([book])
-            return writer.add_changes([self._change(book_id, kind, sorted(facts) if kind == "modified" else ())])
+            return writer.add_changes(
+                [self._change(book_id, change_kind, sorted(fields) if change_kind == "modified" else ())]
+            )
 
     def _offer(self, book_id: str) -> dict[str, Any]:
         book = self._books[book_id]
@@ -65,12 +67,12 @@ class FeedWriter:
             "last_item": 1,
         }
 
-    def _change(self, book_id: str, kind: ChangeKind, fields: Sequence[str]) -> dict[str, Any]:
+    def _change(self, book_id: str, change_kind: ChangeKind, fields: Sequence[str]) -> dict[str, Any]:
         book = self._books[book_id]
         return {
             "book_number": book["number"],
             "revision": book["revision"],
-            "kind": kind.value,
+            "kind": change_kind.value,
             "fields": json.dumps(list(fields)),
             "changed_at": START,
             "run_id": "run",
@@ -78,7 +80,7 @@ class FeedWriter:
         }
 
 
-def _book(source: str, key: str, facts: dict[str, Any]) -> dict[str, Any]:
+def _book(source: str, key: str, fields: dict[str, Any]) -> dict[str, Any]:
     return {
         **dict.fromkeys(BOOK_DETAILS),
         "removed_at": None,
@@ -93,5 +95,5 @@ def _book(source: str, key: str, facts: dict[str, Any]) -> dict[str, Any]:
         "first_seen": START,
         "last_changed": START,
         "revision": 1,
-        **facts,
+        **fields,
     }

@@ -14,8 +14,10 @@ pytest_plugins = ("bookwheel_testing.record_fixtures", "bookwheel_testing.schedu
 
 
 def pytest_configure() -> None:
-    """Speeds up tests: plain tracebacks in logs, since structlog's with all locals take seconds each; and certificates
-    that are loaded once, instead of 40 ms of CPU time for every `httpx.get`.
+    """Speeds up tests.
+
+    Logs have plain tracebacks: structlog's tracebacks with all locals take seconds each. Certificates are loaded once:
+    otherwise every `httpx.get` takes 40 ms of CPU time.
     """
     ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
     *processors, _ = structlog.get_config()["processors"]
@@ -25,7 +27,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests with `slow_on(engine)` as slow where they run on that engine. Runs before `-m` selects."""
+    """Marks tests with `slow_on(engine)` as slow if they run on that engine. Runs before `-m` selects tests."""
     for item in items:
         engines = {engine for marker in item.iter_markers("slow_on") for engine in marker.args}
         parameters = item.callspec.params.values() if isinstance(item, pytest.Function) and engines else ()
@@ -44,7 +46,7 @@ def _redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(_redis_server: str) -> str:
-    """The URL of a real Redis of this test session, empty at the start of each test."""
+    """The URL of this session's Redis server. It is empty at the start of each test."""
     client = Redis.from_url(_redis_server)
     client.flushall()
     client.close()

@@ -1,8 +1,8 @@
-"""Google Cloud Storage for tests: fake-gcs-server behind a proxy that adds what its XML API lacks.
+"""Google Cloud Storage for tests: fake-gcs-server behind a proxy that completes its XML API.
 
-`deltalake` writes by the XML API, of which fake-gcs-server has no plain uploads and no `start-after` in listings. The
-proxy sends uploads to the JSON API and filters listings. Uploads in several parts are not supported. The condition that
-an object must not exist is passed on, but two simultaneous uploads can both succeed: test with one writer.
+`deltalake` uses the XML API. There, fake-gcs-server lacks plain uploads and `start-after` in listings. The proxy sends
+uploads to the JSON API and filters listings. Multipart uploads are not supported. Conditional uploads are not atomic:
+two simultaneous uploads can both succeed, so test with one writer.
 """
 
 import re
@@ -37,11 +37,11 @@ class GcsStore:
 
 @contextmanager
 def running_gcs() -> Iterator[GcsStore]:
-    """The emulator, still without a bucket. Raises EngineNotInstalledError."""
+    """Runs the emulator without a bucket. Raises EngineNotInstalledError."""
     port, upstream_port = free_port(), free_port()
     endpoint, upstream = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{upstream_port}"
     emulator = engines.fake_gcs_command(upstream_port, public_url=endpoint)
-    # A process of its own: pyarrow closes files of GCS with the GIL held, and would wait for a thread of this process.
+    # A separate process: pyarrow closes files of GCS with the GIL held, so a thread of this process would deadlock.
     proxy = [sys.executable, "-m", __name__, str(port), str(upstream_port)]
     with TemporaryDirectory(prefix="bookwheel-gcs-") as folder, ExitStack() as servers:
         for command, url in ((emulator, upstream), (proxy, endpoint)):
@@ -53,7 +53,7 @@ def running_gcs() -> Iterator[GcsStore]:
 def _handler(upstream_port: int) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        wbufsize = -1  # headers and content in one packet: else each answer waits 40 ms for an acknowledgement
+        wbufsize = -1  # send headers and content in one packet: else each response takes 40 ms longer
 
         def log_message(self, *_: object) -> None:
             """Logs nothing."""
@@ -86,13 +86,13 @@ def _handler(upstream_port: int) -> type[BaseHTTPRequestHandler]:
             if not is_head:
                 self.wfile.write(content)
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - the names that the class calls
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 - names of the base class
 
     return Handler
 
 
 def _json_upload(path: str, generation: str | None) -> str:
-    """The JSON API's path for an upload by the XML API."""
+    """Returns the JSON API's path for an upload through the XML API."""
     bucket, _, name = urlsplit(path).path[1:].partition("/")
     condition = "" if generation is None else f"&ifGenerationMatch={generation}"
     return f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(unquote(name), safe='')}{condition}"

@@ -1,4 +1,4 @@
-"""Internal tokens as accounts issues them, and a server of their key, for tests of a single service."""
+"""Creates internal tokens and serves their key set, for tests of a single service."""
 
 import json
 import time
@@ -23,14 +23,14 @@ def internal_token(scope: str = "catalog:read", *, subject: str = "user:1", seco
 
 
 def key_set() -> bytes:
-    """The JWKS document of the key that signs the tokens."""
+    """Returns the JWKS document of the signing key."""
     public = jwt.algorithms.ECAlgorithm.to_jwk(_KEY.public_key(), as_dict=True)
     return json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}).encode()
 
 
 @contextmanager
 def serving_keys() -> Iterator[str]:
-    """Serves the document on loopback and yields its URL."""
+    """Serves the key set on loopback. Yields its URL."""
     with serving_site() as site:
         site.pages[f"/{_PATH}"] = key_set()
         yield site.url + _PATH

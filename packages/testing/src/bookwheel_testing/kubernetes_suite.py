@@ -1,4 +1,4 @@
-"""A whole suite on a Kubernetes cluster for tests: a release of the Helm chart in a namespace of its own."""
+"""A suite on a Kubernetes cluster for tests: a release of the Helm chart in its own namespace."""
 
 import json
 import subprocess
@@ -17,19 +17,19 @@ from bookwheel_local.compose import ROOT
 from bookwheel_local.errors import LocalError
 from bookwheel_local.secrets import password
 
-from bookwheel_testing.container_suite import ROWS
+from bookwheel_testing.container_suite import QUERY_SCRIPT
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 CHART = ROOT / "deploy/k8s/bookwheel"
 RELEASE = "bookwheel"
 _START_SECONDS = 900
-_TRIES = 10
+_ATTEMPTS = 10
 _COMPONENT = "app.kubernetes.io/component"
 
 
 class ClusterError(Exception):
-    """kubectl or helm failed; the text is theirs."""
+    """kubectl or helm failed. The message has the output of the command."""
 
 
 def run(*command: str, stdin: str | None = None, seconds: float = 1200) -> str:
@@ -40,7 +40,7 @@ def run(*command: str, stdin: str | None = None, seconds: float = 1200) -> str:
     return process.stdout
 
 
-class Forward(threading.Thread):
+class PortForward(threading.Thread):
     """Forwards a local port to a Service. Restarts `kubectl port-forward`, which ends with its pod."""
 
     def __init__(self, namespace: str, target: str, ports: str) -> None:
@@ -65,24 +65,24 @@ class Forward(threading.Thread):
 
 @dataclass
 class KubernetesSuite(SuiteUnderTest):
-    """The suite of `helm install`, with demo shop and demo user. `values` are files; the last one wins."""
+    """The suite of `helm install`, with demo shop and demo user. Later files of `values` override earlier files."""
 
     namespace: str = "bookwheel-test"
     values: Sequence[Path] = ()
-    _forwards: list[Forward] = field(default_factory=list)
+    _forwards: list[PortForward] = field(default_factory=list)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         return run("kubectl", "--namespace", self.namespace, *arguments, stdin=stdin)
 
-    def helm(self, verb: str, *arguments: str) -> str:
-        return run("helm", verb, RELEASE, *arguments, "--namespace", self.namespace)
+    def helm(self, command: str, *arguments: str) -> str:
+        return run("helm", command, RELEASE, *arguments, "--namespace", self.namespace)
 
     def apply(self, *settings: str, wait: bool = True) -> None:
-        """Installs or upgrades. `settings` are arguments of helm's `--set`. Raises ClusterError."""
+        """Installs or upgrades the release. `settings` are arguments of helm's `--set`. Raises ClusterError."""
         files = [part for path in self.values for part in ("--values", str(path))]
-        sets = [part for setting in settings for part in ("--set", setting)]
-        waiting = ["--wait", "--timeout", f"{_START_SECONDS}s"] if wait else []
-        self.helm("upgrade", str(CHART), "--install", *files, *sets, *waiting)
+        set_options = [part for setting in settings for part in ("--set", setting)]
+        wait_options = ["--wait", "--timeout", f"{_START_SECONDS}s"] if wait else []
+        self.helm("upgrade", str(CHART), "--install", *files, *set_options, *wait_options)
 
     def up(self) -> None:
         labels = "pod-security.kubernetes.io/enforce: restricted"
@@ -94,12 +94,12 @@ class KubernetesSuite(SuiteUnderTest):
     def connect(self) -> None:
         """Forwards ports to gateway and shop, and creates the demo user."""
         for component, ports in (("gateway", f"{self.port_base}:http"), ("demo-shop", f"{self.port_base + 5}:http")):
-            forward = Forward(self.namespace, f"service/{RELEASE}-{component}", ports)
+            forward = PortForward(self.namespace, f"service/{RELEASE}-{component}", ports)
             forward.start()
             self._forwards.append(forward)
         scopes = " ".join(scope.value for scope in Scope)
         self.exec("accounts", "service", "create-user", DEMO_USER, "--scopes", scopes, stdin=self.demo_password)
-        wait_until(self._answers, seconds=60, what="the gateway reached")
+        wait_until(self._answers, seconds=60, what="the connection to the gateway")
 
     def _answers(self) -> bool:
         try:
@@ -126,22 +126,24 @@ class KubernetesSuite(SuiteUnderTest):
         options = ["--stdin"] if stdin is not None else []
         return self.kubectl("exec", *options, f"deployment/{RELEASE}-{component}", "--", *command, stdin=stdin)
 
-    def processor_verb(self, *arguments: str) -> str:
+    def processor_command(self, *arguments: str) -> str:
         return self.exec("processor-beat", "service", *arguments)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
         request = json.dumps([query, parameters])
-        return [tuple(row) for row in json.loads(self.exec("processor-beat", "python", "-c", ROWS, stdin=request))]
+        return [
+            tuple(row) for row in json.loads(self.exec("processor-beat", "python", "-c", QUERY_SCRIPT, stdin=request))
+        ]
 
-    def local(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
+    def run_local_command(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
         if arguments != ("token",):
-            raise NotImplementedError(f"no such verb of a suite on Kubernetes: {arguments}")
+            raise NotImplementedError(f"unknown command of a suite on Kubernetes: {arguments}")
         with SuiteClient(self.url, password=self.demo_password) as client:
             return client.token()
 
     def request(self, method: str, path: str, **options: Any) -> Any:
-        """Retries if the forwarded connection breaks: it leads to one pod, which may have been deleted."""
-        for _ in range(_TRIES):
+        """Retries if the forwarded connection breaks. It leads to a single pod, which may have been deleted."""
+        for _ in range(_ATTEMPTS):
             try:
                 return super().request(method, path, **options)
             except (httpx.HTTPError, LocalError):
@@ -154,7 +156,7 @@ class KubernetesSuite(SuiteUnderTest):
         return items
 
     def pods(self, *components: str) -> list[str]:
-        """Names of the running pods of these components, or of all."""
+        """Returns the names of the running pods of these components (default: all)."""
         return [
             pod["metadata"]["name"]
             for pod in self.objects("pods", f"{_COMPONENT} in ({','.join(components)})" if components else _COMPONENT)
@@ -162,14 +164,14 @@ class KubernetesSuite(SuiteUnderTest):
         ]
 
     def scale(self, component: str, replicas: int) -> None:
-        """Returns once exactly `replicas` pods run and are ready."""
+        """Scales a component. Returns when exactly `replicas` pods are ready."""
         name = f"deployment/{RELEASE}-{component}"
         self.kubectl("scale", name, f"--replicas={replicas}")
         self.kubectl("rollout", "status", name, "--timeout", f"{_START_SECONDS}s")
         wait_until(lambda: len(self.pods(component)) == replicas, seconds=120, what=f"{replicas} of {component}")
 
-    def settle(self) -> None:
-        """Returns once every Deployment and StatefulSet is ready."""
+    def wait_for_rollouts(self) -> None:
+        """Waits until every Deployment and StatefulSet is ready."""
         for kind in ("deployment", "statefulset"):
             for item in self.objects(kind):
                 self.kubectl(
@@ -177,8 +179,8 @@ class KubernetesSuite(SuiteUnderTest):
                 )
 
     @contextmanager
-    def load(self, script: Path, *, key: str) -> Iterator[dict[str, Any]]:
-        """Runs clients in a pod during the `with` block; afterwards the dictionary has their counts."""
+    def run_load_test(self, script: Path, *, key: str) -> Iterator[dict[str, Any]]:
+        """Runs clients in a pod during the `with` block. Afterwards the dictionary has their counts."""
         counts: dict[str, Any] = {}
         image = self.objects("deployment", f"{_COMPONENT}=accounts")[0]["spec"]["template"]["spec"]["containers"][0]
         pod = _load_pod(image["image"], image["imagePullPolicy"], script.read_text(), key)

@@ -1,4 +1,4 @@
-"""Lakes of tests, and the rows of their tables as any reader sees them."""
+"""Opens lakes of tests, and reads their tables with a plain Delta reader."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from bookwheel_testing.gcs_emulator import GcsStore
 
 
 def s3_lake(store: S3Store, endpoint: str | None = None) -> Lake:
-    """`endpoint` is that of a proxy in front of the store."""
+    """Returns a lake in the bucket. `endpoint`: the URL of a proxy in front of the store."""
     url = f"s3://{store.bucket}/books"
     return Lake(LakeAddress(url, endpoint or store.endpoint, "us-east-1", store.access_key, store.secret_key))
 
@@ -21,7 +21,7 @@ def gcs_lake(store: GcsStore) -> Lake:
 
 
 def lake_rows(lake: Lake, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """The rows of a Delta table; none where there is no table yet."""
+    """Returns the rows of a Delta table. Empty if the table does not exist."""
     address = lake.address
     try:
         loaded = DeltaTable(address.table_url(table), storage_options=address.storage_options())

@@ -12,36 +12,36 @@ from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 CRAWL, WORKER, INDEX_WRITER = "crawl", "worker", "index writer"
-"""Roles that are not programs of the supervisor, or that have several processes."""
+"""Roles that are not programs of supervisord, or have several processes."""
 
 
 def processes(suite: SuiteUnderTest, role: str) -> list[int]:
-    """Ids of the processes of `CRAWL`, `WORKER` or `INDEX_WRITER`, or of a program and its children by its name."""
+    """Returns the process ids of `CRAWL`, `WORKER` or `INDEX_WRITER`, or of a program and its children."""
     if role == CRAWL:
         return [pid for pid in suite_processes(suite.state) if "bookwheel_scraper.crawl.process" in command_line(pid)]
     if role == INDEX_WRITER:
-        return _holders(suite.state / "run" / "processor-project.lock")
+        return _lock_holders(suite.state / "run" / "processor-project.lock")
     program = suite.supervisor.states().get("processor-worker" if role == WORKER else role)
     if program is None or program.pid == 0:
         return []
     return [program.pid, *_children(program.pid)]
 
 
-def kill(suite: SuiteUnderTest, role: str, chance: random.Random, *, seconds: float = 10) -> int:
-    """Kills one process of the role as soon as there is one, and returns its id. Raises TimeoutError."""
+def kill(suite: SuiteUnderTest, role: str, rng: random.Random, *, seconds: float = 10) -> int:
+    """Waits for a process of the role, kills it and returns its id. Raises TimeoutError."""
     killed: list[int] = []
 
-    def kill_one() -> bool:
+    def try_kill() -> bool:
         candidates = processes(suite, role)
         if not candidates:
             return False
-        pid = chance.choice(candidates)
+        pid = rng.choice(candidates)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
         return bool(killed)
 
-    wait_until(kill_one, seconds=seconds, what=f"a kill of {role}")
+    wait_until(try_kill, seconds=seconds, what=f"the kill of {role}")
     return killed[0]
 
 
@@ -61,7 +61,7 @@ def _children(pid: int) -> list[int]:
     return children
 
 
-def _holders(lock: Path) -> list[int]:
+def _lock_holders(lock: Path) -> list[int]:
     with suppress(OSError):
         inode = lock.stat().st_ino
         locks = [fields.split() for fields in Path("/proc/locks").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Empty records for tests, on SQLite and on PostgreSQL: each test runs on both."""
+"""Empty records for tests. Each test runs on SQLite and on PostgreSQL."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ from sqlalchemy.exc import OperationalError
 from bookwheel_testing.engines import Postgres
 
 RECORDS_ENGINES = ("sqlite", "postgresql")
-_DATABASES = 4
-"""Databases of `new_engine`: connections of PostgreSQL and disk space are limited."""
+_MAX_DATABASES = 4
+"""Limit of `new_engine`, because PostgreSQL's connections and disk space are limited."""
 
 
 @pytest.fixture(params=RECORDS_ENGINES)
@@ -33,7 +33,7 @@ def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def new_engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Engine]]:
-    """Creates empty records, any number of times. Only the last few remain usable.
+    """Returns a function that creates empty records. Only the last four remain usable.
 
     Engines are reused with a new database under the same URL, because compiling statements takes most of a small test.
     """
@@ -45,7 +45,7 @@ def new_engine(
         databases: list[tuple[Engine, Copy]] = []
 
         def create() -> Engine:
-            if len(databases) < _DATABASES:
+            if len(databases) < _MAX_DATABASES:
                 copy = next(copies)
                 engine = connect_database(copy.url)
                 if request.param == "sqlite":
@@ -53,7 +53,7 @@ def new_engine(
             else:
                 engine, copy = databases.pop(0)
                 engine.dispose()
-            copy.renew()
+            copy.recreate()
             databases.append((engine, copy))
             return engine
 
@@ -69,15 +69,15 @@ def engine(new_engine: Callable[[], Engine]) -> Engine:
 
 
 @contextmanager
-def refusing(engine: Engine, table: str, *, title: str | None = None) -> Iterator[None]:
-    """Inserts into the table fail as on a full disk; or, with `title`, only that row fails because of its content."""
+def rejecting_inserts(engine: Engine, table: str, *, title: str | None = None) -> Iterator[None]:
+    """Makes inserts fail as on a full disk. With `title`, only the row with that title fails."""
     is_sqlite = engine.dialect.name == "sqlite"
     if title is None and is_sqlite:  # a trigger of SQLite cannot raise the error of a full disk
-        event.listen(engine, "before_cursor_execute", refuse := _refusal(table))
+        event.listen(engine, "before_cursor_execute", reject := _rejection(table))
         try:
             yield
         finally:
-            event.remove(engine, "before_cursor_execute", refuse)
+            event.remove(engine, "before_cursor_execute", reject)
         return
     create, drop = (_SQLITE_TRIGGER, "DROP TRIGGER refuse") if is_sqlite else (_POSTGRESQL_TRIGGER, _DROP_FUNCTION)
     when = "" if title is None else f"WHEN (NEW.title = '{title}')"
@@ -101,23 +101,23 @@ _POSTGRESQL_TRIGGER = (
 _DROP_FUNCTION = "DROP FUNCTION refuse CASCADE"
 
 
-def _refusal(table: str) -> Callable[..., None]:
-    def refuse(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+def _rejection(table: str) -> Callable[..., None]:
+    def reject(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if statement.startswith(f"INSERT INTO {table} "):
             raise OperationalError(statement, {}, Exception("database or disk is full"))
 
-    return refuse
+    return reject
 
 
 def _disable_sync(connection: Any, _record: Any) -> None:
-    connection.execute("PRAGMA synchronous=OFF")  # tests fill hundreds of databases and never cut the power
+    connection.execute("PRAGMA synchronous=OFF")  # tests create hundreds of databases and need no durability
 
 
 class Copy(NamedTuple):
-    """The URL of a database; `renew` replaces it by an empty one with the tables."""
+    """The URL of a database; `recreate` replaces it with an empty database that has the tables."""
 
     url: str
-    renew: Callable[[], None]
+    recreate: Callable[[], None]
 
 
 def _sqlite_copies(folder: Path) -> Iterator[Copy]:
@@ -125,10 +125,10 @@ def _sqlite_copies(folder: Path) -> Iterator[Copy]:
     _prepare(f"sqlite:///{template}")
     for number in count():
         path = folder / f"{number}.sqlite"
-        yield Copy(f"sqlite:///{path}", partial(_renew_file, template, path))
+        yield Copy(f"sqlite:///{path}", partial(_recreate_file, template, path))
 
 
-def _renew_file(template: Path, path: Path) -> None:
+def _recreate_file(template: Path, path: Path) -> None:
     for stale in path.parent.glob(f"{path.name}*"):
         stale.unlink()
     shutil.copy(template, path)
@@ -139,7 +139,7 @@ def _postgresql_copies(server: Postgres, stack: ExitStack) -> Iterator[Copy]:
     _prepare(template)
     while True:
         url = stack.enter_context(server.database())
-        yield Copy(url, partial(server.replace, url.rpartition("/")[2], template.rpartition("/")[2]))
+        yield Copy(url, partial(server.recreate_database, url.rpartition("/")[2], template.rpartition("/")[2]))
 
 
 def _prepare(url: str) -> None:

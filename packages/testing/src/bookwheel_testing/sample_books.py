@@ -1,4 +1,4 @@
-"""Books as the change feed carries them, for tests without records."""
+"""Books of the change feed, for tests without records."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -7,23 +7,23 @@ from typing import Any
 from bookwheel_contracts import Book, BookContent, BookState, Money, OfferContent, PredictionRecord
 from bookwheel_demo_shop.catalog import Catalog, Listing
 
-_OPENED = datetime(2026, 1, 1, tzinfo=UTC)
+_FIRST_SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def state_of(book: Book, *, removed: bool = False) -> BookState:
-    """The book as an entry of the change feed."""
+    """Returns the book as an entry of the change feed."""
     fields = {name: getattr(book, name) for name in BookContent.model_fields if name != "offers"}
     offers = [offer.model_dump(exclude={"source_key", "last_seen"}) for offer in book.offers]
     content = BookContent(**fields, offers=tuple(offers)).model_dump_json().encode()
     return BookState(book.number, book.id, book.revision, removed, content)
 
 
-def prediction(**facts: Any) -> PredictionRecord:
-    """A prediction as ML serving publishes it. `facts` replace defaults."""
+def prediction(**fields: Any) -> PredictionRecord:
+    """Returns a prediction as ML serving publishes it. `fields` replace defaults."""
     defaults: dict[str, Any] = {
         "prediction_id": "p-1",
         "book_id": None,
-        "predicted_at": _OPENED,
+        "predicted_at": _FIRST_SEEN,
         "model_name": "rating",
         "model_version": "1",
         "rating": 3.5,
@@ -33,18 +33,18 @@ def prediction(**facts: Any) -> PredictionRecord:
         "subject": "me",
         "traceparent": "",
     }
-    return PredictionRecord(**defaults | facts)
+    return PredictionRecord(**defaults | fields)
 
 
 def demo_states(count: int, *, seed: int = 1588) -> list[BookState]:
-    """Books of the demo shop as entries of the feed: about 1 KB each, numbered from 1."""
+    """Returns books of the demo shop as entries of the feed: about 1 KB each, numbered from 1."""
     listings = Catalog(size=max(count, 1), seed=seed).listings(0, 0, count)
     return [_demo_state(number, listing) for number, listing in enumerate(listings, start=1)]
 
 
 def _demo_state(number: int, listing: Listing) -> BookState:
     shop_book = listing.book
-    seen = _OPENED + timedelta(seconds=number % 5_000)
+    seen = _FIRST_SEEN + timedelta(seconds=number % 5_000)
     price = Money(amount=Decimal(listing.price), currency="EUR" if number % 10 == 0 else "GBP")
     source = "demo" if number % 3 else "other"
     offer = OfferContent(

@@ -1,6 +1,6 @@
-"""Schedules the tests of `make test`: two processes start with the longest files, the others end with them.
+"""Schedules the tests of `make test`: two processes run the longest files first, the other processes run them last.
 
-The longest files start whole suites, and two suites keep two cores busy. Other tests wait a lot and run beside them.
+The longest files start whole suites, and two suites use two cores. Other tests mostly wait, so they run in parallel.
 
 A unit of work is a test file, or its tests on one engine if they run on several. Files that use the same suite are one
 unit, because a suite takes half a minute to start.
@@ -16,7 +16,7 @@ from bookwheel_testing.record_fixtures import RECORDS_ENGINES
 from bookwheel_testing.search import SEARCH_ENGINES
 
 _ENGINE = re.compile(rf"(?<=[\[-])({'|'.join([*EngineSet, *RECORDS_ENGINES, *SEARCH_ENGINES])})(?=[\]-])")
-_LONGEST = (  # a minute or more each on two idle cores, the longest first
+_LONGEST = (  # each takes at least a minute on two idle cores; longest first
     "tests/test_kills.py",
     "deploy/local/tests/test_local_suite.py",
     "tests/test_end_to_end.py",
@@ -35,7 +35,7 @@ _SHARED_SUITE = {"tests/test_live_changes.py": "tests/test_end_to_end.py"}
 
 
 def unit_of(test: str) -> str:
-    """The unit of work of a test's node id."""
+    """Returns the unit of work of a test's node id."""
     path, _, name = test.partition("::")
     path = _SHARED_SUITE.get(path, path)
     engine = _ENGINE.search(name)
@@ -43,10 +43,10 @@ def unit_of(test: str) -> str:
 
 
 def weight_of(unit: str, tests: int, *, long_first: bool) -> tuple[int, int]:
-    """Units with a higher weight run earlier."""
+    """Returns the weight of a unit. Units with a higher weight run earlier."""
     path = unit.partition("@")[0]
-    place = _LONGEST.index(path) if path in _LONGEST else len(_LONGEST)
-    return -place if long_first else place, tests
+    index = _LONGEST.index(path) if path in _LONGEST else len(_LONGEST)
+    return -index if long_first else index, tests
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -54,7 +54,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Replaces the scheduler of `--dist loadfile`."""
     if config.getoption("dist") != "loadfile":
         return None
-    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415 - not there without it
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # noqa: PLC0415 - optional
 
     class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # untyped
         def _split_scope(self, nodeid: str) -> str:

@@ -16,14 +16,14 @@ from redis.exceptions import RedisError
 
 
 def free_port() -> int:
-    """A loopback TCP port that nothing listens on right now."""
+    """Returns an unused TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Polls until `condition` holds. Raises TimeoutError, which names `what`."""
+    """Polls until `condition` holds. Raises TimeoutError with `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -41,21 +41,21 @@ def answers(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A child process, leader of its own process group. `log` is where its output goes."""
+    """A child process in its own process group. `log` is the file of its output."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
 
     def kill(self) -> None:
         """Sends SIGKILL to the process and its children."""
-        self._end(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
     def stop(self, *, seconds: float = 10) -> None:
         """Sends SIGTERM, and SIGKILL after `seconds`."""
-        self._end(signal.SIGTERM, seconds=seconds)
-        self._end(signal.SIGKILL)
+        self._signal(signal.SIGTERM, seconds=seconds)
+        self._signal(signal.SIGKILL)
 
-    def _end(self, number: signal.Signals, *, seconds: float = 10) -> None:
+    def _signal(self, number: signal.Signals, *, seconds: float = 10) -> None:
         try:
             os.killpg(self.process.pid, number)
             self.process.wait(timeout=seconds)
@@ -64,7 +64,7 @@ class Server:
 
 
 def start(command: Sequence[str | Path], *, log: Path, environment: Mapping[str, str] | None = None) -> Server:
-    """Starts a command in its own process group. `environment` extends this process's."""
+    """Starts a command in its own process group. `environment` extends the environment of this process."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -90,13 +90,13 @@ def running(
     """Starts a server, waits until it is ready, and stops it at the end. Raises TimeoutError, RuntimeError."""
     server = start(command, log=log, environment=environment)
 
-    def ready_or_dead() -> bool:
+    def check_ready() -> bool:
         if server.process.poll() is not None:
             raise RuntimeError(f"{command[0]} ended with {server.process.returncode}: {log.read_text()[-2000:]}")
         return ready()
 
     try:
-        wait_until(ready_or_dead, seconds=seconds, what=f"{command[0]} ready (see {log})")
+        wait_until(check_ready, seconds=seconds, what=f"the start of {command[0]} (see {log})")
         yield server
     finally:
         server.stop()

@@ -1,7 +1,7 @@
-"""One PostgreSQL, one Elasticsearch and one S3 server for all processes of a test run.
+"""Shares PostgreSQL, Elasticsearch, S3 and GCS servers between all processes of a test run.
 
-The first process starts each server at its first use and stops all at the end. Tests use their own databases, index
-prefixes and buckets (`engines.py`).
+The first process starts each server at its first use and stops all servers at the end. Tests use their own databases,
+index prefixes and buckets (`engines.py`).
 """
 
 import threading
@@ -16,24 +16,24 @@ from bookwheel_local.errors import LocalError
 
 
 class SharedServers:
-    """Starts one server of each kind at its first use, and stops them when it is closed."""
+    """Starts each server at its first use, and stops all servers when it is closed."""
 
-    def __init__(self, kinds: Mapping[str, Callable[[], AbstractContextManager[Any]]]) -> None:
-        self._kinds = kinds
-        self._locks = {kind: threading.Lock() for kind in kinds}
+    def __init__(self, factories: Mapping[str, Callable[[], AbstractContextManager[Any]]]) -> None:
+        self._factories = factories
+        self._locks = {name: threading.Lock() for name in factories}
         self._servers: dict[str, Any] = {}
         self._running = ExitStack()
         self._listener: Listener | None = None
         self._key = token_bytes(16)
 
-    def get(self, kind: str) -> Any:
-        with self._locks[kind]:
-            if kind not in self._servers:
-                self._servers[kind] = self._running.enter_context(self._kinds[kind]())
-            return self._servers[kind]
+    def get(self, name: str) -> Any:
+        with self._locks[name]:
+            if name not in self._servers:
+                self._servers[name] = self._running.enter_context(self._factories[name]())
+            return self._servers[name]
 
     def address(self) -> tuple[str, str]:
-        """The socket and its key, for `server_lookup` in another process."""
+        """Returns the socket and its key for `server_lookup` in another process."""
         if self._listener is None:
             self._listener = Listener(family="AF_UNIX", authkey=self._key)
             threading.Thread(target=self._listen, args=(self._listener,), daemon=True).start()
@@ -56,20 +56,20 @@ class SharedServers:
 
     def _answer(self, connection: Connection) -> None:
         with connection, suppress(EOFError, OSError):
-            kind = connection.recv()
+            name = connection.recv()
             try:
-                connection.send((self.get(kind), None))
+                connection.send((self.get(name), None))
             except (LocalError, RuntimeError, OSError) as error:
-                connection.send((None, f"{kind}: {error}"))
+                connection.send((None, f"{name}: {error}"))
 
 
 def server_lookup(address: tuple[str, str]) -> Callable[[str], Any]:
-    """Gets servers from the `SharedServers` of another process. Raises RuntimeError for one that does not start."""
+    """Returns a function that gets servers from another process. It raises RuntimeError if a server does not start."""
     path, key = address
 
-    def get(kind: str) -> Any:
+    def get(name: str) -> Any:
         with Client(path, authkey=bytes.fromhex(key)) as connection:
-            connection.send(kind)
+            connection.send(name)
             server, error = connection.recv()
         if error is not None:
             raise RuntimeError(error)

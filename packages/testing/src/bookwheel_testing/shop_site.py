@@ -1,4 +1,4 @@
-"""A small bookshop on loopback, with pages that fail as a test requires."""
+"""A small bookshop on loopback. Tests configure failures of its pages."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
         pass
 
 
@@ -50,12 +50,12 @@ class ShopServer(ThreadingHTTPServer):
     site: "Site"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        pass  # clients that are killed break their connections
+        pass  # killed clients break their connections
 
 
 @dataclass
 class Site:
-    """Pages by path (bytes, or a function of the exchange and of how often the path was asked for), and who asked."""
+    """Pages by path, and the requests. A page is bytes or a function of the exchange and its number of requests."""
 
     url: str = ""
     pages: dict[str, Page] = field(default_factory=dict)
@@ -65,20 +65,20 @@ class Site:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fill(self, books: int, *, list_size: int = 20) -> None:
-        """A shop of the toscrape markup."""
+        """Adds the pages of a shop with toscrape markup."""
         numbers = list(range(1, books + 1))
-        lists = [numbers[at : at + list_size] for at in range(0, books, list_size)] or [[]]
-        for index, listed in enumerate(lists):
-            following = f"/page-{index + 2}.html" if index + 1 < len(lists) else None
-            links = [f"/books/{number}/index.html" for number in listed]
-            self.pages["/" if index == 0 else f"/page-{index + 1}.html"] = list_page(links, following)
+        lists = [numbers[start : start + list_size] for start in range(0, books, list_size)] or [[]]
+        for index, listed_numbers in enumerate(lists):
+            next_path = f"/page-{index + 2}.html" if index + 1 < len(lists) else None
+            links = [f"/books/{number}/index.html" for number in listed_numbers]
+            self.pages["/" if index == 0 else f"/page-{index + 1}.html"] = list_page(links, next_path)
         for number in numbers:
             self.pages[f"/books/{number}/index.html"] = product_page(number)
 
 
-def list_page(links: list[str], following: str | None = None) -> bytes:
+def list_page(links: list[str], next_path: str | None = None) -> bytes:
     products = "".join(f'<article class="product_pod"><h3><a href="{link}">x</a></h3></article>' for link in links)
-    pager = f'<ul class="pager"><li class="next"><a href="{following}">next</a></li></ul>' if following else ""
+    pager = f'<ul class="pager"><li class="next"><a href="{next_path}">next</a></li></ul>' if next_path else ""
     return f"<html><body>{products}{pager}</body></html>".encode()
 
 
@@ -92,7 +92,7 @@ def product_page(number: int | str, *, title: str | None = None, price: str = "9
 
 @contextmanager
 def serving_site() -> Iterator[Site]:
-    """An empty site on a free port for the length of a `with`."""
+    """Serves an empty site on a free port."""
     server = ShopServer(("127.0.0.1", 0), Exchange)
     server.site = Site(url=f"http://127.0.0.1:{server.server_address[1]}/")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
-_PAUSE_SECONDS = 0.1  # a browser waits for the server's `retry`
+_PAUSE_SECONDS = 0.1  # a browser uses the server's `retry`
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`data` is None for a block without data, which only updates the id to resume from."""
+    """`data` is None for a block without data. Such a block only updates the last event id."""
 
     id: str
     data: str | None
@@ -24,7 +24,7 @@ class Event:
 
 
 def read_events(lines: Iterable[str]) -> Iterator[Event]:
-    """Parses a stream by the rules of the HTML standard, as far as the suite uses them."""
+    """Parses a stream by the rules of the HTML standard that the suite uses."""
     event_id = ""
     data: list[str] = []
     comment = False
@@ -44,7 +44,7 @@ def read_events(lines: Iterable[str]) -> Iterator[Event]:
 
 @dataclass
 class SseClient:
-    """Listens in a thread. `changes` are those received, `failures` the reasons why connections ended."""
+    """Listens in a thread. `changes`: the received changes. `failures`: why connections ended."""
 
     url: str
     headers: Mapping[str, str]
@@ -77,22 +77,22 @@ class SseClient:
         while not self._stopped.is_set():
             try:
                 self._listen()
-                ended = "ended"
+                reason = "ended"
             except httpx.HTTPError as error:
-                ended = type(error).__name__
+                reason = type(error).__name__
             if not self._stopped.is_set():
-                self.failures.append(ended)
+                self.failures.append(reason)
             self._stopped.wait(_PAUSE_SECONDS)
 
     def _listen(self) -> None:
-        resuming = {"Last-Event-ID": self.last_id} if self.last_id else {}
+        resume_headers = {"Last-Event-ID": self.last_id} if self.last_id else {}
         timeout = httpx.Timeout(20, connect=5)
-        with httpx.stream("GET", self.url, headers={**self.headers, **resuming}, timeout=timeout) as answer:
-            if answer.status_code != 200:
-                raise httpx.HTTPStatusError(str(answer.status_code), request=answer.request, response=answer)
+        with httpx.stream("GET", self.url, headers={**self.headers, **resume_headers}, timeout=timeout) as response:
+            if response.status_code != 200:
+                raise httpx.HTTPStatusError(str(response.status_code), request=response.request, response=response)
             self.connections += 1
-            self._socket = answer.extensions["network_stream"].get_extra_info("socket")
-            for event in read_events(answer.iter_lines()):
+            self._socket = response.extensions["network_stream"].get_extra_info("socket")
+            for event in read_events(response.iter_lines()):
                 self.last_id = event.id or self.last_id
                 if event.data is not None:
                     self.changes.append(json.loads(event.data))

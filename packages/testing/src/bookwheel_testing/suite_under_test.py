@@ -1,4 +1,4 @@
-"""A whole suite for tests and benchmarks, started as by `make up` on free ports."""
+"""A suite for tests and benchmarks, started as by `make up` on free ports."""
 
 import html
 import json
@@ -26,15 +26,15 @@ from sqlalchemy import Engine, text
 
 from bookwheel_testing.servers import answers, free_port, running, wait_until
 
-PORTS_OF_A_SUITE = 15
+PORTS_PER_SUITE = 15
 COMMAND = Path(sys.prefix) / "bin" / "bookwheel-local"
-SETTLED = frozenset({"complete", "partial", "failed", "held", "cancelled"})
+FINAL_STATES = frozenset({"complete", "partial", "failed", "held", "cancelled"})
 
 
 def free_port_base() -> int:
-    """The first of fifteen consecutive unused loopback ports."""
-    for base in range(21000 + (os.getpid() % 500) * PORTS_OF_A_SUITE, 30000, PORTS_OF_A_SUITE):
-        sockets = [socket.socket() for _ in range(PORTS_OF_A_SUITE)]
+    """Returns the first of fifteen consecutive unused loopback ports."""
+    for base in range(21000 + (os.getpid() % 500) * PORTS_PER_SUITE, 30000, PORTS_PER_SUITE):
+        sockets = [socket.socket() for _ in range(PORTS_PER_SUITE)]
         try:
             for offset, probe in enumerate(sockets):
                 probe.bind(("127.0.0.1", base + offset))
@@ -45,12 +45,12 @@ def free_port_base() -> int:
         finally:
             for probe in sockets:
                 probe.close()
-    raise RuntimeError("no fifteen free ports in a row")
+    raise RuntimeError("no fifteen consecutive ports are free")
 
 
 @dataclass
 class SuiteUnderTest:
-    """A running suite, with requests to its API as the demo user."""
+    """A suite and a client of its API that logs in as the demo user."""
 
     state: Path
     port_base: int
@@ -62,7 +62,7 @@ class SuiteUnderTest:
     shop_day: int = 0
     _token: str = ""
     _token_until: float = 0.0
-    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))  # 20 ms to make
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))  # creating it takes 20 ms
 
     @property
     def url(self) -> str:
@@ -86,7 +86,7 @@ class SuiteUnderTest:
 
     @cached_property
     def program_environment(self) -> dict[str, str]:
-        """The environment of the suite's programs: addresses of records, index and Redis."""
+        """The environment of the suite's programs: URLs of records, index and Redis."""
         folders = {"state_dir": self.state, "port_base": self.port_base}
         settings = LocalSettings.model_validate(folders | {"engines": self.engines, "lake": self.lake})
         return suite_environment(self.layout, settings, select_engines(settings), Secrets(self.layout.secrets))
@@ -100,7 +100,7 @@ class SuiteUnderTest:
         return Supervisor(self.layout)
 
     def rows(self, query: str, **parameters: object) -> list[tuple[Any, ...]]:
-        """Rows of a query of the records, with `:named` parameters."""
+        """Returns the rows of a query on the records, with `:named` parameters."""
         with read_connection(self._records) as connection:
             return [tuple(row) for row in connection.execute(text(query), parameters)]
 
@@ -108,7 +108,7 @@ class SuiteUnderTest:
     def _records(self) -> Engine:
         return connect_database(self.program_environment["BOOKWHEEL_DATABASE_URL"])
 
-    def local(self, *arguments: str, seconds: float = 580) -> str:
+    def run_local_command(self, *arguments: str, seconds: float = 580) -> str:
         """Runs `bookwheel-local` and returns its output. Raises AssertionError if it fails."""
         process = subprocess.run(
             [COMMAND, *arguments],
@@ -123,7 +123,7 @@ class SuiteUnderTest:
         return process.stdout
 
     def up(self) -> None:
-        self.up_output = self.local("up")
+        self.up_output = self.run_local_command("up")
 
     def disconnect(self) -> None:
         """Closes the connections to the records."""
@@ -135,16 +135,16 @@ class SuiteUnderTest:
         self.disconnect()
         self._http.close()
         self._http = httpx.Client(timeout=60)
-        self.local("down")
+        self.run_local_command("down")
 
     def token(self) -> str:
         if time.monotonic() > self._token_until:
-            self._token = self.local("token").strip()
+            self._token = self.run_local_command("token").strip()
             self._token_until = time.monotonic() + 240
         return self._token
 
-    def log_in_again(self) -> None:
-        """Makes the next request log in, because earlier tokens are no longer valid."""
+    def discard_token(self) -> None:
+        """Makes the next request log in, because issued tokens are no longer valid."""
         self._token_until = 0.0
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -162,7 +162,7 @@ class SuiteUnderTest:
         return response.json()
 
     def wait_until_ok(self, *, seconds: float = 60) -> Any:
-        """Returns `/api/v1/status` once it is `ok`. Raises AssertionError with its faults."""
+        """Returns `/api/v1/status` when it is `ok`. Raises AssertionError with its faults."""
         deadline = time.monotonic() + seconds
         while (status := self.get("/api/v1/status"))["status"] != "ok":
             assert time.monotonic() < deadline, status["faults"]
@@ -173,25 +173,25 @@ class SuiteUnderTest:
         body = {"source": source} | ({"start_url": start_url} if start_url else {})
         return str(self.post("/api/v1/crawls", body, 202, **options)["id"])
 
-    def finished_crawl(self, run_id: str, *, seconds: float = 240) -> dict[str, Any]:
-        """Returns the run once it is held, or has ended and its changes are searchable."""
+    def wait_for_crawl(self, run_id: str, *, seconds: float = 240) -> dict[str, Any]:
+        """Returns the run when it is held, or has ended and its changes are searchable."""
         run: dict[str, Any] = {}
 
-        def is_settled() -> bool:
+        def has_ended() -> bool:
             try:
                 run.update(self.get(f"/api/v1/crawls/{run_id}"))
             except (httpx.HTTPError, AssertionError):  # killed programs are restarted
                 return False
-            return run["state"] == "held" or (run["state"] in SETTLED and run["searchable"])
+            return run["state"] == "held" or (run["state"] in FINAL_STATES and run["searchable"])
 
-        wait_until(is_settled, seconds=seconds, what=f"crawl {run_id} settled")
+        wait_until(has_ended, seconds=seconds, what=f"the end of crawl {run_id}")
         return run
 
     def crawl(self, source: str = "demo", start_url: str | None = None) -> dict[str, Any]:
-        return self.finished_crawl(self.start_crawl(source, start_url))
+        return self.wait_for_crawl(self.start_crawl(source, start_url))
 
     def books_where(self, *filters: str, **parameters: str) -> list[dict[str, Any]]:
-        """All matching books, page by page."""
+        """Returns all matching books. Fetches all pages."""
         books: list[dict[str, Any]] = []
         query: list[tuple[str, str]] = [("filter", entry) for entry in filters]
         query += [("limit", "100"), *parameters.items()]
@@ -206,7 +206,7 @@ class SuiteUnderTest:
 
 @contextmanager
 def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
-    """A second bookshop, which is not a source of the suite."""
+    """Runs a second bookshop, which is not a source of the suite. Yields its URL."""
     port = free_port()
     command = [Path(sys.prefix) / "bin" / "bookwheel-demo-shop", "--port", port, "--books", books, "--seed", seed]
     url = f"http://127.0.0.1:{port}/"
@@ -214,10 +214,10 @@ def another_shop(folder: Path, *, books: int, seed: int) -> Iterator[str]:
         yield url
 
 
-def shop_facts(url: str) -> list[dict[str, Any]]:
+def expected_shop_books(url: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in httpx.get(f"{url.rstrip('/')}/_shop/facts", timeout=30).text.splitlines()]
 
 
 def clean_title(text: str) -> str:
-    """A title of the shop as the catalog has it: with entities decoded and white space collapsed."""
+    """Returns a shop's title as the catalog stores it: decoded, with collapsed white space."""
     return " ".join(html.unescape(text).split())

@@ -1,4 +1,4 @@
-"""A receiver of webhooks with configurable responses and its own check of signatures."""
+"""Receives webhooks with configurable responses, and checks their signatures independently."""
 
 import hashlib
 import hmac
@@ -15,13 +15,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One request. `at`: Unix seconds at which its last byte was read. `answered`: the status of the response."""
+    """A request. `received_at`: Unix seconds. `status`: of the response."""
 
     path: str
     headers: Mapping[str, str]
     body: bytes
-    at: float
-    answered: int
+    received_at: float
+    status: int
 
     @property
     def id(self) -> str:
@@ -35,7 +35,7 @@ class Received:
 
 @dataclass
 class Behaviour:
-    """Responses of a path: `statuses` in order, then 200; after `seconds`, with a body of `body` bytes."""
+    """Responses of a path: `statuses` in order, then 200. Each has a delay of `seconds` and `body` bytes."""
 
     statuses: list[int] = field(default_factory=list)
     seconds: float = 0.0
@@ -44,29 +44,29 @@ class Behaviour:
 
 
 class WebhookReceiver:
-    """Receives every request. `behaviours` by path configure the responses."""
+    """Records all requests. `behaviours` by path configure the responses."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.behaviours: dict[str, Behaviour] = {}
         self._received: list[Received] = []
         self._lock = threading.Lock()
-        self.ending = threading.Event()
+        self.stopping = threading.Event()
 
     def at(self, path: str) -> list[Received]:
         with self._lock:
             return [received for received in self._received if received.path == path]
 
     def delivered(self, path: str) -> list[Received]:
-        """Requests that were accepted, in the order of their first acceptance, one for each id."""
+        """Returns the accepted requests, one per id, in the order of their first acceptance."""
         first_by_id: dict[str, Received] = {}
         for received in self.at(path):
-            if 200 <= received.answered < 300:
+            if 200 <= received.status < 300:
                 first_by_id.setdefault(received.id, received)
         return list(first_by_id.values())
 
     def sequences(self, path: str) -> list[int]:
-        """Sequences of the changes received, without repeated deliveries."""
+        """Returns the sequences of received changes without repeated deliveries."""
         events = [received.event for received in self.delivered(path)]
         catalog_events = [event for event in events if event["type"] == "catalog.changed"]
         return [change["sequence"] for event in catalog_events for change in event["data"]["changes"]]
@@ -76,7 +76,7 @@ class WebhookReceiver:
         with self._lock:
             return behaviour.statuses.pop(0) if behaviour.statuses else 200, behaviour
 
-    def note(self, received: Received) -> None:
+    def record(self, received: Received) -> None:
         with self._lock:
             self._received.append(received)
 
@@ -87,7 +87,7 @@ def is_signed(received: Received, secret: str) -> bool:
     timestamp = received.headers["webhook-timestamp"]
     signed = f"{received.id}.{timestamp}.".encode() + received.body
     expected = b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    is_fresh = abs(received.at - int(timestamp)) < 300
+    is_fresh = abs(received.received_at - int(timestamp)) < 300
     return is_fresh and hmac.compare_digest(received.headers["webhook-signature"], f"v1,{expected}")
 
 
@@ -100,11 +100,11 @@ def running_webhook_receiver() -> Iterator[WebhookReceiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            at = time.time()
+            received_at = time.time()
             status, behaviour = receiver.answer(self.path)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            receiver.ending.wait(behaviour.seconds)
-            receiver.note(Received(self.path, headers, body, at, status))
+            receiver.stopping.wait(behaviour.seconds)
+            receiver.record(Received(self.path, headers, body, received_at, status))
             try:
                 self.send_response(status)
                 for name, value in behaviour.headers.items():
@@ -117,10 +117,10 @@ def running_webhook_receiver() -> Iterator[WebhookReceiver]:
             except OSError:
                 self.close_connection = True
 
-        do_GET = do_POST  # noqa: N815 - the base class names it so
+        do_GET = do_POST  # noqa: N815 - name of the base class
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-            """Quiet."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
+            """Logs nothing."""
 
     class Server(ThreadingHTTPServer):
         request_queue_size = 128
@@ -132,7 +132,7 @@ def running_webhook_receiver() -> Iterator[WebhookReceiver]:
     try:
         yield receiver
     finally:
-        receiver.ending.set()
+        receiver.stopping.set()
         server.shutdown()
         thread.join()
         server.server_close()
