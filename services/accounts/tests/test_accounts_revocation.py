@@ -42,7 +42,7 @@ async def _statuses(accounts: Any, credentials: dict[str, str]) -> set[int]:
 async def test_a_password_reset_ends_logins_and_keys(accounts: Any, new_hash: str) -> None:
     credentials = await _credentials(accounts)
     others = await _credentials(accounts, "other@example.com")
-    assert accounts.dependencies.users.reset(EMAIL, new_hash, SCOPES)
+    assert accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
     assert await _statuses(accounts, credentials) == {401}
     assert (await accounts.login()).status_code == 401
     fresh = await accounts.login(password=NEW_PASSWORD)
@@ -55,7 +55,7 @@ async def test_enabling_a_disabled_user_does_not_revive_old_credentials(accounts
     credentials = await _credentials(accounts)
     assert accounts.dependencies.users.disable(EMAIL)
     assert await _statuses(accounts, credentials) == {401}
-    assert accounts.dependencies.users.reset(EMAIL, new_hash, SCOPES)
+    assert accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
     assert await _statuses(accounts, credentials) == {401}
 
 
@@ -70,7 +70,7 @@ async def test_disabling_revokes_what_an_update_of_the_account_alone_would_reviv
 async def test_a_login_that_overlaps_a_reset_is_refused(accounts: Any, new_hash: str) -> None:
     await accounts.registered()
     user = accounts.dependencies.users.get_by_email(EMAIL)  # as a login has read it before the reset
-    accounts.dependencies.users.reset(EMAIL, new_hash, SCOPES)
+    accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
     with pytest.raises(UnauthenticatedError):
         accounts.dependencies.sessions.create(user, SCOPES)
 
@@ -78,7 +78,7 @@ async def test_a_login_that_overlaps_a_reset_is_refused(accounts: Any, new_hash:
 async def test_a_revoked_login_creates_no_key_while_its_internal_token_is_valid(accounts: Any, new_hash: str) -> None:
     tokens = await accounts.registered()
     verified = await accounts.verify(tokens["access_token"])
-    accounts.dependencies.users.reset(EMAIL, new_hash, SCOPES)
+    accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
     headers = {"Authorization": f"Bearer {verified.headers['x-internal-token']}"}
     response = await accounts.http.post("/api/v1/auth/keys", json={"name": "late"}, headers=headers)
     assert response.status_code == 401

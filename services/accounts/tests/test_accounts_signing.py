@@ -26,11 +26,11 @@ def test_the_newest_key_of_a_folder_signs_and_the_older_stay_good(tmp_path: Path
     create_key_file(tmp_path)
     after = load_key_ring(tmp_path)
     assert len(after.jwks()["keys"]) == 2
-    assert after.read(old_token, issuer="bookwheel", audience="bookwheel")["sub"] == "usr_1"
+    assert after.verify(old_token, issuer="bookwheel", audience="bookwheel")["sub"] == "usr_1"
     new_kid = jwt.get_unverified_header(after.sign(CLAIMS))["kid"]
     assert new_kid != jwt.get_unverified_header(old_token)["kid"]
     with pytest.raises(jwt.InvalidTokenError):
-        before.read(after.sign(CLAIMS), issuer="bookwheel", audience="bookwheel")
+        before.verify(after.sign(CLAIMS), issuer="bookwheel", audience="bookwheel")
 
 
 def test_the_key_id_is_the_thumbprint_of_rfc_7638(tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def _pem(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: byte
         (b"", "must be an unencrypted PEM"),
         (b"not a key", "must be an unencrypted PEM"),
         (_pem(ec.generate_private_key(ec.SECP256R1()), b"secret"), "must be an unencrypted PEM"),
-        (_pem(ec.generate_private_key(ec.SECP384R1())), "needs a P-256 key"),
-        (_pem(rsa.generate_private_key(65537, 2048)), "needs a P-256 key"),
+        (_pem(ec.generate_private_key(ec.SECP384R1())), "must be a P-256 key"),
+        (_pem(rsa.generate_private_key(65537, 2048)), "must be a P-256 key"),
     ],
     ids=["empty", "text", "encrypted", "another curve", "rsa"],
 )

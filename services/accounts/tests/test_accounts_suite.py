@@ -104,7 +104,7 @@ async def test_readiness_names_what_fails_and_keeps_the_reason_in_the_house(
 ) -> None:
     with _answering(status, body) as url:
         async with httpx.AsyncClient() as client:
-            assert await SuiteOverview({"one": url}, client).readiness() == {"one": says}
+            assert await SuiteOverview({"one": url}, client).get_readiness() == {"one": says}
 
 
 @pytest.mark.parametrize("body", ["odd", [], None])
@@ -112,7 +112,7 @@ async def test_a_document_that_is_none_is_left_out(body: Any) -> None:
     own = _document({"/api/v1/a": _operation("A")}, {})
     with _answering(200, body) as url:
         async with httpx.AsyncClient() as client:
-            merged = await SuiteOverview({"one": url}, client).openapi(own)
+            merged = await SuiteOverview({"one": url}, client).get_openapi(own)
     assert set(merged["paths"]) == {"/api/v1/a"}
 
 
@@ -161,11 +161,11 @@ def test_create_user_ends_logins_only_for_another_password(tmp_path: Path) -> No
     identity, _ = sessions.create(user, user.scopes)
 
     _run(tmp_path, "create-user", "ops@example.com", "--scopes", "catalog:read", given="turning wheels 7\n")
-    session = sessions.get(str(identity.session_id))
+    session = sessions.find_identity(str(identity.session_id))
     assert session is not None
     assert session[0].scopes == {Scope.CATALOG_READ}
     _run(tmp_path, "create-user", "ops@example.com", given="turning wheels 8\n")
-    assert sessions.get(str(identity.session_id)) is None
+    assert sessions.find_identity(str(identity.session_id)) is None
     engine.dispose()
 
 

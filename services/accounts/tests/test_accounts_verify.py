@@ -91,7 +91,7 @@ async def test_a_token_that_was_tampered_with_is_refused(accounts: Any, tmp_path
         "public key as a shared secret": _with_shared_secret(claims, kid, public_key),
         "unknown key": stranger.sign(claims),
         "another key under our id": jwt.encode(
-            claims, stranger._signing.private, algorithm="ES256", headers={"kid": kid}
+            claims, stranger._signing_key.private_key, algorithm="ES256", headers={"kid": kid}
         ),
         "more scopes, old signature": ".".join(
             [head, _unsigned({**claims, "scope": "admin"}, {}).split(".")[1], signature]

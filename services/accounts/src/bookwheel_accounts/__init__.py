@@ -1,3 +1,3 @@
-"""Users, API keys, tokens, JWKS and the gateway's verify endpoint."""
+"""The accounts service: users, sessions, API keys, tokens, and the credential check of the gateway."""
 
 DEFAULT_PORT = 8083

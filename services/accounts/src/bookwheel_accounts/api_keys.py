@@ -1,4 +1,4 @@
-"""API keys in the database."""
+"""Stores API keys in the database."""
 
 import time
 from dataclasses import dataclass
@@ -39,31 +39,31 @@ class ApiKeyStore:
     def create(
         self, identity: Identity, name: str, scopes: frozenset[Scope], expires_at: int | None
     ) -> tuple[ApiKey, str]:
-        """Returns the key and its secret. `identity` is the login that creates the key.
+        """Returns the key and its secret. `identity` is that of the session that creates the key.
 
-        Raises ConflictError if the user has too many keys, UnauthenticatedError if the login was revoked.
+        Raises ConflictError if the user has the maximum of keys, UnauthenticatedError if the session was revoked.
         """
         key = ApiKey(new_identifier("key"), name, scopes, int(time.time()), expires_at)
         secret = new_secret(API_KEY_PREFIX)
         with self._engine.begin() as connection:
-            # Lock the account: two requests must not both create the last key, and a concurrent password reset must
-            # either revoke this key or be seen here. The internal token may outlive the login by a minute.
+            # Lock the account. Two requests must not both create the last allowed key. A concurrent password reset must
+            # either revoke this key or be visible here. The internal token may outlive the session by a minute.
             connection.execute(select(account.c.user_id).where(account.c.user_id == identity.user_id).with_for_update())
-            login = connection.execute(
+            session_row = connection.execute(
                 select(login_session.c.session_id).where(
                     login_session.c.session_id == identity.session_id, login_session.c.revoked_at.is_(None)
                 )
             ).one_or_none()
-            if login is None:
-                raise UnauthenticatedError("The login is invalid: log in again.")
-            count = connection.execute(
+            if session_row is None:
+                raise UnauthenticatedError("The session is invalid: log in again.")
+            key_count = connection.execute(
                 select(func.count())
                 .select_from(api_key)
                 .where(api_key.c.user_id == identity.user_id, api_key.c.revoked_at.is_(None))
             ).scalar_one()
-            if count >= MAX_KEYS_PER_USER:
+            if key_count >= MAX_KEYS_PER_USER:
                 raise ConflictError(
-                    f"A new key is unavailable: an account has {MAX_KEYS_PER_USER} at most. Revoke one."
+                    f"The account already has {MAX_KEYS_PER_USER} API keys, the maximum. Revoke one first."
                 )
             connection.execute(
                 insert(api_key).values(
@@ -89,7 +89,7 @@ class ApiKeyStore:
         return [ApiKey(row.key_id, row.name, parse_scopes(row.scopes), row.created_at, row.expires_at) for row in rows]
 
     def revoke(self, user_id: str, key_id: str) -> bool:
-        """Returns False if the user has no such key, or it is revoked already."""
+        """Revokes a key. Returns False if the user does not have this key or it is already revoked."""
         with self._engine.begin() as connection:
             result = connection.execute(
                 update(api_key)
@@ -98,15 +98,15 @@ class ApiKeyStore:
             )
         return result.rowcount > 0
 
-    def get_by_secret(self, secret: str) -> tuple[Identity, int | None] | None:
-        """Returns the key's identity and expiry; None if the key is unknown, revoked or expired."""
-        return self._get_valid(api_key.c.key_hash == hash_secret(secret))
+    def find_identity_by_secret(self, secret: str) -> tuple[Identity, int | None] | None:
+        """Returns the key's identity and expiry, or None if the key is unknown, revoked or expired."""
+        return self._find_valid_identity(api_key.c.key_hash == hash_secret(secret))
 
-    def get(self, key_id: str) -> tuple[Identity, int | None] | None:
-        """As `get_by_secret`, for tokens that were issued for the key."""
-        return self._get_valid(api_key.c.key_id == key_id)
+    def find_identity(self, key_id: str) -> tuple[Identity, int | None] | None:
+        """Returns the key's identity and expiry, or None if the key is unknown, revoked or expired."""
+        return self._find_valid_identity(api_key.c.key_id == key_id)
 
-    def _get_valid(self, condition: ColumnElement[bool]) -> tuple[Identity, int | None] | None:
+    def _find_valid_identity(self, condition: ColumnElement[bool]) -> tuple[Identity, int | None] | None:
         with read_connection(self._engine) as connection:
             row = connection.execute(
                 select(
@@ -114,12 +114,12 @@ class ApiKeyStore:
                     api_key.c.user_id,
                     api_key.c.scopes,
                     api_key.c.expires_at,
-                    account.c.scopes.label("held_scopes"),
+                    account.c.scopes.label("user_scopes"),
                 )
                 .join_from(api_key, account)
                 .where(condition, api_key.c.revoked_at.is_(None), account.c.disabled_at.is_(None))
             ).one_or_none()
         if row is None or (row.expires_at is not None and row.expires_at <= time.time()):
             return None
-        scopes = restrict_scopes(parse_scopes(row.scopes), parse_scopes(row.held_scopes))
+        scopes = restrict_scopes(parse_scopes(row.scopes), parse_scopes(row.user_scopes))
         return Identity(row.user_id, scopes, key_id=row.key_id), row.expires_at

@@ -33,7 +33,7 @@ _SERVICE_TIMEOUT_SECONDS = 3.0
 
 
 def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -> FastAPI:
-    """`argon2` replaces the recommended cost. Raises KeyFileError if the signing keys are unavailable."""
+    """Creates the app. `argon2` replaces the recommended hasher. Raises KeyFileError for invalid signing keys."""
     key_ring = load_key_ring(settings.signing_key_file)
     engine = connect_database(settings.database_url)
     tokens = TokenIssuer(key_ring, settings.issuer, settings.access_lifetime, settings.internal_lifetime)
@@ -62,14 +62,14 @@ def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -
                 ),
                 verify_cache_seconds=settings.verify_cache_seconds,
             )
-            with _heartbeat(settings):
+            with _publishing_heartbeats(settings):
                 yield
         passwords.close()
         engine.dispose()
 
     async def check_database() -> None:
-        if fault := await run_in_threadpool(ACCOUNTS_SCHEMA.fault, engine):
-            raise RuntimeError(fault)
+        if schema_error := await run_in_threadpool(ACCOUNTS_SCHEMA.fault, engine):
+            raise RuntimeError(schema_error)
 
     app = create_service_app(
         title="Bookwheel accounts",
@@ -79,15 +79,15 @@ def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -
         lifespan=lifespan,
     )
 
-    add_unavailable_handler(app, DATABASE_ERRORS, detail="The accounts are unavailable: retry later.")
-    for module in (logins, api_keys, oauth, discovery, documentation):
-        app.include_router(module.router)
+    add_unavailable_handler(app, DATABASE_ERRORS, detail="The accounts database is unavailable: retry later.")
+    for router_module in (logins, api_keys, oauth, discovery, documentation):
+        app.include_router(router_module.router)
     return app
 
 
 @contextmanager
-def _heartbeat(settings: AccountsSettings) -> Iterator[None]:
-    """Publishes heartbeats if a Redis is configured. Nothing else in accounts uses Redis."""
+def _publishing_heartbeats(settings: AccountsSettings) -> Iterator[None]:
+    """Publishes heartbeats while the context is open, if Redis is configured."""
     if not settings.redis_url:
         yield
         return

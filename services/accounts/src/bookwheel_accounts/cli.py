@@ -1,6 +1,6 @@
 """`bookwheel-accounts`: serve, migrate, create keys and users.
 
-Each verb imports only what it needs: `health` runs every few seconds.
+Commands import only what they use, because `health` runs every few seconds.
 """
 
 import argparse
@@ -20,54 +20,59 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
-    if arguments.verb == "health":
+    arguments = _create_parser().parse_args()
+    if arguments.command == "health":
         raise SystemExit(run_healthcheck(default=DEFAULT_PORT))
     _run(arguments)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bookwheel-accounts", description="Serves accounts and manages its data.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("serve", help="run the service")
-    verbs.add_parser("health", help="check the service on this machine; exit with 0 if it is ready")
-    verbs.add_parser("migrate", help="upgrade the tables of accounts")
-    keygen = verbs.add_parser("keygen", help="create a signing key")
-    keygen.add_argument("path", type=Path, help="a .pem file, or a folder that gets another key")
-    create = verbs.add_parser(
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="run the service")
+    commands.add_parser("health", help="check the service on this machine; exit with 0 if it is ready")
+    commands.add_parser("migrate", help="upgrade the accounts tables")
+    keygen = commands.add_parser("keygen", help="create a signing key")
+    keygen.add_argument("path", type=Path, help="a new .pem file, or a folder to add a key to")
+    create_user = commands.add_parser(
         "create-user",
-        help="create a user, or set the password and scopes of an existing one; a new password ends logins and keys",
+        help="create a user, or set the password and scopes of an existing one; a new password ends sessions "
+        "and revokes the API keys",
     )
-    create.add_argument("email")
-    create.add_argument("--scopes", type=_scopes, help='such as "catalog:read admin"; default: those of registration')
-    create.add_argument("--password-file", type=Path, help="file with the password; default: standard input")
-    disable = verbs.add_parser("disable-user", help="end a user's logins and keys, and refuse new ones")
-    disable.add_argument("email")
+    create_user.add_argument("email")
+    create_user.add_argument(
+        "--scopes", type=_parse_scopes, help='such as "catalog:read admin"; default: the scopes of a registered user'
+    )
+    create_user.add_argument("--password-file", type=Path, help="file with the password; default: standard input")
+    disable_user = commands.add_parser(
+        "disable-user", help="end a user's sessions, revoke the API keys and refuse new ones"
+    )
+    disable_user.add_argument("email")
     return parser
 
 
-def _scopes(text: str) -> Collection[str]:
-    from bookwheel_accounts.identity import parse_scopes  # noqa: PLC0415 - see above
+def _parse_scopes(text: str) -> Collection[str]:
+    from bookwheel_accounts.identity import parse_scopes  # noqa: PLC0415 - lazy import
 
     return parse_scopes(text)
 
 
 def _run(arguments: argparse.Namespace) -> None:
-    from bookwheel_contracts.problems import BookwheelError  # noqa: PLC0415 - see above
-    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - see above
-    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - see above
-    from bookwheel_stores.records import NewerSchemaError, connect_database  # noqa: PLC0415 - see above
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - see above
+    from bookwheel_contracts.problems import BookwheelError  # noqa: PLC0415 - lazy import
+    from bookwheel_runtime.logs import configure_logs  # noqa: PLC0415 - lazy import
+    from bookwheel_runtime.settings import load_settings  # noqa: PLC0415 - lazy import
+    from bookwheel_stores.records import NewerSchemaError, connect_database  # noqa: PLC0415 - lazy import
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - lazy import
 
-    from bookwheel_accounts.authentication import normalize_email  # noqa: PLC0415 - see above
-    from bookwheel_accounts.settings import AccountsSettings  # noqa: PLC0415 - see above
-    from bookwheel_accounts.signing_keys import KeyFileError, create_key_file  # noqa: PLC0415 - see above
-    from bookwheel_accounts.tables import ACCOUNTS_SCHEMA  # noqa: PLC0415 - see above
+    from bookwheel_accounts.authentication import normalize_email  # noqa: PLC0415 - lazy import
+    from bookwheel_accounts.settings import AccountsSettings  # noqa: PLC0415 - lazy import
+    from bookwheel_accounts.signing_keys import KeyFileError, create_key_file  # noqa: PLC0415 - lazy import
+    from bookwheel_accounts.tables import ACCOUNTS_SCHEMA  # noqa: PLC0415 - lazy import
 
     settings = load_settings(AccountsSettings)
     configure_logs("accounts", settings.log_level)
     try:
-        match arguments.verb:
+        match arguments.command:
             case "serve":
                 _serve(settings)
             case "migrate":
@@ -77,8 +82,8 @@ def _run(arguments: argparse.Namespace) -> None:
             case "create-user":
                 _create_user(settings, arguments)
             case "disable-user":
-                if not _open_users(settings).disable(normalize_email(arguments.email)):
-                    raise SystemExit(f"there is no user {arguments.email}")
+                if not _open_user_store(settings).disable(normalize_email(arguments.email)):
+                    raise SystemExit(f"user {arguments.email} does not exist")
     except (KeyFileError, BookwheelError, FileExistsError, NewerSchemaError) as error:
         raise SystemExit(f"bookwheel-accounts: {error}") from error
     except OperationalError as error:
@@ -86,9 +91,9 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def _serve(settings: "AccountsSettings") -> None:
-    import uvicorn  # noqa: PLC0415 - see above
+    import uvicorn  # noqa: PLC0415 - lazy import
 
-    from bookwheel_accounts.app import create_app  # noqa: PLC0415 - see above
+    from bookwheel_accounts.app import create_app  # noqa: PLC0415 - lazy import
 
     uvicorn.run(
         create_app(settings),
@@ -102,33 +107,33 @@ def _serve(settings: "AccountsSettings") -> None:
 
 
 def _create_user(settings: "AccountsSettings", arguments: argparse.Namespace) -> None:
-    from bookwheel_accounts.authentication import NEW_USER_SCOPES, normalize_email  # noqa: PLC0415 - see above
-    from bookwheel_accounts.passwords import PasswordHasher, check_policy  # noqa: PLC0415 - see above
+    from bookwheel_accounts.authentication import NEW_USER_SCOPES, normalize_email  # noqa: PLC0415 - lazy import
+    from bookwheel_accounts.passwords import PasswordHasher, check_policy  # noqa: PLC0415 - lazy import
 
-    source: Path | None = arguments.password_file
-    password = (source.read_text() if source else sys.stdin.readline()).rstrip("\r\n")
+    password_file: Path | None = arguments.password_file
+    password = (password_file.read_text() if password_file else sys.stdin.readline()).rstrip("\r\n")
     email = normalize_email(arguments.email)
     check_policy(password, email=email)
     scopes = NEW_USER_SCOPES if arguments.scopes is None else arguments.scopes
-    users = _open_users(settings)
+    users = _open_user_store(settings)
     user = users.get_by_email(email)
     hasher = PasswordHasher(workers=1)
     if user is None:
         user = users.create(email, asyncio.run(hasher.hash(password)), scopes)
         print(f"created {email} {user.user_id}")
     elif user.disabled_at is None and asyncio.run(hasher.verify(password, user.password_hash)):
-        users.set_scopes(email, scopes)  # the same password is not a reset: logins and keys stay valid
+        users.set_scopes(email, scopes)  # the password is unchanged: sessions and API keys stay valid
         print(f"updated {email} {user.user_id}")
     else:
-        users.reset(email, asyncio.run(hasher.hash(password)), scopes)
+        users.reset_credentials(email, asyncio.run(hasher.hash(password)), scopes)
         print(f"updated {email} {user.user_id}")
     hasher.close()
 
 
-def _open_users(settings: "AccountsSettings") -> "UserStore":
-    from bookwheel_stores.records import connect_database, wait_for_database  # noqa: PLC0415 - see above
+def _open_user_store(settings: "AccountsSettings") -> "UserStore":
+    from bookwheel_stores.records import connect_database, wait_for_database  # noqa: PLC0415 - lazy import
 
-    from bookwheel_accounts.users import UserStore  # noqa: PLC0415 - see above
+    from bookwheel_accounts.users import UserStore  # noqa: PLC0415 - lazy import
 
     engine = connect_database(settings.database_url)
     wait_for_database(engine)

@@ -1,7 +1,7 @@
 """Verifies a request's credential: an access token or an API key."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import jwt
@@ -12,8 +12,8 @@ from bookwheel_accounts.sessions import SessionStore
 from bookwheel_accounts.tokens import TokenIssuer
 
 
-class Refusal(StrEnum):
-    """Why a credential was refused; the gateway's response depends on it."""
+class RejectionReason(StrEnum):
+    """The reason of a rejected credential. The gateway's response depends on it."""
 
     MISSING = "missing"
     AMBIGUOUS = "ambiguous"
@@ -23,62 +23,68 @@ class Refusal(StrEnum):
 
 
 class InvalidCredentialError(Exception):
-    def __init__(self, reason: Refusal) -> None:
+    """The credential of the request is missing, ambiguous, invalid, expired or revoked."""
+
+    def __init__(self, reason: RejectionReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialVerifier:
-    """A token with a valid signature is refused if its login or API key was revoked."""
+    """Verifies access tokens and API keys. It rejects a token whose session or API key was revoked."""
 
     tokens: TokenIssuer
     sessions: SessionStore
     api_keys: ApiKeyStore
 
     def verify(self, authorization: str, key_header: str) -> tuple[Identity, float]:
-        """Returns the identity of an `Authorization` or `X-API-Key` header, and its remaining lifetime in seconds.
+        """Returns the identity of an `Authorization` or `X-API-Key` header and its remaining lifetime in seconds.
 
         Raises InvalidCredentialError.
         """
         if authorization and key_header:
-            raise InvalidCredentialError(Refusal.AMBIGUOUS)
+            raise InvalidCredentialError(RejectionReason.AMBIGUOUS)
         scheme, _, credential = authorization.partition(" ")
         if authorization and (scheme.lower() != "bearer" or not credential.strip()):
-            raise InvalidCredentialError(Refusal.INVALID)
+            raise InvalidCredentialError(RejectionReason.INVALID)
         credential = credential.strip() or key_header
         if not credential:
-            raise InvalidCredentialError(Refusal.MISSING)
+            raise InvalidCredentialError(RejectionReason.MISSING)
         if key_header or credential.startswith(API_KEY_PREFIX):
             return self._verify_key(credential)
         return self._verify_token(credential)
 
     def _verify_key(self, secret: str) -> tuple[Identity, float]:
-        key = self.api_keys.get_by_secret(secret)
-        if key is None:
-            raise InvalidCredentialError(Refusal.INVALID)
-        identity, expires_at = key
+        match = self.api_keys.find_identity_by_secret(secret)
+        if match is None:
+            raise InvalidCredentialError(RejectionReason.INVALID)
+        identity, expires_at = match
         return identity, float("inf") if expires_at is None else expires_at - time.time()
 
     def _verify_token(self, token: str) -> tuple[Identity, float]:
         try:
-            claimed, expires_at = self.tokens.read_access_token(token)
+            token_identity, token_expires_at = self.tokens.verify_access_token(token)
         except jwt.ExpiredSignatureError as error:
-            raise InvalidCredentialError(Refusal.EXPIRED) from error
+            raise InvalidCredentialError(RejectionReason.EXPIRED) from error
         except (jwt.InvalidTokenError, ValueError) as error:
-            raise InvalidCredentialError(Refusal.INVALID) from error
-        origin = self._get_origin(claimed)
-        if origin is None or origin[0].user_id != claimed.user_id:
-            raise InvalidCredentialError(Refusal.REVOKED)
-        current, origin_expires_at = origin
-        scopes = restrict_scopes(claimed.scopes, current.scopes)
-        ends_at = expires_at if origin_expires_at is None else min(expires_at, origin_expires_at)
-        return Identity(claimed.user_id, scopes, claimed.session_id, claimed.key_id), ends_at - time.time()
+            raise InvalidCredentialError(RejectionReason.INVALID) from error
+        issuing_credential = self._find_issuing_credential(token_identity)
+        if issuing_credential is None:
+            raise InvalidCredentialError(RejectionReason.REVOKED)
+        credential_identity, credential_expires_at = issuing_credential
+        if credential_identity.user_id != token_identity.user_id:
+            raise InvalidCredentialError(RejectionReason.REVOKED)
+        identity = replace(token_identity, scopes=restrict_scopes(token_identity.scopes, credential_identity.scopes))
+        expires_at = token_expires_at
+        if credential_expires_at is not None:
+            expires_at = min(expires_at, credential_expires_at)
+        return identity, expires_at - time.time()
 
-    def _get_origin(self, claimed: Identity) -> tuple[Identity, int | None] | None:
-        """Returns the login or API key that the token was issued for, and its expiry; None if it ended."""
-        if claimed.session_id is not None:
-            return self.sessions.get(claimed.session_id)
-        if claimed.key_id is not None:
-            return self.api_keys.get(claimed.key_id)
+    def _find_issuing_credential(self, token_identity: Identity) -> tuple[Identity, int | None] | None:
+        """Returns the identity and expiry of the session or API key that issued the token, or None if it ended."""
+        if token_identity.session_id is not None:
+            return self.sessions.find_identity(token_identity.session_id)
+        if token_identity.key_id is not None:
+            return self.api_keys.find_identity(token_identity.key_id)
         return None

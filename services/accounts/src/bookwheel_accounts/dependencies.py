@@ -1,4 +1,4 @@
-"""The objects that the routers share, and FastAPI's dependencies for the caller."""
+"""The objects that the routers share, and the FastAPI dependencies that authenticate the caller."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -48,9 +48,9 @@ async def get_caller(
     """Returns the identity of the gateway's internal token. Raises UnauthenticatedError."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise UnauthenticatedError("The token is invalid: the request has none.")
+        raise UnauthenticatedError("The access token is missing: log in and send it in the `Authorization` header.")
     try:
-        identity, _ = dependencies.tokens.read_internal_token(token)
+        identity, _ = dependencies.tokens.verify_internal_token(token)
     except (jwt.InvalidTokenError, ValueError) as error:
         raise UnauthenticatedError("The token is invalid: log in again.") from error
     return identity
@@ -59,11 +59,16 @@ async def get_caller(
 Caller = Annotated[Identity, Depends(get_caller)]
 
 
-async def get_logged_in_caller(identity: Caller) -> Identity:
-    """Returns a caller with a login. An API key must not create keys: a stolen key would outlive its revocation."""
+async def get_session_caller(identity: Caller) -> Identity:
+    """Returns the identity of a caller with a session. Raises ForbiddenError for an API key.
+
+    An API key must not create keys: the thief of a key could keep access after its revocation.
+    """
     if identity.session_id is None:
-        raise ForbiddenError("The API key is invalid for this request: log in.")
+        raise ForbiddenError(
+            "This request requires a session: log in, and send the access token instead of an API key."
+        )
     return identity
 
 
-LoggedInCaller = Annotated[Identity, Depends(get_logged_in_caller)]
+SessionCaller = Annotated[Identity, Depends(get_session_caller)]

@@ -1,4 +1,4 @@
-"""Identities, their scopes, and the secrets that stand for them. Secrets are random and stored as hashes only."""
+"""Identities, scopes and secrets. Secrets are random, and the database stores only their hashes."""
 
 import hashlib
 import secrets
@@ -13,7 +13,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user who is authenticated by a login (`session_id`) or an API key (`key_id`), with that credential's scopes."""
+    """A user, authenticated by a session (`session_id`) or an API key (`key_id`), with that credential's scopes."""
 
     user_id: str
     scopes: frozenset[Scope]
@@ -30,14 +30,14 @@ def format_scopes(scopes: frozenset[Scope]) -> str:
     return " ".join(sorted(scopes))
 
 
-def covers(held: frozenset[Scope], requested: frozenset[Scope]) -> bool:
-    """Returns whether `held` includes `requested`; `admin` includes every scope."""
-    return Scope.ADMIN in held or requested <= held
+def covers(granted: frozenset[Scope], requested: frozenset[Scope]) -> bool:
+    """Returns True if `granted` includes `requested`. The scope `admin` includes all scopes."""
+    return Scope.ADMIN in granted or requested <= granted
 
 
-def restrict_scopes(scopes: frozenset[Scope], held: frozenset[Scope]) -> frozenset[Scope]:
-    """Returns a credential's scopes without those that its user no longer holds."""
-    return scopes if Scope.ADMIN in held else scopes & held
+def restrict_scopes(scopes: frozenset[Scope], user_scopes: frozenset[Scope]) -> frozenset[Scope]:
+    """Returns the scopes of a credential that are still granted to its user."""
+    return scopes if Scope.ADMIN in user_scopes else scopes & user_scopes
 
 
 def new_identifier(prefix: str) -> str:

@@ -1,4 +1,4 @@
-"""Password policy and hashing (argon2id)."""
+"""Checks the password policy, and hashes passwords with argon2id."""
 
 import asyncio
 import secrets
@@ -15,9 +15,9 @@ from pwdlib import PasswordHash
 
 Result = TypeVar("Result")
 
-MIN_LENGTH = 10
-MAX_LENGTH = 256
-_QUEUE_PER_WORKER = 16  # at 0.1 s each the last one waits for 2 s
+MIN_PASSWORD_LENGTH = 10
+MAX_PASSWORD_LENGTH = 256
+_MAX_QUEUE_PER_WORKER = 16  # the last password waits for up to 2 s: a hash takes 0.1 s
 
 
 @cache
@@ -26,54 +26,54 @@ def _common_passwords() -> frozenset[str]:
 
 
 def normalize(password: str) -> str:
-    """Normalizes equal-looking characters, so a password matches from any keyboard (NIST SP 800-63B)."""
+    """Returns the NFKC form, so that a password matches from any keyboard (NIST SP 800-63B)."""
     return unicodedata.normalize("NFKC", password)
 
 
 def check_policy(password: str, *, email: str) -> None:
     """Raises InvalidParameterError for a password that is too short or easy to guess."""
     password = normalize(password)
-    folded = password.casefold()
+    lowercase_password = password.casefold()
     local_part = email.partition("@")[0].casefold()
-    if len(password) < MIN_LENGTH:
-        fault = f"must have at least {MIN_LENGTH} characters"
-    elif folded in _common_passwords() or len(set(folded)) < 4:
-        fault = "is too easy to guess"
-    elif folded == email.casefold() or folded.strip("0123456789!.-_") == local_part:
-        fault = "must not be the e-mail address"
+    if len(password) < MIN_PASSWORD_LENGTH:
+        violation = f"must have at least {MIN_PASSWORD_LENGTH} characters"
+    elif lowercase_password in _common_passwords() or len(set(lowercase_password)) < 4:
+        violation = "is too easy to guess"
+    elif lowercase_password == email.casefold() or lowercase_password.strip("0123456789!.-_") == local_part:
+        violation = "must not be the e-mail address"
     else:
         return
-    error = FieldError(field="password", code="weak_password", message=fault)
-    raise InvalidParameterError(f"`password` is invalid: it {fault}.", errors=(error,))
+    field_error = FieldError(field="password", code="weak_password", message=violation)
+    raise InvalidParameterError(f"`password` is invalid: it {violation}.", errors=(field_error,))
 
 
 class PasswordHasher:
-    """Hashes in a few threads of its own, which bounds the memory of many logins and does not delay token checks."""
+    """Hashes passwords in a small thread pool. It limits the memory of hashing and does not delay other requests."""
 
     def __init__(self, workers: int, argon2: PasswordHash | None = None) -> None:
         self._argon2 = argon2 or PasswordHash.recommended()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
-        self._free_places = workers * _QUEUE_PER_WORKER
+        self._free_slots = workers * _MAX_QUEUE_PER_WORKER
         self._unknown_user_hash = self._argon2.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
         return await self._run(lambda: self._argon2.hash(normalize(password)))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        """Returns False for an unknown user (`password_hash` is None), after the same work."""
-        is_correct = await self._run(
+        """Returns True if the password matches. An unknown user has no hash: returns False in the same time."""
+        is_match = await self._run(
             lambda: self._argon2.verify(normalize(password), password_hash or self._unknown_user_hash)
         )
-        return is_correct and password_hash is not None
+        return is_match and password_hash is not None
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    async def _run(self, work: Callable[[], Result]) -> Result:
-        if self._free_places == 0:
-            raise UnavailableError("Logins are unavailable: too many are waiting. Retry later.", retry_after=2)
-        self._free_places -= 1
+    async def _run(self, function: Callable[[], Result]) -> Result:
+        if self._free_slots == 0:
+            raise UnavailableError("Too many logins are in progress: retry later.", retry_after=2)
+        self._free_slots -= 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
         finally:
-            self._free_places += 1
+            self._free_slots += 1

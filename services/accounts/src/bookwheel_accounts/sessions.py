@@ -1,4 +1,4 @@
-"""Logins (sessions) and their rotating refresh tokens in the database."""
+"""Stores sessions and their rotating refresh tokens in the database."""
 
 import time
 from datetime import timedelta
@@ -23,22 +23,22 @@ from bookwheel_accounts.users import User
 
 
 class SessionStore:
-    """A session ends when it expires, is revoked, or one of its refresh tokens is used twice."""
+    """Stores sessions. A session ends when it expires, is revoked, or one of its refresh tokens is used twice."""
 
     def __init__(self, engine: Engine, lifetime: timedelta) -> None:
         self._engine = engine
         self._lifetime = int(lifetime.total_seconds())
 
     def create(self, user: User, scopes: frozenset[Scope]) -> tuple[Identity, str]:
-        """Returns the new session's identity and first refresh token. Also deletes expired sessions.
+        """Creates a session and deletes expired ones. Returns the session's identity and first refresh token.
 
-        Raises UnauthenticatedError if the user was disabled or got another password since `user` was read.
+        Raises UnauthenticatedError if, since `user` was read, the user was disabled or the password was changed.
         """
         now = int(time.time())
         identity = Identity(user.user_id, scopes, session_id=new_identifier("ses"))
         with self._engine.begin() as connection:
-            # Lock the account, so a concurrent password reset revokes this session or is seen here.
-            unchanged = connection.execute(
+            # Lock the account, so a concurrent password reset either revokes this session or is visible here.
+            unchanged_row = connection.execute(
                 select(account.c.user_id)
                 .where(
                     account.c.user_id == user.user_id,
@@ -47,12 +47,12 @@ class SessionStore:
                 )
                 .with_for_update()
             ).one_or_none()
-            if unchanged is None:
-                raise UnauthenticatedError("The login is invalid: log in again.")
-            # Skip the rows that another login deletes at this moment: two deletes would wait for each other.
-            expired = select(login_session.c.session_id).where(login_session.c.expires_at < now)
-            deletable = expired.with_for_update(skip_locked=True)
-            connection.execute(delete(login_session).where(login_session.c.session_id.in_(deletable)))
+            if unchanged_row is None:
+                raise UnauthenticatedError("The account has changed: log in again.")
+            # Skip the rows that a concurrent transaction deletes: two deletes could deadlock.
+            expired_ids = select(login_session.c.session_id).where(login_session.c.expires_at < now)
+            deletable_ids = expired_ids.with_for_update(skip_locked=True)
+            connection.execute(delete(login_session).where(login_session.c.session_id.in_(deletable_ids)))
             connection.execute(
                 insert(login_session).values(
                     session_id=identity.session_id,
@@ -65,46 +65,44 @@ class SessionStore:
             return identity, _create_refresh_token(connection, str(identity.session_id))
 
     def rotate(self, token: str) -> tuple[Identity, str]:
-        """Returns the session's identity and next refresh token. Raises UnauthenticatedError.
+        """Invalidates a refresh token. Returns the session's identity and next refresh token.
 
-        A token that is used twice was stolen, by the first or the second user, so the session ends.
+        Raises UnauthenticatedError. Ends the session if the token was already used, because it may be stolen.
         """
         now = int(time.time())
         token_hash = hash_secret(token)
         with self._engine.begin() as connection:
-            used = connection.execute(
+            token_row = connection.execute(
                 update(refresh_token)
                 .where(refresh_token.c.token_hash == token_hash, refresh_token.c.used_at.is_(None))
                 .values(used_at=now)
                 .returning(refresh_token.c.session_id)
             ).one_or_none()
-            session = None
-            if used is None:
+            if token_row is None:
                 _revoke_session_of_used_token(connection, token_hash, now)
-            else:
-                session = _get_valid_session(connection, used.session_id, now)
-            next_token = _create_refresh_token(connection, used.session_id) if used and session else ""
-        if session is None:  # raised after the transaction, so that the revocation is committed
-            raise UnauthenticatedError("The refresh token is invalid: log in again.")
-        return session[0], next_token
+            elif session := _find_valid_session(connection, token_row.session_id, now):
+                identity, _ = session
+                return identity, _create_refresh_token(connection, token_row.session_id)
+        # Raised after the transaction, so that the revocation is committed.
+        raise UnauthenticatedError("The refresh token is invalid: log in again.")
 
-    def get(self, session_id: str) -> tuple[Identity, int] | None:
-        """Returns the identity with the scopes that its user still holds, and the expiry; None if the session ended."""
+    def find_identity(self, session_id: str) -> tuple[Identity, int] | None:
+        """Returns the identity (with the scopes the user still has) and the expiry; None if the session ended."""
         with read_connection(self._engine) as connection:
-            return _get_valid_session(connection, session_id, int(time.time()))
+            return _find_valid_session(connection, session_id, int(time.time()))
 
     def revoke(self, session_id: str) -> None:
         with self._engine.begin() as connection:
             _revoke_session(connection, session_id, int(time.time()))
 
 
-def _get_valid_session(connection: Connection, session_id: str, now: int) -> tuple[Identity, int] | None:
+def _find_valid_session(connection: Connection, session_id: str, now: int) -> tuple[Identity, int] | None:
     row = connection.execute(
         select(
             login_session.c.user_id,
             login_session.c.scopes,
             login_session.c.expires_at,
-            account.c.scopes.label("held_scopes"),
+            account.c.scopes.label("user_scopes"),
         )
         .join_from(login_session, account)
         .where(
@@ -116,7 +114,7 @@ def _get_valid_session(connection: Connection, session_id: str, now: int) -> tup
     ).one_or_none()
     if row is None:
         return None
-    scopes = restrict_scopes(parse_scopes(row.scopes), parse_scopes(row.held_scopes))
+    scopes = restrict_scopes(parse_scopes(row.scopes), parse_scopes(row.user_scopes))
     return Identity(row.user_id, scopes, session_id), row.expires_at
 
 

@@ -1,10 +1,10 @@
-"""The tables of accounts. Times are Unix seconds. Passwords, refresh tokens and API keys are stored as hashes only."""
+"""The tables of accounts. Times are Unix seconds. Passwords, refresh tokens and API keys are stored only as hashes."""
 
 from bookwheel_stores.records import Schema
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, MetaData, String, Table
 
 ACCOUNTS_SCHEMA = Schema("bookwheel_accounts:migrations", "accounts_version", head="0001")
-"""In the records' database, with a migration history of its own."""
+"""The tables are in the records database, with a separate migration history."""
 
 metadata = MetaData()
 

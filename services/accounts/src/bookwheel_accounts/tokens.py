@@ -1,4 +1,4 @@
-"""Issues and reads access tokens for callers and internal tokens for the services."""
+"""Creates and verifies access tokens for callers and internal tokens for services."""
 
 import time
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from bookwheel_accounts.signing_keys import KeyRing
 
 @dataclass(frozen=True, slots=True)
 class TokenIssuer:
-    """Claims: `sub` is the user, `sid` or `key` the login or API key that the token was issued for."""
+    """Creates and verifies tokens. The claim `sub` is the user; `sid` or `key` is the issuing session or API key."""
 
-    ring: KeyRing
+    key_ring: KeyRing
     issuer: str
     access_lifetime: timedelta
     internal_lifetime: timedelta
 
-    def access_token(self, identity: Identity) -> str:
-        return self._token(identity, PUBLIC_AUDIENCE, self.access_lifetime)
+    def create_access_token(self, identity: Identity) -> str:
+        return self._create_token(identity, PUBLIC_AUDIENCE, self.access_lifetime)
 
-    def internal_token(self, identity: Identity) -> str:
-        return self._token(identity, INTERNAL_AUDIENCE, self.internal_lifetime)
+    def create_internal_token(self, identity: Identity) -> str:
+        return self._create_token(identity, INTERNAL_AUDIENCE, self.internal_lifetime)
 
-    def read_access_token(self, token: str) -> tuple[Identity, int]:
+    def verify_access_token(self, token: str) -> tuple[Identity, int]:
         """Returns the identity and the expiry in Unix seconds. Raises jwt.InvalidTokenError or ValueError."""
-        return self._read(token, PUBLIC_AUDIENCE)
+        return self._verify_token(token, PUBLIC_AUDIENCE)
 
-    def read_internal_token(self, token: str) -> tuple[Identity, int]:
-        """As `read_access_token`, for the gateway's token."""
-        return self._read(token, INTERNAL_AUDIENCE)
+    def verify_internal_token(self, token: str) -> tuple[Identity, int]:
+        """Returns the identity and the expiry in Unix seconds. Raises jwt.InvalidTokenError or ValueError."""
+        return self._verify_token(token, INTERNAL_AUDIENCE)
 
-    def _token(self, identity: Identity, audience: str, lifetime: timedelta) -> str:
+    def _create_token(self, identity: Identity, audience: str, lifetime: timedelta) -> str:
         now = int(time.time())
         claims = {
             "iss": self.issuer,
@@ -45,10 +45,10 @@ class TokenIssuer:
             "sid": identity.session_id,
             "key": identity.key_id,
         }
-        return self.ring.sign({name: value for name, value in claims.items() if value is not None})
+        return self.key_ring.sign({name: value for name, value in claims.items() if value is not None})
 
-    def _read(self, token: str, audience: str) -> tuple[Identity, int]:
-        claims = self.ring.read(token, issuer=self.issuer, audience=audience)
+    def _verify_token(self, token: str, audience: str) -> tuple[Identity, int]:
+        claims = self.key_ring.verify(token, issuer=self.issuer, audience=audience)
         identity = Identity(
             user_id=claims["sub"],
             scopes=parse_scopes(str(claims.get("scope", ""))),

@@ -1,4 +1,4 @@
-"""Users in the database."""
+"""Stores users in the database."""
 
 import time
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ class User:
 
 
 class UserStore:
-    """Expects addresses normalized by `bookwheel_accounts.authentication.normalize_email`."""
+    """Stores users. Addresses must be normalized by `authentication.normalize_email`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def create(self, email: str, password_hash: str, scopes: frozenset[Scope]) -> User:
-        """Raises ConflictError if the address is taken."""
+        """Creates a user. Raises ConflictError if an account has this address."""
         user = User(new_identifier("usr"), email, password_hash, scopes, int(time.time()))
         try:
             with self._engine.begin() as connection:
@@ -44,36 +44,36 @@ class UserStore:
                     )
                 )
         except IntegrityError as error:
-            raise ConflictError("`email` is invalid: an account with this address exists.") from error
+            raise ConflictError("An account with this e-mail address already exists.") from error
         return user
 
     def get_by_email(self, email: str) -> User | None:
         with read_connection(self._engine) as connection:
             row = connection.execute(select(account).where(account.c.email == email)).one_or_none()
-        return None if row is None else _user(row)
+        return None if row is None else _create_user(row)
 
     def get(self, user_id: str) -> User | None:
         with read_connection(self._engine) as connection:
             row = connection.execute(select(account).where(account.c.user_id == user_id)).one_or_none()
-        return None if row is None else _user(row)
+        return None if row is None else _create_user(row)
 
     def set_scopes(self, email: str, scopes: frozenset[Scope]) -> None:
         with self._engine.begin() as connection:
             connection.execute(update(account).where(account.c.email == email).values(scopes=format_scopes(scopes)))
 
-    def reset(self, email: str, password_hash: str, scopes: frozenset[Scope]) -> bool:
-        """Sets password and scopes, enables the user and ends the user's logins and API keys.
+    def reset_credentials(self, email: str, password_hash: str, scopes: frozenset[Scope]) -> bool:
+        """Sets password and scopes, enables the user, ends the user's sessions and revokes the API keys.
 
-        Returns False if there is no such user.
+        Returns False if the user does not exist.
         """
         return self._update_and_revoke(
             email, password_hash=password_hash, scopes=format_scopes(scopes), disabled_at=None
         )
 
     def disable(self, email: str) -> bool:
-        """Disables the user and ends the user's logins and API keys. Returns False if there is no such user.
+        """Disables a user, ends the sessions and revokes the API keys. Returns False if the user does not exist.
 
-        The gateway's cache accepts them for some more seconds.
+        The gateway accepts the credentials until its cache expires, for up to 15 seconds.
         """
         return self._update_and_revoke(email, disabled_at=int(time.time()))
 
@@ -96,5 +96,5 @@ def _revoke_credentials(connection: Connection, user_id: str) -> None:
         )
 
 
-def _user(row: "Row[tuple[object, ...]]") -> User:
+def _create_user(row: "Row[tuple[object, ...]]") -> User:
     return User(**{**row._mapping, "scopes": parse_scopes(row.scopes)})  # noqa: SLF001 - a public name of SQLAlchemy

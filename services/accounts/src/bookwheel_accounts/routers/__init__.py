@@ -1,1 +1,1 @@
-"""The HTTP API."""
+"""The routes of the accounts service."""

@@ -1,4 +1,4 @@
-"""API keys of the logged-in user."""
+"""Create, list and revoke the API keys of the caller."""
 
 from datetime import UTC, datetime
 
@@ -9,21 +9,21 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field
 
 from bookwheel_accounts.api_keys import ApiKey
-from bookwheel_accounts.dependencies import InjectedDependencies, LoggedInCaller
+from bookwheel_accounts.dependencies import InjectedDependencies, SessionCaller
 from bookwheel_accounts.identity import covers
 
 router = APIRouter(prefix="/api/v1/auth/keys", tags=["accounts"])
 
 
-class NewKey(Contract):
-    """Without `scopes`, the key gets those of the login; without `expires_at`, it is valid until it is revoked."""
+class CreateApiKeyRequest(Contract):
+    """`scopes` defaults to the scopes of the session. Without `expires_at`, the key is valid until it is revoked."""
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
     scopes: frozenset[Scope] | None = Field(default=None, min_length=1)
     expires_at: AwareDatetime | None = None
 
 
-class KeyInfo(Contract):
+class ApiKeyInfo(Contract):
     id: str
     name: str
     scopes: list[Scope]
@@ -31,45 +31,47 @@ class KeyInfo(Contract):
     expires_at: Timestamp | None
 
 
-class CreatedKey(KeyInfo):
-    """`key` is the secret. Only this response contains it."""
+class CreatedApiKey(ApiKeyInfo):
+    """The new API key. `key` is the secret. Only this response contains it."""
 
     key: str
 
 
-class KeyList(Contract):
-    items: list[KeyInfo]
+class ApiKeyList(Contract):
+    items: list[ApiKeyInfo]
 
 
 @router.post("", status_code=201)
 def create_key(
-    body: NewKey, identity: LoggedInCaller, dependencies: InjectedDependencies, response: Response
-) -> CreatedKey:
-    scopes = body.scopes or identity.scopes
+    request: CreateApiKeyRequest, identity: SessionCaller, dependencies: InjectedDependencies, response: Response
+) -> CreatedApiKey:
+    """Creates an API key."""
+    scopes = request.scopes or identity.scopes
     if not covers(identity.scopes, scopes):
-        raise ForbiddenError("`scopes` is invalid: a key must not have more scopes than the login that creates it.")
-    if body.expires_at is not None and body.expires_at <= datetime.now(UTC):
+        raise ForbiddenError("`scopes` is invalid: a key must not have more scopes than the session that creates it.")
+    if request.expires_at is not None and request.expires_at <= datetime.now(UTC):
         raise InvalidParameterError("`expires_at` is invalid: it must be in the future.")
-    expires_at = None if body.expires_at is None else int(body.expires_at.timestamp())
-    key, secret = dependencies.api_keys.create(identity, body.name, scopes, expires_at)
+    expires_at = None if request.expires_at is None else int(request.expires_at.timestamp())
+    key, secret = dependencies.api_keys.create(identity, request.name, scopes, expires_at)
     response.headers["Cache-Control"] = "no-store"
-    return CreatedKey.model_validate({**_key_info(key).model_dump(), "key": secret})
+    return CreatedApiKey.model_validate({**_create_key_info(key).model_dump(), "key": secret})
 
 
 @router.get("")
-def list_keys(identity: LoggedInCaller, dependencies: InjectedDependencies) -> KeyList:
-    return KeyList(items=[_key_info(key) for key in dependencies.api_keys.list(identity.user_id)])
+def list_keys(identity: SessionCaller, dependencies: InjectedDependencies) -> ApiKeyList:
+    """Lists the API keys that are not revoked, oldest first."""
+    return ApiKeyList(items=[_create_key_info(key) for key in dependencies.api_keys.list(identity.user_id)])
 
 
 @router.delete("/{key_id}", status_code=204)
-def revoke_key(key_id: str, identity: LoggedInCaller, dependencies: InjectedDependencies) -> None:
-    """The key and the tokens that were issued for it are refused within seconds."""
+def revoke_key(key_id: str, identity: SessionCaller, dependencies: InjectedDependencies) -> None:
+    """Revokes an API key. The key and its tokens are rejected within seconds."""
     if not dependencies.api_keys.revoke(identity.user_id, key_id):
-        raise NotFoundError("There is no such API key.")
+        raise NotFoundError("The API key does not exist.")
 
 
-def _key_info(key: ApiKey) -> KeyInfo:
-    return KeyInfo(
+def _create_key_info(key: ApiKey) -> ApiKeyInfo:
+    return ApiKeyInfo(
         id=key.key_id,
         name=key.name,
         scopes=sorted(key.scopes),

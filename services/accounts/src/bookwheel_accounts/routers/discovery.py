@@ -1,4 +1,4 @@
-"""Routes for machines: the public keys, the gateway's credential check, the suite's documents and readiness."""
+"""Routes for programs: public keys, the credential check of the gateway, OpenAPI and readiness of the suite."""
 
 from typing import Annotated, Any
 
@@ -10,51 +10,52 @@ from bookwheel_accounts.identity import format_scopes
 
 router = APIRouter(include_in_schema=False)
 
-_REFUSAL_CACHE_SECONDS = 1
+_REJECTION_CACHE_SECONDS = 1
 
 
 @router.get("/.well-known/jwks.json")
-async def jwks(dependencies: InjectedDependencies, response: Response) -> dict[str, Any]:
+async def get_jwks(dependencies: InjectedDependencies, response: Response) -> dict[str, Any]:
     response.headers["Cache-Control"] = "public, max-age=60"
     return dependencies.key_ring.jwks()
 
 
 @router.get("/verify")
-def verify(
+def verify_credential(
     dependencies: InjectedDependencies,
     authorization: Annotated[str, Header()] = "",
     x_api_key: Annotated[str, Header()] = "",
 ) -> Response:
-    """For the gateway only: 204 with the subject and the internal token, or 401 with the reason.
+    """Checks the credential of a request for the gateway.
 
-    `X-Accel-Expires` limits how long nginx may reuse the response, at most until the credential expires.
+    Returns 204 with the subject and the internal token, or 401 with the reason.
+    `X-Accel-Expires` limits how long nginx may cache the response, at most until the credential expires.
     """
     try:
-        identity, seconds_left = dependencies.credentials.verify(authorization, x_api_key)
+        identity, remaining_seconds = dependencies.credentials.verify(authorization, x_api_key)
     except InvalidCredentialError as error:
         return Response(
             status_code=401,
-            headers={"X-Refusal": error.reason, "X-Accel-Expires": str(_REFUSAL_CACHE_SECONDS)},
+            headers={"X-Refusal": error.reason, "X-Accel-Expires": str(_REJECTION_CACHE_SECONDS)},
         )
     return Response(
         status_code=204,
         headers={
             "X-Subject": identity.user_id,
             "X-Scopes": format_scopes(identity.scopes),
-            "X-Internal-Token": dependencies.tokens.internal_token(identity),
-            "X-Accel-Expires": str(int(min(dependencies.verify_cache_seconds, seconds_left))),
+            "X-Internal-Token": dependencies.tokens.create_internal_token(identity),
+            "X-Accel-Expires": str(int(min(dependencies.verify_cache_seconds, remaining_seconds))),
         },
     )
 
 
 @router.get("/suite/openapi.json")
-async def suite_openapi(request: Request, dependencies: InjectedDependencies) -> dict[str, Any]:
-    return await dependencies.suite_overview.openapi(request.app.openapi())
+async def get_suite_openapi(request: Request, dependencies: InjectedDependencies) -> dict[str, Any]:
+    return await dependencies.suite_overview.get_openapi(request.app.openapi())
 
 
 @router.get("/suite/readyz")
-async def suite_readyz(dependencies: InjectedDependencies, response: Response) -> dict[str, Any]:
-    statuses = await dependencies.suite_overview.readiness()
-    ready = all(status["status"] == "ready" for status in statuses.values())
-    response.status_code = 200 if ready else 503
-    return {"status": "ready" if ready else "not ready", "services": statuses}
+async def get_suite_readiness(dependencies: InjectedDependencies, response: Response) -> dict[str, Any]:
+    statuses = await dependencies.suite_overview.get_readiness()
+    is_ready = all(status["status"] == "ready" for status in statuses.values())
+    response.status_code = 200 if is_ready else 503
+    return {"status": "ready" if is_ready else "not ready", "services": statuses}

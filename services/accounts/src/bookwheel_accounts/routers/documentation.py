@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI and the list of problems. All assets are served from here."""
+"""`/docs`: Swagger UI with its assets, and the list of problems."""
 
 import gzip
 from functools import cache
@@ -15,12 +15,12 @@ from bookwheel_accounts import gateway_problems
 
 router = APIRouter(prefix="/docs", include_in_schema=False)
 
-_ASSETS: Final = {
+_MEDIA_TYPES: Final = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "favicon-32x32.png": "image/png",
 }
-_START = """SwaggerUIBundle({
+_START_SCRIPT = """SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, displayRequestDuration: true,
   presets: [SwaggerUIBundle.presets.apis], defaultModelsExpandDepth: 0, tryItOutEnabled: true,
 });
@@ -37,40 +37,42 @@ _CACHE_FOR_A_DAY = {"Cache-Control": "public, max-age=86400", "Vary": "Accept-En
 
 
 @router.get("")
-async def page() -> HTMLResponse:
+async def get_swagger_ui() -> HTMLResponse:
     return HTMLResponse(_PAGE)
 
 
 @router.get("/start.js")
-async def start() -> Response:
-    return Response(_START, media_type="text/javascript")
+async def get_start_script() -> Response:
+    return Response(_START_SCRIPT, media_type="text/javascript")
 
 
 @cache
-def _asset(name: str) -> tuple[bytes, bytes]:
-    """Returns a file of Swagger UI, plain and compressed. Cached, because compression takes 0.1 s."""
+def _load_asset(name: str) -> tuple[bytes, bytes]:
+    """Returns a file of Swagger UI, uncompressed and gzipped. Cached, because compression takes 0.1 s."""
     content = files("fastapi_swagger").joinpath("resources", name).read_bytes()
     return content, gzip.compress(content, mtime=0)
 
 
 @router.get("/assets/{name}")
-def asset(name: str, accept_encoding: Annotated[str, Header()] = "") -> Response:
-    """Raises NotFoundError."""
-    if name not in _ASSETS:
-        raise NotFoundError("There is no such file.")
-    plain, compressed = _asset(name)
+def get_asset(name: str, accept_encoding: Annotated[str, Header()] = "") -> Response:
+    """Returns a file of Swagger UI. Raises NotFoundError for an unknown name."""
+    if name not in _MEDIA_TYPES:
+        raise NotFoundError("The file does not exist.")
+    content, gzipped_content = _load_asset(name)
     if "gzip" in accept_encoding:
-        return Response(compressed, headers={**_CACHE_FOR_A_DAY, "Content-Encoding": "gzip"}, media_type=_ASSETS[name])
-    return Response(plain, headers=_CACHE_FOR_A_DAY, media_type=_ASSETS[name])
+        return Response(
+            gzipped_content, headers={**_CACHE_FOR_A_DAY, "Content-Encoding": "gzip"}, media_type=_MEDIA_TYPES[name]
+        )
+    return Response(content, headers=_CACHE_FOR_A_DAY, media_type=_MEDIA_TYPES[name])
 
 
 @router.get("/problems")
-async def problems() -> HTMLResponse:
-    """Explains each problem; the `type` of a problem links to it."""
+async def get_problems() -> HTMLResponse:
+    """Returns a page that explains the problems. The `type` of a problem links to it."""
     rows = "".join(
-        f'<tr id="{kind.code}"><td><code>{kind.code}</code></td><td>{kind.status}</td><td>{escape(kind.title)}</td>'
-        f"<td>{escape(_explanation(kind))}</td></tr>"
-        for kind in sorted(_problems(), key=lambda kind: (kind.status, kind.code))
+        f'<tr id="{problem.code}"><td><code>{problem.code}</code></td><td>{problem.status}</td>'
+        f"<td>{escape(problem.title)}</td><td>{escape(_explain(problem))}</td></tr>"
+        for problem in sorted(_list_problems(), key=lambda problem: (problem.status, problem.code))
     )
     return HTMLResponse(
         f"{_HEAD}<title>Bookwheel problems</title></head><body><h1>Problems</h1>"
@@ -81,12 +83,12 @@ async def problems() -> HTMLResponse:
     )
 
 
-def _problems() -> set[type[BookwheelError]]:
+def _list_problems() -> set[type[BookwheelError]]:
     """Returns all problems of the contracts and the gateway."""
-    declared = (*vars(contracts).values(), *vars(gateway_problems).values())
-    return {kind for kind in declared if isinstance(kind, type) and issubclass(kind, BookwheelError)}
+    declared_values = (*vars(contracts).values(), *vars(gateway_problems).values())
+    return {problem for problem in declared_values if isinstance(problem, type) and issubclass(problem, BookwheelError)}
 
 
-def _explanation(kind: type[BookwheelError]) -> str:
-    docstring = kind.__doc__ if kind is not BookwheelError else "A bug, or a fault of the machine."
+def _explain(problem: type[BookwheelError]) -> str:
+    docstring = problem.__doc__ if problem is not BookwheelError else "A bug, or a failure of the machine."
     return " ".join((docstring or "").split())

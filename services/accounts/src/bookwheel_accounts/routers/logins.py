@@ -9,36 +9,36 @@ from bookwheel_contracts.problems import NotFoundError
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from bookwheel_accounts.dependencies import Caller, Dependencies, InjectedDependencies, LoggedInCaller
+from bookwheel_accounts.dependencies import Caller, Dependencies, InjectedDependencies, SessionCaller
 from bookwheel_accounts.identity import Identity, format_scopes
-from bookwheel_accounts.passwords import MAX_LENGTH
+from bookwheel_accounts.passwords import MAX_PASSWORD_LENGTH
 from bookwheel_accounts.users import User
 
 router = APIRouter(prefix="/api/v1/auth", tags=["accounts"])
 
 Email = Annotated[str, Field(max_length=254, examples=["reader@example.com"])]
-Password = Annotated[str, Field(max_length=MAX_LENGTH, examples=["a wheel of open books"])]
+Password = Annotated[str, Field(max_length=MAX_PASSWORD_LENGTH, examples=["a wheel of open books"])]
 
 
-class Registration(Contract):
+class RegisterRequest(Contract):
     email: Email
     password: Password
 
 
-class Login(Contract):
-    """Without `scopes`, the token gets all scopes of the account."""
+class LoginRequest(Contract):
+    """`scopes` defaults to all scopes of the account."""
 
     email: Email
     password: Password
     scopes: frozenset[Scope] | None = Field(default=None, min_length=1)
 
 
-class Refresh(Contract):
+class RefreshRequest(Contract):
     refresh_token: str = Field(max_length=200)
 
 
-class TokenPair(Contract):
-    """The response of OAuth 2. `expires_in` is in seconds; the refresh token can be used once."""
+class TokenResponse(Contract):
+    """An OAuth 2 token response. `expires_in` is in seconds. The refresh token is valid for one use."""
 
     access_token: str
     token_type: str = "bearer"  # noqa: S105 - the type's name, not a secret
@@ -55,49 +55,51 @@ class Account(Contract):
 
 
 @router.post("/register", status_code=201)
-async def register(body: Registration, dependencies: InjectedDependencies) -> Account:
-    """Creates an account that may read the catalog and request predictions."""
-    return _account(await dependencies.authenticator.register(body.email, body.password))
+async def register(request: RegisterRequest, dependencies: InjectedDependencies) -> Account:
+    """Creates an account with the scopes to read the catalog and to request predictions."""
+    return _create_account(await dependencies.authenticator.register(request.email, request.password))
 
 
 @router.post("/login")
-async def login(body: Login, dependencies: InjectedDependencies, response: Response) -> TokenPair:
-    identity, refresh_token = await dependencies.authenticator.login(body.email, body.password, body.scopes)
+async def login(request: LoginRequest, dependencies: InjectedDependencies, response: Response) -> TokenResponse:
+    """Creates a session and returns its tokens."""
+    identity, refresh_token = await dependencies.authenticator.login(request.email, request.password, request.scopes)
     response.headers["Cache-Control"] = "no-store"
-    return issue_token_pair(dependencies, identity, refresh_token)
+    return create_token_response(dependencies, identity, refresh_token)
 
 
 @router.post("/refresh")
-async def refresh(body: Refresh, dependencies: InjectedDependencies, response: Response) -> TokenPair:
-    """Returns a new pair. If a refresh token is used twice, its login ends."""
-    identity, refresh_token = await dependencies.authenticator.refresh(body.refresh_token)
+async def refresh(request: RefreshRequest, dependencies: InjectedDependencies, response: Response) -> TokenResponse:
+    """Returns a new access token and refresh token. A refresh token that is used twice ends its session."""
+    identity, refresh_token = await dependencies.authenticator.refresh(request.refresh_token)
     response.headers["Cache-Control"] = "no-store"
-    return issue_token_pair(dependencies, identity, refresh_token)
+    return create_token_response(dependencies, identity, refresh_token)
 
 
 @router.post("/logout", status_code=204)
-def logout(identity: LoggedInCaller, dependencies: InjectedDependencies) -> None:
-    """Ends this login: its refresh token at once, its access tokens within seconds."""
+def logout(identity: SessionCaller, dependencies: InjectedDependencies) -> None:
+    """Ends the session. Its refresh token is rejected immediately, its access tokens within seconds."""
     dependencies.sessions.revoke(str(identity.session_id))
 
 
 @router.get("/me")
 def me(identity: Caller, dependencies: InjectedDependencies) -> Account:
+    """Returns the account of the caller."""
     user = dependencies.users.get(identity.user_id)
     if user is None:
-        raise NotFoundError("The account does not exist any more.")
-    return _account(user)
+        raise NotFoundError("The account no longer exists.")
+    return _create_account(user)
 
 
-def issue_token_pair(dependencies: Dependencies, identity: Identity, refresh_token: str | None) -> TokenPair:
-    return TokenPair(
-        access_token=dependencies.tokens.access_token(identity),
+def create_token_response(dependencies: Dependencies, identity: Identity, refresh_token: str | None) -> TokenResponse:
+    return TokenResponse(
+        access_token=dependencies.tokens.create_access_token(identity),
         expires_in=int(dependencies.tokens.access_lifetime.total_seconds()),
         refresh_token=refresh_token,
         scope=format_scopes(identity.scopes),
     )
 
 
-def _account(user: User) -> Account:
+def _create_account(user: User) -> Account:
     created_at = datetime.fromtimestamp(user.created_at, UTC)
     return Account(id=user.user_id, email=user.email, scopes=sorted(user.scopes), created_at=created_at)

@@ -1,4 +1,4 @@
-"""The OAuth 2 token endpoint (RFC 6749). Its errors have OAuth's format, not that of problems."""
+"""The OAuth 2 token endpoint (RFC 6749). Its errors have the format of OAuth 2, not that of problems."""
 
 import base64
 import binascii
@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.dependencies import Dependencies, InjectedDependencies
 from bookwheel_accounts.identity import Identity, covers, parse_scopes
-from bookwheel_accounts.routers.logins import TokenPair, issue_token_pair
+from bookwheel_accounts.routers.logins import TokenResponse, create_token_response
 
 router = APIRouter(prefix="/api/v1/oauth", tags=["accounts"])
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_Text = Annotated[str, Field(max_length=1024)]
+_FormField = Annotated[str, Field(max_length=1024)]
 
 
 class TokenForm(BaseModel):
@@ -27,17 +27,17 @@ class TokenForm(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    grant_type: _Text = ""
-    username: _Text = ""
-    password: _Text = ""
-    refresh_token: _Text = ""
-    client_id: _Text = ""
-    client_secret: _Text = ""
-    scope: _Text = ""
+    grant_type: _FormField = ""
+    username: _FormField = ""
+    password: _FormField = ""
+    refresh_token: _FormField = ""
+    client_id: _FormField = ""
+    client_secret: _FormField = ""
+    scope: _FormField = ""
 
 
 class OAuthError(Exception):
-    """`code` is an error of RFC 6749, section 5.2."""
+    """An error response of RFC 6749, section 5.2. `code` is its error code."""
 
     def __init__(self, code: str, status: Literal[400, 401] = 400) -> None:
         super().__init__(code)
@@ -45,22 +45,27 @@ class OAuthError(Exception):
         self.status = status
 
 
-@router.post("/token", response_model=TokenPair)
+@router.post("/token", response_model=TokenResponse)
 async def token(
     form: Annotated[TokenForm, Form()], dependencies: InjectedDependencies, authorization: Annotated[str, Header()] = ""
 ) -> JSONResponse:
-    """Grants: `password`, `refresh_token`, and `client_credentials` with an API key's id and the key as the secret."""
+    """Issues tokens for the grants `password`, `refresh_token` and `client_credentials`.
+
+    With `client_credentials`, the client id is the id of an API key, and the client secret is the key.
+    """
     try:
-        identity, refresh_token = await _grant(form, dependencies, authorization)
+        identity, refresh_token = await _process_grant(form, dependencies, authorization)
     except OAuthError as error:
-        challenge = {"WWW-Authenticate": 'Basic realm="bookwheel"'} if error.status == 401 else {}
-        return JSONResponse({"error": error.code}, error.status, {**_NO_STORE, **challenge})
-    pair = issue_token_pair(dependencies, identity, refresh_token)
-    return JSONResponse(pair.model_dump(mode="json", exclude_none=True), headers=_NO_STORE)
+        challenge_headers = {"WWW-Authenticate": 'Basic realm="bookwheel"'} if error.status == 401 else {}
+        return JSONResponse({"error": error.code}, error.status, {**_NO_STORE, **challenge_headers})
+    tokens = create_token_response(dependencies, identity, refresh_token)
+    return JSONResponse(tokens.model_dump(mode="json", exclude_none=True), headers=_NO_STORE)
 
 
-async def _grant(form: TokenForm, dependencies: Dependencies, authorization: str) -> tuple[Identity, str | None]:
-    scopes = _scopes(form.scope)
+async def _process_grant(
+    form: TokenForm, dependencies: Dependencies, authorization: str
+) -> tuple[Identity, str | None]:
+    scopes = _parse_form_scopes(form.scope)
     try:
         match form.grant_type:
             case "password":
@@ -76,7 +81,7 @@ async def _grant(form: TokenForm, dependencies: Dependencies, authorization: str
     raise OAuthError("unsupported_grant_type" if form.grant_type else "invalid_request")
 
 
-def _scopes(text: str) -> frozenset[Scope] | None:
+def _parse_form_scopes(text: str) -> frozenset[Scope] | None:
     try:
         return parse_scopes(text) or None
     except ValueError as error:
@@ -87,11 +92,13 @@ async def _authenticate_client(
     form: TokenForm, dependencies: Dependencies, authorization: str, scopes: frozenset[Scope] | None
 ) -> Identity:
     """Returns the identity of an API key, from the `Authorization: Basic` header or the form."""
-    client_id, secret = _basic(authorization) or (form.client_id, form.client_secret)
-    key = await run_in_threadpool(dependencies.api_keys.get_by_secret, secret)
-    if key is None or key[0].key_id != client_id:
+    client_id, secret = _parse_basic_auth(authorization) or (form.client_id, form.client_secret)
+    match = await run_in_threadpool(dependencies.api_keys.find_identity_by_secret, secret)
+    if match is None:
         raise OAuthError("invalid_client", 401)
-    identity = key[0]
+    identity, _ = match
+    if identity.key_id != client_id:
+        raise OAuthError("invalid_client", 401)
     if scopes is None:
         return identity
     if not covers(identity.scopes, scopes):
@@ -99,12 +106,13 @@ async def _authenticate_client(
     return Identity(identity.user_id, scopes, key_id=identity.key_id)
 
 
-def _basic(authorization: str) -> tuple[str, str] | None:
-    scheme, _, encoded = authorization.partition(" ")
+def _parse_basic_auth(authorization: str) -> tuple[str, str] | None:
+    """Returns the client id and secret, or None for another scheme. Raises OAuthError for malformed credentials."""
+    scheme, _, encoded_credentials = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
-        client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        client_id, _, secret = base64.b64decode(encoded_credentials, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError) as error:
         raise OAuthError("invalid_client", 401) from error
     return unquote_plus(client_id), unquote_plus(secret)
