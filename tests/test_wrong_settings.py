@@ -92,7 +92,7 @@ def test_keys_that_belong_together_are_named(
     from bookwheel_processor.settings import ProcessorSettings  # noqa: PLC0415 - only here
 
     monkeypatch.setenv("BOOKWHEEL_LAKE_ACCESS_KEY", "key")
-    assert "BOOKWHEEL_LAKE_SECRET_KEY belong together" in refusal(capsys, ProcessorSettings)
+    assert "BOOKWHEEL_LAKE_SECRET_KEY must be set together" in refusal(capsys, ProcessorSettings)
     monkeypatch.setenv("BOOKWHEEL_LAKE_SECRET_KEY", "secret")
     monkeypatch.setenv("BOOKWHEEL_LAKE_URL", "gs://bucket/lake")
     assert "BOOKWHEEL_LAKE_ACCESS_KEY is for S3" in refusal(capsys, ProcessorSettings)

@@ -1,4 +1,4 @@
-"""What crosses a boundary between Bookwheel's services: models, events and errors. No I/O."""
+"""Models, events and errors that Bookwheel's services exchange. No I/O."""
 
 from bookwheel_contracts.accounts import Claims, Scope
 from bookwheel_contracts.books import (

@@ -10,18 +10,18 @@ from pydantic import Field, StringConstraints
 
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
-Line = Annotated[str, StringConstraints(max_length=1000)]
+ShortText = Annotated[str, StringConstraints(max_length=1000)]
 
 
 class Money(Contract):
-    """An amount with its currency: a decimal string such as `"51.77"`, and a code of ISO 4217."""
+    """An amount, as a decimal string such as `"51.77"`, and its currency, as an ISO 4217 code."""
 
     amount: Decimal = Field(ge=0, max_digits=14, decimal_places=4)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
 
 
 class OfferContent(Contract):
-    """An offer as lists of books and the change feed show it: one page of one source."""
+    """An offer in lists of books and in the change feed: one page of one source."""
 
     source: str
     url: str
@@ -39,21 +39,21 @@ class Offer(OfferContent):
 
 
 class BookDetails(Contract):
-    """What pages say about a book, apart from its price and stock.
+    """The details of a book that its pages state, without price and stock.
 
-    The one definition of these fields: tables, the content in the change feed, merging, export columns and API models
+    The only definition of these fields. Tables, the content in the change feed, merging, export columns and API models
     are derived from it (docs/how-to/add-a-book-field.md).
     """
 
-    title: Line = Field(description="The title, from the offer with the most complete page.")
-    subtitle: Line | None = Field(default=None, description="The subtitle.")
-    authors: tuple[Line, ...] = Field(default=(), max_length=100, description="The authors in their order.")
+    title: ShortText = Field(description="The title, from the offer with the most complete page.")
+    subtitle: ShortText | None = Field(default=None, description="The subtitle.")
+    authors: tuple[ShortText, ...] = Field(default=(), max_length=100, description="The authors in their order.")
     isbn13: str | None = Field(default=None, description="The ISBN, 13 digits.")
-    category: Line | None = Field(default=None, description="The category, as the shop names it.")
+    category: ShortText | None = Field(default=None, description="The category, in the words of the shop.")
     description: str | None = Field(
-        default=None, max_length=100_000, description="The description, plain text with line breaks."
+        default=None, max_length=100_000, description="The description: plain text with line breaks."
     )
-    language: str | None = Field(default=None, max_length=100, description="The language, as the shop names it.")
+    language: str | None = Field(default=None, max_length=100, description="The language, in the words of the shop.")
     rating: float | None = Field(
         default=None, ge=0, le=5, description="The rating, 0 to 5, of the offer with the most ratings."
     )
@@ -75,9 +75,9 @@ BOOK_DETAILS: Mapping[str, type] = MappingProxyType(
 )
 """The type of each field of `BookDetails`: str, int, float, or tuple for a list of strings."""
 LATER_DETAILS = ("subtitle",)
-"""Optional fields added after the first release. JSON that older versions stored lacks them.
+"""Optional fields added after the first release. JSON stored by earlier releases lacks them.
 
-The stored content of an offer leaves them out when they are null: otherwise a new field would change the fingerprint of
+The stored content of an offer omits them when they are null. Otherwise a new field would change the fingerprint of
 every offer, and the next run of each source would be held.
 """
 
@@ -89,8 +89,8 @@ class _BookIdentity(Contract):
 class BookContent(BookDetails, _BookIdentity):
     """A book at one revision, as the change feed, the search index and the lake store it.
 
-    `id` is `isbn:<isbn13>` for a valid ISBN, else `<source>:<source_key>` of its first offer. `stock` counts the
-    copies of all offers. `last_seen` is not part of it, because it moves without a change.
+    `id` is `isbn:<isbn13>` if the ISBN is valid, else `<source>:<source_key>` of the first offer. `stock` is the number
+    of copies over all offers. The content has no `last_seen`, because that time advances without a change.
     """
 
     price: Money | None = None
@@ -103,8 +103,9 @@ class BookContent(BookDetails, _BookIdentity):
 
 
 class Book(BookContent):
-    """A book as it is now. `number` is its unique integer in the records: it breaks ties in every sort order and is not
-    part of the public API.
+    """The current state of a book.
+
+    `number` is the primary key of its row. It breaks ties in every sort order and is not part of the public API.
     """
 
     number: int
@@ -115,7 +116,7 @@ class Book(BookContent):
 class BookState(NamedTuple):
     """A book at one revision for the index or the lake.
 
-    `content` is the JSON of a `BookContent` in UTF-8; of a removed book, the last one.
+    `content` is the JSON of a `BookContent` in UTF-8. For a removed book it is the last content.
     """
 
     number: int
@@ -144,7 +145,7 @@ class ChangeKind(StrEnum):
 
 
 class Change(Contract):
-    """One entry of the change feed, which is ordered by `sequence`."""
+    """One entry of the change feed. The feed is ordered by `sequence`."""
 
     sequence: int
     book_id: str
@@ -156,9 +157,9 @@ class Change(Contract):
 
 
 class CarriedChange(Change):
-    """A change with `book` at its revision; of a removed book, the last content.
+    """A change with the content of its book at that revision. For a removed book it is the last content.
 
-    `book` is null in changes of versions that stored no content in the feed.
+    `book` is null in changes that earlier releases wrote.
     """
 
     book: BookContent | None

@@ -1,4 +1,4 @@
-"""Messages from the scraper to the processor, crawl requests, and the accounting of runs."""
+"""Messages from the scraper to the processor, crawl requests, and the state and counts of runs."""
 
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -10,11 +10,11 @@ from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
 SCHEMA_VERSION = 1
 SITE_MARK = "@"
-"""Begins the source key of an offer on a site not declared by its source: `@shop.example~SKU-1`."""
+"""The prefix of source keys of offers on sites that their source does not declare: `@shop.example~SKU-1`."""
 
 
 class RunState(StrEnum):
-    """`partial`: ended early by a cap, a stop or errors, with items; `failed`: an error, no items."""
+    """`partial`: the run has items but a limit, a stop or errors ended it early. `failed`: an error and no items."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -36,11 +36,11 @@ class Verdict(StrEnum):
 
 
 class RawItem(Contract):
-    """One scraped page, as found.
+    """The uncleaned content of one scraped page.
 
-    `item_number` counts the items of a run from 1; with `run_id` it identifies the item in every delivery. `site` is
-    the host, with a non-default port, of a run on a site that its source does not declare; else None. `payload` is the
-    uncleaned content under the names of `RAW_FIELDS`. `fingerprint` is the SHA-256 of the payload's canonical JSON.
+    `item_number` counts the items of a run from 1. Together with `run_id` it identifies the item in every delivery.
+    `site` is None if the source declares the site of the run. Otherwise it is the host, with the port unless that is
+    the default. The keys of `payload` are `RAW_FIELDS`. `fingerprint` is the SHA-256 of its canonical JSON.
     """
 
     kind: Literal["item"] = "item"
@@ -57,40 +57,42 @@ class RawItem(Contract):
 
 
 _DETAIL_NAMES = tuple(BOOK_DETAILS)
-_RATING_AT = _DETAIL_NAMES.index("rating")
+_RATING_INDEX = _DETAIL_NAMES.index("rating")
 RAW_FIELDS = frozenset(BOOK_DETAILS) - {"isbn13"} | {
-    "key",  # UPC, SKU or other identity within the source
+    "key",  # UPC, SKU or another identifier within the source
     "isbn",
     "price",
     "currency",
     "availability",
     "stock",
-    "rating_best",  # the top of the rating's scale; 5 where absent
+    "rating_best",  # the maximum of the rating's scale; 5 if absent
 }
-"""The fields of an item's payload. `authors` is a string or a list, `category` also a list from general to special."""
-FILL_FIELDS = (*_DETAIL_NAMES[:_RATING_AT], "price", "stock", *_DETAIL_NAMES[_RATING_AT:])
-"""The fields of a book that a page may fill, which quality is measured by."""
+"""The fields of an item's payload. `authors` and `category` may be lists. The most general category is first."""
+FILL_FIELDS = (*_DETAIL_NAMES[:_RATING_INDEX], "price", "stock", *_DETAIL_NAMES[_RATING_INDEX:])
+"""The fields of a book that a page may fill. The quality of a run is measured by them."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Expectations(Contract):
     """The hold policy in a source's declaration; null means the processor's setting.
 
-    `share`: a run that would modify or remove more than this share of the source's offers is held; 1 turns this off.
-    `floor`: a source with fewer offers is exempt from `share`. `grace`: an offer is removed after so many complete runs
-    in a row did not see it. `items`: the minimum number of items of a complete run. `fill`: the minimum share of items
-    with a field. A run below a minimum is held.
+    A run that exceeds `share` or is below `items` or `fill` is held.
     """
 
     share: Share | None = None
+    """The maximum share of the source's offers that a run may modify or remove; 1 disables the limit."""
     floor: int | None = Field(default=None, ge=0)
+    """A source with fewer offers is exempt from `share`."""
     grace: int | None = Field(default=None, ge=1, le=100)
+    """The number of consecutive complete runs after which an offer that none of them saw is removed."""
     items: int | None = Field(default=None, ge=0)
+    """The minimum number of items of a complete run."""
     fill: dict[str, Share] = Field(default_factory=dict)
+    """The minimum share of items with a field, by field."""
 
     @field_validator("fill")
     @classmethod
-    def _known_fields(cls, fill: dict[str, float]) -> dict[str, float]:
+    def _check_fields(cls, fill: dict[str, float]) -> dict[str, float]:
         for name in fill:
             if name not in FILL_FIELDS:
                 raise ValueError(f"{name!r} is not a field of an item: use {', '.join(FILL_FIELDS)}")
@@ -98,7 +100,7 @@ class Expectations(Contract):
 
 
 class RunStarted(Contract):
-    """`whole_source`: the crawl starts at the source's own pages, so offers that it does not see are missing."""
+    """`whole_source`: the crawl starts at the source's declared start URLs. Offers that it does not see are missing."""
 
     kind: Literal["run_started"] = "run_started"
     schema_version: int = SCHEMA_VERSION
@@ -112,8 +114,9 @@ class RunStarted(Contract):
 
 
 class RunFinished(Contract):
-    """`scraped` is the number of published items. `start` repeats the start event of the attempt, in case Redis lost
-    it.
+    """`scraped` is the number of published items.
+
+    `start` repeats the start event of the attempt, in case Redis lost it.
     """
 
     kind: Literal["run_finished"] = "run_finished"
@@ -130,9 +133,9 @@ class RunFinished(Contract):
     traceparent: str
 
     @model_validator(mode="after")
-    def _one_run(self) -> Self:
+    def _check_start(self) -> Self:
         if self.start is not None and (self.start.run_id, self.start.source) != (self.run_id, self.source):
-            raise ValueError("start: must be of the same run")
+            raise ValueError("start: must have the same run_id and source")
         return self
 
 
@@ -157,9 +160,9 @@ class CrawlRequest(Contract):
 
 
 class CrawlCounts(Contract):
-    """scraped = added + modified + unchanged + duplicate + quarantined, once the run has ended.
+    """After the end of the run, scraped = added + modified + unchanged + duplicate + quarantined.
 
-    `staged` items would modify offers and wait for the run's approval.
+    `staged` items would modify offers. They are stored until the run is approved.
     """
 
     scraped: int = 0
@@ -172,10 +175,11 @@ class CrawlCounts(Contract):
 
 
 class HoldReason(Contract):
-    """Why a run is held. `limit` and `actual` count offers for `share`, items for `items`, and are shares for `fill`.
+    """Why a run is held.
 
-    `share`: the run would modify or remove too many of the source's offers. `items`: it has too few items.
-    `fill`: too few of its items have `field`.
+    `share`: the run would modify or remove too many of the source's offers. `items`: the run has too few items.
+    `fill`: too few of its items have `field`. For `share`, `limit` and `actual` are numbers of offers. For `items` they
+    are numbers of items. For `fill` they are shares.
     """
 
     code: Literal["share", "items", "fill"]
@@ -186,10 +190,10 @@ class HoldReason(Contract):
 
 
 class Hold(Contract):
-    """The hold of a run that has only added offers so far.
+    """Why a run is held and what it would change. Modifications and removals wait; only additions were applied.
 
-    `known` is the number of the source's offers when the run began; the run would modify `modifies` and remove
-    `removes` of them. `decision` is null until an operator decides.
+    `known` is the number of the source's offers at the start of the run. The run would modify `modifies` of them and
+    remove `removes`. `decision` is null until an operator decides.
     """
 
     reasons: tuple[HoldReason, ...]
@@ -202,10 +206,10 @@ class Hold(Contract):
 
 
 class CrawlRun(Contract):
-    """A crawl in the API. `searchable`: it has ended and the index contains all of its changes.
+    """A crawl in the API. `searchable`: the run has ended and the index contains all its changes.
 
-    `missed` is the number of the source's offers that a complete run did not see, `removed` the number that it removed
-    because enough runs in a row missed them.
+    `missed` is the number of the source's offers that a complete run did not see. `removed` is the number of offers
+    that it removed, because enough consecutive runs did not see them.
     """
 
     id: str = Field(max_length=MAX_KEY_LENGTH)

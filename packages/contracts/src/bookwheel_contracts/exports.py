@@ -8,7 +8,7 @@ from bookwheel_contracts.model import Contract, Timestamp
 
 
 class ExportRequest(Contract):
-    """Requests an export of the catalog after the change `version` of the feed."""
+    """A request for an export of the catalog as of the change with the sequence `version`."""
 
     version: int = Field(ge=0)
     requested_by: str
@@ -17,9 +17,9 @@ class ExportRequest(Contract):
 
 
 class ExportFile(Contract):
-    """`path` is relative to the lake and, in the API, to `/api/v1/`. `source` is set for a file of one source.
+    """`path` is relative to the lake and, in the API, to `/api/v1/`. `source` is set if the file has one source only.
 
-    `sha256` is the checksum of its bytes, which never change. `rows` does not count a header line.
+    The bytes never change; `sha256` is their checksum. `rows` excludes the header row.
     """
 
     path: str

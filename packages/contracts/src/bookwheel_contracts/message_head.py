@@ -12,7 +12,7 @@ _LENGTH = 4096
 
 
 class MessageHead(NamedTuple):
-    """A field that is not found is None."""
+    """A field is None if the beginning of the message lacks it."""
 
     kind: str | None
     run_id: str | None
@@ -21,7 +21,7 @@ class MessageHead(NamedTuple):
 
 
 def read_head(body: bytes) -> MessageHead:
-    """Never raises."""
+    """Returns the identity of a message. Never raises."""
     head = body[:_LENGTH].partition(b'"payload"')[0]
     number = _match(_ITEM_NUMBER, head)
     return MessageHead(

@@ -1,4 +1,4 @@
-"""The base of all contracts."""
+"""The base class of all contracts."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,14 +10,14 @@ MAX_KEY_LENGTH = 512
 
 
 class Contract(BaseModel):
-    """Immutable; unknown fields are an error."""
+    """Instances are immutable. Unknown fields are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 @lru_cache(maxsize=4096)
 def format_time(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds: `2026-01-31T08:15:00.000Z`."""
+    """Formats a time as RFC 3339 in UTC with milliseconds: `2026-01-31T08:15:00.000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

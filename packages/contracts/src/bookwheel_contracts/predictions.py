@@ -1,10 +1,10 @@
-"""A served prediction, as the stream and the records store it."""
+"""A served prediction in the stream and in the records."""
 
 from bookwheel_contracts.model import Contract, Timestamp
 
 
 class PredictionRecord(Contract):
-    """`rating`, `low` and `high` are on the scale 0 to 5. `features` are the model's inputs in its own order."""
+    """`rating`, `low` and `high` are on the scale 0 to 5. `features` are the inputs in the order of the model."""
 
     prediction_id: str
     book_id: str | None

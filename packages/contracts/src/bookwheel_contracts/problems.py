@@ -1,4 +1,4 @@
-"""RFC 9457 problem details, and the errors that become them. Each error owns its status, code and title."""
+"""RFC 9457 problem details and the errors they render. Each error class defines its status, code and title."""
 
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ class FieldError(Contract):
 
 
 class Problem(Contract):
-    """`code` is stable and meant for programs; `type` is `/docs/problems#<code>`."""
+    """`code` is stable, for programs. `type` is `/docs/problems#<code>`."""
 
     type: str
     title: str
@@ -29,11 +29,11 @@ class Problem(Contract):
 
 
 class BookwheelError(Exception):
-    """Base of all errors that a client may see."""
+    """The base class of all errors that a client may receive."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    title: ClassVar[str] = "Something went wrong on our side"
+    title: ClassVar[str] = "The server failed to process the request"
 
     def __init__(self, detail: str, *, errors: tuple[FieldError, ...] = (), retry_after: int | None = None) -> None:
         super().__init__(detail)
@@ -61,7 +61,7 @@ class InvalidParameterError(BookwheelError):
 
 
 class InvalidCursorError(BookwheelError):
-    status, code, title = 400, "invalid_cursor", "The cursor does not fit this request"
+    status, code, title = 400, "invalid_cursor", "The cursor does not match this request"
 
 
 class UnauthenticatedError(BookwheelError):
@@ -69,19 +69,19 @@ class UnauthenticatedError(BookwheelError):
 
 
 class ForbiddenError(BookwheelError):
-    status, code, title = 403, "forbidden", "The token lacks the scope that this needs"
+    status, code, title = 403, "forbidden", "The token lacks the required scope"
 
 
 class NotFoundError(BookwheelError):
-    status, code, title = 404, "not_found", "There is no such resource"
+    status, code, title = 404, "not_found", "The resource does not exist"
 
 
 class MethodNotAllowedError(BookwheelError):
-    status, code, title = 405, "method_not_allowed", "The resource does not offer this method"
+    status, code, title = 405, "method_not_allowed", "The resource does not support this method"
 
 
 class NotAcceptableError(BookwheelError):
-    status, code, title = 406, "not_acceptable", "No offered media type is acceptable"
+    status, code, title = 406, "not_acceptable", "No supported media type is acceptable"
 
 
 class ConflictError(BookwheelError):
@@ -89,7 +89,7 @@ class ConflictError(BookwheelError):
 
 
 class GoneError(BookwheelError):
-    status, code, title = 410, "gone", "The resource was there and is not any more"
+    status, code, title = 410, "gone", "The resource has been removed"
 
 
 class PayloadTooLargeError(BookwheelError):
@@ -101,7 +101,7 @@ class UnsupportedMediaTypeError(BookwheelError):
 
 
 class RangeNotSatisfiableError(BookwheelError):
-    status, code, title = 416, "range_not_satisfiable", "The file has no such range"
+    status, code, title = 416, "range_not_satisfiable", "The file does not have the requested range"
 
 
 class RateLimitedError(BookwheelError):
@@ -109,6 +109,6 @@ class RateLimitedError(BookwheelError):
 
 
 class UnavailableError(BookwheelError):
-    """A dependency is away; the same request may succeed later."""
+    """A dependency is unavailable. The same request may succeed later."""
 
-    status, code, title = 503, "unavailable", "A part of the service is not available right now"
+    status, code, title = 503, "unavailable", "The service is temporarily unavailable"

@@ -1,4 +1,4 @@
-"""The quality of runs: filled fields, faults, and the comparison with earlier runs."""
+"""The quality of runs: filled fields, reasons of quarantine, and the comparison with earlier runs."""
 
 from typing import Literal
 
@@ -7,8 +7,10 @@ from bookwheel_contracts.model import Contract, Timestamp
 
 
 class FieldQuality(Contract):
-    """`fill_rate` is the share of valid items with the field, `earlier` that of the earlier runs together, `fall` the
-    difference; null without earlier runs. `fell` marks a significant fall.
+    """`fill_rate` is the share of valid items with the field.
+
+    `earlier` is the share over all earlier runs, and `fall` is the difference. Both are null without earlier runs.
+    `fell` marks a significant decrease.
     """
 
     field: str
@@ -20,7 +22,7 @@ class FieldQuality(Contract):
 
 
 class FaultCount(Contract):
-    """`items` is the number of items quarantined for this reason; an item may have several reasons."""
+    """`items` is the number of items that were quarantined for this reason. An item may have several reasons."""
 
     field: str
     code: str
@@ -28,9 +30,10 @@ class FaultCount(Contract):
 
 
 class Assertion(Contract):
-    """An expectation of the source's declaration: at least `least` valid items, or that share of them with `field`.
+    """An expectation of the source's declaration.
 
-    A run without valid items does not meet the latter.
+    `items`: the run has at least `least` valid items. `fill`: at least the share `least` of its valid items have
+    `field`. A run without valid items does not meet `fill`.
     """
 
     kind: Literal["items", "fill"]
@@ -41,9 +44,10 @@ class Assertion(Contract):
 
 
 class RunQualityReport(Contract):
-    """`validity` is the share of valid items. `earlier_runs` are the complete runs of the source that the run is
-    compared with, newest first. `fell`: its validity or a field fell by at least a tenth of all items, or it visited
-    all pages and found no item.
+    """`validity` is the share of valid items.
+
+    The run is compared with `earlier_runs`: complete runs of its source, newest first. `fell`: the validity or the fill
+    rate of a field decreased by at least 0.1, or the run visited all pages and scraped no item.
     """
 
     run_id: str

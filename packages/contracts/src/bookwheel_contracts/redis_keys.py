@@ -1,28 +1,28 @@
-"""Every Redis key, stream and channel of the suite. Users of a shared Redis may restrict access to `bookwheel:*`."""
+"""All Redis keys, streams and channels of the suite. In a shared Redis, access may be restricted to `bookwheel:*`."""
 
 RAW_STREAM = "bookwheel:raw"
-"""RawItem, RunStarted and RunFinished; read by each of `RAW_GROUPS`."""
+"""Entries: RawItem, RunStarted and RunFinished. Each group of `RAW_GROUPS` reads all of them."""
 LAKE_GROUP = "lake"
 RAW_GROUPS = ("processor", LAKE_GROUP)
-"""Consumer groups of the raw stream: an entry is trimmed after all of them have acknowledged it."""
+"""Consumer groups of the raw stream. An entry is deleted after all groups have acknowledged it."""
 CRAWL_STREAM = "bookwheel:crawls"
-"""CrawlRequest; read by the consumer group `scraper`."""
+"""Entries: CrawlRequest. The consumer group is `scraper`."""
 REINDEX_STREAM = "bookwheel:reindex"
-"""ReindexRequest; read by the consumer group `processor`."""
+"""Entries: ReindexRequest. The consumer group is `processor`."""
 EXPORT_STREAM = "bookwheel:exports"
-"""ExportRequest; read by the consumer group `processor`."""
+"""Entries: ExportRequest. The consumer group is `processor`."""
 PREDICTION_STREAM = "bookwheel:predictions"
-"""PredictionRecord; read by the consumer group `processor`."""
+"""Entries: PredictionRecord. The consumer group is `processor`."""
 
 CHANGES_CHANNEL = "bookwheel:changes"
-"""Pub/sub: the sequence of the feed's last change, published after each batch."""
+"""Pub/sub channel. After each batch, the sequence of the last change is published."""
 
 SOURCES_KEY = "bookwheel:sources"
-"""Hash: the JSON of each declared source, by its name; written by the scraper."""
+"""Hash from the name of a source to the JSON of its declaration. The scraper writes it."""
 SCHEDULE_KEY = "bookwheel:schedule"
-"""Hash from a source's name to the latest due time for which a crawl was requested."""
+"""Hash from the name of a source to the latest due time for which a crawl was requested."""
 REPLICAS_KEY = "bookwheel:replicas"
-"""Hash: the JSON of a Heartbeat, by `<service>/<instance>`."""
+"""Hash from `<service>/<instance>` to the JSON of a Heartbeat."""
 INDEX_SWEEP_KEY = "bookwheel:sweep:index"
 """The JSON of the latest IndexComparison."""
 GENERATION_KEY = "bookwheel:generation"
@@ -32,7 +32,7 @@ CELERY_KEY_PREFIX = "bookwheel:processor:celery:"
 
 
 def run_key(run_id: str) -> str:
-    """Hash: what a run has published so far; deleted some days after its end."""
+    """Hash with the progress of a run's publication. It expires some days after the end of the run."""
     return f"bookwheel:run:{run_id}"
 
 
@@ -47,5 +47,5 @@ def training_run_key(run_id: str) -> str:
 
 
 def training_lease_key(run_id: str) -> str:
-    """The lock of the trainer that executes a training run."""
+    """The lease of the trainer that executes a training run."""
     return f"bookwheel:training-run:{run_id}:lease"

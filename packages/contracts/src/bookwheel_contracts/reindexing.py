@@ -1,4 +1,4 @@
-"""Requested index builds: submitted in a stream, their state in Redis."""
+"""Requested index builds. Requests are published to a stream, and the state of a build is stored in Redis."""
 
 from enum import StrEnum
 
@@ -19,7 +19,7 @@ class ReindexRequest(Contract):
 
 
 class ReindexState(StrEnum):
-    """`failed`: the current index keeps serving; `reason` says why."""
+    """`failed`: `reason` has the error, and the current index continues to serve."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,7 +28,7 @@ class ReindexState(StrEnum):
 
 
 class ReindexJob(Contract):
-    """A build of the search index. `books` is the number of books in a complete one."""
+    """A build of the search index. `books` is the number of indexed books; it is null until the build is complete."""
 
     id: str
     state: ReindexState

@@ -18,11 +18,11 @@ from bookwheel_contracts.redis_keys import (
 
 HEARTBEAT_SECONDS = 5.0
 HEARTBEAT_TIMEOUT_SECONDS = 20.0
-"""A replica without a heartbeat for so long counts as unavailable."""
+"""A replica without a heartbeat for this time counts as unavailable."""
 REPLICA_RETENTION_SECONDS = 300.0
-"""A replica that was killed is listed for so long."""
+"""A replica that was killed is listed for this time."""
 SERVICES = ("accounts", "catalog-api", "ml-serving", "trainer", "scraper", "processor-worker", "processor-beat")
-"""The services that publish heartbeats. The gateway does not, because nginx cannot."""
+"""The services that publish heartbeats. The gateway publishes none, because nginx cannot."""
 STREAM_GROUPS = MappingProxyType(
     {
         RAW_STREAM: RAW_GROUPS,
@@ -41,9 +41,10 @@ class ModelRef(Contract):
 
 
 class Heartbeat(Contract):
-    """The state of a replica. `instance` is its host name, `reason` why it is not ready, `model` the model it serves.
+    """The state of a replica.
 
-    `progress_seconds` is the time since its last progress, for a replica that works all the time.
+    `instance` is the host name. `reason` is the reason why the replica is not ready. `model` is the served model.
+    `progress_seconds` is the time since the last progress of a replica with continuous work.
     """
 
     model_config = ConfigDict(extra="ignore")  # a newer version may add fields
@@ -60,13 +61,13 @@ class Heartbeat(Contract):
 
 
 class Replica(Heartbeat):
-    """`silent_seconds` is the time since its last heartbeat, by Redis' clock."""
+    """`silent_seconds` is the time since the last heartbeat, by the clock of Redis."""
 
     silent_seconds: float = Field(ge=0)
 
 
 class ServiceStatus(Contract):
-    """`ready` is the number of ready replicas; silent ones do not count."""
+    """`ready` is the number of ready replicas with a recent heartbeat."""
 
     name: str
     ready: int
@@ -74,8 +75,11 @@ class ServiceStatus(Contract):
 
 
 class StreamLag(Contract):
-    """The backlog of a consumer group: entries not acknowledged, of these `pending` ones delivered to a consumer, and
-    the age of the oldest."""
+    """The backlog of a consumer group.
+
+    `lag` is the number of entries that the group has not acknowledged. `pending` of these entries are delivered to a
+    consumer. `oldest_seconds` is the age of the oldest entry.
+    """
 
     stream: str
     group: str
@@ -87,7 +91,7 @@ class StreamLag(Contract):
 class ProjectionLag(Contract):
     """The lag of a projection: `search`, `lake` or `lake-books`.
 
-    `seconds` is the age of the oldest change that it does not contain, 0 without a lag.
+    `seconds` is the age of the oldest change that the projection does not contain; 0 without a lag.
     """
 
     name: str
@@ -97,8 +101,10 @@ class ProjectionLag(Contract):
 
 
 class IndexComparison(Contract):
-    """The result of an index sweep: of all `books` the number of `differing` ones, of these the `repaired` ones and
-    those `rejected` by the engine. `rebuild`: a build of the whole index was started.
+    """The result of an index sweep.
+
+    `books`: books compared. `differing`: books that differ from the records. `repaired`: differing books that were
+    repaired. `rejected`: differing books that the engine rejected. `rebuild`: whether an index build was started.
     """
 
     model_config = ConfigDict(extra="ignore")  # a newer version may add fields
@@ -117,7 +123,7 @@ class Level(StrEnum):
 
 
 class SuiteStatus(Contract):
-    """An unavailable part is null; `faults` has the reason by its name."""
+    """An unavailable part is null. `faults` maps its name to the reason."""
 
     status: Level
     faults: dict[str, str]
@@ -129,5 +135,5 @@ class SuiteStatus(Contract):
         default=None, description="The latest comparison of the search index with the records."
     )
     items: dict[str, int] | None = Field(description="Items of all crawls, by verdict.")
-    crawls: tuple[CrawlRun, ...] | None = Field(description="The latest.")
-    models: tuple[ModelRef, ...] | None = Field(description="Those that are served right now.")
+    crawls: tuple[CrawlRun, ...] | None = Field(description="The latest crawls.")
+    models: tuple[ModelRef, ...] | None = Field(description="The models that are currently served.")

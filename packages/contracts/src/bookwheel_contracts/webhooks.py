@@ -1,4 +1,4 @@
-"""Webhooks, their deliveries and the bodies of these."""
+"""Webhooks, their deliveries and the bodies of the deliveries."""
 
 from enum import StrEnum
 
@@ -14,14 +14,14 @@ class WebhookEventType(StrEnum):
 
 
 class WebhookState(StrEnum):
-    """`disabled`: a delivery was given up, or the receiver answered 410. Nothing is sent until it is enabled again."""
+    """`disabled`: a delivery failed permanently or was answered with 410. No events are sent until enabled."""
 
     ACTIVE = "active"
     DISABLED = "disabled"
 
 
 class DeliveryState(StrEnum):
-    """`pending`: waits for its next attempt; `dead`: given up."""
+    """`pending`: the next attempt is scheduled. `dead`: failed permanently."""
 
     PENDING = "pending"
     DELIVERED = "delivered"
@@ -29,7 +29,7 @@ class DeliveryState(StrEnum):
 
 
 class Webhook(Contract):
-    """`position`: the sequence of the last change that is part of a delivery. `owner` is a user's id."""
+    """`position` is the sequence of the last change in a delivery. `owner` is the id of a user."""
 
     id: str
     owner: str
@@ -43,9 +43,9 @@ class Webhook(Contract):
 
 
 class WebhookDelivery(Contract):
-    """`id` is the same in every attempt. `status` and `reason` are of the latest attempt.
+    """`id` is the same in every attempt. `status` and `reason` belong to the latest attempt.
 
-    A delivery of changes contains those after the sequence `after`, up to `through`, that pass the filters.
+    A delivery of changes contains the changes after the sequence `after`, up to `through`, that match the filters.
     """
 
     id: str
@@ -63,7 +63,7 @@ class WebhookDelivery(Contract):
 
 
 class ChangesPayload(Contract):
-    """All changes after the sequence `after`, up to `through`, that pass the filters."""
+    """All changes after the sequence `after`, up to `through`, that match the filters."""
 
     after: int
     through: int
@@ -71,7 +71,7 @@ class ChangesPayload(Contract):
 
 
 class RunPayload(Contract):
-    """A crawl at the time when it had ended and its changes were searchable."""
+    """A crawl that has ended and whose changes are searchable."""
 
     run: CrawlRun
 
@@ -81,7 +81,7 @@ class PingPayload(Contract):
 
 
 class WebhookEvent(Contract):
-    """The body of a delivery. Its id is in the header `webhook-id`, and `timestamp` is the same in every attempt."""
+    """The body of a delivery. The header `webhook-id` has its id. `timestamp` is the same in every attempt."""
 
     type: WebhookEventType
     timestamp: Timestamp

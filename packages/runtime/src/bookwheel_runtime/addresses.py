@@ -1,6 +1,6 @@
-"""Addresses that the suite may connect to on a caller's behalf (against server-side request forgery). Pure.
+"""Checks that an IP address is public, to prevent server-side request forgery. Pure.
 
-Check the address of the connection itself: a name may resolve to another address the next time.
+Check the address of the connection itself, because a host name may resolve to another address the next time.
 """
 
 import ipaddress
@@ -9,12 +9,14 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 """All IPv6 addresses assigned to the internet. Python 3.11 reports `::127.0.0.1`, `fec0::1` and the NAT64 prefix for
 local use, `64:ff9b:1::`, as global."""
-_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments, which Python covers in part
+_PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments; Python excludes only some
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet: not loopback, private, link-local, multicast or reserved, nor an
-    IPv6 form of such an IPv4 address."""
+    """Returns whether an IP address is on the public internet.
+
+    Loopback, private, link-local, multicast and reserved addresses are not, also as IPv4 addresses embedded in IPv6.
+    """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

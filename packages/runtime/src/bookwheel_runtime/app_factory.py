@@ -15,7 +15,7 @@ from bookwheel_runtime.request_middleware import RequestMiddleware
 from bookwheel_runtime.tokens import TokenVerifier
 
 ReadinessCheck = Callable[[], Awaitable[None]]
-"""Raises an exception while a dependency is unavailable. Its text names the dependency and the fault."""
+"""Raises an exception while a dependency is unavailable. Its text names the dependency and the reason."""
 
 
 def create_service_app(
@@ -29,8 +29,8 @@ def create_service_app(
 ) -> FastAPI:
     """Returns an app to which the service adds its routers.
 
-    `/livez` answers 200 while the process serves. `/readyz` runs the checks and answers 503 with the reason of each
-    that fails. `/metrics` serves the Prometheus metrics. `middleware` runs inside the suite's own.
+    `/livez` returns 200. `/readyz` runs the checks and returns 503 with the reasons of failed checks. `/metrics`
+    returns the Prometheus metrics. `middleware` runs inside `RequestMiddleware`.
     """
     checks = {**readiness, "token keys": token_verifier.check} if token_verifier else readiness
     app = FastAPI(
@@ -62,7 +62,7 @@ def _add_health_routes(app: FastAPI, checks: Mapping[str, ReadinessCheck]) -> No
             try:
                 await check()
                 results[name] = "ok"
-            except Exception as error:  # noqa: BLE001 - any fault of a dependency is part of the answer
+            except Exception as error:  # noqa: BLE001 - any error of a dependency is part of the response
                 results[name] = f"{type(error).__name__}: {error}"
         is_ready = all(result == "ok" for result in results.values())
         response.status_code = 200 if is_ready else 503

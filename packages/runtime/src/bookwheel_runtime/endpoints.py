@@ -1,6 +1,6 @@
-"""Parses the URL of a callback and refuses one that is not on the public internet. Pure.
+"""Parses the URL of a callback and rejects a URL that is not on the public internet. Pure.
 
-The addresses that a name resolves to are checked at the connection: see `addresses`.
+The IP addresses of a host name are checked when a connection is made: see `addresses`.
 """
 
 import re
@@ -14,13 +14,13 @@ MAX_URL_LENGTH = 2000
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-_FIRST_FREE_PORT = 1024
-"""Lower ports belong to other protocols, except the two of HTTP."""
+_MIN_UNRESERVED_PORT = 1024
+"""Lower ports except 80 and 443 are reserved for other protocols."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`host` is a name or an address, IPv6 without brackets. `target` is the path with the query."""
+    """`host` is a name or an IP address; IPv6 addresses have no brackets. `target` is the path with the query."""
 
     scheme: str
     host: str
@@ -29,7 +29,7 @@ class Endpoint:
 
 
 def parse_endpoint(url: str, *, private: bool = False) -> Endpoint:
-    """`private` allows http and private addresses. Raises ValueError with a text such as "has no valid host"."""
+    """Parses a URL. `private` allows http and private addresses. Raises ValueError, for example "has no valid host"."""
     if len(url) > MAX_URL_LENGTH:
         raise ValueError(f"is longer than {MAX_URL_LENGTH} characters")
     if not _PRINTABLE.fullmatch(url) or "\\" in url:
@@ -46,10 +46,10 @@ def parse_endpoint(url: str, *, private: bool = False) -> Endpoint:
     if parts.fragment or "#" in url:
         raise ValueError("must not have a fragment")
     port = _DEFAULT_PORTS[parts.scheme] if port is None else port
-    if port not in _DEFAULT_PORTS.values() and port < _FIRST_FREE_PORT:
-        raise ValueError(f"must not have the port {port}: use 80, 443 or one from {_FIRST_FREE_PORT} on")
+    if port not in _DEFAULT_PORTS.values() and port < _MIN_UNRESERVED_PORT:
+        raise ValueError(f"must not have the port {port}: use 80, 443 or one from {_MIN_UNRESERVED_PORT} on")
     host = _host(parts.hostname or "", in_brackets="[" in parts.netloc)
-    address = _literal(host)
+    address = _parse_ip_literal(host)
     if not private and (is_internal_name(host) or (address is not None and not is_public(address))):
         raise ValueError("is not on the public internet")
     return Endpoint(parts.scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
@@ -71,8 +71,8 @@ def _host(host: str, *, in_brackets: bool) -> str:
     return host
 
 
-def _literal(host: str) -> str | None:
-    """Returns the address if the host is one, in any notation: `2130706433`, `0x7f.1` and `127.1` are 127.0.0.1."""
+def _parse_ip_literal(host: str) -> str | None:
+    """Returns the IP address if the host is an IP literal. `2130706433`, `0x7f.1` and `127.1` are 127.0.0.1."""
     if ":" in host:
         return host
     try:

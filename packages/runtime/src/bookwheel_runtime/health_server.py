@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics of a program without an HTTP API of its own."""
+"""Serves liveness, readiness and metrics of a program that has no HTTP API."""
 
 import json
 import mmap
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class Progress:
-    """The time of a program's latest progress, shared with the processes that it forks."""
+    """The time of a program's latest progress. Forked processes share it."""
 
     def __init__(self) -> None:
         self._shared = mmap.mmap(-1, 8)
@@ -32,16 +32,16 @@ class Progress:
         self._shared[:] = struct.pack("d", time.monotonic())
 
     def age(self) -> float | None:
-        """Seconds since the latest progress, None before the first."""
+        """Returns the seconds since the latest progress; None before the first."""
         (recorded_at,) = struct.unpack("d", self._shared[:])
         return time.monotonic() - recorded_at if recorded_at else None
 
 
 @dataclass(frozen=True, slots=True)
 class HealthChecks:
-    """Each returns None, or the fault.
+    """Each check returns None or the reason of its failure.
 
-    A program that is not `alive` must be restarted. One that is not `ready` may only wait for another.
+    A program that is not `alive` must be restarted. A program that is not `ready` may be waiting for a dependency.
     """
 
     alive: Callable[[], str | None]
@@ -49,7 +49,7 @@ class HealthChecks:
 
 
 def stalled_check(progress: Progress, *, within: float) -> Callable[[], str | None]:
-    """Returns a check that fails without progress for `within` seconds, counted from its creation at the earliest."""
+    """Returns a check that fails if `within` seconds pass without progress. The time starts at its creation."""
     created_at = time.monotonic()
 
     def check() -> str | None:
@@ -63,7 +63,7 @@ def stalled_check(progress: Progress, *, within: float) -> Callable[[], str | No
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the parent's
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - defined by the base class
         """Ignores clients that disconnect before the response."""
         if not isinstance(sys.exception(), OSError):
             logger.exception("health request failed", address=client_address)
@@ -72,9 +72,9 @@ class _Server(ThreadingHTTPServer):
 def serve_health(
     host: str, port: int, checks: HealthChecks, collectors: Sequence[Collector] = ()
 ) -> ThreadingHTTPServer | None:
-    """Serves `/livez`, `/readyz` and `/metrics` from a thread; nothing if the port is 0.
+    """Serves `/livez`, `/readyz` and `/metrics` in a thread. Does nothing if the port is 0.
 
-    Raises SystemExit for a port that is in use.
+    Raises SystemExit if the port is in use.
     """
     if not port:
         return None
@@ -94,9 +94,9 @@ def serve_health(
                 case _:
                     self._respond(404, "text/plain", b"not found: use /livez, /readyz or /metrics\n")
 
-        def _respond_health(self, state: str, fault: str | None) -> None:
-            content = {"status": state} if fault is None else {"status": f"not {state}", "reason": fault}
-            self._respond(200 if fault is None else 503, "application/json", json.dumps(content).encode())
+        def _respond_health(self, state: str, failure: str | None) -> None:
+            content = {"status": state} if failure is None else {"status": f"not {state}", "reason": failure}
+            self._respond(200 if failure is None else 503, "application/json", json.dumps(content).encode())
 
         def _respond(self, status: int, content_type: str, body: bytes) -> None:
             self.send_response(status)
@@ -106,13 +106,13 @@ def serve_health(
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Probes and scrapes are not logged."""
+            """Does not log probes and scrapes."""
 
     try:
         server = _Server((host, port), Handler)
     except OSError as error:
         raise SystemExit(f"setting BOOKWHEEL_METRICS_PORT: cannot listen on {host}:{port}: {error}") from error
-    # a fork that outlives this process must not hold the port that its successor needs
+    # A fork may outlive this process. It must not keep the port open.
     os.register_at_fork(after_in_child=server.socket.close)
     Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

@@ -1,6 +1,6 @@
 """The `health` command of every service: checks the program on this machine.
 
-Containers run it every few seconds, so this module imports only what is cheap: the settings alone would take 400 ms.
+Containers run it every few seconds, so the imports are minimal. The import of the settings would take 400 ms.
 """
 
 import http.client
@@ -13,7 +13,7 @@ _MAX_BODY_CHARACTERS = 500
 
 
 def run_healthcheck(path: str = "/readyz", *, variable: str = "BOOKWHEEL_PORT", default: int | None = None) -> int:
-    """Returns the exit status: 0 if the program answers `path` with 2xx, else 1 with the reason on standard error.
+    """Returns the exit status: 0 if `path` returns 2xx. Else it is 1, and the reason is written to standard error.
 
     `variable` is the setting that holds the program's port.
     """
@@ -21,14 +21,14 @@ def run_healthcheck(path: str = "/readyz", *, variable: str = "BOOKWHEEL_PORT", 
     if not port.isdecimal() or port == "0":
         print(f"setting {variable} is missing: set it to the port of the health endpoints", file=sys.stderr)
         return 1
-    fault = health_fault(int(port), path)
-    if fault is not None:
-        print(fault, file=sys.stderr)
-    return 0 if fault is None else 1
+    failure = health_fault(int(port), path)
+    if failure is not None:
+        print(failure, file=sys.stderr)
+    return 0 if failure is None else 1
 
 
 def health_fault(port: int, path: str) -> str | None:
-    """Returns why the program on this port does not answer `path` with 2xx, or None if it does."""
+    """Returns None if `path` returns 2xx, else the reason of the failure."""
     try:
         status, body = fetch_health(port, path)
     except (OSError, http.client.HTTPException) as error:
@@ -48,7 +48,7 @@ def fetch_health(port: int, path: str) -> tuple[int, str]:
 
 
 def _setting(variable: str) -> str | None:
-    """Reads the environment or the secrets folder, as `bookwheel_runtime.settings` does."""
+    """Reads the environment or the secrets folder in the same way as `bookwheel_runtime.settings`."""
     folder = os.environ.get("BOOKWHEEL_SECRETS_DIR")
     if variable in os.environ or not folder:
         return os.environ.get(variable)

@@ -1,4 +1,4 @@
-"""Logs as JSON lines on standard error, each with its service and trace id."""
+"""Writes log records as JSON lines with service and trace id to standard error."""
 
 import json
 import logging
@@ -12,12 +12,12 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from bookwheel_runtime.traces import current_trace_id
 
-_NAME = "_name"
-"""The logger's name until it is rendered as `logger`, which structlog does not accept as an initial value."""
+_LOGGER_NAME_KEY = "_name"
+"""The key of the logger's name until `_rename_logger`, because structlog does not accept `logger` as initial value."""
 
 
 class _StandardError:
-    """Standard error as a binary file. A full disk or a closed pipe costs a line, never the work that is logged."""
+    """Standard error as a binary file. If the disk is full or the pipe is closed, the line is lost without an error."""
 
     def write(self, data: bytes) -> None:
         with suppress(OSError, ValueError):
@@ -32,12 +32,12 @@ _standard_error = _StandardError()
 
 
 class _ForeignHandler(logging.Handler):
-    """Writes the records of other packages, which use the standard library."""
+    """Writes the log records of packages that use the standard library's logging."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
-        except Exception:  # noqa: BLE001 - as every handler does with a record that cannot be formatted
+        except Exception:  # noqa: BLE001 - the convention of handlers for records that cannot be formatted
             self.handleError(record)
             return
         _standard_error.write(line.encode("utf-8", "backslashreplace") + b"\n")
@@ -45,7 +45,7 @@ class _ForeignHandler(logging.Handler):
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:
-    """Sends the records of structlog and of the standard library to standard error as JSON lines."""
+    """Writes the log records of structlog and of the standard library to standard error as JSON lines."""
 
     def add_service(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
@@ -90,12 +90,12 @@ def configure_logs(service: str, level: str = "INFO") -> None:
 
 
 def get_logger(name: str) -> FilteringBoundLogger:
-    logger: FilteringBoundLogger = structlog.get_logger(**{_NAME: name})
+    logger: FilteringBoundLogger = structlog.get_logger(**{_LOGGER_NAME_KEY: name})
     return logger
 
 
 def _rename_logger(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event["logger"] = event.pop(_NAME, None)
+    event["logger"] = event.pop(_LOGGER_NAME_KEY, None)
     return event
 
 

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457)."""
+"""Renders errors as problem documents (RFC 9457)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -47,12 +47,12 @@ def problem_response(request: Request, error: BookwheelError) -> Response:
 
 
 def invalid_field(field: str, code: str, message: str) -> InvalidParameterError:
-    """The error of one field or parameter."""
+    """Returns the error for one field or parameter."""
     return InvalidParameterError(f"{field}: {message}", errors=(FieldError(field=field, code=code, message=message),))
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answers our errors, validation errors and the framework's own errors with problem documents."""
+    """Adds handlers that render our errors, validation errors and FastAPI's errors as problem documents."""
 
     @app.exception_handler(BookwheelError)
     async def bookwheel_error(request: Request, error: BookwheelError) -> Response:
@@ -69,7 +69,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
 
 def add_unavailable_handler(app: FastAPI, errors: Iterable[type[Exception]], *, detail: str) -> None:
-    """Answers 503 with `detail` where a request ends with one of `errors`, such as those of a database."""
+    """Returns 503 with `detail` if a request raises one of `errors`, such as database errors."""
 
     async def unavailable(request: Request, error: Exception) -> Response:
         logger.error("dependency unavailable", detail=detail, error=str(error)[:500])
@@ -80,20 +80,20 @@ def add_unavailable_handler(app: FastAPI, errors: Iterable[type[Exception]], *, 
 
 
 def validation_problem(error: RequestValidationError) -> InvalidParameterError:
-    errors = tuple(_field_error(fault) for fault in error.errors()[:_MAX_ERRORS])
+    errors = tuple(_field_error(details) for details in error.errors()[:_MAX_ERRORS])
     shown = "; ".join(f"{field.field}: {field.message}" for field in errors[:_MAX_SHOWN_ERRORS])
     return InvalidParameterError(shown, errors=errors)
 
 
-def _field_error(fault: Mapping[str, Any]) -> FieldError:
-    location = tuple(fault["loc"])
-    if location[0] == "query" and fault["type"] == "extra_forbidden":
+def _field_error(details: Mapping[str, Any]) -> FieldError:
+    location = tuple(details["loc"])
+    if location[0] == "query" and details["type"] == "extra_forbidden":
         return FieldError(field=_field_path(location), code="unknown_parameter", message="unknown query parameter")
-    return FieldError(field=_field_path(location), code=fault["type"], message=fault["msg"])
+    return FieldError(field=_field_path(location), code=details["type"], message=details["msg"])
 
 
 def _field_path(location: tuple[int | str, ...]) -> str:
-    """`("body", "books", 3, "title")` becomes `books[3].title`."""
+    """Renders `("body", "books", 3, "title")` as `books[3].title`."""
     path = ""
     for part in location[1:] if location and location[0] in _LOCATIONS else location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)

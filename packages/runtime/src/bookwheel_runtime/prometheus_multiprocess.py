@@ -1,4 +1,4 @@
-"""Metrics of a program with several processes. Call it before prometheus_client is imported."""
+"""Sums the metrics of all processes of a program."""
 
 import atexit
 import os
@@ -9,13 +9,14 @@ from pathlib import Path
 
 
 def share_metrics(port: int) -> None:
-    """Stores the metrics of this process and its forks in new files, so that each process can report the sum.
+    """Stores the metrics of this process and its forks in files, so that each process can report the sum.
 
-    `port` names the files: it is unique on a machine. Raises RuntimeError if prometheus_client is imported already.
+    The name of the folder contains `port`, which is unique on a machine. Call it before prometheus_client is imported;
+    later it raises RuntimeError.
     """
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client is imported already: share_metrics must come first")
-    # Not in the state folder, which replicas on several machines may share.
+    # The state folder is unsuitable, because replicas on several machines may share it.
     folder = Path(tempfile.gettempdir()) / f"bookwheel-{os.getuid()}-counts-{port}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)

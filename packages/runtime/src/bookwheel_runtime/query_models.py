@@ -1,4 +1,4 @@
-"""Strict query parameters: unknown and repeated ones are errors that name them."""
+"""Strict query parameters: an unknown or repeated parameter is an error."""
 
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -20,7 +20,10 @@ Model = TypeVar("Model", bound=QueryModel)
 
 
 def parse_query(model: type[Model], query: bytes) -> Model:
-    """Validates a query string as FastAPI does. Raises ValidationError, or InvalidParameterError for a repetition."""
+    """Validates a query string in the same way as FastAPI.
+
+    Raises ValidationError, or InvalidParameterError for a repeated parameter.
+    """
     scalars = _scalars(model)
     values: dict[str, Any] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
@@ -34,8 +37,10 @@ def parse_query(model: type[Model], query: bytes) -> Model:
 
 
 async def check_query_names(request: Request) -> None:
-    """Dependency of every route. Refuses what a query model can't: a repeated scalar, and any query of a route without
-    a query model. Raises InvalidParameterError."""
+    """Rejects repeated scalar parameters, and any parameter of a route without a query model.
+
+    It is a dependency of every route. Raises InvalidParameterError.
+    """
     if not request.scope["query_string"]:
         return
     names = [name for name, _ in request.query_params.multi_items()]
@@ -57,7 +62,7 @@ def _query_model(endpoint: Callable[..., Any]) -> type[QueryModel] | None:
 
 @cache
 def _scalars(model: type[QueryModel]) -> frozenset[str]:
-    """The parameters that have one value."""
+    """Returns the parameters with one value."""
     fields = model.model_fields.items()
     return frozenset(field.alias or name for name, field in fields if not _is_list(field.annotation))
 

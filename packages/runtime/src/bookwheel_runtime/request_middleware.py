@@ -15,11 +15,11 @@ from bookwheel_runtime.traces import TRACEPARENT_HEADER, traced
 logger = get_logger(__name__)
 
 _PROBE_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
-"""Neither logged nor counted."""
+"""Requests of these paths are neither logged nor counted."""
 
 
 def matched_route(scope: Scope) -> str:
-    """The path template of the matched route: a bounded set of labels, whatever clients request."""
+    """Returns the path template of the matched route. The set of templates is bounded, so it is usable as a label."""
     route = scope.get("route")
     return "unmatched" if route is None else str(route.path)
 
@@ -27,7 +27,7 @@ def matched_route(scope: Scope) -> str:
 class RequestMiddleware:
     """Continues or starts the trace, returns it as `traceparent`, logs one line per request and counts it.
 
-    An unexpected exception becomes a problem with status 500.
+    An unexpected exception is returned as a problem with status 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -52,7 +52,7 @@ class RequestMiddleware:
 
             try:
                 await self._app(scope, receive, send_with_trace)
-            except Exception:  # the one place where a bug becomes an answer
+            except Exception:  # renders unexpected errors as a response
                 logger.exception("unexpected error", path=scope["path"])
                 if response_started:
                     raise

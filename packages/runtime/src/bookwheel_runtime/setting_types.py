@@ -1,5 +1,6 @@
-"""Types of settings that are addresses. An error names the expected form and never the value, which may hold a
-password.
+"""Types of settings that contain a URL.
+
+An error states the expected format. It does not contain the value, which may contain a password.
 """
 
 import re
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 
-def _address(pattern: str, *, expected: str) -> AfterValidator:
+def _url(pattern: str, *, expected: str) -> AfterValidator:
     form = re.compile(pattern)
 
     def check(value: str) -> str:
@@ -28,32 +29,32 @@ def _address(pattern: str, *, expected: str) -> AfterValidator:
 _POSTGRES = r"postgres(?:ql)?(?:\+psycopg)?://[^/\s]*/[^/\s]+"
 DatabaseUrl = Annotated[
     str,
-    _address(
+    _url(
         rf"sqlite:///\S.*|{_POSTGRES}",
         expected="sqlite:///path or postgresql://user:password@host:port/database",
     ),
 ]
 RedisUrl = Annotated[
-    str, _address(r"rediss?://[^/\s]+(?:/\d*)?(?:\?\S*)?|unix://\S+", expected="redis[s]://:password@host:port/0")
+    str, _url(r"rediss?://[^/\s]+(?:/\d*)?(?:\?\S*)?|unix://\S+", expected="redis[s]://:password@host:port/0")
 ]
 SearchUrl = Annotated[
     str,
-    _address(
+    _url(
         r"tantivy:///\S.*|elasticsearch(?:\+https)?://[^/\s]+(?:/\S*)?",
         expected="tantivy:///folder or elasticsearch[+https]://[user:password@]host:port[/prefix]",
     ),
 ]
-HttpUrl = Annotated[str, _address(r"https?://[^/\s]+(?:/\S*)?", expected="http[s]://host:port")]
+HttpUrl = Annotated[str, _url(r"https?://[^/\s]+(?:/\S*)?", expected="http[s]://host:port")]
 LakeUrl = Annotated[
     str,
-    _address(
+    _url(
         r"file:///\S.*|(?:s3|gs)://[^/\s]+(?:/\S*)?",
         expected="file:///folder, s3://bucket/prefix or gs://bucket/prefix",
     ),
 ]
 TrackingUri = Annotated[
     str,
-    _address(
+    _url(
         rf"sqlite:///\S.*|https?://[^/\s]+(?:/\S*)?|{_POSTGRES}",
         expected="http[s]://host:port of an MLflow server, sqlite:///path or postgresql://…",
     ),

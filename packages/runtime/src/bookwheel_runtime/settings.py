@@ -1,4 +1,4 @@
-"""Settings from the environment or from files: validated once at start, then immutable."""
+"""Loads immutable settings from the environment or from files, and validates them at start."""
 
 import os
 import sys
@@ -13,9 +13,9 @@ from bookwheel_runtime.setting_types import HttpUrl, LakeUrl
 
 
 class Settings(BaseSettings):
-    """Base of every service's settings: each field `x` is read from `BOOKWHEEL_X`, or from its alias.
+    """The base class of all settings. The field `x` is read from `BOOKWHEEL_X`, or from its alias.
 
-    A variable that is unset or empty is read from the file of its name in the folder `BOOKWHEEL_SECRETS_DIR`.
+    If the variable is unset or empty, the file with its name in the folder `BOOKWHEEL_SECRETS_DIR` is read.
     """
 
     model_config = SettingsConfigDict(
@@ -33,14 +33,14 @@ class Settings(BaseSettings):
 
 
 class HealthSettings(Settings):
-    """For programs that serve only `/livez`, `/readyz` and `/metrics`."""
+    """Settings of programs that serve only `/livez`, `/readyz` and `/metrics`."""
 
     host: str = Field(default="127.0.0.1", description="Address that the program listens on.")
     metrics_port: int = Field(
         default=0,
         ge=0,
         le=65535,
-        description="Port on which a program without an API of its own (workers, scheduler, scraper, trainer) serves "
+        description="Port on which a program without an HTTP API (workers, scheduler, scraper, trainer) serves "
         "`/metrics`, `/livez` and `/readyz`; 0: none.",
     )
 
@@ -56,7 +56,7 @@ class LakeOptions(TypedDict):
 
 
 class LakeSettings(Settings):
-    """The lake, for the services that write or read it."""
+    """Settings of services that write or read the lake."""
 
     lake_url: LakeUrl | None = Field(
         default=None,
@@ -64,20 +64,20 @@ class LakeSettings(Settings):
         "in the state folder.",
     )
     lake_endpoint: HttpUrl | None = Field(
-        default=None, description="URL of the S3-compatible store, if it is not Amazon's; for GCS, of an emulator."
+        default=None, description="URL of an S3-compatible store other than AWS, or of a GCS emulator."
     )
     lake_region: str = Field(default="us-east-1", description="The region of an S3 bucket.")
     lake_access_key: SecretStr | None = Field(
         default=None,
-        description="Access key for the lake's S3 bucket; by default that of the machine. None for GCS, which uses the "
-        "credentials of the environment.",
+        description="Access key for the lake's S3 bucket. Without it, the credentials of the machine are used. Must be "
+        "unset for GCS, which uses the credentials of the environment.",
     )
-    lake_secret_key: SecretStr | None = Field(default=None, description="The secret that belongs to the access key.")
+    lake_secret_key: SecretStr | None = Field(default=None, description="Secret key of the access key.")
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
         if (self.lake_access_key is None) != (self.lake_secret_key is None):
-            raise ValueError("BOOKWHEEL_LAKE_ACCESS_KEY and BOOKWHEEL_LAKE_SECRET_KEY belong together")
+            raise ValueError("BOOKWHEEL_LAKE_ACCESS_KEY and BOOKWHEEL_LAKE_SECRET_KEY must be set together")
         if self.lake_access_key is not None and (self.lake_url or "").startswith("gs://"):
             raise ValueError(
                 "BOOKWHEEL_LAKE_ACCESS_KEY is for S3: a lake on GCS uses the credentials of the environment"
@@ -97,29 +97,29 @@ class LakeSettings(Settings):
 SettingsType = TypeVar("SettingsType", bound=Settings)
 
 
-def load_settings(kind: type[SettingsType]) -> SettingsType:
-    """Reads the settings, or exits with status 2 and a line on standard error for each invalid setting."""
+def load_settings(settings_class: type[SettingsType]) -> SettingsType:
+    """Reads the settings, or exits with status 2 and writes each invalid setting to standard error."""
     secrets_dir = os.environ.get("BOOKWHEEL_SECRETS_DIR")
     if secrets_dir and not os.access(secrets_dir, os.R_OK | os.X_OK):
         print(f"setting BOOKWHEEL_SECRETS_DIR: {secrets_dir} is not a readable folder", file=sys.stderr)
         raise SystemExit(2)
     try:
-        return kind(_secrets_dir=secrets_dir or None)
+        return settings_class(_secrets_dir=secrets_dir or None)
     except ValidationError as error:
-        for fault in error.errors():
-            print(_describe(kind, fault), file=sys.stderr)
+        for details in error.errors():
+            print(_describe(settings_class, details), file=sys.stderr)
     except (OSError, UnicodeDecodeError) as error:
         print(f"setting BOOKWHEEL_SECRETS_DIR: a file is not readable: {error}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def _describe(kind: type[Settings], fault: Mapping[str, Any]) -> str:
-    """The setting's name, fault and description, without its value, which may be a secret."""
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if not fault["loc"]:
+def _describe(settings_class: type[Settings], details: Mapping[str, Any]) -> str:
+    """Renders the name, error and description of a setting, without its value, which may be a secret."""
+    message = str(details["msg"]).removeprefix("Value error, ")
+    if not details["loc"]:
         return f"settings: {message}"
-    name = str(fault["loc"][0])
-    for field_name, field in kind.model_fields.items():
+    name = str(details["loc"][0])
+    for field_name, field in settings_class.model_fields.items():
         variable = str(field.validation_alias or f"BOOKWHEEL_{field_name}".upper())
         if name.upper() in {field_name.upper(), variable}:
             return f"setting {variable}: {message}" + (f" ({field.description})" if field.description else "")

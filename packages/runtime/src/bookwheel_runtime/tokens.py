@@ -1,4 +1,4 @@
-"""Checks the internal token that the gateway sends in place of the caller's credential."""
+"""Verifies the internal token that the gateway sends in place of the caller's credential."""
 
 import asyncio
 import functools
@@ -18,16 +18,16 @@ from fastapi.security import HTTPBearer
 
 ALGORITHM = "ES256"
 _MIN_FETCH_SECONDS = 5.0
-"""Tokens with unknown key ids cause one key request in this time."""
+"""Minimum time between two JWKS requests."""
 _RETRY_SECONDS = 1
-"""Time after a failed key request in which verification fails at once."""
+"""Time after a failed JWKS request in which no other request is sent."""
 _MAX_KEY_AGE_SECONDS = 60.0
 _MAX_VERIFIED_TOKENS = 4096
 
 
 @functools.cache
 def _ssl_context() -> ssl.SSLContext:
-    """Cached: loading the machine's certificates blocks the event loop for 40 ms."""
+    """Cached, because loading the certificates of the machine blocks the event loop for 40 ms."""
     return httpx.create_ssl_context()
 
 
@@ -35,8 +35,8 @@ class TokenVerifier:
     """Verifies ES256 tokens against a JWKS.
 
     The JWKS is fetched for an unknown key id and once a minute, so a revoked key is accepted for up to a minute. While
-    the JWKS is unavailable, the cached keys stay in use. Verified tokens are cached until they expire: the gateway
-    sends the same internal token for seconds, and verifying one takes some 100 µs.
+    the JWKS is unavailable, the cached keys stay in use. Verified tokens are cached until they expire, because the
+    gateway sends the same internal token for several seconds and a verification takes about 100 µs.
     """
 
     def __init__(self, *, jwks_url: str, issuer: str, audience: str = INTERNAL_AUDIENCE) -> None:
@@ -50,7 +50,7 @@ class TokenVerifier:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     async def verify(self, token: str) -> Claims:
-        """Raises UnauthenticatedError for an invalid token, UnavailableError without any keys."""
+        """Returns the claims. Raises UnauthenticatedError for an invalid token, UnavailableError without keys."""
         if self._keys and time.monotonic() - self._fetched_at > _MAX_KEY_AGE_SECONDS:
             await self._refresh_keys()
         claims = self._verified.get(token)
@@ -62,7 +62,7 @@ class TokenVerifier:
         return claims
 
     async def check(self) -> None:
-        """Readiness check. Raises UnavailableError until the keys were fetched once."""
+        """Readiness check. Raises UnavailableError until the keys have been fetched."""
         if not self._keys:
             async with self._lock:
                 if not self._keys:
@@ -98,7 +98,7 @@ class TokenVerifier:
             if time.monotonic() - self._fetched_at > _MAX_KEY_AGE_SECONDS:
                 try:
                     await self._fetch()
-                except UnavailableError:  # try again soon, not for every request
+                except UnavailableError:  # retries soon, but not for every request
                     self._fetched_at = time.monotonic() - _MAX_KEY_AGE_SECONDS + _MIN_FETCH_SECONDS
 
     async def _fetch(self) -> None:
@@ -124,9 +124,9 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An acc
 
 
 def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
-    """Returns a FastAPI dependency for the caller's verified claims. It raises UnauthenticatedError or ForbiddenError.
+    """Returns a FastAPI dependency that returns the verified claims of the caller.
 
-    It uses `app.state.token_verifier`, which `create_service_app` sets.
+    The dependency raises UnauthenticatedError or ForbiddenError. It uses `app.state.token_verifier`.
     """
 
     async def verify_request(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:

@@ -1,4 +1,4 @@
-"""W3C trace context: one trace id from a client's request through streams and services to every log line."""
+"""W3C trace context. All services, streams and log lines of one client request have the same trace id."""
 
 import random
 import re
@@ -17,7 +17,7 @@ def new_traceparent() -> str:
 
 
 def child_of(traceparent: str | None) -> str:
-    """A traceparent of the same trace with a new span id, or of a new trace if `traceparent` is malformed."""
+    """Returns a traceparent of the same trace with a new span id, or of a new trace if `traceparent` is malformed."""
     match = _TRACEPARENT.match(traceparent or "")
     if match is None:
         return new_traceparent()
@@ -31,7 +31,7 @@ def trace_id_of(traceparent: str | None) -> str | None:
 
 
 def current_traceparent() -> str:
-    """The traceparent to send on: the current one, or that of a new trace."""
+    """Returns the current traceparent, or a new one outside of a trace."""
     return _current.get() or new_traceparent()
 
 
@@ -41,7 +41,7 @@ def current_trace_id() -> str | None:
 
 @contextmanager
 def traced(traceparent: str | None) -> Iterator[str]:
-    """Makes a child of `traceparent` the current one, for log lines and outgoing requests."""
+    """Sets a child of `traceparent` as the current traceparent, for log lines and outgoing requests."""
     child = child_of(traceparent)
     token = _current.set(child)
     try:
