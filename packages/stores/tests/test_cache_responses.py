@@ -50,12 +50,12 @@ def advance(url: str) -> int:
 async def test_an_answer_is_made_once_a_generation(redis_url: str, open_cache: Open) -> None:
     cache, make = open_cache(redis_url), Maker()
     first = advance(redis_url)
-    assert await cache.get_or_make("key", make) == (b"answer 1\n\0", first)
-    assert await cache.get_or_make("key", make) == (b"answer 1\n\0", first)
-    assert (await cache.get_or_make("other", make))[0] == b"answer 2\n\0"
+    assert await cache.get_or_compute("key", make) == (b"answer 1\n\0", first)
+    assert await cache.get_or_compute("key", make) == (b"answer 1\n\0", first)
+    assert (await cache.get_or_compute("other", make))[0] == b"answer 2\n\0"
     second = advance(redis_url)
     assert second > first
-    assert await cache.get_or_make("key", make) == (b"answer 3\n\0", second)
+    assert await cache.get_or_compute("key", make) == (b"answer 3\n\0", second)
     assert make.made == [first, first, second]
 
 
@@ -64,11 +64,11 @@ async def test_other_processes_find_what_was_asked_for_twice(redis_url: str, ope
     make = Maker()
     for _ in range(2):
         first = ResponseCache(Redis.from_url(redis_url))
-        await first.get_or_make("key", make)
+        await first.get_or_compute("key", make)
         await first.close()
     assert len(make.made) == 2
     for _ in range(2):
-        assert await open_cache(redis_url).get_or_make("key", make) == (b"answer 2\n\0", generation)
+        assert await open_cache(redis_url).get_or_compute("key", make) == (b"answer 2\n\0", generation)
     assert len(make.made) == 2
 
 
@@ -79,31 +79,31 @@ async def test_what_is_asked_for_once_takes_no_room_in_redis(redis_url: str, ope
         return b"x" * 30_000
 
     cache = ResponseCache(Redis.from_url(redis_url))
-    assert await cache.get_or_make("once", make) == await cache.get_or_make("once", make)
+    assert await cache.get_or_compute("once", make) == await cache.get_or_compute("once", make)
     await cache.close()
     with connect_redis(redis_url) as redis:
         keys = [*redis.scan_iter("{bookwheel:generation}:once*")]
         assert [(redis.get(key), redis.ttl(key) > 0) for key in keys] == [(b"met", True)]
-    assert (await open_cache(redis_url).get_or_make("once", make))[0] == b"x" * 30_000
+    assert (await open_cache(redis_url).get_or_compute("once", make))[0] == b"x" * 30_000
 
 
 async def test_an_answer_of_an_older_generation_is_not_remembered(redis_url: str, open_cache: Open) -> None:
     one, other, make = open_cache(redis_url), open_cache(redis_url), Maker()
     advance(redis_url)
-    assert (await one.get_or_make("key", make))[0] == b"answer 1\n\0"
+    assert (await one.get_or_compute("key", make))[0] == b"answer 1\n\0"
     second = advance(redis_url)
-    assert await other.get_or_make("key", make) == (b"answer 2\n\0", second)
+    assert await other.get_or_compute("key", make) == (b"answer 2\n\0", second)
     await asyncio.sleep(0.05)
-    assert (await one.get_or_make("key", make))[1] == second
-    assert await one.get_or_make("key", make) == await one.get_or_make("key", make)
+    assert (await one.get_or_compute("key", make))[1] == second
+    assert await one.get_or_compute("key", make) == await one.get_or_compute("key", make)
     assert make.made[1:] == [second] * (len(make.made) - 1)
 
 
 async def test_local_responses_are_bounded_by_their_bytes(
     redis_url: str, open_cache: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bookwheel_stores.cache.responses._LOCAL_BYTES", 100)
-    monkeypatch.setattr("bookwheel_stores.cache.responses._MAX_LOCAL_BYTES", 50)
+    monkeypatch.setattr("bookwheel_stores.cache.responses._LOCAL_CACHE_BYTES", 100)
+    monkeypatch.setattr("bookwheel_stores.cache.responses._MAX_LOCAL_ENTRY_BYTES", 50)
     advance(redis_url)
     cache, made = open_cache(redis_url), list[str]()
 
@@ -112,7 +112,7 @@ async def test_local_responses_are_bounded_by_their_bytes(
             made.append(key)
             return b"x" * size
 
-        assert await cache.get_or_make(key, make) == (b"x" * size, await cache.generation())
+        assert await cache.get_or_compute(key, make) == (b"x" * size, await cache.generation())
 
     for number in range(10):
         await ask(f"key {number}")
@@ -133,7 +133,7 @@ async def test_local_responses_are_bounded_by_their_bytes(
 async def test_concurrent_misses_make_one_answer_in_all_processes(redis_url: str, open_cache: Open) -> None:
     advance(redis_url)
     caches, make = [open_cache(redis_url) for _ in range(3)], Maker(seconds=0.1)
-    answers = await asyncio.gather(*(cache.get_or_make("key", make) for cache in caches for _ in range(20)))
+    answers = await asyncio.gather(*(cache.get_or_compute("key", make) for cache in caches for _ in range(20)))
     assert len(make.made) == 1
     assert {body for body, _ in answers} == {b"answer 1\n\0"}
 
@@ -141,12 +141,12 @@ async def test_concurrent_misses_make_one_answer_in_all_processes(redis_url: str
 async def test_whoever_asks_after_a_change_does_not_join_an_older_answer(redis_url: str, open_cache: Open) -> None:
     cache, make = open_cache(redis_url), Maker(seconds=0.2)
     first = advance(redis_url)
-    early = asyncio.create_task(cache.get_or_make("key", make))
+    early = asyncio.create_task(cache.get_or_compute("key", make))
     await asyncio.sleep(0.05)
     second = advance(redis_url)
-    assert (await cache.get_or_make("key", make))[1] == second
+    assert (await cache.get_or_compute("key", make))[1] == second
     assert (await early)[1] == first
-    assert (await cache.get_or_make("key", make))[1] == second
+    assert (await cache.get_or_compute("key", make))[1] == second
     assert make.made == [first, second]
 
 
@@ -156,23 +156,23 @@ async def test_a_maker_that_dies_holds_nobody_up_for_long(redis_url: str, open_c
         redis.set(f"{{bookwheel:generation}}:key:{generation}", b"", px=60_000)
     make = Maker()
     async with asyncio.timeout(5):
-        assert (await open_cache(redis_url).get_or_make("key", make))[0] == b"answer 1\n\0"
+        assert (await open_cache(redis_url).get_or_compute("key", make))[0] == b"answer 1\n\0"
 
 
 async def test_a_failure_is_for_its_own_requests_only(redis_url: str, open_cache: Open) -> None:
     advance(redis_url)
     cache, failing = open_cache(redis_url), Maker(seconds=0.05, fails=True)
-    failures = await asyncio.gather(*(cache.get_or_make("key", failing) for _ in range(5)), return_exceptions=True)
+    failures = await asyncio.gather(*(cache.get_or_compute("key", failing) for _ in range(5)), return_exceptions=True)
     assert len(failing.made) == 1
     assert all(isinstance(failure, RuntimeError) for failure in failures)
     async with asyncio.timeout(0.5):
-        assert (await cache.get_or_make("key", Maker()))[0] == b"answer 1\n\0"
+        assert (await cache.get_or_compute("key", Maker()))[0] == b"answer 1\n\0"
 
 
 async def test_a_request_given_up_takes_no_other_with_it(redis_url: str, open_cache: Open) -> None:
     advance(redis_url)
     cache, make = open_cache(redis_url), Maker(seconds=0.1)
-    leader, follower = (asyncio.create_task(cache.get_or_make("key", make)) for _ in range(2))
+    leader, follower = (asyncio.create_task(cache.get_or_compute("key", make)) for _ in range(2))
     await asyncio.sleep(0.05)
     leader.cancel()
     assert (await follower)[0] == b"answer 1\n\0"
@@ -181,8 +181,8 @@ async def test_a_request_given_up_takes_no_other_with_it(redis_url: str, open_ca
 
 async def test_nothing_is_kept_before_the_first_projection(redis_url: str, open_cache: Open) -> None:
     cache, make = open_cache(redis_url), Maker()
-    assert await cache.get_or_make("key", make) == (b"answer 1\n\0", None)
-    assert await cache.get_or_make("key", make) == (b"answer 2\n\0", None)
+    assert await cache.get_or_compute("key", make) == (b"answer 1\n\0", None)
+    assert await cache.get_or_compute("key", make) == (b"answer 2\n\0", None)
     assert await cache.generation() == 0
 
 
@@ -190,15 +190,15 @@ async def test_without_redis_answers_are_made_and_with_it_again_kept(tmp_path: P
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     cache, make = open_cache(url), Maker()
-    assert await cache.get_or_make("key", make) == (b"answer 1\n\0", None)
+    assert await cache.get_or_compute("key", make) == (b"answer 1\n\0", None)
     assert await cache.generation() is None
     with running(redis_command(port, tmp_path), log=tmp_path / "log", ready=lambda: redis_answers(url)):
         generation = advance(url)
         await asyncio.sleep(1.1)
-        assert await cache.get_or_make("key", make) == (b"answer 2\n\0", generation)
-        assert await cache.get_or_make("key", make) == (b"answer 2\n\0", generation)
-    assert await cache.get_or_make("key", make) == (b"answer 3\n\0", None)
-    assert await cache.get_or_make("key", make) == (b"answer 4\n\0", None)
+        assert await cache.get_or_compute("key", make) == (b"answer 2\n\0", generation)
+        assert await cache.get_or_compute("key", make) == (b"answer 2\n\0", generation)
+    assert await cache.get_or_compute("key", make) == (b"answer 3\n\0", None)
+    assert await cache.get_or_compute("key", make) == (b"answer 4\n\0", None)
 
 
 def test_a_generation_that_redis_lost_does_not_come_again(redis_url: str) -> None:

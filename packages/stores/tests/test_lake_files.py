@@ -56,7 +56,7 @@ def test_a_writer_that_fails_leaves_nothing(lake: Lake) -> None:
     lake.write("a/b", b"old")
 
     def fail() -> None:
-        with lake.writing("a/b") as file:
+        with lake.open_for_write("a/b") as file:
             file.write(LARGE)
             raise RuntimeError("half-way")
 
@@ -106,7 +106,7 @@ def test_a_killed_writer_to_a_bucket_leaves_nothing_on_its_machine(
     s3: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with s3_lake(s3).writing("a/b") as file:
+    with s3_lake(s3).open_for_write("a/b") as file:
         file.write(LARGE)
         file.flush()
         assert list(tmp_path.iterdir()) == [], "what has no name goes with its process"
@@ -217,10 +217,10 @@ def test_wrong_credentials_are_an_error_without_the_secret(s3: S3Store) -> None:
         ({"url": "file://data/lake"}, "three slashes"),
         ({"url": "file:///"}, "three slashes"),
         ({"url": "s3:///x"}, "bucket"),
-        ({"url": "s3://key:very-secret@bucket/x"}, "address only"),
-        ({"url": "s3://bucket/x?secret=very-secret"}, "address only"),
+        ({"url": "s3://key:very-secret@bucket/x"}, "in their own settings"),
+        ({"url": "s3://bucket/x?secret=very-secret"}, "in their own settings"),
         ({"url": "s3://bucket", "endpoint": "127.0.0.1:9000"}, "endpoint"),
-        ({"url": "s3://bucket", "access_key": "a"}, "belong together"),
+        ({"url": "s3://bucket", "access_key": "a"}, "must be set together"),
     ],
 )
 def test_a_wrong_address_is_an_error_without_its_secrets(settings: dict[str, str], message: str) -> None:

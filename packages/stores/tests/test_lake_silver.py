@@ -198,7 +198,7 @@ def test_deleted_tables_begin_again(lake: Lake, silver: Silver) -> None:
 def test_an_export_is_written_and_deleted_in_each_store(
     request: pytest.FixtureRequest, lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_writer, "_OPEN_FILES", 2)
+    monkeypatch.setattr(export_writer, "_MAX_OPEN_FILES", 2)
     if kind == "s3":
         lake = s3_lake(request.getfixturevalue("s3"))
     elif kind == "gcs":

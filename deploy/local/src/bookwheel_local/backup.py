@@ -113,7 +113,7 @@ def _restore_data(suite: LocalSuite, folder: Path, manifest: Manifest, progress:
         _restore_registry(folder, suite.layout, old_data=Path(manifest.data))
     for number, path in enumerate(sorted(path for path in (folder / LAKE).rglob("*") if path.is_file())):
         progress.update(f"restoring the lake: {number:,} files")
-        with path.open("rb") as source, lake.writing(str(path.relative_to(folder / LAKE))) as target:
+        with path.open("rb") as source, lake.open_for_write(str(path.relative_to(folder / LAKE))) as target:
             copy(source, target)
     progress.update("preparing the records")
     prepare_records(suite.layout, suite.environment)

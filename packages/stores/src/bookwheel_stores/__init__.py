@@ -1,1 +1,1 @@
-"""Ports and adapters: records, search index, streams, response cache."""
+"""Ports and adapters: records, search index, streams, response cache and lake."""

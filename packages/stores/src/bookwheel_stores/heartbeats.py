@@ -1,4 +1,4 @@
-"""The heartbeats that replicas write to Redis."""
+"""Publishes and lists the heartbeats of replicas in Redis."""
 
 import socket
 import threading
@@ -30,10 +30,10 @@ def _nothing() -> None:
 
 
 class HeartbeatPublisher(threading.Thread):
-    """Publishes a heartbeat of this replica every few seconds, by Redis' clock, until it is stopped.
+    """Publishes a heartbeat of this replica every few seconds until it is stopped. Its time is by the clock of Redis.
 
-    `fault` returns why the replica is not ready, or None. An unavailable Redis or a slow `fault` only delays
-    heartbeats.
+    `fault` returns None or the reason why the replica is not ready. If Redis is unavailable or `fault` is slow,
+    heartbeats are only delayed.
     """
 
     def __init__(
@@ -95,35 +95,35 @@ class HeartbeatPublisher(threading.Thread):
 
 
 def list_replicas(redis: Redis) -> list[Replica]:
-    """The replicas with a heartbeat of the last minutes, including silent ones. Raises RedisError."""
+    """Returns the replicas with a heartbeat in the last minutes, including silent replicas. Raises RedisError."""
     now = _now(redis)
-    live = []
+    replicas = []
     for field, text in redis.hgetall(REPLICAS_KEY).items():
         try:
             heartbeat = Heartbeat.model_validate_json(text)
-        except ValidationError:  # of another version
+        except ValidationError:  # written by another version
             redis.hdel(REPLICAS_KEY, field)
             continue
         silent_for = max(timedelta(0), now - heartbeat.seen_at).total_seconds()
         if silent_for > REPLICA_RETENTION_SECONDS:
             redis.hdel(REPLICAS_KEY, field)
         else:
-            live.append(Replica(**heartbeat.model_dump(), silent_seconds=silent_for))
-    return sorted(live, key=lambda replica: (replica.service, replica.instance))
+            replicas.append(Replica(**heartbeat.model_dump(), silent_seconds=silent_for))
+    return sorted(replicas, key=lambda replica: (replica.service, replica.instance))
 
 
 def list_services(redis: Redis) -> list[ServiceStatus]:
-    """Every service of the suite with its replicas. Raises RedisError."""
+    """Returns every service of the suite with its replicas. Raises RedisError."""
     replicas = list_replicas(redis)
     return [
         ServiceStatus(
             name=name,
             ready=sum(
-                each.ready and each.silent_seconds < HEARTBEAT_TIMEOUT_SECONDS
-                for each in replicas
-                if each.service == name
+                replica.ready and replica.silent_seconds < HEARTBEAT_TIMEOUT_SECONDS
+                for replica in replicas
+                if replica.service == name
             ),
-            replicas=tuple(each for each in replicas if each.service == name),
+            replicas=tuple(replica for replica in replicas if replica.service == name),
         )
         for name in SERVICES
     ]

@@ -11,7 +11,7 @@ def save_comparison(redis: Redis, comparison: IndexComparison) -> None:
 
 
 def load_comparison(redis: Redis) -> IndexComparison | None:
-    """None before the first sweep. Raises RedisError."""
+    """Returns None before the first sweep. Raises RedisError."""
     try:
         return IndexComparison.model_validate_json(redis.get(INDEX_SWEEP_KEY) or b"")
     except ValidationError:

@@ -1,4 +1,4 @@
-"""Cached responses and the generation of the index that they belong to."""
+"""Cached responses and the index generation for which they are valid."""
 
 from bookwheel_stores.cache.generation import Generation
 from bookwheel_stores.cache.responses import ResponseCache, connect_cache

@@ -1,4 +1,4 @@
-"""Cached responses, valid for one generation of the index."""
+"""Caches responses for one index generation."""
 
 import asyncio
 import logging
@@ -15,45 +15,48 @@ from redis.exceptions import RedisError
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 1.0
-"""A slower Redis would be slower than the search."""
+"""A cached response that takes longer is slower than a search."""
 _RETRY_SECONDS = 1.0
-"""Time without Redis calls after a failure."""
+"""Time after a failure in which Redis is not called."""
 _LOCK_MS = 1000
-"""Time that another process may take to make a response before this process makes it too."""
+"""Time in which another process may compute a response before this process computes it too."""
 _POLL_SECONDS = 0.005
-_RESPONSE_SECONDS = 600
-_REQUESTED_SECONDS = 60
-"""Time in which a second request for a response makes it worth storing in Redis."""
-_LOCAL_BYTES = 16 << 20
-_MAX_LOCAL_BYTES = 1 << 20
-"""Size of a response that would evict too many others."""
+_RESPONSE_TTL_SECONDS = 600
+_REPEAT_WINDOW_SECONDS = 60
+"""A response is stored in Redis at its second request in this time."""
+_LOCAL_CACHE_BYTES = 16 << 20
+_MAX_LOCAL_ENTRY_BYTES = 1 << 20
+"""A larger response would evict too many other responses."""
 
-# Keys share a hash tag with the generation's key: a Redis Cluster keeps them on one node.
+# All keys have the hash tag of the generation's key, so a Redis Cluster stores them on one node.
 _PREFIX = "{" + GENERATION_KEY + "}:"
-# Values of a response's state in one generation.
+# States of a response in one generation. The stored values are compatible with earlier releases.
 _LOCKED, _AWAITED, _REQUESTED = b"", b"wanted", b"met"
 
 Command = Callable[[Pipeline], object]
-Make = Callable[[int | None], Awaitable[bytes]]
-"""Makes a response from an index that has at least the given generation; None is an unknown generation."""
+Compute = Callable[[int | None], Awaitable[bytes]]
+"""Computes a response from an index of at least this generation; None if the generation is unknown."""
 
 
 def connect_cache(url: str) -> Redis:
-    """A client that fails fast: a response without cache is better than a late one."""
+    """Returns a client with short timeouts, because a response without the cache is better than a late response."""
     return Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS)
 
 
 class ResponseCache:
-    """Makes each response once per generation of the index, so that no response is ever stale.
+    """Caches each response for one index generation, so that no response is stale.
 
-    Concurrent requests for a key share one response: in this process by a task, in others by waiting for up to a
-    second. A response is kept in this process. Redis gets it at the second request or if other processes wait for it:
-    most searches are requested once. Without Redis, every response is made anew.
+    Concurrent requests for a key are coalesced ("single flight"): in this process they await one task; other processes
+    wait up to one second for a lock in Redis. Responses are cached in this process. They are stored in Redis at the
+    second request or if another process waits, because most searches are requested once. Without Redis, every response
+    is computed.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = _BatchingClient(redis)
-        self._local: LRUCache[str, tuple[int, bytes]] = LRUCache(_LOCAL_BYTES, getsizeof=lambda entry: len(entry[1]))
+        self._local: LRUCache[str, tuple[int, bytes]] = LRUCache(
+            _LOCAL_CACHE_BYTES, getsizeof=lambda entry: len(entry[1])
+        )
         self._tasks: dict[tuple[str, int], asyncio.Task[bytes]] = {}
         self._retry_at = 0.0
 
@@ -64,38 +67,38 @@ class ResponseCache:
         [generation] = await self._try(lambda pipe: pipe.get(GENERATION_KEY)) or [None]
         return None if time.monotonic() < self._retry_at else int(generation or 0)
 
-    async def get_or_make(self, key: str, make: Make) -> tuple[bytes, int | None]:
-        """Returns the response and its generation, None if that is unknown."""
+    async def get_or_compute(self, key: str, compute: Compute) -> tuple[bytes, int | None]:
+        """Returns the response and its generation; the generation is None if it is unknown."""
         generation = await self.generation()
         if not generation:
-            return await make(generation), None
+            return await compute(generation), None
         local = self._local.get(key)
         if local is not None and local[0] == generation:
             return local[1], generation
         task = self._tasks.get((key, generation))
         if task is None:
-            task = asyncio.create_task(self._load_or_make(key, generation, make))
+            task = asyncio.create_task(self._load_or_compute(key, generation, compute))
             self._tasks[key, generation] = task
             task.add_done_callback(lambda _: self._tasks.pop((key, generation)))
         return await asyncio.shield(task), generation
 
     async def close(self) -> None:
-        """Finishes the responses that are being made, and disconnects."""
+        """Waits for the responses in progress, and disconnects."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._redis.close()
 
-    async def _load_or_make(self, key: str, generation: int, make: Make) -> bytes:
+    async def _load_or_compute(self, key: str, generation: int, compute: Compute) -> bytes:
         body, is_requested = await self._load_or_lock(key, generation)
         if body is None:
-            body = await self._make(key, generation, make, store=is_requested)
-        if len(body) <= _MAX_LOCAL_BYTES:
+            body = await self._compute(key, generation, compute, store=is_requested)
+        if len(body) <= _MAX_LOCAL_ENTRY_BYTES:
             self._local[key] = (generation, body)
         return body
 
     async def _load_or_lock(self, key: str, generation: int) -> tuple[bytes | None, bool]:
-        """Returns the stored response, or None with whether the response was requested before."""
+        """Returns the stored response or None, and whether the response was requested before."""
         deadline = time.monotonic() + _LOCK_MS / 1000
-        is_awaited = False  # then the process that holds the lock stores the response
+        is_awaited = False  # if true, the process with the lock stores the response
         state = f"{_PREFIX}{key}:{generation}"
         while time.monotonic() < deadline:
             results = await self._try(
@@ -118,21 +121,21 @@ class ResponseCache:
             await asyncio.sleep(_POLL_SECONDS)
         return None, True
 
-    async def _make(self, key: str, generation: int, make: Make, *, store: bool) -> bytes:
+    async def _compute(self, key: str, generation: int, compute: Compute, *, store: bool) -> bytes:
         state = f"{_PREFIX}{key}:{generation}"
         try:
-            body = await make(generation)
+            body = await compute(generation)
         except BaseException:
             await self._try(lambda pipe: pipe.delete(state))
             raise
-        results = await self._try(lambda pipe: pipe.set(state, _REQUESTED, get=True, ex=_REQUESTED_SECONDS))
+        results = await self._try(lambda pipe: pipe.set(state, _REQUESTED, get=True, ex=_REPEAT_WINDOW_SECONDS))
         if results and (store or results == [_AWAITED]):
             entry = b"%d\n%b" % (generation, body)
-            await self._try(lambda pipe: pipe.set(_PREFIX + key, entry, ex=_RESPONSE_SECONDS))
+            await self._try(lambda pipe: pipe.set(_PREFIX + key, entry, ex=_RESPONSE_TTL_SECONDS))
         return body
 
     async def _try(self, *commands: Command) -> list[Any] | None:
-        """Returns the results, None if Redis is unavailable."""
+        """Returns the results; None if Redis is unavailable."""
         try:
             return await self._redis.execute(*commands)
         except (RedisError, OSError) as error:
@@ -143,7 +146,7 @@ class ResponseCache:
 
 
 class _BatchingClient:
-    """Sends the commands that wait at the same time in one pipeline: redis-py spends most of its time per call."""
+    """Sends all waiting commands in one pipeline, because most of the time of redis-py is per call."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -170,7 +173,7 @@ class _BatchingClient:
                         for command in commands:
                             command(pipe)
                     values = await pipe.execute()
-            except Exception as error:  # noqa: BLE001 - each caller gets it
+            except Exception as error:  # noqa: BLE001 - raised in each caller
                 for _, results in batch:
                     if not results.done():
                         results.set_exception(error)

@@ -1,6 +1,6 @@
-"""The lake: Delta tables and exports for programs that read the whole catalog, in a folder, an S3 or a GCS bucket.
+"""The lake: Delta tables and exports of the whole catalog, in a folder, an S3 bucket or a GCS bucket.
 
-The tables (`tables`, `bronze`, `silver`) import `deltalake`, which takes 27 MB: only the processor imports them.
+The modules `tables`, `bronze` and `silver` import `deltalake`, which needs 27 MB. Only the processor imports them.
 """
 
 from bookwheel_stores.lake.address import LakeAddress

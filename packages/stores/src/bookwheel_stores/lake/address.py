@@ -1,4 +1,4 @@
-"""The address of the lake: a folder, or a prefix in a bucket on S3 or GCS."""
+"""The URL and credentials of the lake: a folder, or a prefix in an S3 or GCS bucket."""
 
 import json
 from dataclasses import dataclass, field
@@ -14,10 +14,11 @@ _RETRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class LakeAddress:
-    """`url` is `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`.
+    """The location of the lake: `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`.
 
-    `endpoint` is the URL of an S3-compatible store, or of a GCS emulator, which gets no credentials. `region` and the
-    keys are for S3. Without keys, and always for GCS, the credentials are those of the environment or the machine.
+    `endpoint` is the URL of an S3-compatible store, or of a GCS emulator, to which no credentials are sent. `region`
+    and the keys are for S3. Without keys, and always for GCS, the credentials of the environment or the machine are
+    used.
     """
 
     url: str
@@ -27,12 +28,12 @@ class LakeAddress:
     secret_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError with a message that names the fault and contains no secret."""
+        """Raises ValueError if the address is invalid. The message contains no secret."""
         parts = urlsplit(self.url)
         if parts.scheme not in {"file", "s3", "gs"}:
             raise ValueError("the lake's URL must be file:///folder, s3://bucket/prefix or gs://bucket/prefix")
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("the lake's URL is an address only: credentials and the endpoint are separate settings")
+            raise ValueError("the lake's URL is invalid: set credentials and the endpoint in their own settings")
         if parts.scheme == "file" and (parts.netloc or not parts.path.strip("/")):
             raise ValueError("a lake in a folder needs file:///, three slashes and an absolute path")
         if parts.scheme != "file" and not parts.netloc:
@@ -40,13 +41,13 @@ class LakeAddress:
         if self.endpoint is not None and urlsplit(self.endpoint).scheme not in {"http", "https"}:
             raise ValueError("the lake's endpoint must be a URL: https://host:port")
         if (self.access_key is None) != (self.secret_key is None):
-            raise ValueError("the lake's access key and secret key belong together")
+            raise ValueError("the lake's access key and secret key must be set together")
         if parts.scheme == "gs" and self.access_key is not None:
             raise ValueError("a lake on GCS has no access key: its credentials are those of the environment")
 
     @property
     def folder(self) -> Path | None:
-        """The folder, or None for a bucket."""
+        """The folder; None for a bucket."""
         parts = urlsplit(self.url)
         return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
@@ -57,12 +58,12 @@ class LakeAddress:
         return str(self.folder) if parts.scheme == "file" else f"{parts.netloc}{parts.path}".rstrip("/")
 
     def table_url(self, path: str) -> str:
-        """The address of a Delta table, for `deltalake`."""
+        """Returns the URL of a Delta table, for `deltalake`."""
         scheme = urlsplit(self.url).scheme
         return f"{self.root}/{path}" if scheme == "file" else f"{scheme}://{self.root}/{path}"
 
     def storage_options(self) -> dict[str, str]:
-        """The options of `deltalake` for this address."""
+        """Returns the storage options of `deltalake`."""
         scheme = urlsplit(self.url).scheme
         if scheme == "file":
             return {}
@@ -74,8 +75,8 @@ class LakeAddress:
             "allow_http": str((self.endpoint or "").startswith("http://")).lower(),
         }
         if scheme == "gs":
-            return options | ({} if self.endpoint is None else _emulated_gcs(self.endpoint))
-        # Commits are conditional requests, so concurrent writers need no lock service.
+            return options | ({} if self.endpoint is None else _emulator_options(self.endpoint))
+        # Commits are conditional requests, so that concurrent writers need no lock service.
         options |= {"aws_region": self.region, "aws_conditional_put": "etag"}
         if self.endpoint is not None:
             options["aws_endpoint"] = self.endpoint
@@ -84,7 +85,7 @@ class LakeAddress:
         return options
 
     def filesystem(self) -> FileSystem:
-        """Does not connect yet."""
+        """Returns the file system without connecting to it."""
         if self.folder is not None:
             return LocalFileSystem()
         endpoint = urlsplit(self.endpoint) if self.endpoint else None
@@ -106,10 +107,10 @@ class LakeAddress:
             request_timeout=_REQUEST_SECONDS,
             retry_strategy=AwsStandardS3RetryStrategy(max_attempts=_RETRIES + 1),
             background_writes=False,
-            allow_delayed_open=True,  # a small file is one request
+            allow_delayed_open=True,  # so that a small file needs one request
         )
 
 
-def _emulated_gcs(endpoint: str) -> dict[str, str]:
+def _emulator_options(endpoint: str) -> dict[str, str]:
     account = {"gcs_base_url": endpoint, "disable_oauth": True, "client_email": "", "private_key": ""}
     return {"google_service_account_key": json.dumps(account | {"private_key_id": ""})}

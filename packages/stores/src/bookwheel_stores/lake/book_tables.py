@@ -1,4 +1,4 @@
-"""Columnar tables of books and offers from the contents that the change feed carries."""
+"""Converts book contents of the change feed to columnar tables of books and offers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 from bookwheel_contracts import BOOK_DETAILS, LATER_DETAILS
 
-_BLOCK = 4 << 20
-_MOMENT = pa.timestamp("ms", "UTC")
+_BLOCK_BYTES = 4 << 20
+_TIMESTAMP = pa.timestamp("ms", "UTC")
 _AMOUNT = pa.decimal128(14, 4)
-_LABEL = pa.dictionary(pa.int32(), pa.string())
+_CATEGORICAL = pa.dictionary(pa.int32(), pa.string())
 _PRICE = pa.struct([("amount", pa.string()), ("currency", pa.string())])
 _OFFER = pa.struct(
     [
@@ -21,12 +21,12 @@ _OFFER = pa.struct(
         ("price", _PRICE),
         ("stock", pa.int64()),
         ("in_stock", pa.bool_()),
-        ("first_seen", _MOMENT),
+        ("first_seen", _TIMESTAMP),
     ]
 )
 _DETAIL_TYPES = {str: pa.string(), tuple: pa.list_(pa.string()), float: pa.float64(), int: pa.int64()}
 _LATER_COLUMNS = [pa.field(name, _DETAIL_TYPES[BOOK_DETAILS[name]]) for name in LATER_DETAILS]
-"""Last, so that the other columns keep their positions in exports."""
+"""These columns are last, so that the other columns keep their positions in exports."""
 _CONTENT = pa.schema(
     [
         ("id", pa.string()),
@@ -35,8 +35,8 @@ _CONTENT = pa.schema(
         ("stock", pa.int64()),
         ("in_stock", pa.bool_()),
         ("offers", pa.list_(_OFFER)),
-        ("first_seen", _MOMENT),
-        ("last_changed", _MOMENT),
+        ("first_seen", _TIMESTAMP),
+        ("last_changed", _TIMESTAMP),
         ("revision", pa.int64()),
     ]
 )
@@ -47,67 +47,67 @@ BOOKS = pa.schema(
         pa.field("title", pa.string(), nullable=False),
         pa.field("authors", pa.list_(pa.string()), nullable=False),
         ("isbn13", pa.string()),
-        ("category", _LABEL),
+        ("category", _CATEGORICAL),
         ("description", pa.string()),
-        ("language", _LABEL),
+        ("language", _CATEGORICAL),
         ("price_amount", _AMOUNT),
-        ("price_currency", _LABEL),
+        ("price_currency", _CATEGORICAL),
         ("rating", pa.float64()),
         ("rating_count", pa.int64()),
         ("stock", pa.int64()),
         pa.field("in_stock", pa.bool_(), nullable=False),
         ("image_url", pa.string()),
         pa.field("sources", pa.list_(pa.string()), nullable=False),
-        pa.field("first_seen", _MOMENT, nullable=False),
-        pa.field("last_changed", _MOMENT, nullable=False),
+        pa.field("first_seen", _TIMESTAMP, nullable=False),
+        pa.field("last_changed", _TIMESTAMP, nullable=False),
         pa.field("revision", pa.int64(), nullable=False),
         *_LATER_COLUMNS,
     ]
 )
-"""The unified table: a row for each book."""
-CODE = pa.field("category_code", pa.int32(), nullable=False)
-"""The additional column of exports."""
+"""The schema of the books table, with one row per book."""
+CATEGORY_CODE = pa.field("category_code", pa.int32(), nullable=False)
+"""An additional column in exports."""
 
 OFFERS = pa.schema(
     [
-        pa.field("source", _LABEL, nullable=False),
+        pa.field("source", _CATEGORICAL, nullable=False),
         pa.field("book_id", pa.string(), nullable=False),
         pa.field("title", pa.string(), nullable=False),
         pa.field("authors", pa.list_(pa.string()), nullable=False),
         ("isbn13", pa.string()),
-        ("category", _LABEL),
+        ("category", _CATEGORICAL),
         ("description", pa.string()),
-        ("language", _LABEL),
+        ("language", _CATEGORICAL),
         pa.field("url", pa.string(), nullable=False),
         ("price_amount", _AMOUNT),
-        ("price_currency", _LABEL),
+        ("price_currency", _CATEGORICAL),
         ("rating", pa.float64()),
         ("rating_count", pa.int64()),
         ("stock", pa.int64()),
         pa.field("in_stock", pa.bool_(), nullable=False),
-        pa.field("first_seen", _MOMENT, nullable=False),
+        pa.field("first_seen", _TIMESTAMP, nullable=False),
         pa.field("revision", pa.int64(), nullable=False),
         *_LATER_COLUMNS,
     ]
 )
-"""A row for each offer, with the fields of its book. Price, stock and first_seen are the offer's."""
+"""The schema of the offers table, with one row per offer. Price, stock and first_seen belong to the offer."""
 
 
 def parse_contents(contents: Sequence[bytes]) -> pa.Table:
-    """A row for each content, with nested fields. `{}` becomes a row of nulls."""
+    """Parses contents to a table with nested fields and one row per content. `{}` becomes a row of nulls."""
     if not contents:
         return _CONTENT.empty_table()
     longest = max(map(len, contents))
     table = pj.read_json(
         pa.BufferReader(b"\n".join(contents)),
-        read_options=pj.ReadOptions(block_size=max(_BLOCK, 2 * longest)),
+        read_options=pj.ReadOptions(block_size=max(_BLOCK_BYTES, 2 * longest)),
         parse_options=pj.ParseOptions(explicit_schema=_CONTENT, unexpected_field_behavior="ignore"),
     )
     return table.combine_chunks()
 
 
 def books_table(parsed: pa.Table) -> pa.Table:
-    """A table with the schema `BOOKS`."""
+    """Converts parsed contents to the schema `BOOKS`."""
     price = parsed["price"]
     columns = {
         **{name: parsed[name] for name in BOOKS.names if name in parsed.column_names},
@@ -120,7 +120,7 @@ def books_table(parsed: pa.Table) -> pa.Table:
 
 
 def offers_table(parsed: pa.Table) -> pa.Table:
-    """A table with the schema `OFFERS`, in the order of the books."""
+    """Converts parsed contents to the schema `OFFERS`, in the order of the books."""
     rows = pc.list_parent_indices(parsed["offers"])
     offer = pc.list_flatten(parsed["offers"])
     price = pc.struct_field(offer, "price")
@@ -136,38 +136,38 @@ def offers_table(parsed: pa.Table) -> pa.Table:
 
 
 def with_category_code(schema: pa.Schema) -> pa.Schema:
-    """The schema with `category_code` after the category."""
-    return schema.insert(schema.get_field_index("category") + 1, CODE)
+    """Inserts `category_code` after the category."""
+    return schema.insert(schema.get_field_index("category") + 1, CATEGORY_CODE)
 
 
 class CategoryCodes:
-    """A whole number for each category of an export, in the order of its first book.
+    """Assigns an integer to each category of an export, in the order of its first book.
 
-    So a code is known as soon as a book is read, and a category keeps its code while the books before it stay. The
-    names are in memory while an export is written, about 150 bytes each: a million categories need 150 MB.
+    Codes are therefore available in a single pass, and a category keeps its code while the books before it do not
+    change. The names are in memory while an export is written: one million categories need 150 MB.
     """
 
     def __init__(self) -> None:
         self.categories: dict[str, int] = {}
 
     def add_to(self, table: pa.Table) -> pa.Table:
-        """The table with `category_code`; -1 where there is no category."""
+        """Adds the column `category_code`. It is -1 if there is no category."""
         position = table.schema.get_field_index("category") + 1
         encoded = one_array(table["category"])
-        used = encoded.dictionary.take(pc.drop_null(encoded.indices.unique()))
-        for name in used.to_pylist():
+        used_names = encoded.dictionary.take(pc.drop_null(encoded.indices.unique()))
+        for name in used_names.to_pylist():
             self.categories.setdefault(name, len(self.categories))
         codes = pa.array([self.categories.get(name, -1) for name in encoded.dictionary.to_pylist()], pa.int32())
-        return table.add_column(position, CODE, pc.fill_null(codes.take(encoded.indices), -1))
+        return table.add_column(position, CATEGORY_CODE, pc.fill_null(codes.take(encoded.indices), -1))
 
 
 def amounts(text: Any) -> Any:
-    """Exact decimals, from decimal strings."""
+    """Converts decimal strings to exact decimals."""
     return pc.cast(text, _AMOUNT)
 
 
 def for_csv(table: pa.Table) -> pa.Table:
-    """The table with types that CSV can hold: lists as JSON, times as RFC 3339, decimals without trailing zeros."""
+    """Converts columns for CSV: lists to JSON, times to RFC 3339, decimals to text without trailing zeros."""
     columns = {}
     for field in table.schema:
         column = table[field.name]
@@ -185,13 +185,13 @@ def for_csv(table: pa.Table) -> pa.Table:
 
 
 def _list_parts(lists: pa.ChunkedArray, name: str) -> tuple[pa.Array, pa.Array]:
-    """The offsets of the lists, and one field of their structs."""
+    """Returns the offsets of the lists and one field of their structs."""
     array = one_array(lists)
     return array.offsets, pc.struct_field(array.values, name)
 
 
 def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The column as one array, with one dictionary if its values are dictionary-encoded."""
+    """Combines a column to one array, with one dictionary if its values are dictionary-encoded."""
     if isinstance(column, pa.Array):
         return column
     if pa.types.is_dictionary(column.type):

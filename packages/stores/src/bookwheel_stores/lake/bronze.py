@@ -1,4 +1,4 @@
-"""Bronze: the raw stream's entries as received."""
+"""Bronze: the entries of the raw stream as received."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Bronze:
-    """Holds each entry once, however often, in whatever batches and by however many consumers it is added."""
+    """Stores each entry once, even if several consumers add it repeatedly or in different batches."""
 
     lake: Lake
     table: LakeTable = field(init=False)
@@ -38,7 +38,7 @@ class Bronze:
         object.__setattr__(self, "table", LakeTable(self.lake, TABLE, SCHEMA, partition_by="date"))
 
     def add(self, entries: Sequence[StreamEntry]) -> int:
-        """Stores the entries that are not stored yet, in one commit; returns how many. Raises LakeError."""
+        """Stores new entries in one commit and returns their number. Raises LakeError."""
         new_entries = {entry.id: entry for entry in entries}
         for attempt in range(1, _ATTEMPTS + 1):
             commits = self.table.load()
@@ -50,7 +50,7 @@ class Bronze:
             rows = [_row(entry) for _, entry in sorted(new_entries.items())]
             try:
                 self.table.append(pa.Table.from_pylist(rows, schema=SCHEMA), cursor=commits + 1)
-            except ConcurrentWriteError:  # by another consumer, perhaps of the same entries
+            except ConcurrentWriteError:  # another consumer has committed, perhaps the same entries
                 if attempt == _ATTEMPTS:
                     raise
             else:
@@ -58,14 +58,14 @@ class Bronze:
         return 0
 
     def read_entries(self, entries: Sequence[StreamEntry], *, columns: str) -> Iterator[pa.RecordBatch]:
-        """The stored rows between the first and the last of the entries, as of the loaded version."""
+        """Returns the stored rows from the first to the last entry id, as of the loaded version."""
         if not entries:
             return
         ids = [entry.id for entry in entries]
         days = ", ".join(sorted({f"DATE '{_received_at(entry).date()}'" for entry in entries}))
-        # Files with other days or ids are not read, because of their statistics.
-        where = f"date IN ({days}) AND entry_id BETWEEN {_literal(min(ids))} AND {_literal(max(ids))}"
-        yield from self.table.query(f"SELECT {columns} FROM rows WHERE {where}")  # noqa: S608 - literals are quoted
+        # With these conditions, Delta skips files by their statistics.
+        condition = f"date IN ({days}) AND entry_id BETWEEN {_literal(min(ids))} AND {_literal(max(ids))}"
+        yield from self.table.query(f"SELECT {columns} FROM rows WHERE {condition}")  # noqa: S608 - literals are quoted
 
 
 def _literal(text: str) -> str:

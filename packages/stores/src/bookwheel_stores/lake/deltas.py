@@ -1,4 +1,4 @@
-"""Export deltas: the books that changed between two points of the feed, streamed as JSON, CSV or Parquet."""
+"""Streams export deltas, the books that changed between two sequences, as JSON, CSV or Parquet."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -7,26 +7,26 @@ import orjson
 import pyarrow as pa
 
 from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, one_array, parse_contents
-from bookwheel_stores.lake.export_writer import WRITERS, ChunkBuffer, prefetched
+from bookwheel_stores.lake.export_writer import WRITERS, DrainableBuffer, prefetch
 from bookwheel_stores.records.feed.snapshots import BookDiff
 
-_IGNORED = frozenset({"revision", "last_changed"})
-"""Fields that also differ when a book has changed and changed back. Alone they are no difference."""
-_BOOK = [field.with_nullable(True) for field in BOOKS if field.name != "book_id"]
+_IGNORED_FIELDS = frozenset({"revision", "last_changed"})
+"""Fields that also differ if a book was changed and changed back. They do not count as a difference."""
+_BOOK_COLUMNS = [field.with_nullable(True) for field in BOOKS if field.name != "book_id"]
 DELTA = pa.schema(
     [
         pa.field("change", pa.string(), nullable=False),
         pa.field("book_id", pa.string(), nullable=False),
         pa.field("fields", pa.list_(pa.string()), nullable=False),
-        *_BOOK,
-        *(field.with_name(f"before_{field.name}") for field in _BOOK),
+        *_BOOK_COLUMNS,
+        *(field.with_name(f"before_{field.name}") for field in _BOOK_COLUMNS),
     ]
 )
-"""A row for each changed book: its fields after the change, and with the prefix `before_` those before it."""
+"""The schema of a delta, with one row per changed book. The prefix `before_` marks the fields before the change."""
 
 
 class DeltaRow(NamedTuple):
-    """`fields` are the differing fields of a modified book; `before` and `after` its contents, None if absent."""
+    """`fields` are the differing fields of a modified book. `before` and `after` are its contents, None if absent."""
 
     change: Literal["added", "modified", "removed"]
     book_id: str
@@ -36,7 +36,7 @@ class DeltaRow(NamedTuple):
 
 
 def delta_rows(differences: Iterable[Sequence[BookDiff]]) -> Iterator[list[DeltaRow]]:
-    """The changed books, page by page."""
+    """Returns the changed books in pages."""
     for page in differences:
         rows = [row for difference in page if (row := _row(difference)) is not None]
         if rows:
@@ -50,13 +50,13 @@ def _row(difference: BookDiff) -> DeltaRow | None:
         return None if after is None else DeltaRow("added", after["id"], [], None, difference.after)
     if after is None:
         return DeltaRow("removed", before["id"], [], difference.before, None)
-    fields = sorted(name for name in after.keys() - _IGNORED if after[name] != before.get(name))
+    fields = sorted(name for name in after.keys() - _IGNORED_FIELDS if after[name] != before.get(name))
     return DeltaRow("modified", after["id"], fields, difference.before, difference.after) if fields else None
 
 
 def delta_json(rows: Iterable[list[DeltaRow]], *, earlier: int, later: int) -> Iterator[bytes]:
-    """`{"from", "to", "items": [{"change", "book_id", "fields", "before", "after"}]}`."""
-    comma = b""
+    """Renders `{"from", "to", "items": [{"change", "book_id", "fields", "before", "after"}]}` in chunks."""
+    separator = b""
     yield b'{"from":%d,"to":%d,"items":[' % (earlier, later)
     for page in rows:
         items = [
@@ -71,19 +71,19 @@ def delta_json(rows: Iterable[list[DeltaRow]], *, earlier: int, later: int) -> I
             )
             for row in page
         ]
-        yield comma + b",".join(items)
-        comma = b","
+        yield separator + b",".join(items)
+        separator = b","
     yield b"]}"
 
 
-def delta_tables(rows: Iterable[list[DeltaRow]], kind: Literal["csv", "parquet"]) -> Iterator[bytes]:
-    """A file with the schema `DELTA`."""
-    buffer = ChunkBuffer()
-    with WRITERS[kind](buffer, DELTA) as writer:
-        for table in prefetched(_table(page) for page in rows):
-            writer.write_table(for_csv(table) if kind == "csv" else table)
-            yield buffer.take()
-    yield buffer.take()
+def delta_tables(rows: Iterable[list[DeltaRow]], file_format: Literal["csv", "parquet"]) -> Iterator[bytes]:
+    """Renders a file with the schema `DELTA` in chunks."""
+    buffer = DrainableBuffer()
+    with WRITERS[file_format](buffer, DELTA) as writer:
+        for table in prefetch(_table(page) for page in rows):
+            writer.write_table(for_csv(table) if file_format == "csv" else table)
+            yield buffer.drain()
+    yield buffer.drain()
 
 
 def _table(rows: Sequence[DeltaRow]) -> pa.Table:
@@ -93,7 +93,7 @@ def _table(rows: Sequence[DeltaRow]) -> pa.Table:
         pa.array([row.change for row in rows], pa.string()),
         pa.array([row.book_id for row in rows], pa.string()),
         pa.array([row.fields for row in rows], pa.list_(pa.string())),
-        *(after[field.name] for field in _BOOK),
-        *(before[field.name] for field in _BOOK),
+        *(after[field.name] for field in _BOOK_COLUMNS),
+        *(before[field.name] for field in _BOOK_COLUMNS),
     ]
     return pa.Table.from_arrays([one_array(column) for column in columns], schema=DELTA)

@@ -1,4 +1,4 @@
-"""The data dictionary of the exports: what their columns mean."""
+"""The data dictionary of the exports: the meaning of their columns."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -11,24 +11,24 @@ from bookwheel_stores.lake.book_tables import BOOKS, OFFERS, with_category_code
 MEANINGS: Mapping[str, str] = MappingProxyType(
     {name: field.description or "" for name, field in BookDetails.model_fields.items()}
     | {
-        "book_id": "The book: isbn:<isbn13> where its ISBN is known, else <source>:<the page's own key>.",
-        "category_code": "The category as a whole number, -1 where there is none: see the version's categories.csv.",
-        "price_amount": "The price, an exact decimal: of a book, the cheapest of its offers in stock.",
-        "price_currency": "The price's currency, three letters as of ISO 4217. Amounts of two do not compare.",
-        "stock": "Copies in stock: of a book, over all of its offers. Missing where no page tells a number.",
-        "in_stock": "Whether it can be had now.",
+        "book_id": "The id of the book: isbn:<isbn13> if it has a valid ISBN, else <source>:<source key>.",
+        "category_code": "The code of the category in categories.csv of the same version, -1 without a category.",
+        "price_amount": "The price, an exact decimal. For a book, the lowest price of its offers in stock.",
+        "price_currency": "The currency of the price, an ISO 4217 code. Do not compare amounts across currencies.",
+        "stock": "The number of copies in stock. For a book, over all its offers. Missing if no page states a number.",
+        "in_stock": "Whether the book or offer is in stock.",
         "sources": "The source of each offer.",
-        "source": "The source that the page is of.",
-        "url": "The page's address.",
-        "first_seen": "When it was first seen, in UTC: the book, or in a table of offers the page.",
-        "last_changed": "When what is known of the book last changed, in UTC.",
-        "revision": "Counts the book's changes, from 1.",
+        "source": "The source of the offer.",
+        "url": "The URL of the page.",
+        "first_seen": "The time when the book or offer was first seen, in UTC.",
+        "last_changed": "The time of the last change of the book, in UTC.",
+        "revision": "The revision of the book, counted from 1.",
     }
 )
 
 
 def dictionary_table() -> pa.Table:
-    """A row for each column of each table: table, column, type, missing, meaning."""
+    """Returns one row per column of each table: table, column, type, missing, meaning."""
     rows = [
         {
             "table": name,
@@ -47,11 +47,11 @@ def _meaning(field: pa.Field) -> str:
     return MEANINGS[field.name] + (" A JSON list of strings in CSV." if pa.types.is_list(field.type) else "")
 
 
-def _type_name(kind: pa.DataType) -> str:
-    if pa.types.is_dictionary(kind):
+def _type_name(data_type: pa.DataType) -> str:
+    if pa.types.is_dictionary(data_type):
         return "category"
-    if pa.types.is_list(kind):
+    if pa.types.is_list(data_type):
         return "list of strings"
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_timestamp(data_type):
         return "time, RFC 3339 in UTC"
-    return {"bool": "true or false", "double": "float64"}.get(str(kind), str(kind))
+    return {"bool": "true or false", "double": "float64"}.get(str(data_type), str(data_type))

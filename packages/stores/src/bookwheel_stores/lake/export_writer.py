@@ -1,4 +1,4 @@
-"""Writes, lists and deletes exports: their files first, and the manifest, which makes an export exist, last."""
+"""Writes, lists and deletes exports. An export consists of data files and a manifest, which is written last."""
 
 import hashlib
 import re
@@ -31,23 +31,23 @@ if TYPE_CHECKING:
     from bookwheel_stores.lake.silver import SilverSnapshot
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}", re.ASCII)
-_REPEATED = [
+_DICTIONARY_COLUMNS = [
     *("category", "category_code", "language", "price_currency", "rating", "stock", "in_stock", "source", "change"),
     *("sources.list.element", "authors.list.element"),
 ]
-"""Columns with repeated values. Trying dictionaries for the other columns, too, takes a tenth of the time."""
-_OPEN_FILES = 100
+"""Columns with repeated values. Dictionary encoding of the other columns would add a tenth to the duration."""
+_MAX_OPEN_FILES = 100
 _COMPRESSION = "zstd"
 T = TypeVar("T")
 _END: Any = object()
 TableName = Literal["books", "offers", "categories", "dictionary"]
-Kind = Literal["csv", "parquet"]
+FileFormat = Literal["csv", "parquet"]
 
 
 def write_export(lake: Lake, silver: "SilverSnapshot", *, now: Callable[[], datetime]) -> Export:
-    """Writes the export of the snapshot. An existing export of its sequence is left unchanged.
+    """Writes an export: its data files, then its manifest. Returns an existing export of the same sequence unchanged.
 
-    An export exists once its manifest does. After a kill it is written again, under the same names.
+    An export exists if its manifest exists. If the process is killed before, the same files are written again.
     """
     version = silver.sequence
     existing = read_export(lake, version)
@@ -59,12 +59,12 @@ def write_export(lake: Lake, silver: "SilverSnapshot", *, now: Callable[[], date
         add_books(silver, codes, [parquet, csv])
     sources: set[str] = set()
     with files.open("offers", "parquet", offers_schema) as offers:
-        for table in prefetched(silver.offers()):
+        for table in prefetch(silver.offers()):
             offers.add(codes.add_to(table))
             sources.update(table["source"].unique().to_pylist())
-    for start in range(0, len(sources), _OPEN_FILES):
-        _write_sources(files, silver, codes, sorted(sources)[start : start + _OPEN_FILES])
-    files.describe(codes.categories)
+    for start in range(0, len(sources), _MAX_OPEN_FILES):
+        _write_sources(files, silver, codes, sorted(sources)[start : start + _MAX_OPEN_FILES])
+    files.write_lookup_tables(codes.categories)
     rows = {file.table: file.rows for file in files.written if file.format == "parquet"}
     export = Export(
         version=version,
@@ -80,22 +80,22 @@ def write_export(lake: Lake, silver: "SilverSnapshot", *, now: Callable[[], date
 def _write_sources(
     files: "ExportFiles", silver: "SilverSnapshot", codes: CategoryCodes, sources: Sequence[str]
 ) -> None:
-    """A file for each source, all in one pass over the offers."""
+    """Writes one CSV file per source in a single pass over the offers."""
     with ExitStack() as open_files:
-        by_source = {
+        files_by_source = {
             source: open_files.enter_context(files.open("offers", "csv", with_category_code(OFFERS), source=source))
             for source in sources
         }
-        for table in prefetched(silver.offers()):
+        for table in prefetch(silver.offers()):
             offers = codes.add_to(table)
             for source in table["source"].unique().to_pylist():
-                if source in by_source:
-                    by_source[source].add(offers.filter(pc.equal(offers["source"], source)))
+                if source in files_by_source:
+                    files_by_source[source].add(offers.filter(pc.equal(offers["source"], source)))
 
 
 def add_books(silver: "SilverSnapshot", codes: CategoryCodes, files: Sequence["TableFile"]) -> None:
-    """Writes the unified table to each of the files, a bucket at a time."""
-    for table in prefetched(silver.books()):
+    """Writes the books table to each file, bucket by bucket."""
+    for table in prefetch(silver.books()):
         rows = codes.add_to(table)
         for file in files:
             file.add(rows)
@@ -107,24 +107,26 @@ def read_export(lake: Lake, version: int) -> Export | None:
 
 
 def export_versions(lake: Lake) -> list[int]:
-    """The existing exports, newest first."""
+    """Returns the versions of existing exports, newest first."""
     names = (file.path.rpartition("/")[2].removesuffix(".json") for file in lake.list("exports/versions"))
     return sorted((int(name) for name in names if name.isdecimal()), reverse=True)
 
 
 def delete_export(lake: Lake, export: Export) -> None:
-    """Deletes the manifest first: after a kill the export does not exist any more."""
+    """Deletes the manifest, then the data files. If the process is killed, the export does not exist any more."""
     lake.delete([manifest_path(export.version), *(file.path for file in export.files)])
 
 
-def sweep_exports(lake: Lake, *, before: datetime) -> int:
-    """Deletes files, written before that time, of exports that do not exist: those that a killed process was writing or
-    deleting. Returns how many files."""
-    files = [file for kind in WRITERS for file in lake.list(f"exports/{kind}") if file.modified < before]
+def delete_orphaned_files(lake: Lake, *, before: datetime) -> int:
+    """Deletes files older than `before` that belong to no export. Returns their number.
+
+    Interrupted writes and deletions leave such files.
+    """
+    files = [file for file_format in WRITERS for file in lake.list(f"exports/{file_format}") if file.modified < before]
     versions = {f"{version}" for version in export_versions(lake)}
-    leftovers = [file.path for file in files if (name := file.path.split("/")[2]).isdecimal() and name not in versions]
-    lake.delete(leftovers)
-    return len(leftovers)
+    orphans = [file.path for file in files if (name := file.path.split("/")[2]).isdecimal() and name not in versions]
+    lake.delete(orphans)
+    return len(orphans)
 
 
 def manifest_path(version: int) -> str:
@@ -132,7 +134,7 @@ def manifest_path(version: int) -> str:
 
 
 class ExportFiles:
-    """The files of one export. Each is published at the end of its `with`."""
+    """Writes the files of one export. Each file is published at the end of its `with`."""
 
     def __init__(self, lake: Lake, version: int) -> None:
         self._lake = lake
@@ -141,25 +143,25 @@ class ExportFiles:
 
     @contextmanager
     def open(
-        self, table: TableName, kind: Kind, schema: pa.Schema, *, source: str | None = None
+        self, table: TableName, file_format: FileFormat, schema: pa.Schema, *, source: str | None = None
     ) -> Iterator["TableFile"]:
         name = table if source is None else f"sources/{source_name(source)}"
-        path = f"exports/{kind}/{self._version}/{name}.{kind}"
-        with self._lake.writing(path) as file:
+        path = f"exports/{file_format}/{self._version}/{name}.{file_format}"
+        with self._lake.open_for_write(path) as file:
             sink = HashingSink(file)
-            table_file = TableFile(WRITERS[kind](sink, schema), as_text=kind == "csv")
+            table_file = TableFile(WRITERS[file_format](sink, schema), as_text=file_format == "csv")
             try:
                 yield table_file
             finally:
-                table_file.close()  # also after an error: a writer closed later would write to a closed file
-        measures = {"rows": table_file.rows, "size": sink.size, "sha256": sink.digest()}
-        self.written.append(ExportFile(path=path, format=kind, table=table, source=source, **measures))
+                table_file.close()  # also after an error, because a later close would write to a closed file
+        statistics = {"rows": table_file.rows, "size": sink.size, "sha256": sink.digest()}
+        self.written.append(ExportFile(path=path, format=file_format, table=table, source=source, **statistics))
 
-    def describe(self, categories: dict[str, int]) -> None:
+    def write_lookup_tables(self, categories: dict[str, int]) -> None:
         codes = pa.array(categories.values(), pa.int32())
-        named = pa.table({"category_code": codes, "category": pa.array(categories, pa.string())})
-        described: tuple[tuple[TableName, pa.Table], ...] = (("categories", named), ("dictionary", dictionary_table()))
-        for name, table in described:
+        category_table = pa.table({"category_code": codes, "category": pa.array(categories, pa.string())})
+        tables: list[tuple[TableName, pa.Table]] = [("categories", category_table), ("dictionary", dictionary_table())]
+        for name, table in tables:
             with self.open(name, "csv", table.schema) as file:
                 file.add(table)
 
@@ -180,15 +182,15 @@ class TableFile:
 
 
 def parquet_writer(sink: Any, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(sink, schema, compression=_COMPRESSION, use_dictionary=_REPEATED)
+    return pq.ParquetWriter(sink, schema, compression=_COMPRESSION, use_dictionary=_DICTIONARY_COLUMNS)
 
 
 def csv_writer(sink: Any, schema: pa.Schema) -> pa_csv.CSVWriter:
-    """Writes RFC 4180 in UTF-8 with a header. A missing value is an empty field, an empty text is `""`."""
+    """Writes CSV (RFC 4180) in UTF-8 with a header row. A missing value is an empty field, an empty string is `""`."""
     return pa_csv.CSVWriter(sink, for_csv(schema.empty_table()).schema)
 
 
-WRITERS: Mapping[Kind, Callable[[Any, pa.Schema], Any]] = MappingProxyType(
+WRITERS: Mapping[FileFormat, Callable[[Any, pa.Schema], Any]] = MappingProxyType(
     {"csv": csv_writer, "parquet": parquet_writer}
 )
 
@@ -212,7 +214,7 @@ class HashingSink:
         return self.size
 
     def flush(self) -> None:
-        """Does nothing: the file is flushed when it is published."""
+        """Does nothing, because the file is flushed when it is published."""
 
     def close(self) -> None:
         self.closed = True
@@ -222,25 +224,25 @@ class HashingSink:
 
 
 def source_name(source: str) -> str:
-    """The file name of a source: its own name if it is plain, else a digest."""
+    """Returns the file name of a source: the name of the source if it is safe, else its digest."""
     if _SAFE_NAME.fullmatch(source):
         return source
     return f"source.{hashlib.sha256(source.encode(errors='surrogatepass')).hexdigest()[:24]}"
 
 
-def chunks(pages: Iterable[list[bytes]], kind: Kind) -> Iterator[bytes]:
-    """The unified table of a snapshot as a stream, for downloads of points that are not exported."""
-    buffer, codes = ChunkBuffer(), CategoryCodes()
-    with WRITERS[kind](buffer, with_category_code(BOOKS)) as writer:
-        for table in prefetched(books_table(parse_contents(page)) for page in pages if page):
+def stream_books(pages: Iterable[list[bytes]], file_format: FileFormat) -> Iterator[bytes]:
+    """Renders the books of a snapshot in chunks, for downloads without an export."""
+    buffer, codes = DrainableBuffer(), CategoryCodes()
+    with WRITERS[file_format](buffer, with_category_code(BOOKS)) as writer:
+        for table in prefetch(books_table(parse_contents(page)) for page in pages if page):
             rows = codes.add_to(table)
-            writer.write_table(for_csv(rows) if kind == "csv" else rows)
-            yield buffer.take()
-    yield buffer.take()
+            writer.write_table(for_csv(rows) if file_format == "csv" else rows)
+            yield buffer.drain()
+    yield buffer.drain()
 
 
-class ChunkBuffer:
-    """A write-only file whose content is taken from it in chunks."""
+class DrainableBuffer:
+    """A write-only buffer. `drain` returns and removes its content."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -256,22 +258,22 @@ class ChunkBuffer:
         return self._written
 
     def flush(self) -> None:
-        """Does nothing: `take` returns what is written."""
+        """Does nothing, because `drain` returns the whole content."""
 
     def close(self) -> None:
         self.closed = True
 
-    def take(self) -> bytes:
+    def drain(self) -> bytes:
         chunk = b"".join(self._parts)
         self._parts.clear()
         return chunk
 
 
-def prefetched(items: Iterable[T]) -> Iterator[T]:
-    """The same items, each produced by another thread while the one before is used."""
+def prefetch(items: Iterable[T]) -> Iterator[T]:
+    """Yields the same items. Computes the next item in a background thread."""
     remaining = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as pool:
-        coming = pool.submit(next, remaining, _END)
-        while (item := coming.result()) is not _END:
-            coming = pool.submit(next, remaining, _END)
+        next_item = pool.submit(next, remaining, _END)
+        while (item := next_item.result()) is not _END:
+            next_item = pool.submit(next, remaining, _END)
             yield item

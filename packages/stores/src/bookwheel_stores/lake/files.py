@@ -1,4 +1,4 @@
-"""Files in the lake, each complete or absent, whatever happens while it is written."""
+"""Reads and writes files in the lake. A file is either complete or absent."""
 
 import os
 import re
@@ -15,13 +15,13 @@ from pyarrow.fs import FileInfo, FileSelector, FileType
 
 from bookwheel_stores.lake.address import LakeAddress
 
-_SCRATCH = ".aside"
-_PIECE = 5 << 20
-"""The most bytes that pyarrow sends in one request."""
+_SCRATCH_FOLDER = ".aside"
+_PART_BYTES = 5 << 20
+"""The maximum number of bytes that pyarrow sends in one request."""
 
 
 class LakeError(OSError):
-    """The lake is unavailable, refuses a request, or lacks a file."""
+    """The lake is unavailable, rejects a request, or lacks a file."""
 
 
 class LakeFileNotFoundError(LakeError):
@@ -30,7 +30,7 @@ class LakeFileNotFoundError(LakeError):
 
 @dataclass(frozen=True, slots=True)
 class LakeFile:
-    """`path` is relative to the lake's root, with slashes; `size` in bytes; `modified` when it was published."""
+    """`path` is relative to the root of the lake. `size` is in bytes. `modified` is the time of publication."""
 
     path: str
     size: int
@@ -38,11 +38,11 @@ class LakeFile:
 
 
 class Lake:
-    """Files under a root, in a folder or a bucket. Paths are relative to it and have no `.` or `..`.
+    """Files in a folder or a bucket. Paths are relative to its root and have no `.` or `..`.
 
-    A file is written locally first. Then it is published in one step: in a folder it is flushed to the disk and
-    renamed, in a bucket it is one request. Publishing under an existing name replaces the file. In a folder, readers
-    keep the old content.
+    A file is written locally and then published atomically: in a folder by a rename after a flush to the disk, in
+    a bucket by one request. Publishing under an existing name replaces the file. In a folder, readers of the old
+    file still read its content.
     """
 
     def __init__(self, address: LakeAddress) -> None:
@@ -50,18 +50,18 @@ class Lake:
         self._filesystem = address.filesystem()
 
     @contextmanager
-    def writing(self, path: str) -> Iterator[IO[bytes]]:
-        """A seekable file, published as `path` at the end of the `with`, or discarded if it raises.
+    def open_for_write(self, path: str) -> Iterator[IO[bytes]]:
+        """Yields a seekable file. It is published as `path` at the end of the `with`, or discarded after an exception.
 
-        Raises LakeError if it can't be published: then `path` is unchanged.
+        Raises LakeError if it cannot be published. Then `path` is unchanged.
         """
         target, folder = self._full(path), self.address.folder
         if folder is None:
-            with tempfile.TemporaryFile() as nameless:  # a killed process leaves nothing on this machine
-                yield nameless
-                nameless.flush()
+            with tempfile.TemporaryFile() as unnamed_file:  # a killed process leaves no file
+                yield unnamed_file
+                unnamed_file.flush()
                 with lake_errors(path):
-                    self._upload(nameless, target)
+                    self._upload(unnamed_file, target)
             return
         with tempfile.NamedTemporaryFile(
             dir=_scratch_folder(folder), prefix="bookwheel-lake-", delete=False
@@ -76,11 +76,11 @@ class Lake:
                 Path(temporary.name).unlink(missing_ok=True)
 
     def write(self, path: str, content: bytes) -> None:
-        with self.writing(path) as file:
+        with self.open_for_write(path) as file:
             file.write(content)
 
     def open(self, path: str) -> Any:
-        """The file for reading at random, as a `pyarrow.NativeFile`. Raises LakeFileNotFoundError, LakeError."""
+        """Opens a file for random access as a `pyarrow.NativeFile`. Raises LakeFileNotFoundError, LakeError."""
         with lake_errors(path):
             return self._filesystem.open_input_file(self._full(path))
 
@@ -90,13 +90,13 @@ class Lake:
             return content
 
     def size(self, path: str) -> int | None:
-        """In bytes; None if there is no such file."""
+        """Returns the size in bytes; None if the file does not exist."""
         with lake_errors(path):
             info: FileInfo = self._filesystem.get_file_info(self._full(path))
         return int(info.size) if info.type == FileType.File else None
 
     def list(self, folder: str) -> list[LakeFile]:
-        """All files under a folder, by path; none if it does not exist."""
+        """Returns all files in a folder and its subfolders, by path. The folder may be missing."""
         start = len(self.address.root) + 1
         with lake_errors(folder):
             infos = self._filesystem.get_file_info(
@@ -108,7 +108,7 @@ class Lake:
         return sorted(files, key=lambda file: file.path)
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Missing files are no error."""
+        """Deletes files. A missing file is not an error."""
         for path in paths:
             try:
                 with lake_errors(path):
@@ -117,46 +117,51 @@ class Lake:
                 continue
 
     def sweep(self, *, before: datetime) -> int:
-        """Removes what killed writers left in the scratch folder before that time; returns how many files."""
-        scratch = f"{self.address.root}/{_SCRATCH}"
-        with lake_errors(_SCRATCH):
+        """Deletes files older than `before` from the scratch folder. Returns their number.
+
+        Writers that were killed leave such files.
+        """
+        scratch = f"{self.address.root}/{_SCRATCH_FOLDER}"
+        with lake_errors(_SCRATCH_FOLDER):
             infos = self._filesystem.get_file_info(FileSelector(scratch, allow_not_found=True, recursive=True))
-            left = [info.path for info in infos if info.type == FileType.File and info.mtime < before]
-            for path in left:
+            orphans = [info.path for info in infos if info.type == FileType.File and info.mtime < before]
+            for path in orphans:
                 self._filesystem.delete_file(path)
-        return len(left)
+        return len(orphans)
 
     def _full(self, path: str) -> str:
         parts = path.split("/")
-        if any(part in {"", ".", ".."} or "\0" in part for part in parts) or parts[0] == _SCRATCH:
+        if any(part in {"", ".", ".."} or "\0" in part for part in parts) or parts[0] == _SCRATCH_FOLDER:
             raise ValueError(f"not a path in the lake: {path!r}")
         return f"{self.address.root}/{path}"
 
     def _upload(self, temporary: IO[bytes], target: str) -> None:
-        """A small file is one request. A large one is many: if the last of them fails, pyarrow may complete the upload
-        with what it has sent. So a large file goes to a scratch name and is copied, which is one request again.
+        """Publishes a file atomically.
+
+        A small file needs one request. A large file needs several, and if the last request fails, pyarrow may complete
+        the upload with partial content. A large file is therefore uploaded to a scratch name and copied in one request.
         """
         size = os.fstat(temporary.fileno()).st_size
-        if size <= _PIECE:
+        if size <= _PART_BYTES:
             self._send(temporary, target)
             return
-        scratch = f"{self.address.root}/{_SCRATCH}/{uuid4().hex}"
+        scratch = f"{self.address.root}/{_SCRATCH_FOLDER}/{uuid4().hex}"
         self._send(temporary, scratch)
         sent = self._filesystem.get_file_info(scratch).size
         if sent != size:
-            raise LakeError(f"the lake holds {sent} of {size} bytes that were sent")
+            raise LakeError(f"the lake stored {sent} of {size} bytes")
         self._filesystem.move(scratch, target)
 
     def _send(self, temporary: IO[bytes], target: str) -> None:
         temporary.seek(0)
         with self._filesystem.open_output_stream(target) as stream:
-            while piece := temporary.read(_PIECE):
-                stream.write(piece)
+            while part := temporary.read(_PART_BYTES):
+                stream.write(part)
 
 
 def _scratch_folder(folder: Path) -> Path:
-    """On the same file system, so that a rename is not a copy."""
-    scratch = folder / _SCRATCH
+    """Returns a folder on the same file system, so that a rename is atomic."""
+    scratch = folder / _SCRATCH_FOLDER
     scratch.mkdir(parents=True, exist_ok=True)
     return scratch
 
@@ -174,7 +179,7 @@ def _rename(temporary: Path, target: Path) -> None:
 
 @contextmanager
 def lake_errors(path: str) -> Iterator[None]:
-    """Turns pyarrow's errors into LakeError."""
+    """Converts the errors of pyarrow to LakeError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -186,5 +191,5 @@ def lake_errors(path: str) -> Iterator[None]:
 
 
 def error_text(error: Exception) -> str:
-    """The message on one line; `deltalake` writes coloured arrows on several."""
+    """Returns the message on one line, because messages of `deltalake` have several lines and colour codes."""
     return re.sub(r"\s*(?:\x1b\[\d*m|↳|\n)+\s*", " ", str(error)).strip()

@@ -1,4 +1,4 @@
-"""Silver: tables of the current books and offers, and of every observed price, derived from the change feed."""
+"""Silver: tables of the current books and offers and of all observations, derived from the change feed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from bookwheel_stores.records.feed.snapshots import ChangeDiff
 
 FOLDER = "silver"
 BUCKET = 10_000
-"""Consecutive book numbers whose rows are replaced together, and changes whose observations are appended together."""
+"""The number of consecutive book numbers that are replaced together, and of changes per commit of observations."""
 _BUCKET_COLUMN = pa.field("bucket", pa.int32(), nullable=False)
 OBSERVATIONS = pa.schema(
     [
@@ -37,18 +37,18 @@ OBSERVATIONS = pa.schema(
 
 
 def stored_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema with the types that Delta tables have, and the bucket."""
+    """Converts a schema to the types of Delta tables and adds the column `bucket`."""
     return pa.schema([*(field.with_type(_stored_type(field.type)) for field in schema), _BUCKET_COLUMN])
 
 
-def _stored_type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(kind):
-        return kind.value_type
-    return pa.timestamp("us", "UTC") if pa.types.is_timestamp(kind) else kind
+def _stored_type(data_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(data_type):
+        return data_type.value_type
+    return pa.timestamp("us", "UTC") if pa.types.is_timestamp(data_type) else data_type
 
 
 class Silver:
-    """Each commit stores the sequence of the feed that its table is complete up to, its cursor."""
+    """The silver tables. Each commit stores a cursor: the sequence up to which the table contains all changes."""
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
@@ -57,48 +57,50 @@ class Silver:
         self.observations = LakeTable(lake, f"{FOLDER}/observations", OBSERVATIONS, partition_by="date")
 
     def load_books(self) -> int:
-        """Loads the books and offers; returns the sequence up to which both are complete."""
+        """Loads the books and offers. Returns the sequence up to which both contain all changes."""
         return min(self.books.load(), self.offers.load())
 
     def write_books(self, bucket: int, pages: Iterable[Sequence[bytes]], *, cursor: int) -> None:
-        """Replaces the bucket's books and offers. Raises ConcurrentWriteError, LakeError."""
+        """Replaces the books and offers of a bucket. Raises ConcurrentWriteError, LakeError."""
         parsed = pa.concat_tables([parse_contents(page) for page in pages] or [parse_contents([])])
         for table, rows in ((self.books, books_table(parsed)), (self.offers, offers_table(parsed))):
             buckets = pa.array([bucket] * rows.num_rows, _BUCKET_COLUMN.type)
             table.replace(rows.append_column(_BUCKET_COLUMN, buckets), f"bucket = {bucket}", cursor=cursor)
 
     def snapshot(self) -> "SilverSnapshot":
-        """Raises ConcurrentWriteError while another writer is between the books and the offers."""
+        """Raises ConcurrentWriteError if another writer has updated only one of the two tables."""
         cursors = {self.books.load(), self.offers.load()}
         if len(cursors) > 1:
             raise ConcurrentWriteError("another writer is updating the lake's books")
         return SilverSnapshot(cursors.pop(), self.books.snapshot(), self.offers.snapshot())
 
     def append_observations(self, changes: Iterable[Sequence[ChangeDiff]], *, cursor: int) -> None:
-        """Appends what the changes after the loaded cursor up to this one observed. Raises ConcurrentWriteError,
-        LakeError."""
-        rows = [row for page in changes for change in page for row in _observed(change)]
+        """Appends the observations of the changes from the loaded cursor to `cursor`.
+
+        Raises ConcurrentWriteError, LakeError.
+        """
+        rows = [row for page in changes for change in page for row in _observation_rows(change)]
         self.observations.append(pa.Table.from_pylist(rows, schema=OBSERVATIONS), cursor=cursor)
 
     def delete(self) -> None:
-        """Removes all tables; they are written again from the feed. Nothing else may use them."""
+        """Deletes all tables. They can be built again from the feed. No other process may use them."""
         self.lake.delete([file.path for file in self.lake.list(FOLDER)])
 
 
 @dataclass(frozen=True, slots=True)
 class SilverSnapshot:
-    """The books and offers as of one sequence of the feed, whatever is committed meanwhile."""
+    """The books and offers as of one sequence of the feed. Later commits do not change them."""
 
     sequence: int
     _books: DeltaTable
     _offers: DeltaTable
 
     def books(self) -> Iterator[pa.Table]:
-        """In the form of `BOOKS`, ordered by book number, a bucket at a time."""
+        """Returns tables with the schema `BOOKS`, one per bucket, ordered by book number."""
         return _buckets(self._books, BOOKS)
 
     def offers(self) -> Iterator[pa.Table]:
-        """In the form of `OFFERS`, ordered by book number, a bucket at a time."""
+        """Returns tables with the schema `OFFERS`, one per bucket, ordered by book number."""
         return _buckets(self._offers, OFFERS)
 
 
@@ -109,8 +111,8 @@ def _buckets(table: DeltaTable, schema: pa.Schema) -> Iterator[pa.Table]:
         yield rows.cast(schema)
 
 
-def _observed(change: ChangeDiff) -> Iterator[dict[str, Any]]:
-    """A row for each offer whose price or stock the change modified."""
+def _observation_rows(change: ChangeDiff) -> Iterator[dict[str, Any]]:
+    """Returns one row per offer whose price or stock was changed."""
     if change.after is None or change.removed:
         return
     before = {} if change.before is None else _offers(orjson.loads(change.before))

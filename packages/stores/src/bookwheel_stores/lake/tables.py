@@ -1,4 +1,4 @@
-"""Delta tables in the lake: commits that carry a cursor, compaction and vacuum."""
+"""Delta tables in the lake: commits with a cursor, compaction and vacuum."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from bookwheel_stores.lake.files import Lake, LakeError, error_text, lake_errors
 
 RETENTION = timedelta(hours=1)
-"""How long files stay that do not belong to a table any more, for its readers, or not yet, for a slow writer."""
+"""The time for which files outside of the current version are retained, for readers and for slow writers."""
 _APP_ID = "bookwheel"
 _WRITER = WriterProperties(compression="ZSTD")
 _CONFIGURATION = {
@@ -28,21 +28,21 @@ _CONFIGURATION = {
 }
 _COMPACTED_BYTES = 64 << 20
 _SMALL_FILES = 100
-"""The current day is compacted once it has this many small files, earlier days once they have two."""
-_UNSPLIT = 1 << 40
-_UNFINISHED = re.compile(r"#\d+$")
+"""The current day is compacted if it has this many small files, an earlier day if it has two."""
+_MAX_FILE_BYTES = 1 << 40
+_UNFINISHED_FILE = re.compile(r"#\d+$")
 
 
 class ConcurrentWriteError(LakeError):
-    """Another writer has committed to the table since it was loaded. Load it again and repeat the work."""
+    """Another writer has committed to the table since it was loaded. Load the table again and repeat the work."""
 
 
 class LakeTable:
-    """One Delta table, as of the version loaded last.
+    """One Delta table at the loaded version.
 
-    Each commit stores a cursor, atomically with its rows. A writer gets ConcurrentWriteError if another has committed
-    since it loaded the table. So work that starts at the loaded cursor takes effect exactly once, whatever is killed or
-    repeated. Compaction and vacuum do not disturb writers.
+    Each commit stores a cursor atomically with its rows. It fails with ConcurrentWriteError if another writer has
+    committed since the table was loaded. Work that starts at the loaded cursor therefore takes effect exactly once,
+    even if processes are killed or repeat it. Compaction and vacuum do not conflict with writers.
     """
 
     def __init__(self, lake: Lake, path: str, schema: pa.Schema, *, partition_by: str) -> None:
@@ -53,7 +53,7 @@ class LakeTable:
         self._loaded: DeltaTable | None = None
 
     def load(self) -> int:
-        """Loads the latest version, creates the table where there is none, and returns the cursor. Raises LakeError."""
+        """Loads the latest version and returns its cursor. Creates a missing table. Raises LakeError."""
         url, options = self.lake.address.table_url(self.path), self.lake.address.storage_options()
         with _table_errors(self.path):
             try:
@@ -72,36 +72,40 @@ class LakeTable:
             return self._loaded.transaction_version(_APP_ID) or 0
 
     def _add_new_columns(self, table: DeltaTable) -> None:
-        """Adds columns that an older version of Bookwheel did not have; their values are null in existing rows."""
+        """Adds columns that earlier releases did not have. Their values are null in existing rows."""
         columns = {field.name for field in table.schema().fields}
-        new = [field for field in self.schema if field.name not in columns]
-        if new:
-            table.alter.add_columns(Schema.from_arrow(pa.schema(new)).fields)
+        new_fields = [field for field in self.schema if field.name not in columns]
+        if new_fields:
+            table.alter.add_columns(Schema.from_arrow(pa.schema(new_fields)).fields)
             self._sync()
 
     def append(self, rows: pa.Table, *, cursor: int) -> None:
-        """Raises ConcurrentWriteError, LakeError: then nothing is written."""
+        """Appends rows. If it raises ConcurrentWriteError or LakeError, no row is written."""
         self._write(rows, cursor=cursor, predicate=None)
 
     def replace(self, rows: pa.Table, predicate: str, *, cursor: int) -> None:
-        """Puts the rows in the place of those that match the predicate. Raises ConcurrentWriteError, LakeError."""
+        """Replaces the rows that match the predicate. Raises ConcurrentWriteError, LakeError."""
         self._write(rows, cursor=cursor, predicate=predicate)
 
     def query(self, sql: str) -> Iterator[pa.RecordBatch]:
-        """The result of a query on the loaded version, which it names `rows`."""
+        """Runs a query on the loaded version. The name of the table in the query is `rows`."""
         with _table_errors(self.path):
-            # Read by pyarrow, which releases the GIL. The library's own reader holds it while it waits for the store.
+            # pyarrow releases the GIL. The reader of `deltalake` holds it while it waits for the object store.
             yield from pa.RecordBatchReader.from_stream(QueryBuilder().register("rows", self._table).execute(sql))
 
     def snapshot(self) -> DeltaTable:
-        """The loaded version, which no commit changes any more: load the table again to write to it. Its files stay for
-        `RETENTION` at least."""
+        """Returns the loaded version. Load the table again before the next write.
+
+        The files of the version are retained for at least `RETENTION`.
+        """
         table, self._loaded = self._table, None
         return table
 
     def compact(self, *, today: date, seconds: float) -> int:
-        """Merges small files, day by day, until `seconds` have passed; returns the number of days. For a table
-        partitioned by `date`."""
+        """Merges small files day by day until `seconds` have passed. Returns the number of compacted days.
+
+        The table must be partitioned by `date`.
+        """
         self.load()
         deadline, compacted = monotonic() + seconds, 0
         with _table_errors(self.path):
@@ -121,27 +125,31 @@ class LakeTable:
         return compacted
 
     def vacuum(self) -> int:
-        """Deletes files that have not belonged to the table for `RETENTION`, also those of killed writers; returns how
-        many."""
+        """Deletes files that do not belong to the table and are older than `RETENTION`. Returns their number.
+
+        They include files of writers that were killed.
+        """
         self.load()
         hours = int(RETENTION.total_seconds()) // 3600
         with _table_errors(self.path):
             unused = self._table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-            if unused:  # a vacuum without files would still be two commits
+            if unused:  # a vacuum without files would still write two commits
                 self._table.vacuum(hours, dry_run=False, enforce_retention_duration=False, full=True)
         return len(unused) + self._delete_unfinished()
 
     def _delete_unfinished(self) -> int:
-        """In a folder, files that a killed process was writing, which the library does not list."""
+        """Deletes unfinished files of killed processes in a folder, because `deltalake` does not list them."""
         if self.lake.address.folder is None:
             return 0
         before = datetime.now(UTC) - RETENTION
-        files = [file for file in self.lake.list(self.path) if _UNFINISHED.search(file.path) and file.modified < before]
+        files = [
+            file for file in self.lake.list(self.path) if _UNFINISHED_FILE.search(file.path) and file.modified < before
+        ]
         self.lake.delete([file.path for file in files])
         return len(files)
 
     def missing_files(self) -> list[str]:
-        """The files of the latest version that the lake lacks, such as an incomplete copy of one."""
+        """Returns files of the latest version that do not exist, for example after an incomplete copy of the lake."""
         self.load()
         with _table_errors(self.path):
             paths = pa.table(self._table.get_add_actions())["path"].to_pylist()
@@ -161,7 +169,7 @@ class LakeTable:
                 self._table,
                 rows.select(self.schema.names).cast(self.schema),
                 schema_mode="merge",
-                target_file_size=_UNSPLIT,
+                target_file_size=_MAX_FILE_BYTES,
                 writer_properties=_WRITER,
                 commit_properties=CommitProperties(app_transactions=[Transaction(_APP_ID, cursor)]),
             )
@@ -172,7 +180,7 @@ class LakeTable:
             self._sync()
 
     def _sync(self) -> None:
-        """In a folder, flushes the last commit and its files to the disk, which the library does not do."""
+        """Flushes the last commit and its files in a folder to the disk, because `deltalake` does not."""
         folder = self.lake.address.folder
         if folder is None:
             return
@@ -196,7 +204,7 @@ def _fsync(path: Path) -> None:
 
 @contextmanager
 def _table_errors(path: str) -> Iterator[None]:
-    """Turns the library's errors into LakeError."""
+    """Converts the errors of `deltalake` to LakeError."""
     try:
         with lake_errors(path):
             yield

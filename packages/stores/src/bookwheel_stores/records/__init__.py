@@ -1,4 +1,4 @@
-"""The records: Bookwheel's truth, in a relational database."""
+"""The records: the source of truth, in a relational database."""
 
 from bookwheel_stores.records.catalog.book_reader import BookReader
 from bookwheel_stores.records.catalog.price_trend import Interval, PricePoint

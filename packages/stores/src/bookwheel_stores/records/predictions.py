@@ -1,4 +1,4 @@
-"""The predictions that were served."""
+"""Stores served predictions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,19 +18,19 @@ class PredictionStore:
         self._engine = engine
 
     def write(self, records: Sequence[PredictionRecord]) -> None:
-        """Stores each prediction once, however often it is written."""
-        # Rows are not sorted by key, so two writers of the same predictions may conflict.
+        """Stores predictions. Idempotent."""
+        # Rows are not ordered by key, so two writers of the same predictions may conflict.
         in_transaction(self._engine, lambda connection: write_predictions(connection, records))
 
     def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
-        """Newest first."""
+        """Returns up to `limit` predictions, newest first."""
         query = select(prediction).where(prediction.c.book_id == book_id)
         with read_connection(self._engine) as connection:
             rows = connection.execute(query.order_by(prediction.c.number.desc()).limit(limit))
             return [_record(row) for row in rows]
 
     def recent(self, limit: int) -> list[PredictionRecord]:
-        """Newest first."""
+        """Returns up to `limit` predictions, newest first."""
         with read_connection(self._engine) as connection:
             rows = connection.execute(select(prediction).order_by(prediction.c.number.desc()).limit(limit))
             return [_record(row) for row in rows]
@@ -38,7 +38,7 @@ class PredictionStore:
     def delete_before(self, moment: datetime, *, batch: int = 1_000, limit: int = 50_000) -> int:
         """Deletes about `limit` predictions made before `moment`, in transactions of `batch`; returns their number.
 
-        It looks at the rows with the lowest numbers, which were stored first. This needs no index on the time.
+        It checks the rows with the lowest numbers, which are the oldest rows. This needs no index on the time.
         """
         deleted = 0
         while deleted < limit:
@@ -58,7 +58,7 @@ def _delete_oldest(connection: Connection, moment: datetime, batch: int) -> int:
 
 
 def write_predictions(connection: Connection, records: Sequence[PredictionRecord]) -> None:
-    """`PredictionStore.write` inside the caller's transaction."""
+    """Stores predictions inside the transaction of the caller. Idempotent."""
     dialect_of(connection).insert_or_ignore(connection, prediction, [_row(record) for record in records])
 
 

@@ -1,7 +1,7 @@
 """The tables of the records, for SQLite and PostgreSQL.
 
-Times are milliseconds since 1970 in UTC and prices are ten-thousandths of their currency. Both are exact integers,
-which both engines compare, index and aggregate fastest.
+Times are milliseconds since 1970 in UTC. Prices are in units of 1/10,000 of their currency. Both are exact integers,
+which are fast to compare, index and aggregate.
 """
 
 from typing import Any
@@ -32,11 +32,11 @@ metadata = MetaData(
     }
 )
 
-# Ordered by code point on both engines, independent of the database's collation.
-Key = String(512).with_variant(String(512, collation="C"), "postgresql")
-ShortKey = String(64).with_variant(String(64, collation="C"), "postgresql")
+# Both engines compare these strings by code point, independent of the collation of the database.
+IdString = String(512).with_variant(String(512, collation="C"), "postgresql")
+ShortIdString = String(64).with_variant(String(64, collation="C"), "postgresql")
 
-# In SQLite only a column of type INTEGER is an alias of the row id.
+# In SQLite, only a column of type INTEGER is an alias of the row id.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 _DETAIL_TYPES: dict[type, TypeEngine[Any]] = {str: Text(), tuple: Text(), float: Float(), int: BigInteger()}
@@ -52,7 +52,7 @@ book = Table(
     "book",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("book_id", Key, nullable=False, unique=True),
+    Column("book_id", IdString, nullable=False, unique=True),
     *(_detail_column(name) for name in BOOK_DETAILS),
     Column("price", BigInteger),
     Column("currency", String(3)),
@@ -68,22 +68,22 @@ offer = Table(
     "offer",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("source", Key, nullable=False),
-    Column("source_key", Key, nullable=False),
+    Column("source", IdString, nullable=False),
+    Column("source_key", IdString, nullable=False),
     Column("book_number", ForeignKey("book.number"), nullable=False, index=True),
     Column("url", Text, nullable=False),
     Column("price", BigInteger),
     Column("currency", String(3)),
     Column("stock", BigInteger),
     Column("in_stock", Boolean, nullable=False),
-    Column("content", Text, nullable=False),  # JSON of the cleaned BookDetails of its page
-    Column("fingerprint", String(32), nullable=False),  # of its URL, price, stock and content
+    Column("content", Text, nullable=False),  # JSON of the cleaned BookDetails of the page
+    Column("fingerprint", String(32), nullable=False),  # hash of URL, price, stock and content
     Column("first_seen", BigInteger, nullable=False),
     Column("last_seen", BigInteger, nullable=False),
-    # With last_seen they identify the newest item, so that items may arrive in any order.
+    # last_seen, last_run and last_item identify the newest item, because items may arrive in any order.
     Column("last_run", String(512), nullable=False),
     Column("last_item", BigInteger, nullable=False),
-    Column("removed_at", BigInteger),  # null while the source offers it
+    Column("removed_at", BigInteger),  # null until the offer is removed
     UniqueConstraint("source", "source_key"),
 )
 
@@ -93,7 +93,7 @@ observation = Table(
     Column("number", Serial, primary_key=True),
     Column("offer_number", ForeignKey("offer.number"), nullable=False),
     Column("observed_at", BigInteger, nullable=False),
-    Column("superseded_at", BigInteger),  # null for the current one
+    Column("superseded_at", BigInteger),  # null for the current observation
     Column("price", BigInteger),
     Column("currency", String(3)),
     Column("stock", BigInteger),
@@ -111,8 +111,8 @@ change = Table(
     Column("kind", String(16), nullable=False),
     Column("fields", Text, nullable=False),  # a JSON list of strings
     Column("changed_at", BigInteger, nullable=False),
-    Column("run_id", Key),
-    Column("content", Text),  # JSON of BookContent at this revision; null in changes of old versions
+    Column("run_id", IdString),
+    Column("content", Text),  # JSON of BookContent; null in changes that earlier releases wrote
     Index("ix_change_book", "book_number", "sequence"),
     sqlite_autoincrement=True,
 )
@@ -121,15 +121,15 @@ crawl_run = Table(
     "crawl_run",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("run_id", Key, nullable=False, unique=True),
-    Column("source", Key, nullable=False),
+    Column("run_id", IdString, nullable=False, unique=True),
+    Column("source", IdString, nullable=False),
     Column("start_url", Text),
     Column("state", String(16), nullable=False),
     Column("requested_at", BigInteger),
     Column("requested_by", Text),
     Column("started_at", BigInteger),
     Column("traceparent", String(64)),
-    # From the end event, which takes effect once that many items are accounted for.
+    # From the end event. The run ends when `scraped` items have a verdict.
     Column("finished_at", BigInteger),
     Column("finished_state", String(16)),
     Column("reason", Text),
@@ -143,19 +143,20 @@ crawl_run = Table(
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("last_change", BigInteger, nullable=False, default=0),
     Column("touched_at", BigInteger, nullable=False),
-    # From the start event; null until it arrives.
+    # From the start event. Null until the event arrives.
     Column("whole_source", Boolean),
     Column("expect", Text),  # JSON of Expectations
-    # The approval: shut (pending), open (approved), released or discarding (discarded).
+    # The values of ApprovalState: shut (pending), open (approved), released, discarding (discarded).
     Column("gate", String(16), nullable=False, default="shut", server_default="shut"),
-    Column("known", BigInteger),  # number of the source's offers when the run's first item arrived
+    Column("known", BigInteger),  # number of the source's offers at the first item of the run
     Column("staged", BigInteger, nullable=False, default=0, server_default="0"),
     Column("hold", Text),  # JSON of Hold
-    # Missing offers: how many, before when the removed ones were last seen, how many were removed.
+    # missed: number of missing offers. removed: number of removed offers. removes_before: removed offers were last seen
+    # before this time.
     Column("missed", BigInteger, nullable=False, default=0, server_default="0"),
     Column("removes_before", BigInteger),
     Column("removed", BigInteger, nullable=False, default=0, server_default="0"),
-    # Items that passed and failed validation, independent of their verdicts.
+    # Numbers of items that passed and failed validation, independent of their verdicts.
     Column("valid", BigInteger, nullable=False, default=0, server_default="0"),
     Column("invalid", BigInteger, nullable=False, default=0, server_default="0"),
     Index("ix_crawl_run_source", "source", "number"),
@@ -168,9 +169,9 @@ staged_item = Table(
     metadata,
     Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
     Column("item_number", BigInteger, primary_key=True, autoincrement=False),
-    Column("source_key", Key, nullable=False),
-    Column("entry_id", ShortKey, nullable=False),
-    Column("body", Text, nullable=False),  # the stream entry as received
+    Column("source_key", IdString, nullable=False),
+    Column("entry_id", ShortIdString, nullable=False),
+    Column("body", Text, nullable=False),  # body of the stream entry as received
 )
 
 run_field = Table(
@@ -187,7 +188,7 @@ run_fault = Table(
     Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
     Column("field", String(64), primary_key=True),
     Column("code", String(64), primary_key=True),
-    Column("refused", BigInteger, nullable=False),  # number of items
+    Column("refused", BigInteger, nullable=False),  # number of invalid items with this code
 )
 
 processed_item = Table(
@@ -202,18 +203,18 @@ quarantine = Table(
     "quarantine",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("entry_id", ShortKey, nullable=False, unique=True),  # of the stream entry
-    Column("run_id", Key),  # null for an unreadable entry
-    Column("source", Key),
-    Column("source_key", Key),  # of its offer, if it can be determined
+    Column("entry_id", ShortIdString, nullable=False, unique=True),  # id of the stream entry
+    Column("run_id", IdString),  # null for an unreadable entry
+    Column("source", IdString),
+    Column("source_key", IdString),  # source key of the offer, null if unknown
     Column("url", Text),
     Column("body", Text, nullable=False),
     Column("reasons", Text, nullable=False),  # a JSON list of {field, code, message}
-    Column("code", String(64), nullable=False, default="", server_default=""),  # of the first reason
+    Column("code", String(64), nullable=False, default="", server_default=""),  # code of the first reason
     Column("state", String(16), nullable=False, index=True),  # open, queued for a replay, replayed
     Column("quarantined_at", BigInteger, nullable=False),
     Column("replayed_at", BigInteger),
-    Column("verdict", String(16)),  # of its replay
+    Column("verdict", String(16)),  # verdict of the replay
     Index("ix_quarantine_run", "run_id", "number"),
     sqlite_autoincrement=True,
 )
@@ -221,7 +222,7 @@ quarantine = Table(
 projection = Table(
     "projection",
     metadata,
-    Column("name", ShortKey, primary_key=True),
+    Column("name", ShortIdString, primary_key=True),
     Column("sequence", BigInteger, nullable=False),
 )
 
@@ -229,8 +230,8 @@ prediction = Table(
     "prediction",
     metadata,
     Column("number", Serial, primary_key=True),
-    Column("prediction_id", Key, nullable=False, unique=True),
-    Column("book_id", Key),
+    Column("prediction_id", IdString, nullable=False, unique=True),
+    Column("book_id", IdString),
     Column("predicted_at", BigInteger, nullable=False),
     Column("model_name", Text, nullable=False),
     Column("model_version", Text, nullable=False),
@@ -250,14 +251,14 @@ webhook = Table(
     Column("webhook_id", String(64), nullable=False, unique=True),
     Column("owner", String(512), nullable=False, index=True),
     Column("url", Text, nullable=False),
-    Column("secret", Text, nullable=False),  # signs deliveries, so it cannot be hashed
+    Column("secret", Text, nullable=False),  # signs deliveries, so it cannot be stored as a hash
     Column("wants_changes", Boolean, nullable=False),
     Column("wants_runs", Boolean, nullable=False),
     Column("filters", Text, nullable=False),  # a JSON list of `name:value`
     Column("state", String(16), nullable=False),
     Column("reason", Text),
-    Column("sequence", BigInteger, nullable=False),  # of the last change that is part of a delivery
-    Column("claimed_until", BigInteger, nullable=False),  # one worker at a time delivers to a webhook
+    Column("sequence", BigInteger, nullable=False),  # sequence of the last change in a delivery
+    Column("claimed_until", BigInteger, nullable=False),  # end of the lease of the worker that delivers
     Column("created_at", BigInteger, nullable=False),
 )
 
@@ -271,7 +272,7 @@ webhook_delivery = Table(
     Column("after", BigInteger),
     Column("through", BigInteger),
     Column("run_id", String(512)),
-    Column("body", Text),  # null for changes, which each attempt reads from the feed
+    Column("body", Text),  # null for changes, because each attempt reads them from the feed
     Column("state", String(16), nullable=False),
     Column("attempts", BigInteger, nullable=False),
     Column("status", BigInteger),

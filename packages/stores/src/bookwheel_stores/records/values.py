@@ -1,4 +1,4 @@
-"""How times, money and lists are stored in the tables: see `tables`."""
+"""Converts times and money to and from column values: see `tables`."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,7 +8,7 @@ from bookwheel_contracts import Money
 
 PRICE_DIGITS = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# ISO 4217: currencies whose smallest unit is not a hundredth.
+# Currencies of ISO 4217 that do not have two decimal places.
 _MINOR_DIGITS = dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX"), 0)
 _MINOR_DIGITS |= dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0)
 _MINOR_DIGITS |= dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3)
@@ -30,13 +30,13 @@ def from_millis(millis: int) -> datetime:
 
 @lru_cache(maxsize=4096)
 def to_units(amount: Decimal) -> int:
-    """Ten-thousandths. Exact: Money has at most four decimal places."""
+    """Converts an amount to units of 1/10,000. Exact, because Money has at most four decimal places."""
     return int(amount.scaleb(PRICE_DIGITS))
 
 
 @lru_cache(maxsize=65536)
 def from_units(units: int, currency: str) -> Money:
-    """Money with the currency's usual number of decimal places, or more if needed: `5.50`, `0.0125`, JPY `500`."""
+    """Returns money with the usual number of decimal places of the currency, or more: `5.50`, `0.0125`, JPY `500`."""
     amount = Decimal(units).scaleb(-PRICE_DIGITS)
     for digits in range(_MINOR_DIGITS.get(currency, 2), PRICE_DIGITS):
         rounded = amount.quantize(Decimal(1).scaleb(-digits))

@@ -1,4 +1,4 @@
-"""The search index: one writer that the projection feeds, and any number of readers."""
+"""The search index: writers, readers and index builds."""
 
 from bookwheel_stores.search.opening import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.ports import (

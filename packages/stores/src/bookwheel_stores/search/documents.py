@@ -1,4 +1,4 @@
-"""Compile a book's content to index fields: those that both engines have under one name, and the values of others."""
+"""Compile the content of a book to the index fields that both engines use."""
 
 import struct
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _SUGGESTED_TEXTS = tuple(
 
 
 def build_fields(book: BookState) -> tuple[Fields, list[str], int]:
-    """The index fields of a book that is not removed, the folded texts to find with typos, and the title's word count.
+    """Return the index fields of an existing book, its folded texts for matches with typos, and its title's word count.
 
     Raises ValueError, KeyError or TypeError if the content is not a `BookContent`.
     """
@@ -68,7 +68,7 @@ def build_fields(book: BookState) -> tuple[Fields, list[str], int]:
 
 @lru_cache(maxsize=8192)
 def _fold(text: str) -> tuple[str, Sequence[str], int]:
-    """The folded words joined, the texts from each of the first words on, and the number of words."""
+    """Return the joined folded words, the completions that start at each of the first words, and the word count."""
     words = fold_words(text)
     starts = range(min(len(words), _COMPLETED_WORDS))
     completions = [" ".join(words[start : start + _COMPLETED_WORDS]) for start in starts]
@@ -76,5 +76,5 @@ def _fold(text: str) -> tuple[str, Sequence[str], int]:
 
 
 def title_keys(folded_title: str) -> tuple[int, ...]:
-    """Unsigned 64-bit integers that compare as the first 32 bytes of titles do."""
+    """Return unsigned 64-bit integers with the same order as the first 32 bytes of the title."""
     return _TITLE_KEYS.unpack(folded_title.encode()[:_TITLE_BYTES].ljust(_TITLE_BYTES, b"\0"))

@@ -1,4 +1,4 @@
-"""The parts of facets and statistics that do not depend on the engine: order, bucket widths and public values."""
+"""Compute facets and statistics independent of the engine: order, bucket widths and public values."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +10,9 @@ from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind
 from bookwheel_stores.search.queries import Bucket, Filter, MoneyStatistics, NumericFacet, Range, TermCount, TermFacet
 
 Aggregation = Mapping[str, Any]
-"""The result of an aggregation. Tantivy has the same JSON as Elasticsearch."""
+"""The result of an aggregation, with the same JSON in Tantivy and Elasticsearch."""
 COUNTED_TERMS = 1_000
-"""More values than are shown, so that ties at the end of the shown ones are ordered by value."""
+"""Above the number of shown values, so that ties at the end are ordered by value."""
 MAX_TERMS = 60_000
 """Tantivy rejects results of more than 65,000 buckets."""
 _SHOWN_TERMS = 100
@@ -22,19 +22,19 @@ _CENT = Decimal("0.01")
 
 
 def filter_of(filters: Iterable[Filter], name: str) -> Filter:
-    """The first filter of a field, or an empty one."""
+    """Return the first filter of a field, or an empty filter."""
     return next((item for item in filters if item.name == name), Filter(name))
 
 
 def ordered_counts(name: str, aggregation: Aggregation) -> list[TermCount]:
-    """The counts of a terms aggregation, by count descending and then by value."""
+    """Return the counts of a terms aggregation, by descending count and then by value."""
     key = "key_as_string" if FIELDS[name] is FieldKind.BOOLEAN else "key"
     counts = [TermCount(str(bucket[key]), int(bucket["doc_count"])) for bucket in aggregation["buckets"]]
     return sorted(counts, key=lambda item: (-item.count, item.value))
 
 
 def term_facet(counts: Sequence[TermCount], selected: Sequence[str]) -> TermFacet:
-    """The first of the ordered counts, and all selected values."""
+    """Return the facet with the first of the ordered counts, and all selected values."""
     shown = list(counts[:_SHOWN_TERMS])
     if selected:
         marked = [TermCount(item.value, item.count, item.value in selected) for item in counts]
@@ -51,12 +51,12 @@ def empty_facet(selected: tuple[Range, ...]) -> NumericFacet:
 def numeric_facet(
     name: str, stats: Aggregation, width: int, counts: Mapping[int, int], selected: Filter, currency: str | None
 ) -> NumericFacet:
-    """From a stats aggregation in index units and the counts of books by value // width."""
+    """Compute a facet from a stats aggregation in index units and the number of books by `value // width`."""
     low, high = int(stats["min"]), int(stats["max"])
     histogram = tuple(
         [
-            Bucket(start, end, counts.get(place, 0))
-            for place, start, end in _bucket_bounds(name, width, low // width, high // width)
+            Bucket(start, end, counts.get(index, 0))
+            for index, start, end in _bucket_bounds(name, width, low // width, high // width)
         ]
     )
     return NumericFacet(
@@ -75,8 +75,8 @@ def _bucket_bounds(
     name: str, width: int, first: int, last: int
 ) -> Sequence[tuple[int, Decimal | float, Decimal | float]]:
     return [
-        (place, to_public(name, place * width), to_public(name, (place + 1) * width))
-        for place in range(first, last + 1)
+        (index, to_public(name, index * width), to_public(name, (index + 1) * width))
+        for index in range(first, last + 1)
     ]
 
 
@@ -85,7 +85,7 @@ def min_width(name: str) -> int:
 
 
 def bucket_width(name: str, low: int, high: int) -> int:
-    """The width in index units for at most eleven buckets: 1, 2 or 5 times a power of ten of the minimum width."""
+    """Return the width in index units for at most eleven buckets: 1, 2 or 5 times a power of ten times the minimum."""
     required = max((high - low) / _BUCKETS, 1)
     minimum = min_width(name)
     magnitude: int = minimum * 10 ** max(math.floor(math.log10(required / minimum)), 0)
@@ -100,7 +100,7 @@ def to_public(name: str, units: int) -> Decimal | float:
 
 
 def to_money(amount: Decimal) -> Decimal:
-    """Quantized to two decimal places, or to four if two would change the amount."""
+    """Round to two decimal places, or to four if two would change the amount."""
     cents = amount.quantize(_CENT)
     return cents if cents == amount else amount.quantize(Decimal("0.0001"))
 
@@ -126,5 +126,5 @@ def money_statistics(currency: str, stats: Aggregation, median: Decimal) -> Mone
 
 
 def median_price(middle_cents: Sequence[int]) -> Decimal:
-    """The median in whole cents, from the one or two middle prices."""
+    """Compute the median from the one or two middle prices in cents."""
     return (Decimal(sum(middle_cents)) / len(middle_cents) / 100).quantize(_CENT)

@@ -1,8 +1,7 @@
-"""The fields of the search index, declared once for both engines.
+"""Declare the fields of the search index for both engines.
 
-`INDEX_FIELDS` are filtered by, counted and sorted by. `TEXT_FIELDS` are searched for words, with the weights in
-`scoring.FIELD_WEIGHTS`. After a change of the fields, count up both index names: an index with other fields needs
-another name, and is built anew.
+`INDEX_FIELDS` are for filters, facets and sorting. `TEXT_FIELDS` are for words, with the weights in
+`scoring.FIELD_WEIGHTS`. After a change of the fields, increment both index names, so that a new index is built.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ TANTIVY_INDEX = "books-v4"
 ELASTICSEARCH_INDEX = "books-v2"
 
 Content = Mapping[str, Any]
-"""A book's content: the parsed JSON of a `BookContent`."""
+"""The parsed JSON of a `BookContent`."""
 _MAX_UNITS = (1 << 62) - 1
 
 
@@ -42,18 +41,18 @@ def _rating_units(rating: float) -> int:
 
 
 def _milliseconds(timestamp: str) -> int:
-    """From RFC 3339."""
+    """Parse RFC 3339."""
     return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """`read` returns the field's value from a book's content; None if the book lacks it.
+    """`read` returns the value of the field in a content; None if the book lacks it.
 
     Terms are a string or a list of strings. Numbers are integers, in units of `1 / scale`, so that bounds, sums and
     buckets are exact.
 
-    A field with a `sort_step` can be sorted by, in steps of so many units.
+    Books can be sorted by a field with a `sort_step`. Values in the same step of that many units tie.
     """
 
     kind: FieldKind
@@ -96,7 +95,7 @@ INDEX_FIELDS: Mapping[str, IndexField] = {
         FieldKind.TIME, lambda content: _milliseconds(content["last_changed"]), is_facet=False, sort_step=100
     ),
 }
-"""Every field that can be filtered by, under its public name."""
+"""All fields for filters, by public name."""
 FIELDS: Mapping[str, FieldKind] = {name: field.kind for name, field in INDEX_FIELDS.items()}
 FACETS = tuple(name for name, field in INDEX_FIELDS.items() if field.is_facet)
 TERM_FIELDS = tuple(name for name, kind in FIELDS.items() if kind is FieldKind.TERM)
@@ -108,10 +107,10 @@ SCALES = {
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """A field to search for words. `read` returns its texts; `index_name` is the index field of the folded words.
+    """A field for words. `read` returns its texts. `index_name` is the index field of the folded words.
 
     With `allows_typos`, words also match with typos in a search over all fields. With `is_suggested`, its texts are
-    completed; then it needs a `SuggestionKind`.
+    completions, and it needs a `SuggestionKind`.
     """
 
     index_name: str
@@ -127,14 +126,14 @@ TEXT_FIELDS: Mapping[str, TextField] = {
     ),
     "author": TextField("authors", lambda content: content["authors"]),
     "category": TextField("category_text", lambda content: _optional(content["category"])),
-    # nearly every description has a word one typo away from a short word
+    # almost every description has a word that differs from a short word by one typo
     "description": TextField(
         "description", lambda content: _optional(content["description"]), allows_typos=False, is_suggested=False
     ),
 }
-"""Every field that words are searched in, under its public name."""
+"""All fields for words, by public name."""
 TITLE_START = "^"
-"""Precedes a title's first word, so that a phrase query can match the start of titles. Folding never returns it."""
+"""A token before the first word of a title, for phrase queries at its start. Folded text never contains it."""
 
 
 def _optional(value: str | None) -> list[str]:
@@ -160,12 +159,12 @@ NUMBER_BITS = 26
 MAX_NUMBER = (1 << NUMBER_BITS) - 1
 """A sort key is a 64-bit integer: the sort value in the upper 38 bits, the book's number in the lower 26."""
 MAX_SORT_VALUE = (1 << (64 - NUMBER_BITS)) - 2
-"""Greater values tie: prices from 2.7 billion on."""
+"""Greater values tie, for example prices above 2.7 billion."""
 NO_SORT_VALUE = MAX_SORT_VALUE + 1
 
 
 def to_terms(name: str, content: Content) -> Sequence[str]:
-    """The values of a term field."""
+    """Return the values of a term field."""
     value = INDEX_FIELDS[name].read(content)
     return [] if value is None else [value] if isinstance(value, str) else value
 
@@ -175,7 +174,7 @@ def to_sort_value(units: int, step: int) -> int:
 
 
 def range_units(name: str, bounds: Range) -> tuple[int | None, int | None]:
-    """The least and the greatest index units in the range; None means unbounded.
+    """Return the lowest and the highest index units in the range; None means unbounded.
 
     Ratings are indexed to the nearest unit, so their bounds are rounded in the same way.
     """

@@ -1,7 +1,7 @@
 """Open the adapter of a search URL.
 
-Adapters are imported on use, so that each works without the other's library. Elasticsearch's client also takes half a
-second of processor time to import, most of the start-up time of a program that uses Tantivy.
+Adapters are imported on use, so that each works without the library of the other. The import of the Elasticsearch
+client also takes half a second, which is most of the start time of a program that uses Tantivy.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from bookwheel_stores.search.ports import IndexBuild, IndexReader, IndexWriter
 
 
 def open_index_writer(url: str) -> IndexWriter:
-    """`tantivy:///absolute/folder`, or `elasticsearch[+https]://[user:password@]host:port[/prefix]`.
+    """Open `tantivy:///absolute/folder` or `elasticsearch[+https]://[user:password@]host:port[/prefix]`.
 
     Raises ValueError for any other URL. With Tantivy, raises IndexBusyError while another writer is open; with
     Elasticsearch, IndexUnavailableError or IndexRejectedError.
@@ -28,7 +28,7 @@ def open_index_writer(url: str) -> IndexWriter:
 
 
 def open_index_build(url: str) -> IndexBuild:
-    """A new index to replace the serving one. URLs and errors as above, but IndexBusyError only from `lock`."""
+    """Create an index to replace the serving index. URLs and errors as above, but only `lock` raises IndexBusyError."""
     if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild  # noqa: PLC0415 - see above
 
@@ -40,7 +40,7 @@ def open_index_build(url: str) -> IndexBuild:
 
 
 def open_index_reader(url: str) -> IndexReader:
-    """The index need not exist yet, nor the server respond. Raises ValueError for any other URL."""
+    """Open a reader. The index may be missing and the server unavailable. Raises ValueError for any other URL."""
     if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.reader import ElasticIndexReader  # noqa: PLC0415 - see above
 

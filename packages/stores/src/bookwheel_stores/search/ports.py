@@ -1,4 +1,4 @@
-"""The ports of the search index: what an adapter implements, what it raises, and how its content is compared."""
+"""The ports of the search index: the interfaces of adapters, their errors, and the checksums of their content."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,7 +18,7 @@ from bookwheel_stores.search.queries import (
 )
 
 RANGE_SIZE = 1_000
-"""Book numbers from `n * RANGE_SIZE` on are in range `n`: few enough for a float to hold the sum of their digests."""
+"""The number of book numbers per range. A float can represent the sum of their digests exactly."""
 
 
 class SearchError(Exception):
@@ -26,7 +26,7 @@ class SearchError(Exception):
 
 
 class IndexBusyError(SearchError):
-    """Another writer holds the index's lock. Its holder projects the same changes."""
+    """Another writer holds the lock of the index and projects the same changes."""
 
 
 class IndexUnavailableError(SearchError):
@@ -34,11 +34,11 @@ class IndexUnavailableError(SearchError):
 
 
 class IndexRejectedError(SearchError):
-    """The index refuses every request: an operator must check its permissions, disk space and existence."""
+    """The index rejects every request. An operator must check its permissions, disk space and existence."""
 
 
 class RejectedBook(NamedTuple):
-    """A book that the index can never accept in this revision."""
+    """A book whose revision the index rejects permanently."""
 
     book: BookState
     reason: str
@@ -52,20 +52,19 @@ class RangeSum(NamedTuple):
 
 
 def digest(book_id: str, revision: int) -> int:
-    """A 32-bit checksum of a book's id and revision."""
+    """Return a 32-bit checksum of the id and revision of a book."""
     return crc32(b"%d %b" % (revision, book_id.encode()))
 
 
 class IndexContents(Protocol):
-    """An index to write to and to compare with the records."""
+    """An index that can be written and compared with the records."""
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
-        """Put books and delete removed ones in one commit. Returns the books that the index can never accept.
+        """Put books and delete removed ones in one commit. Return the rejected books.
 
-        Idempotent: of several states of a book the highest revision wins, in the index or in `books`. Readers see a
-        commit after their next reload. Without `commit`, the books wait for the next commit and are lost if the writer
-        ends before it. Raises IndexUnavailableError or IndexRejectedError if any book is unaccounted for; apply them
-        again.
+        Idempotent, because the highest revision of a book wins. Readers see a commit after their next reload. Without
+        `commit`, the books are part of the next commit and are lost if the writer ends before it. After
+        IndexUnavailableError or IndexRejectedError, apply all books again.
         """
         ...
 
@@ -74,16 +73,16 @@ class IndexContents(Protocol):
         ...
 
     def range_sums(self) -> dict[int, RangeSum]:
-        """Sums by range, see `RANGE_SIZE`. Ranges without books are left out."""
+        """Return the sums by range, without empty ranges. Book number `n` is in the range `n // RANGE_SIZE`."""
         ...
 
     def digests(self, numbers: range) -> dict[int, int]:
-        """Digests by book number, of the books with these numbers."""
+        """Return the digests of the books with these numbers, by book number."""
         ...
 
 
 class IndexWriter(IndexContents, Protocol):
-    """Writes to the serving index. A context manager that closes itself. Some engines allow one writer at a time."""
+    """Writes to the serving index. The context manager closes the writer. Some engines allow only one writer."""
 
     def clear(self) -> None:
         """Delete every book in one commit."""
@@ -101,18 +100,18 @@ class IndexWriter(IndexContents, Protocol):
 
 
 class IndexBuild(IndexContents, Protocol):
-    """A new, empty index that can replace the serving one. A context manager that closes itself."""
+    """A new, empty index that can replace the serving index. The context manager closes it."""
 
     def lock(self) -> None:
-        """Keep other writers out of the serving index until `close`, if the engine allows one writer at a time.
+        """Lock the serving index until `close`, if the engine allows only one writer.
 
-        With other engines they continue: apply what they wrote to the old index again after `publish`. Raises
-        IndexBusyError while another writer is open.
+        With other engines, writers continue. Apply their changes again after `publish`. Raises IndexBusyError while
+        another writer is open.
         """
         ...
 
     def publish(self) -> None:
-        """Switch readers, after their next reload, and new writers to this index in one step."""
+        """Switch to this index atomically. Readers use it after their next reload, writers when they are opened."""
         ...
 
     def close(self) -> None:
@@ -127,14 +126,14 @@ class IndexBuild(IndexContents, Protocol):
 
 
 class IndexReader(Protocol):
-    """Searches the latest commit as of `reload` or later. An index that does not exist yet is empty.
+    """Searches the latest commit as of `reload` or later. A missing index is empty.
 
-    With a server, every method may raise IndexUnavailableError or IndexRejectedError.
+    If the engine is a server, every method may raise IndexUnavailableError or IndexRejectedError.
     """
 
     @property
     def is_blocking(self) -> bool:
-        """Whether calls wait for a server, so that an event loop must run them in a thread."""
+        """Whether calls block on a server. An event loop must run them in a thread."""
         ...
 
     def reload(self) -> None:
@@ -142,7 +141,7 @@ class IndexReader(Protocol):
         ...
 
     def ping(self) -> None:
-        """Return if the index responds."""
+        """Raise an error if the index does not respond."""
         ...
 
     def search(self, query: SearchQuery) -> SearchPage: ...
@@ -150,23 +149,23 @@ class IndexReader(Protocol):
     def count(self, selection: Selection) -> int: ...
 
     def list_numbers(self, selection: Selection, *, limit: int) -> list[int]:
-        """The numbers of at most `limit` selected books, in any order."""
+        """Return the numbers of at most `limit` selected books, in any order."""
         ...
 
     def count_terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
-        """The values of a term field with their numbers of books, by count descending and then by value."""
+        """Return the values of a term field with their number of books, by descending count and then by value."""
         ...
 
     def count_distinct(self, selection: Selection, name: str) -> int:
-        """Count the values of a term field. An estimate beyond 30,000."""
+        """Count the values of a term field. The result is an estimate above 30,000."""
         ...
 
     def statistics(self, selection: Selection) -> Statistics: ...
 
     def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
-        """Statistics of the `limit` largest categories, by name. Books without a category are left out."""
+        """Return statistics of the `limit` largest categories, by name, without books that have no category."""
         ...
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
-        """Complete folded words, with typos: exact prefixes first, then by count and text."""
+        """Complete folded words, also with typos. Order: exact prefixes first, then by count and text."""
         ...

@@ -1,4 +1,4 @@
-"""Queries and results of the search index, independent of the engine."""
+"""Queries and results of the search index for all engines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """All `required` clauses must match and no `excluded` one. `words` are the required words in order."""
+    """All `required` clauses must match, and no `excluded` clause. `words` are the required words in order."""
 
     required: tuple[Clause, ...] = ()
     excluded: tuple[Clause, ...] = ()
@@ -48,17 +48,17 @@ class TextQuery:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The books that match a text query (None: all) and every filter."""
+    """The books that match a text query and every filter. The text None matches all books."""
 
     text: TextQuery | None = None
     filters: tuple[Filter, ...] = ()
 
     def without(self, name: str) -> "Selection":
-        """The same selection without the filters of one field."""
+        """Return the selection without the filters of one field."""
         return Selection(self.text, tuple(item for item in self.filters if item.name != name))
 
     def within(self, name: str, values: Sequence[str]) -> "Selection":
-        """Narrow to books with one of these values, in a single-valued field. Selected books must have the values."""
+        """Return the selected books with one of these values in a single-valued field."""
         return Selection(self.text, (*self.without(name).filters, Filter(name, values=tuple(values))))
 
     def filters_by(self, name: str) -> bool:
@@ -82,14 +82,14 @@ class Sort(StrEnum):
 
 
 TITLE_PARTS = 4
-"""Sort values of the title order are four numbers; those of every other order are one."""
+"""The number of sort values of the title order. Other orders have one sort value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The position after a book in a sort order: its sort value, ascending in every order, and its number.
+    """The position after a book in a sort order: its sort value and its number. Values ascend in every order.
 
-    `rank` counts the books before the first one with this value. It is a hint, and may be outdated.
+    `rank` is the number of books before the first book with this value. It is a hint that may be outdated.
     """
 
     value: tuple[float, ...]
@@ -122,7 +122,7 @@ class TermFacet:
 
 @dataclass(slots=True)
 class Bucket:
-    """Includes `low`, excludes `high`."""
+    """A bucket of a histogram, which includes `low` and excludes `high`."""
 
     low: Decimal | float
     high: Decimal | float
@@ -131,7 +131,7 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class NumericFacet:
-    """Statistics of the books that have the field. For money, only of books in `currency`."""
+    """Statistics of the books that have the field. For money, only books in `currency` count."""
 
     count: int
     low: Decimal | float | None

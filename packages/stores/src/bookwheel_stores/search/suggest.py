@@ -7,7 +7,7 @@ from bookwheel_stores.search.scoring import allowed_typos
 from bookwheel_stores.search.text import fold
 
 TITLE_CANDIDATES = 50
-"""Books read for one completion of titles; several books may share a title."""
+"""The number of books read per completion of titles. Several books may have the same title."""
 NAME_CANDIDATES = 1_000
 _MAX_PREFIX = 64
 
@@ -15,7 +15,7 @@ _MAX_PREFIX = 64
 def complete(
     prefix: Sequence[str], *, limit: int, candidates: Callable[[str, int], Iterable[Suggestion]]
 ) -> list[Suggestion]:
-    """Rank names that begin with the prefix first, then those with it at a later word, then those with typos.
+    """Rank completions: first names that begin with the prefix, then names with a later matching word, then typos.
 
     `candidates` returns the completions of a text with a number of typos.
     """
@@ -34,21 +34,21 @@ def complete(
 
 
 def completes(prefix: str, words: Sequence[str], typos: int) -> bool:
-    """Whether the text from any of the words on begins with the prefix, with at most `typos` edits."""
+    """Return whether the text from one of the words begins with the prefix, with at most `typos` edits."""
     return any(_prefix_distance(prefix, " ".join(words[start:])) <= typos for start in range(len(words)))
 
 
 def _prefix_distance(prefix: str, text: str) -> int:
-    """The optimal string alignment distance of `prefix` to the nearest beginning of `text`."""
+    """Return the optimal string alignment distance of `prefix` to the most similar prefix of `text`."""
     text = text[: len(prefix) + 2]
     previous: list[int] = []
     row = list(range(len(text) + 1))
     for i, left in enumerate(prefix, start=1):
-        following = [i]
+        next_row = [i]
         for j, right in enumerate(text, start=1):
-            edits = min(row[j] + 1, following[j - 1] + 1, row[j - 1] + (left != right))
+            edits = min(row[j] + 1, next_row[j - 1] + 1, row[j - 1] + (left != right))
             if i > 1 and j > 1 and left == text[j - 2] and prefix[i - 2] == right:
                 edits = min(edits, previous[j - 2] + 1)
-            following.append(edits)
-        previous, row = row, following
+            next_row.append(edits)
+        previous, row = row, next_row
     return min(row)

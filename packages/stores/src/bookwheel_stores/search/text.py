@@ -1,4 +1,4 @@
-"""Fold text to plain searchable words, the same way for indexing and searching, and parse search-box input."""
+"""Fold text to plain words for indexing and searching, and parse search input."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from bookwheel_stores.search.queries import Clause, TextQuery
 
 MAX_WORD_LENGTH = 64
 
-# Letters that Unicode does not decompose, but that people type without the stroke or ligature.
+# Letters without a Unicode decomposition. Users often type them without the stroke or ligature.
 _PLAIN_LETTERS = {
     "ø": "o",
     "ł": "l",
@@ -22,16 +22,16 @@ _PLAIN_LETTERS = {
     "ĸ": "k",
 }
 _APOSTROPHE = re.compile(r"(?<=\w)['\u2019\u02bc](?=\w)")
-# Chinese characters and hiragana are written without spaces: each is a word, as in Lucene's standard analyzer.
+# Text in Chinese characters and hiragana has no spaces. Each character is a word, as in Lucene.
 _IDEOGRAPHS = "\u3041-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = re.compile(f"[{_IDEOGRAPHS}]|[^\\W_{_IDEOGRAPHS}]{{1,{MAX_WORD_LENGTH}}}")
-# A fast path for ASCII, which is most text: letters and digits in lower case, everything else a space.
+# A fast path for ASCII: letters and digits in lower case, all other characters as spaces.
 _ASCII = bytes(ord(chr(code).lower()) if chr(code).isascii() and chr(code).isalnum() else 32 for code in range(256))
 _QUERY_PART = re.compile(r'(?P<minus>(?<!\S)-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
 
 def fold_words(text: str) -> list[str]:
-    """Words without case, diacritics and punctuation: `"Don't stop, Łódź!"` gives `["dont", "stop", "lodz"]`.
+    """Return words without case, diacritics and punctuation: `"Don't stop, Łódź!"` gives `["dont", "stop", "lodz"]`.
 
     Words longer than `MAX_WORD_LENGTH` are split.
     """
@@ -39,7 +39,7 @@ def fold_words(text: str) -> list[str]:
         plain = _fold_ascii(text)
         return _WORD.findall(plain) if _has_long_word(plain) else plain.split()
     bare = unicodedata.normalize("NFKD", text).casefold()
-    for character in set(bare):  # fewer distinct characters than positions
+    for character in set(bare):  # there are fewer distinct characters than positions
         letters = "" if unicodedata.category(character) == "Mn" else _PLAIN_LETTERS.get(character)
         if letters is not None:
             bare = bare.replace(character, letters)
@@ -47,12 +47,12 @@ def fold_words(text: str) -> list[str]:
 
 
 def fold(text: str) -> str:
-    """The folded words, joined by single spaces."""
+    """Return the folded words, joined by single spaces."""
     return " ".join(fold_words(text))
 
 
 def fold_quickly(text: str) -> str:
-    """The folded words, separated by one or more spaces. Takes a third of the time of `fold` for a description."""
+    """Return the folded words, separated by one or more spaces. Three times as fast as `fold` for a description."""
     if text.isascii():
         plain = _fold_ascii(text)
         if not _has_long_word(plain):

@@ -1,4 +1,4 @@
-"""Measure how many entries of each stream a consumer group has not acknowledged, and the oldest one's age."""
+"""Measure the number and the age of the entries that a consumer group has not acknowledged."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _Id = tuple[int, int]
 
 
 def list_stream_lags(redis: Redis, groups: Mapping[str, Sequence[str]] = STREAM_GROUPS) -> list[StreamLag]:
-    """The lag of each group of each stream, also where they do not exist yet. Raises redis.RedisError."""
+    """Return the lag of each group of each stream. Streams and groups may be missing. Raises redis.RedisError."""
     seconds, micros = redis.time()
     now_ms = int(seconds) * 1000 + int(micros) // 1000
     return [lag for stream, names in groups.items() for lag in _lags_of_stream(redis, stream, names, now_ms)]
@@ -42,7 +42,7 @@ def _lags_of_stream(redis: Redis, stream: str, names: Sequence[str], now_ms: int
 
 
 def _read_stream(redis: Redis, stream: str) -> tuple[int, _Id, _Id, dict[str, Any]]:
-    """Length, first and last id, and the groups by name, read in one transaction."""
+    """Read length, first id, last id and the groups by name in one transaction."""
     with redis.pipeline(transaction=True) as pipe:
         pipe.xlen(stream)
         pipe.xrange(stream, count=1)
@@ -54,7 +54,7 @@ def _read_stream(redis: Redis, stream: str) -> tuple[int, _Id, _Id, dict[str, An
 
 
 def _count_unread(redis: Redis, stream: str, delivered: bytes, length: int, lag: int | None) -> tuple[int, _Id | None]:
-    """Counts exactly up to `_MAX_COUNTED`: before Redis 7.4 the reported lag is null or wrong after a trim."""
+    """Count up to `_MAX_COUNTED` entries, because before Redis 7.4 the reported lag is null or wrong after a trim."""
     following: Any = redis.xrange(stream, min=f"({delivered.decode()}", count=1)
     counted = int(redis.eval(_COUNT_AFTER, 1, stream, delivered, _MAX_COUNTED))
     estimate = length if lag is None else min(lag, length)

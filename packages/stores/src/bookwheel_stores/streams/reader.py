@@ -1,4 +1,4 @@
-"""Read a stream as a consumer of a group, and take over the entries of consumers that stopped."""
+"""Read a stream as a consumer of a group, and claim pending entries of other consumers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,57 +10,57 @@ from redis.exceptions import ResponseError
 
 from bookwheel_stores.streams.writer import BODY_FIELD
 
-_SHRINK_FACTOR = 20
+_BATCH_DIVISOR = 20
 _MAX_LISTED = 100_000
 
-# Acknowledges entries and deletes those that no group needs. It is one script, so that a group created meanwhile
-# still gets every entry. A group needs entries from its oldest pending one on, or those after its last delivered one.
-# With a single group, the acknowledged entries can be deleted even behind a pending one.
+# Acknowledges entries and deletes entries that no group needs. The script is atomic, so that a group that is created
+# concurrently receives every entry. A group still needs the entries from its oldest pending entry, or after its last
+# delivered entry if none is pending. With a single group, all acknowledged entries can be deleted.
 _ACKNOWLEDGE = """
 local stream, group = KEYS[1], ARGV[1]
 local other_count = tonumber(ARGV[2])
 local ids = {}
-for at = 3 + other_count, #ARGV do ids[#ids + 1] = ARGV[at] end
+for index = 3 + other_count, #ARGV do ids[#ids + 1] = ARGV[index] end
 redis.call('XACK', stream, group, unpack(ids))
 local delivered_by_group, others = {}, 0
 for _, fields in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local info = {}
-  for at = 1, #fields, 2 do info[fields[at]] = fields[at + 1] end
+  for index = 1, #fields, 2 do info[fields[index]] = fields[index + 1] end
   delivered_by_group[info['name']] = info['last-delivered-id']
   if info['name'] ~= group then others = others + 1 end
 end
-for at = 3, 2 + other_count do
-  if not delivered_by_group[ARGV[at]] then
-    redis.call('XGROUP', 'CREATE', stream, ARGV[at], '0')
+for index = 3, 2 + other_count do
+  if not delivered_by_group[ARGV[index]] then
+    redis.call('XGROUP', 'CREATE', stream, ARGV[index], '0')
     return 0
   end
 end
 if others == 0 then return redis.call('XDEL', stream, unpack(ids)) end
 local function before(a, b)
-  local am, as = string.match(a, '(%d+)-(%d+)')
-  local bm, bs = string.match(b, '(%d+)-(%d+)')
-  if #am ~= #bm then return #am < #bm end
-  if am ~= bm then return am < bm end
-  if #as ~= #bs then return #as < #bs end
-  return as < bs
+  local a_ms, a_seq = string.match(a, '(%d+)-(%d+)')
+  local b_ms, b_seq = string.match(b, '(%d+)-(%d+)')
+  if #a_ms ~= #b_ms then return #a_ms < #b_ms end
+  if a_ms ~= b_ms then return a_ms < b_ms end
+  if #a_seq ~= #b_seq then return #a_seq < #b_seq end
+  return a_seq < b_seq
 end
-local keep, inclusive
+local min_id, inclusive
 for name, delivered in pairs(delivered_by_group) do
   local oldest = redis.call('XPENDING', stream, name)[2]
-  local from, has_pending = oldest or delivered, oldest and true or false
-  if not keep or before(from, keep) or (from == keep and has_pending) then keep, inclusive = from, has_pending end
+  local id, has_pending = oldest or delivered, oldest and true or false
+  if not min_id or before(id, min_id) or (id == min_id and has_pending) then min_id, inclusive = id, has_pending end
 end
-local trimmed = redis.call('XTRIM', stream, 'MINID', '=', keep)
-if not inclusive then trimmed = trimmed + redis.call('XDEL', stream, keep) end
+local trimmed = redis.call('XTRIM', stream, 'MINID', '=', min_id)
+if not inclusive then trimmed = trimmed + redis.call('XDEL', stream, min_id) end
 return trimmed
 """
 _ACKNOWLEDGE_BATCH = 1000
-"""Lua's `unpack` takes some 8,000 values."""
+"""`unpack` in Lua accepts about 8,000 values."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """`deliveries` counts how often the entry was delivered: more than 1 means that an earlier consumer failed."""
+    """`deliveries` is the number of deliveries of the entry. It is above 1 after the failure of a consumer."""
 
     id: str
     body: bytes
@@ -68,9 +68,10 @@ class StreamEntry:
 
 
 class StreamReader:
-    """Delivers at least once: an entry stays pending until `acknowledge`. Another consumer may claim it after
-    `claim_after` seconds. Entries that every group has acknowledged are deleted, so the stream's length is the backlog.
-    `other_groups` names the other groups of this stream: nothing is deleted before all of them exist.
+    """Delivers entries at least once. An entry is pending until `acknowledge`.
+
+    Another consumer may claim it after `claim_after` seconds. Entries that every group has acknowledged are deleted, so
+    the length of the stream is the backlog. No entry is deleted before all `other_groups` of the stream exist.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class StreamReader:
         self._claim_after_ms = int(claim_after * 1000)
 
     def ensure_group(self) -> None:
-        """Create the stream and the group, reading from the stream's beginning, if they do not exist."""
+        """Create the stream and the group if they do not exist. The group reads from the beginning of the stream."""
         try:
             self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
         except ResponseError as error:
@@ -100,7 +101,7 @@ class StreamReader:
                 raise
 
     def read(self, count: int, *, block_ms: int | None = None) -> list[StreamEntry]:
-        """Up to `count` new entries; waits up to `block_ms` for the first one (None: do not wait)."""
+        """Return up to `count` new entries. Wait up to `block_ms` for the first entry; None does not wait."""
         response = self._with_group(
             lambda: self._redis.xreadgroup(
                 self._group, self._consumer, {self._stream: ">"}, count=count, block=block_ms
@@ -110,15 +111,15 @@ class StreamReader:
         return [StreamEntry(entry_id.decode(), fields.get(BODY_FIELD, b""), 1) for entry_id, fields in messages]
 
     def resume(self, count: int) -> list[StreamEntry]:
-        """Up to `count` pending entries of this consumer, read by an earlier process of the same name.
+        """Return up to `count` pending entries of this consumer that an earlier process of the same name has read.
 
-        Does not wait for `claim_after`: call it only if no other process reads under this name. Returns fewer entries
-        after failures, like `claim`.
+        It ignores `claim_after`, so no other process may use this consumer name. Returns fewer entries after failures,
+        see `claim`.
         """
         oldest = self._list_own_pending(1)
         if not oldest:
             return []
-        pending = self._list_own_pending(_safe_count(count, oldest))
+        pending = self._list_own_pending(_reduced_batch_size(count, oldest))
         deliveries = {entry["message_id"]: int(entry["times_delivered"]) + 1 for entry in pending}
         messages: Any = self._redis.xclaim(
             self._stream, self._group, self._consumer, min_idle_time=0, message_ids=list(deliveries)
@@ -126,10 +127,10 @@ class StreamReader:
         return [StreamEntry(key.decode(), fields.get(BODY_FIELD, b""), deliveries[key]) for key, fields in messages]
 
     def claim(self, count: int) -> list[StreamEntry]:
-        """Up to `count` entries that were delivered at least `claim_after` seconds ago and are still pending.
+        """Return up to `count` entries that were delivered at least `claim_after` seconds ago and are still pending.
 
-        The more often the oldest one was delivered, the fewer are returned, in the end one: an entry that kills every
-        consumer must not raise the delivery counts of its neighbours.
+        Returns fewer entries after each failed delivery of the oldest entry; at last only this entry. A poison entry
+        must not raise the delivery counts of other entries.
         """
         oldest = self._with_group(
             lambda: self._redis.xpending_range(
@@ -143,10 +144,10 @@ class StreamReader:
             self._group,
             self._consumer,
             min_idle_time=self._claim_after_ms,
-            count=_safe_count(count, oldest),
+            count=_reduced_batch_size(count, oldest),
         )
         messages = response[1]
-        # This consumer's other pending entries may lie between the claimed ones, so the range is not limited by count.
+        # Other pending entries of this consumer may be between the claimed entries, so the range has no count limit.
         pending = self._list_own_pending(_MAX_LISTED, messages[0][0], messages[-1][0]) if messages else []
         deliveries = {entry["message_id"]: int(entry["times_delivered"]) for entry in pending}
         return [
@@ -154,7 +155,7 @@ class StreamReader:
         ]
 
     def decrement_delivery_count(self, entries: Sequence[StreamEntry]) -> None:
-        """Leave entries pending without counting this delivery, after a failure that they did not cause."""
+        """Do not count this delivery, after a failure that the entries did not cause. They stay pending."""
         for deliveries in {entry.deliveries for entry in entries}:
             self._redis.xclaim(
                 self._stream,
@@ -167,7 +168,7 @@ class StreamReader:
             )
 
     def acknowledge(self, entry_ids: Sequence[str]) -> None:
-        """Mark entries as done, and delete the entries that every group has acknowledged."""
+        """Acknowledge entries, and delete entries that every group has acknowledged."""
         for start in range(0, len(entry_ids), _ACKNOWLEDGE_BATCH):
             batch = entry_ids[start : start + _ACKNOWLEDGE_BATCH]
             arguments = [self._group, str(len(self._other_groups)), *self._other_groups, *batch]
@@ -179,10 +180,10 @@ class StreamReader:
         Entries that another consumer has claimed are skipped.
         """
         for entry_id in entry_ids:
-            own = self._redis.xpending_range(
+            own_pending = self._redis.xpending_range(
                 self._stream, self._group, min=entry_id, max=entry_id, count=1, consumername=self._consumer
             )
-            if own:
+            if own_pending:
                 self._redis.xclaim(
                     self._stream, self._group, self._consumer, min_idle_time=0, message_ids=[entry_id], justid=True
                 )
@@ -192,9 +193,9 @@ class StreamReader:
         return self.backlog(at_most=1) > 0
 
     def backlog(self, *, at_most: int = _MAX_LISTED) -> int:
-        """Count this group's unacknowledged entries, with at most `at_most` undelivered ones.
+        """Count the unacknowledged entries of this group, including at most `at_most` undelivered entries.
 
-        Counts entries, because before Redis 7.4 the lag in `XINFO GROUPS` is null or wrong after a trim.
+        It reads the entries, because before Redis 7.4 the lag in `XINFO GROUPS` is null or wrong after a trim.
         """
         group = self._group_info()
         if group is None:
@@ -231,10 +232,10 @@ class StreamReader:
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
-            self.ensure_group()  # Redis was emptied, or this is the first reader
+            self.ensure_group()  # Redis was emptied, or the group does not exist yet
             return call()
 
 
-def _safe_count(count: int, oldest: Sequence[dict[str, Any]]) -> int:
+def _reduced_batch_size(count: int, oldest: Sequence[dict[str, Any]]) -> int:
     failures = max(0, int(oldest[0]["times_delivered"]) - 1)
-    return max(1, int(count / _SHRINK_FACTOR**failures))
+    return max(1, int(count / _BATCH_DIVISOR**failures))

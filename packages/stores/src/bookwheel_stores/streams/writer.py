@@ -1,4 +1,4 @@
-"""Publish to Redis: messages to a stream in batches, and notifications of new changes."""
+"""Publish messages to Redis streams in batches, and notifications of new changes."""
 
 from collections.abc import Sequence
 
@@ -11,33 +11,33 @@ BODY_FIELD = b"body"
 
 
 def connect_redis(url: str, *, timeout: float = 5.0) -> Redis:
-    """A client that returns bytes and times out after `timeout` seconds. Connects on first use."""
+    """Return a client that returns bytes and times out after `timeout` seconds. It connects on first use."""
     return Redis.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout, health_check_interval=30)
 
 
 class StreamWriter:
-    """Appends messages with pipelined `XADD`. It never trims the stream: readers delete acknowledged entries."""
+    """Appends messages with pipelined `XADD`. Does not trim the stream, because readers delete acknowledged entries."""
 
     def __init__(self, redis: Redis, stream: str) -> None:
         self._redis = redis
         self._stream = stream
 
     def publish(self, bodies: Sequence[str | bytes]) -> None:
-        """Append a batch. Raises redis.RedisError if Redis did not confirm all of it; any part may have arrived."""
+        """Append a batch. Raises redis.RedisError if it was not confirmed. Parts of the batch may have arrived."""
         with self._redis.pipeline(transaction=False) as pipe:
             self.append_to(pipe, bodies)
             pipe.execute()
 
     def append_to(self, pipe: Pipeline, bodies: Sequence[str | bytes]) -> None:
-        """Add the appends to the caller's pipeline, to run them in one transaction with other commands."""
+        """Add the commands to a pipeline of the caller, to execute them in one transaction with other commands."""
         for body in bodies:
             pipe.xadd(self._stream, {BODY_FIELD: body})
 
     def length(self) -> int:
-        """Count the entries from the oldest one that some group has not acknowledged."""
+        """Return the length of the stream, which includes all entries from the oldest unacknowledged entry."""
         return int(self._redis.xlen(self._stream))
 
 
 def announce_changes(redis: Redis, sequence: int) -> None:
-    """Notify subscribers of a commit. A lost message delays them by one polling interval. Raises redis.RedisError."""
+    """Notify subscribers of a commit. After a lost message, they poll. Raises redis.RedisError."""
     redis.publish(CHANGES_CHANNEL, sequence)

@@ -10,7 +10,7 @@ from bookwheel_contracts.exports import Export
 from bookwheel_contracts.problems import InvalidCursorError, RangeNotSatisfiableError
 from bookwheel_runtime.problem_responses import problem_response
 from bookwheel_stores.lake.deltas import delta_json, delta_rows, delta_tables
-from bookwheel_stores.lake.export_writer import chunks
+from bookwheel_stores.lake.export_writer import stream_books
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -94,7 +94,7 @@ async def download_snapshot(
     timestamp = snapshot.moment
     label = snapshot.sequence if timestamp is None else f"{timestamp.astimezone(UTC):%Y-%m-%dT%H-%M-%SZ}"
     name = f"bookwheel-{label}-books.{file_format}"
-    content = chunks(dependencies.exports.snapshots.book_pages(snapshot), file_format)
+    content = stream_books(dependencies.exports.snapshots.book_pages(snapshot), file_format)
     return GeneratedDownload(dependencies.generated_downloads.acquire(claims.sub), content, file_format, name)
 
 

@@ -44,7 +44,7 @@ async def cached_response(
 
     path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
     key = blake2b(f"{path}?{query}{key_suffix}".encode(), digest_size=16).hexdigest()
-    body, generation = await search.cache.get_or_make(key, make_entry)
+    body, generation = await search.cache.get_or_compute(key, make_entry)
     page = Page.from_bytes(body)
     headers = {} if page.next_cursor is None else {"Link": next_link(path, query, page.next_cursor)}
     if generation is None:

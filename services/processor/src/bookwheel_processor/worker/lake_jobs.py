@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from bookwheel_contracts.redis_keys import EXPORT_STREAM, LAKE_GROUP, RAW_STREAM
 from bookwheel_stores.lake.bronze import Bronze
-from bookwheel_stores.lake.export_writer import sweep_exports
+from bookwheel_stores.lake.export_writer import delete_orphaned_files
 from bookwheel_stores.records.database.connection import lease
 from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.streams import StreamEntry
@@ -79,7 +79,7 @@ def run_lake_sweep(dependencies: Dependencies, *, now: datetime | None = None) -
         if not acquired:
             return
         lake.sweep(before=now - _MIN_LEFTOVER_AGE)
-        sweep_exports(lake, before=now - _MIN_LEFTOVER_AGE)
+        delete_orphaned_files(lake, before=now - _MIN_LEFTOVER_AGE)
         if not convert_lake(lake, silver, seconds=_SWEEP_SECONDS).is_complete:
             return
         tables_by_date = (Bronze(lake).table, silver.silver.observations)

@@ -1,4 +1,4 @@
-"""A book's content as JSON, rendered once when the book changes and stored in the change feed."""
+"""Renders the content of a book as JSON when the book changes, for storage in the change feed."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.tables import book, offer
 from bookwheel_stores.records.values import from_millis, money
 
-_LISTS = [name for name, kind in BOOK_DETAILS.items() if kind is tuple]
+_LIST_FIELDS = [name for name, kind in BOOK_DETAILS.items() if kind is tuple]
 _get_details = attrgetter(*BOOK_DETAILS)
 _offer_columns = [
     offer.c[name]
@@ -24,26 +24,26 @@ _offer_columns = [
 
 
 def detail_columns(details: BookDetails) -> dict[str, Any]:
-    """The columns of table `book` for these details; a list becomes JSON."""
+    """Converts details to columns of the table `book`. Lists become JSON."""
     columns = dict(zip(BOOK_DETAILS, _get_details(details), strict=True))
-    for name in _LISTS:
+    for name in _LIST_FIELDS:
         columns[name] = orjson.dumps(columns[name]).decode()
     return columns
 
 
 def details_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of `BookDetails` from a row of table `book`."""
+    """Converts a row of the table `book` to fields of `BookDetails`."""
     details = {name: row[name] for name in BOOK_DETAILS}
-    for name in _LISTS:
+    for name in _LIST_FIELDS:
         details[name] = tuple(orjson.loads(details[name]))
     return details
 
 
 def book_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, Any]]) -> str:
-    """The JSON of a `BookContent` from rows of the tables `book` and `offer`, the offers in any order."""
+    """Renders rows of the tables `book` and `offer` as the JSON of a `BookContent`. Offers may be in any order."""
     ordered = sorted(offer_rows, key=_offer_key) if len(offer_rows) > 1 else offer_rows
     details = {name: book_row[name] for name in BOOK_DETAILS}
-    for name in _LISTS:
+    for name in _LIST_FIELDS:
         details[name] = orjson.Fragment(details[name])
     content = {
         "id": book_row["book_id"],
@@ -60,13 +60,13 @@ def book_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, 
 
 
 def complete_content(content: str) -> str:
-    """Adds the fields that the content of an older version lacks, as null."""
+    """Adds fields that content of earlier releases lacks, as null."""
     missing = [name for name in LATER_DETAILS if f'"{name}":' not in content]
     return content[:-1] + "".join(f',"{name}":null' for name in missing) + "}" if missing else content
 
 
 def render_contents(connection: Connection, book_numbers: Collection[int]) -> dict[int, str]:
-    """The current content of these books by number; a removed book has no offers."""
+    """Returns the current content of books by number. A removed book has no offers."""
     numbers = list(book_numbers)
     in_values = dialect_of(connection).in_values
     offers_by_book: dict[int, list[Mapping[str, Any]]] = defaultdict(list)

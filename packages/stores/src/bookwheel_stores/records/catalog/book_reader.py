@@ -17,12 +17,12 @@ from bookwheel_stores.records.tables import book, change, observation, offer
 from bookwheel_stores.records.values import from_millis, money, to_millis
 
 _CHUNK = 5000
-"""Values in one IN: SQLite allows 32,766 parameters in a statement."""
-_books: TypeAdapter[list[Book]] = TypeAdapter(list[Book])
+"""The maximum number of values in one IN. SQLite allows 32,766 parameters in a statement."""
+_book_list_adapter: TypeAdapter[list[Book]] = TypeAdapter(list[Book])
 
 
 class ObservationCursor(NamedTuple):
-    """The position of an observation among those of its book: offers may be observed in the same millisecond."""
+    """The position of an observation of a book. The number breaks ties of offers observed in the same millisecond."""
 
     observed_at: int
     """Milliseconds since 1970."""
@@ -30,7 +30,7 @@ class ObservationCursor(NamedTuple):
 
 
 class NumberedObservation(Observation):
-    """An observation with its number in the records, which is not part of the public API."""
+    """An observation with its number. The number is not part of the public API."""
 
     number: int
 
@@ -40,7 +40,7 @@ class NumberedObservation(Observation):
 
 
 class BookReader:
-    """Each call reads one consistent snapshot, without removed books."""
+    """Reads books. Each call reads one consistent snapshot and omits removed books."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -49,7 +49,7 @@ class BookReader:
         return self.get_many([book_id]).get(book_id)
 
     def get_many(self, book_ids: Sequence[str]) -> dict[str, Book]:
-        """The existing books among `book_ids`, by id."""
+        """Returns the existing books of `book_ids`, by id."""
         books: dict[str, Book] = {}
         in_values = dialect_of(self._engine).in_values
         with read_connection(self._engine) as connection:
@@ -59,7 +59,7 @@ class BookReader:
         return books
 
     def page(self, *, after_number: int, limit: int) -> list[Book]:
-        """Books in ascending order of their numbers, for a walk through all of them."""
+        """Returns the next page of all books, ordered by number."""
         with read_connection(self._engine) as connection:
             numbers = (
                 select(book.c.number)
@@ -70,17 +70,17 @@ class BookReader:
             return _read(connection, book.c.number.in_(numbers))
 
     def removed_at(self, book_id: str) -> datetime | None:
-        """When a book was removed; None for a book that exists or never existed."""
+        """Returns the time when a book was removed; None if the book exists or never existed."""
         with read_connection(self._engine) as connection:
-            moment = connection.scalar(select(book.c.removed_at).where(book.c.book_id == book_id))
-        return None if moment is None else from_millis(moment)
+            removed_at = connection.scalar(select(book.c.removed_at).where(book.c.book_id == book_id))
+        return None if removed_at is None else from_millis(removed_at)
 
     def count(self) -> int:
         with read_connection(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(book).where(book.c.removed_at.is_(None))) or 0
 
     def fingerprint(self) -> str:
-        """Differs after any change of the catalog; reads one row."""
+        """Returns a version of the catalog that differs after every change. Reads one row."""
         with read_connection(self._engine) as connection:
             last = connection.execute(
                 select(change.c.sequence, change.c.changed_at).order_by(change.c.sequence.desc()).limit(1)
@@ -90,7 +90,7 @@ class BookReader:
     def list_observations(
         self, book_id: str, *, limit: int, before: ObservationCursor | None = None
     ) -> list[NumberedObservation]:
-        """Observations of all offers of the book, newest first; `before` excludes its own position."""
+        """Returns observations of all offers of the book before the position `before`, newest first."""
         query = (
             select(observation, offer.c.source, offer.c.source_key)
             .join(offer, offer.c.number == observation.c.offer_number)
@@ -105,7 +105,7 @@ class BookReader:
             return [_observation_from_row(row) for row in connection.execute(query)]
 
     def list_changes(self, book_id: str, *, limit: int, before_sequence: int | None = None) -> list[Change]:
-        """The book's entries of the change feed, newest first, including those of a removed book."""
+        """Returns the changes of a book, also of a removed book, newest first."""
         query = select_changes().where(book.c.book_id == book_id).order_by(change.c.sequence.desc()).limit(limit)
         if before_sequence is not None:
             query = query.where(change.c.sequence < before_sequence)
@@ -121,10 +121,10 @@ class BookReader:
         end: datetime,
         timeout_seconds: float = 60.0,
     ) -> list[PricePoint]:
-        """Returns the offers' prices in force at the end of each day, week (from Monday) or month of [start, end].
+        """Returns the prices that were current at the end of each interval between `start` and `end`.
 
-        They are of the books with these numbers, or of all books. Raises ValueError for more than 400 intervals,
-        TimeoutError if the database takes longer than `timeout_seconds`.
+        An interval is a day, a week from Monday, or a month. `book_numbers` selects books; None selects all books.
+        Raises ValueError for more than 400 intervals, TimeoutError if the database takes longer than `timeout_seconds`.
         """
         with read_connection(self._engine) as connection, time_limit(connection, timeout_seconds):
             return price_trend(connection, book_numbers=book_numbers, interval=interval, start=start, end=end)
@@ -134,7 +134,7 @@ def _read(connection: Connection, condition: ColumnElement[bool]) -> list[Book]:
     query = select(book).where(condition, book.c.removed_at.is_(None)).order_by(book.c.number)
     rows = connection.execute(query).mappings().all()
     offers = _offers_by_book(connection, [row["number"] for row in rows])
-    return _books.validate_python([_book(dict(row), offers[row["number"]]) for row in rows])
+    return _book_list_adapter.validate_python([_book(dict(row), offers[row["number"]]) for row in rows])
 
 
 def _offers_by_book(connection: Connection, book_numbers: Sequence[int]) -> dict[int, list[dict[str, Any]]]:

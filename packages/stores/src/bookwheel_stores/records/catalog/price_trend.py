@@ -1,4 +1,4 @@
-"""Prices over time, from the observations in force at the end of each interval."""
+"""Computes prices over time from the observations that were current at the end of each interval."""
 
 import heapq
 from collections import defaultdict
@@ -23,7 +23,7 @@ _MILLION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PricePoint:
-    """`time` is the interval's start. `count` is the number of offers with a price in `currency` at its end."""
+    """`time` is the start of the interval. `count` is the number of offers with a price in `currency` at its end."""
 
     time: datetime
     currency: str
@@ -34,7 +34,7 @@ class PricePoint:
 
 
 class _Group(NamedTuple):
-    """Observations of one currency in force at the ends of the same intervals: from `first` up to before `end`."""
+    """Observations in one currency that are current at the ends of the same intervals: `first` to `end - 1`."""
 
     first: int
     end: int
@@ -47,13 +47,13 @@ class _Group(NamedTuple):
 def price_trend(
     connection: Connection, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
 ) -> list[PricePoint]:
-    """Returns one point per interval and currency, in that order. `book_numbers` None stands for all books.
+    """Returns one point per interval and currency, in this order. `book_numbers` None selects all books.
 
-    Raises ValueError for more than 400 intervals, or for one that ends after the year 9999.
+    Raises ValueError for more than 400 intervals, or if an interval ends after the year 9999.
     """
     bounds = _interval_bounds(interval, start, end)
-    moments = [to_millis(min(bound, end)) for bound in bounds[1:]]
-    groups = _groups(connection, book_numbers, moments)
+    end_times = [to_millis(min(bound, end)) for bound in bounds[1:]]
+    groups = _groups(connection, book_numbers, end_times)
     points = [
         (index, currency, point)
         for currency in groups
@@ -63,12 +63,13 @@ def price_trend(
 
 
 def _groups(
-    connection: Connection, book_numbers: Sequence[int] | None, moments: Sequence[int]
+    connection: Connection, book_numbers: Sequence[int] | None, end_times: Sequence[int]
 ) -> dict[str, list[_Group]]:
-    """Reads all intervals at once: the database groups observations by the intervals in which they are in force."""
-    first = _count_before(observation.c.observed_at, moments)
+    """Groups observations by the intervals in which they are current, in one query for all intervals."""
+    first = _count_before(observation.c.observed_at, end_times)
     end = case(
-        (observation.c.superseded_at.is_(None), len(moments)), else_=_count_before(observation.c.superseded_at, moments)
+        (observation.c.superseded_at.is_(None), len(end_times)),
+        else_=_count_before(observation.c.superseded_at, end_times),
     )
     query = (
         select(
@@ -78,21 +79,21 @@ def _groups(
             func.count().label("count_"),
             func.min(observation.c.price).label("lowest"),
             func.max(observation.c.price).label("highest"),
-            # In two parts: a sum beyond 64 bits is an error in SQLite.
+            # The sum has two parts, because SQLite raises an error for a sum beyond 64 bits.
             func.sum(observation.c.price // _MILLION).label("millions"),
             func.sum(observation.c.price % _MILLION).label("units"),
         )
         .where(
             observation.c.price.is_not(None),
-            observation.c.observed_at <= moments[-1],
-            observation.c.superseded_at.is_(None) | (observation.c.superseded_at > moments[0]),
+            observation.c.observed_at <= end_times[-1],
+            observation.c.superseded_at.is_(None) | (observation.c.superseded_at > end_times[0]),
         )
         .group_by("first_index", "end_index", observation.c.currency)
     )
     queries = [query]
     if book_numbers is not None:
         joined = query.join(offer, offer.c.number == observation.c.offer_number)
-        chunks = (book_numbers[at : at + _CHUNK] for at in range(0, len(book_numbers), _CHUNK))
+        chunks = (book_numbers[index : index + _CHUNK] for index in range(0, len(book_numbers), _CHUNK))
         queries = [joined.where(dialect_of(connection).in_values(offer.c.book_number, chunk)) for chunk in chunks]
     groups: dict[str, list[_Group]] = defaultdict(list)
     for chunk_query in queries:
@@ -107,20 +108,20 @@ def _group(row: Row[Any]) -> _Group:
     return _Group(row.first_index, row.end_index, row.count_, row.lowest, row.highest, total)
 
 
-def _count_before(column: Column[int], moments: Sequence[int]) -> ColumnElement[int]:
-    """How many of the ascending moments are before the column's value, by binary search."""
+def _count_before(column: Column[int], end_times: Sequence[int]) -> ColumnElement[int]:
+    """Returns an expression for the number of ascending times before the value of the column, by binary search."""
 
     def search(low: int, high: int) -> ColumnElement[int]:
         if low == high:
             return literal(low)
         middle = (low + high) // 2
-        return case((column <= moments[middle], search(low, middle)), else_=search(middle + 1, high))
+        return case((column <= end_times[middle], search(low, middle)), else_=search(middle + 1, high))
 
-    return search(0, len(moments))
+    return search(0, len(end_times))
 
 
 def _points(currency: str, groups: Sequence[_Group], times: Sequence[datetime]) -> Iterator[tuple[int, PricePoint]]:
-    """Sweeps over the intervals. Heaps hold the groups in force by lowest and highest price."""
+    """Computes the points of one currency. Heaps contain the current groups by lowest and highest price."""
     starting: dict[int, list[_Group]] = defaultdict(list)
     ending: dict[int, list[_Group]] = defaultdict(list)
     for group in groups:
@@ -146,8 +147,8 @@ def _points(currency: str, groups: Sequence[_Group], times: Sequence[datetime]) 
 def _point(time: datetime, currency: str, count: int, lowest: int, highest: int, total: int) -> PricePoint:
     low, high = from_units(lowest, currency), from_units(highest, currency)
     average = (Decimal(total) / count).scaleb(-PRICE_DIGITS).quantize(Decimal("0.01"))
-    shown = Money(amount=min(average, high.amount), currency=currency)  # rounding must not exceed the highest price
-    return PricePoint(time, currency, count, low, high, shown)
+    capped = Money(amount=min(average, high.amount), currency=currency)  # rounding must not exceed the highest price
+    return PricePoint(time, currency, count, low, high, capped)
 
 
 def _interval_bounds(interval: Interval, start: datetime, end: datetime) -> list[datetime]:

@@ -1,8 +1,8 @@
 """Writes books, offers, observations and changes in batches, inside the caller's transaction.
 
-Rows are dictionaries by column name and go to the driver as they are. Rows that are read are locked until the
-transaction ends, in the order of their keys, and new rows are inserted in that order; so concurrent writers do not
-deadlock. Two writers that insert the same book or offer conflict: see `in_transaction`.
+Rows are dictionaries by column name and are passed to the driver without conversion. Rows are locked and inserted in
+the order of their keys, so concurrent writers do not deadlock. Locks are held until the end of the transaction. Two
+writers that insert the same book or offer conflict: see `in_transaction`.
 """
 
 from collections import defaultdict
@@ -18,14 +18,14 @@ from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import book, change, observation, offer
 
 OfferKey = tuple[str, str]
-"""An offer's source and source_key."""
+"""The source and the source key of an offer."""
 T = TypeVar("T")
 _CHUNK = 1000
-_offer_columns = [column for column in offer.c if column.name != "content"]  # long, and rarely needed
+_offer_columns = [column for column in offer.c if column.name != "content"]  # `content` is large and rarely needed
 
 
 class CatalogWriter:
-    """Call `lock` first and `add_changes` last: a writer that has appended to the feed blocks all others."""
+    """Call `lock` first and `add_changes` last, because `add_changes` blocks all other writers."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -34,17 +34,17 @@ class CatalogWriter:
     def lock(self, *, exclusive: bool = False) -> None:
         """Locks the catalog for this transaction.
 
-        `exclusive`: for a transaction that cannot lock its rows in one step in the order of their keys.
+        `exclusive` is for transactions that cannot lock all their rows in the order of their keys.
         """
         lock_catalog(self._connection, exclusive=exclusive)
 
     def lock_offers(self, keys: Collection[OfferKey]) -> dict[OfferKey, Row]:
-        """The existing offers with these keys, locked, without their content."""
-        by_source: dict[str, list[str]] = defaultdict(list)
+        """Locks and returns the existing offers with these keys, without their content."""
+        keys_by_source: dict[str, list[str]] = defaultdict(list)
         for source, source_key in sorted(keys):
-            by_source[source].append(source_key)
+            keys_by_source[source].append(source_key)
         offers: dict[OfferKey, Row] = {}
-        for source, source_keys in by_source.items():
+        for source, source_keys in keys_by_source.items():
             for chunk in _chunks(source_keys):
                 has_key = (offer.c.source == source) & self._dialect.in_values(offer.c.source_key, chunk)
                 query = select(*_offer_columns).where(has_key).order_by(offer.c.source_key)
@@ -53,20 +53,20 @@ class CatalogWriter:
         return offers
 
     def list_offers(self, book_numbers: Collection[int]) -> dict[int, list[Row]]:
-        """The current offers of these books with their content.
+        """Returns the current offers of these books with their content.
 
-        Without locks: a writer changes what a book shows of an offer only with the book locked.
+        No locks are needed, because every writer locks the book before it changes these columns.
         """
         offers: dict[int, list[Row]] = defaultdict(list)
         for chunk in _chunks(book_numbers):
-            of_books = self._dialect.in_values(offer.c.book_number, chunk)
-            query = select(offer).where(of_books, offer.c.removed_at.is_(None))
+            belongs_to_books = self._dialect.in_values(offer.c.book_number, chunk)
+            query = select(offer).where(belongs_to_books, offer.c.removed_at.is_(None))
             for row in self._connection.execute(query).mappings():
                 offers[row["book_number"]].append(dict(row))
         return offers
 
     def first_seen_by_offer(self, book_numbers: Collection[int]) -> dict[int, dict[OfferKey, int]]:
-        """When the current and removed offers of these books were first seen."""
+        """Returns the times when the offers of these books were first seen, including removed offers."""
         first_seen: dict[int, dict[OfferKey, int]] = defaultdict(dict)
         columns = [offer.c[name] for name in ("book_number", "source", "source_key", "first_seen")]
         for chunk in _chunks(book_numbers):
@@ -76,7 +76,7 @@ class CatalogWriter:
         return first_seen
 
     def lock_books(self, book_ids: Collection[str], book_numbers: Collection[int]) -> dict[str, Row]:
-        """The existing books with these ids or these numbers by id, locked, including removed ones."""
+        """Locks and returns the existing books with these ids or numbers, by id, including removed books."""
         in_values = self._dialect.in_values
         conditions = [in_values(book.c.book_id, book_ids)] if book_ids else []
         conditions += [in_values(book.c.number, book_numbers)] if book_numbers else []
@@ -86,24 +86,24 @@ class CatalogWriter:
         return {row["book_id"]: dict(row) for row in self._connection.execute(query).mappings()}
 
     def add_books(self, rows: Sequence[Row]) -> dict[str, int]:
-        """Inserts books in the order of their ids; returns their new numbers by id."""
+        """Inserts books in the order of their ids. Returns their new numbers by id."""
         ordered = sorted(rows, key=lambda row: row["book_id"])
-        numbers = self._dialect.insert_numbered(self._connection, book.c.number, ordered)
+        numbers = self._dialect.insert_returning_ids(self._connection, book.c.number, ordered)
         return {row["book_id"]: number for row, number in zip(ordered, numbers, strict=True)}
 
     def update_books(self, rows: Sequence[Row]) -> None:
         """Updates books by `number`. All rows have the same columns."""
-        self._dialect.update_rows(self._connection, rows, by=book.c.number)
+        self._dialect.update_rows(self._connection, rows, key_column=book.c.number)
 
     def add_offers(self, rows: Sequence[Row]) -> dict[OfferKey, int]:
-        """Inserts offers in the order of their keys; returns their new numbers by key."""
+        """Inserts offers in the order of their keys. Returns their new numbers by key."""
         ordered = sorted(rows, key=lambda row: (row["source"], row["source_key"]))
-        numbers = self._dialect.insert_numbered(self._connection, offer.c.number, ordered)
+        numbers = self._dialect.insert_returning_ids(self._connection, offer.c.number, ordered)
         return {(row["source"], row["source_key"]): number for row, number in zip(ordered, numbers, strict=True)}
 
     def update_offers(self, rows: Sequence[Row]) -> None:
         """Updates offers by `number`. All rows have the same columns."""
-        self._dialect.update_rows(self._connection, rows, by=offer.c.number)
+        self._dialect.update_rows(self._connection, rows, key_column=offer.c.number)
 
     def remove_offers(self, offer_numbers: Collection[int], *, removed_at: int) -> None:
         """Marks offers as removed and supersedes their current observations."""
@@ -113,18 +113,20 @@ class CatalogWriter:
             self._connection.execute(update(offer).where(offer.c.number.in_(chunk)).values(removed_at=removed_at))
 
     def add_observations(self, rows: Sequence[Row], *, superseding: Collection[int]) -> None:
-        """Adds observations. For the offers `superseding` they end the current ones."""
+        """Adds observations. For the offers in `superseding`, the current observations are superseded."""
         superseded = [
             {"offer_number": row["offer_number"], "superseded_at": row["observed_at"]}
             for row in rows
             if row["offer_number"] in superseding
         ]
         is_current = observation.c.superseded_at.is_(None)
-        self._dialect.update_rows(self._connection, superseded, by=observation.c.offer_number, only=is_current)
+        self._dialect.update_rows(
+            self._connection, superseded, key_column=observation.c.offer_number, condition=is_current
+        )
         self._dialect.insert_rows(self._connection, observation, rows)
 
     def add_changes(self, rows: Sequence[Row]) -> int:
-        """Appends to the change feed; returns the last sequence, 0 for an empty batch."""
+        """Appends to the change feed. Returns the last sequence; 0 for an empty batch."""
         if not rows:
             return 0
         lock_feed(self._connection)

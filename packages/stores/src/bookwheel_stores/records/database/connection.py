@@ -19,20 +19,20 @@ T = TypeVar("T")
 DATABASE_ERRORS = (OperationalError, InterfaceError, ProgrammingError, PoolTimeoutError)
 """The database is unavailable: no connection, a full disk, or a table that does not exist (yet)."""
 CONTENT_ERRORS = (DataError, IntegrityError, UnicodeEncodeError, OverflowError)
-"""The database rejects a value for good, although it passed validation."""
+"""The database rejects a value permanently, although the value passed validation."""
 _EXCLUSIVE = "bookwheel_exclusive"
 _MAX_ATTEMPTS, _MAX_SHARED_ATTEMPTS = 10, 3
-_LONGEST_CONFLICT_PAUSE = 0.02
-_FIRST_WAIT, _LONGEST_WAIT, _LOG_INTERVAL = 0.1, 2.0, 10.0
+_MAX_CONFLICT_DELAY = 0.02
+_INITIAL_DELAY, _MAX_DELAY, _LOG_INTERVAL = 0.1, 2.0, 10.0
 logger = logging.getLogger(__name__)
 
 
 def connect_database(url: str) -> Engine:
-    """An engine for `sqlite:///path` (its folder is created) or `postgresql://user:password@host:port/database`.
+    """Returns an engine for `sqlite:///path` or `postgresql://user:password@host:port/database`. Creates the folder.
 
-    On PostgreSQL the URL's query may contain libpq's parameters, and `pool_size`, `max_overflow` and `pool_timeout`.
-    Raises ValueError for any other engine. Use `read_connection` to read, and `in_transaction` for writes that may
-    conflict with other writers.
+    For PostgreSQL, the query of the URL may contain libpq's parameters, and `pool_size`, `max_overflow` and
+    `pool_timeout`. Raises ValueError for any other engine. Use `read_connection` to read, and `in_transaction` for
+    writes that may conflict with other writers.
     """
     address = make_url(url)
     name = address.get_backend_name()
@@ -48,7 +48,7 @@ def _dialect(engine_name: str) -> Dialect:
     if engine_name == "sqlite":
         return SqliteDialect()
     if engine_name == "postgresql":
-        # Late: psycopg takes 0.2 s to import, which a suite on SQLite would spend in each process.
+        # Imported on demand: the import of psycopg takes 0.2 s, and processes on SQLite do not need it.
         from bookwheel_stores.records.database.postgresql import PostgresqlDialect  # noqa: PLC0415
 
         return PostgresqlDialect()
@@ -58,21 +58,21 @@ def _dialect(engine_name: str) -> Dialect:
 def wait_for_database(engine: Engine, *, seconds: float = 60.0) -> None:
     """Waits until a server that is still starting accepts connections.
 
-    Raises OperationalError at the deadline, and at once for a permanent error such as a wrong password.
+    Raises OperationalError at the deadline, or immediately for a permanent error such as a wrong password.
     """
     deadline = time.monotonic() + seconds
-    pause, logged_at = _FIRST_WAIT, -_LOG_INTERVAL
+    delay, logged_at = _INITIAL_DELAY, -_LOG_INTERVAL
     while True:
         try:
             engine.connect().close()
         except OperationalError as error:
-            if time.monotonic() + pause > deadline or dialect_of(engine).is_permanent(error):
+            if time.monotonic() + delay > deadline or dialect_of(engine).is_permanent(error):
                 raise
             if time.monotonic() - logged_at >= _LOG_INTERVAL:
                 logged_at = time.monotonic()
                 logger.warning("waiting for the database: %s", str(error.orig).strip())
-            time.sleep(pause)
-            pause = min(_LONGEST_WAIT, pause * 2)
+            time.sleep(delay)
+            delay = min(_MAX_DELAY, delay * 2)
         else:
             return
 
@@ -82,20 +82,20 @@ def supports_concurrent_writers(engine: Engine) -> bool:
 
 
 def read_only(engine: Engine) -> Engine:
-    """The same engine for readers: its transactions see one snapshot and never wait for a writer."""
+    """Returns the engine for readers. Each transaction reads one snapshot and does not wait for writers."""
     return dialect_of(engine).read_only(engine)
 
 
 @contextmanager
 def read_connection(engine: Engine) -> Iterator[Connection]:
-    """A connection that reads one consistent snapshot of the records."""
+    """Yields a connection that reads one consistent snapshot of the records."""
     with read_only(engine).connect() as connection:
         yield connection
 
 
 @contextmanager
 def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
-    """Statements of this transaction end with a TimeoutError once they take longer, also in the database."""
+    """Limits the time of statements in this transaction. Raises TimeoutError and cancels the statement."""
     deadline = time.monotonic() + seconds
     with dialect_of(connection).time_limit(connection, seconds):
         try:
@@ -109,8 +109,8 @@ def time_limit(connection: Connection, seconds: float) -> Iterator[None]:
 def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
     """Runs `work` in one transaction and repeats it after a conflict with a concurrent transaction.
 
-    Two workers that insert the same new book conflict, for example. After three conflicts the work locks the catalog
-    exclusively. Raises SQLAlchemy's errors for any other failure, with everything rolled back.
+    For example, two workers that insert the same new book conflict. After three conflicts, the work locks the catalog
+    exclusively. Any other error of SQLAlchemy is raised after a rollback.
     """
     is_conflict = dialect_of(engine).is_conflict
     for attempt in range(1, _MAX_ATTEMPTS):
@@ -119,7 +119,7 @@ def in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
         except DBAPIError as error:
             if not is_conflict(error):
                 raise
-        time.sleep(random.uniform(0, _LONGEST_CONFLICT_PAUSE))  # noqa: S311 - no secret
+        time.sleep(random.uniform(0, _MAX_CONFLICT_DELAY))  # noqa: S311 - no secret
     return _attempt(engine, work, exclusive=True)
 
 
@@ -137,17 +137,17 @@ def lock_catalog(connection: Connection, *, exclusive: bool) -> None:
 def lock_feed(connection: Connection) -> None:
     """Locks the end of the change feed before a transaction appends to it.
 
-    So sequences become visible in their order. Without the lock one transaction could take sequence 7 and another 8;
-    a reader that saw 8 first would never look for 7.
+    Sequences therefore become visible in ascending order. Without the lock, a transaction with sequence 8 could commit
+    before a transaction with sequence 7, and a reader that has read 8 would skip 7.
     """
     dialect_of(connection).lock_feed(connection)
 
 
 def lease(engine: Engine, name: str) -> AbstractContextManager[bool]:
-    """A lock on a task among all machines that share the records; yields whether this process holds it.
+    """Acquires a lease that is exclusive among all machines that share the records. Yields whether it is acquired.
 
-    The database releases it however the process ends. On SQLite it is always acquired: all processes are on one
-    machine and use process locks. Raises OperationalError at the end if the connection was lost meanwhile: another
-    process may hold the lease then.
+    The database releases it when the process ends for any reason. On SQLite it is always acquired, because all
+    processes run on one machine and use process locks. If the connection was lost, it raises OperationalError at the
+    end, because another process may have acquired the lease.
     """
     return dialect_of(engine).try_lease(engine, name)

@@ -1,4 +1,4 @@
-"""The port behind which SQLite and PostgreSQL differ."""
+"""The port for all differences between SQLite and PostgreSQL."""
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
@@ -7,11 +7,11 @@ from typing import Any, ClassVar, Protocol
 from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Table
 
 Row = dict[str, Any]
-"""A table's row as a dictionary by column name."""
+"""A row of a table as a dictionary by column name."""
 
 
 class Dialect(Protocol):
-    """All rows of a call have the same columns; an empty batch does nothing.
+    """An interface for database operations. All rows of a call must have the same columns. An empty batch is allowed.
 
     `supports_concurrent_writers`: whether several transactions can write at the same time.
     """
@@ -21,44 +21,49 @@ class Dialect(Protocol):
     def connect(self, url: URL) -> Engine: ...
 
     def read_only(self, engine: Engine) -> Engine:
-        """The same engine with transactions that see one snapshot and never wait for a writer."""
+        """Returns the engine with transactions that read one snapshot and do not wait for writers."""
         ...
 
     def time_limit(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
-        """Statements inside raise OperationalError once `seconds` have passed."""
+        """Limits the time of statements in the block. They raise OperationalError after `seconds`."""
         ...
 
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        """Inserts rows in their order by the fastest path of the driver. Column defaults do not apply."""
+        """Inserts rows in their order with the fastest method of the driver. Column defaults do not apply."""
         ...
 
-    def insert_numbered(self, connection: Connection, number: Column[Any], rows: Sequence[Row]) -> list[int]:
-        """Inserts rows without a `number`; returns their new numbers, ascending, in the rows' order."""
+    def insert_returning_ids(self, connection: Connection, id_column: Column[Any], rows: Sequence[Row]) -> list[int]:
+        """Inserts rows without an id. Returns their new ids, which ascend in the order of the rows."""
         ...
 
     def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        """Inserts rows; an existing row with an equal unique key stays as it is. Column defaults apply.
+        """Inserts rows. An existing row with the same unique key is not changed. Column defaults apply.
 
-        Pass several rows in the order of a unique key: otherwise two transactions can deadlock.
+        Several rows must be in the order of a unique key, otherwise two transactions can deadlock.
         """
         ...
 
-    def add_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
-        """Adds each row's count to the existing row with the same primary key, or inserts the row."""
+    def increment_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
+        """Adds the count of each row to the existing row with the same primary key, or inserts the row."""
         ...
 
     def update_rows(
-        self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
+        self,
+        connection: Connection,
+        rows: Sequence[Row],
+        *,
+        key_column: Column[Any],
+        condition: ColumnElement[bool] | None = None,
     ) -> None:
-        """Sets each row's columns where the column `by` is equal and `only` holds."""
+        """Updates the columns of each row that has the same `key_column` and meets the condition."""
         ...
 
     def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
-        """`IN` for up to ten thousand values."""
+        """Returns an `IN` expression for up to ten thousand values."""
         ...
 
     def lock_catalog(self, connection: Connection, *, exclusive: bool) -> None:
-        """Locks books and offers for this transaction, shared with other writers or `exclusive`."""
+        """Locks books and offers for this transaction in shared or exclusive mode."""
         ...
 
     def lock_feed(self, connection: Connection) -> None:
@@ -66,7 +71,7 @@ class Dialect(Protocol):
         ...
 
     def migration_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
-        """A transaction without time limits that starts after any other migration has ended."""
+        """Yields a transaction without time limits. It starts when no other migration is running."""
         ...
 
     def try_lease(self, engine: Engine, name: str) -> AbstractContextManager[bool]:
@@ -74,9 +79,9 @@ class Dialect(Protocol):
         ...
 
     def is_conflict(self, error: Exception) -> bool:
-        """Whether a transaction failed because of a concurrent one and may succeed when repeated."""
+        """Returns whether a transaction failed because of a concurrent transaction and may succeed if repeated."""
         ...
 
     def is_permanent(self, error: Exception) -> bool:
-        """Whether a failure to connect cannot be cured by waiting."""
+        """Returns whether an error of a connection is permanent."""
         ...

@@ -1,4 +1,4 @@
-"""Migrates a schema with Alembic, and checks that a database has the revision that the code expects."""
+"""Migrates a schema with Alembic, and compares the revision of a database with the expected revision."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from sqlalchemy import Engine, column, inspect, select, table
 from bookwheel_stores.records.database.connection import dialect_of, read_connection, wait_for_database
 
 _WAIT_SECONDS = 600.0
-"""Migrations run first, when the database server of a new suite is still starting."""
+"""Migrations run at the start of a new suite, when the database server may still be starting."""
 
 
 class NewerSchemaError(Exception):
-    """A newer version of Bookwheel has migrated the tables, so this version must not use them."""
+    """A newer release of Bookwheel has migrated the tables, so this release must not use them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """`migrations` is the place of the revisions, as `package:folder`; `head` is the newest, a number of four digits.
+    """`migrations` is the location of the revisions as `package:folder`. `head` is the newest revision.
 
-    Alembic is imported for an upgrade only: its import takes a third of a service's start.
+    Alembic is imported only for an upgrade, because its import takes a third of the start time of a service.
     """
 
     migrations: str
@@ -26,9 +26,9 @@ class Schema:
     head: str
 
     def upgrade(self, engine: Engine) -> None:
-        """Applies the missing revisions, all or none. Waits for a server that is still starting.
+        """Applies the missing revisions in one transaction. Waits for a server that is still starting.
 
-        Idempotent, and safe for several processes on several machines at the same time. Raises NewerSchemaError.
+        Idempotent, and safe if several processes run it concurrently. Raises NewerSchemaError.
         """
         wait_for_database(engine, seconds=_WAIT_SECONDS)
         revision = self.revision(engine)
@@ -47,7 +47,7 @@ class Schema:
             command.upgrade(config, self.head)
 
     def revision(self, engine: Engine) -> str | None:
-        """The revision of the tables; None before the first migration."""
+        """Returns the revision of the tables; None before the first migration."""
         version = table(self.version_table, column("version_num"))
         with read_connection(engine) as connection:
             if not inspect(connection).has_table(self.version_table):
@@ -58,7 +58,7 @@ class Schema:
         return self.revision(engine) == self.head
 
     def fault(self, engine: Engine) -> str | None:
-        """Why the tables cannot be used, and what to do; None if they can."""
+        """Returns why the tables are unusable and what to do; None if they are usable."""
         revision = self.revision(engine)
         if revision == self.head:
             return None
@@ -75,15 +75,15 @@ RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head=
 
 
 def upgrade_database(engine: Engine) -> None:
-    """Migrates the records' tables to the current revision."""
+    """Migrates the tables of the records to the current revision."""
     RECORDS.upgrade(engine)
 
 
 def is_current(engine: Engine) -> bool:
-    """Whether the records' tables have the revision that this code expects."""
+    """Returns whether the tables of the records have the expected revision."""
     return RECORDS.is_current(engine)
 
 
 def schema_fault(engine: Engine) -> str | None:
-    """Why the records' tables cannot be used, and what to do; None if they can."""
+    """Returns why the tables of the records are unusable and what to do; None if they are usable."""
     return RECORDS.fault(engine)

@@ -32,7 +32,7 @@ from bookwheel_stores.records.database.dialect import Row
 
 _READ_ONLY = "bookwheel_read_only"
 
-# FULL: what is committed is acknowledged in Redis right after it, so it must outlive a power cut.
+# FULL: entries are acknowledged in Redis after the commit, so the commit must survive a power failure.
 _PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -44,13 +44,13 @@ _PRAGMAS = (
 )
 _MIGRATION_TIMEOUT_MS = 86_400_000
 _STEPS_BETWEEN_CHECKS = 10_000
-"""Steps of SQLite's virtual machine, about 0.1 ms."""
+"""Instructions of the virtual machine of SQLite: about 0.1 ms."""
 
 
 class SqliteDialect:
-    """A transaction takes the write lock when it begins and waits up to 30 s for it.
+    """A writing transaction acquires the write lock at its beginning and waits up to 30 s for it.
 
-    A transaction that reads first and writes later could otherwise fail half-way without waiting. So writers never
+    Otherwise a transaction that first reads and then writes could fail without waiting. Writers therefore never
     conflict.
     """
 
@@ -80,41 +80,46 @@ class SqliteDialect:
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Compiles the statement once and passes the rows to the driver.
 
-        SQLAlchemy's executemany spends 15 µs a row on parameters that need no conversion, as long as the insert itself.
+        executemany of SQLAlchemy needs 15 µs per row to process parameters, as long as the insert itself.
         """
         if not rows:
             return
-        statement, arrange = _compiled_insert(connection.dialect, table, tuple(rows[0]))
-        connection.exec_driver_sql(statement, [arrange(row) for row in rows])
+        statement, values_of_row = _compiled_insert(connection.dialect, table, tuple(rows[0]))
+        connection.exec_driver_sql(statement, [values_of_row(row) for row in rows])
 
-    def insert_numbered(self, connection: Connection, number: Column[Any], rows: Sequence[Row]) -> list[int]:
+    def insert_returning_ids(self, connection: Connection, id_column: Column[Any], rows: Sequence[Row]) -> list[int]:
         if not rows:
             return []
-        last = connection.scalar(select(func.max(number))) or 0
-        numbers = list(range(last + 1, last + 1 + len(rows)))
-        numbered = [row | {number.name: value} for row, value in zip(rows, numbers, strict=True)]
-        self.insert_rows(connection, number.table, numbered)
-        return numbers
+        last = connection.scalar(select(func.max(id_column))) or 0
+        ids = list(range(last + 1, last + 1 + len(rows)))
+        rows_with_ids = [row | {id_column.name: value} for row, value in zip(rows, ids, strict=True)]
+        self.insert_rows(connection, id_column.table, rows_with_ids)
+        return ids
 
     def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         if rows:
             connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
 
-    def add_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
+    def increment_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
         if rows:
             connection.execute(_increment_statement(counter), rows)
 
     def update_rows(
-        self, connection: Connection, rows: Sequence[Row], *, by: Column[Any], only: ColumnElement[bool] | None = None
+        self,
+        connection: Connection,
+        rows: Sequence[Row],
+        *,
+        key_column: Column[Any],
+        condition: ColumnElement[bool] | None = None,
     ) -> None:
         if not rows:
             return
-        columns: Row = {name: bindparam(name) for name in rows[0] if name != by.name}
-        statement = update(by.table).where(by == bindparam("by_value")).values(columns)
-        if only is not None:
-            statement = statement.where(only)
-        keyed = [{"by_value" if name == by.name else name: row[name] for name in row} for row in rows]
-        connection.execute(statement, keyed)
+        columns: Row = {name: bindparam(name) for name in rows[0] if name != key_column.name}
+        statement = update(key_column.table).where(key_column == bindparam("key_value")).values(columns)
+        if condition is not None:
+            statement = statement.where(condition)
+        parameters = [{"key_value" if name == key_column.name else name: row[name] for name in row} for row in rows]
+        connection.execute(statement, parameters)
 
     def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
         return column.in_(list(values))
@@ -127,7 +132,7 @@ class SqliteDialect:
 
     @contextmanager
     def migration_transaction(self, engine: Engine) -> Iterator[Connection]:
-        """A migration of many rows takes longer than the usual busy timeout."""
+        """Increases the busy timeout, because a migration of many rows takes longer."""
         with engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             [busy_timeout] = driver.execute("PRAGMA busy_timeout").fetchone()
@@ -144,12 +149,12 @@ class SqliteDialect:
     def is_conflict(self, error: Exception) -> bool:  # noqa: ARG002 - every writer is exclusive
         return False
 
-    def is_permanent(self, error: Exception) -> bool:  # noqa: ARG002 - waiting cures no error of a file
+    def is_permanent(self, error: Exception) -> bool:  # noqa: ARG002 - errors of files are permanent
         return True
 
 
 def _prepare(connection: SqliteConnection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins no transaction by itself: `_begin` does
+    connection.isolation_level = None  # disables implicit transactions: `_begin` starts them
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 

@@ -14,11 +14,11 @@ from bookwheel_stores.records.tables import projection as cursors
 from bookwheel_stores.records.values import from_millis
 
 SEARCH_PROJECTION = "search"
-"""The projection that a run waits for before it counts as searchable."""
+"""A run is searchable if this projection contains all its changes."""
 
 
 class ChangedBooks(NamedTuple):
-    """The books of `changes` changes, each once at its last change; `last` is the sequence of the last change."""
+    """The books of `changes` changes, each once at its last change. `last` is the sequence of the last change."""
 
     books: list[BookState]
     changes: int
@@ -26,13 +26,13 @@ class ChangedBooks(NamedTuple):
 
 
 class ChangeFeed:
-    """Changes in commit order; a later change has a higher `sequence`."""
+    """Reads changes in commit order. A later change has a higher `sequence`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def changed_books(self, *, after: int, limit: int) -> ChangedBooks:
-        """The books of up to `limit` changes after the sequence `after`: all that a copy of the catalog needs."""
+        """Returns the books of up to `limit` changes after the sequence `after`, for a copy of the catalog."""
         query = _select_states.where(change.c.sequence > after).order_by(change.c.sequence).limit(limit)
         with read_connection(self._engine) as connection:
             rows = connection.execute(query).all()
@@ -41,7 +41,7 @@ class ChangeFeed:
         return ChangedBooks(books, len(rows), rows[-1][6] if rows else after)
 
     def list_books(self, *, after_number: int, limit: int) -> list[BookState]:
-        """Books at their latest change in ascending order of numbers, including removed ones: for an index build."""
+        """Returns books at their latest change, ordered by number, including removed books, for an index build."""
         query = (
             _select_states.where(change.c.revision == book.c.revision, book.c.number > after_number)
             .order_by(book.c.number)
@@ -51,7 +51,7 @@ class ChangeFeed:
             return _states(connection, connection.execute(query).all())
 
     def list_books_at(self, numbers: Sequence[int], *, up_to: int) -> list[BookState]:
-        """The books among `numbers` without a change after the sequence `up_to`, at their latest change."""
+        """Returns the books of `numbers` that have no change after the sequence `up_to`, at their latest change."""
         query = _select_states.where(
             change.c.revision == book.c.revision, book.c.number.in_(numbers), change.c.sequence <= up_to
         )
@@ -59,7 +59,7 @@ class ChangeFeed:
             return _states(connection, connection.execute(query).all())
 
     def list_revisions(self, *, after_number: int, limit: int) -> list[tuple[int, str, int]]:
-        """Number, id and revision of books in ascending order of their numbers, without removed ones."""
+        """Returns number, id and revision of existing books, ordered by number."""
         query = (
             select(book.c.number, book.c.book_id, book.c.revision)
             .where(book.c.removed_at.is_(None), book.c.number > after_number)
@@ -70,26 +70,26 @@ class ChangeFeed:
             return [tuple(row) for row in connection.execute(query)]
 
     def head(self) -> int:
-        """The last change's sequence, 0 before the first."""
+        """Returns the sequence of the last change; 0 before the first change."""
         with read_connection(self._engine) as connection:
             return feed_head(connection)
 
     def cursor(self, projection: str) -> int:
-        """The sequence up to which a projection contains every change, 0 for a new one."""
+        """Returns the sequence up to which a projection contains all changes; 0 for a new projection."""
         with read_connection(self._engine) as connection:
             query = select(cursors.c.sequence).where(cursors.c.name == projection)
             return connection.scalar(query) or 0
 
     def advance(self, sequences: Mapping[str, int]) -> None:
-        """Moves cursors forward, by the projections' names; never back, so a slower writer cannot undo a faster one."""
+        """Advances cursors, by projection. A cursor never moves back, so a slow writer cannot undo a faster writer."""
         with self._engine.begin() as connection:
-            for name, to in sorted(sequences.items()):
+            for name, sequence in sorted(sequences.items()):
                 _create_cursor(connection, name)
-                forward = update(cursors).where(cursors.c.name == name, cursors.c.sequence < to)
-                connection.execute(forward.values(sequence=to))
+                forward = update(cursors).where(cursors.c.name == name, cursors.c.sequence < sequence)
+                connection.execute(forward.values(sequence=sequence))
 
     def reset(self, projection: str) -> None:
-        """Moves a projection's cursor before the first change, for a rebuild."""
+        """Resets the cursor of a projection to 0, for a rebuild."""
         with self._engine.begin() as connection:
             connection.execute(update(cursors).where(cursors.c.name == projection).values(sequence=0))
 
@@ -99,11 +99,11 @@ def _create_cursor(connection: Connection, name: str) -> None:
 
 
 def feed_head(connection: Connection) -> int:
-    """The sequence of the last change, 0 before the first."""
+    """Returns the sequence of the last change; 0 before the first change."""
     return connection.scalar(select(func.max(change.c.sequence))) or 0
 
 
-# Without the content, which is most of a change's size.
+# The content is excluded, because it is most of the size of a change.
 _change_columns = [column for column in change.c if column.name != "content"]
 _select_states = select(
     change.c.book_number,
@@ -117,10 +117,10 @@ _select_states = select(
 
 
 def _states(connection: Connection, rows: Sequence[Any]) -> list[BookState]:
-    """Book states from rows of `_select_states`.
+    """Converts rows of `_select_states` to book states.
 
-    Old versions stored no content. It is rendered for a book's latest revision; an earlier revision is skipped,
-    because a later change of the same book follows.
+    Earlier releases stored no content. For the latest revision of a book it is rendered. An earlier revision is
+    skipped, because a later change of the same book follows.
     """
     numbers = [row[0] for row in rows if row[4] is None and row[5]]
     rendered = render_contents(connection, numbers) if numbers else {}

@@ -12,9 +12,9 @@ NAMES = ("kind", "source", "category", "field")
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """A change passes if it matches one value of every non-empty set.
+    """A change matches if it has one value of every non-empty set.
 
-    `fields` are changed fields. Sources and categories are those of the change's book content.
+    `fields` are changed fields. `sources` and `categories` refer to the content of the book.
     """
 
     kinds: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Changes with their books' content, for API clients, event streams and webhooks."""
+"""Reads changes with the content of their books, for API clients, event streams and webhooks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ from bookwheel_stores.records.tables import book, change
 
 @dataclass(slots=True)
 class FeedEntry:
-    """A change and the JSON of its book (a `BookContent`); None in changes of old versions."""
+    """A change and the JSON of its `BookContent`; None in changes that earlier releases wrote."""
 
     change: Change
     content: bytes | None
@@ -27,15 +27,15 @@ class FeedEntry:
 
     @property
     def size(self) -> int:
-        """The approximate size of its JSON in bytes."""
+        """The approximate size of the JSON in bytes."""
         return len(self.content or b"") + 200
 
     def to_json(self) -> bytes:
-        """The JSON of a `CarriedChange`, on one line."""
+        """Renders the JSON of a `CarriedChange` on one line."""
         return b'%b,"book":%b}' % (self.change.model_dump_json().encode()[:-1], self.content or b"null")
 
     def book(self) -> dict[str, Any] | None:
-        """The parsed content, cached."""
+        """Returns the parsed content and caches it."""
         if self._book is None and self.content is not None:
             self._book = orjson.loads(self.content)
         return self._book
@@ -46,12 +46,12 @@ class FeedReader:
         self._engine = engine
 
     def head(self) -> int:
-        """The last change's sequence, 0 before the first."""
+        """Returns the sequence of the last change; 0 before the first change."""
         with read_connection(self._engine) as connection:
             return feed_head(connection)
 
     def read(self, *, after: int, limit: int) -> list[FeedEntry]:
-        """Up to `limit` changes after the sequence `after`, oldest first."""
+        """Returns up to `limit` changes after the sequence `after`, oldest first."""
         query = (
             select(change, book.c.book_id)
             .join(book, book.c.number == change.c.book_number)

@@ -1,4 +1,4 @@
-"""The lag of the projections of the change feed, and the number of items by verdict."""
+"""Reads the lag of projections and the number of items by verdict."""
 
 from bookwheel_contracts import Verdict
 from bookwheel_contracts.status import ProjectionLag
@@ -17,7 +17,7 @@ class FeedLag:
         self._engine = engine
 
     def projections(self) -> list[ProjectionLag]:
-        """The lag of the search index and the lake."""
+        """Returns the lag of the search index and the lake."""
         now = to_millis(utc_now())
         names = (SEARCH_PROJECTION, *LAKE_PROJECTIONS)
         with read_connection(self._engine) as connection:
@@ -33,7 +33,7 @@ class FeedLag:
         return lags
 
     def items(self) -> dict[str, int]:
-        """The number of items of all crawls, by verdict."""
+        """Returns the number of items of all crawls, by verdict."""
         sums = [func.coalesce(func.sum(crawl_run.c[verdict.value]), 0) for verdict in Verdict]
         with read_connection(self._engine) as connection:
             row = connection.execute(select(*sums)).one()

@@ -1,4 +1,4 @@
-"""The catalog as of any point of the change feed, read page by page."""
+"""Reads the catalog as of any sequence or time, page by page."""
 
 from array import array
 from collections.abc import Iterator, Sequence
@@ -15,36 +15,36 @@ from bookwheel_stores.records.tables import change
 from bookwheel_stores.records.values import to_millis
 
 PAGE = 5000
-"""The number of books or changes in memory at a time."""
+"""The maximum number of books or changes in a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The catalog after the change `sequence`, or after each book's last change up to a `moment`.
+    """The catalog after the change `sequence`, or after the last change of each book up to the time `moment`.
 
-    A book's changes never go back in time, so its state at a moment is well defined. A snapshot never changes, because
-    the feed is append-only; that of a moment is final once everything scraped before it is ingested.
+    The times of a book's changes are ascending, so its state at a time is well defined. A snapshot never changes,
+    because the feed is append-only. A snapshot by time is final after all items scraped before that time are ingested.
     """
 
     sequence: int | None = None
     moment: datetime | None = None
 
     def condition(self) -> ColumnElement[bool]:
-        """Whether a change is part of the snapshot."""
+        """Returns the condition for changes of the snapshot."""
         if self.moment is not None:
             return change.c.changed_at <= to_millis(self.moment)
         return change.c.sequence <= (self.sequence or 0)
 
 
 class BookDiff(NamedTuple):
-    """A book's content at two points, None where it is not in the catalog."""
+    """The contents of a book at two sequences; None if the book is not in the catalog."""
 
     before: bytes | None
     after: bytes | None
 
 
 class ChangeDiff(NamedTuple):
-    """A change with the book's content after it and, unless the book was removed, before it."""
+    """A change with the contents of its book before and after it. `before` is None if the book did not exist."""
 
     sequence: int
     book_number: int
@@ -55,7 +55,7 @@ class ChangeDiff(NamedTuple):
 
 
 class SnapshotReader:
-    """Each page is a short transaction of its own; all pages show the same point, because the feed is append-only."""
+    """Reads snapshots. Each page is a short transaction. All pages are consistent, because the feed is append-only."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -65,7 +65,7 @@ class SnapshotReader:
             return feed_head(connection)
 
     def has_all_contents(self, snapshot: Snapshot) -> bool:
-        """False if a book's last change in the snapshot is of an old version that stored no content."""
+        """Returns False if the last change of a book in the snapshot has no content, as in earlier releases."""
         latest = _latest().where(snapshot.condition()).subquery()
         query = (
             select(change.c.sequence).join(latest, change.c.sequence == latest.c.last).where(_lacks_content).limit(1)
@@ -76,7 +76,7 @@ class SnapshotReader:
     def book_pages(
         self, snapshot: Snapshot, *, after_number: int = 0, up_to: int | None = None
     ) -> Iterator[list[bytes]]:
-        """Pages of the contents of existing books in ascending order of their numbers, `after_number` excluded."""
+        """Yields pages of contents of existing books with numbers above `after_number`, ordered by number."""
         number = after_number
         while True:
             latest = _latest().where(snapshot.condition(), change.c.book_number > number)
@@ -92,7 +92,7 @@ class SnapshotReader:
             yield [content.encode() for _, removed, content in rows if not removed and content is not None]
 
     def diff_pages(self, earlier: int, later: int) -> Iterator[list[BookDiff]]:
-        """Pages of the books that changed between two sequences, by number; both contents may be equal."""
+        """Yields pages of books that changed between two sequences, ordered by number. Both contents may be equal."""
         changed_numbers = (
             select(change.c.book_number)
             .where(change.c.sequence > earlier, change.c.sequence <= later)
@@ -108,7 +108,7 @@ class SnapshotReader:
             yield [BookDiff(before.get(number), after.get(number)) for number in page]
 
     def change_pages(self, *, after: int, up_to: int) -> Iterator[list[ChangeDiff]]:
-        """Pages of the changes between two sequences."""
+        """Yields pages of the changes between two sequences."""
         while after < up_to:
             query = (
                 select(change.c.sequence, change.c.book_number, change.c.changed_at, change.c.kind, change.c.content)
@@ -133,7 +133,7 @@ class SnapshotReader:
             yield diffs
 
     def changed_buckets(self, *, after: int, up_to: int, bucket: int) -> list[int]:
-        """The buckets of `bucket` book numbers that contain changed books; the first is 0."""
+        """Returns the buckets with changed books. A bucket has `bucket` book numbers; the first is bucket 0."""
         index = ((change.c.book_number - 1) // bucket).label("index")
         query = select(index).where(change.c.sequence > after, change.c.sequence <= up_to).distinct().order_by(index)
         with read_connection(self._engine) as connection:
@@ -149,7 +149,7 @@ def _latest() -> Select[Any]:
 
 
 def _states(connection: Connection, numbers: Sequence[int], sequence: int) -> dict[int, bytes]:
-    """Contents at that change, without removed books and books without content."""
+    """Returns contents at the sequence, without removed books and without books that have no content."""
     latest = _latest().where(change.c.book_number.in_(numbers), change.c.sequence <= sequence).subquery()
     rows = connection.execute(_select_states.join(latest, change.c.sequence == latest.c.last))
     return {number: content.encode() for number, removed, content in rows if not removed and content is not None}

@@ -1,1 +1,1 @@
-"""Alembic's revisions of the records' tables."""
+"""Alembic revisions of the tables of the records."""

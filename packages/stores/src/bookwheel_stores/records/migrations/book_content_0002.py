@@ -1,4 +1,4 @@
-"""The content of books as revision 0002 has it: later columns do not exist yet when it runs."""
+"""Renders the content of books for revision 0002, without columns that later revisions add."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ _OFFERS = sa.text(
 
 
 def render_contents(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, str]:
-    """The current content of these books by number."""
+    """Returns the current content of books by number."""
     offers_by_book: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in connection.execute(_OFFERS, {"numbers": list(numbers)}).mappings():
         offers_by_book[row["book_number"]].append(dict(row))

@@ -1,4 +1,4 @@
-"""Run by Alembic: applies the revisions on the connection that `upgrade_database` hands over."""
+"""Applies revisions on the connection of `Schema.upgrade`. Alembic runs this module."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The approval of runs and their staged items, inside the caller's transaction."""
+"""Reads and writes the approval of runs and their staged items, inside the transaction of the caller."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from bookwheel_stores.records.tables import crawl_run, offer, staged_item
 
 
 class ApprovalRow(NamedTuple):
-    """`known_offers` is None before the run's first item. `unchanged` counts its items with that verdict."""
+    """`known_offers` is None before the first item of the run. `unchanged` is the number of items with this verdict."""
 
     number: int
     run_id: str
@@ -25,7 +25,7 @@ class ApprovalRow(NamedTuple):
 
 
 class StagedItem(NamedTuple):
-    """`body` is the stream entry as text."""
+    """`body` is the body of the stream entry as text."""
 
     item_number: int
     source_key: str
@@ -53,9 +53,9 @@ class RunApprovals:
         ]
 
     def expectations(self, run: Row[Any]) -> Expectations:
-        """The expectations of the run; without a start event yet, those of the last run of its source.
+        """Returns the expectations of the run; before its start event, the expectations of the last run of its source.
 
-        The start may be part of another batch that is slower, or be lost.
+        The start event may be in a slower batch, or lost.
         """
         if run.expect is not None:
             return expectations(run)
@@ -67,12 +67,12 @@ class RunApprovals:
         return Expectations() if row is None else expectations(row)
 
     def stage(self, run_number: int, items: Sequence[StagedItem]) -> None:
-        """Stores items until the run's approval is decided. Call `record_batch` with their number, too."""
+        """Stores items until the run is decided. Also call `record_batch` with their number."""
         rows = [{"run_number": run_number, **item._asdict()} for item in items]
         dialect_of(self._connection).insert_rows(self._connection, staged_item, rows)
 
     def record_batch(self, run_number: int, *, known_offers: int, staged: int, approves: bool) -> None:
-        """Adds the counts of a batch. `known_offers` takes effect once; `approves` has no effect on a decided run."""
+        """Adds the counts of a batch. Only the first `known_offers` is stored. A decided run ignores `approves`."""
         changes: dict[str, Any] = {
             "known": func.coalesce(crawl_run.c.known, known_offers),
             "staged": crawl_run.c.staged + staged,
@@ -83,9 +83,9 @@ class RunApprovals:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(changes))
 
     def list_due(self, run_numbers: Collection[int] | None) -> list[int]:
-        """The runs, among these or all, with staged items to apply or discard, or with an end to process.
+        """Returns the runs with staged items or an end event to process. `run_numbers` None selects all runs.
 
-        In the order of their starts, independent of the order of their ends.
+        They are ordered by their start, independent of their end.
         """
         query = select(crawl_run.c.number).where(_is_due)
         if run_numbers is not None:
@@ -93,7 +93,7 @@ class RunApprovals:
         return list(self._connection.scalars(query.order_by(crawl_run.c.started_at, crawl_run.c.run_id)))
 
     def lock_due(self, run_number: int) -> Row[Any] | None:
-        """The run's whole row, locked, with `has_ended`; None if nothing is due any more."""
+        """Locks and returns the row of the run with `has_ended`; None if the run is not due."""
         query = (
             select(crawl_run, HAS_ENDED.label("has_ended"))
             .where(crawl_run.c.number == run_number, _is_due)
@@ -102,14 +102,14 @@ class RunApprovals:
         return self._connection.execute(query).first()
 
     def list_staged(self, run_number: int, *, limit: int) -> list[StagedItem]:
-        """The run's staged items in the order of their numbers."""
+        """Returns staged items of the run, ordered by item number."""
         columns = [staged_item.c[name] for name in StagedItem._fields]
         query = select(*columns).where(staged_item.c.run_number == run_number)
         rows = self._connection.execute(query.order_by(staged_item.c.item_number).limit(limit))
         return [StagedItem(*row) for row in rows]
 
     def count_live_offers(self, run_number: int, source: str) -> int:
-        """The number of existing offers of the source that have staged items in the run."""
+        """Returns the number of existing offers of the source with staged items in the run."""
         query = select(func.count(staged_item.c.source_key.distinct())).where(
             staged_item.c.run_number == run_number,
             offer.c.source == source,
@@ -119,10 +119,10 @@ class RunApprovals:
         return self._connection.scalar(query) or 0
 
     def unstage(self, run_number: int, item_numbers: Iterable[int]) -> None:
-        """Deletes staged items that have their verdict now."""
+        """Deletes staged items after they received their verdict."""
         numbers = list(item_numbers)
-        of_run = staged_item.c.run_number == run_number
-        self._connection.execute(delete(staged_item).where(of_run, staged_item.c.item_number.in_(numbers)))
+        belongs_to_run = staged_item.c.run_number == run_number
+        self._connection.execute(delete(staged_item).where(belongs_to_run, staged_item.c.item_number.in_(numbers)))
         self.update(run_number, staged=crawl_run.c.staged - len(numbers))
 
     def hold(self, run_number: int, hold: Hold) -> None:

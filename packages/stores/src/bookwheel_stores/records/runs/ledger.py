@@ -1,7 +1,7 @@
-"""The accounting of crawl runs, inside the caller's transaction.
+"""Stores the state and counts of crawl runs, inside the transaction of the caller.
 
-A run gets the final state of its end event once as many items have a verdict as the event says were scraped, and all
-its effects on the catalog are done: see `RunApprovals`.
+A run ends when `scraped` items have a verdict and all changes of the catalog are applied: see `RunApprovals`. Its final
+state is the state of its end event.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,14 +15,14 @@ from bookwheel_stores.records.tables import crawl_run, processed_item
 from bookwheel_stores.records.values import to_millis
 
 accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
-"""The number of a run's items that have a verdict or are staged."""
+"""The number of items of a run that have a verdict or are staged."""
 
 _is_unfinished = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
     [RunState.QUEUED.value, RunState.RUNNING.value]
 )
 _is_held = crawl_run.c.state == RunState.HELD.value
 _ENDED = [state.value for state in (RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.HELD)]
-"""States that later information may reopen; CANCELLED, after an operator discarded the run, is not one."""
+"""States of runs that later events may reopen. A cancelled run, which an operator discarded, is not reopened."""
 
 
 class RunLedger:
@@ -31,7 +31,7 @@ class RunLedger:
         self._dialect = dialect_of(connection)
 
     def get_or_create(self, sources: Mapping[str, str], *, now: int) -> dict[str, int]:
-        """The numbers of these runs by id; `sources` are the sources by run id. Creates missing runs."""
+        """Returns the numbers of runs by id. `sources` maps run ids to sources. Creates missing runs."""
         defaults = {"state": RunState.RUNNING.value, "touched_at": now}
         rows = [{"run_id": run_id, "source": source, **defaults} for run_id, source in sorted(sources.items())]
         self._dialect.insert_or_ignore(self._connection, crawl_run, rows)
@@ -39,9 +39,9 @@ class RunLedger:
         return {row.run_id: row.number for row in self._connection.execute(runs)}
 
     def lock(self, run_numbers: Collection[int]) -> None:
-        """Locks these runs; queued ones are running from now on.
+        """Locks runs and sets queued runs to running.
 
-        Call it after the changes of the catalog and before any other change of the runs.
+        Call it after the catalog is changed and before the runs are changed.
         """
         runs = select(crawl_run.c.number).where(crawl_run.c.number.in_(run_numbers)).order_by(crawl_run.c.number)
         self._connection.execute(runs.with_for_update(key_share=True)).all()
@@ -54,7 +54,8 @@ class RunLedger:
     def start(self, event: RunStarted) -> None:
         """Applies a start event.
 
-        Reopens the run if it restarted, or if a late or earlier start changes which offers count as missing.
+        Reopens the run if it was resumed, or if its start arrives late or is earlier, because the missing offers may
+        change.
         """
         started = to_millis(event.started_at)
         resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
@@ -86,8 +87,8 @@ class RunLedger:
     def finish(self, event: RunFinished) -> None:
         """Applies an end event, and the start event that it repeats.
 
-        Events arrive in any order; the one with the most items is the latest, because a clock may go back during a
-        run, but its count does not. A later event reopens a run that has ended or is held.
+        Events may arrive in any order. The latest event is the event with the highest `scraped`, because a clock may go
+        back during a run. A later event reopens a run that has ended or is held.
         """
         if event.start is not None:
             self.start(event.start)
@@ -120,25 +121,26 @@ class RunLedger:
         )
 
     def list_unprocessed(self, run_number: int, item_numbers: Collection[int]) -> set[int]:
-        """The items among these that have no verdict yet."""
+        """Returns the items of `item_numbers` that have no verdict."""
         has_number = self._dialect.in_values(processed_item.c.item_number, item_numbers)
         processed = select(processed_item.c.item_number).where(processed_item.c.run_number == run_number, has_number)
         return set(item_numbers).difference(self._connection.scalars(processed))
 
     def mark_processed(self, run_number: int, item_numbers: Collection[int]) -> None:
-        """Records that these items have their verdict, so that a redelivery is ignored."""
+        """Marks items as processed, so that a redelivery is ignored."""
         rows = [{"run_number": run_number, "item_number": number} for number in item_numbers]
         self._dialect.insert_rows(self._connection, processed_item, rows)
 
     def add_verdicts(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
-        """Adds to the run's counts, or subtracts; `last_change` is 0 if the catalog did not change."""
-        more = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
-        self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **more})
+        """Adds to the counts of the run; negative values subtract. `last_change` is 0 if the catalog did not change."""
+        increments = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
+        self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **increments})
 
     def close_incomplete(self, *, before: int) -> int:
-        """Ends runs as partial that still lack items long after their end event; returns the number of runs.
+        """Ends runs as partial that lack items long after their end event. Returns the number of runs.
 
-        `before`: their end and last activity, in milliseconds. What is accounted for then counts as scraped.
+        Their end and their last activity must be before `before`, in milliseconds. `scraped` becomes the number of
+        items that arrived.
         """
         lost = crawl_run.c.scraped - accounted
         is_incomplete = and_(
@@ -161,12 +163,12 @@ class RunLedger:
         return closed.rowcount
 
     def list_unfinished(self, *, before: int) -> set[str]:
-        """The ids of runs without an end event and without activity since `before`."""
+        """Returns the ids of runs without an end event and without activity since `before`."""
         run_ids = select(crawl_run.c.run_id).where(_is_unfinished, crawl_run.c.touched_at < before)
         return set(self._connection.scalars(run_ids))
 
     def finish_abandoned(self, run_ids: Collection[str]) -> int:
-        """Ends these runs with what they have, unless their end event arrived meanwhile; returns the number of runs."""
+        """Ends runs with the items that arrived, unless they have an end event. Returns the number of runs."""
         runs = select(crawl_run.c.number).where(_is_unfinished, crawl_run.c.run_id.in_(run_ids))
         numbers = self._connection.scalars(runs.order_by(crawl_run.c.number).with_for_update(key_share=True)).all()
         finished = self._connection.execute(
@@ -183,7 +185,7 @@ class RunLedger:
         return finished.rowcount
 
     def purge_processed(self, *, before: int) -> int:
-        """Deletes the processed items of runs that ended before that time; returns the number of items."""
+        """Deletes the processed items of runs that ended before `before`. Returns the number of items."""
         ended = select(crawl_run.c.number).where(
             crawl_run.c.state.in_([state.value for state in FINAL_STATES]), crawl_run.c.touched_at < before
         )

@@ -1,9 +1,9 @@
-"""Offers that the last complete runs of their source did not see, inside the caller's transaction.
+"""Finds offers that the last complete runs of their source did not see, inside the transaction of the caller.
 
-An offer is missing if the source's last `grace` complete runs began after it was last seen. This is computed from the
-stored runs and offers, so it does not depend on the order of their arrival.
+An offer is missing if the last `grace` complete runs of its source began after it was last seen. This is computed from
+the stored runs and offers, so it does not depend on the order of arrival.
 
-Offers of other sites, which single runs were sent to, are never missing: complete runs do not visit those sites.
+Offers on undeclared sites are never missing, because complete runs do not visit these sites.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,14 +18,14 @@ from bookwheel_stores.records.runs.approvals import HAS_ENDED, expectations
 from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.tables import crawl_run, offer, quarantine, staged_item
 
-_MAX_GRACE = 100  # of a source's declaration
+_MAX_GRACE = 100  # the maximum in the declaration of a source
 
 
 class CompleteRuns(NamedTuple):
-    """The last complete runs of one source, the latest first.
+    """The last complete runs of one source, latest first.
 
-    `earliest_start` is when the first of them started. Offers last seen before it are missing, except those last seen
-    by one of these runs, whose clock can be behind. `ended_at` is the end of the latest run.
+    `earliest_start` is the start of the first run. Offers that were last seen before are missing. Offers that one of
+    these runs saw are excepted, because its clock may be slow. `ended_at` is the end of the latest run.
     """
 
     source: str
@@ -35,31 +35,31 @@ class CompleteRuns(NamedTuple):
     ended_at: int
 
     def is_missing(self, seen_at: int, run_id: str) -> bool:
-        """Whether an offer is missing that was last seen at that time by that run."""
+        """Returns whether these runs miss an offer that `run_id` last saw at `seen_at`."""
         return seen_at < self.earliest_start and run_id not in self.ids
 
 
 class MissingOffers:
-    """`grace`: after so many complete runs in a row an offer is missing, unless the source declares another number."""
+    """`grace` is the default number of consecutive complete runs after which an offer is missing."""
 
     def __init__(self, connection: Connection, *, grace: int) -> None:
         self._connection = connection
         self._grace = grace
 
     def count_live(self, source: str, site: str | None = None) -> int:
-        """The number of the source's offers on its own sites, or on the other site that a run was sent to."""
-        is_on_site = ~_IS_ELSEWHERE if site is None else _key_starts_with(f"{SITE_MARK}{site}~")
+        """Returns the number of the source's offers on its declared sites, or on the undeclared site `site`."""
+        is_on_site = ~_IS_ON_UNDECLARED_SITE if site is None else _key_starts_with(f"{SITE_MARK}{site}~")
         query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_on_site)
         return self._connection.scalar(query) or 0
 
     def complete_runs(
         self, source: str, *, last_run: int | None = None, grace: int | None = None
     ) -> CompleteRuns | None:
-        """The last `grace` complete runs of the source; None if there are fewer.
+        """Returns the last `grace` complete runs of the source; None if there are fewer.
 
         They include the run `last_run` and other runs that are being finished, so that runs which end together do not
-        undo each other's removals. `grace` defaults to the one that the latest of them declares. A run with a
-        quarantined item of an unknown offer does not count: the item could be of any offer.
+        undo each other's removals. `grace` defaults to the declaration in the latest run. A run with a
+        quarantined item of an unknown offer does not count, because the item may belong to any offer.
         """
         unknown_items = select(quarantine.c.number).where(
             quarantine.c.run_id == crawl_run.c.run_id, quarantine.c.source_key.is_(None)
@@ -93,7 +93,7 @@ class MissingOffers:
         return runs_by_source
 
     def find_seen_keys(self, runs: CompleteRuns, source_keys: Collection[str]) -> set[str]:
-        """Return the keys of offers with a quarantined or staged item in these runs, or on other sites."""
+        """Returns the keys of offers with a quarantined or staged item in these runs, or on undeclared sites."""
         if not source_keys:
             return set()
         seen_keys = {key for key in source_keys if key.startswith(SITE_MARK)}
@@ -103,17 +103,17 @@ class MissingOffers:
         return seen_keys
 
     def count_missing(self, runs: CompleteRuns) -> int:
-        """The number of the source's current offers that all of these runs missed."""
+        """Returns the number of the source's current offers that all these runs missed."""
         query = select(func.count()).where(_is_missing(runs), offer.c.removed_at.is_(None))
         return self._connection.scalar(query) or 0
 
     def list_missing(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
-        """Up to `limit` of those offers: `number`, `book_number`, `source`, `source_key`."""
+        """Returns up to `limit` missing offers with `number`, `book_number`, `source` and `source_key`."""
         columns = [offer.c[name] for name in ("number", "book_number", "source", "source_key")]
         return self._rows(select(*columns).where(_is_missing(runs), offer.c.removed_at.is_(None)), limit)
 
     def list_reappeared(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
-        """Up to `limit` removed offers of the source that are not missing now, as whole rows."""
+        """Returns up to `limit` removed offers of the source that are not missing any more, with all columns."""
         of_source = offer.c.source == runs.source
         return self._rows(select(offer).where(of_source, offer.c.removed_at.is_not(None), ~_is_missing(runs)), limit)
 
@@ -158,14 +158,14 @@ def _key_starts_with(prefix: str) -> ColumnElement[bool]:
     return offer.c.source_key.startswith(prefix, autoescape=True)
 
 
-_IS_ELSEWHERE = _key_starts_with(SITE_MARK)
+_IS_ON_UNDECLARED_SITE = _key_starts_with(SITE_MARK)
 
 
 def _is_missing(runs: CompleteRuns) -> ColumnElement[bool]:
-    """A staged or quarantined item also proves that the source has a page of the offer."""
+    """Returns the condition for missing offers. A staged or quarantined item proves that the offer still exists."""
     return (
         (offer.c.source == runs.source)
-        & ~_IS_ELSEWHERE
+        & ~_IS_ON_UNDECLARED_SITE
         & (offer.c.last_seen < runs.earliest_start)
         & offer.c.last_run.not_in(runs.ids)
         & offer.c.source_key.not_in(_quarantined(runs))

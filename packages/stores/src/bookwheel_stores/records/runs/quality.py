@@ -1,4 +1,4 @@
-"""The quality of runs: how many items fill each field, and what is wrong with the others."""
+"""Stores and reports the quality of runs: filled fields of valid items, and reasons of invalid items."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,38 +13,38 @@ from bookwheel_stores.records.tables import crawl_run, run_fault, run_field
 from bookwheel_stores.records.values import from_millis
 
 Fault = tuple[str, str]
-"""A field and a reason's code."""
+"""A field and the code of a reason."""
 COMPARED_RUNS = 5
-FALL = 0.1
-"""A rate has fallen if it is lower than before by this share of all items."""
-LEAST_ITEMS = 20
-"""With fewer items a rate is too uncertain to count as a fall."""
+SIGNIFICANT_FALL = 0.1
+"""A rate has fallen if it decreased by at least this share of all items."""
+MIN_COMPARED_ITEMS = 20
+"""With fewer items, a rate is too uncertain to detect a fall."""
 _MAX_FAULTS = 50
 
 
 class RunQualityWriter:
-    """Works inside the caller's transaction."""
+    """Stores the quality of runs inside the transaction of the caller."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def add_valid(self, run_number: int, *, valid: int, filled: Mapping[str, int]) -> None:
-        """Adds valid items and how many of them fill each field; negative counts subtract."""
+        """Adds the numbers of valid items and of filled fields. Negative counts subtract."""
         rows = [
             {"run_number": run_number, "field": field, "filled": count}
             for field, count in sorted(filled.items())
             if count
         ]
-        dialect_of(self._connection).add_counts(self._connection, run_field.c.filled, rows)
+        dialect_of(self._connection).increment_counts(self._connection, run_field.c.filled, rows)
         self._add_totals(run_number, valid=valid)
 
     def add_invalid(self, run_number: int, *, invalid: int, faults: Mapping[Fault, int]) -> None:
-        """Adds invalid items and how many of them have each fault; negative counts subtract."""
+        """Adds the numbers of invalid items and of their faults. Negative counts subtract."""
         rows = [
             {"run_number": run_number, "field": field, "code": code, "refused": count}
             for (field, code), count in sorted(faults.items())
         ]
-        dialect_of(self._connection).add_counts(self._connection, run_fault.c.refused, rows)
+        dialect_of(self._connection).increment_counts(self._connection, run_fault.c.refused, rows)
         self._add_totals(run_number, invalid=invalid)
 
     def filled_counts(self, run_number: int) -> dict[str, int]:
@@ -57,20 +57,20 @@ class RunQualityWriter:
 
 
 class QualityReader:
-    """Each call reads one consistent snapshot."""
+    """Reads quality reports. Each call reads one consistent snapshot."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def list_latest(self) -> list[RunQualityReport]:
-        """The latest run with a quality of each source, by source."""
+        """Returns the report of the latest run of each source, ordered by source."""
         newest = select(func.max(crawl_run.c.number)).where(_has_quality).group_by(crawl_run.c.source)
         query = select(crawl_run).where(crawl_run.c.number.in_(newest)).order_by(crawl_run.c.source)
         with read_connection(self._engine) as connection:
             return [_report(connection, row) for row in connection.execute(query).all()]
 
     def list_for_source(self, source: str, *, limit: int) -> list[RunQualityReport]:
-        """The source's runs with a quality, newest first."""
+        """Returns the reports of runs of the source, newest first."""
         query = select(crawl_run).where(crawl_run.c.source == source, _has_quality)
         with read_connection(self._engine) as connection:
             rows = connection.execute(query.order_by(crawl_run.c.number.desc()).limit(limit)).all()
@@ -86,7 +86,7 @@ _VISITED_ALL = (RunState.COMPLETE.value, RunState.HELD.value)
 """States of runs that visited all pages."""
 _has_items = crawl_run.c.valid + crawl_run.c.invalid > 0
 _has_quality = _has_items | crawl_run.c.state.in_(_VISITED_ALL)
-"""A run that visited all pages and found nothing has one too: the shop changed its layout."""
+"""A run that visited all pages and scraped no item also has a report, because the shop may have changed its layout."""
 
 
 def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
@@ -102,7 +102,7 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
     )
     validity, earlier_validity = _rate(valid, items), _rate(before_valid, before_items)
     fall = _fall(validity, earlier_validity)
-    is_empty = run.state in _VISITED_ALL and not items and before_items >= LEAST_ITEMS
+    is_empty = run.state in _VISITED_ALL and not items and before_items >= MIN_COMPARED_ITEMS
     return RunQualityReport(
         run_id=run.run_id,
         source=run.source,
@@ -175,8 +175,8 @@ def _assertions(run: Row[Any], expect: Expectations, filled: dict[str, int]) -> 
     return tuple(assertions)
 
 
-def _rate(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
+def _rate(part: int, total: int) -> float | None:
+    return round(part / total, 4) if total else None
 
 
 def _fall(rate: float | None, earlier: float | None) -> float | None:
@@ -184,4 +184,4 @@ def _fall(rate: float | None, earlier: float | None) -> float | None:
 
 
 def _has_fallen(fall: float | None, items: int) -> bool:
-    return fall is not None and fall >= FALL and items >= LEAST_ITEMS
+    return fall is not None and fall >= SIGNIFICANT_FALL and items >= MIN_COMPARED_ITEMS

@@ -215,7 +215,7 @@ class QuarantineWriter:
         self._update(sorted(rows, key=lambda row: str(row["entry_id"])))
 
     def _update(self, rows: Sequence[dict[str, Any]]) -> None:
-        dialect_of(self._connection).update_rows(self._connection, rows, by=quarantine.c.entry_id)
+        dialect_of(self._connection).update_rows(self._connection, rows, key_column=quarantine.c.entry_id)
 
     def set_verdict(self, number: int, verdict: Verdict) -> None:
         """Stores the verdict of a replay."""

@@ -1,4 +1,4 @@
-"""Crawl runs as API clients and operators see them."""
+"""Reads crawl runs for API clients and operators, and stores requests and decisions."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -16,9 +16,9 @@ FINAL_STATES = frozenset({RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, 
 
 
 class ApprovalState(StrEnum):
-    """`PENDING`: items that would modify the catalog are staged. `APPROVED`: the run cannot exceed the hold policy by
-    modifying offers any more. `RELEASED`: it kept the policy to its end, or an operator released it. `DISCARDED`: its
-    staged items go to quarantine.
+    """`PENDING`: items that would modify the catalog are staged. `APPROVED`: further modifications
+    cannot exceed the hold policy. `RELEASED`: the run met the policy at its end, or an operator released it.
+    `DISCARDED`: its staged items are quarantined.
     """
 
     PENDING = "shut"
@@ -32,7 +32,7 @@ class RunStore:
         self._engine = engine
 
     def create_requested(self, request: CrawlRequest) -> None:
-        """Creates a requested run. Idempotent, and safe after the run's first items have created it."""
+        """Creates a requested run. Idempotent, also if the first items of the run have already created it."""
         requested = {
             "start_url": request.start_url,
             "requested_at": to_millis(request.requested_at),
@@ -58,10 +58,10 @@ class RunStore:
         return run_from_row(row) if row else None
 
     def decide(self, run_id: str, *, release: bool, by: str, now: datetime) -> bool:
-        """Stores an operator's decision on a held run for the processor; False for a run that is not held.
+        """Stores the decision of an operator on a held run for the processor. Returns False if the run is not held.
 
-        Released: the staged items are applied and the missing offers removed. Discarded: the staged items go to
-        quarantine, and the run ends as cancelled.
+        If it is released, the staged items are applied and the missing offers are removed. If it is discarded, the
+        staged items are quarantined, and the run ends as cancelled.
         """
         is_held = (crawl_run.c.run_id == run_id) & (crawl_run.c.state == RunState.HELD.value)
         with self._engine.begin() as connection:
@@ -76,7 +76,7 @@ class RunStore:
         return True
 
     def list_latest(self, *, source: str | None = None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
-        """Runs, newest first, of one source or all, in one state or any."""
+        """Returns runs, newest first. `source` and `state` None select all."""
         query = select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
         if source is not None:
             query = query.where(crawl_run.c.source == source)
@@ -86,7 +86,7 @@ class RunStore:
             return [run_from_row(row) for row in connection.execute(query)]
 
     def complete_changes(self) -> "RunChanges":
-        """How far complete runs have advanced the change feed."""
+        """Returns the last change of all complete runs and whether a run is running."""
         last = select(func.max(crawl_run.c.last_change)).where(crawl_run.c.state == RunState.COMPLETE.value)
         is_running = select(exists().where(crawl_run.c.state == RunState.RUNNING.value))
         with read_connection(self._engine) as connection:
@@ -94,7 +94,7 @@ class RunStore:
 
 
 class RunChanges(NamedTuple):
-    """`last` is the sequence of the last change of any complete run, 0 before the first."""
+    """`last` is the sequence of the last change of all complete runs; 0 before the first complete run."""
 
     last: int
     is_any_running: bool
@@ -105,7 +105,7 @@ select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
 
 
 def run_from_row(row: Row[Any]) -> CrawlRun:
-    """The run of a row of `select_runs`. Before the end event, `scraped` is the number accounted for so far."""
+    """Converts a row of `select_runs`. Before the end event, `scraped` is the number of items that arrived."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in Verdict}
     accounted = sum(verdicts.values()) + row.staged
     state = RunState(row.state)

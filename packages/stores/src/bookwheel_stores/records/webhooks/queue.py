@@ -1,7 +1,7 @@
 """The queue of webhook deliveries: a projection of the change feed with one cursor per webhook.
 
-A delivery is stored before its first attempt, in the transaction that moves the webhook's cursor. So a kill loses no
-delivery, and every attempt has the same id.
+A delivery is stored before its first attempt, in the transaction that advances the cursor of the webhook. No delivery
+is lost if the process is killed, and every attempt has the same id.
 """
 
 from collections.abc import Sequence
@@ -25,25 +25,29 @@ from bookwheel_stores.records.webhooks.store import event_body, new_delivery
 CHANGES_PER_DELIVERY = 100
 BYTES_PER_DELIVERY = 256 << 10
 _MAX_RUN_AGE_MS = 14 * 86_400_000
-"""Runs are delivered up to so long after their end."""
-_RETENTION_MS = 30 * 86_400_000  # longer than the age of runs: their deliveries prevent a second one
+"""The maximum age of a run that is delivered, since its last activity."""
+_RETENTION_MS = (
+    30 * 86_400_000
+)  # longer than the maximum age of runs, because the stored delivery prevents a second delivery
 _SCAN_LIMIT = 10_000
-"""Changes that one step scans for matches of the filters."""
+"""The maximum number of changes that one plan compares with the filters."""
 _PAGE = 500
 
-_is_open = webhook_delivery.c.state == DeliveryState.PENDING.value
+_is_pending = webhook_delivery.c.state == DeliveryState.PENDING.value
 _is_ping = webhook_delivery.c.type == WebhookEventType.PING.value
-_of_run = and_(webhook_delivery.c.webhook_number == webhook.c.number, webhook_delivery.c.run_id == crawl_run.c.run_id)
+_belongs_to_run = and_(
+    webhook_delivery.c.webhook_number == webhook.c.number, webhook_delivery.c.run_id == crawl_run.c.run_id
+)
 _is_undelivered_run = and_(
     crawl_run.c.state.in_([state.value for state in FINAL_STATES]),
     or_(crawl_run.c.finished_at >= webhook.c.created_at, crawl_run.c.touched_at >= webhook.c.created_at),
-    ~exists().where(_of_run),
+    ~exists().where(_belongs_to_run),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTask:
-    """One attempt to make. `tried_since`: when the delivery's age began, in milliseconds."""
+    """One attempt of a delivery. `tried_since` is the start of the current series of attempts, in milliseconds."""
 
     number: int
     webhook_number: int
@@ -63,7 +67,7 @@ class DeliveryTask:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """The result of an attempt. `status` is None without a response; `disables_webhook`: the receiver wants no more."""
+    """The result of an attempt. `status` is None without a response. `disables_webhook`: the receiver unsubscribed."""
 
     delivered: bool
     status: int | None
@@ -74,7 +78,7 @@ class DeliveryResult:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """The delivery to attempt, `new` if it has to be inserted first; None: the cursor only moves to `sequence`."""
+    """The next delivery. `new` is its row if it must be inserted. Without `delivery_id`, only the cursor advances."""
 
     sequence: int
     delivery_id: str | None = None
@@ -87,13 +91,13 @@ class WebhookQueue:
         self._planner = _DeliveryPlanner(engine)
 
     def list_due(self, *, now: int, limit: int) -> list[tuple[int, bool]]:
-        """Numbers of unclaimed webhooks that may have a delivery, and whether their last attempt failed."""
-        of_webhook = webhook_delivery.c.webhook_number == webhook.c.number
+        """Returns the numbers of unclaimed webhooks that may have a delivery, and whether their last attempt failed."""
+        belongs_to_webhook = webhook_delivery.c.webhook_number == webhook.c.number
         is_due = webhook_delivery.c.next_attempt_at <= now
-        has_open = exists().where(of_webhook, _is_open, ~_is_ping)
-        has_due = exists().where(of_webhook, _is_open, is_due)
-        has_failed = exists().where(of_webhook, _is_open, ~_is_ping, webhook_delivery.c.attempts > 0)
-        has_due_ping = exists().where(of_webhook, _is_open, _is_ping, is_due)
+        has_pending = exists().where(belongs_to_webhook, _is_pending, ~_is_ping)
+        has_due = exists().where(belongs_to_webhook, _is_pending, is_due)
+        has_failed = exists().where(belongs_to_webhook, _is_pending, ~_is_ping, webhook_delivery.c.attempts > 0)
+        has_due_ping = exists().where(belongs_to_webhook, _is_pending, _is_ping, is_due)
         is_recent_run = crawl_run.c.touched_at > now - _MAX_RUN_AGE_MS
         with read_connection(self._engine) as connection:
             has_changes = webhook.c.wants_changes & (webhook.c.sequence < feed_head(connection))
@@ -102,14 +106,14 @@ class WebhookQueue:
             query = (
                 select(webhook.c.number, has_failed.label("has_failed"))
                 .where(webhook.c.claimed_until <= now)
-                .where((is_active & (has_due | (~has_open & (has_changes | has_runs)))) | has_due_ping)
+                .where((is_active & (has_due | (~has_pending & (has_changes | has_runs)))) | has_due_ping)
                 .order_by(webhook.c.number)
                 .limit(limit)
             )
             return [(row.number, bool(row.has_failed)) for row in connection.execute(query)]
 
     def claim(self, webhook_number: int, *, now: int, claim_ms: int) -> DeliveryTask | None:
-        """Claims the webhook and its next attempt; None if there is none, or if another worker was faster."""
+        """Claims the webhook and returns its next attempt; None if there is no attempt or the webhook is claimed."""
         planned = self._planner.plan(webhook_number, now=now)
         if planned is None:
             return None
@@ -123,8 +127,8 @@ class WebhookQueue:
                 return None
             if plan.new is not None:
                 connection.execute(insert(webhook_delivery), plan.new)
-            delivery = connection.execute(select(webhook_delivery).where(has_id, _is_open)).first()
-            if delivery is None and plan.delivery_id:  # another worker has ended it meanwhile
+            delivery = connection.execute(select(webhook_delivery).where(has_id, _is_pending)).first()
+            if delivery is None and plan.delivery_id:  # another worker has finished the delivery
                 connection.execute(update(webhook).where(webhook.c.number == hook.number).values(claimed_until=0))
         return None if delivery is None else self._task(hook, delivery, claim["claimed_until"])
 
@@ -143,7 +147,7 @@ class WebhookQueue:
         )
 
     def record_result(self, task: DeliveryTask, result: DeliveryResult, *, now: int) -> None:
-        """Stores the result of an attempt and releases the webhook."""
+        """Stores the result of an attempt and releases the claim."""
         columns: dict[str, Any] = {
             "attempts": webhook_delivery.c.attempts + 1,
             "status": result.status,
@@ -160,13 +164,13 @@ class WebhookQueue:
                 disabled = {"state": WebhookState.DISABLED.value, "reason": result.reason}
                 connection.execute(update(webhook).where(webhook.c.number == task.webhook_number).values(disabled))
             connection.execute(update(webhook).where(is_own_claim).values(claimed_until=0))
-            # A worker whose claim expired must not overwrite what another worker delivered meanwhile.
+            # A worker with an expired claim must not overwrite the result of another worker.
             connection.execute(
-                update(webhook_delivery).where(webhook_delivery.c.number == task.number, _is_open).values(columns)
+                update(webhook_delivery).where(webhook_delivery.c.number == task.number, _is_pending).values(columns)
             )
 
     def purge_ended(self, *, now: int) -> int:
-        """Deletes deliveries that ended 30 days ago; returns their number."""
+        """Deletes deliveries that ended more than 30 days ago. Returns their number."""
         with self._engine.begin() as connection:
             return connection.execute(
                 delete(webhook_delivery).where(webhook_delivery.c.ended_at < now - _RETENTION_MS)
@@ -174,31 +178,31 @@ class WebhookQueue:
 
 
 class _DeliveryPlanner:
-    """Decides which delivery a webhook gets next, and renders its body."""
+    """Selects the next delivery of a webhook, and renders its body."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._feed = FeedReader(engine)
 
     def plan(self, webhook_number: int, *, now: int) -> tuple[Row[Any], _Plan] | None:
-        """The webhook's row and its next delivery; None if there is none.
+        """Returns the row of the webhook and its next delivery; None without a delivery.
 
-        One delivery at a time, so that they arrive in order; only pings overtake others.
+        Deliveries are sent one at a time and in order. Only pings overtake other deliveries.
         """
         with read_connection(self._engine) as connection:
             hook = connection.execute(select(webhook).where(webhook.c.number == webhook_number)).first()
             if hook is None:
                 return None
-            open_deliveries = self._open_deliveries(connection, hook)
+            pending_deliveries = self._pending_deliveries(connection, hook)
             is_active = hook.state == WebhookState.ACTIVE.value
             due = [
                 row
-                for row in open_deliveries
+                for row in pending_deliveries
                 if row.next_attempt_at <= now and (is_active or row.type == WebhookEventType.PING.value)
             ]
             if due:
                 return hook, _Plan(hook.sequence, due[0].delivery_id)
-            if not is_active or any(row.type != WebhookEventType.PING.value for row in open_deliveries):
+            if not is_active or any(row.type != WebhookEventType.PING.value for row in pending_deliveries):
                 return None
             run = self._undelivered_run(connection, hook, now)
         # A run is delivered after all of its changes.
@@ -207,7 +211,7 @@ class _DeliveryPlanner:
         return self._plan_changes(hook, now)
 
     def render_body(self, hook: Row[Any], delivery: Row[Any]) -> bytes:
-        """The stored body, or the changes as the feed contains them."""
+        """Returns the stored body, or renders the changes from the feed."""
         if delivery.body is not None:
             return str(delivery.body).encode()
         change_filter = ChangeFilter.parse(orjson.loads(hook.filters))
@@ -223,9 +227,9 @@ class _DeliveryPlanner:
         data = changes_payload(matches, after=delivery.after, through=delivery.through)
         return event_body(WebhookEventType.CATALOG_CHANGED, from_millis(delivery.created_at), data)
 
-    def _open_deliveries(self, connection: Connection, hook: Row[Any]) -> list[Row[Any]]:
-        """Deliveries that have not ended: pings first, then the others in their order."""
-        query = select(webhook_delivery).where(webhook_delivery.c.webhook_number == hook.number, _is_open)
+    def _pending_deliveries(self, connection: Connection, hook: Row[Any]) -> list[Row[Any]]:
+        """Returns pending deliveries: first pings, then other deliveries in their order."""
+        query = select(webhook_delivery).where(webhook_delivery.c.webhook_number == hook.number, _is_pending)
         return list(connection.execute(query.order_by(_is_ping.desc(), webhook_delivery.c.number)))
 
     def _undelivered_run(self, connection: Connection, hook: Row[Any], now: int) -> Row[Any] | None:
@@ -248,7 +252,7 @@ class _DeliveryPlanner:
         return (hook, _Plan(through)) if through > hook.sequence else None
 
     def _scan_changes(self, hook: Row[Any]) -> tuple[int, bool]:
-        """The last sequence that fits into one delivery, and whether any change up to it matches the filters."""
+        """Returns the last sequence that fits into one delivery, and whether a change up to it matches the filters."""
         change_filter = ChangeFilter.parse(orjson.loads(hook.filters))
         sequence, matches, size, scanned = hook.sequence, 0, 0, 0
         while scanned < _SCAN_LIMIT:
@@ -267,7 +271,7 @@ class _DeliveryPlanner:
 
 
 def changes_payload(entries: Sequence[FeedEntry], *, after: int, through: int) -> bytes:
-    """The JSON of a `ChangesPayload`."""
+    """Renders the JSON of a `ChangesPayload`."""
     changes = b",".join(entry.to_json() for entry in entries)
     return b'{"after":%d,"through":%d,"changes":[%b]}' % (after, through, changes)
 

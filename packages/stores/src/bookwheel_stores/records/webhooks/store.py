@@ -1,4 +1,4 @@
-"""Webhooks as their owners see them."""
+"""Reads and writes webhooks for their owners."""
 
 import secrets
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ MissedDeliveries = Literal["deliver", "skip_failed", "skip_all"]
 
 
 class TooManyWebhooksError(Exception):
-    """The owner has reached the limit of webhooks."""
+    """The owner has the maximum number of webhooks."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewWebhook:
-    """`after`: the sequence after which its changes begin; None for the current end of the feed."""
+    """`after` is the sequence after which changes are delivered; None for the end of the feed."""
 
     owner: str
     url: str
@@ -43,13 +43,13 @@ class NewWebhook:
 
 
 class WebhookStore:
-    """Times are milliseconds since 1970."""
+    """Stores webhooks and deliveries. Times are milliseconds since 1970."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def create(self, new: NewWebhook, *, limit: int, now: int) -> Webhook:
-        """Raises TooManyWebhooksError for an owner who has `limit` webhooks already."""
+        """Creates a webhook. Raises TooManyWebhooksError if the owner has `limit` webhooks."""
         with self._engine.begin() as connection:
             owned = select(func.count()).select_from(webhook).where(webhook.c.owner == new.owner)
             if (connection.scalar(owned) or 0) >= limit:
@@ -72,7 +72,7 @@ class WebhookStore:
         return webhook_from_row(created)
 
     def list_all(self, *, owner: str | None) -> list[Webhook]:
-        """Webhooks of one owner or of all, oldest first."""
+        """Returns webhooks of one owner, or of all owners if None, oldest first."""
         query = select(webhook).order_by(webhook.c.number)
         if owner is not None:
             query = query.where(webhook.c.owner == owner)
@@ -85,14 +85,14 @@ class WebhookStore:
         return webhook_from_row(row) if row else None
 
     def delete(self, webhook_id: str) -> None:
-        """Deletes a webhook and its deliveries. An attempt in flight is not cancelled."""
+        """Deletes a webhook and its deliveries. A running attempt is not cancelled."""
         with self._engine.begin() as connection:
             number = _number(webhook_id)
             connection.execute(delete(webhook_delivery).where(webhook_delivery.c.webhook_number == number))
             connection.execute(delete(webhook).where(webhook.c.webhook_id == webhook_id))
 
     def list_deliveries(self, webhook_id: str, *, before: int | None, limit: int) -> list[tuple[int, WebhookDelivery]]:
-        """Deliveries with their numbers, newest first; `before` excludes that number and higher ones."""
+        """Returns deliveries with numbers below `before`, newest first, each with its number."""
         query = (
             select(webhook_delivery)
             .where(webhook_delivery.c.webhook_number == _number(webhook_id))
@@ -105,7 +105,7 @@ class WebhookStore:
             return [(row.number, delivery_from_row(row)) for row in connection.execute(query)]
 
     def create_ping(self, webhook_id: str, *, now: int) -> WebhookDelivery | None:
-        """Queues a test delivery or returns the pending one; None for a deleted webhook."""
+        """Creates a test delivery, or returns the pending test delivery; None if the webhook was deleted."""
         with self._engine.begin() as connection:
             number = connection.scalar(select(_number(webhook_id)))
             if number is None:
@@ -122,12 +122,12 @@ class WebhookStore:
     def enable(self, webhook_id: str, *, missed: MissedDeliveries, now: int) -> None:
         """Enables a disabled webhook.
 
-        `missed`: `deliver` first retries the delivery that was given up, `skip_failed` skips it, and `skip_all` also
-        skips all changes up to now. For an active webhook the next attempt becomes due at once.
+        `missed`: `deliver` retries the failed delivery, `skip_failed` skips it, and `skip_all` also skips all changes
+        up to now. For an active webhook, the next attempt is due immediately.
         """
         number = _number(webhook_id)
-        of_webhook = webhook_delivery.c.webhook_number == number
-        is_open = webhook_delivery.c.state == DeliveryState.PENDING.value
+        belongs_to_webhook = webhook_delivery.c.webhook_number == number
+        is_pending = webhook_delivery.c.state == DeliveryState.PENDING.value
         is_ping = webhook_delivery.c.type == WebhookEventType.PING.value
         retry = {"state": DeliveryState.PENDING.value, "next_attempt_at": now, "tried_since": now, "ended_at": None}
         with self._engine.begin() as connection:
@@ -135,11 +135,15 @@ class WebhookStore:
             if missed == "skip_all":
                 columns["sequence"] = feed_head(connection)
                 skipped = {"state": DeliveryState.DEAD.value, "reason": "skipped by its owner", "ended_at": now}
-                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(skipped))
+                connection.execute(
+                    update(webhook_delivery).where(belongs_to_webhook, is_pending, ~is_ping).values(skipped)
+                )
             else:
-                connection.execute(update(webhook_delivery).where(of_webhook, is_open, ~is_ping).values(retry))
+                connection.execute(
+                    update(webhook_delivery).where(belongs_to_webhook, is_pending, ~is_ping).values(retry)
+                )
             if missed == "deliver":
-                last = select(func.max(webhook_delivery.c.number)).where(of_webhook, ~is_ping).scalar_subquery()
+                last = select(func.max(webhook_delivery.c.number)).where(belongs_to_webhook, ~is_ping).scalar_subquery()
                 is_dead = webhook_delivery.c.state == DeliveryState.DEAD.value
                 connection.execute(
                     update(webhook_delivery).where(webhook_delivery.c.number == last, is_dead).values(retry)
@@ -148,13 +152,13 @@ class WebhookStore:
 
 
 def event_body(event_type: WebhookEventType, moment: datetime, data: bytes) -> bytes:
-    """The JSON of a `WebhookEvent` with the JSON of its data: the same bytes in every attempt."""
+    """Renders a `WebhookEvent` with the JSON of its data. The bytes are the same in every attempt."""
     head = orjson.dumps({"type": event_type.value, "timestamp": format_time(moment)})
     return b'%b,"data":%b}' % (head[:-1], data)
 
 
 def new_delivery(webhook_number: int, event_type: WebhookEventType, *, now: int) -> dict[str, Any]:
-    """The columns of any new delivery."""
+    """Returns the columns that all new deliveries have."""
     return {
         "delivery_id": f"evt_{secrets.token_hex(16)}",
         "webhook_number": webhook_number,

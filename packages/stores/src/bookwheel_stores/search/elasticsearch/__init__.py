@@ -1,1 +1,1 @@
-"""The Elasticsearch adapter: the search index is on a server."""
+"""The Elasticsearch adapter: a search index on a server."""

@@ -16,16 +16,16 @@ from bookwheel_stores.search.elasticsearch.writer import PATIENCE, TIMEOUT, Elas
 from bookwheel_stores.search.ports import IndexUnavailableError, RangeSum, RejectedBook, SearchError
 
 _CLEANUP_DELAY_SECONDS = 0.2
-"""Running searches of the old index end in this time. A later one is retried, see `ElasticSearcher`."""
+"""Running searches of the old index end in this time. A later search is retried, see `ElasticSearcher`."""
 _PAUSE_RATIO = 2.0
-"""Without pauses, Elasticsearch indexes as fast as it can and searches wait."""
+"""The pause after a request, as a multiple of its duration. Without pauses, searches are slow during a build."""
 _RETRY_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
 
 class ElasticIndexBuild:
-    """See `IndexBuild`. One at a time: it deletes the indices of earlier builds that were killed."""
+    """See `IndexBuild`. Only one build may run, because it deletes the indices of earlier builds that were killed."""
 
     def __init__(self, address: ElasticAddress, *, timeout: float = TIMEOUT, patience: float = PATIENCE) -> None:
         """`timeout` is for one request, `patience` for retries without progress, in seconds."""
@@ -36,7 +36,7 @@ class ElasticIndexBuild:
         self._is_published: bool | None = False  # None: the server did not confirm the switch
         try:
             with translate_errors(address.server):
-                # created first: the server executes it after any late request of an earlier build
+                # created first, because the server executes it after late requests of an earlier build
                 self._name = self._indices.create()
                 self._delete_unused()
         except BaseException:
@@ -48,7 +48,7 @@ class ElasticIndexBuild:
         self._contents = ElasticContents(self._client, self._name)
 
     def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
-        """Before `publish` there are no readers, and nothing is committed."""
+        """Does not commit before `publish`, because the index has no readers."""
         rejected = self._sender.send(latest_states(books))
         if commit and self._is_published:
             self._refresh()
@@ -73,7 +73,7 @@ class ElasticIndexBuild:
         """Other writers continue: Elasticsearch allows several."""
 
     def publish(self) -> None:
-        """A switch that timed out may have been executed, so it is repeated until the server confirms it."""
+        """Repeats the switch until the server confirms it, because a request that timed out may have been executed."""
         self._refresh()
         deadline = time.monotonic() + self._patience
         self._is_published = None
@@ -88,7 +88,7 @@ class ElasticIndexBuild:
                 time.sleep(_RETRY_SECONDS)
 
     def close(self) -> None:
-        """Failures are logged only: the next build deletes every index that does not serve."""
+        """Only logs failures, because the next build deletes every index that does not serve."""
         try:
             with translate_errors(self._address.server):
                 if self._is_published:

@@ -1,4 +1,4 @@
-"""Send documents in bulk until each is accounted for: written, superseded by a newer revision, or rejected."""
+"""Send documents in bulk until each is written, superseded by a newer revision, or rejected."""
 
 import random
 import time
@@ -33,8 +33,8 @@ class _Item(NamedTuple):
 class BulkSender:
     """Sends books to the index behind an alias. Retries until `patience` seconds pass without progress.
 
-    A book's revision is its document's external version, so late and repeated writes change nothing. `pause_ratio` is
-    the pause after a request, as a share of the request's duration, to leave capacity for searches.
+    The revision of a book is the external version of its document, so late and repeated writes have no effect.
+    `pause_ratio` is the pause after a request as a multiple of its duration, which leaves capacity for searches.
     """
 
     client: Elasticsearch
@@ -45,9 +45,9 @@ class BulkSender:
     sleep: Callable[[float], None] = time.sleep
 
     def send(self, books: Sequence[BookState]) -> list[RejectedBook]:
-        """Returns the books that can never be written. Raises IndexUnavailableError and IndexRejectedError.
+        """Returns the rejected books. Raises IndexUnavailableError and IndexRejectedError.
 
-        Builds the next documents while up to `concurrency` requests run: Elasticsearch uses one thread for each.
+        Builds the next documents while up to `concurrency` requests run. Elasticsearch uses one thread per request.
         """
         rejected: list[RejectedBook] = []
         if len(books) <= _MAX_ITEMS:
@@ -107,7 +107,7 @@ class BulkSender:
                 status = int(outcome["status"])
                 if is_written or status == _CONFLICT:
                     continue
-                error = outcome.get("exception")  # of the whole request
+                error = outcome.get("exception")  # the error of the whole request
                 kind = error.error if isinstance(error, ApiError) else str(outcome["error"]["type"])
                 detail = f"{status} {kind if error else format_reason(outcome['error'])}"
                 if is_transient(status, kind):
@@ -120,10 +120,10 @@ class BulkSender:
                 else:
                     rejected.append(RejectedBook(item.book, detail[:1000]))
         except CONNECTION_ERRORS as error:
-            # the request may have been executed: then its repetition conflicts, which is a success
+            # The request may have been executed. Then its repetition conflicts, which is a success.
             remaining += items[answered:]
             reason = error.message
-        # an invalid request is too large or has an unreadable document: find it by halving
+        # An invalid request is too large or contains an unreadable document, which is isolated by halving.
         middle = len(invalid) // 2
         for half in (invalid[:middle], invalid[middle:]):
             self._send_all(half, rejected)

@@ -1,4 +1,4 @@
-"""Connect to Elasticsearch, and classify its errors: whether a retry may help."""
+"""Connect to Elasticsearch, and classify its errors as transient or permanent."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ _REJECTED_STATUSES = frozenset({401, 403, 404})
 
 
 def connect(address: ElasticAddress, *, timeout: float) -> Elasticsearch:
-    """A client without retries: its callers decide what to retry. Connects on first use."""
+    """Return a client without retries, because callers retry. It connects on first use."""
     return Elasticsearch(
         address.server,
         basic_auth=address.credentials,
@@ -31,14 +31,14 @@ def connect(address: ElasticAddress, *, timeout: float) -> Elasticsearch:
     )
 
 
-def is_transient(status: int, kind: str) -> bool:
-    """Whether the same request may succeed later."""
-    return status in _TRANSIENT_STATUSES and kind != _BLOCKED
+def is_transient(status: int, error_type: str) -> bool:
+    """Return whether the same request may succeed later."""
+    return status in _TRANSIENT_STATUSES and error_type != _BLOCKED
 
 
-def is_rejection(status: int, kind: str) -> bool:
-    """Whether every request fails until an operator changes something."""
-    return status in _REJECTED_STATUSES or kind == _BLOCKED
+def is_rejection(status: int, error_type: str) -> bool:
+    """Return whether every request fails until an operator intervenes."""
+    return status in _REJECTED_STATUSES or error_type == _BLOCKED
 
 
 def is_index_missing(error: ApiError) -> bool:
@@ -46,7 +46,7 @@ def is_index_missing(error: ApiError) -> bool:
 
 
 def format_reason(error: Mapping[str, Any] | None) -> str:
-    """One line from an error's JSON: its type and reason, and those of its cause."""
+    """Render type and reason of an error and of its causes on one line."""
     if not error:
         return "no reason given"
     reason = f"{error.get('type')}: {error.get('reason')}"

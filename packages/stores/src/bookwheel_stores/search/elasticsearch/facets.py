@@ -1,7 +1,7 @@
-"""Facets with Elasticsearch's aggregations: pure functions from names to requests and from responses to facets.
+"""Compute facets with aggregations of Elasticsearch. Pure.
 
-A field's own filters do not narrow its facet. So filters of fields with a facet move from the query to `post_filter`,
-and into the aggregations of all other facets.
+The filters of a field do not narrow its own facet. Filters of fields with a facet are therefore in `post_filter` and in
+the aggregations of all other facets, but not in the query.
 """
 
 from collections import Counter
@@ -24,8 +24,10 @@ from bookwheel_stores.search.queries import Facet, NumericFacet, Selection, Term
 
 
 class FacetPlan:
-    """The facets of one selection. `wide` selects all books that any facet counts; `post_filter` narrows them to the
-    books of the page.
+    """The facets of one selection.
+
+    `wide` is the selection without the filters of fields with a facet, so it contains all books that a facet counts.
+    `post_filter` narrows it to the books of the page.
     """
 
     def __init__(self, selection: Selection, names: Sequence[str]) -> None:
@@ -41,8 +43,8 @@ class FacetPlan:
         return {name: self._narrow(name, self._aggregations_of(name)) for name in self._names}
 
     def histograms(self, response: Aggregation) -> dict[str, Any]:
-        """The second request, whose bucket widths depend on the lowest and highest values of the first response."""
-        requests: dict[str, Any] = {}
+        """Return the second request. Its bucket widths depend on the range of values in the first response."""
+        aggregations_by_name: dict[str, Any] = {}
         for name in self._names:
             stats_and_currency = self._stats_of(name, response) if name in SCALES else None
             if stats_and_currency is None:
@@ -54,11 +56,11 @@ class FacetPlan:
                 "histogram": {"histogram": {"field": name, "interval": width, "min_doc_count": 1}},
             }
             in_currency = [] if currency is None else [{"term": {"currency": currency}}]
-            requests[name] = self._narrow(name, aggregations, *in_currency)
-        return requests
+            aggregations_by_name[name] = self._narrow(name, aggregations, *in_currency)
+        return aggregations_by_name
 
     def facets(self, response: Aggregation, histograms: Aggregation) -> dict[str, Facet]:
-        """From both responses, in the order of the names."""
+        """Compute the facets from both responses, in the order of the names."""
         return {
             name: self._numeric(name, response, histograms) if name in SCALES else self._terms(name, response[name])
             for name in self._names
@@ -88,7 +90,7 @@ class FacetPlan:
         return term_facet(counts, filter_of(self._own, name).values)
 
     def _stats_of(self, name: str, response: Aggregation) -> tuple[Aggregation, str | None] | None:
-        """The statistics of the facet's books, and their currency. None without books."""
+        """Return the statistics and the currency of the books of a facet; None without books."""
         aggregation, currency = response[name], None
         if FIELDS[name] is FieldKind.MONEY:
             by_currency = sorted(

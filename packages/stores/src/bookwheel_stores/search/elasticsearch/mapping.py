@@ -1,6 +1,6 @@
 """The Elasticsearch mapping, and the documents that fill it.
 
-After a change of the fields, count up `fields.ELASTICSEARCH_INDEX`: it names the alias and the indices.
+After a change of the fields, increment `fields.ELASTICSEARCH_INDEX`, the name of the alias and the indices.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ from bookwheel_stores.search.queries import SuggestionKind
 from bookwheel_stores.search.scoring import title_factor
 
 TITLE_KEYS = ("by_title_1", "by_title_2", "by_title_3", "by_title_4")
-"""The folded title's first 32 bytes, eight to a field, less `TITLE_KEY_OFFSET`: Elasticsearch's integers are signed."""
+"""The first 32 bytes of the folded title, eight per field, minus `TITLE_KEY_OFFSET` because integers are signed."""
 TITLE_KEY_OFFSET = 1 << 63
 TYPO_WORDS = "words_with_typos"
-"""The words that also match with typos."""
+"""The field for matches with typos."""
 _MAX_TERM_LENGTH = 8191  # characters: Lucene's terms have up to 32,766 bytes
 _MAX_COMPLETION_LENGTH = 400
 
@@ -32,12 +32,12 @@ _completion = {
 
 
 def prefix_field(kind: SuggestionKind) -> str:
-    """The field to complete exact prefixes in."""
+    """Return the field for completion of exact prefixes."""
     return f"suggest_{kind}"
 
 
 def completion_field(kind: SuggestionKind) -> str:
-    """The field to complete prefixes with typos in."""
+    """Return the field for completion of prefixes with typos."""
     return f"complete_{kind}"
 
 
@@ -50,9 +50,9 @@ _COMPLETED = tuple((prefix_field(kind), completion_field(kind)) for kind in Sugg
 
 
 def index_body() -> dict[str, Any]:
-    """Settings and mappings of a new index.
+    """Return settings and mappings of a new index.
 
-    With one shard, the counts of terms aggregations are exact. Only writers refresh the index, after a whole batch.
+    With one shard, the counts of terms aggregations are exact. Only writers refresh the index, after each batch.
     """
     properties: dict[str, Any] = {
         "number": {"type": "long"},
@@ -80,7 +80,7 @@ def index_body() -> dict[str, Any]:
 
 
 def build_document(book: BookState) -> Fields:
-    """The document of a book. A removed book keeps a hidden one, so that a late write cannot restore it.
+    """Return the document of a book. A removed book has a hidden document, so that a late write cannot restore it.
 
     Raises ValueError, KeyError or TypeError if the content is not a `BookContent`.
     """

@@ -1,4 +1,4 @@
-"""Page through a total order with `search_after`: the sort clauses and the cursor's position."""
+"""Paginate with `search_after`: sort clauses and positions of cursors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MAX_LONG, _MIN_LONG = (1 << 63) - 1, -(1 << 63)  # Elasticsearch's sort value o
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How a query's pages are sorted. Ties are sorted by book number."""
+    """The sort order of a query. Ties are ordered by book number."""
 
     sort: Sort
     is_scored: bool
@@ -48,7 +48,7 @@ class Order:
         return [MAX_SORT_VALUE - sort_value if is_descending else sort_value]
 
     def position(self, sort_values: Sequence[Any]) -> Position:
-        """The inverse of `search_after`: a hit's position, whose values ascend in every order."""
+        """Return the position of a hit, the inverse of `search_after`. Values of positions ascend in every order."""
         *values, number = sort_values
         if self.is_scored:
             return Position((-float(values[0]),), int(number), 0)
@@ -59,5 +59,5 @@ class Order:
             value = NO_SORT_VALUE
         elif is_descending:
             value = MAX_SORT_VALUE - value
-        # Tantivy's sort keys, so that a cursor stays valid after a change of the engine
+        # the sort keys of Tantivy, so that cursors stay valid after a change of the engine
         return Position((value << NUMBER_BITS | min(int(number), MAX_NUMBER),), int(number), 0)

@@ -1,4 +1,4 @@
-"""Compile queries to Elasticsearch's query DSL: pure functions that return request bodies."""
+"""Compile queries to the query DSL of Elasticsearch. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,13 +14,13 @@ NOT_REMOVED: Query = {"term": {"removed": False}}
 
 
 def compile_selection(selection: Selection) -> Query:
-    """The selected books, without scores. Removed books never match."""
+    """Compile a selection without scores. Removed books never match."""
     text = [] if selection.text is None else [_text(selection.text)]
     return {"bool": {"filter": [NOT_REMOVED, *text, *map(compile_filter, selection.filters)]}}
 
 
 def compile_scored(selection: Selection) -> Query:
-    """The selected books with scores. The selection must have a text query."""
+    """Compile a selection with scores. It must have a text query."""
     assert selection.text is not None
     query = _text(selection.text, scored=True)
     query["bool"]["filter"] = [NOT_REMOVED, *map(compile_filter, selection.filters)]
@@ -84,7 +84,7 @@ def _weighted_matches(clause: Clause) -> Iterator[tuple[Query, float]]:
     typos = scoring.clause_typos(clause)
     if typos:
         field = TYPO_WORDS if clause.name is None else TEXT_FIELDS[clause.name].index_name
-        # the default rewrite uses 50 similar words only, and which ones depends on the other books
+        # The default rewrite uses only 50 similar words, and their choice depends on other books.
         options = {"value": clause.words[0], "fuzziness": typos, "rewrite": "constant_score"}
         yield {"fuzzy": {field: options}}, scoring.TYPO_WEIGHT
 

@@ -33,7 +33,7 @@ _MAX_EXACT_VALUES = 30_000
 
 
 def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str, Any]:
-    """The request of a page. It reads one book more than the page has, to see whether another page follows."""
+    """Return the request for a page. It requests one more book, to detect whether another page exists."""
     request: dict[str, Any] = {
         "query": compile_scored(plan.wide) if order.is_scored else compile_selection(plan.wide),
         "sort": order.clauses(),
@@ -51,7 +51,7 @@ def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str,
 
 
 class ElasticIndexReader:
-    """See `IndexReader`. Each commit is visible at once, so `reload` does nothing."""
+    """See `IndexReader`. Each commit is immediately visible, so `reload` does nothing."""
 
     def __init__(self, address: ElasticAddress) -> None:
         self._searcher = ElasticSearcher(address)
@@ -71,13 +71,13 @@ class ElasticIndexReader:
         response = self._searcher.search(page_request(query, plan, order))
         hits = response["hits"]["hits"]
         items = [hit["fields"]["body"][0].encode() for hit in hits[: query.limit]]
-        following = order.position(hits[query.limit - 1]["sort"]) if len(hits) > query.limit else None
+        next_position = order.position(hits[query.limit - 1]["sort"]) if len(hits) > query.limit else None
         facets = self._facets(plan, response["aggregations"]) if query.facets else {}
-        return SearchPage(items, int(response["hits"]["total"]["value"]), facets, following)
+        return SearchPage(items, int(response["hits"]["total"]["value"]), facets, next_position)
 
     def _facets(self, plan: FacetPlan, aggregations: Aggregation) -> dict[str, Facet]:
-        requests = plan.histograms(aggregations)
-        histograms = self._aggregate(plan.wide, requests) if requests else {}
+        histogram_aggregations = plan.histograms(aggregations)
+        histograms = self._aggregate(plan.wide, histogram_aggregations) if histogram_aggregations else {}
         return plan.facets(aggregations, histograms)
 
     def count(self, selection: Selection) -> int:
@@ -102,35 +102,35 @@ class ElasticIndexReader:
         return numbers
 
     def count_terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
-        requests = {"terms": {"terms": {"field": name, "size": min(limit, MAX_TERMS)}}}
-        return ordered_counts(name, self._aggregate(selection, requests)["terms"])
+        aggregations = {"terms": {"terms": {"field": name, "size": min(limit, MAX_TERMS)}}}
+        return ordered_counts(name, self._aggregate(selection, aggregations)["terms"])
 
     def count_distinct(self, selection: Selection, name: str) -> int:
-        requests = {"distinct": {"cardinality": {"field": name, "precision_threshold": 40_000}}}
-        estimate = int(self._aggregate(selection, requests)["distinct"]["value"])
+        aggregations = {"distinct": {"cardinality": {"field": name, "precision_threshold": 40_000}}}
+        estimate = int(self._aggregate(selection, aggregations)["distinct"]["value"])
         if estimate >= _MAX_EXACT_VALUES:
             return estimate
         return len(self.count_terms(selection, name, limit=MAX_TERMS))
 
     def statistics(self, selection: Selection) -> Statistics:
-        return statistics.overall(lambda requests: self._aggregate(selection, requests))
+        return statistics.overall(lambda aggregations: self._aggregate(selection, aggregations))
 
     def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
         names = [item.value for item in self.count_terms(selection, "category", limit=limit + 1)]
-        largest = selection if len(names) <= limit else selection.within("category", names[:limit])
-        return statistics.by_category(lambda requests: self._aggregate(largest, requests))
+        largest_categories = selection if len(names) <= limit else selection.within("category", names[:limit])
+        return statistics.by_category(lambda aggregations: self._aggregate(largest_categories, aggregations))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._searcher.search_many).complete(prefix, kinds, limit=limit)
 
-    def _aggregate(self, selection: Selection, requests: dict[str, Any]) -> Aggregation:
-        request = {"query": compile_selection(selection), "size": 0, "track_total_hits": False, "aggs": requests}
-        aggregations: Aggregation = self._searcher.search(request)["aggregations"]
-        return aggregations
+    def _aggregate(self, selection: Selection, aggregations: dict[str, Any]) -> Aggregation:
+        request = {"query": compile_selection(selection), "size": 0, "track_total_hits": False, "aggs": aggregations}
+        results: Aggregation = self._searcher.search(request)["aggregations"]
+        return results
 
 
 class ElasticSearcher:
-    """Sends requests. A missing index is empty. Raises IndexUnavailableError and IndexRejectedError."""
+    """Sends requests. Treats a missing index as empty. Raises IndexUnavailableError and IndexRejectedError."""
 
     def __init__(self, address: ElasticAddress) -> None:
         self._server = address.server
@@ -142,12 +142,12 @@ class ElasticSearcher:
             self._client.indices.exists_alias(name=self._alias)
 
     def search(self, request: dict[str, Any]) -> Response:
-        """The complete response: partial results are errors."""
+        """Return the complete response. Partial results are errors."""
         with translate_errors(self._server):
             try:
                 return self._send(request)
             except ApiError as error:
-                # the index may have been replaced during the search; then the alias names the new one
+                # The index may have been replaced during the search. Then the alias refers to the new index.
                 if not is_index_missing(error) and not is_transient(error.status_code, error.error):
                     raise
             time.sleep(_RETRY_SECONDS)
@@ -159,7 +159,7 @@ class ElasticSearcher:
                 raise
 
     def search_many(self, requests: Sequence[dict[str, Any]]) -> list[Response]:
-        """Several searches in one request."""
+        """Send several searches in one request."""
         lines = [line for request in requests for line in ({"allow_partial_search_results": False}, request)]
         with translate_errors(self._server):
             responses = self._client.msearch(index=self._alias, searches=lines).body["responses"]
@@ -176,7 +176,7 @@ class ElasticSearcher:
 
 
 def empty_response(request: Mapping[str, Any]) -> Response:
-    """The response of an index without books."""
+    """Return the response of an index without books."""
     return {
         "hits": {"total": {"value": 0, "relation": "eq"}, "hits": []},
         "aggregations": _empty_aggregations(request.get("aggs", {})),
@@ -184,8 +184,8 @@ def empty_response(request: Mapping[str, Any]) -> Response:
     }
 
 
-def _empty_aggregations(requests: Mapping[str, Any]) -> Aggregation:
+def _empty_aggregations(aggregations: Mapping[str, Any]) -> Aggregation:
     return {
         name: {"buckets": [], "doc_count": 0, "count": 0, "value": 0, **_empty_aggregations(request.get("aggs", {}))}
-        for name, request in requests.items()
+        for name, request in aggregations.items()
     }

@@ -1,4 +1,4 @@
-"""Compute statistics of a selection with Elasticsearch's aggregations. No figure is an estimate."""
+"""Compute exact statistics of a selection with aggregations of Elasticsearch."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from bookwheel_stores.search.facets import (
 from bookwheel_stores.search.queries import Statistics
 
 Aggregate = Callable[[dict[str, Any]], Aggregation]
-"""Sends aggregations over the selected books and returns the response's `aggregations`."""
+"""Sends aggregations over the selected books and returns their results."""
 
 _CATEGORIES_PER_PAGE = 500
 _PRICES_PER_PAGE = 10_000
@@ -30,7 +30,7 @@ _STATISTICS: dict[str, Any] = {
     },
 }
 Medians = Mapping[tuple[str | None, str], Decimal]
-"""Median prices by category (None: all) and currency."""
+"""Median prices by category and currency. The category None stands for all books."""
 
 
 def overall(aggregate: Aggregate) -> Statistics:
@@ -58,7 +58,7 @@ def _statistics(response: Aggregation, books: int, category: str | None, medians
 
 
 def _medians(aggregate: Aggregate, *, by_category: bool) -> Medians:
-    """Count every price in whole cents: Elasticsearch's percentiles are estimates."""
+    """Count every price in whole cents, because percentiles of Elasticsearch are estimates."""
     names = [*(["category"] if by_category else []), "currency", _PRICE]
     counts: dict[tuple[str | None, str], list[tuple[int, int]]] = defaultdict(list)
     for bucket in _composite(aggregate, names, size=_PRICES_PER_PAGE, aggregations={}):
@@ -68,15 +68,15 @@ def _medians(aggregate: Aggregate, *, by_category: bool) -> Medians:
 
 
 def _median(counts: list[tuple[int, int]]) -> Decimal:
-    """From ascending prices in cents and the number of books with each."""
+    """Compute the median from ascending prices in cents and the number of books per price."""
     total = sum(count for _, count in counts)
     return median_price([_nth(counts, (total - 1) // 2), _nth(counts, total // 2)])
 
 
-def _nth(counts: list[tuple[int, int]], place: int) -> int:
+def _nth(counts: list[tuple[int, int]], index: int) -> int:
     for cents, count in counts:
-        place -= count
-        if place < 0:
+        index -= count
+        if index < 0:
             return cents
     raise ValueError("there are fewer prices")
 
@@ -84,7 +84,7 @@ def _nth(counts: list[tuple[int, int]], place: int) -> int:
 def _composite(
     aggregate: Aggregate, names: list[str], *, size: int, aggregations: dict[str, Any]
 ) -> Iterator[Aggregation]:
-    """Every combination of the fields' values, ascending."""
+    """Yield the buckets of all combinations of the values of the fields, ascending."""
     composite: dict[str, Any] = {"size": size, "sources": [{name: {"terms": {"field": name}}} for name in names]}
     while True:
         response = aggregate({"groups": {"composite": composite, "aggs": aggregations}})["groups"]

@@ -1,4 +1,4 @@
-"""Complete titles, authors and categories: with prefix queries, and with the completion suggester for typos."""
+"""Complete titles, authors and categories with prefix queries, and with the completion suggester for typos."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,13 +37,13 @@ class Completer:
                 suggestions += self._count_titles(response)
                 continue
             for bucket in response["aggregations"]["names"]["buckets"]:
-                # the other authors of a matching book are counted too
+                # The buckets include other authors of matching books.
                 if completes(text, fold_words(bucket["key"]), typos):
                     suggestions.append(Suggestion(kind, bucket["key"], bucket["doc_count"]))
         return suggestions
 
     def _fuzzy(self, kinds: Sequence[SuggestionKind], text: str, typos: int) -> dict[SuggestionKind, Query]:
-        """Queries for the completions of a text with typos, by kind."""
+        """Return queries for the completions of a text with typos, by kind."""
         suggest = {str(kind): fuzzy_completion(kind, text, typos) for kind in kinds}
         (response,) = self._search_many([{"size": 0, "suggest": suggest}])
         queries: dict[SuggestionKind, Query] = {}

@@ -22,7 +22,7 @@ _BOOKS_PER_PAGE = 10_000
 
 
 class ElasticIndexWriter:
-    """See `IndexWriter`. Several may write at once: the highest revision wins."""
+    """See `IndexWriter`. Several writers may write concurrently, because the highest revision wins."""
 
     def __init__(self, address: ElasticAddress, *, timeout: float = TIMEOUT, patience: float = PATIENCE) -> None:
         """`timeout` is for one request, `patience` for retries without progress, in seconds."""
@@ -80,7 +80,7 @@ class ElasticIndexWriter:
 
 
 def latest_states(books: Sequence[BookState]) -> list[BookState]:
-    """Each book's state with the highest revision."""
+    """Return the state with the highest revision of each book."""
     latest: dict[int, BookState] = {}
     for book in books:
         previous = latest.get(book.number)
@@ -91,7 +91,7 @@ def latest_states(books: Sequence[BookState]) -> list[BookState]:
 
 @dataclass(frozen=True, slots=True)
 class ElasticContents:
-    """The books of an index, or of the one behind an alias, as of its last refresh."""
+    """The books of an index or alias as of its last refresh."""
 
     client: Elasticsearch
     index: str
@@ -110,8 +110,8 @@ class ElasticContents:
             response = self._search(size=0, aggs={"ranges": {"composite": composite, "aggs": digests}})
             ranges = response["aggregations"]["ranges"]
             for bucket in ranges["buckets"]:
-                place = int(bucket["key"]["range"]) // RANGE_SIZE
-                sums[place] = RangeSum(int(bucket["doc_count"]), int(bucket["digests"]["value"]))
+                range_index = int(bucket["key"]["range"]) // RANGE_SIZE
+                sums[range_index] = RangeSum(int(bucket["doc_count"]), int(bucket["digests"]["value"]))
             if len(ranges["buckets"]) < _RANGES_PER_PAGE:
                 return sums
             composite["after"] = ranges["after_key"]

@@ -1,1 +1,1 @@
-"""The Tantivy adapter: the search index is a local folder."""
+"""The Tantivy adapter: a search index in a local folder."""

@@ -1,4 +1,4 @@
-"""Build a new Tantivy folder and switch to it."""
+"""Build a new Tantivy folder and switch readers to it."""
 
 import os
 import shutil
@@ -16,11 +16,11 @@ from bookwheel_stores.search.tantivy.schema import index_folder, pointer_file
 from bookwheel_stores.search.tantivy.writer import TantivyIndexWriter, open_writer
 
 _CLEANUP_DELAY_SECONDS = 0.2
-"""Readers that have read the old folder's name open it in this time. A reader that has opened it keeps its files."""
+"""Readers that have read the name of the old folder open it in this time. Open files stay readable."""
 
 
 class TantivyIndexBuild:
-    """See `IndexBuild`. One at a time: it deletes the folders of earlier builds that were killed."""
+    """See `IndexBuild`. Only one build may run, because it deletes the folders of earlier builds that were killed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

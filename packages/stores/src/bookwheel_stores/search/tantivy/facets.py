@@ -1,4 +1,4 @@
-"""Count facets with Tantivy's aggregations."""
+"""Count facets with aggregations of Tantivy."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,16 +30,16 @@ Request = dict[str, Any]
 
 
 def terms_request(name: str, *, size: int) -> Request:
-    # a smaller `segment_size` would drop values from some segments, so that counts are estimates
+    # A smaller `segment_size` would omit values of some segments, and counts would be estimates.
     return {"terms": {"field": name, "size": size, "segment_size": MAX_TERMS}}
 
 
 @dataclass(frozen=True, slots=True)
 class FacetRanges:
-    """A commit's currencies, and a fine bucket width in index units for each numeric facet.
+    """The currencies of a commit, and a fine bucket width in index units for each numeric facet.
 
-    With fine buckets, statistics and histogram need one pass: the buckets are merged once the selection's lowest and
-    highest values are known.
+    With fine buckets, statistics and histogram need one pass. The buckets are merged after the lowest and highest
+    values of the selection are computed.
     """
 
     currencies: tuple[str, ...]
@@ -62,7 +62,7 @@ def read_facet_ranges(searcher: tantivy.Searcher) -> FacetRanges:
 
 
 class FacetCounter:
-    """Counts a page's facets. A field's own filters do not narrow its facet."""
+    """Counts the facets of a page. The filters of a field do not narrow its own facet."""
 
     def __init__(
         self, searcher: tantivy.Searcher, compiler: QueryCompiler, ranges: FacetRanges, selection: Selection
@@ -73,7 +73,7 @@ class FacetCounter:
         self._selection = selection
 
     def count(self, names: Sequence[str]) -> dict[str, Facet]:
-        """In the order of `names`. Facets of the same selection are counted in one pass."""
+        """Count facets in the order of `names`. Facets of the same selection are counted in one pass."""
         names_by_selection: dict[Selection, list[str]] = {}
         for name in names:
             own = self._selection.without(name) if self._selection.filters_by(name) else self._selection
@@ -100,7 +100,7 @@ class FacetCounter:
                 "histogram": {"field": name, "interval": self._ranges.widths[name], "min_doc_count": 1}
             },
         }
-        # nested aggregations take Tantivy three times as long, and most catalogs have one currency
+        # Nested aggregations take three times as long in Tantivy, and most catalogs have one currency.
         if FIELDS[name] is FieldKind.MONEY and len(self._ranges.currencies) > 1:
             return {name: terms_request("currency", size=COUNTED_TERMS) | {"aggs": stats}}
         return stats

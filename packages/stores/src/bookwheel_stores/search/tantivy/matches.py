@@ -1,8 +1,7 @@
-"""Pages and facets of texts with few matches, computed in memory until the next commit.
+"""Compute pages and facets of text queries with few matches in memory.
 
-Filtering a search, turning its pages and counting its facets repeat the same text query. A pass of Tantivy over it
-takes 40 to 80 µs, and as much again to read the aggregations, however few books match. Counting a list of some dozen
-values takes 5 µs.
+Filters, further pages and facets repeat the same text query. Tantivy takes 40 to 80 µs per query, and the same time to
+read the aggregations, even for few matches. Counting several dozen values in memory takes 5 µs.
 """
 
 from bisect import bisect_left, bisect_right
@@ -31,7 +30,7 @@ Rows = Sequence[int]
 
 
 class TextMatches:
-    """All books that match a text, by relevance. `read_body` returns a book's JSON."""
+    """All books that match a text, by relevance. `read_body` returns the JSON of a book."""
 
     def __init__(
         self,
@@ -42,14 +41,14 @@ class TextMatches:
         scored = list(hits)
         numbers = numbers_of(searcher, [address for _, address in scored])
         rows = sorted(
-            (-float(score), number, place)
-            for place, ((score, _), number) in enumerate(zip(scored, numbers, strict=True))
+            (-float(score), number, index)
+            for index, ((score, _), number) in enumerate(zip(scored, numbers, strict=True))
         )
         self._searcher = searcher
         self._read_body = read_body
         self._order = [(value, number) for value, number, _ in rows]
         self._values = [value for value, _ in self._order]
-        self._addresses = [scored[place][1] for _, _, place in rows]
+        self._addresses = [scored[index][1] for _, _, index in rows]
         self._books = [
             BookAddress(number, address) for (_, number), address in zip(self._order, self._addresses, strict=True)
         ]
@@ -58,26 +57,26 @@ class TextMatches:
         self._currencies: list[str] | None = None
 
     def select(self, filters: Sequence[Filter]) -> Rows:
-        """The rows that pass all filters, by relevance."""
+        """Return the rows that match all filters, by relevance."""
         rows: Rows = range(len(self._order))
         for item in filters:
             rows = _filter_rows(item, self._column(item.name), rows)
         return rows
 
     def page(self, query: SearchQuery, rows: Rows) -> SortedPage:
-        """As `Paginator.page` by relevance, of the selected rows."""
+        """Return a page of the selected rows by relevance, like `Paginator.page`."""
         start = 0
         if query.after is not None:
             start = bisect_left(rows, bisect_right(self._order, (query.after.value[0], query.after.number)))
         page_rows = rows[start : start + query.limit]
-        end = None
+        next_position = None
         if start + query.limit < len(rows):
             value, number = self._order[page_rows[-1]]
-            end = Position((value,), number, bisect_left(rows, bisect_left(self._values, value)))
-        return SortedPage([self._books[row] for row in page_rows], len(rows), end)
+            next_position = Position((value,), number, bisect_left(rows, bisect_left(self._values, value)))
+        return SortedPage([self._books[row] for row in page_rows], len(rows), next_position)
 
     def facets(self, filters: Sequence[Filter], names: Sequence[str], rows: Rows) -> dict[str, Facet]:
-        """As `FacetCounter.count`; `rows` are selected by the filters."""
+        """Count facets, like `FacetCounter.count`. `rows` are the rows that match the filters."""
         filtered = {item.name for item in filters}
         facets: dict[str, Facet] = {}
         for name in names:
@@ -124,7 +123,7 @@ class TextMatches:
         return numeric_facet(name, stats, width, Counter([value // width for value in values]), own, currency)
 
     def _in_main_currency(self, rows: Rows) -> tuple[str | None, Rows]:
-        """The most frequent currency and its rows. All rows if the matches have only one currency."""
+        """Return the most frequent currency and its rows; all rows if the matches have only one currency."""
         currencies = self._column("currency")
         if self._currencies is None:
             self._currencies = sorted(set(chain.from_iterable(currencies)))

@@ -1,8 +1,8 @@
-"""Page through a total order with cursors.
+"""Paginate search results with cursors.
 
-Most orders have a unique, ascending key field: the next page is a range query, however deep. Title keys are not unique,
-so ties are read and sorted here. Scores are not a field to filter by: their cursor carries the rank of the first book
-with its score. The rank is checked against the current index, and found by bisection if the index has changed.
+Most orders have a unique, ascending key field, so the next page is a range query at any depth. Title keys are not
+unique, so ties are read and sorted here. Tantivy cannot filter by score. A score cursor therefore contains the rank of
+the first book with that score. If the index changed, a binary search finds the rank again.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from bookwheel_stores.search.queries import Position, SearchQuery, Sort
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, numbers_of, total_of
 from bookwheel_stores.search.tantivy.schema import TITLE_KEYS, sort_key_field
 
-_EXTRA_ROWS = 16  # read beyond a page, usually enough to complete the ties at its end
+_EXTRA_ROWS = 16  # read after a page, usually enough to complete the ties at its next_position
 
 
 class BookAddress(NamedTuple):
-    """A book's number and its document in this commit of the index."""
+    """The number of a book and the address of its document in this commit of the index."""
 
     number: int
     address: tantivy.DocAddress
@@ -28,7 +28,7 @@ class BookAddress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SortedPage:
-    """A page's books, the number of all books in the order, and the position after the page."""
+    """The books of a page, the number of all matching books, and the position after the page."""
 
     books: list[BookAddress]
     total: int
@@ -79,30 +79,30 @@ class Paginator:
         result = self._searcher.search(remaining, limit + 1, order_by_field=field, order=Order.Asc)
         total = total_of(result if after is None else self._searcher.search(selected, 1))
         hits = result.hits[:limit]
-        end = None
+        next_position = None
         if len(result.hits) > limit:
-            key = int(hits[-1][0])
-            end = Position((key,), key & MAX_NUMBER, 0)
-        return SortedPage([BookAddress(int(key) & MAX_NUMBER, address) for key, address in hits], total, end)
+            key = int(hits[-1][0])  # the sort value and, in the lower bits, the book number
+            next_position = Position((key,), key & MAX_NUMBER, 0)
+        return SortedPage([BookAddress(int(key) & MAX_NUMBER, address) for key, address in hits], total, next_position)
 
     def _by_title(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
         if after is None:
-            window = _Window(self._searcher, selected, by_title=True)
-            rows, end = _read_page(window, 0, limit, None)
-            return SortedPage(_addresses(rows), window.total, end)
+            reader = _RowReader(self._searcher, selected, by_title=True)
+            rows, next_position = _read_page(reader, 0, limit, None)
+            return SortedPage(_addresses(rows), reader.total, next_position)
         remaining = self._compiler.from_key(selected, TITLE_KEYS[0], int(after.value[0]))
-        rows, end = _read_page(_Window(self._searcher, remaining, by_title=True), 0, limit, after)
-        return SortedPage(_addresses(rows), total_of(self._searcher.search(selected, 1)), end)
+        rows, next_position = _read_page(_RowReader(self._searcher, remaining, by_title=True), 0, limit, after)
+        return SortedPage(_addresses(rows), total_of(self._searcher.search(selected, 1)), next_position)
 
     def _by_score(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
-        window = _Window(self._searcher, selected, by_title=False)
-        start = 0 if after is None else _find_rank(window, after, limit + 1 + _EXTRA_ROWS)
-        rows, end = _read_page(window, start, limit, after)
-        return SortedPage(_addresses(rows), window.total, end)
+        reader = _RowReader(self._searcher, selected, by_title=False)
+        start = 0 if after is None else _find_rank(reader, after, limit + 1 + _EXTRA_ROWS)
+        rows, next_position = _read_page(reader, start, limit, after)
+        return SortedPage(_addresses(rows), reader.total, next_position)
 
 
-class _Window:
-    """The rows of a query in Tantivy's order. Caches the rows read last."""
+class _RowReader:
+    """Reads the rows of a query in the order of Tantivy. Caches the latest rows."""
 
     def __init__(self, searcher: tantivy.Searcher, selected: Query, *, by_title: bool) -> None:
         self._searcher = searcher
@@ -115,16 +115,16 @@ class _Window:
         self.total = 0
 
     def rows(self, offset: int, count: int, *, ahead: int = 0) -> list[_Row]:
-        """Up to `count` rows from the rank `offset` on. Reads `ahead` more rows if it must read."""
+        """Return up to `count` rows from the rank `offset`. Read `ahead` more rows if they are not cached."""
         if not self._is_cached(offset, count):
             self._read(offset, count + ahead)
         start = offset - self._offset
         return self._rows[start : start + count]
 
     def _is_cached(self, offset: int, count: int) -> bool:
-        end = self._offset + len(self._rows)
+        next_position = self._offset + len(self._rows)
         is_last = len(self._rows) < self._requested
-        return self._requested > 0 and self._offset <= offset and (offset + count <= end or is_last)
+        return self._requested > 0 and self._offset <= offset and (offset + count <= next_position or is_last)
 
     def _read(self, offset: int, count: int) -> None:
         field, weight = (TITLE_KEYS[0], None) if self._by_title else (None, "weight")
@@ -142,35 +142,39 @@ class _Window:
         self._rows = [_Row(*row) for row in zip(values, numbers, addresses, strict=True)]
 
 
-def _read_page(window: _Window, start: int, limit: int, after: Position | None) -> tuple[list[_Row], Position | None]:
-    """Up to `limit` rows after a position. `start` is the rank of the first row with the position's value."""
+def _read_page(
+    reader: _RowReader, start: int, limit: int, after: Position | None
+) -> tuple[list[_Row], Position | None]:
+    """Return up to `limit` rows after a position. `start` is the rank of the first row with the same value."""
     count = limit + 1 + _EXTRA_ROWS
     while True:
-        read = window.rows(start, count)
-        is_end = len(read) < count
-        without_cut_ties = read if is_end else [row for row in read if row.primary != read[-1].primary]
-        rows = _rows_after(sorted(without_cut_ties, key=_Row.sort_key), after)
+        rows_read = reader.rows(start, count)
+        is_end = len(rows_read) < count
+        complete_ties = rows_read
+        if not is_end:
+            complete_ties = [row for row in rows_read if row.primary != rows_read[-1].primary]
+        rows = _rows_after(sorted(complete_ties, key=_Row.sort_key), after)
         if is_end or len(rows) > limit:
             break
         count *= 4
     if len(rows) <= limit:
         return rows, None
     last = rows[limit - 1]
-    rank = start + next(place for place, row in enumerate(read) if row.primary == last.primary)
+    rank = start + next(index for index, row in enumerate(rows_read) if row.primary == last.primary)
     return rows[:limit], Position(last.value, last.number, rank)
 
 
-def _find_rank(window: _Window, after: Position, ahead: int) -> int:
-    """The number of rows whose primary value is before the cursor's."""
+def _find_rank(reader: _RowReader, after: Position, ahead: int) -> int:
+    """Return the number of rows with a primary value before the value of the cursor."""
 
     def is_before(rank: int, *, ahead: int = 0) -> bool:
-        rows = window.rows(rank, 1, ahead=ahead)
+        rows = reader.rows(rank, 1, ahead=ahead)
         return bool(rows) and rows[0].primary < after.value[0]
 
-    hint = min(after.rank, window.size)  # Tantivy allocates memory for every skipped row
+    hint = min(after.rank, reader.size)  # Tantivy allocates memory for every skipped row
     if (hint == 0 or is_before(hint - 1, ahead=ahead + 1)) and not is_before(hint, ahead=ahead):
         return hint
-    low, high = 0, window.total
+    low, high = 0, reader.total
     while low < high:
         middle = (low + high) // 2
         if is_before(middle):

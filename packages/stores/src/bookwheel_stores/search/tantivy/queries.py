@@ -1,4 +1,4 @@
-"""Compile queries to Tantivy."""
+"""Compile queries to queries of Tantivy."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -17,8 +17,8 @@ _CACHED_WORDS = 4096
 
 
 def total_of(result: tantivy.SearchResult) -> int:
-    """The number of all matching books."""
-    return int(result.count or 0)  # type: ignore[attr-defined]  # missing in the package's stubs
+    """Return the number of all matching books."""
+    return int(result.count or 0)  # type: ignore[attr-defined]  # missing in the stubs of the package
 
 
 def numbers_of(searcher: tantivy.Searcher, addresses: list[tantivy.DocAddress]) -> list[int]:
@@ -38,7 +38,7 @@ class Vocabulary:
         self.similar = lru_cache(maxsize=_CACHED_WORDS)(self._similar)
 
     def _similar(self, field: str, word: str, typos: int) -> tuple[str, ...]:
-        """The other words of a field within an optimal string alignment distance."""
+        """Return the other words of a field within an optimal string alignment distance."""
         if field not in self._words:
             self._words[field] = [term for term, _ in self._searcher.terms_with_prefix(field, "")]
         matches = extract(word, self._words[field], scorer=OSA.distance, score_cutoff=typos, limit=None)
@@ -46,14 +46,14 @@ class Vocabulary:
 
 
 class QueryCompiler:
-    """Compiles queries for one commit of the index: the words similar to a misspelled word depend on it."""
+    """Compiles queries for one commit of the index, because similar words depend on the commit."""
 
     def __init__(self, schema: tantivy.Schema, vocabulary: Vocabulary) -> None:
         self._schema = schema
         self._vocabulary = vocabulary
 
     def selection(self, selection: Selection, *, scored: bool = False) -> Query:
-        """The selected books. Their scores are meaningful only if `scored`, which takes longer."""
+        """Compile a selection. Scores are only valid with `scored`, which takes longer."""
         parts = [(Occur.Must, Query.const_score_query(self._filter(item), 0.0)) for item in selection.filters]
         if selection.text is not None:
             parts.extend(self._text(selection.text, self._best_match if scored else self._any_match))
@@ -62,14 +62,14 @@ class QueryCompiler:
         return Query.boolean_query(parts) if parts else Query.all_query()
 
     def from_key(self, selected: Query, field: str, key: int) -> Query:
-        """The selected books with a sort key of `key` or greater."""
+        """Narrow a selection to books with a sort key of at least `key`."""
         return both(selected, Query.range_query(self._schema, field, FieldType.Unsigned, lower_bound=key))
 
     def completion(self, field: str, prefix: str, *, typos: int) -> Query:
         return Query.fuzzy_term_query(self._schema, field, prefix, distance=typos, prefix=True)
 
     def term(self, field: str, *values: str) -> Query:
-        """The books with any of the exact values."""
+        """Compile a query for books with any of the exact values."""
         return _any_of([Query.term_query(self._schema, field, value, index_option="basic") for value in values])
 
     def _filter(self, item: Filter) -> Query:
@@ -86,7 +86,7 @@ class QueryCompiler:
 
     def _text(self, text: TextQuery, compile_clause: Callable[[Clause], Query]) -> Iterator[tuple[Occur, Query]]:
         if not text.required:
-            # scores 1 by itself, or 0 next to filters
+            # The score is 1 without filters and 0 with filters.
             every_book = Query.const_score_query(Query.all_query(), 0.0)
             yield Occur.Must, every_book if text.excluded else Query.empty_query()
         for clause in text.required:
@@ -107,7 +107,7 @@ class QueryCompiler:
         typos = scoring.clause_typos(clause)
         if typos:
             field = TYPO_WORDS if clause.name is None else TEXT_FIELDS[clause.name].index_name
-            # Tantivy's fuzzy query builds an automaton on every use: 70 µs for one typo and 300 µs for two
+            # The fuzzy query of Tantivy builds an automaton on every use: 70 µs for one typo, 300 µs for two.
             similar = self._vocabulary.similar(field, clause.words[0], typos)
             if similar:
                 yield self.term(field, *similar), scoring.TYPO_WEIGHT
@@ -128,5 +128,5 @@ class QueryCompiler:
 
 
 def _any_of(queries: list[Query]) -> Query:
-    """Takes 50 µs for 25 terms; Tantivy's term set query, which builds an automaton, takes 350 µs."""
+    """A boolean query with 25 terms takes 50 µs. A term set query builds an automaton and takes 350 µs."""
     return queries[0] if len(queries) == 1 else Query.boolean_query([(Occur.Should, query) for query in queries])

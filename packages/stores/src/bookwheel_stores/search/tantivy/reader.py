@@ -42,7 +42,7 @@ class _Commit:
         self.matches = lru_cache(maxsize=_CACHED_TEXTS)(self._matches)
 
     def _matches(self, text: TextQuery) -> TextMatches | None:
-        """None if more than `max_matches` books match."""
+        """Return the matches; None if more than `max_matches` books match."""
         selected = self.compiler.selection(Selection(text), scored=True)
         result = self.searcher.search(selected, max(self._max_matches, 1), weight_by_field="weight")
         if total_of(result) > self._max_matches:
@@ -50,7 +50,7 @@ class _Commit:
         return TextMatches(self.searcher, result.hits, self.read_body)
 
     def read_body(self, book: BookAddress) -> bytes:
-        """A book's JSON. Without the cache, reading a page of popular books takes a third of a search."""
+        """Return the JSON of a book. Without the cache, reading the books takes a third of the time of a search."""
         body = self.bodies.get(book.number)
         if body is None:
             body = bytes(self.searcher.doc(book.address).get_first("body") or b"")
@@ -61,9 +61,9 @@ class _Commit:
 
 
 class TantivyIndexReader:
-    """See `IndexReader`. Never writes: while the folder does not exist, it reads an empty index in memory.
+    """See `IndexReader`. Never writes. While the folder is missing, it reads an empty index in memory.
 
-    Searches for a text that at most `max_matches` books match use `TextMatches`.
+    Text queries with at most `max_matches` matches use `TextMatches`.
     """
 
     def __init__(self, path: Path, *, max_matches: int = MAX_MATCHES) -> None:

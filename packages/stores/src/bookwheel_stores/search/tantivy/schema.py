@@ -1,6 +1,6 @@
 """The Tantivy schema, and the documents that fill it.
 
-After a change of the fields, count up `fields.TANTIVY_INDEX`: it names the index folder.
+After a change of the fields, increment `fields.TANTIVY_INDEX`, the name of the index folder.
 """
 
 from binascii import b2a_base64
@@ -28,19 +28,19 @@ from bookwheel_stores.search.queries import Sort
 from bookwheel_stores.search.scoring import title_factor
 
 WORDS = "bookwheel_words"
-"""The tokenizer of folded text: splits at spaces."""
+"""The tokenizer of folded text, which splits at spaces."""
 TYPO_WORDS = "title_author_category_words"
-"""The words that also match with typos: one field, because each costs an automaton."""
+"""The single field for matches with typos, because each field needs an automaton."""
 TITLE_KEYS = ("by_title", "by_title_2", "by_title_3", "by_title_4")
-"""The folded title's first 32 bytes, eight to a field.
+"""The first 32 bytes of the folded title, eight per field.
 
-Tantivy can sort by a text field, but then reads the text of each match: 46 ms a page with 1,000 books.
+To sort by a text field, Tantivy reads the text of each match: 46 ms per page with 1,000 books.
 """
 _SUGGESTED = tuple(name for name, field in TEXT_FIELDS.items() if field.is_suggested)
 
 
 def sort_key_field(sort: Sort) -> str:
-    """The field of an order's keys: unsigned integers that ascend, the sort value above the book's number."""
+    """Return the field of ascending sort keys: the sort value in the upper bits, the book number in the lower."""
     name, is_descending = SORT_FIELDS[sort]
     return f"by_{name}_descending" if is_descending else f"by_{name}"
 
@@ -82,9 +82,9 @@ def build_schema() -> tantivy.Schema:
 
 
 def document_json(book: BookState) -> str:
-    """The document of a book that is not removed, as JSON. Raises ValueError for a number beyond `MAX_NUMBER`.
+    """Render the document of an existing book as JSON. Raises ValueError for a number above `MAX_NUMBER`.
 
-    Tantivy reads the JSON three times as fast as a `tantivy.Document` is filled field by field.
+    Parsing JSON in Tantivy is three times as fast as filling a `tantivy.Document`.
     """
     fields = document_fields(book)
     fields["body"] = b2a_base64(book.content, newline=False).decode()
@@ -92,7 +92,7 @@ def document_json(book: BookState) -> str:
 
 
 def document_fields(book: BookState) -> Fields:
-    """All fields but the body, each with a value or a list of values. Raises ValueError as `document_json`."""
+    """Return all fields except the body, with a value or a list of values. Raises ValueError like `document_json`."""
     number = book.number
     if number > MAX_NUMBER:
         raise ValueError(f"book number {number} is invalid: beyond {MAX_NUMBER}, use the Elasticsearch engine")
@@ -114,7 +114,7 @@ def document_fields(book: BookState) -> Fields:
 
 
 def index_folder(path: Path) -> Path:
-    """The serving folder: the one that the pointer file names, or the first."""
+    """Return the serving folder: the folder named in the pointer file, or the first folder."""
     try:
         return path / pointer_file(path).read_text().strip()
     except FileNotFoundError:
@@ -122,7 +122,7 @@ def index_folder(path: Path) -> Path:
 
 
 def pointer_file(path: Path) -> Path:
-    """Holds the name of the serving folder. Missing until an index build is published."""
+    """Return the file with the name of the serving folder. It is missing until an index build is published."""
     return path / f"{TANTIVY_INDEX}.current"
 
 

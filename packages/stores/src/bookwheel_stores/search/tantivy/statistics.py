@@ -1,4 +1,4 @@
-"""Compute statistics of a selection with Tantivy's aggregations. No figure is an estimate."""
+"""Compute exact statistics of a selection with aggregations of Tantivy."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -25,7 +25,7 @@ _STATISTICS: Request = {
     "rating": {"stats": {"field": "rating"}},
     "prices": terms_request("currency", size=COUNTED_TERMS) | {"aggs": {"amounts": {"stats": {"field": "price"}}}},
 }
-_BUCKETS_PER_CATEGORY = 3  # the category, in stock, not in stock; and one for each currency
+_BUCKETS_PER_CATEGORY = 3  # the category, in stock, not in stock; plus one per currency
 
 
 class StatisticsCounter:
@@ -39,9 +39,9 @@ class StatisticsCounter:
         return self._statistics(self._searcher.aggregate(self._selected, _STATISTICS), books, self._selected, None)
 
     def by_category(self, names: Sequence[str], *, limit: int, currencies: int) -> list[Statistics]:
-        """Statistics of the first `limit` categories. `names` are all categories if they are fewer.
+        """Return statistics of the first `limit` categories. `names` must have all categories if there are fewer.
 
-        `currencies` is the number of currencies in the index: it limits how many categories fit into one request.
+        `currencies` is the number of currencies in the index. It limits the number of categories per request.
         """
         batch_size = MAX_TERMS // (_BUCKETS_PER_CATEGORY + currencies)
         if len(names) <= min(limit, batch_size):
@@ -55,8 +55,8 @@ class StatisticsCounter:
         return statistics
 
     def _of_categories(self, query: Query, limit: int) -> list[Statistics]:
-        grouped = terms_request("category", size=max(limit, 1)) | {"aggs": _STATISTICS}
-        response = self._searcher.aggregate(query, {"categories": grouped})["categories"]
+        aggregation = terms_request("category", size=max(limit, 1)) | {"aggs": _STATISTICS}
+        response = self._searcher.aggregate(query, {"categories": aggregation})["categories"]
         return [
             self._statistics(
                 bucket,
@@ -80,8 +80,8 @@ class StatisticsCounter:
             yield money_statistics(currency, amounts, median)
 
     def _median(self, query: Query, count: int) -> Decimal:
-        """Read the middle prices in sort order: Tantivy's percentiles are estimates."""
-        middle = self._searcher.search(
+        """Read the middle prices in sort order, because percentiles of Tantivy are estimates."""
+        middle_prices = self._searcher.search(
             query,
             2 - count % 2,
             count=False,
@@ -89,4 +89,4 @@ class StatisticsCounter:
             order_by_field=sort_key_field(Sort.PRICE),
             order=Order.Asc,
         )
-        return median_price([int(key) >> NUMBER_BITS for key, _ in middle.hits])
+        return median_price([int(key) >> NUMBER_BITS for key, _ in middle_prices.hits])

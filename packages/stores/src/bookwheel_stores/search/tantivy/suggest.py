@@ -36,7 +36,7 @@ class Completer:
             return
         response = self._searcher.aggregate(query, {"names": terms_request(kind, size=NAME_CANDIDATES)})
         for item in ordered_counts(kind, response["names"]):
-            # the other authors of a matching book are counted too
+            # The counts include other authors of matching books.
             if completes(text, fold_words(item.value), typos):
                 yield Suggestion(kind, item.value, item.count)
 

@@ -17,7 +17,7 @@ _HEAP_BYTES = 64_000_000
 
 
 class TantivyIndexWriter:
-    """See `IndexWriter`. The folder's lock is released by the operating system when the process ends."""
+    """See `IndexWriter`. The operating system releases the lock of the folder when the process ends."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ class TantivyIndexWriter:
         register_tokenizer(index)
         index.config_reader("manual")
         try:
-            # one thread: every further one would write a segment of its own with each commit
+            # One thread, because each thread writes its own segment per commit.
             self._writer: tantivy.IndexWriter | None = index.writer(_HEAP_BYTES, 1)
         except ValueError as error:
             if "LockBusy" not in str(error):
@@ -137,6 +137,6 @@ def open_writer(path: Path) -> TantivyIndexWriter:
     while True:
         folder = index_folder(path)
         writer = TantivyIndexWriter(folder)
-        if index_folder(path) == folder:  # from here on the lock keeps it in place
+        if index_folder(path) == folder:  # the lock now prevents a switch to another folder
             return writer
         writer.close()
