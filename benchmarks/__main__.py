@@ -1,4 +1,4 @@
-"""`make bench`: runs every benchmark in a process of its own and prints the table of results."""
+"""`make bench`: runs every benchmark in its own process and prints the table of results."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 def main(words: list[str]) -> int:
     """Runs each `bench_*.py` whose name contains one of the words, or all.
 
-    Returns 1 if a bound was missed, a benchmark failed, or the engine of one is not installed.
+    Returns 1 if a bound was missed, a benchmark failed, or an engine is not installed.
     """
     scripts = sorted(HERE.glob("bench_*.py"))
     selected = [script for script in scripts if not words or any(word in script.stem for word in words)]

@@ -1,4 +1,4 @@
-"""The floor of ingest: one loop that writes rows and documents whose values are ready."""
+"""The floor of ingest: a loop that writes prepared rows and documents."""
 
 import sqlite3
 import time
@@ -12,13 +12,13 @@ from bookwheel_stores.search.tantivy.schema import build_schema, document_fields
 
 TABLES = ("book", "offer", "observation", "change", "processed_item")
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536", "wal_autocheckpoint=4000")
-"""Those of the records: the same durability."""
+"""The same pragmas, and so the same durability, as the records."""
 HEAP_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class WrittenRows:
-    """What a processor wrote, as plain values in the order of the items: rows by table, and fields by document."""
+    """The rows by table, and the fields by document, that a processor wrote. In the order of the items."""
 
     runs: list[tuple[object, ...]]
     rows: dict[str, list[tuple[object, ...]]]

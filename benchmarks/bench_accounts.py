@@ -1,4 +1,4 @@
-"""Accounts: logins beside bare argon2 in as many threads, and checks of a token beside a bare endpoint."""
+"""Accounts: logins compared with plain argon2, and token checks compared with a constant endpoint."""
 
 import json
 import sys
@@ -16,12 +16,12 @@ from benchmarks.harness import compare, requests_per_second, run
 from benchmarks.results import Result, save
 
 WORKERS = 2
-"""Default number of passwords hashed at once."""
+"""Default number of parallel password hashes."""
 _HASHES = 24
 
 
 def bare_argon2(password: str) -> float:
-    """Passwords verified per second."""
+    """Returns verified passwords per second."""
     argon2 = PasswordHash.recommended()
     hashed = argon2.hash(password)
     with ThreadPoolExecutor(WORKERS) as pool:

@@ -42,7 +42,7 @@ PATH = "/api/v1/books?limit=20&sort=relevance&facet=category"
 
 
 class Pipeline:
-    """From the stream into the index. Each run fills a catalog of its own."""
+    """Ingests from the stream into the index. Each run fills a new catalog."""
 
     def __init__(self, folder: Path, server: str, redis_url: str) -> None:
         self._folder, self._server, self._redis_url = folder, server, redis_url
@@ -50,9 +50,9 @@ class Pipeline:
         self.written: list[BookState] = []
 
     def items_per_second(self, *, repeated: int = 0) -> float:
-        """Rate for `ITEMS` items, of which the last `repeated` repeat the first.
+        """Returns the rate for `ITEMS` items. The last `repeated` items repeat the first items.
 
-        The worker ingests some other books before the clock starts, so that its imports are done.
+        The worker first ingests other books, so the measurement excludes its imports.
         """
         with elasticsearch_url(self._server) as index:
             processor = Processor(self._folder / str(next(self._numbers)), self._redis_url, index=index)
@@ -68,7 +68,7 @@ class Pipeline:
 
 
 def raw_bulk(server: str, books: Sequence[BookState]) -> float:
-    """Documents/s of a loop whose documents are ready and which reads nothing: repeated ones are written again."""
+    """Returns documents/s of a loop that writes prepared documents. It writes repeated documents again."""
     documents = [(str(book.number), build_document(book)) for book in books]
     client = connect(parse_address(server.replace("http://", "elasticsearch://")), timeout=60)
     index = f"raw-{uuid4().hex[:8]}"

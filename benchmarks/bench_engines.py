@@ -1,4 +1,4 @@
-"""The embedded engines and the cluster's side by side as the catalog grows: figures without a bound.
+"""Compares the embedded engines and the cluster engines as the catalog grows. There is no bound.
 
 `python -m benchmarks.bench_engines 1000000` sets the size, `… embedded 1000000` selects one set of engines.
 """

@@ -31,7 +31,7 @@ _WORDS = [f"{first}{last}" for first in "bcdfghklmnprst" for last in ("a", "er",
 
 
 def contents(first: int, books: int) -> list[bytes]:
-    """Books as the change feed carries them: descriptions of 60 words, 50 categories, one offer. Deterministic."""
+    """Returns books of the change feed: descriptions of 60 words, 50 categories, one offer. Deterministic."""
     numbers = random.Random(first)
     return [_content(number, numbers) for number in range(first, first + books)]
 
@@ -61,8 +61,8 @@ def _content(number: int, numbers: random.Random) -> bytes:
     return orjson.dumps(book)
 
 
-def silver_of(folder: Path, books: int) -> Silver:
-    """A lake whose silver has that many books, as the processor writes it."""
+def create_silver(folder: Path, books: int) -> Silver:
+    """Creates a lake with this number of books in silver, as the processor writes it."""
     silver = Silver(Lake(LakeAddress(folder.as_uri())))
     silver.load_books()
     for bucket in range(0, books, BUCKET):
@@ -73,7 +73,7 @@ def silver_of(folder: Path, books: int) -> Silver:
 
 
 def beside_pyarrow(folder: Path) -> Result:
-    silver = silver_of(folder, BOOKS_EXPORTED)
+    silver = create_silver(folder, BOOKS_EXPORTED)
     table = CategoryCodes().add_to(pa.concat_tables(silver.snapshot().books()))
     versions = count(1)
 
@@ -96,7 +96,7 @@ def memory(folder: Path) -> Result:
     """Peak memory of a process that writes an export: of the small catalog over that of the large one."""
     peaks = []
     for books in (SMALL, LARGE):
-        silver_of(folder / str(books), books)
+        create_silver(folder / str(books), books)
         command = [sys.executable, "-m", "benchmarks.bench_exports", PEAK_MEMORY, str(folder / str(books))]
         peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
         print(f"{books:,} books: {peaks[-1]:,.0f} MB", flush=True)

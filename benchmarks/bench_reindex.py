@@ -25,12 +25,12 @@ STEADY_SECONDS, PAUSE = 15.0, 0.02
 EMBEDDED, ELASTICSEARCH = "embedded", "elasticsearch"
 
 
-def p95_rate(catalog: Catalog, go_on: Callable[[], bool]) -> float:
+def p95_rate(catalog: Catalog, is_running: Callable[[], bool]) -> float:
     """1 / p95 of sequential uncached searches. Raises HTTPStatusError for one that fails."""
     words: list[str] = search_words()
     durations = []
     with httpx.Client(base_url=catalog.url, headers=catalog.headers, timeout=30) as client:
-        while go_on():
+        while is_running():
             number = next(NUMBERS)
             query = {"q": words[number % len(words)], "filter": f"stock:0..{number}", "facet": "category"}
             started = time.perf_counter()

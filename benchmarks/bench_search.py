@@ -28,7 +28,7 @@ def title_words(suite: SuiteUnderTest) -> list[str]:
 
 
 def distinct_searches(words: list[str], path: str = SEARCH) -> str:
-    """Lua for wrk: no two requests, in any round, are the same query.
+    """Returns a Lua script for wrk. Every request, in every round, is a different query.
 
     The constant part of each request is built once: formatting every request cost wrk 20 µs, on the cores that it
     shares with the servers under test.
@@ -38,16 +38,16 @@ local words = {{{", ".join(json.dumps(word) for word in words)}}}
 local number = {next(_ROUNDS) * 1_000_000}
 local starts, ends = {{}}, {{}}
 init = function()
-  for place, word in ipairs(words) do
+  for index, word in ipairs(words) do
     local path = {json.dumps(path)}
     local request = wrk.format(nil, (path:gsub("{{word}}", word)))
-    starts[place], ends[place] = request:match("^(.*){{number}}(.*)$")
+    starts[index], ends[index] = request:match("^(.*){{number}}(.*)$")
   end
 end
 request = function()
   number = number + 1
-  local place = number % #words + 1
-  return starts[place] .. number .. ends[place]
+  local index = number % #words + 1
+  return starts[index] .. number .. ends[index]
 end
 """
 

@@ -1,7 +1,7 @@
-"""Writes docs/reference/capacity.md: how many replicas carry what, as arithmetic on `results.json`.
+"""Writes docs/reference/capacity.md: the replicas for a load, calculated from `results.json`.
 
-With `--check`, says whether it is current. A number with a `*` is extrapolated: nobody measured that many replicas, or
-a catalog of that size.
+With `--check`, reports whether it is current. A number with a `*` is extrapolated: that many replicas, or a catalog of
+that size, were not measured.
 """
 
 import math
@@ -14,7 +14,7 @@ from tools.pages import keep_current
 
 PAGE = Path("docs/reference/capacity.md")
 LOAD = 0.5
-"""Share of its measured rate that a replica is loaded with."""
+"""Load of a replica as a share of its measured rate."""
 DAY = 86_400
 PAGES_PER_BOOK = 1.05
 """The demo shop's 1,000 books stand on 1,050 pages; lists of 20."""
@@ -57,7 +57,7 @@ class Measured:
     results: Mapping[str, Result]
 
     def result(self, name: str) -> Result:
-        """Raises SystemExit where that benchmark has no result yet."""
+        """Returns a result. Raises SystemExit if the benchmark has no result yet."""
         if name not in self.results:
             raise SystemExit(f"{RESULTS} has no {name!r}; run: make bench")
         return self.results[name]
@@ -67,15 +67,15 @@ class Measured:
 
     @property
     def cluster_ingest(self) -> float:
-        """Items that one processor takes in on PostgreSQL and Elasticsearch: as many as the slower of them allows."""
+        """Items/s of a processor on PostgreSQL and Elasticsearch: the rate of the slower one."""
         return min(self.result(POSTGRESQL).floor, self.rate(ELASTICSEARCH))
 
     def cluster_ingest_at(self, books: int) -> float:
-        """The same at a catalog of that size, as if they lost by it what SQLite does."""
+        """Returns the same rate at a catalog size, reduced like SQLite's rate."""
         return self.cluster_ingest * min(1.0, self.ingest(books) / self.result(GROWTH).floor)
 
     def requests(self) -> dict[str, float]:
-        """What one replica of catalog-api, ml-serving or accounts answers in a second."""
+        """Returns the requests/s of a replica of catalog-api, ml-serving or accounts."""
         searches = self.result(ELASTICSEARCH_SEARCH)
         return {what: self.rate(name) for what, name in REQUESTS.items()} | {
             "searches on Elasticsearch, each another": searches.floor,
@@ -86,11 +86,11 @@ class Measured:
 
     @property
     def growth(self) -> float:
-        """What is counted on for two tenfolds: no better than its bound, however well a machine did."""
+        """The assumed loss for a hundredfold catalog. It is limited to the benchmark's bound."""
         return min(self.result(GROWTH).ratio, LEAST_GROWTH)
 
     def ingest(self, books: int) -> float:
-        """Items/s of one processor at a catalog of that size: the measured loss repeats for each tenfold."""
+        """Returns a processor's items/s at a catalog size. The measured loss repeats for each tenfold."""
         growth = self.growth
         decades = math.log10(books / LARGE_BOOKS)
         per_decade = growth ** (1 / math.log10(LARGE_BOOKS / SMALL_BOOKS))

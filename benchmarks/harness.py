@@ -1,4 +1,4 @@
-"""Measures ours and a floor in turn, in one run, and reports the ratio of their medians."""
+"""Measures ours and a floor alternately in one run, and reports the ratio of their medians."""
 
 import re
 import statistics
@@ -19,7 +19,7 @@ NOT_INSTALLED = 3
 def compare(
     name: str, *, ours: Callable[[], float], floor: Callable[[], float], bound: float, unit: str, rounds: int = 5
 ) -> Result:
-    """Calls both in turn, `rounds` times after one warm-up each; each call returns its rate in `unit`."""
+    """Calls both alternately, `rounds` times after a warm-up. Each call returns its rate in `unit`."""
     ours()
     floor()
     pairs = [(ours(), floor()) if number % 2 else tuple(reversed((floor(), ours()))) for number in range(rounds)]
@@ -36,7 +36,7 @@ def result(name: str, ours: Sequence[float], floor: Sequence[float], *, bound: f
 
 
 def run(main: Callable[[list[str]], None]) -> NoReturn:
-    """Runs a script with the command's arguments; a missing engine is one line and status `NOT_INSTALLED`."""
+    """Runs a script with the command's arguments; exits with `NOT_INSTALLED` if an engine is missing."""
     describe_machine()  # before the benchmark adds to the load
     try:
         main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""A processor by itself: Redis, records and index in a folder, and worker and scheduler as a suite runs them."""
+"""A processor without a suite: Redis, records and index in a folder, a worker and a scheduler."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ from bookwheel_testing.servers import free_port, redis_answers, redis_command, r
 from benchmarks.sample_items import scraped_books
 
 PREPARED_STREAM = "prepared"
-STREAM_ITEMS = 20_000  # the most that the scraper leaves unprocessed
+STREAM_ITEMS = 20_000  # the scraper's limit for unprocessed items
 PROCESSOR = Path(sys.prefix) / "bin" / "bookwheel-processor"
 
 

@@ -15,15 +15,15 @@ _SHOP_BOOKS = 5_000
 def scraped_books(first: int, count: int) -> list[ScrapedBook]:
     """`count` books from number `first` (from 0), about 1 KB each. Books after 5,000 are further volumes."""
     catalog = Catalog(size=_SHOP_BOOKS, seed=SEED)
-    places = sorted({number % _SHOP_BOOKS for number in range(first, first + min(count, _SHOP_BOOKS))})
-    payloads = {place: _payload(catalog.listings(0, place, 1)[0]) for place in places}
+    indices = sorted({number % _SHOP_BOOKS for number in range(first, first + min(count, _SHOP_BOOKS))})
+    payloads = {index: _payload(catalog.listings(0, index, 1)[0]) for index in indices}
     return list(_volumes(payloads, range(first, first + count)))
 
 
 def _volumes(payloads: dict[int, Payload], numbers: range) -> Iterator[ScrapedBook]:
     for number in numbers:
-        volume, place = divmod(number, _SHOP_BOOKS)
-        payload = payloads[place]
+        volume, index = divmod(number, _SHOP_BOOKS)
+        payload = payloads[index]
         key = blake2b(str(number).encode(), digest_size=8).hexdigest()
         title = f"{payload['title']}, volume {volume}" if volume else payload["title"]
         yield ScrapedBook(f"{SHOP}/catalogue/book_{number}/index.html", {**payload, "key": key, "title": title})

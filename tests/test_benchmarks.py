@@ -47,7 +47,7 @@ def test_a_benchmark_without_its_engine_ends_with_one_line(capsys: pytest.Captur
     with pytest.raises(SystemExit) as exit_info:
         run(without_engine)
     assert exit_info.value.code == NOT_INSTALLED
-    assert capsys.readouterr().err == "PostgreSQL is missing; run: deploy/local/engines.sh postgres\n"
+    assert capsys.readouterr().err == "PostgreSQL is missing: run deploy/local/engines.sh postgres\n"
 
 
 @pytest.mark.parametrize(

@@ -49,18 +49,18 @@ def test_what_two_complete_crawls_of_a_shop_miss_is_removed_and_may_come_back() 
     one.next_day(60)
     one.next_day(5)
     away = set(one.vanished)
-    assert [one.crawled(complete) for complete in (1, 0)] == [0, 0]
+    assert [one.record_crawls(complete) for complete in (1, 0)] == [0, 0]
     assert away <= one.expected_books.keys(), "within its grace"
-    assert one.crawled(1) == len(away)
+    assert one.record_crawls(1) == len(away)
     assert one.expected_books == one.listed
-    assert one.crawled(1) == 0, "not removed twice"
+    assert one.record_crawls(1) == 0, "not removed twice"
     restored = one.next_day(5)
     back = away & one.listed.keys()
     assert restored == len(back) > 0
     told = [(key, kind) for key, kind in one.changes if key in away and kind is not ChangeKind.ADDED]
     expected = [(key, ChangeKind.REMOVED) for key in away] + [(key, ChangeKind.RESTORED) for key in back]
     assert sorted(told) == sorted(expected)
-    one.crawled(2)
+    one.record_crawls(2)
     assert back <= one.expected_books.keys(), "with a grace of its own again"
 
 
@@ -70,7 +70,7 @@ def test_no_day_of_a_shop_changes_so_much_that_its_crawl_is_held() -> None:
     for _ in range(20):
         known, before = len(one.expected_books), len(one.changes)
         one.next_day(5)
-        one.crawled(1)
+        one.record_crawls(1)
         kinds = Counter(kind for _, kind in one.changes[before:])
         assert kinds[ChangeKind.MODIFIED] + kinds[ChangeKind.REMOVED] <= HoldPolicy().limit(known, Expectations())
 

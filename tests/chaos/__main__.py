@@ -1,7 +1,7 @@
-"""`python -m tests.chaos`: rounds of crawls with faults, on one suite.
+"""`python -m tests.chaos`: runs rounds of crawls with faults on one suite.
 
-Each round depends on the seed and its number: `--seed 7 --first 13 --rounds 1` repeats round 13 of seed 7 with the same
-shop, fault and moment, as far as timing can be repeated.
+A round is determined by its seed and number: `--seed 7 --first 13 --rounds 1` repeats round 13 of seed 7 with the same
+shop, fault and delay. Only the timing of the programs differs.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from tests.chaos.faults import Fault, list_faults
 from tests.chaos.report import read_json, table, write_json
 from tests.chaos.rounds import Outcome, check_final_state, run_round, select_fault
 
-_MAX_FAILURES = 3  # failed rounds in a row, after which the run stops
+_MAX_FAILURES = 3  # stop after this many failed rounds in a row
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
     with running_chaos_suite(options.engines, numbers) as chaos:
         faults = [fault for fault in list_faults(chaos) if options.only in fault.name]
         if not faults:
-            print(f"no fault is called {options.only}", file=sys.stderr)
+            print(f"unknown fault {options.only}", file=sys.stderr)
             return 2
         try:
             for outcome in _run_rounds(chaos, faults, numbers, seed):
@@ -48,23 +48,23 @@ def main() -> int:
                     write_json(options.json, outcomes, engines=options.engines, seed=seed)
         except KeyboardInterrupt:
             for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)  # another would leave the suite running
-            print("stopped: what was played so far", flush=True)
-        if outcomes and outcomes[-1].number == numbers[-1]:  # else a crawl may be under way still
+                signal.signal(number, signal.SIG_IGN)  # a second signal would leave the suite running
+            print("stopped", flush=True)
+        if outcomes and outcomes[-1].number == numbers[-1]:  # else a crawl may still be running
             check_final_state(chaos, outcomes[-1].findings)
     print(f"\n{table(outcomes)}")
     return 0 if all(outcome.findings.clean for outcome in outcomes) and len(outcomes) >= options.rounds else 1
 
 
 def _run_rounds(chaos: ChaosSuite, faults: list[Fault], numbers: range, seed: int) -> Iterator[Outcome]:
-    """Ends early when several rounds in a row are not clean."""
-    unclean = 0
+    """Stops early when several rounds in a row are not clean."""
+    failures = 0
     for number in numbers:
         outcome = run_round(chaos, select_fault(faults, number, seed), number, seed)
         _print(outcome)
         yield outcome
-        unclean = 0 if outcome.findings.clean else unclean + 1
-        if unclean == _MAX_FAILURES:
+        failures = 0 if outcome.findings.clean else failures + 1
+        if failures == _MAX_FAILURES:
             print(f"{_MAX_FAILURES} rounds in a row are not clean: stopping", flush=True)
             return
 
@@ -73,10 +73,10 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--engines", choices=("embedded", "cluster"), default="embedded")
-    parser.add_argument("--seed", type=int, help="of a run to be repeated (default: another each time)")
+    parser.add_argument("--seed", type=int, help="seed of a run to repeat (default: random)")
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
-    parser.add_argument("--only", default="", help="faults whose name holds this")
-    parser.add_argument("--json", type=Path, help="where to write every outcome; a file that has some is gone on with")
+    parser.add_argument("--only", default="", help="only faults whose name contains this text")
+    parser.add_argument("--json", type=Path, help="file for the outcomes; an existing file is continued")
     return parser.parse_args()
 
 

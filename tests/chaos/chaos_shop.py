@@ -1,4 +1,4 @@
-"""A small seeded shop for each source of the chaos rounds, with the expected content of the catalog."""
+"""A small seeded shop for each source of the chaos rounds, and the expected content of the catalog."""
 
 import math
 import random
@@ -24,9 +24,9 @@ _WORDS = (
     "Ship",
     "Dust",
 )
-_LIST = 20
-_GRACE = 2  # a book is removed after this many complete crawls without it
-_VANISHING, _RETURNING = 15, 3  # each day one in 15 listed books vanishes, and one in 3 vanished books returns
+_LIST_SIZE = 20
+_GRACE_CRAWLS = 2  # a book is removed after this many complete crawls without it
+_VANISHING, _RETURNING = 15, 3  # each day 1 of 15 listed books vanishes, and 1 of 3 vanished books returns
 _DECLARATION = """\
 name = "{source}"
 title = "Chaos {source}"
@@ -50,72 +50,75 @@ class Listing:
 
 @dataclass(slots=True)
 class Shop:
-    """`listed` and `vanished` books by the page's key; `missed` counts the complete crawls without each vanished book.
+    """`listed` and `vanished`: books by the key of their page.
 
-    `changes` are the expected changes of the catalog's feed: keys and kinds.
+    `missed_crawls`: the number of complete crawls without each vanished book.
+    `changes`: the expected changes of the catalog's feed, as keys and kinds.
     """
 
     source: str
     rng: random.Random
     listed: dict[str, Listing] = field(default_factory=dict)
     vanished: dict[str, Listing] = field(default_factory=dict)
-    missed: Counter[str] = field(default_factory=Counter)
+    missed_crawls: Counter[str] = field(default_factory=Counter)
     changes: list[tuple[str, ChangeKind]] = field(default_factory=list)
 
     @property
     def expected_books(self) -> dict[str, Listing]:
-        """The books that the catalog must have: those listed, and those vanished within the grace period."""
-        return self.listed | {key: book for key, book in self.vanished.items() if self.missed[key] < _GRACE}
+        """The expected books of the catalog: listed books, and books that vanished within the grace period."""
+        return self.listed | {
+            key: book for key, book in self.vanished.items() if self.missed_crawls[key] < _GRACE_CRAWLS
+        }
 
-    def next_day(self, new: int) -> int:
-        """Adds `new` books and some vanished ones; a tenth of the others changes and some vanish.
+    def next_day(self, new_books: int) -> int:
+        """Adds `new_books` books, returns some vanished books, modifies a tenth of the other books and removes some.
 
         The changes are few enough that no crawl is held. Returns the number of removed books that return.
         """
         old = sorted(self.listed)
-        returning = self.rng.sample(sorted(self.vanished), math.ceil(len(self.vanished) / _RETURNING))
-        restored = [key for key in returning if self.missed[key] >= _GRACE]
-        for key in returning:
-            del self.missed[key]
+        returning_keys = self.rng.sample(sorted(self.vanished), math.ceil(len(self.vanished) / _RETURNING))
+        restored_keys = [key for key in returning_keys if self.missed_crawls[key] >= _GRACE_CRAWLS]
+        for key in returning_keys:
+            del self.missed_crawls[key]
             self.listed[key] = self.vanished.pop(key)
-        self.changes += [(key, ChangeKind.RESTORED) for key in restored]
-        changed = self.rng.sample(old, len(old) // 10)
-        for key in changed:
+        self.changes += [(key, ChangeKind.RESTORED) for key in restored_keys]
+        changed_keys = self.rng.sample(old, len(old) // 10)
+        for key in changed_keys:
             before = self.listed[key]
             self.listed[key] = Listing(before.title, before.price + Decimal("0.25"), before.stock + 1)
             self.changes.append((key, ChangeKind.MODIFIED))
-        for key in self.rng.sample(sorted({*old} - {*changed}), len(old) // _VANISHING):
+        for key in self.rng.sample(sorted({*old} - {*changed_keys}), len(old) // _VANISHING):
             self.vanished[key] = self.listed.pop(key)
         count = len(self.listed) + len(self.vanished)
-        for key in sorted(f"u{self.source}-{count + at}" for at in range(new)):
+        for key in sorted(f"u{self.source}-{count + offset}" for offset in range(new_books)):
             title = " ".join(self.rng.choices(_WORDS, k=3)) + f" {key}"
             price = Decimal(self.rng.randint(100, 9999)) / 100
             self.listed[key] = Listing(title, price, self.rng.randint(1, 40))
             self.changes.append((key, ChangeKind.ADDED))
-        return len(restored)
+        return len(restored_keys)
 
-    def crawled(self, complete: int) -> int:
-        """Records that `complete` crawls have seen today's pages. Returns the number of books that they remove."""
+    def record_crawls(self, complete_crawls: int) -> int:
+        """Records complete crawls of today's pages. Returns the number of books that they remove."""
         before = self.expected_books
-        self.missed.update(list(self.vanished) * complete)
+        self.missed_crawls.update(list(self.vanished) * complete_crawls)
         removed = before.keys() - self.expected_books.keys()
         self.changes += [(key, ChangeKind.REMOVED) for key in sorted(removed)]
         return len(removed)
 
     def serve(self, site: Site) -> None:
-        """Replaces yesterday's pages of the site by today's."""
+        """Replaces the shop's pages on the site with today's pages."""
         for path in [path for path in site.pages if path.startswith(f"/{self.source}/")]:
             del site.pages[path]
         site.pages.update(self._pages())
 
     def _pages(self) -> Iterator[tuple[str, bytes]]:
         keys = sorted(self.listed)
-        lists = [keys[at : at + _LIST] for at in range(0, len(keys), _LIST)]
-        for index, shown in enumerate(lists):
-            following = f"/{self.source}/page-{index + 2}.html" if index + 1 < len(lists) else None
-            links = [f"/{self.source}/{key}/index.html" for key in shown]
+        lists = [keys[start : start + _LIST_SIZE] for start in range(0, len(keys), _LIST_SIZE)]
+        for index, listed_keys in enumerate(lists):
+            next_path = f"/{self.source}/page-{index + 2}.html" if index + 1 < len(lists) else None
+            links = [f"/{self.source}/{key}/index.html" for key in listed_keys]
             name = "" if index == 0 else f"page-{index + 1}.html"
-            yield f"/{self.source}/{name}", list_page(links, following)
+            yield f"/{self.source}/{name}", list_page(links, next_path)
         for key, book in self.listed.items():
             page = product_page(key[1:], title=book.title, price=f"{book.price:.2f}", stock=book.stock)
             yield f"/{self.source}/{key}/index.html", page

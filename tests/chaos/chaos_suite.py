@@ -1,4 +1,4 @@
-"""One suite for all rounds, with a controlled disk and clock, and a site that serves the shops of the rounds."""
+"""The suite of all rounds, with a controlled disk and clock, and the site of the shops."""
 
 import random
 import shutil
@@ -31,9 +31,9 @@ from tests.chaos.fake_clock import FakeClock
 from tests.chaos.fillable_disk import FillableDisk
 from tests.chaos.s3_proxy import Mode, S3Proxy, s3_proxy
 
-_MEGABYTES = 4096  # of a tmpfs, which uses only as much memory as is written
+_DISK_MEGABYTES = 4096  # a tmpfs uses memory only for its content
 _BUCKET = "bookwheel"
-_NEEDED = ("gateway", "accounts", "catalog-api", "scraper", "processor-worker", "processor-beat", "redis")
+_REQUIRED_PROGRAMS = ("gateway", "accounts", "catalog-api", "scraper", "processor-worker", "processor-beat", "redis")
 _SETTINGS = {
     "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
     "BOOKWHEEL_RATE_ADDRESS": "10000",
@@ -73,12 +73,12 @@ class ChaosSuite:
         return connect_redis(self.suite.program_environment["BOOKWHEEL_REDIS_URL"])
 
     def bring_lake_up_to_date(self, *, seconds: float = 90) -> None:
-        """Returns once bronze has every entry of the stream and silver every change. Raises TimeoutError."""
+        """Waits until bronze has every entry of the stream and silver every change. Raises TimeoutError."""
         self._trigger_until(BRONZE, lambda: self.redis.xlen(RAW_STREAM) == 0, seconds)
         self._trigger_until(SILVER, self._silver_is_current, seconds)
 
     def _trigger_until(self, task: str, is_current: Callable[[], bool], seconds: float) -> None:
-        """Triggers the job, instead of waiting up to 10 s for its next run."""
+        """Triggers the job repeatedly, because its schedule takes up to 10 s."""
         deadline = time.monotonic() + seconds
         while not is_current():
             if time.monotonic() > deadline:
@@ -117,12 +117,15 @@ class ChaosSuite:
         self.suite.down()
 
     def wait_until_running(self, *, seconds: float = 90) -> None:
-        """Returns once every program that a round needs is running. Raises TimeoutError."""
-        needed = {*_NEEDED, *(("postgres", "elasticsearch") if self.suite.engines == EngineSet.CLUSTER else ())}
+        """Waits until all required programs run. Raises TimeoutError."""
+        required = {
+            *_REQUIRED_PROGRAMS,
+            *(("postgres", "elasticsearch") if self.suite.engines == EngineSet.CLUSTER else ()),
+        }
         deadline = time.monotonic() + seconds
         while True:
             states = self.suite.supervisor.states()
-            stopped = sorted(name for name in needed if states[name].state != "RUNNING")
+            stopped = sorted(name for name in required if states[name].state != "RUNNING")
             if not stopped:
                 return
             if time.monotonic() > deadline:
@@ -132,9 +135,9 @@ class ChaosSuite:
 
 @contextmanager
 def running_chaos_suite(engines: str, rounds: range) -> Iterator[ChaosSuite]:
-    """Starts the suite. The cluster engines have their lake in S3, behind a proxy.
+    """Runs the suite. With the cluster engines, its lake is in S3, behind a proxy.
 
-    At the end everything is deleted, except the logs if `keep_logs` is set.
+    Deletes everything at the end, except the logs if `keep_logs` is set.
     """
     folder = Path(tempfile.mkdtemp(prefix="bookwheel-chaos-"))
     with ExitStack() as stack:
@@ -144,7 +147,7 @@ def running_chaos_suite(engines: str, rounds: range) -> Iterator[ChaosSuite]:
         for number in rounds:
             (sources / f"{source_name(number)}.toml").write_text(declaration(source_name(number), site))
         state = folder / "state"
-        disk = FillableDisk(state / "data", megabytes=_MEGABYTES)
+        disk = FillableDisk(state / "data", megabytes=_DISK_MEGABYTES)
         stack.callback(disk.unmount)
         clock = FakeClock(folder)
         address, proxy = LakeAddress((state / "data" / "lake").as_uri()), None

@@ -14,12 +14,12 @@ from tests.chaos.chaos_shop import Shop
 
 _VERDICTS = ("added", "modified", "unchanged", "duplicate", "quarantined")
 _PRICE_SCALE = 10_000
-_BOOK = ["book_id", "title", "price_amount", "stock", "revision"]
+_BOOK_COLUMNS = ["book_id", "title", "price_amount", "stock", "revision"]
 
 
 @dataclass(slots=True)
 class Findings:
-    """Counts of errors by kind, and `notes` that describe them."""
+    """Counts of errors by kind. `notes` describe the errors."""
 
     lost: int = 0
     doubled: int = 0
@@ -33,7 +33,7 @@ class Findings:
         return not (self.lost or self.doubled or self.accounting or self.index or self.lake or self.notes)
 
     def compare(self, name: str, actual: Iterable[object], expected: Iterable[object]) -> None:
-        """Counts missing items as lost, and unexpected or repeated ones as doubled."""
+        """Counts missing items as lost, and unexpected or repeated items as doubled."""
         actual_counts, expected_counts = Counter(actual), Counter(expected)
         lost, doubled = (expected_counts - actual_counts).total(), (actual_counts - expected_counts).total()
         self.lost += lost
@@ -53,18 +53,20 @@ class Findings:
     def note(self, error: Exception) -> None:
         self.notes.append(f"{type(error).__name__}: {str(error)[:500]}")
 
-    def expect(self, kind: str, holds: bool, note: str) -> None:
-        if not holds:
-            setattr(self, kind, getattr(self, kind) + 1)
+    def expect(self, counter: str, condition: bool, note: str) -> None:
+        if not condition:
+            setattr(self, counter, getattr(self, counter) + 1)
             self.notes.append(note)
 
 
 def check_run(findings: Findings, run: dict[str, Any], *, state: str = "complete") -> None:
-    """Checks the counts of a run that has ended."""
+    """Checks the counts and the state of a finished run."""
     counts = run["counts"]
-    accounted = sum(counts[verdict] for verdict in _VERDICTS)
-    findings.expect("accounting", counts["scraped"] == accounted, f"scraped is not the sum of the verdicts: {counts}")
-    findings.expect("accounting", counts["quarantined"] == 0, f"{counts['quarantined']} good items in quarantine")
+    verdict_count = sum(counts[verdict] for verdict in _VERDICTS)
+    findings.expect(
+        "accounting", counts["scraped"] == verdict_count, f"scraped is not the sum of the verdicts: {counts}"
+    )
+    findings.expect("accounting", counts["quarantined"] == 0, f"{counts['quarantined']} valid items in quarantine")
     findings.expect("accounting", run["state"] == state, f"the run is {run['state']} ({run['reason']}), not {state}")
 
 
@@ -79,7 +81,7 @@ def check_changes(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None
 
 
 def check_records(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
-    """Checks that offers, books and observations of the source agree with the shop's pages, each once."""
+    """Checks that offers, books and observations of the source match the shop's pages exactly once."""
     rows = suite.rows(
         "SELECT offer.source_key, book.title, offer.price, offer.stock, book.price, book.stock"
         " FROM offer JOIN book ON book.number = offer.book_number"
@@ -102,20 +104,20 @@ def check_records(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None
 
 
 def check_index(findings: Findings, suite: SuiteUnderTest, shop: Shop) -> None:
-    """Checks that search through the gateway and its cache agrees with the records."""
+    """Checks that search through the gateway and its cache matches the records."""
     stored = suite.rows(
         "SELECT book_id, revision, title, price, stock FROM book WHERE removed_at IS NULL AND number IN"
         " (SELECT book_number FROM offer WHERE source = :source)",
         source=shop.source,
     )
-    seen = [
+    search_results = [
         (book["id"], book["revision"], book["title"], _scaled(Decimal(book["price"]["amount"])), book["stock"])
         for book in suite.books_where(f"source:{shop.source}")
     ]
-    differing = len(set(stored) ^ set(seen)) + len(seen) - len(set(seen))
+    differing = len(set(stored) ^ set(search_results)) + len(search_results) - len(set(search_results))
     findings.index += differing
     if differing:
-        examples = sorted(set(stored) ^ set(seen))[:3]
+        examples = sorted(set(stored) ^ set(search_results))[:3]
         findings.notes.append(f"index: {differing} books differ from the records: {examples}")
 
 
@@ -134,24 +136,24 @@ def check_bronze(findings: Findings, lake: Lake, shop: Shop, run: dict[str, Any]
 
 
 def check_silver(findings: Findings, suite: SuiteUnderTest, lake: Lake, shop: Shop) -> None:
-    """Checks that offers and observations of the lake agree with the records, each once."""
+    """Checks that offers and observations of the lake match the records exactly once."""
     stored = suite.rows(
         "SELECT book_id, book.title, offer.price, offer.stock, revision FROM offer"
         " JOIN book ON book.number = book_number WHERE source = :source AND book.removed_at IS NULL",
         source=shop.source,
     )
-    findings.compare_lake("silver's offers", _silver(lake, "offers", _BOOK, shop.source), stored)
+    findings.compare_lake("silver's offers", _silver_rows(lake, "offers", _BOOK_COLUMNS, shop.source), stored)
     observed = suite.rows(
         "SELECT book_id, observation.price, observation.stock FROM observation"
         " JOIN offer ON offer.number = offer_number JOIN book ON book.number = book_number WHERE source = :source",
         source=shop.source,
     )
-    lake_observations = _silver(lake, "observations", ["book_id", "price_amount", "stock"], shop.source)
+    lake_observations = _silver_rows(lake, "observations", ["book_id", "price_amount", "stock"], shop.source)
     findings.compare_lake("silver's observations", lake_observations, observed)
 
 
-def _silver(lake: Lake, table: str, columns: list[str], source: str | None = None) -> list[tuple[object, ...]]:
-    """The rows of a table, all or those of a source, with prices as the records have them."""
+def _silver_rows(lake: Lake, table: str, columns: list[str], source: str | None = None) -> list[tuple[object, ...]]:
+    """Returns the rows of a table, with prices scaled as in the records. `source` selects the rows of a source."""
     rows = lake_rows(lake, f"silver/{table}", columns if source is None else [*columns, "source"])
     for row in rows:
         row["price_amount"] = _scaled(row["price_amount"])
@@ -163,12 +165,12 @@ def _scaled(price: Decimal | None) -> int | None:
 
 
 def check_totals(findings: Findings, suite: SuiteUnderTest, lake: Lake) -> None:
-    """Compares all records with the whole index, by ids and revisions, and with all books of the lake."""
+    """Compares the ids and revisions of all records with the index, and all books with the lake."""
     books = suite.rows("SELECT book_id, title, price, stock, revision FROM book WHERE removed_at IS NULL")
     stored = {book_id: revision for book_id, *_, revision in books}
-    shown = {book["id"]: book["revision"] for book in suite.books_where(fields="id,revision", sort="title")}
-    differing = len(stored.items() ^ shown.items())
+    indexed = {book["id"]: book["revision"] for book in suite.books_where(fields="id,revision", sort="title")}
+    differing = len(stored.items() ^ indexed.items())
     findings.index += differing
     if differing:
-        findings.notes.append(f"index: {differing} of {len(stored)} books differ over all sources")
-    findings.compare_lake("silver's books", _silver(lake, "books", _BOOK), books)
+        findings.notes.append(f"index: {differing} of {len(stored)} books of all sources differ")
+    findings.compare_lake("silver's books", _silver_rows(lake, "books", _BOOK_COLUMNS), books)

@@ -1,8 +1,8 @@
-"""`python -m tests.chaos.durability`: how many confirmed items a Redis loses in a crash.
+"""`python -m tests.chaos.durability`: measures how many confirmed items Redis loses in a crash.
 
-For each appendfsync setting a client publishes like the scraper and records when Redis confirmed each item. Then Redis
-is killed with SIGKILL and restarted on its file: once unchanged (a crash of the process), and once without everything
-that no fdatasync had covered (the worst case of a power cut).
+For each appendfsync setting, a client publishes like the scraper and records when Redis confirms each item. Then Redis
+is killed with SIGKILL and restarted. Its file is unchanged for a crash of the process. For a power cut, the file is cut
+after the last fdatasync, which is the worst case.
 """
 
 import argparse
@@ -34,7 +34,7 @@ _SOURCE = Path(__file__).with_name("synced_size.c")
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`items`: confirmed items that are lost. `seconds`: from the confirmation of the oldest one to the crash."""
+    """`items`: lost confirmed items. `seconds`: from the confirmation of the oldest lost item to the crash."""
 
     confirmed: int
     items: int
@@ -43,7 +43,7 @@ class Loss:
 
 
 class Publisher(threading.Thread):
-    """Publishes batches until Redis is gone, `per_second` items, or as fast as possible for 0."""
+    """Publishes batches until Redis stops, at `per_second` items, or as fast as possible for 0."""
 
     def __init__(self, url: str, per_second: int) -> None:
         super().__init__(daemon=True)
@@ -53,13 +53,13 @@ class Publisher(threading.Thread):
 
     def run(self) -> None:
         writer = StreamWriter(self._redis, _STREAM)
-        due = time.monotonic()
+        next_time = time.monotonic()
         try:
             while True:
                 writer.publish([_BODY] * _BATCH)
                 self.confirmed_at += [time.monotonic()] * _BATCH
-                due += self._pause
-                time.sleep(max(0.0, due - time.monotonic()))
+                next_time += self._pause
+                time.sleep(max(0.0, next_time - time.monotonic()))
         except RedisError:
             self._redis.close()
 
@@ -68,9 +68,9 @@ class Publisher(threading.Thread):
 def _redis(folder: Path, setting: str, environment: dict[str, str]) -> Iterator[tuple[str, int]]:
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
-    place = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
-    durable = ("--appendonly", "yes", "--appendfsync", setting, "--auto-aof-rewrite-percentage", "0")
-    command = ["redis-server", *place, *durable]
+    location = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
+    durability = ("--appendonly", "yes", "--appendfsync", setting, "--auto-aof-rewrite-percentage", "0")
+    command = ["redis-server", *location, *durability]
     log = folder / "redis.log"
     with running(command, log=log, ready=lambda: redis_answers(url), environment=environment) as server:
         yield url, server.process.pid
@@ -79,26 +79,26 @@ def _redis(folder: Path, setting: str, environment: dict[str, str]) -> Iterator[
 def crash(setting: str, *, power_cut: bool, per_second: int, seconds: float, library: Path) -> Loss:
     with tempfile.TemporaryDirectory(prefix="bookwheel-durability-") as name:
         folder = Path(name)
-        synced = folder / "synced"
-        synced.write_bytes(struct.pack("=q", 0))
-        preloaded = {"LD_PRELOAD": str(library), "BOOKWHEEL_CHAOS_SYNCED": str(synced)}
-        with _redis(folder, setting, preloaded) as (url, pid):
+        synced_file = folder / "synced"
+        synced_file.write_bytes(struct.pack("=q", 0))
+        preload_environment = {"LD_PRELOAD": str(library), "BOOKWHEEL_CHAOS_SYNCED": str(synced_file)}
+        with _redis(folder, setting, preload_environment) as (url, pid):
             publisher = Publisher(url, per_second)
             publisher.start()
             time.sleep(seconds)
             os.kill(pid, 9)
-            crashed = time.monotonic()
+            crashed_at = time.monotonic()
             publisher.join(30)
         file = next(folder.glob("appendonlydir/*.incr.aof"))
         if power_cut:
-            os.truncate(file, struct.unpack("=q", synced.read_bytes())[0])
+            os.truncate(file, struct.unpack("=q", synced_file.read_bytes())[0])
         with _redis(folder, setting, {}) as (url, _):
             redis = connect_redis(url)
-            left = int(redis.xlen(_STREAM))
+            stored = int(redis.xlen(_STREAM))
             redis.close()
         confirmed = publisher.confirmed_at
-        lost = max(0, len(confirmed) - left)
-        return Loss(len(confirmed), lost, crashed - confirmed[left] if lost else 0.0, len(confirmed) / seconds)
+        lost = max(0, len(confirmed) - stored)
+        return Loss(len(confirmed), lost, crashed_at - confirmed[stored] if lost else 0.0, len(confirmed) / seconds)
 
 
 def table(results: dict[tuple[str, bool], list[Loss]]) -> str:
@@ -107,11 +107,15 @@ def table(results: dict[tuple[str, bool], list[Loss]]) -> str:
         "|---|---|---|---|---|",
     ]
     for setting in SETTINGS:
-        killed, cut = results[setting, False], results[setting, True]
-        rate = median(loss.rate for loss in killed + cut)
-        items = f"{median(loss.items for loss in cut):,.0f}, at most {max(loss.items for loss in cut):,}"
-        gone = f"{median(loss.seconds for loss in cut):.2f}, at most {max(loss.seconds for loss in cut):.2f}"
-        lines.append(f"| `{setting}` | {rate:,.0f} | {max(loss.items for loss in killed):,} | {items} | {gone} |")
+        kill_losses, cut_losses = results[setting, False], results[setting, True]
+        rate = median(loss.rate for loss in kill_losses + cut_losses)
+        items = f"{median(loss.items for loss in cut_losses):,.0f}, at most {max(loss.items for loss in cut_losses):,}"
+        lost_seconds = (
+            f"{median(loss.seconds for loss in cut_losses):.2f}, at most {max(loss.seconds for loss in cut_losses):.2f}"
+        )
+        lines.append(
+            f"| `{setting}` | {rate:,.0f} | {max(loss.items for loss in kill_losses):,} | {items} | {lost_seconds} |"
+        )
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
-"""A clock that can be changed: a preloaded library in every program of the suite, and a file with the offset.
+"""A fake clock: every program of the suite preloads a library, which adds the offset in a file.
 
-Not Debian's libfaketime: its version 0.9.10 breaks `time.sleep` of Python 3.11, which uses the monotonic clock.
+Debian's libfaketime 0.9.10 breaks `time.sleep` of Python 3.11, which uses the monotonic clock.
 """
 
 import shutil
@@ -12,7 +12,7 @@ _SOURCE = Path(__file__).with_name("fake_clock.c")
 
 
 class FakeClock:
-    """The clock of the suite's own programs. PostgreSQL and Elasticsearch use the machine's.
+    """The clock of the suite's programs, except PostgreSQL and Elasticsearch.
 
     `is_available` is False without a C compiler.
     """
@@ -28,7 +28,7 @@ class FakeClock:
             subprocess.run([compiler, *flags, "-o", self._library, _SOURCE, "-ldl"], check=True)
 
     def set(self, seconds: int) -> None:
-        """Sets the offset of every process at once. Writes in place, because they have mapped the file."""
+        """Sets the offset of all processes. Writes in place, because the processes have mapped the file."""
         with self._file.open("r+b" if self._file.exists() else "w+b") as file:
             file.write(struct.pack("=q", seconds))
 

@@ -1,4 +1,4 @@
-"""The faults of a round. Each is injected during a crawl, and is over when `inject` returns."""
+"""The faults of a round. `inject` injects a fault during a crawl and returns when the fault has ended."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from tests.chaos.chaos_suite import ChaosSuite
 from tests.chaos.s3_proxy import Mode
 from tests.chaos.server_faults import stall, terminate
 
-_LATEST, _LATEST_AT = 1.2, {CRAWL: 0.6, INDEX_WRITER: 0.0}
+_LATEST, _LATEST_BY_ROLE = 1.2, {CRAWL: 0.6, INDEX_WRITER: 0.0}
 Injection = Callable[[ChaosSuite, random.Random], None]
 
 
@@ -22,9 +22,9 @@ class Fault:
     """A fault and its conditions.
 
     `slow_shop`: the shop answers slowly, so that the crawl still runs when the fault is injected.
-    `latest`: seconds after the crawl's start until which it is injected; most crawls take one to two.
+    `latest`: the maximum number of seconds from the crawl's start to the injection. Most crawls take 1 s to 2 s.
     `loses_redis`: Redis loses data, so the run may be incomplete, and the crawl is repeated.
-    `own_shop`: later rounds do not crawl this shop again, because its items carry wrong times.
+    `own_shop`: later rounds do not crawl this shop again, because its items have wrong times.
     """
 
     name: str
@@ -36,8 +36,10 @@ class Fault:
 
 
 def kill_fault(role: str) -> Fault:
-    is_short_lived = role in _LATEST_AT
-    return Fault(f"kill {role}", partial(_kill, role), slow_shop=is_short_lived, latest=_LATEST_AT.get(role, _LATEST))
+    is_short_lived = role in _LATEST_BY_ROLE
+    return Fault(
+        f"kill {role}", partial(_kill, role), slow_shop=is_short_lived, latest=_LATEST_BY_ROLE.get(role, _LATEST)
+    )
 
 
 def _kill(role: str, chaos: ChaosSuite, rng: random.Random) -> None:
@@ -73,7 +75,7 @@ _SERVERS: Mapping[str, tuple[str, ...]] = {"embedded": (), "cluster": ("postgres
 
 
 def list_faults(chaos: ChaosSuite) -> list[Fault]:
-    """The faults that the engines and the machine allow."""
+    """Returns the faults that the engines and the machine support."""
     servers = _SERVERS[chaos.suite.engines]
     writer = (INDEX_WRITER,) if chaos.suite.engines == "embedded" else ()
     roles = (*_PROGRAMS, *servers, WORKER, *writer, CRAWL)
@@ -83,7 +85,7 @@ def list_faults(chaos: ChaosSuite) -> list[Fault]:
             "kill two at once",
             partial(_two_kills, ("redis", "scraper", WORKER, CRAWL, *servers)),
             slow_shop=True,
-            latest=_LATEST_AT[CRAWL],
+            latest=_LATEST_BY_ROLE[CRAWL],
         )
     )
     for server in ("redis", *servers):

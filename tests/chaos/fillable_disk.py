@@ -1,4 +1,4 @@
-"""A disk that can be filled: a tmpfs over the suite's data folder, which is shrunk to its content."""
+"""Fills the disk of the suite's data folder: a tmpfs that shrinks to its content."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ class FillableDisk:
         self.is_available = subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def fill(self) -> None:
-        """Shrinks the disk until only the rest of the last page can be written."""
-        for _ in range(100):  # programs write at the same time, and the disk can't shrink below its content
+        """Shrinks the disk until only the last page has free space."""
+        for _ in range(100):  # fails if a program writes meanwhile: the disk can't shrink below its content
             usage = os.statvfs(self._folder)
             if self._resize(str((usage.f_blocks - usage.f_bfree) * usage.f_frsize)):
                 return

@@ -1,4 +1,4 @@
-"""The outcomes as a Markdown table and as JSON."""
+"""Writes outcomes as a Markdown table and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from statistics import median
 from tests.chaos.checks import Findings
 from tests.chaos.rounds import Outcome
 
-_KINDS = ("lost", "doubled", "accounting", "index", "lake")
+_ERROR_COUNTS = ("lost", "doubled", "accounting", "index", "lake")
 _SUMS = ("books", "removed", "restored")
-_HEAD = ("fault", "rounds", *_SUMS, *_KINDS, "not clean", "median s", "longest s")
+_HEADER = ("fault", "rounds", *_SUMS, *_ERROR_COUNTS, "not clean", "median s", "longest s")
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """One row per fault and one for all. Seconds are those until the crawl was settled."""
+    """Returns a table with a row per fault and a row for all rounds. Seconds: until the crawl has ended."""
     if not outcomes:
-        return "there were no rounds"
+        return "no rounds"
     names = sorted({outcome.fault for outcome in outcomes})
     rows = [_row(name, [outcome for outcome in outcomes if outcome.fault == name]) for name in names]
     rows.append(_row("all", outcomes))
-    lines = [_HEAD, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
+    lines = [_HEADER, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADER))]
     texts = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     ]
@@ -32,7 +32,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     findings = [outcome.findings for outcome in outcomes]
-    sums = [sum(getattr(entry, kind) for entry in findings) for kind in _KINDS]
+    sums = [sum(getattr(entry, name) for entry in findings) for name in _ERROR_COUNTS]
     seconds = [outcome.seconds for outcome in outcomes]
     return (
         name,
@@ -53,7 +53,7 @@ def write_json(path: Path, outcomes: Sequence[Outcome], *, engines: str, seed: i
 
 
 def read_json(path: Path, *, engines: str, seed: int) -> list[Outcome]:
-    """Outcomes that `write_json` wrote; none if there is no file. Raises ValueError for other engines or seeds."""
+    """Returns the outcomes in a file of `write_json`, if any. Raises ValueError for other engines or another seed."""
     if not path.exists():
         return []
     content = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""One round: a crawl, a fault during it, and the checks afterwards."""
+"""Runs a round: a crawl, a fault during the crawl, and checks."""
 
 import random
 import time
@@ -26,15 +26,15 @@ from tests.chaos.checks import (
 from tests.chaos.faults import Fault
 
 _PAGE_SECONDS = (0.0, 0.03, 0.1)
-_SETTLE_SECONDS = 120.0
-_STRAGGLE_SECONDS = 10.0
-_REVISITS, _OPEN_SHOPS = 0.75, 2  # few shops: a book is removed or restored only after several crawls of its shop
+_CRAWL_SECONDS = 120.0
+_LOST_RUN_SECONDS = 10.0
+_REVISIT_SHARE, _OPEN_SHOPS = 0.75, 2  # few shops, because removing a book takes several crawls of its shop
 _FAILURES = (TimeoutError, AssertionError, httpx.HTTPError)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """`seconds`: from request to settled run. `removed`, `restored`: the expected numbers of books."""
+    """`seconds`: from the request to the end of the run. `removed`, `restored`: the expected numbers of books."""
 
     number: int
     fault: str
@@ -46,10 +46,10 @@ class Outcome:
 
 
 def select_fault(faults: list[Fault], number: int, seed: int) -> Fault:
-    """Every fault once before any is repeated, each time in another order."""
-    turn, position = divmod(number, len(faults))
+    """Selects every fault once before it repeats one, in a new random order each time."""
+    cycle, position = divmod(number, len(faults))
     order = list(faults)
-    random.Random(f"deck {seed}/{turn}").shuffle(order)
+    random.Random(f"deck {seed}/{cycle}").shuffle(order)
     return order[position]
 
 
@@ -58,7 +58,7 @@ def run_round(chaos: ChaosSuite, fault: Fault, number: int, seed: int) -> Outcom
     shop, restored = _open_shop(chaos, fault, number, seed, rng)
     chaos.site.delay = _PAGE_SECONDS[-1] if fault.slow_shop else rng.choice(_PAGE_SECONDS)
     outcome = Outcome(number, fault.name, len(shop.listed), restored=restored)
-    closes = fault.own_shop
+    closes_shop = fault.own_shop
     started = time.monotonic()
     try:
         runs = [_request_crawl(chaos, shop)]
@@ -68,11 +68,11 @@ def run_round(chaos: ChaosSuite, fault: Fault, number: int, seed: int) -> Outcom
         if fault.loses_redis:
             wait_until(lambda: not processes(chaos.suite, CRAWL), seconds=60, what="the crawl's end")
             runs.append(_request_crawl(chaos, shop))
-        run = chaos.suite.wait_for_crawl(runs[-1], seconds=_SETTLE_SECONDS)
+        run = chaos.suite.wait_for_crawl(runs[-1], seconds=_CRAWL_SECONDS)
         outcome.seconds = time.monotonic() - started
-        ended = [run, *_ended_soon(chaos, runs[:-1])]
-        closes |= len(ended) < len(runs)
-        outcome.removed = shop.crawled(sum(run["state"] == RunState.COMPLETE for run in ended))
+        ended_runs = [run, *_list_ended_runs(chaos, runs[:-1])]
+        closes_shop |= len(ended_runs) < len(runs)
+        outcome.removed = shop.record_crawls(sum(run["state"] == RunState.COMPLETE for run in ended_runs))
         check_run(outcome.findings, run)
         check_changes(outcome.findings, chaos.suite, shop)
         check_records(outcome.findings, chaos.suite, shop)
@@ -85,7 +85,7 @@ def run_round(chaos: ChaosSuite, fault: Fault, number: int, seed: int) -> Outcom
         outcome.seconds = outcome.seconds or time.monotonic() - started
         outcome.findings.note(error)
     chaos.keep_logs |= not outcome.findings.clean
-    if closes or not outcome.findings.clean:
+    if closes_shop or not outcome.findings.clean:
         del chaos.shops[shop.source]
     return outcome
 
@@ -101,8 +101,8 @@ def check_final_state(chaos: ChaosSuite, findings: Findings) -> None:
 
 
 def _open_shop(chaos: ChaosSuite, fault: Fault, number: int, seed: int, rng: random.Random) -> tuple[Shop, int]:
-    """A new shop, or an earlier one on its next day, and the number of removed books that return."""
-    if chaos.shops and not fault.own_shop and rng.random() < _REVISITS:
+    """Opens a new shop, or an open shop on its next day. Returns it and the number of returning removed books."""
+    if chaos.shops and not fault.own_shop and rng.random() < _REVISIT_SHARE:
         shop = chaos.shops[rng.choice(sorted(chaos.shops)[-_OPEN_SHOPS:])]
         restored = shop.next_day(rng.randint(5, 40))
     else:
@@ -112,25 +112,25 @@ def _open_shop(chaos: ChaosSuite, fault: Fault, number: int, seed: int, rng: ran
     return shop, restored
 
 
-def _ended_soon(chaos: ChaosSuite, run_ids: list[str]) -> list[dict[str, Any]]:
-    """Runs that Redis has lost and that still end: the scraper may continue one beside its repetition."""
-    ended = []
+def _list_ended_runs(chaos: ChaosSuite, run_ids: list[str]) -> list[dict[str, Any]]:
+    """Returns the lost runs that still end. The scraper may continue a lost run during its repetition."""
+    runs = []
     for run_id in run_ids:
         with suppress(TimeoutError):
-            ended.append(chaos.suite.wait_for_crawl(run_id, seconds=_STRAGGLE_SECONDS))
-    return ended
+            runs.append(chaos.suite.wait_for_crawl(run_id, seconds=_LOST_RUN_SECONDS))
+    return runs
 
 
 def _request_crawl(chaos: ChaosSuite, shop: Shop) -> str:
-    """Requests a crawl and returns its id. The scraper republishes sources that Redis has lost within half a minute."""
+    """Requests a crawl and returns its id. Retries, because the scraper first republishes lost sources."""
     run_ids: list[str] = []
 
-    def accepted() -> bool:
+    def request_accepted() -> bool:
         try:
             run_ids.append(chaos.suite.start_crawl(shop.source))
         except (AssertionError, httpx.HTTPError):
             return False
         return True
 
-    wait_until(accepted, seconds=60, what="the crawl accepted")
+    wait_until(request_accepted, seconds=60, what="the crawl request")
     return run_ids[0]

@@ -10,7 +10,7 @@ from enum import StrEnum
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 _CHUNK = 16_384
-_ANSWER_503 = (
+_RESPONSE_503 = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nContent-Length: 41\r\nConnection: close\r\n\r\n"
     b"<Error><Code>SlowDown</Code></Error>     "
 )
@@ -19,8 +19,8 @@ _ANSWER_503 = (
 class Mode(StrEnum):
     """REFUSE rejects connections and BUSY answers 503.
 
-    CUT breaks a connection within the request. MUTE forwards the request and breaks the connection before the response,
-    so that the client can't know whether it was executed.
+    CUT breaks a connection during the request. MUTE forwards the request and breaks the connection before the response,
+    so the client does not know the result.
     """
 
     PASS = "pass"
@@ -31,14 +31,14 @@ class Mode(StrEnum):
 
 
 class S3Proxy:
-    """`url` is the proxy's address. A new mode applies to later requests, also on existing connections."""
+    """`url` is the proxy's URL. A new mode applies to all later requests, including existing connections."""
 
     def __init__(self, server: "_Server") -> None:
         self._server = server
         self.url = f"http://127.0.0.1:{server.server_address[1]}"
 
     def set(self, *modes: Mode) -> None:
-        """Sets the modes. One of them is selected at random for each chunk of a request."""
+        """Sets the modes. Each chunk of a request gets a random mode."""
         self._server.modes = modes
 
 
@@ -62,18 +62,18 @@ class _Connection(BaseRequestHandler):
             return
         with socket.create_connection(self.server.upstream, timeout=30) as upstream:
             upstream.settimeout(None)  # clients keep connections open
-            answering = threading.Thread(target=self._forward_response, args=(upstream,), daemon=True)
-            answering.start()
+            response_thread = threading.Thread(target=self._forward_response, args=(upstream,), daemon=True)
+            response_thread.start()
             self._forward_request(upstream)
             with suppress(OSError):
                 upstream.shutdown(socket.SHUT_RDWR)
-            answering.join(5)
+            response_thread.join(5)
 
     def _forward_request(self, upstream: socket.socket) -> None:
         while chunk := self.request.recv(_CHUNK):
             match self.server.rng.choice(self.server.modes):
                 case Mode.BUSY:
-                    self.request.sendall(_ANSWER_503)
+                    self.request.sendall(_RESPONSE_503)
                     return
                 case Mode.REFUSE:
                     _reset(self.request)
@@ -96,7 +96,7 @@ class _Connection(BaseRequestHandler):
 
 
 def _reset(connection: socket.socket) -> None:
-    """Closes with a TCP reset, as a crashed machine does."""
+    """Closes with a TCP reset, like a crashed machine."""
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RDWR)
@@ -109,8 +109,8 @@ def s3_proxy(upstream: str) -> Iterator[S3Proxy]:
     host, _, port = upstream.removeprefix("http://").partition(":")
     with _Server(("127.0.0.1", 0), _Connection) as server:
         server.upstream = (host, int(port))
-        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        serving.start()
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
         try:
             yield S3Proxy(server)
         finally:

@@ -1,4 +1,4 @@
-"""Servers that are restarted, or suspended for a while."""
+"""Restarts or suspends servers."""
 
 import os
 import random
@@ -14,20 +14,20 @@ from tests.chaos.chaos_suite import ChaosSuite
 _SIGNALS = {"postgres": signal.SIGINT}
 
 
-def terminate(server: str, chaos: ChaosSuite, _chance: random.Random) -> None:
-    """Ends the server; supervisord restarts it."""
+def terminate(server: str, chaos: ChaosSuite, _rng: random.Random) -> None:
+    """Terminates the server. supervisord restarts it."""
     pid = chaos.suite.supervisor.states()[server].pid
     os.kill(pid, _SIGNALS.get(server, signal.SIGTERM))
-    wait_until(lambda: chaos.suite.supervisor.states()[server].pid != pid, seconds=90, what=f"a restart of {server}")
+    wait_until(lambda: chaos.suite.supervisor.states()[server].pid != pid, seconds=90, what=f"the restart of {server}")
 
 
 def stall(server: str, chaos: ChaosSuite, rng: random.Random) -> None:
-    """Suspends the server: connections stay open without an answer."""
-    stopped = processes(chaos.suite, server)
-    for pid in stopped:
+    """Suspends the server. Connections stay open without a response."""
+    pids = processes(chaos.suite, server)
+    for pid in pids:
         _signal(pid, signal.SIGSTOP)
     time.sleep(rng.uniform(1.0, 4.0))
-    for pid in stopped:
+    for pid in pids:
         _signal(pid, signal.SIGCONT)
 
 

@@ -1,4 +1,4 @@
-"""Entries of the raw stream that are duplicated or reordered."""
+"""Duplicates or reorders entries of the raw stream."""
 
 import os
 import random
@@ -23,25 +23,25 @@ def double(chaos: ChaosSuite, rng: random.Random) -> None:
 
 def reorder(chaos: ChaosSuite, rng: random.Random) -> None:
     with _collected_entries(chaos, rng) as entries:
-        waiting = [(key, fields) for key, fields in entries if not _is_claimed(chaos, key)]
+        waiting = [(entry_id, fields) for entry_id, fields in entries if not _is_delivered(chaos, entry_id)]
         shuffled = [fields for _, fields in waiting]
         rng.shuffle(shuffled)
-        _append(chaos, shuffled, instead_of=[key for key, _ in waiting])
+        _append(chaos, shuffled, replaced_ids=[entry_id for entry_id, _ in waiting])
 
 
 def double_and_reorder(chaos: ChaosSuite, rng: random.Random) -> None:
     with _collected_entries(chaos, rng) as entries:
-        waiting = [(key, fields) for key, fields in entries if not _is_claimed(chaos, key)]
+        waiting = [(entry_id, fields) for entry_id, fields in entries if not _is_delivered(chaos, entry_id)]
         shuffled = [fields for _, fields in waiting for _ in range(rng.choice((1, 1, 2, 3)))]
         rng.shuffle(shuffled)
-        _append(chaos, shuffled, instead_of=[key for key, _ in waiting])
+        _append(chaos, shuffled, replaced_ids=[entry_id for entry_id, _ in waiting])
 
 
 @contextmanager
 def _collected_entries(chaos: ChaosSuite, rng: random.Random) -> Iterator[list[tuple[bytes, Any]]]:
-    """Suspends the worker for a moment and yields the entries of the stream."""
-    stopped = processes(chaos.suite, WORKER)
-    for pid in stopped:
+    """Suspends the worker and yields the entries of the stream."""
+    pids = processes(chaos.suite, WORKER)
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
     try:
@@ -49,25 +49,25 @@ def _collected_entries(chaos: ChaosSuite, rng: random.Random) -> Iterator[list[t
         entries: Any = chaos.redis.xrange(RAW_STREAM)
         yield entries
     finally:
-        for pid in stopped:
+        for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
 
-def _is_claimed(chaos: ChaosSuite, key: bytes) -> bool:
-    """Whether a consumer has read the entry: then it must stay in the stream."""
+def _is_delivered(chaos: ChaosSuite, entry_id: bytes) -> bool:
+    """Whether a consumer group has read the entry. Such an entry must stay in the stream."""
     groups: Any = chaos.redis.xinfo_groups(RAW_STREAM)
-    return any(_order(key) <= _order(group["last-delivered-id"]) for group in groups)
+    return any(_order(entry_id) <= _order(group["last-delivered-id"]) for group in groups)
 
 
-def _order(key: bytes) -> tuple[int, ...]:
-    return tuple(int(part) for part in key.split(b"-"))
+def _order(entry_id: bytes) -> tuple[int, ...]:
+    return tuple(int(part) for part in entry_id.split(b"-"))
 
 
-def _append(chaos: ChaosSuite, entries: list[Any], *, instead_of: list[bytes] | None = None) -> None:
+def _append(chaos: ChaosSuite, entries: list[Any], *, replaced_ids: list[bytes] | None = None) -> None:
     with chaos.redis.pipeline(transaction=True) as pipe:
         for fields in entries:
             pipe.xadd(RAW_STREAM, fields)
-        if instead_of:
-            pipe.xdel(RAW_STREAM, *instead_of)
+        if replaced_ids:
+            pipe.xdel(RAW_STREAM, *replaced_ids)
         pipe.execute()
