@@ -9,7 +9,7 @@ from bookwheel_contracts.books import BOOK_DETAILS
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract, Timestamp
 
 SCHEMA_VERSION = 1
-SITE_MARK = "@"
+UNDECLARED_SITE_PREFIX = "@"
 """The prefix of source keys of offers on sites that their source does not declare: `@shop.example~SKU-1`."""
 
 

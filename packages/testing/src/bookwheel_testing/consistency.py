@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bookwheel_stores.records import BookReader, ChangeFeed
-from bookwheel_stores.records.runs.quarantine import INDEX_ENTRIES
+from bookwheel_stores.records.runs.quarantine import INDEX_ENTRY_PREFIX
 from bookwheel_stores.records.tables import book as book_table
 from bookwheel_stores.records.tables import change, observation, offer, processed_item, quarantine
 from sqlalchemy import Engine, func, select
@@ -69,7 +69,7 @@ def check_consistent(engine: Engine) -> None:
             revisions.setdefault(row.book_number, []).append(row.revision)
         expected = {row.number: list(range(1, row.revision + 1)) for row in connection.execute(select(book_table))}
         assert revisions == expected, "each revision is one change"
-        is_item = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
+        is_item = ~quarantine.c.entry_id.startswith(INDEX_ENTRY_PREFIX)
         quarantined = connection.scalar(select(func.count()).select_from(quarantine).where(is_item)) or 0
         processed = connection.scalar(select(func.count()).select_from(processed_item)) or 0
         assert processed >= quarantined

@@ -131,7 +131,7 @@ class Replay:
 
     def _reject(self, entry: QuarantineEntry, reasons: Sequence[FieldError]) -> None:
         with self._engine.begin() as connection:
-            QuarantineWriter(connection).update_reasons(entry.number, reasons)
+            QuarantineWriter(connection).reopen_after_failed_replay(entry.number, reasons)
 
     def _apply_message(self, connection: Connection, entry: QuarantineEntry, message: _Message, now: int) -> Verdict:
         if isinstance(message, AcceptedItem):

@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from bookwheel_contracts.crawls import SITE_MARK
+from bookwheel_contracts.crawls import UNDECLARED_SITE_PREFIX
 from pydantic import JsonValue
 
 from bookwheel_processor.cleaning.text import clean_text
@@ -20,8 +20,8 @@ def source_key(key: JsonValue, url: str, site: str | None = None) -> str:
     """
     offer_key = clean_text(key) or canonical_path(url)
     if site is not None:
-        offer_key = f"{SITE_MARK}{site}~{offer_key}"
-    elif offer_key.startswith(SITE_MARK):
+        offer_key = f"{UNDECLARED_SITE_PREFIX}{site}~{offer_key}"
+    elif offer_key.startswith(UNDECLARED_SITE_PREFIX):
         offer_key = f"/{offer_key}"
     if len(offer_key) <= _MAX_KEY_LENGTH:
         return offer_key

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from bookwheel_contracts import Expectations
 from bookwheel_stores.records.runs.approvals import ApprovalRow, RunApprovals, StagedItem
 from bookwheel_stores.records.runs.missing_offers import MissingOffers
-from bookwheel_stores.records.runs.quarantine import storable
+from bookwheel_stores.records.runs.quarantine import escape_body
 from bookwheel_stores.records.runs.store import ApprovalState
 from sqlalchemy import Connection
 
@@ -41,7 +41,7 @@ class BatchApprovals:
         """Stage items and record which runs are now approved. Call it after the catalog has changed."""
         staged_by_run: dict[str, list[StagedItem]] = defaultdict(list)
         for item in items:
-            body = storable(item.body)
+            body = escape_body(item.body)
             staged_by_run[item.raw_item.run_id].append(
                 StagedItem(item.raw_item.item_number, item.offer.source_key, item.entry_id, body)
             )

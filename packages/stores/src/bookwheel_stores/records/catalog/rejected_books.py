@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, select
 
 from bookwheel_stores.records.database.connection import in_transaction, read_connection
 from bookwheel_stores.records.runs.quarantine import (
-    INDEX_ENTRIES,
+    INDEX_ENTRY_PREFIX,
     REJECTED_BY_INDEX,
     NewQuarantineEntry,
     QuarantineState,
@@ -17,7 +17,7 @@ from bookwheel_stores.records.runs.quarantine import (
 from bookwheel_stores.records.tables import quarantine
 
 _MAX_REASON = 1500
-_AFTER_INDEX_ENTRIES = INDEX_ENTRIES[:-1] + chr(ord(INDEX_ENTRIES[-1]) + 1)
+_AFTER_INDEX_ENTRIES = INDEX_ENTRY_PREFIX[:-1] + chr(ord(INDEX_ENTRY_PREFIX[-1]) + 1)
 """The first string after all entry ids of the index."""
 
 
@@ -37,7 +37,7 @@ class RejectedBooks:
 
     def list_open(self) -> list[RejectedRevision]:
         query = select(quarantine.c.entry_id).where(
-            quarantine.c.entry_id > INDEX_ENTRIES,
+            quarantine.c.entry_id > INDEX_ENTRY_PREFIX,
             quarantine.c.entry_id < _AFTER_INDEX_ENTRIES,
             quarantine.c.state != QuarantineState.REPLAYED.value,
         )
@@ -70,14 +70,14 @@ class RejectedBooks:
 
 
 def _parse_entry_id(entry_id: str) -> RejectedRevision:
-    number, _, revision = entry_id.removeprefix(INDEX_ENTRIES).partition("/")
+    number, _, revision = entry_id.removeprefix(INDEX_ENTRY_PREFIX).partition("/")
     return RejectedRevision(entry_id, int(number), int(revision))
 
 
 def _entry(book: BookState, reason: str) -> NewQuarantineEntry:
     message = f"{book.book_id}, revision {book.revision}: {reason}"[:_MAX_REASON]
     return NewQuarantineEntry(
-        entry_id=f"{INDEX_ENTRIES}{book.number}/{book.revision}",
+        entry_id=f"{INDEX_ENTRY_PREFIX}{book.number}/{book.revision}",
         run_id=None,
         source=None,
         url=None,

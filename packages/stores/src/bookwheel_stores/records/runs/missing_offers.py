@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from bookwheel_contracts import RunState
-from bookwheel_contracts.crawls import SITE_MARK
+from bookwheel_contracts.crawls import UNDECLARED_SITE_PREFIX
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from bookwheel_stores.records.database.connection import dialect_of
@@ -48,7 +48,7 @@ class MissingOffers:
 
     def count_live(self, source: str, site: str | None = None) -> int:
         """Returns the number of the source's offers on its declared sites, or on the undeclared site `site`."""
-        is_on_site = ~_IS_ON_UNDECLARED_SITE if site is None else _key_starts_with(f"{SITE_MARK}{site}~")
+        is_on_site = ~_IS_ON_UNDECLARED_SITE if site is None else _key_starts_with(f"{UNDECLARED_SITE_PREFIX}{site}~")
         query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_on_site)
         return self._connection.scalar(query) or 0
 
@@ -96,7 +96,7 @@ class MissingOffers:
         """Returns the keys of offers with a quarantined or staged item in these runs, or on undeclared sites."""
         if not source_keys:
             return set()
-        seen_keys = {key for key in source_keys if key.startswith(SITE_MARK)}
+        seen_keys = {key for key in source_keys if key.startswith(UNDECLARED_SITE_PREFIX)}
         in_values = dialect_of(self._connection).in_values
         for query, column in ((_quarantined(runs), quarantine.c.source_key), (_staged(runs), staged_item.c.source_key)):
             seen_keys.update(self._connection.scalars(query.where(in_values(column, source_keys))))
@@ -158,7 +158,7 @@ def _key_starts_with(prefix: str) -> ColumnElement[bool]:
     return offer.c.source_key.startswith(prefix, autoescape=True)
 
 
-_IS_ON_UNDECLARED_SITE = _key_starts_with(SITE_MARK)
+_IS_ON_UNDECLARED_SITE = _key_starts_with(UNDECLARED_SITE_PREFIX)
 
 
 def _is_missing(runs: CompleteRuns) -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""The quarantine: items that cannot be applied and books that the index rejects, with the reasons."""
+"""Stores the quarantine: items that cannot be applied and books that the index rejects, with reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from bookwheel_stores.records.values import from_millis
 
 
 class QuarantineState(StrEnum):
-    """`queued`: an operator requested a replay. `replayed`: resolved by a replay or by the index."""
+    """`queued`: an operator requested a replay. `replayed`: a replay or the index resolved the entry."""
 
     OPEN = "open"
     QUEUED = "queued"
@@ -24,11 +24,11 @@ class QuarantineState(StrEnum):
 
 
 RUN_DISCARDED_CODE = "run_discarded"
-"""The code of items whose run an operator discarded. A replay of all items skips them."""
+"""The code of items of a run that an operator discarded. A replay of all items skips these items."""
 REJECTED_BY_INDEX = "refused_by_index"
 """The code of books that the index rejects."""
-INDEX_ENTRIES = "index/"
-"""The prefix of the entry ids of such books, which cannot be replayed: see `rejected_books`."""
+INDEX_ENTRY_PREFIX = "index/"
+"""The prefix of entry ids of rejected books, which cannot be replayed: see `rejected_books`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class QuarantineEntry:
 
     @property
     def is_rejected_by_index(self) -> bool:
-        return self.entry_id.startswith(INDEX_ENTRIES)
+        return self.entry_id.startswith(INDEX_ENTRY_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class QuarantineStore:
         after_number: int = 0,
         limit: int,
     ) -> list[QuarantineEntry]:
-        """Entries in that state or any, oldest first."""
+        """Returns entries, oldest first. `state` None selects all states."""
         query = select(quarantine).where(selection.condition, quarantine.c.number > after_number)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
@@ -106,7 +106,7 @@ class QuarantineStore:
             return [_entry_from_row(row) for row in rows]
 
     def list_open(self, *, after_number: int = 0, limit: int) -> list[QuarantineEntry]:
-        """Entries that are open, oldest first."""
+        """Returns open entries, oldest first."""
         return self.page(state=QuarantineState.OPEN, after_number=after_number, limit=limit)
 
     def get(self, number: int) -> QuarantineEntry | None:
@@ -117,7 +117,7 @@ class QuarantineStore:
     def count(
         self, selection: QuarantineFilter = ALL_ENTRIES, *, state: QuarantineState | None = QuarantineState.OPEN
     ) -> int:
-        """The number of entries in that state or any."""
+        """Returns the number of entries. `state` None selects all states."""
         query = select(func.count()).select_from(quarantine).where(selection.condition)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
@@ -140,8 +140,10 @@ class QuarantineStore:
 
     def _queue(self, condition: ColumnElement[bool]) -> int:
         is_open = quarantine.c.state == QuarantineState.OPEN.value
-        is_message = ~quarantine.c.entry_id.startswith(INDEX_ENTRIES)
-        statement = update(quarantine).where(condition, is_open, is_message).values(state=QuarantineState.QUEUED.value)
+        is_stream_entry = ~quarantine.c.entry_id.startswith(INDEX_ENTRY_PREFIX)
+        statement = (
+            update(quarantine).where(condition, is_open, is_stream_entry).values(state=QuarantineState.QUEUED.value)
+        )
         return in_transaction(self._engine, lambda connection: connection.execute(statement).rowcount)
 
 
@@ -163,39 +165,39 @@ def _entry_from_row(row: Row[Any]) -> QuarantineEntry:
 
 
 class QuarantineWriter:
-    """Works inside the caller's transaction."""
+    """Writes entries inside the transaction of the caller."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def add(self, items: Sequence[NewQuarantineEntry], *, now: int) -> None:
-        """Stores each entry once, however often it is delivered."""
-        new = {item.entry_id: item for item in items}
+    def add(self, entries: Sequence[NewQuarantineEntry], *, now: int) -> None:
+        """Stores entries. Idempotent, so redelivered entries are stored once."""
+        entries_by_id = {entry.entry_id: entry for entry in entries}
         rows = [
             {
-                "entry_id": item.entry_id,
-                "run_id": item.run_id,
-                "source": item.source,
-                "source_key": item.source_key,
-                "url": item.url,
-                "body": storable(item.body),
-                "reasons": _json(item.reasons),
-                "code": _code(item.reasons),
+                "entry_id": entry.entry_id,
+                "run_id": entry.run_id,
+                "source": entry.source,
+                "source_key": entry.source_key,
+                "url": entry.url,
+                "body": escape_body(entry.body),
+                "reasons": _reasons_json(entry.reasons),
+                "code": _first_code(entry.reasons),
                 "state": QuarantineState.OPEN.value,
                 "quarantined_at": now,
             }
-            for _, item in sorted(new.items())
+            for _, entry in sorted(entries_by_id.items())
         ]
         dialect_of(self._connection).insert_or_ignore(self._connection, quarantine, rows)
 
-    def update_reasons(self, number: int, reasons: Sequence[FieldError]) -> None:
+    def reopen_after_failed_replay(self, number: int, reasons: Sequence[FieldError]) -> None:
         """Reopens an entry whose replay failed, with the current reasons."""
         is_unresolved = quarantine.c.state != QuarantineState.REPLAYED.value
-        values = {"reasons": _json(reasons), "code": _code(reasons), "state": QuarantineState.OPEN.value}
+        values = {"reasons": _reasons_json(reasons), "code": _first_code(reasons), "state": QuarantineState.OPEN.value}
         self._connection.execute(update(quarantine).where(quarantine.c.number == number, is_unresolved).values(values))
 
     def mark_replayed(self, number: int, *, now: int) -> bool:
-        """Marks an entry as replayed; False if another replay was faster."""
+        """Marks an entry as replayed. Returns False if another replay has already resolved it."""
         updated = self._connection.execute(
             update(quarantine)
             .where(quarantine.c.number == number, quarantine.c.state != QuarantineState.REPLAYED.value)
@@ -204,14 +206,14 @@ class QuarantineWriter:
         return updated.rowcount == 1
 
     def resolve(self, entry_ids: Sequence[str], *, now: int) -> None:
-        """Marks entries as replayed, by their entry ids."""
+        """Marks entries as replayed."""
         values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
         self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])
 
-    def reopen(self, items: Sequence[NewQuarantineEntry]) -> None:
+    def reopen(self, entries: Sequence[NewQuarantineEntry]) -> None:
         """Reopens resolved entries with the current reasons."""
         values = {"state": QuarantineState.OPEN.value, "replayed_at": None}
-        rows = [{"entry_id": item.entry_id, "reasons": _json(item.reasons), **values} for item in items]
+        rows = [{"entry_id": entry.entry_id, "reasons": _reasons_json(entry.reasons), **values} for entry in entries]
         self._update(sorted(rows, key=lambda row: str(row["entry_id"])))
 
     def _update(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -222,13 +224,13 @@ class QuarantineWriter:
         self._connection.execute(update(quarantine).where(quarantine.c.number == number).values(verdict=verdict.value))
 
 
-def storable(body: bytes) -> str:
+def escape_body(body: bytes) -> str:
     return body.decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
 
 
-def _code(reasons: Sequence[FieldError]) -> str:
+def _first_code(reasons: Sequence[FieldError]) -> str:
     return reasons[0].code[:64] if reasons else ""
 
 
-def _json(reasons: Sequence[FieldError]) -> str:
+def _reasons_json(reasons: Sequence[FieldError]) -> str:
     return orjson.dumps([reason.model_dump() for reason in reasons]).decode()
