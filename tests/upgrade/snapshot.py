@@ -39,7 +39,7 @@ def take_snapshot(suite: SuiteUnderTest, *, as_of: str) -> dict[str, Any]:
         "statistics": suite.get("/api/v1/stats/categories", params={"filter": SOURCE}),
         "exports": {str(export["version"]): export for export in exports},
         "files": {file["path"]: checksum(suite, file["path"]) for export in exports for file in export["files"]},
-        "delta": suite.get(f"/api/v1/exports/0..{exports[0]['version']}"),
+        "deltas": {str(export["version"]): suite.get(f"/api/v1/exports/0..{export['version']}") for export in exports},
         "as_of": {row["book_id"]: row for row in read_csv(suite, as_of)},
         "runs": {run["id"]: suite.get(f"/api/v1/crawls/{run['id']}") for run in runs},
         "quality": {run["id"]: quality(suite, run) for run in runs},
