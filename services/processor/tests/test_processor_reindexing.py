@@ -147,10 +147,28 @@ def test_a_build_runs_at_low_priority(filled: Dependencies) -> None:
     assert priority() == before
 
 
-def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Dependencies) -> None:
-    def open_build() -> IndexBuild:
+@pytest.fixture
+def interrupt() -> Iterator[Callable[[], None]]:
+    """Interrupts the main thread; returns once the main thread handles the interrupt."""
+    is_handled = threading.Event()
+
+    def handle(_number: int, _frame: object) -> None:
+        is_handled.set()
+        raise KeyboardInterrupt
+
+    def interrupt() -> None:
         os.kill(os.getpid(), signal.SIGINT)
+        assert is_handled.wait(60)
         time.sleep(0.3)
+
+    previous_handler = signal.signal(signal.SIGINT, handle)
+    yield interrupt
+    signal.signal(signal.SIGINT, previous_handler)
+
+
+def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Dependencies, interrupt: Callable[[], None]) -> None:
+    def open_build() -> IndexBuild:
+        interrupt()
         return open_index_build(filled.settings.search_url)
 
     generation = filled.projection.generation.current()
@@ -161,7 +179,7 @@ def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Dependencies) 
 
 
 def test_an_interrupt_while_the_build_thread_starts_does_not_release_the_lock_early(
-    filled: Dependencies, monkeypatch: pytest.MonkeyPatch
+    filled: Dependencies, monkeypatch: pytest.MonkeyPatch, interrupt: Callable[[], None]
 ) -> None:
     """On a busy machine the build may be interrupted before the main thread has returned from starting its thread."""
     start_thread = threading.Thread.start
@@ -172,8 +190,7 @@ def test_an_interrupt_while_the_build_thread_starts_does_not_release_the_lock_ea
             time.sleep(0.2)
 
     def open_build() -> IndexBuild:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.3)
+        interrupt()
         return open_index_build(filled.settings.search_url)
 
     monkeypatch.setattr(threading.Thread, "start", start_slowly)

@@ -1,6 +1,6 @@
 """Renders errors as problem documents (RFC 9457)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bookwheel_contracts.problems import (
@@ -21,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from bookwheel_runtime.logs import get_logger
+from bookwheel_runtime.query_models import parameter_names
 from bookwheel_runtime.traces import current_trace_id
 
 logger = get_logger(__name__)
@@ -60,7 +61,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> Response:
-        return problem_response(request, validation_problem(error))
+        return problem_response(request, _validation_problem(error, parameter_names(request.scope.get("endpoint"))))
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
@@ -79,10 +80,13 @@ def add_unavailable_handler(app: FastAPI, errors: Iterable[type[Exception]], *, 
         app.add_exception_handler(error_type, unavailable)
 
 
-def validation_problem(error: RequestValidationError) -> InvalidParameterError:
+def _validation_problem(error: RequestValidationError, parameters: Sequence[str]) -> InvalidParameterError:
+    """Lists the route's query `parameters` if the request has an unknown one."""
     errors = tuple(_field_error(details) for details in error.errors()[:_MAX_ERRORS])
-    shown = "; ".join(f"{field.field}: {field.message}" for field in errors[:_MAX_SHOWN_ERRORS])
-    return InvalidParameterError(shown, errors=errors)
+    detail = "; ".join(f"{field.field}: {field.message}" for field in errors[:_MAX_SHOWN_ERRORS])
+    if parameters and any(field.code == "unknown_parameter" for field in errors):
+        detail += f". Known parameters: {', '.join(parameters)}"
+    return InvalidParameterError(detail, errors=errors)
 
 
 def _field_error(details: Mapping[str, Any]) -> FieldError:

@@ -54,6 +54,12 @@ async def check_query_names(request: Request) -> None:
             raise _invalid(repeated, "repeated_parameter", "must not be repeated")
 
 
+def parameter_names(endpoint: Callable[..., Any] | None) -> list[str]:
+    """Returns the sorted names of the endpoint's query parameters."""
+    model = _query_model(endpoint) if endpoint is not None else None
+    return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
+
+
 @cache
 def _query_model(endpoint: Callable[..., Any]) -> type[QueryModel] | None:
     hints = get_type_hints(endpoint).values()
