@@ -83,7 +83,7 @@ def test_what_is_missing_is_named_with_what_it_is(capsys: pytest.CaptureFixture[
     from bookwheel_catalog.settings import CatalogSettings  # noqa: PLC0415 - only here
 
     told = refusal(capsys, CatalogSettings)
-    assert "setting BOOKWHEEL_REDIS_URL: Field required (Redis: cached answers" in told
+    assert "setting BOOKWHEEL_REDIS_URL: Field required (URL of Redis: response cache" in told
 
 
 def test_keys_that_belong_together_are_named(

@@ -15,7 +15,7 @@ class CatalogSettings(LakeSettings):
         description="The search index: `tantivy:///folder`, or "
         "`elasticsearch[+https]://[user:password@]host:port[/prefix]`."
     )
-    redis_url: RedisUrl = Field(description="The URL of Redis.")
+    redis_url: RedisUrl = Field(description="URL of Redis: response cache, crawl requests, change notifications.")
     jwks_url: HttpUrl = Field(
         default="http://127.0.0.1:8083/.well-known/jwks.json",
         description="The URL of the public keys of internal tokens.",
