@@ -126,7 +126,7 @@ def test_commands_without_a_running_suite_fail_with_make_up(suite: SuiteUnderTes
 def test_a_crawl_that_is_refused_fails_with_the_reason(suite: SuiteUnderTest) -> None:
     done = local(suite, "crawl", "--source", "no-such-shop")
     assert done.returncode == 1
-    assert "there is no such source" in done.stderr
+    assert "the source is not declared" in done.stderr
 
 
 def test_a_start_url_in_a_private_network_is_refused_although_the_demo_shop_is_crawled(suite: SuiteUnderTest) -> None:
@@ -140,7 +140,7 @@ def test_logs_are_printed_for_one_program_and_unknown_ones_are_named(suite: Suit
     done = local(suite, "logs", "--no-follow", "processor")
     assert done.returncode == 0
     assert "processor-worker.log" in done.stdout
-    assert "no program is called nothing" in local(suite, "logs", "nothing").stderr
+    assert "unknown program nothing" in local(suite, "logs", "nothing").stderr
 
 
 def test_a_gateway_whose_master_was_killed_comes_back_without_the_workers_it_left(suite: SuiteUnderTest) -> None:

@@ -93,7 +93,7 @@ def test_when_one_ends_by_itself_all_end_with_its_status(service: Server, port: 
     assert service.process.wait(timeout=20) == signal.SIGKILL
     assert not is_running(other)
     assert not is_listened_to(port)
-    assert "ended by itself" in service.log.read_text()
+    assert "worker exited unexpectedly" in service.log.read_text()
 
 
 def test_a_port_that_is_taken_is_an_error(service: Server, filled: Suite, tmp_path: Path, port: int) -> None:

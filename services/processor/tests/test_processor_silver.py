@@ -250,7 +250,7 @@ def test_an_export_that_was_killed_is_made_again(
     take_in(scraped.item(1), scraped.item(2, source="other"))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
     with pytest.MonkeyPatch.context() as patch:
-        crash_after(step, patch, Lake, "writing")
+        crash_after(step, patch, Lake, "open_for_write")
         try:
             run_export(dependencies)
         except SimulatedCrash:
