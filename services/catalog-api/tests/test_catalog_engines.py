@@ -1,4 +1,4 @@
-"""The catalog on Elasticsearch: the same answers, and what happens while it is away."""
+"""The catalog on Elasticsearch: the same responses, also when Elasticsearch becomes unavailable."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
