@@ -11,7 +11,7 @@ from pathlib import Path
 from bookwheel_contracts import CrawlRun, RunFinished, RunState
 from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.worker.dependencies import GROUP
-from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.healthcheck import get_health_error
 from bookwheel_runtime.traces import new_traceparent
 from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
 from bookwheel_stores.records import RunStore, connect_database, upgrade_database
@@ -83,7 +83,7 @@ class Processor:
         worker = running(
             [PROCESSOR, "worker", *self.worker_options],
             log=self.folder / "worker.log",
-            ready=lambda: health_fault(port, "/readyz") is None,
+            ready=lambda: get_health_error(port, "/readyz") is None,
             seconds=90,
             environment={**environment, "BOOKWHEEL_METRICS_PORT": str(port)},
         )

@@ -104,7 +104,7 @@ def test_an_upgrade_that_fails_half_way_leaves_the_old_form(old: Engine) -> None
     with pytest.raises(ValueError, match="currency"):
         upgrade_database(old)
     assert not is_current(old)
-    assert replace(RECORDS, head="0001").fault(old) is None, "the old version goes on serving"
+    assert replace(RECORDS, head="0001").get_error(old) is None, "the old version goes on serving"
 
 
 def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> None:

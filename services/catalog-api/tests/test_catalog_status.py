@@ -160,7 +160,7 @@ async def test_what_is_away_is_named_and_the_rest_is_told(suite: Any, make_clien
 def test_a_replica_tells_until_it_is_stopped(redis_url: str) -> None:
     with connect_redis(redis_url) as redis:
         faults: list[str] = []
-        publisher = HeartbeatPublisher(redis, "scraper", fault=lambda: faults[0] if faults else None, interval=0.05)
+        publisher = HeartbeatPublisher(redis, "scraper", get_error=lambda: faults[0] if faults else None, interval=0.05)
 
         def told() -> Heartbeat | None:
             found = redis.hgetall(REPLICAS_KEY)

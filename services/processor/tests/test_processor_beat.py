@@ -26,10 +26,10 @@ def test_triggers_missed_while_the_broker_was_unavailable_are_not_made_up_for() 
     for step in range(20):
         beat.tick(100 + step)
     away = False
-    fault = beat.fault()
-    assert fault is not None
-    assert "refused" in fault
+    error = beat.get_error()
+    assert error is not None
+    assert "refused" in error
     beat.tick(200)
     beat.tick(200.1)
     assert sent == ["often"]
-    assert beat.fault() is None
+    assert beat.get_error() is None

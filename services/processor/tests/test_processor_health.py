@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts.redis_keys import RAW_STREAM
-from bookwheel_runtime.healthcheck import fetch_health, health_fault
+from bookwheel_runtime.healthcheck import fetch_health, get_health_error
 from bookwheel_stores.records import connect_database, upgrade_database
 from bookwheel_stores.streams import StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, running, start, wait_until
@@ -35,7 +35,7 @@ class Replica:
         }
 
     def fault(self, path: str = "/readyz") -> str | None:
-        return health_fault(self.port, path)
+        return get_health_error(self.port, path)
 
     def metrics(self) -> dict[str, float]:
         families = text_string_to_metric_families(fetch_health(self.port, "/metrics")[1])

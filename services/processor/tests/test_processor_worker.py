@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRun, RunState
 from bookwheel_contracts.redis_keys import RAW_STREAM
-from bookwheel_runtime.healthcheck import fetch_health, health_fault
+from bookwheel_runtime.healthcheck import fetch_health, get_health_error
 from bookwheel_stores.records import BookReader, RunStore, connect_database
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_writer
@@ -84,7 +84,7 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
     worker = suite.worker()
     try:
         wait_until(
-            lambda: health_fault(suite.worker_port, "/readyz") is None, seconds=120, what="the worker's first round"
+            lambda: get_health_error(suite.worker_port, "/readyz") is None, seconds=120, what="the worker's first round"
         )
         suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, 501)), scraped.finished(scraped=500))
         wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="everything searchable")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from bookwheel_contracts import CrawlRequest, RunState
 from bookwheel_contracts.redis_keys import CRAWL_STREAM, SOURCES_KEY
-from bookwheel_runtime.healthcheck import fetch_health, health_fault
+from bookwheel_runtime.healthcheck import fetch_health, get_health_error
 from bookwheel_scraper.crawl.run_events import RunMessages
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.service.scheduler import Scheduler
@@ -256,10 +256,10 @@ def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
 ) -> None:
     site.fill(12)
     port = free_port()
-    assert "does not answer" in str(health_fault(port, "/readyz"))
+    assert "does not answer" in str(get_health_error(port, "/readyz"))
     request_crawl(crawls.redis_url, crawl_request("shop"))
     services.append(crawls.serve(BOOKWHEEL_METRICS_PORT=str(port)))
-    wait_until(lambda: health_fault(port, "/readyz") is None, seconds=30, what="a scraper that is ready")
+    wait_until(lambda: get_health_error(port, "/readyz") is None, seconds=30, what="a scraper that is ready")
     wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=60, what="the run's end")
     page = fetch_health(port, "/metrics")[1]
     assert list(text_string_to_metric_families(page))
@@ -279,5 +279,5 @@ def test_a_scraper_without_redis_lives_but_is_not_ready(crawls: Crawls, services
     port = free_port()
     unavailable = {"BOOKWHEEL_REDIS_URL": "redis://127.0.0.1:9/0", "BOOKWHEEL_METRICS_PORT": str(port)}
     services.append(crawls.serve(**unavailable))
-    wait_until(lambda: health_fault(port, "/livez") is None, seconds=30, what="a scraper that lives")
-    wait_until(lambda: "Redis is unavailable" in str(health_fault(port, "/readyz")), seconds=10, what="the reason")
+    wait_until(lambda: get_health_error(port, "/livez") is None, seconds=30, what="a scraper that lives")
+    wait_until(lambda: "Redis is unavailable" in str(get_health_error(port, "/readyz")), seconds=10, what="the reason")

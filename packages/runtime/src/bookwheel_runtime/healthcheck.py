@@ -21,13 +21,13 @@ def run_healthcheck(path: str = "/readyz", *, variable: str = "BOOKWHEEL_PORT", 
     if not port.isdecimal() or port == "0":
         print(f"setting {variable} is missing: set it to the port of the health endpoints", file=sys.stderr)
         return 1
-    failure = health_fault(int(port), path)
+    failure = get_health_error(int(port), path)
     if failure is not None:
         print(failure, file=sys.stderr)
     return 0 if failure is None else 1
 
 
-def health_fault(port: int, path: str) -> str | None:
+def get_health_error(port: int, path: str) -> str | None:
     """Returns None if `path` returns 2xx, else the reason of the failure."""
     try:
         status, body = fetch_health(port, path)

@@ -32,7 +32,7 @@ def _nothing() -> None:
 class HeartbeatPublisher(threading.Thread):
     """Publishes a heartbeat of this replica every few seconds until it is stopped. Its time is by the clock of Redis.
 
-    `fault` returns None or the reason why the replica is not ready. If Redis is unavailable or `fault` is slow,
+    `get_error` returns the reason why the replica is not ready, or None. If it is slow or Redis is unavailable,
     heartbeats are only delayed.
     """
 
@@ -41,7 +41,7 @@ class HeartbeatPublisher(threading.Thread):
         redis: Redis,
         service: str,
         *,
-        fault: Callable[[], str | None] = _nothing,
+        get_error: Callable[[], str | None] = _nothing,
         progress: Callable[[], float | None] = _nothing,
         model: Callable[[], ModelRef | None] = _nothing,
         interval: float = HEARTBEAT_SECONDS,
@@ -50,7 +50,7 @@ class HeartbeatPublisher(threading.Thread):
         self._redis = redis
         self._service = service
         self._instance = socket.gethostname()
-        self._fault = fault
+        self._get_error = get_error
         self._progress = progress
         self._model = model
         self._interval = interval
@@ -77,15 +77,15 @@ class HeartbeatPublisher(threading.Thread):
         return f"{self._service}/{self._instance}"
 
     def _publish(self) -> bool:
-        fault = self._fault()
+        error = self._get_error()
         heartbeat = Heartbeat(
             service=self._service,
             instance=self._instance,
             version=version("bookwheel-stores"),
             started_at=self._started_at,
             seen_at=_now(self._redis),
-            ready=fault is None,
-            reason=fault and fault[:500],
+            ready=error is None,
+            reason=error and error[:500],
             progress_seconds=self._progress(),
             model=self._model(),
         )

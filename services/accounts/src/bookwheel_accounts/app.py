@@ -6,7 +6,7 @@ from functools import partial
 
 import httpx
 from bookwheel_runtime.app_factory import create_service_app
-from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.healthcheck import get_health_error
 from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.records import DATABASE_ERRORS, connect_database
@@ -68,7 +68,7 @@ def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -
         engine.dispose()
 
     async def check_database() -> None:
-        if schema_error := await run_in_threadpool(ACCOUNTS_SCHEMA.fault, engine):
+        if schema_error := await run_in_threadpool(ACCOUNTS_SCHEMA.get_error, engine):
             raise RuntimeError(schema_error)
 
     app = create_service_app(
@@ -92,7 +92,7 @@ def _publishing_heartbeats(settings: AccountsSettings) -> Iterator[None]:
         yield
         return
     heartbeat = HeartbeatPublisher(
-        connect_redis(settings.redis_url), "accounts", fault=partial(health_fault, settings.port, "/readyz")
+        connect_redis(settings.redis_url), "accounts", get_error=partial(get_health_error, settings.port, "/readyz")
     )
     heartbeat.start()
     yield

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from bookwheel_runtime.app_factory import create_service_app
-from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.healthcheck import get_health_error
 from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.cache import ResponseCache, connect_cache
@@ -19,7 +19,7 @@ from bookwheel_stores.records import (
     RunStore,
     WebhookStore,
     connect_database,
-    schema_fault,
+    get_schema_error,
 )
 from bookwheel_stores.records.feed.lag import FeedLag
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
@@ -84,7 +84,9 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
             ),
         )
         app.state.dependencies = dependencies
-        heartbeat = HeartbeatPublisher(redis, "catalog-api", fault=partial(health_fault, settings.port, "/readyz"))
+        heartbeat = HeartbeatPublisher(
+            redis, "catalog-api", get_error=partial(get_health_error, settings.port, "/readyz")
+        )
         heartbeat.start()
         yield
         await asyncio.to_thread(heartbeat.stop)
@@ -96,7 +98,7 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
         engine.dispose()
 
     async def check_database() -> None:
-        if schema_error := await asyncio.to_thread(schema_fault, engine):
+        if schema_error := await asyncio.to_thread(get_schema_error, engine):
             raise RuntimeError(schema_error)
 
     async def check_redis() -> None:

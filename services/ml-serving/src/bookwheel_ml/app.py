@@ -9,7 +9,7 @@ from bookwheel_contracts.problems import UnavailableError
 from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_contracts.status import ModelRef
 from bookwheel_runtime.app_factory import create_service_app
-from bookwheel_runtime.healthcheck import health_fault
+from bookwheel_runtime.healthcheck import get_health_error
 from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_runtime.tokens import TokenVerifier
 from bookwheel_stores.heartbeats import HeartbeatPublisher
@@ -64,7 +64,7 @@ async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]
             return None
 
     heartbeat = HeartbeatPublisher(
-        redis, "ml-serving", fault=partial(health_fault, settings.port, "/readyz"), model=get_served_model
+        redis, "ml-serving", get_error=partial(get_health_error, settings.port, "/readyz"), model=get_served_model
     )
     heartbeat.start()
     try:

@@ -78,7 +78,7 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
     )
     ingests = "ingest" in queues.split(",")  # else there is no progress to watch
     ready = watchdog.ready if ingests else lambda: None
-    heartbeat = HeartbeatPublisher(redis, "processor-worker", fault=ready, progress=progress.age)
+    heartbeat = HeartbeatPublisher(redis, "processor-worker", get_error=ready, progress=progress.age)
 
     def start_threads(**_: Any) -> None:
         heartbeat.start()
@@ -111,10 +111,10 @@ def run_scheduler(settings: ProcessorSettings) -> None:
     serve_health(
         settings.host,
         settings.metrics_port,
-        HealthChecks(stalled_check(progress, within=_SCHEDULER_STALLED), scheduler.fault),
+        HealthChecks(stalled_check(progress, within=_SCHEDULER_STALLED), scheduler.get_error),
         (metrics,),
     )
-    heartbeat = HeartbeatPublisher(redis, "processor-beat", fault=scheduler.fault, progress=progress.age)
+    heartbeat = HeartbeatPublisher(redis, "processor-beat", get_error=scheduler.get_error, progress=progress.age)
     heartbeat.start()
     scheduler.run(stop)
     heartbeat.stop()

@@ -13,7 +13,7 @@ from bookwheel_stores.records import (
     NewerSchemaError,
     RunStore,
     connect_database,
-    schema_fault,
+    get_schema_error,
     supports_concurrent_writers,
     upgrade_database,
     wait_for_database,
@@ -80,7 +80,7 @@ def _prepare_database(engine: Engine, command: str) -> str | None:
         upgrade_database(engine)
         return None
     wait_for_database(engine, seconds=math.inf if command == "worker" else _DATABASE_TIMEOUT)
-    return schema_fault(engine)
+    return get_schema_error(engine)
 
 
 def _reindex(dependencies: Dependencies, _options: argparse.Namespace) -> int:

@@ -16,8 +16,8 @@ from bookwheel_stores.records.database.connection import (
 from bookwheel_stores.records.database.schema import (
     NewerSchemaError,
     Schema,
+    get_schema_error,
     is_current,
-    schema_fault,
     upgrade_database,
 )
 from bookwheel_stores.records.feed.change_feed import SEARCH_PROJECTION, ChangeFeed
@@ -52,11 +52,11 @@ __all__ = [
     "WebhookQueue",
     "WebhookStore",
     "connect_database",
+    "get_schema_error",
     "in_transaction",
     "is_current",
     "read_connection",
     "read_only",
-    "schema_fault",
     "supports_concurrent_writers",
     "upgrade_database",
     "wait_for_database",

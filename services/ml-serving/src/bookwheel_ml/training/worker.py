@@ -107,7 +107,7 @@ def run_trainer(settings: MlSettings) -> None:
         age = progress.age()
         return None if age is not None and age < _READY_SECONDS else f"{worker_name} does not respond"
 
-    heartbeat = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", fault=readiness_error)
+    heartbeat = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", get_error=readiness_error)
     find_stall = stalled_check(progress, within=_STALLED_SECONDS)
 
     def liveness_error() -> str | None:

@@ -34,7 +34,7 @@ class MonotonicScheduler:
             self.tick(time.monotonic())
             self._progress.record()
 
-    def fault(self) -> str | None:
+    def get_error(self) -> str | None:
         """Return why triggers cannot be sent, or None if they can."""
         return self._error
 

@@ -86,7 +86,7 @@ class ScraperService:
         checks = HealthChecks(stalled_check(self._progress, within=_STALLED_SECONDS), self._not_ready_reason)
         serve_health(self._settings.host, self._settings.metrics_port, checks)
         heartbeats = HeartbeatPublisher(
-            self._redis, "scraper", fault=self._not_ready_reason, progress=self._progress.age
+            self._redis, "scraper", get_error=self._not_ready_reason, progress=self._progress.age
         )
         heartbeats.start()
         while not self._stopping:

@@ -35,7 +35,7 @@ class Schema:
         if revision == self.head:
             return
         if revision is not None and revision > self.head:
-            raise NewerSchemaError(self.fault(engine))
+            raise NewerSchemaError(self.get_error(engine))
         from alembic import command  # noqa: PLC0415 - see above
         from alembic.config import Config  # noqa: PLC0415 - see above
 
@@ -57,7 +57,7 @@ class Schema:
     def is_current(self, engine: Engine) -> bool:
         return self.revision(engine) == self.head
 
-    def fault(self, engine: Engine) -> str | None:
+    def get_error(self, engine: Engine) -> str | None:
         """Returns why the tables are unusable and what to do; None if they are usable."""
         revision = self.revision(engine)
         if revision == self.head:
@@ -84,6 +84,6 @@ def is_current(engine: Engine) -> bool:
     return RECORDS.is_current(engine)
 
 
-def schema_fault(engine: Engine) -> str | None:
+def get_schema_error(engine: Engine) -> str | None:
     """Returns why the tables of the records are unusable and what to do; None if they are usable."""
-    return RECORDS.fault(engine)
+    return RECORDS.get_error(engine)
