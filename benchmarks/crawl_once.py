@@ -20,7 +20,7 @@ from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
 from bookwheel_scraper.crawl.engine import crawl
 from bookwheel_scraper.crawl.run import CrawlRun, resolve_request
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
-from bookwheel_scraper.publishing.envelopes import Envelope
+from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.settings import ScraperSettings
@@ -53,8 +53,8 @@ async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int
     setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
     source, start_urls = resolve_request(request, load_sources(settings))
     run_attempt = RunAttempt(connect_redis(settings.redis_url), request.run_id)
-    envelope = Envelope(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
-    publisher = Publisher(run_attempt, envelope, RunCounts(), PublishingLimits())  # never started: it counts pages
+    envelopes = EnvelopeBuilder(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
+    publisher = Publisher(run_attempt, envelopes, RunCounts(), PublishingLimits())  # only counts pages
     await crawl(CrawlContext(source, start_urls, publisher, True, StopSignal()), settings)
     return publisher.counts().pages
 

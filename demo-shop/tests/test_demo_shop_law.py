@@ -1,4 +1,4 @@
-"""The planted law: exact about itself, visible in the texts, and learnable to near its limit."""
+"""The law of ratings: its probabilities, its marker words, and how well a model can learn it."""
 
 import math
 import random
@@ -40,11 +40,11 @@ def test_more_noise_never_lowers_the_stars(facts: law.RatedFacts, first: float, 
     assert 1 <= low_stars <= law.stars(facts, law.standard_noise(high)) <= 5
 
 
-def test_the_law_names_only_categories_of_the_shop() -> None:
+def test_the_law_uses_only_categories_of_the_shop() -> None:
     assert set(law.CATEGORY_EFFECTS) <= set(CATEGORIES)
 
 
-def test_the_best_reachable_error_is_what_a_simulation_finds() -> None:
+def test_the_best_reachable_error_equals_a_simulation() -> None:
     chance = random.Random(1)
     facts = [listing.rated_facts for listing in Catalog(size=100, seed=4).listings(0, 0, 100)]
     squared = absolute = 0.0
@@ -67,7 +67,7 @@ def test_the_law_holds_on_every_day_of_a_large_shop(day: int) -> None:
     assert math.sqrt(math.fsum(squares) / len(squares)) == pytest.approx(best, rel=0.04)
 
 
-def test_the_marker_words_are_those_that_the_description_contains() -> None:
+def test_the_marker_words_are_in_the_description() -> None:
     for listing in Catalog(size=500, seed=1).listings(0, 0, 500):
         words = set(re.findall("[a-z]+", (listing.book.description or "").lower())) & set(law.WORD_EFFECTS)
         assert words == listing.book.marker_words
@@ -81,7 +81,7 @@ def rmse(
 
 @pytest.mark.parametrize("seed", [DEFAULT_SEED, 1, 2])
 def test_a_random_forest_learns_the_law_from_800_books(seed: int) -> None:
-    """Held-out error within 15 % of the best reachable one, and the mean of the category at least 25 % above it."""
+    """The forest's held-out error is within 15 % of the best reachable error; that of category means is 25 % above it."""
     listings = Catalog(size=1_000, seed=seed).listings(0, 0, 1_000)
     random.Random(0).shuffle(listings)
     train, held_out = listings[:800], listings[800:]

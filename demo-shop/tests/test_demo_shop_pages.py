@@ -1,4 +1,4 @@
-"""Both faces as a browser and a spider see them."""
+"""The pages of both storefronts and the control routes, over HTTP."""
 
 import json
 from collections.abc import AsyncIterator
@@ -31,13 +31,13 @@ async def select(shop: httpx.AsyncClient, path: str) -> Selector:
     return Selector(response.text, base_url=str(response.url))
 
 
-async def truth(shop: httpx.AsyncClient, query: str = "") -> list[dict[str, Any]]:
+async def get_facts(shop: httpx.AsyncClient, query: str = "") -> list[dict[str, Any]]:
     response = await shop.get(f"/_shop/facts{query}")
     return [json.loads(line) for line in response.text.splitlines()]
 
 
 async def walk(shop: httpx.AsyncClient, path: str, next_link: str) -> AsyncIterator[tuple[str, Selector]]:
-    """The pages of a list, by following its links."""
+    """Yields the pages of a list by following its next links."""
     while True:
         page = await select(shop, path)
         yield path, page
@@ -54,19 +54,19 @@ def words(page: Selector, query: str) -> str:
 @pytest.mark.parametrize(
     "start", ["/", "/index.html", "/catalogue/page-1.html", "/catalogue/category/books_1/index.html"]
 )
-async def test_following_next_reaches_every_book_once(start: str) -> None:
+async def test_the_next_links_lead_to_every_book_once(start: str) -> None:
     async with open_shop(books=130) as shop:
         paths = [
             urljoin(path, link)
             async for path, page in walk(shop, start, "ul.pager li.next a::attr(href)")
             for link in page.css("article.product_pod h3 a::attr(href)").getall()
         ]
-        assert paths == [book["path"] for book in await truth(shop)]
+        assert paths == [book["path"] for book in await get_facts(shop)]
 
 
 async def test_a_list_page_has_the_structure_of_the_real_site() -> None:
     async with open_shop(books=130) as shop:
-        page, books = await select(shop, "/catalogue/page-2.html"), (await truth(shop))[20:40]
+        page, books = await select(shop, "/catalogue/page-2.html"), (await get_facts(shop))[20:40]
         pods = page.css("ol.row li article.product_pod")
         assert len(pods) == 20
         for pod, book in zip(pods, books, strict=True):
@@ -81,14 +81,14 @@ async def test_a_list_page_has_the_structure_of_the_real_site() -> None:
         assert page.css("li.previous a::attr(href)").get() == "page-1.html"
 
 
-async def test_the_last_page_has_what_is_left_and_no_next() -> None:
+async def test_the_last_page_has_the_remaining_books_and_no_next_link() -> None:
     async with open_shop(books=130) as shop:
         page = await select(shop, "/catalogue/page-7.html")
         assert len(page.css("article.product_pod")) == 10
         assert not page.css("li.next")
 
 
-async def test_a_shop_of_one_book_has_one_page_without_a_pager() -> None:
+async def test_a_shop_with_one_book_has_one_page_without_pager() -> None:
     async with open_shop(books=1) as shop:
         page = await select(shop, "/")
         assert page.css("form.form-horizontal strong::text").getall() == ["1"]
@@ -98,7 +98,7 @@ async def test_a_shop_of_one_book_has_one_page_without_a_pager() -> None:
 
 async def test_a_product_page_has_the_structure_of_the_real_site() -> None:
     async with open_shop(books=300) as shop:
-        for book in await truth(shop):
+        for book in await get_facts(shop):
             page = await select(shop, book["path"])
             rows = {
                 words(row, "th"): row.css("td").xpath("string()").get() for row in page.css("table.table-striped tr")
@@ -122,7 +122,7 @@ async def test_a_product_page_has_the_structure_of_the_real_site() -> None:
             }
 
 
-async def test_the_categories_in_the_sidebar_hold_every_book_once() -> None:
+async def test_the_categories_of_the_sidebar_list_every_book_once() -> None:
     async with open_shop(books=400) as shop:
         home = await select(shop, "/")
         paths = []
@@ -130,28 +130,28 @@ async def test_the_categories_in_the_sidebar_hold_every_book_once() -> None:
             async for path, page in walk(shop, "/" + link.attrib["href"], "li.next a::attr(href)"):
                 assert words(page, "h1") == words(link, "a")
                 paths += [urljoin(path, href) for href in page.css("h3 a::attr(href)").getall()]
-        assert sorted(paths) == sorted(book["path"] for book in await truth(shop))
+        assert sorted(paths) == sorted(book["path"] for book in await get_facts(shop))
 
 
-async def test_every_link_and_image_of_every_kind_of_page_leads_somewhere() -> None:
+async def test_every_link_and_image_exists() -> None:
     async with open_shop(books=600) as shop:
-        book = (await truth(shop, "?limit=1"))[0]
-        places = [
+        book = (await get_facts(shop, "?limit=1"))[0]
+        paths = [
             *("/", "/catalogue/page-2.html", "/catalogue/category/books_1/page-2.html", "/schema/page/2"),
             *("/catalogue/category/books/fiction_2/page-2.html", book["path"], book["schema_path"]),
         ]
         links = {
-            urljoin(place, link)
-            for place in places
-            for link in (await select(shop, place)).css("a::attr(href), img::attr(src), link::attr(href)").getall()
+            urljoin(path, link)
+            for path in paths
+            for link in (await select(shop, path)).css("a::attr(href), img::attr(src), link::attr(href)").getall()
         }
         for link in sorted(links):
             assert (await shop.get(link)).status_code == 200, link
 
 
-async def test_the_schema_face_tells_the_same_facts_as_json_ld() -> None:
+async def test_the_json_ld_of_the_schema_storefront_has_the_same_facts() -> None:
     async with open_shop(books=300) as shop:
-        books = await truth(shop)
+        books = await get_facts(shop)
         for book in books:
             page = await select(shop, book["schema_path"])
             data = json.loads(page.css('script[type="application/ld+json"]::text').get(""))
@@ -174,24 +174,24 @@ async def test_the_schema_face_tells_the_same_facts_as_json_ld() -> None:
 
 
 @pytest.mark.parametrize("next_link", ['link[rel="next"]::attr(href)', 'a[rel="next"]::attr(href)'])
-async def test_following_rel_next_reaches_every_book_of_the_schema_face(next_link: str) -> None:
+async def test_the_rel_next_links_lead_to_every_book_of_the_schema_storefront(next_link: str) -> None:
     async with open_shop(books=130) as shop:
         linked, listed = [], []
         async for _, page in walk(shop, "/schema/", next_link):
             linked += page.css("li a::attr(href)").getall()
             data = json.loads(page.css("script::text").get(""))
             listed += [(item["position"], item["url"]) for item in data["itemListElement"]]
-        expected = [book["schema_path"] for book in await truth(shop)]
+        expected = [book["schema_path"] for book in await get_facts(shop)]
         assert linked == expected
         assert listed == list(enumerate(expected, 1))
 
 
-async def test_moving_the_day_moves_the_pages() -> None:
+async def test_the_pages_follow_the_day() -> None:
     async with open_shop(books=400) as shop:
-        before = {book["id"]: book for book in await truth(shop)}
+        before = {book["id"]: book for book in await get_facts(shop)}
         assert (await shop.put("/_shop/day", json={"day": 30})).json() == {"day": 30}
         assert (await shop.get("/_shop/day")).json() == {"day": 30}
-        after = {book["id"]: book for book in await truth(shop)}
+        after = {book["id"]: book for book in await get_facts(shop)}
         vanished, appeared = before.keys() - after.keys(), after.keys() - before.keys()
         assert vanished
         assert appeared
@@ -200,13 +200,13 @@ async def test_moving_the_day_moves_the_pages() -> None:
             assert (await shop.get(before[number]["schema_path"])).status_code == 404
         for number in appeared:
             assert words(await select(shop, after[number]["path"]), "h1") == " ".join(after[number]["title"].split())
-        dearer = next(book for book in after.values() if before.get(book["id"], book)["price"] != book["price"])
-        page = await select(shop, dearer["path"])
-        assert page.css("p.price_color::text").get() == f"£{dearer['price']}"
-        assert dearer["upc"] == before[dearer["id"]]["upc"]
+        changed = next(book for book in after.values() if before.get(book["id"], book)["price"] != book["price"])
+        page = await select(shop, changed["path"])
+        assert page.css("p.price_color::text").get() == f"£{changed['price']}"
+        assert changed["upc"] == before[changed["id"]]["upc"]
 
 
-async def test_robots_may_crawl_everything_but_the_backstage() -> None:
+async def test_robots_txt_forbids_only_the_control_routes() -> None:
     async with open_shop() as shop:
         assert (await shop.get("/robots.txt")).text == "User-agent: *\nDisallow: /_shop/\n"
 
@@ -220,7 +220,7 @@ async def test_robots_may_crawl_everything_but_the_backstage() -> None:
         "/catalogue/page--1.html",
         "/catalogue/page-999999999999999999999999999999.html",
         "/catalogue/page-" + "9" * 5_000 + ".html",
-        "/catalogue/page-%D9%A1.html",  # an Arabic digit one
+        "/catalogue/page-%D9%A1.html",  # the Arabic digit 1
         "/catalogue/page-1.html%00",
         "/catalogue/",
         "/catalogue/_1/index.html",
@@ -247,37 +247,37 @@ async def test_robots_may_crawl_everything_but_the_backstage() -> None:
         "/%ff%fe",
     ],
 )
-async def test_what_does_not_exist_is_not_found(path: str) -> None:
+async def test_an_unknown_path_is_not_found(path: str) -> None:
     async with open_shop(books=130) as shop:
         assert (await shop.get(path)).status_code == 404
 
 
-async def test_a_page_is_only_read() -> None:
+async def test_pages_are_read_only() -> None:
     async with open_shop() as shop:
         assert (await shop.post("/")).status_code == 405
         assert (await shop.delete("/_shop/day")).status_code == 405
         assert (await shop.head("/")).status_code == 200
 
 
-async def test_facts_go_on_after_a_book_even_if_it_has_vanished() -> None:
+async def test_facts_continue_after_a_book_even_if_it_was_replaced() -> None:
     async with open_shop(books=250, day=90) as shop:
-        everything = await truth(shop)
+        everything = await get_facts(shop)
         assert len(everything) == 250
-        assert await truth(shop, f"?after={everything[119]['id']}&limit=7") == everything[120:127]
-        assert await truth(shop, "?after=120&limit=7") == everything[120:127]
-        assert await truth(shop, f"?after={everything[-1]['id']}") == []
-        assert await truth(shop, "?limit=0") == []
+        assert await get_facts(shop, f"?after={everything[119]['id']}&limit=7") == everything[120:127]
+        assert await get_facts(shop, "?after=120&limit=7") == everything[120:127]
+        assert await get_facts(shop, f"?after={everything[-1]['id']}") == []
+        assert await get_facts(shop, "?limit=0") == []
 
 
 @pytest.mark.parametrize("query", ["after=x", "after=-1", "after=", "limit=1.5", "limit=99999999999", "after=%D9%A1"])
-async def test_facts_refuse_what_is_no_number(query: str) -> None:
+async def test_facts_reject_invalid_numbers(query: str) -> None:
     async with open_shop() as shop:
         assert (await shop.get(f"/_shop/facts?{query}")).status_code == 400
 
 
-async def test_the_law_is_told() -> None:
+async def test_the_law_endpoint_returns_the_best_reachable_errors() -> None:
     async with open_shop(books=300) as shop:
-        law, books = (await shop.get("/_shop/law")).json(), await truth(shop)
+        law, books = (await shop.get("/_shop/law")).json(), await get_facts(shop)
         assert law["books_measured"] == 300
         mean_variance = sum(book["rating_variance"] for book in books) / 300
         assert law["best_reachable_rmse"] == pytest.approx(mean_variance**0.5)
@@ -285,7 +285,7 @@ async def test_the_law_is_told() -> None:
 
 
 @given(st.text(min_size=1))
-def test_a_short_title_is_short_and_begins_like_the_whole(title: str) -> None:
+def test_a_shortened_title_is_a_prefix_of_the_title(title: str) -> None:
     short = shorten(title)
     assert len(short) <= 28
     assert title.startswith(short.removesuffix(" ..."))

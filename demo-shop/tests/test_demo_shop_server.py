@@ -24,7 +24,7 @@ def shop_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_the_console_script_serves_the_shop_it_is_told_to(shop_url: str) -> None:
+def test_the_console_script_applies_its_options(shop_url: str) -> None:
     assert httpx.get(f"{shop_url}/_shop/day").json() == {"day": 5}
     page = httpx.get(f"{shop_url}/catalogue/page-5000.html")
     assert page.status_code == 200
@@ -54,9 +54,7 @@ def test_raw_traversal_is_not_found(shop_url: str) -> None:
     "options",
     [["--books", "0"], ["--books", "100001"], ["--day", "-1"], ["--day", "36501"], ["--books", "many"], ["--what"]],
 )
-def test_impossible_options_end_with_status_2_and_the_reason(
-    options: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_invalid_options_end_with_status_2_and_a_reason(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(options)
     assert "error:" in capsys.readouterr().err
@@ -64,6 +62,6 @@ def test_impossible_options_end_with_status_2_and_the_reason(
 
 def test_a_busy_port_ends_the_process(shop_url: str) -> None:
     port = shop_url.rpartition(":")[2]
-    ended = subprocess.run([SCRIPT, "--port", port], capture_output=True, text=True, timeout=30, check=False)
-    assert ended.returncode != 0
-    assert "address already in use" in ended.stderr
+    process = subprocess.run([SCRIPT, "--port", port], capture_output=True, text=True, timeout=30, check=False)
+    assert process.returncode != 0
+    assert "address already in use" in process.stderr

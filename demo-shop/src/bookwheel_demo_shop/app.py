@@ -9,10 +9,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from bookwheel_demo_shop.backstage import Backstage, Clock
 from bookwheel_demo_shop.catalog import Catalog
+from bookwheel_demo_shop.control import Clock, ControlRoutes
 from bookwheel_demo_shop.faults import LOOP_PATH, Faults
-from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category_shelf, load_templates
+from bookwheel_demo_shop.pages import ALL_PRODUCTS, BOOKS, HOME, Pages, category_location, load_templates
 from bookwheel_demo_shop.schema_pages import SchemaPages
 
 ROBOTS = "User-agent: *\nDisallow: /_shop/\n"
@@ -64,7 +64,7 @@ class Storefronts:
     def category(self, request: Request) -> str | None:
         page = parse_page_number(request.path_params["file_name"], first="index.html")
         category = self._categories.get(request.path_params["folder"])
-        return self._pages.book_list(category_shelf(category), page, self._clock.day) if page and category else None
+        return self._pages.book_list(category_location(category), page, self._clock.day) if page and category else None
 
     def product(self, request: Request) -> str | None:
         slug, number = split_slug_and_number(request.path_params["folder"])
@@ -112,7 +112,7 @@ def create_app(*, books: int, seed: int, day: int = 0) -> Starlette:
             Route("/robots.txt", robots),
             Route(f"{LOOP_PATH}/{{turn}}", redirect_loop),
             Mount("/static", StaticFiles(packages=[("bookwheel_demo_shop", "static")])),
-            Mount("/_shop", routes=Backstage(catalog, clock, faults).routes()),
+            Mount("/_shop", routes=ControlRoutes(catalog, clock, faults).routes()),
         ],
     )
 

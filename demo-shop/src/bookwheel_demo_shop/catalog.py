@@ -107,7 +107,7 @@ class Catalog:
         self.seed = seed
         self._stride = next(n for n in range(max(1, round(size * 0.618)), 2 * size + 1) if math.gcd(n, size) == 1)
         self._inverse_stride = pow(self._stride, -1, size)
-        self._book = lru_cache(maxsize=CACHED_BOOKS)(self._make_book)
+        self._book = lru_cache(maxsize=CACHED_BOOKS)(self._generate_book)
 
     @cached_property
     def categories(self) -> tuple[Category, ...]:
@@ -152,7 +152,7 @@ class Catalog:
     def _get_category(self, place: int) -> Category:
         return self.categories[bisect_right(self._category_starts, place * self._stride % self.size) - 1]
 
-    def _make_book(self, number: int) -> Book:
+    def _generate_book(self, number: int) -> Book:
         key = f"{self.seed}/{number}"
         draws = Draws(key)
         quirk = quirk_at(fraction(f"{key}/quirk"))

@@ -42,12 +42,12 @@ def count_pages(total: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """The location of a list page. `root` and `shelves` are the relative paths to `/` and to `/catalogue/`."""
+class ListLocation:
+    """The relative links of a list page. `root` and `catalogue` are the paths to `/` and to `/catalogue/`."""
 
     heading: str
     root: str
-    shelves: str
+    catalogue: str
     category: Category | None = None
     first_page: str = "index.html"
     """The file name of page 1 in the link of page 2."""
@@ -55,13 +55,13 @@ class Shelf:
     """The folder of the next pages if it is not the folder of this page."""
 
 
-HOME = Shelf("All products", "", "catalogue/", later_pages="catalogue/")
-ALL_PRODUCTS = Shelf("All products", "../", "", first_page="page-1.html")
-BOOKS = Shelf("Books", "../../../", "../../")
+HOME = ListLocation("All products", "", "catalogue/", later_pages="catalogue/")
+ALL_PRODUCTS = ListLocation("All products", "../", "", first_page="page-1.html")
+BOOKS = ListLocation("Books", "../../../", "../../")
 
 
-def category_shelf(category: Category) -> Shelf:
-    return Shelf(category.name, "../../../../", "../../../", category)
+def category_location(category: Category) -> ListLocation:
+    return ListLocation(category.name, "../../../../", "../../../", category)
 
 
 class Pages:
@@ -75,27 +75,27 @@ class Pages:
         self._cover = templates.get_template("cover.svg")
         self._sidebar = lru_cache(maxsize=64)(self._render_sidebar)
 
-    def book_list(self, shelf: Shelf, page: int, day: int) -> str | None:
-        total = shelf.category.size if shelf.category else self._catalog.size
+    def book_list(self, location: ListLocation, page: int, day: int) -> str | None:
+        total = location.category.size if location.category else self._catalog.size
         pages = count_pages(total)
         if not 1 <= page <= pages:
             return None
         first = (page - 1) * PAGE_SIZE
-        listings = self._catalog.listings(day, first, PAGE_SIZE, shelf.category)
+        listings = self._catalog.listings(day, first, PAGE_SIZE, location.category)
         return self._list.render(
-            heading=shelf.heading,
-            root=shelf.root,
-            shelves=shelf.shelves,
-            category=shelf.category,
-            sidebar=self._sidebar(shelf),
+            heading=location.heading,
+            root=location.root,
+            catalogue=location.catalogue,
+            category=location.category,
+            sidebar=self._sidebar(location),
             listings=listings,
             total=total,
             first=first + 1,
             last=first + len(listings),
             page=page,
             pages=pages,
-            previous=(shelf.first_page if page == 2 else f"page-{page - 1}.html") if page > 1 else None,
-            next=f"{shelf.later_pages}page-{page + 1}.html" if page < pages else None,
+            previous=(location.first_page if page == 2 else f"page-{page - 1}.html") if page > 1 else None,
+            next=f"{location.later_pages}page-{page + 1}.html" if page < pages else None,
         )
 
     def product(self, slug: str, number: int, day: int) -> str | None:
@@ -109,10 +109,10 @@ class Pages:
         listing = self._catalog.find(number, day)
         return self._cover.render(book=listing.book) if listing else None
 
-    def _render_sidebar(self, shelf: Shelf) -> Markup:
-        current = shelf.category.number if shelf.category else None
+    def _render_sidebar(self, location: ListLocation) -> Markup:
+        current = location.category.number if location.category else None
         html = self._sidebar_template.render(
-            shelves=shelf.shelves, current=current, categories=self._catalog.categories
+            catalogue=location.catalogue, current=current, categories=self._catalog.categories
         )
         return Markup(html)  # noqa: S704 - the template escapes its values
 

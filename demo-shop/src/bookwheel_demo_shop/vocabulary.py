@@ -46,7 +46,7 @@ CATEGORIES: Mapping[str, int] = {
     "Cultural": 1,
     "Academic": 1,
 }
-"""Every category with its weight: its share of the shop's books is its weight over the sum of all weights."""
+"""The weights of the categories. A category's share of the books is its weight divided by the sum of all weights."""
 
 GIVEN_NAMES = _words(
     """
@@ -112,7 +112,7 @@ FOREIGN_TITLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("{} und {}", ("Die Brücke", "Der Fluß", "Das Märchen", "Die Königin", "Der Schlüssel", "Die Größe")),
     ("{} və {}", ("İşıq", "Gecə", "Dəniz", "Şəhər", "Çiçək", "Külək")),
 )
-"""A pattern of two of its words, a language each; the last three are Latin letters with marks."""
+"""For each of nine languages: a title pattern, and the words to fill in. The last three use accented Latin letters."""
 
 SENTENCES = (
     "{name} returns to {place} with a {noun} that nobody will claim and a debt that everybody remembers.",
@@ -139,4 +139,4 @@ MARKER_SENTENCES: Mapping[str, tuple[str, ...]] = {
     "predictable": ("Some found the ending predictable.", "A predictable tale of a {noun}, say its critics."),
     "plodding": ("The plodding middle part divides opinion.", "One reviewer thought it plodding."),
 }
-"""Sentences that carry the marker words of the law; no other text of the shop contains these words."""
+"""Sentences with the marker words of the law. No other text of the shop contains these words."""

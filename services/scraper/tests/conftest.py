@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
-from bookwheel_scraper.publishing.envelopes import Envelope
+from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.sources.declarations import Source
@@ -13,25 +13,25 @@ from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.crawl_runner import Crawls
 from bookwheel_testing.shop_site import Site, serving_site
 
-NOWHERE = "redis://127.0.0.1:1/0"
+UNUSED_REDIS_URL = "redis://127.0.0.1:1/0"
 
 
 @pytest.fixture
 def idle_context() -> Callable[[str], CrawlContext]:
     """Builds a crawl context without a running publisher, for spiders without an engine."""
 
-    def make(start_url: str) -> CrawlContext:
-        run_attempt = RunAttempt(connect_redis(NOWHERE), "run")
-        envelope = Envelope(run_id="run", source="test", traceparent="")
+    def build(start_url: str) -> CrawlContext:
+        run_attempt = RunAttempt(connect_redis(UNUSED_REDIS_URL), "run")
+        envelopes = EnvelopeBuilder(run_id="run", source="test", traceparent="")
         return CrawlContext(
             source=Source(name="test", title="Test", spider="toscrape"),
             start_urls=(start_url,),
-            publisher=Publisher(run_attempt, envelope, RunCounts(), PublishingLimits()),
+            publisher=Publisher(run_attempt, envelopes, RunCounts(), PublishingLimits()),
             allow_private_addresses=True,
             stop_signal=StopSignal(),
         )
 
-    return make
+    return build
 
 
 @pytest.fixture

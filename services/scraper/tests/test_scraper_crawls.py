@@ -1,4 +1,4 @@
-"""Whole crawls of a real site into a real Redis."""
+"""Crawls of a local site, published to a real Redis."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ def failing(times: int, then: bytes, *, status: int = 500, **headers: str) -> Pa
     return page
 
 
-def test_a_crawl_publishes_every_book_once_between_its_start_and_its_end(crawls: Crawls, site: Site) -> None:
+def test_a_crawl_publishes_each_book_once_between_start_and_finish(crawls: Crawls, site: Site) -> None:
     site.fill(45)
     request = crawl_request("shop")
     messages = crawls.run(request)
@@ -52,7 +52,7 @@ def test_a_crawl_publishes_every_book_once_between_its_start_and_its_end(crawls:
     assert max(site.hits.values()) == 1
 
 
-def test_a_crawl_tells_whether_it_sees_its_whole_source_and_what_is_expected_of_it(crawls: Crawls, site: Site) -> None:
+def test_the_start_message_has_whole_source_and_the_expectations(crawls: Crawls, site: Site) -> None:
     site.fill(2)
     expected = "[expect]\nshare = 0.3\nfill = { price = 0.9 }\n"
     crawls.declare([site.url], rest=f"{FULL_SPEED}\n{expected}")
@@ -67,7 +67,7 @@ def test_a_crawl_tells_whether_it_sees_its_whole_source_and_what_is_expected_of_
     assert messages.started[-1].expect == Expectations()
 
 
-def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Crawls, site: Site) -> None:
+def test_only_pages_that_stay_broken_are_lost(crawls: Crawls, site: Site) -> None:
     site.fill(3)
     paths = [
         "500",
@@ -126,13 +126,13 @@ def test_a_shop_that_misbehaves_costs_only_the_pages_that_stay_broken(crawls: Cr
     assert site.hits["/always-503"] == 6
     assert site.hits["/big"] == 1
     end = messages.end
-    # always-503, loop, big and gzip; a missing page (gone), a forbidden one and links elsewhere are no errors
+    # always-503, loop, big and gzip fail; a missing page, a forbidden page and links to other sites are not errors
     assert (end.state, end.errors, end.scraped) == (RunState.PARTIAL, 4, 9)
     assert end.reason is not None
     assert end.reason.startswith("4 pages failed; first error: ")
 
 
-def test_a_start_page_that_is_missing_or_forbidden_fails_the_run(crawls: Crawls, site: Site) -> None:
+def test_a_missing_or_forbidden_start_page_fails_the_run(crawls: Crawls, site: Site) -> None:
     site.pages["/robots.txt"] = b"User-agent: *\nDisallow: /closed\n"
     crawls.declare([f"{site.url}nothing", f"{site.url}closed"])
     end = crawls.run().end
@@ -146,7 +146,7 @@ def test_an_empty_shop_is_complete(crawls: Crawls, site: Site) -> None:
     assert (end.state, end.scraped, end.pages) == (RunState.COMPLETE, 0, 1)
 
 
-def test_robots_txt_is_ignored_only_where_the_source_says_so(crawls: Crawls, site: Site) -> None:
+def test_robots_txt_is_ignored_only_if_the_source_declares_it(crawls: Crawls, site: Site) -> None:
     site.fill(2)
     site.pages["/robots.txt"] = b"User-agent: *\nDisallow: /\n"
     crawls.declare([site.url], rest=f"{FULL_SPEED}obey_robots = false\n")
@@ -162,7 +162,9 @@ def test_robots_txt_is_ignored_only_where_the_source_says_so(crawls: Crawls, sit
         ("seconds = 1.5", "the limit of 1.5 seconds is reached"),
     ],
 )
-def test_a_run_ends_at_its_caps_with_what_it_has(crawls: Crawls, site: Site, caps: str, reason: str) -> None:
+def test_a_run_that_reaches_a_limit_ends_as_partial_with_its_items(
+    crawls: Crawls, site: Site, caps: str, reason: str
+) -> None:
     site.fill(400)
     site.delay = 0.05
     crawls.declare([site.url], rest=f"{FULL_SPEED}[caps]\n{caps}\n")
@@ -176,7 +178,7 @@ def test_a_run_ends_at_its_caps_with_what_it_has(crawls: Crawls, site: Site, cap
         assert end.pages == 7
 
 
-def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawls, site: Site) -> None:
+def test_the_page_limit_includes_the_pages_of_a_killed_attempt(crawls: Crawls, site: Site) -> None:
     site.fill(400)
     site.delay = 0.05
     crawls.declare(
@@ -190,7 +192,7 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
     messages = crawls.run(request)
     assert len(messages.started) == 2
     assert (messages.end.state, messages.end.reason) == (RunState.PARTIAL, "the limit of 40 pages is reached")
-    # twice robots.txt, and what the killed attempt had asked for since it last recorded: at 20 a second
+    # robots.txt twice, and the requests of the killed attempt since its last recorded count, at 20 per second
     assert 40 <= sum(site.hits.values()) <= 40 + 2 + 12
     assert messages.end.scraped == len(messages.items)
 
@@ -202,7 +204,7 @@ def test_a_run_that_goes_on_after_a_kill_keeps_to_its_cap_of_pages(crawls: Crawl
         ({"begun": 10**12}, "the limit of 21600 seconds is reached"),
     ],
 )
-def test_a_run_that_has_spent_its_caps_does_not_go_on(
+def test_a_resumed_run_beyond_its_limits_ends_at_once(
     crawls: Crawls, site: Site, spent: dict[str, int], reason: str
 ) -> None:
     site.fill(60)
@@ -218,7 +220,7 @@ def test_a_run_that_has_spent_its_caps_does_not_go_on(
     assert sum(site.hits.values()) <= 3
 
 
-def test_private_addresses_are_not_entered_however_they_are_written(crawls: Crawls, site: Site) -> None:
+def test_private_addresses_are_blocked_in_every_notation(crawls: Crawls, site: Site) -> None:
     site.fill(2)
     port = site.url.rsplit(":", 1)[1]
     hosts = ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
@@ -230,23 +232,23 @@ def test_private_addresses_are_not_entered_however_they_are_written(crawls: Craw
     assert not site.hits
 
 
-def test_a_source_may_be_declared_private_but_a_request_cannot_lead_it_elsewhere(crawls: Crawls, site: Site) -> None:
+def test_a_declared_private_source_is_crawled_but_not_a_requested_private_url(crawls: Crawls, site: Site) -> None:
     site.fill(2)
     crawls.declare([site.url], top="private_addresses = true")
     assert crawls.run(BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny").end.scraped == 2
-    led = crawl_request("shop", site.url)
-    messages = crawls.run(led, BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny")
-    assert [end.state for end in messages.finished if end.run_id == led.run_id] == [RunState.FAILED]
+    request = crawl_request("shop", site.url)
+    messages = crawls.run(request, BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny")
+    assert [end.state for end in messages.finished if end.run_id == request.run_id] == [RunState.FAILED]
 
 
-def test_a_request_that_cannot_be_met_is_a_failed_run_with_its_reason(crawls: Crawls) -> None:
+def test_an_invalid_request_becomes_a_failed_run_with_a_reason(crawls: Crawls) -> None:
     messages = crawls.run(crawl_request("schema_org"))
     assert len(messages.started) == 1
     assert (messages.end.state, messages.end.scraped) == (RunState.FAILED, 0)
     assert messages.end.reason == "start_url is missing: the source 'schema_org' requires one"
 
 
-def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, site: Site) -> None:
+def test_a_stopped_run_ends_as_partial_even_if_a_page_hangs(crawls: Crawls, site: Site) -> None:
     site.fill(60)
     site.pages["/page-2.html"] = lambda _exchange, _hits: time.sleep(20)
     server = crawls.start(crawl_request("shop"))
@@ -259,7 +261,7 @@ def test_a_stop_ends_the_run_as_partial_even_while_a_page_hangs(crawls: Crawls, 
     assert (end.state, end.reason, end.scraped) == (RunState.PARTIAL, "the scraper was stopped", 20)
 
 
-def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, site: Site) -> None:
+def test_a_crawl_waits_while_the_stream_is_full(crawls: Crawls, site: Site) -> None:
     site.fill(300)
     server = crawls.start(crawl_request("shop"), BOOKWHEEL_SCRAPER_STREAM_LIMIT="20")
     wait_until(lambda: len(read_messages(crawls.redis_url).items) > 20, seconds=60, what="a full stream")
@@ -267,24 +269,23 @@ def test_a_full_stream_holds_the_crawl_back_until_it_is_read(crawls: Crawls, sit
     time.sleep(1.5)
     assert len(read_messages(crawls.redis_url).items) == before
     assert server.process.poll() is None
-    # the processor reads on: so does the crawl
     client = Redis.from_url(crawls.redis_url)
-    seen: set[int] = set()
+    item_numbers: set[int] = set()
 
-    def read_on() -> bool:
+    def read_and_delete_entries() -> bool:
         has_ended = False
         entries: Any = client.xrange(RAW_STREAM)
         for entry_id, fields in entries:
             message = parse_stream_message(fields[b"body"])
             if isinstance(message, RawItem):
-                seen.add(message.item_number)
+                item_numbers.add(message.item_number)
             has_ended = has_ended or isinstance(message, RunFinished)
             client.xdel(RAW_STREAM, entry_id)
         return has_ended
 
-    wait_until(read_on, seconds=60, what="the end of the crawl")
+    wait_until(read_and_delete_entries, seconds=60, what="the end of the crawl")
     client.close()
-    assert seen == set(range(1, 301))
+    assert item_numbers == set(range(1, 301))
     assert server.process.wait(30) == 0
 
 
@@ -300,5 +301,5 @@ reactor.run(installSignalHandlers=False)
 """
 
 
-def test_a_clock_that_is_set_back_by_an_hour_stops_no_crawl_for_so_long() -> None:
+def test_timers_continue_when_the_clock_is_set_back_by_an_hour() -> None:
     subprocess.run([sys.executable, "-c", SET_BACK], check=True, timeout=60)

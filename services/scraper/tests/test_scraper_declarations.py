@@ -1,4 +1,4 @@
-"""Sources, their schedules, and what a request makes of them."""
+"""Source declarations, their schedules, and the resolution of crawl requests."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ def read(text: str) -> object:
     return parse_declaration(text, file="x.toml", variables={})
 
 
-def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> None:
+def test_built_in_sources_are_valid_and_use_the_demo_shop_setting() -> None:
     sources = load_sources(ScraperSettings(demo_shop_url="http://127.0.0.1:9999"))
     assert sorted(sources) == ["demo", "demo-schema", "schema_org", "toscrape"]
     assert sources["demo"].start_urls == ("http://127.0.0.1:9999/",)
@@ -39,7 +39,7 @@ def test_our_sources_are_valid_and_the_demo_shop_is_where_the_settings_say() -> 
     ("expect", "word"),
     [("fill = { colour = 1.0 }", "colour"), ("share = 1.5", "share"), ("grace = 0", "grace"), ("least = 5", "least")],
 )
-def test_what_is_expected_of_a_source_must_make_sense(expect: str, word: str) -> None:
+def test_an_invalid_expectation_is_rejected(expect: str, word: str) -> None:
     text = 'name = "a"\ntitle = "A"\nspider = "toscrape"\n[expect]\n'
     with pytest.raises(DeclarationError, match=word):
         read(text + expect)
@@ -55,7 +55,7 @@ def test_only_the_demo_shop_is_crawled_without_politeness() -> None:
         assert source.private_addresses is source.name.startswith("demo")
 
 
-def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
+def test_the_operators_folder_adds_and_replaces_sources(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('name = "mine"\ntitle = "Mine"\nspider = "schema_org"')
     (tmp_path / "demo.toml").write_text('name = "demo"\ntitle = "Another demo"\nspider = "toscrape"')
     sources = load_sources(ScraperSettings(scraper_sources_dir=tmp_path))
@@ -77,7 +77,7 @@ def test_the_operators_folder_adds_and_replaces(tmp_path: Path) -> None:
         ('name = "a"\ntitle = "${unknown}"\nspider = "toscrape"', "unknown"),
     ],
 )
-def test_a_wrong_declaration_is_named_with_its_fault(text: str, fault: str) -> None:
+def test_the_error_of_an_invalid_declaration_names_file_and_field(text: str, fault: str) -> None:
     with pytest.raises(DeclarationError, match=rf"x\.toml: .*{fault}"):
         read(text)
 
@@ -93,11 +93,11 @@ def test_a_wrong_declaration_is_named_with_its_fault(text: str, fault: str) -> N
         ("http://b\xfccher.example/", "xn--bcher-kva.example"),
     ],
 )
-def test_an_address_belongs_to_one_site_however_it_is_written(url: str, site: str) -> None:
+def test_every_notation_of_a_url_has_the_same_site(url: str, site: str) -> None:
     assert get_site(url) == site
 
 
-def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() -> None:
+def test_a_start_url_on_an_undeclared_site_is_recognized() -> None:
     source = Source(name="shop", title="Shop", spider="toscrape", start_urls=("http://www.a.example/x", "http://b/"))
     assert source.undeclared_site("https://a.example/y") is None
     assert source.undeclared_site("http://b/") is None
@@ -105,7 +105,7 @@ def test_a_start_url_leads_to_another_site_or_to_one_that_the_source_declares() 
 
 
 @pytest.mark.parametrize("url", ["http://:80/", "http://a:x/", "http://[::1/", "http://a~b/", f"http://{'a' * 300}/"])
-def test_a_start_url_without_a_host_is_refused(url: str) -> None:
+def test_a_start_url_without_a_host_is_rejected(url: str) -> None:
     with pytest.raises(InvalidCrawlRequestError, match="start_url"):
         resolve_request(crawl_request("schema_org", url), load_sources(ScraperSettings()))
 
@@ -123,18 +123,18 @@ def test_a_start_url_without_a_host_is_refused(url: str) -> None:
         ("30 4 29 2 *", "2026-03-01T00:00:00", "2024-02-29T04:30:00"),
     ],
 )
-def test_a_schedule_knows_when_it_was_last_due(schedule: str, now: str, due: str) -> None:
+def test_a_schedule_computes_its_latest_due_time(schedule: str, now: str, due: str) -> None:
     moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
     assert parse_schedule(schedule)(moment) == datetime.fromisoformat(due).replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "every", "every 0h", "every -1h", "every 5 weeks", "61 * * * *", "* * *"])
-def test_a_schedule_that_is_none_is_refused(text: str) -> None:
+def test_an_invalid_schedule_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither|interval"):
         parse_schedule(text)
 
 
-def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
+def test_a_requested_start_url_must_be_a_web_url() -> None:
     sources = load_sources(ScraperSettings())
     assert resolve_request(crawl_request("toscrape", "http://other.example/x"), sources)[1] == (
         "http://other.example/x",
@@ -153,7 +153,7 @@ def test_a_request_may_lead_a_source_elsewhere_on_the_web_only() -> None:
             resolve_request(crawl_request(source, url), sources)
 
 
-def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:
+def test_publishing_sources_replaces_the_whole_list(redis_url: str) -> None:
     client = Redis.from_url(redis_url)
     sources = load_sources(ScraperSettings())
     publish_sources(client, sources)
@@ -162,7 +162,7 @@ def test_the_list_of_sources_in_redis_is_replaced_whole(redis_url: str) -> None:
     client.close()
 
 
-def test_a_spider_is_found_by_its_name_and_an_unknown_one_is_refused() -> None:
+def test_spiders_are_discovered_and_an_unknown_spider_is_rejected() -> None:
     assert spider_names() == ("schema_org", "toscrape")
     with pytest.raises(DeclarationError, match="unknown spider 'nosuch'; available spiders: schema_org, toscrape"):
         read('name = "a"\ntitle = "A"\nspider = "nosuch"\n')

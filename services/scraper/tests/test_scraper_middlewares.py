@@ -1,4 +1,4 @@
-"""The rules by which pages are fetched, one at a time."""
+"""The encoding of a page and the outcome of a run."""
 
 import pytest
 from bookwheel_contracts import RunState
@@ -18,11 +18,11 @@ from bookwheel_scraper.middlewares.charsets import detect_encoding
         (b"", "utf-8", "utf-8"),
     ],
 )
-def test_the_charset_is_what_the_bytes_say(body: bytes, declared: str, encoding: str) -> None:
+def test_the_encoding_is_detected_from_the_bytes(body: bytes, declared: str, encoding: str) -> None:
     assert detect_encoding(body, declared) == encoding
 
 
-def test_a_run_is_complete_only_without_a_stop_and_without_errors() -> None:
+def test_a_run_is_complete_only_without_a_stop_and_errors() -> None:
     def state(stop: str | None, published: int, errors: int) -> RunState:
         return build_outcome(stop_reason=stop, published=published, errors=errors, first_error="e").state
 

@@ -1,4 +1,4 @@
-"""Nothing that was scraped is lost or counted twice, whatever happens to Redis or to the process."""
+"""No scraped item is lost or counted twice, even if Redis or the process is killed."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_message
 from bookwheel_scraper.crawl.run_events import Outcome, RunMessages
-from bookwheel_scraper.publishing.envelopes import Envelope, Payload, ScrapedBook
+from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, Payload, ScrapedBook
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 from bookwheel_stores.streams import connect_redis
@@ -21,7 +21,7 @@ from bookwheel_testing.servers import Server, free_port, redis_answers, redis_co
 
 REQUEST = crawl_request("test")
 MESSAGES = RunMessages(REQUEST, REQUEST.traceparent)
-ENVELOPE = Envelope(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent)
+ENVELOPES = EnvelopeBuilder(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent)
 EAGER = PublishingLimits(batch_seconds=0.02, pause_seconds=0.02, max_pause_seconds=0.1)
 
 
@@ -42,46 +42,46 @@ async def publish(publisher: Publisher, numbers: range) -> None:
         await publisher.put(book(number))
 
 
-def wrap(payload: Payload) -> RawItem:
-    message = parse_stream_message(ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), item_number=7))
+def build_item(payload: Payload) -> RawItem:
+    message = parse_stream_message(ENVELOPES.build(ScrapedBook("http://shop.example/1", payload), item_number=7))
     assert isinstance(message, RawItem)
     return message
 
 
-def test_an_envelope_is_a_raw_item_with_all_its_fields() -> None:
+def test_the_envelope_has_all_fields_of_a_raw_item() -> None:
     payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
-    body = ENVELOPE.wrap(ScrapedBook("http://shop.example/1", payload), item_number=7)
-    item = wrap(payload)
+    body = ENVELOPES.build(ScrapedBook("http://shop.example/1", payload), item_number=7)
+    item = build_item(payload)
     assert set(json.loads(body)) == set(RawItem.model_fields) - {"site"}
-    other_envelope = Envelope(
+    rival_envelopes = EnvelopeBuilder(
         run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080"
     )
-    other = parse_stream_message(
-        other_envelope.wrap(ScrapedBook("http://rival.example:8080/1", payload), item_number=7)
+    rival_item = parse_stream_message(
+        rival_envelopes.build(ScrapedBook("http://rival.example:8080/1", payload), item_number=7)
     )
-    assert isinstance(other, RawItem)
-    assert (item.site, other.site) == (None, "rival.example:8080")
+    assert isinstance(rival_item, RawItem)
+    assert (item.site, rival_item.site) == (None, "rival.example:8080")
     assert (item.run_id, item.item_number, item.source) == (REQUEST.run_id, 7, "test")
     assert (item.url, item.payload, item.traceparent) == ("http://shop.example/1", payload, REQUEST.traceparent)
     assert abs((datetime.now(UTC) - item.scraped_at).total_seconds()) < 60
 
 
-def test_the_fingerprint_is_of_the_canonical_json() -> None:
-    first = wrap({"title": "é", "authors": ["x"]})
-    assert first.fingerprint == wrap({"authors": ["x"], "title": "é"}).fingerprint
-    assert first.fingerprint != wrap({"title": "é", "authors": ["y"]}).fingerprint
+def test_the_fingerprint_is_the_digest_of_the_canonical_json() -> None:
+    first = build_item({"title": "é", "authors": ["x"]})
+    assert first.fingerprint == build_item({"authors": ["x"], "title": "é"}).fingerprint
+    assert first.fingerprint != build_item({"title": "é", "authors": ["y"]}).fingerprint
     assert first.fingerprint == hashlib.sha256('{"authors":["x"],"title":"é"}'.encode()).hexdigest()
 
 
-def test_text_that_utf8_cannot_hold_is_replaced() -> None:
-    item = wrap({"title": "a\ud800b", "authors": ["\udfff", "é"]})
+def test_text_that_utf8_cannot_encode_is_replaced() -> None:
+    item = build_item({"title": "a\ud800b", "authors": ["\udfff", "é"]})
     assert item.payload == {"title": "a\ufffdb", "authors": ["\ufffd", "é"]}
 
 
-def test_items_are_numbered_on_and_counted_with_their_batch(redis_url: str) -> None:
+def test_a_later_attempt_continues_the_item_numbers_and_counts(redis_url: str) -> None:
     run_attempt = open_attempt(redis_url)
     for attempt, (first, last) in enumerate(((1, 1200), (1201, 1300)), start=1):
-        publisher = Publisher(run_attempt, ENVELOPE, run_attempt.start(start_message()), EAGER)
+        publisher = Publisher(run_attempt, ENVELOPES, run_attempt.start(start_message()), EAGER)
         publisher.start()
         publisher.count_page()
         asyncio.run(publish(publisher, range(first, last + 1)))
@@ -91,9 +91,9 @@ def test_items_are_numbered_on_and_counted_with_their_batch(redis_url: str) -> N
     assert numbers == list(range(1, 1301))
 
 
-def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
+def test_an_earlier_attempt_can_no_longer_publish(redis_url: str) -> None:
     old, new = open_attempt(redis_url), open_attempt(redis_url)
-    publisher = Publisher(old, ENVELOPE, old.start(start_message()), EAGER)
+    publisher = Publisher(old, ENVELOPES, old.start(start_message()), EAGER)
     publisher.start()
     asyncio.run(publish(publisher, range(1, 4)))
     wait_until(lambda: publisher.counts().published == 3, seconds=5, what="the first batch")
@@ -113,16 +113,14 @@ def test_an_earlier_attempt_is_shut_out(redis_url: str) -> None:
     assert read_messages(redis_url).finished == []
 
 
-def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) -> None:
-    """Two processes race for the same run many times: the numbers never collide."""
+def test_two_racing_attempts_never_use_the_same_item_number(redis_url: str) -> None:
+    """Two attempts start again and again while the other publishes."""
     first, second = open_attempt(redis_url), open_attempt(redis_url)
-    contents: set[tuple[int, str]] = set()
-
     def race(run_attempt: RunAttempt, name: str) -> None:
         for _ in range(30):
             before = run_attempt.start(start_message())
             for number in range(before.published + 1, before.published + 4):
-                body = ENVELOPE.wrap(book(number, name), item_number=number)
+                body = ENVELOPES.build(book(number, name), item_number=number)
                 try:
                     run_attempt.publish([body], RunCounts(published=number))
                 except RunTakenOverError:
@@ -141,7 +139,7 @@ def test_an_attempt_that_begins_in_the_middle_of_a_batch_wins(redis_url: str) ->
 
 @pytest.fixture
 def durable_redis(tmp_path: Path) -> Iterator[tuple[str, list[Server]]]:
-    """A Redis that keeps what it confirmed, to be killed and started again with `revive`."""
+    """A Redis that stores all confirmed writes. Kill it, and restart it with `restart_redis`."""
     port = free_port()
     servers: list[Server] = []
     (tmp_path / "data").mkdir()
@@ -150,7 +148,7 @@ def durable_redis(tmp_path: Path) -> Iterator[tuple[str, list[Server]]]:
         server.stop()
 
 
-def revive(redis_url: str, servers: list[Server], folder: Path) -> None:
+def restart_redis(redis_url: str, servers: list[Server], folder: Path) -> None:
     port = int(redis_url.split(":")[2].split("/", maxsplit=1)[0])
     servers.append(
         start(redis_command(port, folder / "data", append_only=True), log=folder / f"redis-{len(servers)}.log")
@@ -158,38 +156,34 @@ def revive(redis_url: str, servers: list[Server], folder: Path) -> None:
     wait_until(lambda: redis_answers(redis_url), seconds=15, what="Redis")
 
 
-def test_a_redis_that_is_killed_is_waited_for_and_nothing_is_lost(
-    durable_redis: tuple[str, list[Server]], tmp_path: Path
-) -> None:
+def test_no_item_is_lost_when_redis_is_killed(durable_redis: tuple[str, list[Server]], tmp_path: Path) -> None:
     url, servers = durable_redis
-    revive(url, servers, tmp_path)
+    restart_redis(url, servers, tmp_path)
     run_attempt = open_attempt(url)
     limits = PublishingLimits(batch_items=20, batch_seconds=0.005, buffer_items=100, pause_seconds=0.02)
-    publisher = Publisher(run_attempt, ENVELOPE, run_attempt.start(start_message()), limits)
+    publisher = Publisher(run_attempt, ENVELOPES, run_attempt.start(start_message()), limits)
     publisher.start()
     feeder = threading.Thread(target=lambda: asyncio.run(publish(publisher, range(1, 3001))))
     feeder.start()
-    for after in (200, 800, 1500):
-        wait_until(lambda after=after: publisher.counts().published >= after, seconds=30, what=f"{after} items")  # type: ignore[misc]
+    for count in (200, 800, 1500):
+        wait_until(lambda count=count: publisher.counts().published >= count, seconds=30, what=f"{count} items")  # type: ignore[misc]
         servers[-1].kill()
         time.sleep(0.1)
-        revive(url, servers, tmp_path)
+        restart_redis(url, servers, tmp_path)
     feeder.join()
     assert publisher.close(seconds=30)
     items = read_messages(url).items
     by_number = {item.item_number: item.payload["key"] for item in items}
     assert by_number == {number: f"u{number}" for number in range(1, 3001)}
-    # a batch whose confirmation was lost is there twice, number by number the same
+    # a batch whose confirmation was lost is published twice, with the same item numbers
     assert all(by_number[item.item_number] == item.payload["key"] for item in items)
     assert run_attempt.counts().published == 3000
 
 
-def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
-    durable_redis: tuple[str, list[Server]], tmp_path: Path
-) -> None:
+def test_put_waits_while_the_buffer_is_full(durable_redis: tuple[str, list[Server]], tmp_path: Path) -> None:
     url, servers = durable_redis
     limits = PublishingLimits(buffer_items=10, pause_seconds=0.01)
-    publisher = Publisher(open_attempt(url), ENVELOPE, RunCounts(), limits)
+    publisher = Publisher(open_attempt(url), ENVELOPES, RunCounts(), limits)
     publisher.start()
 
     async def overfill() -> int:
@@ -204,7 +198,7 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
 
     assert asyncio.run(overfill()) == 10
     assert not publisher.close(seconds=0.1)
-    revive(url, servers, tmp_path)
+    restart_redis(url, servers, tmp_path)
     assert publisher.close(seconds=10)
     assert len(read_messages(url).items) == 10
 
@@ -212,7 +206,7 @@ def test_a_full_buffer_makes_the_crawl_wait_until_redis_is_back(
 def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
     run_attempt = open_attempt(redis_url)
     limits = PublishingLimits(batch_bytes=50_000, buffer_bytes=120_000, batch_seconds=0.01)
-    publisher = Publisher(run_attempt, ENVELOPE, run_attempt.start(start_message()), limits)
+    publisher = Publisher(run_attempt, ENVELOPES, run_attempt.start(start_message()), limits)
     publisher.start()
 
     async def put_large() -> None:
@@ -224,7 +218,7 @@ def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
     assert len(read_messages(redis_url).items) == 30
 
 
-def test_an_end_is_written_once_however_often_it_is_repeated_by_other_attempts(redis_url: str) -> None:
+def test_a_finished_run_is_visible_to_other_attempts(redis_url: str) -> None:
     run_attempt = open_attempt(redis_url)
     before = run_attempt.start(start_message())
     assert not before.finished

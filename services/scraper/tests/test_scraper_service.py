@@ -1,4 +1,4 @@
-"""The service: requests become runs, each exactly one, whoever dies."""
+"""The service runs each request once, even if a scraper or a crawl process dies."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def ended(crawls: Crawls, runs: int = 1) -> bool:
     return len(read_messages(crawls.redis_url).finished) >= runs
 
 
-def test_requests_become_runs_and_are_acknowledged_after_their_end(
+def test_a_request_is_acknowledged_after_its_run_has_ended(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(30)
@@ -57,7 +57,7 @@ def test_requests_become_runs_and_are_acknowledged_after_their_end(
     for request in requests:
         request_crawl(crawls.redis_url, request)
     services.append(crawls.serve(**IMPATIENT, BOOKWHEEL_SCRAPER_CRAWLS="2"))
-    # Longer than the time after which entries may be claimed: a crawl at work keeps its own.
+    # The crawls take longer than the claim time: a running crawl extends its claim.
     wait_until(lambda: ended(crawls, 3), seconds=60, what="three runs")
     wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=60, what="acknowledgement")
     messages = read_messages(crawls.redis_url)
@@ -67,7 +67,7 @@ def test_requests_become_runs_and_are_acknowledged_after_their_end(
     assert b"shop" in client.hkeys(SOURCES_KEY)
 
 
-def test_a_killed_scraper_is_replaced_and_the_run_adds_up(
+def test_another_scraper_resumes_the_run_of_a_killed_scraper(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(120)
@@ -94,7 +94,7 @@ def test_a_killed_scraper_is_replaced_and_the_run_adds_up(
     wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=60, what="acknowledgement")
 
 
-def test_a_crawl_that_dies_alone_is_tried_again_by_its_service(
+def test_a_service_restarts_a_crawl_process_that_died(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(40)
@@ -112,7 +112,7 @@ def test_a_crawl_that_dies_alone_is_tried_again_by_its_service(
     assert messages.end.state is RunState.COMPLETE
 
 
-def test_a_service_that_stops_ends_its_runs_as_partial(
+def test_a_stopped_service_ends_its_runs_as_partial(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(400)
@@ -128,7 +128,7 @@ def test_a_service_that_stops_ends_its_runs_as_partial(
     assert client.xlen(CRAWL_STREAM) == 0
 
 
-def test_a_service_that_stops_may_hand_its_runs_over_to_another(
+def test_a_stopped_service_can_hand_its_runs_over(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(200)
@@ -152,7 +152,7 @@ def test_a_service_that_stops_may_hand_its_runs_over_to_another(
     assert set(messages.keys) == {f"u{number}" for number in range(1, 201)}
 
 
-def test_a_service_hands_over_within_ten_seconds_while_redis_is_silent(
+def test_a_service_hands_over_within_ten_seconds_while_redis_hangs(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(400)
@@ -182,32 +182,32 @@ def _is_reachable(url: str) -> bool:
         redis.close()
 
 
-def test_runs_that_ended_before_their_acknowledgement_or_died_too_often_are_not_crawled_again(
+def test_finished_and_abandoned_runs_are_not_crawled_again(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(3)
-    done, hopeless = crawl_request("shop"), crawl_request("shop")
-    run_attempt = RunAttempt(client, done.run_id)
-    messages = RunMessages(done, done.traceparent)
-    before = run_attempt.start(messages.build_start(site.url))
-    run_attempt.finish(messages.build_abort(before, "earlier"))
-    dead = RunAttempt(client, hopeless.run_id)
+    finished, exhausted = crawl_request("shop"), crawl_request("shop")
+    run_attempt = RunAttempt(client, finished.run_id)
+    messages = RunMessages(finished, finished.traceparent)
+    counts = run_attempt.start(messages.build_start(site.url))
+    run_attempt.finish(messages.build_abort(counts, "earlier"))
+    last_attempt = RunAttempt(client, exhausted.run_id)
     for _ in range(3):
-        dead.start(RunMessages(hopeless, hopeless.traceparent).build_start(site.url))
-    dead.publish([], RunCounts(published=7))
-    for request in (done, hopeless):
+        last_attempt.start(RunMessages(exhausted, exhausted.traceparent).build_start(site.url))
+    last_attempt.publish([], RunCounts(published=7))
+    for request in (finished, exhausted):
         request_crawl(crawls.redis_url, request)
     services.append(crawls.serve(BOOKWHEEL_SCRAPER_ATTEMPTS="3"))
     wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=60, what="acknowledgement")
     ends = {end.run_id: end for end in read_messages(crawls.redis_url).finished}
-    assert ends[done.run_id].reason == "earlier"
-    given_up = ends[hopeless.run_id]
-    assert (given_up.state, given_up.scraped) == (RunState.PARTIAL, 7)
-    assert given_up.reason == "the crawl process died 3 times"
+    assert ends[finished.run_id].reason == "earlier"
+    abandoned = ends[exhausted.run_id]
+    assert (abandoned.state, abandoned.scraped) == (RunState.PARTIAL, 7)
+    assert abandoned.reason == "the crawl process died 3 times"
     assert not site.hits
 
 
-def test_a_schedule_makes_one_request_a_time_for_all_scrapers(client: "Redis") -> None:
+def test_several_schedulers_submit_one_request_per_due_time(client: "Redis") -> None:
     source = Source(name="shop", title="Shop", spider="toscrape", start_urls=("http://x/",), schedule="every 1h")
     unscheduled = Source(name="idle", title="Idle", spider="toscrape", start_urls=("http://x/",))
     schedulers = [Scheduler(client, {"shop": source, "idle": unscheduled}) for _ in range(4)]
@@ -224,17 +224,17 @@ def test_a_schedule_makes_one_request_a_time_for_all_scrapers(client: "Redis") -
             thread.join()
         return len(submitted)
 
-    assert submit_all(MOMENT) == 0  # a new source waits for its first time
+    assert submit_all(MOMENT) == 0  # a new source waits for its next due time
     assert submit_all(MOMENT + timedelta(minutes=59)) == 0
     assert submit_all(MOMENT + timedelta(minutes=60)) == 1
     assert submit_all(MOMENT + timedelta(minutes=61)) == 0
-    assert submit_all(MOMENT + timedelta(minutes=121)) == 0  # the last one is still under way
+    assert submit_all(MOMENT + timedelta(minutes=121)) == 0  # the previous request is still pending
     entries: Any = client.xrange(CRAWL_STREAM)
     ((entry_id, fields),) = entries
     request = CrawlRequest.model_validate_json(fields[b"body"])
     assert (request.source, request.requested_by) == ("shop", "schedule")
     client.xdel(CRAWL_STREAM, entry_id)
-    assert submit_all(MOMENT + timedelta(days=3)) == 1  # once for all the times that passed
+    assert submit_all(MOMENT + timedelta(days=3)) == 1  # one request for all missed due times
     assert submit_all(MOMENT + timedelta(days=3, minutes=1)) == 0
 
 
@@ -251,7 +251,7 @@ def children(pid: int) -> list[int]:
     return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
+def test_a_running_scraper_is_ready_and_exports_the_counts_of_its_crawls(
     crawls: Crawls, site: Site, services: list[Server], client: "Redis"
 ) -> None:
     site.fill(12)
@@ -269,13 +269,13 @@ def test_a_scraper_that_serves_is_healthy_and_counts_what_its_crawls_do(
     wait_until(
         lambda: {(replica.service, replica.ready, replica.instance) for replica in list_replicas(client)} == expected,
         seconds=30,
-        what="it tells that it is ready",
+        what="a heartbeat of a ready scraper",
     )
     services[-1].stop()
     assert list_replicas(client) == []
 
 
-def test_a_scraper_without_redis_lives_but_is_not_ready(crawls: Crawls, services: list[Server]) -> None:
+def test_a_scraper_without_redis_is_live_but_not_ready(crawls: Crawls, services: list[Server]) -> None:
     port = free_port()
     unavailable = {"BOOKWHEEL_REDIS_URL": "redis://127.0.0.1:9/0", "BOOKWHEEL_METRICS_PORT": str(port)}
     services.append(crawls.serve(**unavailable))

@@ -1,4 +1,4 @@
-"""What the spiders take from saved pages, and where they go on."""
+"""The payloads and requests of the spiders for saved pages."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ def json_ld(data: str) -> HtmlResponse:
 
 
 def visit(spider: BookSpider, response: HtmlResponse) -> tuple[list[Payload], list[str]]:
-    """Payloads and addresses of what a spider yields for a page it starts at."""
+    """Returns the payloads and requested URLs that a spider yields for a start page."""
     outputs = list(spider.parse_start(response))
     books = [output.payload for output in outputs if isinstance(output, ScrapedBook)]
     assert all(set(book) <= RAW_FIELDS for book in books)
@@ -46,7 +46,7 @@ def schema_org(idle_context: Callable[[str], CrawlContext]) -> SchemaOrgSpider:
     return SchemaOrgSpider(context=idle_context("https://shop.example/"))
 
 
-def test_a_list_leads_to_its_next_page_first_and_to_each_product_once(toscrape: ToScrapeSpider) -> None:
+def test_a_list_requests_the_next_list_first_and_each_product_once(toscrape: ToScrapeSpider) -> None:
     books, links = visit(toscrape, page("toscrape_list.html", "https://shop.example/index.html"))
     assert books == []
     assert links == [
@@ -56,7 +56,7 @@ def test_a_list_leads_to_its_next_page_first_and_to_each_product_once(toscrape: 
     ]
 
 
-def test_a_product_page_is_taken_as_found(toscrape: ToScrapeSpider) -> None:
+def test_the_payload_of_a_product_page_is_not_cleaned(toscrape: ToScrapeSpider) -> None:
     books, links = visit(toscrape, page("toscrape_product.html", "https://shop.example/catalogue/q_3/index.html"))
     assert links == []
     assert books == [
@@ -74,17 +74,17 @@ def test_a_product_page_is_taken_as_found(toscrape: ToScrapeSpider) -> None:
     ]
 
 
-def test_a_product_page_without_its_parts_still_makes_an_item(toscrape: ToScrapeSpider) -> None:
+def test_missing_parts_of_a_product_page_are_left_out(toscrape: ToScrapeSpider) -> None:
     books, _ = visit(toscrape, html("<html><div class='product_main'><h1>Alone</h1><p class='star-rating'>"))
     assert books == [{"title": "Alone"}]
 
 
-def test_a_page_of_another_kind_yields_nothing(toscrape: ToScrapeSpider) -> None:
+def test_an_unknown_page_yields_nothing(toscrape: ToScrapeSpider) -> None:
     assert visit(toscrape, html("<html><p>Nothing for sale")) == ([], [])
     assert visit(toscrape, html("")) == ([], [])
 
 
-def test_a_graph_with_references_is_one_book(schema_org: SchemaOrgSpider) -> None:
+def test_a_graph_with_references_yields_one_book(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(schema_org, page("schema_graph.html"))
     assert links == []
     assert books == [
@@ -108,7 +108,7 @@ def test_a_graph_with_references_is_one_book(schema_org: SchemaOrgSpider) -> Non
     ]
 
 
-def test_a_product_and_a_book_of_one_name_are_one_item(schema_org: SchemaOrgSpider) -> None:
+def test_a_product_and_a_book_with_the_same_name_are_one_item(schema_org: SchemaOrgSpider) -> None:
     books, _ = visit(schema_org, page("schema_product_beside_book.html"))
     assert books == [
         {
@@ -138,7 +138,7 @@ def test_microdata_is_read(schema_org: SchemaOrgSpider) -> None:
     ]
 
 
-def test_rdfa_is_read_in_a_steady_order(schema_org: SchemaOrgSpider) -> None:
+def test_rdfa_is_read_in_a_deterministic_order(schema_org: SchemaOrgSpider) -> None:
     books, _ = visit(schema_org, page("schema_rdfa.html"))
     assert books == [
         {
@@ -151,7 +151,7 @@ def test_rdfa_is_read_in_a_steady_order(schema_org: SchemaOrgSpider) -> None:
     ]
 
 
-def test_a_list_of_books_in_microdata_is_followed_and_what_has_no_page_is_taken(schema_org: SchemaOrgSpider) -> None:
+def test_listed_books_in_microdata_are_followed_or_published(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(schema_org, page("schema_microdata_list.html", "https://shop.example/list"))
     assert books == [{"key": "9780306406157", "isbn": "9780306406157", "title": "Three, without a page"}]
     assert links == [
@@ -161,7 +161,7 @@ def test_a_list_of_books_in_microdata_is_followed_and_what_has_no_page_is_taken(
     ]
 
 
-def test_an_item_list_is_followed_in_all_its_forms(schema_org: SchemaOrgSpider) -> None:
+def test_every_form_of_an_item_list_is_followed(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(schema_org, page("schema_item_list.html", "https://shop.example/"))
     assert books == [{"key": "9780306406157", "isbn": "9780306406157", "title": "Four, without a page"}]
     assert sorted(links) == [
@@ -173,7 +173,7 @@ def test_an_item_list_is_followed_in_all_its_forms(schema_org: SchemaOrgSpider) 
     ]
 
 
-def test_a_list_without_data_is_searched_for_links_outside_navigation(schema_org: SchemaOrgSpider) -> None:
+def test_links_outside_navigation_are_followed_on_a_list_without_data(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(schema_org, page("schema_plain_list.html", "https://shop.example/"))
     assert books == []
     assert links == ["https://shop.example/b/1", "https://shop.example/b/2"]
@@ -186,16 +186,16 @@ def test_a_list_without_data_is_searched_for_links_outside_navigation(schema_org
         ("schema_last_but_one.html", ["https://shop.example/list?page=3"]),
     ],
 )
-def test_a_list_of_one_book_is_no_book_s_page(schema_org: SchemaOrgSpider, name: str, links: list[str]) -> None:
+def test_a_list_with_one_book_is_not_a_book_page(schema_org: SchemaOrgSpider, name: str, links: list[str]) -> None:
     books, requested = visit(schema_org, page(name, "https://shop.example/list?page=2"))
     assert requested == links
     assert [book["title"] for book in books] == (["Alone"] if name == "schema_last_but_one.html" else [])
 
 
-def test_what_follows_a_list_is_a_list_though_its_last_page_has_one_book(schema_org: SchemaOrgSpider) -> None:
+def test_the_next_page_of_a_list_is_a_list_even_with_one_book(schema_org: SchemaOrgSpider) -> None:
     [output] = schema_org.parse_next(json_ld('{"@type": "Book", "name": "Last", "isbn": "9780306406157"}'))
     assert isinstance(output, ScrapedBook)
-    assert output.payload["key"] == "9780306406157", "not the page's address, at which another may be tomorrow"
+    assert output.payload["key"] == "9780306406157", "not the page's URL, which may show another book tomorrow"
     [followed] = schema_org.parse_next(page("schema_list_of_one.html", "https://shop.example/list?page=2"))
     assert isinstance(followed, Request)
     assert followed.url == "https://shop.example/books/9"
@@ -207,17 +207,17 @@ def test_what_follows_a_list_is_a_list_though_its_last_page_has_one_book(schema_
         "https://shop.example/books/0",
         "http://www.shop.example/books/0/",
         "/books/0#reviews",
-        "https://publisher.example/tides",  # another site's, where the crawl would not go
-        "/b/0",  # as the page's canonical link says
+        "https://publisher.example/tides",  # on another site, which the crawl does not enter
+        "/b/0",  # the page's canonical link
     ],
 )
-def test_a_book_s_page_is_one_however_it_writes_its_own_address(schema_org: SchemaOrgSpider, url: str) -> None:
+def test_a_book_page_is_recognized_by_any_of_its_own_urls(schema_org: SchemaOrgSpider, url: str) -> None:
     data = f'{{"@type": "Book", "name": "Own", "url": "{url}"}}'
     response = html(f'<link rel="canonical" href="/b/0"><script type="application/ld+json">{data}</script>')
     assert visit(schema_org, response) == ([{"title": "Own"}], [])
 
 
-def test_a_page_that_a_list_led_to_is_a_book_s_whatever_address_it_gives(schema_org: SchemaOrgSpider) -> None:
+def test_a_page_linked_from_a_list_is_a_book_page_with_any_declared_url(schema_org: SchemaOrgSpider) -> None:
     data = '{"@type": "Book", "name": "Linked", "url": "https://shop.example/"}'
     response = html(f'<link rel="next" href="/books/1"><script type="application/ld+json">{data}</script>')
     [output] = schema_org.parse_linked(response)
@@ -229,7 +229,7 @@ def listed(*books: str) -> HtmlResponse:
     return json_ld(f'{{"@type": "ItemList", "itemListElement": [{", ".join(books)}]}}')
 
 
-def test_listed_books_without_page_or_number_are_told_apart_the_same_way_each_time(schema_org: SchemaOrgSpider) -> None:
+def test_listed_books_without_page_and_identifier_get_stable_keys(schema_org: SchemaOrgSpider) -> None:
     books = (
         '{"@type": "Book", "name": "By title", "author": ["A", "B"]}',
         '{"@type": "Book", "name": "By title", "author": "C"}',
@@ -254,7 +254,7 @@ def test_listed_books_without_page_or_number_are_told_apart_the_same_way_each_ti
     assert {f"{book['title']} {book.get('authors', '')}": book["key"] for book in again} == keys
 
 
-def test_a_book_beside_which_others_are_shown_is_known_by_its_page(schema_org: SchemaOrgSpider) -> None:
+def test_a_book_page_with_other_books_publishes_only_its_own_book(schema_org: SchemaOrgSpider) -> None:
     books, links = visit(
         schema_org,
         json_ld('[{"@type": "Book", "name": "Main"}, {"@type": "Book", "name": "Also", "url": "/books/7"}]'),
@@ -263,7 +263,7 @@ def test_a_book_beside_which_others_are_shown_is_known_by_its_page(schema_org: S
     assert links == ["https://shop.example/books/7"]
 
 
-def test_a_page_behind_a_plain_link_counts_only_as_a_book(schema_org: SchemaOrgSpider) -> None:
+def test_a_plain_link_is_used_only_if_it_leads_to_a_book_page(schema_org: SchemaOrgSpider) -> None:
     assert list(schema_org.parse_plain_link(page("schema_plain_list.html"))) == []
     assert len(list(schema_org.parse_plain_link(page("schema_microdata.html")))) == 1
 
@@ -281,7 +281,7 @@ def test_a_page_behind_a_plain_link_counts_only_as_a_book(schema_org: SchemaOrgS
         ('// a comment\n{"@type": "Book", "name": "Commented"}', "Commented"),
     ],
 )
-def test_books_are_known_in_many_forms(schema_org: SchemaOrgSpider, data: str, title: str) -> None:
+def test_books_are_recognized_in_many_forms(schema_org: SchemaOrgSpider, data: str, title: str) -> None:
     books, _ = visit(schema_org, json_ld(data))
     assert [book["title"] for book in books] == [title]
 
@@ -302,17 +302,17 @@ def test_books_are_known_in_many_forms(schema_org: SchemaOrgSpider, data: str, t
         '{"@type": "ItemList", "itemListElement": {"@id": "#x"}, "@id": "#x"}',
     ],
 )
-def test_other_things_and_nonsense_are_no_books(data: str) -> None:
+def test_other_types_and_invalid_data_are_not_books(data: str) -> None:
     assert extract_books(json_ld(data)).books == []
 
 
-def test_references_in_a_circle_end() -> None:
+def test_circular_references_end() -> None:
     data = """{"@graph": [{"@type": "WebPage", "@id": "#p", "mainEntity": {"@id": "#b"}}, {"@id": "#b",
     "@type": "Book", "name": "Round", "mainEntityOfPage": {"@id": "#p"}, "workExample": {"@id": "#b"}}]}"""
     assert [book.text("name") for book in extract_books(json_ld(data)).books] == ["Round"]
 
 
-def test_deep_data_is_cut_and_wide_data_bounded() -> None:
+def test_depth_and_width_of_data_are_limited() -> None:
     deep = '{"@type": "Book", "name": "Top", "about": ' + '{"about": ' * 200 + "1" + "}" * 201
     assert [book.text("name") for book in extract_books(json_ld(deep)).books] == ["Top"]
     wide = "[" + ",".join(['{"@type": "Thing"}'] * 30_000) + ', {"@type": "Book", "name": "Late"}]'

@@ -10,7 +10,10 @@ from bookwheel_scraper.sources.declarations import Source
 
 
 class StopSignal:
-    """Requests that a crawl stops early. The first reason is stored as the run's reason."""
+    """Requests that a crawl stops early. The first reason is stored as the run's reason.
+
+    With `must_exit_without_redis`, the process does not wait for an unavailable Redis to publish its finish message.
+    """
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
@@ -18,7 +21,6 @@ class StopSignal:
         self.must_exit_without_redis = False
 
     def request(self, reason: str, *, must_exit_without_redis: bool = False) -> None:
-        """With `must_exit_without_redis`, the process ends even if Redis is unavailable; else it waits for Redis."""
         self.must_exit_without_redis = self.must_exit_without_redis or must_exit_without_redis
         if self.reason is None:
             self.reason = reason
@@ -35,7 +37,10 @@ class StopSignal:
 
 @dataclass(slots=True)
 class CrawlContext:
-    """`first_error` is part of the run's reason. `blocked_hosts` are the hosts with private IP addresses."""
+    """The shared objects of one crawl.
+
+    `first_error` becomes part of the run's reason. `blocked_hosts` are hosts that resolved to private IP addresses.
+    """
 
     source: Source
     start_urls: tuple[str, ...]

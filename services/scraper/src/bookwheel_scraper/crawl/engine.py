@@ -30,7 +30,7 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
     crawler_settings = Settings(scrapy_settings(context.source, settings))
     spider = SpiderLoader.from_settings(crawler_settings).load(context.source.spider)
     crawler = Crawler(spider, crawler_settings)
-    _count_pages_and_errors(crawler, context)
+    _connect_counters(crawler, context)
     crawl_task = asyncio.ensure_future(crawler.crawl_async(context=context))
     stop_request = asyncio.ensure_future(_wait_for_stop(context))
     await asyncio.wait({crawl_task, stop_request}, return_when=asyncio.FIRST_COMPLETED)
@@ -43,7 +43,9 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
         await crawl_task
 
 
-def _count_pages_and_errors(crawler: Crawler, context: CrawlContext) -> None:
+def _connect_counters(crawler: Crawler, context: CrawlContext) -> None:
+    """Makes the crawler count its pages and errors in the context."""
+
     def count_page(request: Request) -> None:
         if request.callback is not NO_CALLBACK:  # not robots.txt
             context.publisher.count_page()

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
 from bookwheel_scraper.crawl.engine import crawl
 from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages, build_outcome
-from bookwheel_scraper.publishing.envelopes import Envelope
+from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunTakenOverError
 from bookwheel_scraper.settings import ScraperSettings
@@ -48,7 +48,7 @@ def resolve_request(request: CrawlRequest, sources: dict[str, Source]) -> tuple[
 
 
 class CrawlRun:
-    """Every message contains the `traceparent` of the run."""
+    """Runs one attempt: publishes the start message, crawls the source, and publishes the finish message."""
 
     def __init__(
         self, request: CrawlRequest, settings: ScraperSettings, stop_signal: StopSignal, traceparent: str
@@ -84,14 +84,15 @@ class CrawlRun:
 
     async def _crawl(self, source: Source, start_urls: tuple[str, ...]) -> None:
         run_id = self._request.run_id
-        is_whole_source = start_urls == source.start_urls
-        start_message = self._messages.build_start(start_urls[0], source, is_whole_source=is_whole_source)
+        start_message = self._messages.build_start(
+            start_urls[0], source, is_whole_source=start_urls == source.start_urls
+        )
         counts = await self._retry_redis(lambda: self._attempt.start(start_message))
         logger.info("crawl started", run_id=run_id, source=source.name, attempt=counts.attempt)
         site = source.undeclared_site(start_urls[0])
-        envelope = Envelope(run_id=run_id, source=source.name, traceparent=self._traceparent, site=site)
+        envelopes = EnvelopeBuilder(run_id=run_id, source=source.name, traceparent=self._traceparent, site=site)
         limits = PublishingLimits(max_stream_length=self._settings.scraper_stream_limit)
-        publisher = Publisher(self._attempt, envelope, counts, limits)
+        publisher = Publisher(self._attempt, envelopes, counts, limits)
         publisher.start()
         context = CrawlContext(source, start_urls, publisher, self._allows_private_addresses(source), self._stop_signal)
         await crawl(context, self._settings)

@@ -49,7 +49,10 @@ class RunMessages:
         self._start_message: RunStarted | None = None
 
     def build_start(self, start_url: str, source: Source | None = None, *, is_whole_source: bool = False) -> RunStarted:
-        """Set `is_whole_source` if the crawl uses the declared start URLs. Only declared sites have expectations."""
+        """Builds the start message. `is_whole_source`: the crawl uses the declared start URLs.
+
+        The message has the source's expectations only if `start_url` is on a declared site.
+        """
         is_declared_site = source is not None and source.undeclared_site(start_url) is None
         self._start_message = RunStarted(
             run_id=self._request.run_id,

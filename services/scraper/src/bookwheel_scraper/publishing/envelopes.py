@@ -42,15 +42,15 @@ def _replace_lone_surrogates(value: Any) -> Any:
     return value
 
 
-class Envelope:
-    """Builds the messages of one run. `site` is `RawItem.site`; it is omitted if it is None."""
+class EnvelopeBuilder:
+    """Builds the item messages of one run. `site` is `RawItem.site`; it is omitted if it is None."""
 
     def __init__(self, *, run_id: str, source: str, traceparent: str, site: str | None = None) -> None:
         self._run_id = run_id
         self._source = {"source": source} if site is None else {"source": source, "site": site}
         self._traceparent = traceparent
 
-    def wrap(self, book: ScrapedBook, *, item_number: int) -> bytes:
+    def build(self, book: ScrapedBook, *, item_number: int) -> bytes:
         """Builds a RawItem as JSON.
 
         It does not use the model, which takes ten times as long. A test checks that both give the same fields.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bookwheel_runtime.logs import get_logger
 from redis.exceptions import RedisError
 
-from bookwheel_scraper.publishing.envelopes import Envelope, ScrapedBook
+from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, ScrapedBook
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 
 logger = get_logger(__name__)
@@ -45,10 +45,10 @@ class Publisher:
     """
 
     def __init__(
-        self, attempt: RunAttempt, envelope: Envelope, previous_counts: RunCounts, limits: PublishingLimits
+        self, attempt: RunAttempt, envelopes: EnvelopeBuilder, previous_counts: RunCounts, limits: PublishingLimits
     ) -> None:
         self._attempt = attempt
-        self._envelope = envelope
+        self._envelopes = envelopes
         self._limits = limits
         self._previous_counts = previous_counts
         self._last_item_number = previous_counts.published
@@ -126,7 +126,7 @@ class Publisher:
                 raise self.failure
             if not self._has_space():
                 return False
-            body = self._envelope.wrap(book, item_number=self._last_item_number + 1)
+            body = self._envelopes.build(book, item_number=self._last_item_number + 1)
             self._last_item_number += 1
             was_full = self._is_batch_full()
             self._buffer.append(body)

@@ -21,10 +21,11 @@ logger = get_logger(__name__)
 
 
 class Scheduler:
-    """Several scrapers can run it: a Redis transaction ensures one request per due time.
+    """Submits a crawl request when a source is due.
 
-    If several due times passed while no scraper ran, the source gets one request. It gets no request while an earlier
-    one is pending.
+    Several scrapers can run a scheduler at the same time: a Redis transaction ensures one request per due time. If
+    several due times passed while no scraper ran, the source gets one request. It gets no request while an earlier
+    request is pending.
     """
 
     def __init__(self, redis: Redis, sources: dict[str, Source]) -> None:

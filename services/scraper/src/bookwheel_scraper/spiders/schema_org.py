@@ -6,7 +6,8 @@ A book page is the page of one book. A list page links to book pages, or describ
 - From a list page, the crawl follows the links to book pages and to the next page, and publishes the books without an
   own page.
 - A start page with one book is a list page if it has a next page, or if the book has another page on the site.
-- If a list page has no structured data, all its links are followed, but of these pages only book pages are used.
+- From a list page without structured data, the crawl follows all links. It publishes the book pages among them and
+  follows no further links.
 """
 
 from collections.abc import Iterator

@@ -43,7 +43,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Backstage:
+class ControlRoutes:
     catalog: Catalog
     clock: Clock
     faults: Faults
