@@ -87,11 +87,11 @@ check: install ## Lint, format, types, import rules, licences, locks, the gatewa
 	@$(BIN)/python -m tools.types $(PARTS)
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m tools.repository
-	@$(BIN)/python -m tools.reference --check
+	@$(BIN)/python -m tools.settings_page --check
 	@$(BIN)/python -m tools.decisions --check
 	@$(BIN)/python -m benchmarks.capacity --check
 	@$(BIN)/python -m benchmarks.results --check
-	@$(BIN)/python -m tools.metrics --check
+	@$(BIN)/python -m tools.metrics_page --check
 	@$(BIN)/python -m tools.chart readme --check
 	@$(BIN)/python -m tools.chart render --check
 	@$(BIN)/python -m tools.gateway_check
@@ -133,11 +133,11 @@ lock: ## Lock the dependencies (UPGRADE=1 updates versions)
 	@deploy/local/lock.sh
 
 docs: install ## Generate pages: settings, metrics, capacity, index of decisions, values of the chart
-	@$(BIN)/python -m tools.reference
+	@$(BIN)/python -m tools.settings_page
 	@$(BIN)/python -m tools.decisions
 	@$(BIN)/python -m benchmarks.capacity
 	@$(BIN)/python -m benchmarks.results
-	@$(BIN)/python -m tools.metrics
+	@$(BIN)/python -m tools.metrics_page
 	@$(BIN)/python -m tools.chart readme
 
 manifests: install ## Render the chart with helm: the golden files and the kustomize bases

@@ -1,1 +1,1 @@
-"""Rates of the product beside those of a floor: one script per topic, one ratio per claim."""
+"""Benchmarks that compare the product with a baseline: one script per topic, one ratio per comparison."""

@@ -1,4 +1,4 @@
-"""The floor of ingest: a loop that writes prepared rows and documents."""
+"""A baseline for ingest: a loop that writes prepared rows and documents."""
 
 import sqlite3
 import time
@@ -18,7 +18,7 @@ HEAP_BYTES = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class WrittenRows:
-    """The rows by table, and the fields by document, that a processor wrote. In the order of the items."""
+    """The rows of each table and the fields of each document that a processor wrote, in the order of the items."""
 
     runs: list[tuple[object, ...]]
     rows: dict[str, list[tuple[object, ...]]]
@@ -39,7 +39,7 @@ def read_written_rows(records: Path) -> WrittenRows:
 
 
 def write_rows(written: WrittenRows, folder: Path, *, transaction: int, commit: int) -> float:
-    """Writes new records and a new index, `transaction` rows and `commit` documents at a time. Items per second."""
+    """Writes records and an index, `transaction` rows and `commit` documents at a time. Returns items/s."""
     records = folder / "bookwheel.sqlite"
     engine = connect_database(f"sqlite:///{records}")
     upgrade_database(engine)

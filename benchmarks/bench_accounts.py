@@ -1,17 +1,15 @@
 """Accounts: logins compared with plain argon2, and token checks compared with a constant endpoint."""
 
 import json
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from bookwheel_local.client import DEMO_USER
 from bookwheel_local.secrets import Secrets
-from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.suite_under_test import SuiteUnderTest
 from pwdlib import PasswordHash
 
-from benchmarks.benchmark_suite import running_suite
+from benchmarks.benchmark_suite import running_noop_server, running_suite
 from benchmarks.harness import compare, requests_per_second, run
 from benchmarks.results import Result, save
 
@@ -45,10 +43,7 @@ wrk.headers["Content-Type"] = "application/json"
     def checks() -> float:
         return requests_per_second(f"{accounts}/verify", headers={"Authorization": f"Bearer {suite.token()}"})
 
-    port = free_port()
-    noop = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "benchmarks.noop_server", str(port)]
-    with running(command, log=suite.state / "logs" / "noop.log", ready=lambda: answers(noop)):
+    with running_noop_server(suite) as noop:
         return [
             compare(
                 "logins, or bare argon2", ours=logins, floor=lambda: bare_argon2(password), bound=0.7, unit="logins/s"
@@ -57,7 +52,7 @@ wrk.headers["Content-Type"] = "application/json"
                 "checks of a token, or a constant",
                 ours=checks,
                 floor=lambda: requests_per_second(noop),
-                bound=0,  # a figure for the capacity table: the gateway checks a token once in ten seconds
+                bound=0,  # only for the capacity table: the gateway checks a token once in ten seconds
                 unit="requests/s",
             ),
         ]

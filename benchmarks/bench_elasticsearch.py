@@ -1,6 +1,6 @@
-"""Elasticsearch: the pipeline beside a raw bulk, searches beside the raw query, cached searches beside uncached ones.
+"""Elasticsearch: the pipeline compared with a raw bulk, searches with the raw query, cached with uncached searches.
 
-`python -m benchmarks.bench_elasticsearch bulk` or `… search` measures one part; a number is the size of the catalog.
+`python -m benchmarks.bench_elasticsearch bulk` or `… search` measures one part. A number sets the size of the catalog.
 """
 
 import json
@@ -37,7 +37,7 @@ from benchmarks.sample_items import scraped_books
 
 ITEMS, BOOKS = 20_000, 100_000
 SEARCHES = 200
-WARM_UPS = 2  # just after its start the server indexes at a third of its later rate
+WARM_UPS = 2  # directly after its start the server indexes at a third of its later rate
 PATH = "/api/v1/books?limit=20&sort=relevance&facet=category"
 
 
@@ -113,7 +113,7 @@ def bulk(folder: Path, server: str, redis_url: str) -> list[Result]:
 
 
 def rate_of_median(search: Callable[[str, int], object]) -> float:
-    """1 / median time of a search for a word with a number that is used once."""
+    """Returns 1 / the median seconds of a search. Each search is different, so none is cached."""
     words: list[str] = search_words()
     durations = []
     for number, _ in zip(NUMBERS, range(SEARCHES), strict=False):

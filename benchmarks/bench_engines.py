@@ -77,19 +77,19 @@ def cluster(folder: Path) -> Iterator[Processor]:
 ENGINES = {EMBEDDED: embedded, CLUSTER: cluster}
 
 
-def side_by_side(folder: Path, size: int, engines: list[str]) -> list[Result]:
-    figures = {}
+def compare_engines(folder: Path, size: int, engines: list[str]) -> list[Result]:
+    figures_by_engine = {}
     for name in engines:
         with ENGINES[name](folder / f"{name}-{size}") as processor:
-            measured = figures[name] = measure(processor, size)
+            figures = figures_by_engine[name] = measure(processor, size)
         print(
-            f"{name:<10} {size:>9,} books: {measured.ingest:>8,.0f} items/s in, {measured.searches:>7,.0f} searches/s,"
-            f" p50 {measured.p50:.2f} ms",
+            f"{name:<10} {size:>9,} books: {figures.ingest:>8,.0f} items/s, {figures.searches:>7,.0f} searches/s,"
+            f" p50 {figures.p50:.2f} ms",
             flush=True,
         )
-    if len(figures) < len(ENGINES):
+    if len(figures_by_engine) < len(ENGINES):
         return []
-    ours, floor = figures[CLUSTER], figures[EMBEDDED]
+    ours, floor = figures_by_engine[CLUSTER], figures_by_engine[EMBEDDED]
     return [
         result(f"ingest, cluster or embedded, {size:,}", [ours.ingest], [floor.ingest], bound=0, unit="items/s"),
         result(
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> None:
     engines = [name for name in ENGINES if name in arguments] or list(ENGINES)
     sizes = [int(argument) for argument in arguments if argument.isdigit()] or list(SIZES)
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
-        save([entry for size in sizes for entry in side_by_side(Path(name), size, engines)])
+        save([entry for size in sizes for entry in compare_engines(Path(name), size, engines)])
 
 
 if __name__ == "__main__":

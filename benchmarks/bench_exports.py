@@ -1,4 +1,4 @@
-"""An export of 100,000 books beside a bare pyarrow write of the same table, and memory as the catalog grows.
+"""An export of 100,000 books, compared with a pyarrow write of the same table, and its memory in a large catalog.
 
 `python -m benchmarks.bench_exports peak-memory FOLDER` exports the lake in a folder and prints the peak memory in MB.
 """
@@ -72,13 +72,13 @@ def create_silver(folder: Path, books: int) -> Silver:
     return silver
 
 
-def beside_pyarrow(folder: Path) -> Result:
+def compare_with_pyarrow(folder: Path) -> Result:
     silver = create_silver(folder, BOOKS_EXPORTED)
     table = CategoryCodes().add_to(pa.concat_tables(silver.snapshot().books()))
     versions = count(1)
 
     def ours() -> float:
-        """The unified table of an export: read from silver, hashed, flushed to the disk, published."""
+        """Writes the unified table of an export: reads silver, computes a checksum, flushes and publishes the file."""
         started = time.perf_counter()
         with ExportFiles(silver.lake, next(versions)).open("books", "parquet", with_category_code(BOOKS)) as file:
             add_books(silver.snapshot(), CategoryCodes(), [file])
@@ -92,8 +92,8 @@ def beside_pyarrow(folder: Path) -> Result:
     return compare("export of 100,000 books as Parquet", ours=ours, floor=bare, bound=0.5, unit="books/s", rounds=9)
 
 
-def memory(folder: Path) -> Result:
-    """Peak memory of a process that writes an export: of the small catalog over that of the large one."""
+def compare_memory(folder: Path) -> Result:
+    """Compares the peak memory of a process that writes an export of a large and of a small catalog."""
     peaks = []
     for books in (SMALL, LARGE):
         create_silver(folder / str(books), books)
@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> None:
         print_peak_memory(Path(arguments[1]))
         return
     with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
-        save([beside_pyarrow(Path(name) / "beside"), memory(Path(name) / "memory")])
+        save([compare_with_pyarrow(Path(name) / "pyarrow"), compare_memory(Path(name) / "memory")])
 
 
 if __name__ == "__main__":

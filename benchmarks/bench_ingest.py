@@ -1,6 +1,6 @@
-"""Ingest and projection: beside one task per item, beside a bare loop, and as the catalog grows.
+"""Ingest and projection, compared with a task per item, with a bare loop, and with a smaller catalog.
 
-`python -m benchmarks.bench_ingest` measures all three; `tasks`, `bare` or `growth` as arguments select some.
+`python -m benchmarks.bench_ingest` measures all three. The arguments `tasks`, `bare` and `growth` select some.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from bookwheel_processor.settings import ProcessorSettings
 from benchmarks.bare_loop import read_written_rows, write_rows
 from benchmarks.celery_baseline import CeleryBaseline
 from benchmarks.harness import compare, run
-from benchmarks.processor_service import STREAM_ITEMS, Processor, redis_server
+from benchmarks.processor_service import STREAM_ITEMS, GrowingCatalog, Processor, redis_server
 from benchmarks.results import Result, save
 from benchmarks.sample_items import scraped_books
 
@@ -22,21 +22,7 @@ ITEMS, CELERY_ITEMS = 10_000, 200
 SMALL, LARGE, ADDED = 1_000, 100_000, 4_000
 
 
-class GrowingCatalog:
-    """The catalog of a running processor. Each call adds new books."""
-
-    def __init__(self, processor: Processor, *, books: int = 0) -> None:
-        self._processor = processor
-        self._books = books
-
-    def add(self, items: int) -> float:
-        """Items per second."""
-        rate = self._processor.ingest(f"run-{self._books}", scraped_books(self._books, items))
-        self._books += items
-        return rate
-
-
-def beside_tasks(folder: Path) -> Result:
+def compare_with_tasks(folder: Path) -> Result:
     rounds = count()
     with ExitStack() as stack:
         processor = Processor(folder / "ours", stack.enter_context(redis_server(folder / "redis")))
@@ -54,8 +40,8 @@ def beside_tasks(folder: Path) -> Result:
         )
 
 
-def beside_bare_loop(folder: Path) -> Result:
-    """Both fill an empty catalog; ours after a first thousand books, for which the worker imports and compiles."""
+def compare_with_bare_loop(folder: Path) -> Result:
+    """Both fill an empty catalog. The processor first ingests 1,000 books, so its imports are not measured."""
     settings = ProcessorSettings()
     rounds = count()
     with ExitStack() as stack:
@@ -82,8 +68,8 @@ def beside_bare_loop(folder: Path) -> Result:
         return compare("ingest and projection, or a bare loop", ours=ours, floor=bare_loop, bound=0.5, unit="items/s")
 
 
-def growth(folder: Path) -> Result:
-    """Adds the same number of books to a large and to a small catalog. The small one is reset in each round."""
+def compare_with_small_catalog(folder: Path) -> Result:
+    """Adds the same number of books to a large and to a small catalog. The small catalog is reset in each round."""
     with ExitStack() as stack:
         small_redis = stack.enter_context(redis_server(folder / "redis-small"))
         template = Processor(folder / "template", small_redis)
@@ -96,7 +82,7 @@ def growth(folder: Path) -> Result:
         for _ in range(0, LARGE, STREAM_ITEMS):
             large_catalog.add(STREAM_ITEMS)
 
-        def added_to_small() -> float:
+        def add_to_small() -> float:
             small = Processor(folder / "small", small_redis)
             shutil.copytree(template.folder, small.folder)
             try:
@@ -108,19 +94,19 @@ def growth(folder: Path) -> Result:
         return compare(
             f"ingest at {LARGE:,} books, or at {SMALL:,}",
             ours=lambda: large_catalog.add(ADDED),
-            floor=added_to_small,
+            floor=add_to_small,
             bound=0.8,
             unit="items/s",
         )
 
 
-CLAIMS = {"tasks": beside_tasks, "bare": beside_bare_loop, "growth": growth}
+COMPARISONS = {"tasks": compare_with_tasks, "bare": compare_with_bare_loop, "growth": compare_with_small_catalog}
 
 
 def main(arguments: list[str]) -> None:
-    for claim in arguments or CLAIMS:
+    for comparison in arguments or COMPARISONS:
         with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name:
-            save([CLAIMS[claim](Path(name))])
+            save([COMPARISONS[comparison](Path(name))])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One prediction: ONNX beside scikit-learn, as a call and through HTTP."""
+"""One prediction: ONNX compared with scikit-learn, as a function call and over HTTP."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from bookwheel_testing.suite_under_test import SuiteUnderTest
 from benchmarks.benchmark_suite import internal_token, running_suite, service_environment
 from benchmarks.harness import compare, requests_per_second, run
 from benchmarks.results import Result, save
-from benchmarks.sklearn_serving import fitted
+from benchmarks.sklearn_serving import fit_served_forest
 
 
 def calls_per_second(call: Callable[[FloatMatrix], object], matrix: FloatMatrix, *, calls: int) -> float:
@@ -26,14 +26,14 @@ def calls_per_second(call: Callable[[FloatMatrix], object], matrix: FloatMatrix,
     return calls / (time.perf_counter() - started)
 
 
-def model_call(suite: SuiteUnderTest) -> Result:
+def compare_calls(suite: SuiteUnderTest) -> Result:
     settings = MlSettings(
         state_dir=suite.state,
         database_url=f"sqlite:///{suite.state}/data/bookwheel.sqlite",
     )
     (folder,) = settings.model_cache.glob("version-*")
     model = load_model(next(path.parent for path in Path(folder).rglob("definition.json")))
-    forest = fitted(settings, model.definition.features)
+    forest = fit_served_forest(settings, model.definition.features)
     row = np.full((1, len(model.definition.importances)), 0.5, dtype=np.float32)
     return compare(
         "model call, one row",
@@ -44,7 +44,7 @@ def model_call(suite: SuiteUnderTest) -> Result:
     )
 
 
-def over_http(suite: SuiteUnderTest) -> Result:
+def compare_over_http(suite: SuiteUnderTest) -> Result:
     book = suite.get("/api/v1/books", params={"limit": "1"})["items"][0]
     facts = {name: book[name] for name in ("title", "category", "price", "stock") if name in book}
     body = json.dumps({"books": [{**facts, "description": "An unforgettable story."}]})
@@ -79,7 +79,7 @@ wrk.headers["Content-Type"] = "application/json"
 
 def main(_arguments: list[str]) -> None:
     with running_suite() as suite:
-        save([model_call(suite), over_http(suite)])
+        save([compare_calls(suite), compare_over_http(suite)])
 
 
 if __name__ == "__main__":

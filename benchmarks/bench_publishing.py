@@ -1,4 +1,4 @@
-"""Publishing: a crawl with it beside the same crawl without, and the publisher beside one RPUSH per item."""
+"""Publishing: a crawl compared with the same crawl without publishing, and the publisher with one RPUSH per item."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from benchmarks.results import Result, save
 from benchmarks.sample_items import SEED, scraped_books
 
 SHOP_BOOKS = 1000
-ITEMS = 15_000  # fewer than the stream may hold before publishing waits for a processor
+ITEMS = 15_000  # less than the stream limit, so publishing does not wait for a processor
 
 
 def compare_crawls(redis_url: str, shop_url: str, folder: Path) -> Result:
@@ -39,8 +39,8 @@ def compare_crawls(redis_url: str, shop_url: str, folder: Path) -> Result:
     def pages_per_second(*options: str) -> float:
         connect_redis(redis_url).flushall()
         command = [sys.executable, "-m", "benchmarks.crawl_once", *options]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return float(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return float(process.stdout.splitlines()[-1])
 
     return compare(
         "crawl, with publishing or without",
@@ -53,7 +53,7 @@ def compare_crawls(redis_url: str, shop_url: str, folder: Path) -> Result:
 
 
 def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
-    """Items per second of a run's publisher, until Redis has confirmed the last one."""
+    """Returns items/s of a run's publisher, until Redis has confirmed the last item."""
     redis = connect_redis(redis_url)
     redis.flushall()
     traceparent = new_traceparent()
@@ -76,7 +76,7 @@ def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
 
 
 def pushed_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
-    """Items per second of a simple pipeline: the same facts as JSON, one RPUSH each."""
+    """Returns items/s of a simple pipeline: the same data as JSON, with one RPUSH per item."""
     redis = connect_redis(redis_url)
     redis.flushall()
     traceparent = new_traceparent()

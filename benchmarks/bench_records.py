@@ -1,6 +1,6 @@
-"""Items into PostgreSQL: beside a raw COPY of the same rows, and with two workers beside one.
+"""Ingest into PostgreSQL with two workers, compared with COPY of the same rows, and with one worker.
 
-`python -m benchmarks.bench_records copy` measures the first alone, `workers` the second.
+`python -m benchmarks.bench_records copy` measures only the first, `workers` only the second.
 """
 
 import tempfile
@@ -18,9 +18,8 @@ from bookwheel_testing.engines import Postgres, running_postgres
 
 from benchmarks.bare_loop import TABLES
 from benchmarks.harness import compare, run
-from benchmarks.processor_service import Processor, redis_server
+from benchmarks.processor_service import GrowingCatalog, Processor, redis_server
 from benchmarks.results import Result, save
-from benchmarks.sample_items import scraped_books
 
 ITEMS = 20_000
 Rows = dict[str, list[tuple[object, ...]]]
@@ -28,7 +27,7 @@ Rows = dict[str, list[tuple[object, ...]]]
 
 @dataclass(frozen=True)
 class IngestOnly(Processor):
-    """A worker of the ingest queue alone: no index, no lake."""
+    """A worker that serves only the ingest queue: no index, no lake."""
 
     workers: int = 1
 
@@ -44,25 +43,16 @@ class IngestOnly(Processor):
         return run.state is RunState.COMPLETE
 
 
-class GrowingRecords:
-    """A running worker with a database of its own. Each call adds new books."""
-
-    def __init__(self, folder: Path, server: Postgres, stack: ExitStack, *, workers: int) -> None:
-        redis = stack.enter_context(redis_server(folder / "redis"))
-        self.url = stack.enter_context(server.database())
-        self._processor = IngestOnly(folder, redis, self.url, workers=workers)
-        stack.enter_context(self._processor.running())
-        self._books = 0
-
-    def add(self) -> float:
-        """Items per second."""
-        rate = self._processor.ingest(f"run-{self._books}", scraped_books(self._books, ITEMS))
-        self._books += ITEMS
-        return rate
+def start_catalog(folder: Path, server: Postgres, stack: ExitStack, *, workers: int) -> GrowingCatalog:
+    """Starts a processor with its own Redis and database."""
+    redis = stack.enter_context(redis_server(folder / "redis"))
+    processor = IngestOnly(folder, redis, stack.enter_context(server.database()), workers=workers)
+    stack.enter_context(processor.running())
+    return GrowingCatalog(processor)
 
 
 def read_rows(url: str) -> Rows:
-    """What the worker wrote, as plain values in the order of the books: a row follows those that it refers to."""
+    """Reads the rows that the worker wrote, in the order of the books: a row follows the rows that it refers to."""
     book_of_offer = "(SELECT book_number FROM offer WHERE offer.number = offer_number)"
     order = {
         "offer": "book_number",
@@ -89,7 +79,7 @@ def empty_records(server: Postgres) -> Iterator[str]:
 
 
 def copy_rows(server: Postgres, rows: Rows, *, transaction: int) -> float:
-    """Items per second of one process that copies the rows into new tables, `transaction` items at a time."""
+    """Copies the rows into new tables, `transaction` items at a time. Returns items/s."""
     with empty_records(server) as url, psycopg.connect(url) as connection:
         started = time.perf_counter()
         _copy(connection, "crawl_run", rows["crawl_run"])
@@ -106,40 +96,40 @@ def _copy(connection: psycopg.Connection, table: str, rows: list[tuple[object, .
             copy.write_row(row)
 
 
-def beside_copy(folder: Path, server: Postgres) -> Result:
+def compare_with_copy(folder: Path, server: Postgres) -> Result:
     with ExitStack() as stack:
-        records = GrowingRecords(folder, server, stack, workers=2)
-        records.add()
-        rows = read_rows(records.url)
+        catalog = start_catalog(folder, server, stack, workers=2)
+        catalog.add(ITEMS)
+        rows = read_rows(catalog.processor.records_url)
         return compare(
             "ingest into PostgreSQL, or COPY of the rows",
-            ours=records.add,
+            ours=lambda: catalog.add(ITEMS),
             floor=lambda: copy_rows(server, rows, transaction=ProcessorSettings().ingest_batch),
             bound=0.5,
             unit="items/s",
         )
 
 
-def two_beside_one(folder: Path, server: Postgres) -> Result:
+def compare_with_one_worker(folder: Path, server: Postgres) -> Result:
     with ExitStack() as stack:
-        two = GrowingRecords(folder / "two", server, stack, workers=2)
-        one = GrowingRecords(folder / "one", server, stack, workers=1)
+        two_workers = start_catalog(folder / "two", server, stack, workers=2)
+        one_worker = start_catalog(folder / "one", server, stack, workers=1)
         return compare(
             "ingest into PostgreSQL, two workers or one",
-            ours=two.add,
-            floor=one.add,
+            ours=lambda: two_workers.add(ITEMS),
+            floor=lambda: one_worker.add(ITEMS),
             bound=1.5,
             unit="items/s",
         )
 
 
-CLAIMS = {"copy": beside_copy, "workers": two_beside_one}
+COMPARISONS = {"copy": compare_with_copy, "workers": compare_with_one_worker}
 
 
 def main(arguments: list[str]) -> None:
-    for claim in arguments or CLAIMS:
+    for comparison in arguments or COMPARISONS:
         with tempfile.TemporaryDirectory(prefix="bookwheel-bench-") as name, running_postgres(durable=True) as postgres:
-            save([CLAIMS[claim](Path(name), postgres)])
+            save([COMPARISONS[comparison](Path(name), postgres)])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Searches while the index is rebuilt, beside the same searches on an idle suite, on both engines.
+"""Searches during an index build, compared with the same searches without it, on both engines.
 
-`python -m benchmarks.bench_reindex embedded`, or `… elasticsearch`, measures one engine; a number is the size of the
+`python -m benchmarks.bench_reindex embedded` or `… elasticsearch` measures one engine. A number sets the size of the
 catalog. A failed search ends the benchmark.
 """
 
@@ -26,7 +26,7 @@ EMBEDDED, ELASTICSEARCH = "embedded", "elasticsearch"
 
 
 def p95_rate(catalog: Catalog, is_running: Callable[[], bool]) -> float:
-    """1 / p95 of sequential uncached searches. Raises HTTPStatusError for one that fails."""
+    """Returns 1 / p95 of sequential uncached searches. Raises HTTPStatusError if a search fails."""
     words: list[str] = search_words()
     durations = []
     with httpx.Client(base_url=catalog.url, headers=catalog.headers, timeout=30) as client:

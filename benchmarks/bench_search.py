@@ -1,30 +1,19 @@
-"""Search: through the gateway beside the service itself, cached beside uncached, with facets beside a bare endpoint."""
+"""Search: the gateway compared with the catalog API, cached with uncached, searches with facets with a no-op server."""
 
 import json
-import sys
 import time
 from itertools import count
 
-from bookwheel_testing.servers import answers, free_port, running
 from bookwheel_testing.suite_under_test import SuiteUnderTest
 
-from benchmarks.benchmark_suite import internal_token, running_suite
+from benchmarks.benchmark_suite import internal_token, running_noop_server, running_suite
 from benchmarks.harness import compare, requests_per_second, run
 from benchmarks.results import Result, save
+from benchmarks.sample_items import longest_words
 
 SEARCH = "/api/v1/books?limit=20&sort=relevance&q={word}&filter=stock:0..{number}"
 FACETS = "&facet=category&facet=rating&facet=price"
 _ROUNDS = count(time.time_ns() // 1_000_000_000 % 1_000_000)
-
-
-def title_words(suite: SuiteUnderTest) -> list[str]:
-    """The longest word of each of 100 titles."""
-    titles = [book["title"] for book in suite.get("/api/v1/books", params={"limit": "100"})["items"]]
-    words = {
-        max((word for word in title.split() if word.isascii() and word.isalpha()), key=len, default="")
-        for title in titles
-    }
-    return sorted(words - {""})
 
 
 def distinct_searches(words: list[str], path: str = SEARCH) -> str:
@@ -53,7 +42,8 @@ end
 
 
 def measure(suite: SuiteUnderTest) -> list[Result]:
-    words = title_words(suite)
+    books = suite.get("/api/v1/books", params={"limit": "100"})["items"]
+    words = longest_words(book["title"] for book in books)
     catalog = f"http://127.0.0.1:{suite.port_base + 1}"
 
     def through_gateway(path: str) -> float:
@@ -68,11 +58,7 @@ def measure(suite: SuiteUnderTest) -> list[Result]:
         path = SEARCH.format(word=words[0], number=0)
         return requests_per_second(suite.url + path, headers={"Authorization": f"Bearer {suite.token()}"})
 
-    port = free_port()
-    noop = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "benchmarks.noop_server", str(port)]
-    log = suite.state / "logs" / "noop.log"
-    with running(command, log=log, ready=lambda: answers(noop)):
+    with running_noop_server(suite) as noop:
         return [
             compare(
                 "search uncached, gateway or catalog itself",

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.results import RESULTS, Result, load
-from tools.pages import keep_current
+from tools.pages import write_or_check
 
 PAGE = Path("docs/reference/capacity.md")
 LOAD = 0.5
-"""Load of a replica as a share of its measured rate."""
+"""The planned load of a replica, as a share of its measured rate."""
 DAY = 86_400
 PAGES_PER_BOOK = 1.05
-"""The demo shop's 1,000 books stand on 1,050 pages; lists of 20."""
+"""The demo shop has 1,050 pages for 1,000 books: a page per book, and lists of 20."""
 SMALL_BOOKS, LARGE_BOOKS = 1_000, 100_000
-LEAST_GROWTH = 0.8
+MAX_GROWTH_FACTOR = 0.8
 BOOKS = (1_000_000, 10_000_000, 100_000_000)
 RATES = (10, 1_000, 10_000)
 INGEST, GROWTH, CRAWL = (
@@ -34,25 +34,25 @@ POSTGRESQL, ELASTICSEARCH, ELASTICSEARCH_SEARCH = (
 )
 LOGINS, CHECKS = "logins, or bare argon2", "checks of a token, or a constant"
 REQUESTS = {
-    "searches, each another": "search uncached, gateway or catalog itself",
+    "distinct searches": "search uncached, gateway or catalog itself",
     "searches with three facets": "search with facets, or a constant",
-    "searches that repeat": "search through the gateway, cached or not",
+    "repeated searches": "search through the gateway, cached or not",
     "predictions": "one prediction over HTTP",
 }
 
 
 _SERVICES = {
     "predictions": "gateway, ml-serving",
-    "searches on Elasticsearch, each another": "catalog-api",
-    "searches on Elasticsearch that repeat": "catalog-api",
+    "distinct searches on Elasticsearch": "catalog-api",
+    "repeated searches on Elasticsearch": "catalog-api",
     "logins": "accounts",
-    "checks of a token": "accounts",
+    "token checks": "accounts",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Measured rates of one replica of each service, per second."""
+class MeasuredRates:
+    """MeasuredRates rates of one replica of each service, per second."""
 
     results: Mapping[str, Result]
 
@@ -77,35 +77,34 @@ class Measured:
     def requests(self) -> dict[str, float]:
         """Returns the requests/s of a replica of catalog-api, ml-serving or accounts."""
         searches = self.result(ELASTICSEARCH_SEARCH)
-        return {what: self.rate(name) for what, name in REQUESTS.items()} | {
-            "searches on Elasticsearch, each another": searches.floor,
-            "searches on Elasticsearch that repeat": searches.ours,
+        return {kind: self.rate(name) for kind, name in REQUESTS.items()} | {
+            "distinct searches on Elasticsearch": searches.floor,
+            "repeated searches on Elasticsearch": searches.ours,
             "logins": self.rate(LOGINS),
-            "checks of a token": self.rate(CHECKS),
+            "token checks": self.rate(CHECKS),
         }
 
     @property
     def growth(self) -> float:
-        """The assumed loss for a hundredfold catalog. It is limited to the benchmark's bound."""
-        return min(self.result(GROWTH).ratio, LEAST_GROWTH)
+        """The assumed factor of the ingest rate for a hundredfold catalog: at most the benchmark's bound."""
+        return min(self.result(GROWTH).ratio, MAX_GROWTH_FACTOR)
 
     def ingest(self, books: int) -> float:
-        """Returns a processor's items/s at a catalog size. The measured loss repeats for each tenfold."""
-        growth = self.growth
+        """Returns a processor's items/s at a catalog size. Each tenfold catalog reduces it by the same factor."""
         decades = math.log10(books / LARGE_BOOKS)
-        per_decade = growth ** (1 / math.log10(LARGE_BOOKS / SMALL_BOOKS))
+        per_decade = self.growth ** (1 / math.log10(LARGE_BOOKS / SMALL_BOOKS))
         return float(self.rate(GROWTH) * per_decade**decades)
 
 
-def read_results() -> Measured:
-    return Measured({result.name: result for result in load()})
+def read_results() -> MeasuredRates:
+    return MeasuredRates({result.name: result for result in load()})
 
 
-def replicas(needed: float, rate_of_one: float) -> int:
-    return max(1, math.ceil(needed / (LOAD * rate_of_one)))
+def replicas(total_rate: float, rate_per_replica: float) -> int:
+    return max(1, math.ceil(total_rate / (LOAD * rate_per_replica)))
 
 
-def marked(count: int, *, extrapolated: bool) -> str:
+def format_count(count: int, *, extrapolated: bool) -> str:
     return f"{count}{' *' if extrapolated else ''}"
 
 
@@ -113,43 +112,43 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows))
 
 
-def carried(measured: Measured) -> Iterator[tuple[str, str, str]]:
-    yield "scraper", f"{measured.rate(CRAWL):,.0f} pages/s", "from a shop that answers at once"
+def rates_per_replica(measured: MeasuredRates) -> Iterator[tuple[str, str, str]]:
+    yield "scraper", f"{measured.rate(CRAWL):,.0f} pages/s", "of a shop that responds immediately"
     yield "processor", f"{measured.rate(INGEST):,.0f} items/s", "from the stream to records and index, empty catalog"
     yield "processor", f"{measured.rate(GROWTH):,.0f} items/s", f"the same at {LARGE_BOOKS:,} books"
     postgresql = measured.result(POSTGRESQL)
     yield "processor", f"{postgresql.floor:,.0f} items/s", "from the stream to PostgreSQL, one ingest process"
     yield "processor", f"{postgresql.ours:,.0f} items/s", "the same, two ingest processes"
     yield "processor", f"{measured.rate(ELASTICSEARCH):,.0f} items/s", "from the stream to records and Elasticsearch"
-    for what, rate in measured.requests().items():
-        yield _SERVICES.get(what, "gateway, catalog-api"), f"{rate:,.0f} requests/s", what
+    for kind, rate in measured.requests().items():
+        yield _SERVICES.get(kind, "gateway, catalog-api"), f"{rate:,.0f} requests/s", kind
 
 
-def by_books(measured: Measured) -> Iterator[tuple[str, ...]]:
+def by_books(measured: MeasuredRates) -> Iterator[tuple[str, ...]]:
     for books in BOOKS:
         items = books / DAY
-        one = measured.ingest(books)
+        ingest_rate = measured.ingest(books)
         scrapers = replicas(items * PAGES_PER_BOOK, measured.rate(CRAWL))
-        enough = replicas(items, one) == 1
+        is_enough = replicas(items, ingest_rate) == 1
         yield (
             f"{books:,}",
             f"{items:,.0f}",
-            marked(scrapers, extrapolated=scrapers > 1),
-            f"{one:,.0f} *",
-            "yes *" if enough else "no *",
-            f"{books / one / 3600:,.1f} h *",
-            marked(replicas(items, measured.cluster_ingest_at(books)), extrapolated=True),
+            format_count(scrapers, extrapolated=scrapers > 1),
+            f"{ingest_rate:,.0f} *",
+            "yes *" if is_enough else "no *",
+            f"{books / ingest_rate / 3600:,.1f} h *",
+            format_count(replicas(items, measured.cluster_ingest_at(books)), extrapolated=True),
         )
 
 
-def by_rate(measured: Measured) -> Iterator[tuple[str, ...]]:
-    for what, one in measured.requests().items():
-        counts = [replicas(rate, one) for rate in RATES]
-        yield what, *(marked(count, extrapolated=count > 1) for count in counts)
+def by_rate(measured: MeasuredRates) -> Iterator[tuple[str, ...]]:
+    for kind, rate_per_replica in measured.requests().items():
+        counts = [replicas(rate, rate_per_replica) for rate in RATES]
+        yield kind, *(format_count(count, extrapolated=count > 1) for count in counts)
 
 
-def page(measured: Measured) -> str:
-    of_books = table(
+def page(measured: MeasuredRates) -> str:
+    books_table = table(
         (
             "books",
             "items/s",
@@ -161,8 +160,8 @@ def page(measured: Measured) -> str:
         ),
         list(by_books(measured)),
     )
-    fall = measured.result(GROWTH).ratio
-    politely = DAY / PAGES_PER_BOOK
+    measured_growth = measured.result(GROWTH).ratio
+    polite_books = DAY / PAGES_PER_BOOK
     return f"""\
 # Capacity
 
@@ -172,7 +171,7 @@ than one replica, assuming linear scaling. That holds while the stores keep up: 
 
 ## Measured capacity of one replica
 
-{table(("service", "rate", "of what"), list(carried(measured)))}
+{table(("service", "rate", "of what"), list(rates_per_replica(measured)))}
 
 A replica is one process (catalog-api, ml-serving, scraper) or one worker (processor), on SQLite and Tantivy with
 {SMALL_BOOKS:,} books unless stated otherwise; searches on Elasticsearch are at {LARGE_BOOKS:,}. The tables below load
@@ -181,14 +180,14 @@ replicas to {LOAD:.0%}, which leaves room for peaks and a failed replica.
 ## Replicas by number of books, each crawled once a day
 
 `items/s` is books / {DAY:,} s; a book takes {PAGES_PER_BOOK} pages. From {SMALL_BOOKS:,} to {LARGE_BOOKS:,} books, a
-processor's rate changed by the factor {fall:.3f}; the tables assume {measured.growth:.3f}, and its square root for each
-further tenfold. SQLite has one writer, so there is only one processor. On PostgreSQL and Elasticsearch a processor is
-assumed to reach the slower of the two, {measured.cluster_ingest:,.0f} items/s, reduced like SQLite's rate at that size,
-which was not measured for them.
+processor's rate changed by the factor {measured_growth:.3f}; the tables assume {measured.growth:.3f}, and its square
+root for each further tenfold. SQLite has one writer, so there is only one processor. On PostgreSQL and Elasticsearch a
+processor is assumed to reach the rate of the slower one, {measured.cluster_ingest:,.0f} items/s. It is reduced like
+SQLite's rate at that size, because it was not measured there.
 
-{of_books}
+{books_table}
 
-At one page per second, {politely:,.0f} books of one shop can be crawled per day, with any number of scrapers.
+At one page per second, {polite_books:,.0f} books of one shop can be crawled per day, with any number of scrapers.
 
 ## Replicas by requests per second
 
@@ -202,7 +201,7 @@ once in ten seconds: the checks per second are a tenth of the concurrent users.
 
 
 def main() -> int:
-    return keep_current(PAGE, page(read_results()))
+    return write_or_check(PAGE, page(read_results()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The catalog API by itself, on the stores that a processor filled, and words to search for."""
+"""The catalog API without the rest of the suite, on the stores that a processor filled, and words to search for."""
 
 import sys
 from collections.abc import Iterator
@@ -11,9 +11,10 @@ from bookwheel_testing.internal_tokens import internal_token, serving_keys
 from bookwheel_testing.servers import answers, free_port, running
 
 from benchmarks.processor_service import Processor
-from benchmarks.sample_items import scraped_books
+from benchmarks.sample_items import longest_words, scraped_books
 
-NUMBERS = count(1000)  # more than any book's stock: as a filter, each matches all books and is in no cache
+NUMBERS = count(1000)
+"""Each number is above every book's stock. So the filter `stock:0..number` matches all books, and is not cached."""
 _COMMAND = Path(sys.prefix) / "bin" / "bookwheel-catalog"
 
 
@@ -35,9 +36,4 @@ def running_catalog(processor: Processor) -> Iterator[Catalog]:
 
 
 def search_words() -> list[str]:
-    """The longest word of each of 300 titles."""
-    titles = [str(book.payload["title"]).split() for book in scraped_books(0, 300)]
-    longest = {
-        max((word for word in title if word.isascii() and word.isalpha()), key=len, default="") for title in titles
-    }
-    return sorted(longest - {""})
+    return longest_words(str(book.payload["title"]) for book in scraped_books(0, 300))

@@ -1,4 +1,4 @@
-"""The floor of ingest: one Celery task per item, which cleans it, writes one book and indexes one document."""
+"""A baseline for ingest: one Celery task per item, which cleans it, writes one book and indexes one document."""
 
 import os
 import sqlite3
@@ -33,7 +33,7 @@ class Stores(NamedTuple):
 
 @cache
 def open_stores() -> Stores:
-    """Opened once per worker: opening them for each item would be slower still."""
+    """Opens the stores once per worker: opening them for each item would be even slower."""
     folder = Path(os.environ["BOOKWHEEL_STATE_DIR"])
     schema = tantivy.SchemaBuilder()
     schema.add_text_field("id", stored=True, tokenizer_name="raw")
@@ -85,7 +85,7 @@ class CeleryBaseline:
             yield
 
     def ingest(self, books: Sequence[ScrapedBook]) -> float:
-        """Items per second for new books. All tasks are in Redis before the clock starts."""
+        """Returns items/s for new books. All tasks are in Redis before the clock starts."""
         envelopes = EnvelopeBuilder(run_id="run", source="demo", traceparent="")
         with app.connection_for_write(self.redis_url) as connection:
             for number, book in enumerate(books, 1):

@@ -40,17 +40,19 @@ def crawl_request(traceparent: str) -> CrawlRequest:
     )
 
 
-async def publishing(request: CrawlRequest, settings: ScraperSettings) -> int:
-    """A whole run as the service executes it, from its start event to its end event. Returns the number of pages."""
+async def crawl_and_publish(request: CrawlRequest, settings: ScraperSettings) -> int:
+    """Executes a run like the service, from the start message to the finish message. Returns the number of pages."""
     await CrawlRun(request, settings, StopSignal(), request.traceparent).run()
     return RunAttempt(connect_redis(settings.redis_url), request.run_id).counts().pages
 
 
-async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int:
-    def without_pipeline(*arguments: object) -> dict[str, object]:
-        return scrapy_settings(*arguments) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on as they come
+async def crawl_only(request: CrawlRequest, settings: ScraperSettings) -> int:
+    """Crawls without publishing. Returns the number of pages."""
 
-    setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - what differs
+    def without_pipeline(*arguments: object) -> dict[str, object]:
+        return scrapy_settings(*arguments) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on unchanged
+
+    setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - the only difference
     source, start_urls = resolve_request(request, load_sources(settings))
     run_attempt = RunAttempt(connect_redis(settings.redis_url), request.run_id)
     envelopes = EnvelopeBuilder(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
@@ -62,7 +64,7 @@ async def scraping_only(request: CrawlRequest, settings: ScraperSettings) -> int
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--publish", action="store_true")
-    work = publishing if parser.parse_args().publish else scraping_only
+    run_crawl = crawl_and_publish if parser.parse_args().publish else crawl_only
     settings = load_settings(ScraperSettings)
     configure_logs("scraper", settings.log_level)
     install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
@@ -73,7 +75,7 @@ def main() -> None:
     async def measure() -> None:
         with traced(None) as traceparent:
             started = time.perf_counter()
-            pages = await work(crawl_request(traceparent), settings)
+            pages = await run_crawl(crawl_request(traceparent), settings)
             print(pages / (time.perf_counter() - started), flush=True)
         reactor.stop()
 

@@ -1,4 +1,4 @@
-"""Measures ours and a floor alternately in one run, and reports the ratio of their medians."""
+"""Measures the product (`ours`) and a baseline (`floor`) alternately in one run. The result is the ratio of medians."""
 
 import re
 import statistics
@@ -54,9 +54,9 @@ def requests_per_second(
     headers: Mapping[str, str] | None = None,
     script: str | None = None,
 ) -> float:
-    """Requests per second of `wrk` with one thread. Raises RuntimeError for an answer other than 2xx or a socket error.
+    """Measures with `wrk` and one thread. Raises RuntimeError for a response other than 2xx or a socket error.
 
-    `script` is Lua for wrk, which can vary the requests.
+    `script` is a Lua script for wrk that can vary the requests.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as lua:
         options = [option for name, value in (headers or {}).items() for option in ("-H", f"{name}: {value}")]

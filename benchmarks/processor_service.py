@@ -1,4 +1,4 @@
-"""A processor without a suite: Redis, records and index in a folder, a worker and a scheduler."""
+"""A processor without the rest of the suite: Redis, records, index, a worker and a scheduler."""
 
 import sys
 import time
@@ -36,9 +36,9 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """`folder` holds the records and the index, unless `database` or `index` is the URL of another one.
+    """The records and the index are in `folder`, unless `database` or `index` is a URL.
 
-    No other processor uses `redis_url`.
+    Each processor needs its own Redis.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class Processor:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Worker and scheduler, once they are ready. The worker does not serve the lake's queue."""
+        """Runs a worker and a scheduler. The worker does not serve the queue of the lake."""
         self.folder.mkdir(parents=True, exist_ok=True)
         engine = connect_database(self.records_url)
         upgrade_database(engine)
@@ -91,7 +91,7 @@ class Processor:
             yield
 
     def ingest(self, run_id: str, books: Sequence[ScrapedBook]) -> float:
-        """Items per second, from a full stream to an empty stream and a run that `is_done`."""
+        """Returns items/s, from a full stream until the stream is empty and the run `is_done`."""
         self._prepare(run_id, books)
         redis = connect_redis(self.redis_url)
         raw = StreamReader(redis, RAW_STREAM, group=GROUP, consumer="benchmark")
@@ -110,7 +110,7 @@ class Processor:
         return len(books) / seconds
 
     def fill(self, books: int) -> float:
-        """Fills an empty catalog in runs of `STREAM_ITEMS` books; items/s."""
+        """Fills an empty catalog in runs of `STREAM_ITEMS` books. Returns items/s."""
         seconds = 0.0
         with self.running():
             for start in range(0, books, STREAM_ITEMS):
@@ -119,7 +119,7 @@ class Processor:
         return books / seconds
 
     def _prepare(self, run_id: str, books: Sequence[ScrapedBook]) -> None:
-        """Writes a run's items and its end to another stream, which is renamed to make all of them appear at once."""
+        """Writes a run's items and its finish message to another stream. Renaming it publishes all of them at once."""
         redis = connect_redis(self.redis_url)
         redis.xgroup_create(PREPARED_STREAM, GROUP, id="0", mkstream=True)
         writer, traceparent = StreamWriter(redis, PREPARED_STREAM), new_traceparent()
@@ -127,7 +127,7 @@ class Processor:
         for start in range(0, len(books), 1000):
             batch = enumerate(books[start : start + 1000], start + 1)
             writer.publish([envelopes.build(book, item_number=number) for number, book in batch])
-        finished = RunFinished(
+        finish_message = RunFinished(
             run_id=run_id,
             source="demo",
             finished_at=datetime.now(UTC),
@@ -138,4 +138,18 @@ class Processor:
             errors=0,
             traceparent=traceparent,
         )
-        writer.publish([finished.model_dump_json()])
+        writer.publish([finish_message.model_dump_json()])
+
+
+class GrowingCatalog:
+    """The catalog of a running processor with `books` books. Each call of `add` ingests new books."""
+
+    def __init__(self, processor: Processor, *, books: int = 0) -> None:
+        self.processor = processor
+        self._books = books
+
+    def add(self, items: int) -> float:
+        """Returns items/s."""
+        rate = self.processor.ingest(f"run-{self._books}", scraped_books(self._books, items))
+        self._books += items
+        return rate

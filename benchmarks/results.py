@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from tools.pages import keep_current
+from tools.pages import write_or_check
 
 RESULTS = Path(__file__).parent / "results.json"
 PAGE = Path("docs/reference/benchmarks.md")
@@ -27,7 +27,10 @@ _LOOPS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`ratio` is ours / floor; `holds` where it is at least `bound`. Both sides are rates: higher is better."""
+    """The rate of the product (`ours`) and of the baseline (`floor`); higher is better.
+
+    `ratio` is ours / floor. `holds` is True if the ratio is at least `bound`.
+    """
 
     name: str
     ours: float
@@ -51,7 +54,7 @@ HEADER = f"{'benchmark':<44} {'ours':>12} {'floor':>12} {'unit':<10} {'ratio':>9
 
 @cache
 def describe_machine() -> str:
-    """CPUs, load, Python and disk at the first call: what the ratios have been seen to depend on."""
+    """Describes what ratios depend on: CPUs, load, Python and disk, as measured by the first call."""
     build = "distribution's build" if sys.base_prefix == "/usr" else "other build"
     return (
         f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; Python {platform.python_version()}, {build},"
@@ -89,7 +92,7 @@ def load() -> list[Result]:
 
 
 def save(results: Sequence[Result]) -> None:
-    """Puts results into the file in place of earlier ones of the same names."""
+    """Adds results to the file. They replace earlier results with the same names."""
     results_by_name = {result.name: result for result in [*load(), *results]}
     new_file = RESULTS.with_suffix(".new")
     new_file.write_text(json.dumps([asdict(result) for result in results_by_name.values()], indent=2) + "\n")
@@ -97,7 +100,7 @@ def save(results: Sequence[Result]) -> None:
 
 
 def table(results: Sequence[Result]) -> str:
-    """Each result, then the machines that they were measured on, numbered."""
+    """Formats the results, and a numbered list of the machines that they were measured on."""
     machines = list(dict.fromkeys(result.machine for result in results))
     rows = ["| benchmark | ours | floor | unit | ratio | at least | machine |", "|---|---|---|---|---|---|---|"]
     for result in results:
@@ -114,4 +117,4 @@ def page(text: str, results: Sequence[Result]) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(keep_current(PAGE, page(PAGE.read_text(), load())))
+    raise SystemExit(write_or_check(PAGE, page(PAGE.read_text(), load())))

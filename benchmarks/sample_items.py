@@ -1,6 +1,6 @@
 """Items as the spider yields them, built from the demo shop's catalog without its pages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from bookwheel_demo_shop.catalog import Catalog, Listing
@@ -13,11 +13,20 @@ _SHOP_BOOKS = 5_000
 
 
 def scraped_books(first: int, count: int) -> list[ScrapedBook]:
-    """`count` books from number `first` (from 0), about 1 KB each. Books after 5,000 are further volumes."""
+    """Returns `count` books from number `first` (from 0), about 1 KB each. After 5,000 the titles repeat as volumes."""
     catalog = Catalog(size=_SHOP_BOOKS, seed=SEED)
     indices = sorted({number % _SHOP_BOOKS for number in range(first, first + min(count, _SHOP_BOOKS))})
     payloads = {index: _payload(catalog.listings(0, index, 1)[0]) for index in indices}
     return list(_volumes(payloads, range(first, first + count)))
+
+
+def longest_words(titles: Iterable[str]) -> list[str]:
+    """Returns the longest ASCII word of each title, sorted, without duplicates."""
+    longest = {
+        max((word for word in title.split() if word.isascii() and word.isalpha()), key=len, default="")
+        for title in titles
+    }
+    return sorted(longest - {""})
 
 
 def _volumes(payloads: dict[int, Payload], numbers: range) -> Iterator[ScrapedBook]:

@@ -1,4 +1,4 @@
-"""The ML service with scikit-learn's forest in place of the ONNX graph: the floor of `bench_predictions`."""
+"""A baseline for predictions: the ML service with scikit-learn's forest instead of the ONNX graph."""
 
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from bookwheel_stores.records import BookReader, connect_database
 from sklearn.ensemble import RandomForestRegressor
 
 
-def fitted(settings: MlSettings, features: FeatureSpec) -> RandomForestRegressor:
-    """The forest that the served model was exported from: the same rows, features and trees."""
+def fit_served_forest(settings: MlSettings, features: FeatureSpec) -> RandomForestRegressor:
+    """Fits the forest that the served model was exported from: the same rows, features and trees."""
     engine = connect_database(settings.records_url)
     training, _held_out = read_datasets(BookReader(engine))
     engine.dispose()
@@ -31,7 +31,7 @@ def main() -> None:
 
     def load_with_sklearn(folder: Path) -> RatingModel:
         definition = load_model(folder).definition
-        forest = fitted(settings, definition.features)
+        forest = fit_served_forest(settings, definition.features)
 
         def score(matrix: FloatMatrix) -> npt.NDArray[np.float32]:
             ratings = forest.predict(matrix)
@@ -39,7 +39,7 @@ def main() -> None:
 
         return RatingModel(definition, score)
 
-    setattr(bookwheel_ml.serving.champion, "load_model", load_with_sklearn)  # noqa: B010 - the one thing that differs
+    setattr(bookwheel_ml.serving.champion, "load_model", load_with_sklearn)  # noqa: B010 - the only difference
     serve(settings)
 
 

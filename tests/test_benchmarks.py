@@ -20,12 +20,12 @@ def test_the_page_lists_every_benchmark() -> None:
     assert sorted({line.split("`")[1] for line in text.splitlines() if line.startswith("| `bench_")}) == scripts
 
 
-def test_a_result_names_the_machine_s_cores_python_and_disk() -> None:
+def test_a_result_describes_cpus_python_and_disk_of_the_machine() -> None:
     pattern = r"\d+ CPUs, load [\d.]+; Python 3\.\d+\.\d+, [\w' ]+ build, \d+ ns a loop; fsync \d+\.\d\d ms"
     assert re.fullmatch(pattern, describe_machine())
 
 
-def test_the_table_of_results_takes_the_place_of_the_earlier_one() -> None:
+def test_the_table_of_results_replaces_the_previous_table() -> None:
     results = [
         Result("fast", 10.0, 5.0, 2.0, 1.0, holds=True, unit="items/s", machine="first machine"),
         Result("slow", 1.0, 4.0, 0.25, 0.5, holds=False, unit="items/s", machine="second machine"),
@@ -57,7 +57,7 @@ def test_a_benchmark_without_its_engine_ends_with_one_line(capsys: pytest.Captur
         (1, "bench_accounts failed with status 1"),
     ],
 )
-def test_bench_reports_what_did_not_run_and_runs_the_rest(
+def test_bench_reports_failed_benchmarks_and_runs_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, line: str
 ) -> None:
     statuses = {"benchmarks.bench_accounts": status, "benchmarks.bench_exports": 0}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bookwheel_runtime.settings import Settings, load_settings
 
-from tools.reference import settings_modules, variable
+from tools.settings_page import settings_modules, variable
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = (

@@ -103,9 +103,9 @@ def dump_objects(objects: Objects) -> str:
     return str(yaml.dump_all(objects, Dumper=yaml.CSafeDumper, sort_keys=False, width=120))
 
 
-def kustomize_objects(objects: Objects, *, of_stores: bool) -> Objects:
-    """Returns the objects of the bundled stores, or all other objects, without namespaces and Helm's labels."""
-    selected = [item for item in objects if (_component(item) in STORES) == of_stores]
+def kustomize_objects(objects: Objects, *, bundled_stores: bool) -> Objects:
+    """Returns the objects of the bundled stores, or else all other objects. Removes namespaces and Helm's labels."""
+    selected = [item for item in objects if (_component(item) in STORES) == bundled_stores]
     for item in selected:
         item["metadata"].pop("namespace", None)
         if item["kind"] == "PersistentVolumeClaim":
@@ -126,11 +126,11 @@ def rendered_files() -> dict[Path, tuple[Path, Callable[[str], str]]]:
         for values in sorted((CHART / "ci").glob("*-values.yaml"))
     }
     for name in ("base", "stores"):
-        of_stores = name == "stores"
+        bundled_stores = name == "stores"
         sources[KUSTOMIZE / name / "bookwheel.yaml"] = (
             KUSTOMIZE / name / "values.yaml",
-            lambda text, of_stores=of_stores: dump_objects(  # type: ignore[misc]  # bound early
-                kustomize_objects(load_objects(text), of_stores=of_stores)
+            lambda text, bundled_stores=bundled_stores: dump_objects(  # type: ignore[misc]  # bound early
+                kustomize_objects(load_objects(text), bundled_stores=bundled_stores)
             ),
         )
     return sources

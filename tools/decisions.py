@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tools.pages import keep_current
+from tools.pages import write_or_check
 
 FOLDER = Path("docs/decisions")
 INDEX = "README.md"
@@ -37,7 +37,7 @@ def index(folder: Path) -> str:
 
 
 def main() -> int:
-    return keep_current(FOLDER / INDEX, index(FOLDER))
+    return write_or_check(FOLDER / INDEX, index(FOLDER))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 
-def keep_current(path: Path, content: str) -> int:
-    """Writes the page. With the argument `--check`, only returns 1 if the page is not current."""
+def write_or_check(path: Path, content: str) -> int:
+    """Writes the page and returns 0. With the argument `--check`, returns 1 if the page is not current."""
     if "--check" not in sys.argv[1:]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)

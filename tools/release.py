@@ -83,13 +83,15 @@ def errors(root: Path) -> list[str]:
 
 
 def set_version(root: Path, version: str) -> None:
-    """Sets the version in all files. Raises ValueError if it is invalid or already has a CHANGELOG section."""
+    """Sets the version in all files. Raises ValueError for an invalid version or an unsuitable CHANGELOG."""
     if not _VERSION.fullmatch(version):
         raise ValueError(f"{version} is invalid: use a version such as 1.2.3")
     changelog = root / CHANGELOG
     text = changelog.read_text()
-    if f"## [{version}]" in text or UNRELEASED not in text:
-        raise ValueError(f"{CHANGELOG} the section {version} exists already, or the unreleased section is missing")
+    if f"## [{version}]" in text:
+        raise ValueError(f"{CHANGELOG} has a section {version} already")
+    if UNRELEASED not in text:
+        raise ValueError(f"{CHANGELOG} has no section {UNRELEASED.removeprefix('## ')}")
     for path, pattern in version_patterns(root):
         path.write_text(pattern.sub(rf"\g<1>{version}\g<3>", path.read_text()))
     changelog.write_text(text.replace(UNRELEASED, f"{UNRELEASED}\n\n## [{version}] - {datetime.now(UTC):%Y-%m-%d}", 1))

@@ -17,7 +17,7 @@ LICENCE = "Apache-2.0"
 ROOT_LOCK = Path("requirements.lock")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
-# Split, so that this file does not break its own rule.
+# Each pattern is split, so that this file does not match it.
 FORBIDDEN = re.compile(
     "|".join(
         (

@@ -38,7 +38,7 @@ def test_only_console_blocks_are_examples() -> None:
     ]
 
 
-def test_a_true_document_has_no_faults(tmp_path: Path) -> None:
+def test_a_correct_document_has_no_errors(tmp_path: Path) -> None:
     path = tmp_path / "tour.md"
     path.write_text(DOCUMENT)
     assert errors(path, folder=tmp_path, environment=os.environ) == []
@@ -62,7 +62,7 @@ def test_a_mismatch_is_reported_with_its_line(tmp_path: Path, block: str, expect
     assert expected in texts[-1]
 
 
-def test_the_address_of_the_suite_under_test_takes_the_place_of_the_usual_one(tmp_path: Path) -> None:
+def test_replacements_are_applied_to_the_document(tmp_path: Path) -> None:
     path = tmp_path / "tour.md"
     path.write_text("```console\n$ echo http://127.0.0.1:8080/docs\nhttp://127.0.0.1:8080/docs\n```\n")
     replacements = {"127.0.0.1:8080": "127.0.0.1:9999"}
@@ -83,5 +83,5 @@ def test_the_address_of_the_suite_under_test_takes_the_place_of_the_usual_one(tm
         ("a  \n\n", "a", True),
     ],
 )
-def test_an_ellipsis_stands_for_anything(expected: str, printed: str, same: bool) -> None:
+def test_an_ellipsis_matches_any_text(expected: str, printed: str, same: bool) -> None:
     assert matches(expected, printed) is same

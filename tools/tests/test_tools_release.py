@@ -1,4 +1,4 @@
-"""One version everywhere, what a release must show, and the workflow that makes one."""
+"""The checks of a release, and the workflow that publishes it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tools.release import (
     version_errors,
 )
 
-yaml = import_module("yaml")  # its types are not everywhere
+yaml = import_module("yaml")  # type stubs of PyYAML are not always installed
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FILES = {
@@ -43,12 +43,12 @@ def tree(tmp_path: Path) -> Path:
 
 
 def commit(tree: Path) -> None:
-    who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "x"]):
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "x"]):
         subprocess.run(["git", "-C", str(tree), *command], check=True)
 
 
-def test_a_version_is_set_everywhere_and_can_then_be_released(tree: Path) -> None:
+def test_setting_a_version_writes_all_files_and_allows_a_release(tree: Path) -> None:
     assert list(version_errors(tree)) == []
     assert "the section '## [0.1.0]" in next(changelog_errors(tree))
     set_version(tree, "1.2.3")
@@ -65,14 +65,14 @@ def test_a_version_is_set_everywhere_and_can_then_be_released(tree: Path) -> Non
     assert errors(tree) == []
 
 
-def test_a_version_that_differs_somewhere_is_named(tree: Path) -> None:
+def test_a_file_with_another_version_is_reported(tree: Path) -> None:
     (tree / "docker-compose.yml").write_text("image: bookwheel/one:${BOOKWHEEL_VERSION:-0.2.0}\n")
     assert list(version_errors(tree)) == [
         "docker-compose.yml: version 0.2.0 differs from version 0.1.0 of pyproject.toml"
     ]
 
 
-def test_a_version_that_is_tagged_elsewhere_is_not_released_again(tree: Path) -> None:
+def test_a_version_that_is_tagged_on_another_commit_is_reported(tree: Path) -> None:
     subprocess.run(["git", "-C", str(tree), "tag", "v0.1.0"], check=True)
     assert list(tree_errors(tree)) == []
     (tree / "more").touch()
@@ -81,13 +81,13 @@ def test_a_version_that_is_tagged_elsewhere_is_not_released_again(tree: Path) ->
 
 
 @pytest.mark.parametrize("version", ["1.2", "v1.2.3", "1.2.3; rm", ""])
-def test_what_is_no_version_changes_nothing(tree: Path, version: str) -> None:
+def test_an_invalid_version_changes_nothing(tree: Path, version: str) -> None:
     with pytest.raises(ValueError, match="is invalid: use a version"):
         set_version(tree, version)
     assert release_version(tree) == "0.1.0"
 
 
-def test_this_repository_says_one_version() -> None:
+def test_all_files_of_this_repository_have_the_same_version() -> None:
     assert [*version_errors(ROOT), *label_errors(ROOT)] == []
 
 
@@ -96,7 +96,7 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_a_workflow_pins_its_actions_and_may_do_little(path: Path) -> None:
+def test_a_workflow_pins_its_actions_and_has_few_permissions(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
@@ -107,12 +107,12 @@ def test_a_workflow_pins_its_actions_and_may_do_little(path: Path) -> None:
             assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"]), "a tag can be moved, a commit not"
             assert "checkout" not in step["uses"] or step["with"]["persist-credentials"] is False
         else:
-            assert "${{" not in step["run"], "what comes from outside reaches a script by its environment"
+            assert "${{" not in step["run"], "scripts read external input from the environment, against injection"
             subprocess.run(["bash", "-n"], input=step["run"], text=True, check=True)
     assert WORKFLOWS
 
 
-def test_the_workflow_runs_what_the_repository_has() -> None:
+def test_the_workflow_runs_existing_targets_and_scripts() -> None:
     commands = " ".join(step.get("run", "") for step in steps(yaml.safe_load(WORKFLOWS[0].read_text())))
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z-]+)", commands)) <= targets
@@ -120,7 +120,7 @@ def test_the_workflow_runs_what_the_repository_has() -> None:
         assert (ROOT / name).exists() or not (ROOT / name).parent.exists(), name
 
 
-def test_the_chart_is_published_with_the_registry_of_its_images(tmp_path: Path) -> None:
+def test_the_published_chart_uses_the_registry_of_the_images(tmp_path: Path) -> None:
     [script] = [step["run"] for step in steps(yaml.safe_load(WORKFLOWS[0].read_text())) if step.get("name") == "Chart"]
     chart = tmp_path / "deploy/k8s/bookwheel"
     shutil.copytree(ROOT / "deploy/k8s/bookwheel", chart)
@@ -128,15 +128,15 @@ def test_the_chart_is_published_with_the_registry_of_its_images(tmp_path: Path) 
     helm.parent.mkdir()
     helm.write_text('#!/bin/sh\n[ "$1" != package ] || cp "$2/values.yaml" packaged.yaml\n')
     helm.chmod(0o755)
-    told = os.environ | {"PATH": f"{helm.parent}:{os.environ['PATH']}", "REGISTRY": "ghcr.example/team"}
-    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=told, check=True)
-    before = yaml.safe_load((ROOT / "deploy/k8s/bookwheel/values.yaml").read_text())
-    packaged = yaml.safe_load((tmp_path / "packaged.yaml").read_text())
-    assert packaged.pop("image") == before.pop("image") | {"registry": "ghcr.example/team"}
-    assert packaged == before
+    environment = os.environ | {"PATH": f"{helm.parent}:{os.environ['PATH']}", "REGISTRY": "ghcr.example/team"}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=True)
+    values = yaml.safe_load((ROOT / "deploy/k8s/bookwheel/values.yaml").read_text())
+    packaged_values = yaml.safe_load((tmp_path / "packaged.yaml").read_text())
+    assert packaged_values.pop("image") == values.pop("image") | {"registry": "ghcr.example/team"}
+    assert packaged_values == values
 
 
-def test_renovate_finds_the_versions_that_no_manager_knows() -> None:
+def test_the_custom_managers_of_renovate_match_the_scripts() -> None:
     for manager in json.loads((ROOT / "renovate.json").read_text())["customManagers"]:
         [files], [pattern] = manager["managerFilePatterns"], manager["matchStrings"]
         [path] = [

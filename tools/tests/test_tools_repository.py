@@ -9,8 +9,8 @@ from bookwheel_runtime.settings import Settings
 from pydantic import Field
 
 from tools.decisions import index
-from tools.reference import page, table, variable
 from tools.repository import errors, lock_errors
+from tools.settings_page import page, table, variable
 from tools.types import type_check_runs
 
 ROOT = Path("pyproject.toml")
@@ -32,7 +32,7 @@ def repository(folder: Path, **files: str) -> Path:
     return folder
 
 
-def test_a_tidy_repository_has_no_faults(tmp_path: Path) -> None:
+def test_a_correct_repository_has_no_errors(tmp_path: Path) -> None:
     assert errors(repository(tmp_path)) == []
 
 
@@ -46,21 +46,21 @@ def test_a_tidy_repository_has_no_faults(tmp_path: Path) -> None:
         "cd /wo" + "rk/main",
     ],
 )
-def test_a_file_that_names_a_registry_or_a_machines_path_is_a_fault(tmp_path: Path, line: str) -> None:
+def test_a_registry_host_or_a_machine_specific_path_is_reported(tmp_path: Path, line: str) -> None:
     (texts,) = errors(repository(tmp_path, **{"notes.md": f"first\n{line}\n"}))
     assert texts.startswith("notes.md:2: contains a registry host or a machine-specific path")
 
 
-def test_paths_of_the_product_are_no_fault(tmp_path: Path) -> None:
+def test_similar_paths_are_allowed(tmp_path: Path) -> None:
     assert errors(repository(tmp_path, **{"notes.md": "a/work/b http://x/home/page framework/x ./root/x"})) == []
 
 
-def test_ignored_files_are_nobodys_business(tmp_path: Path) -> None:
+def test_ignored_files_are_not_checked(tmp_path: Path) -> None:
     ignored = {".gitignore": "state\n", "state": "/ro" + "ot/x"}
     assert errors(repository(tmp_path, **ignored)) == []
 
 
-def test_a_project_without_the_licence_is_a_fault(tmp_path: Path) -> None:
+def test_a_project_without_the_licence_is_reported(tmp_path: Path) -> None:
     (texts,) = errors(repository(tmp_path, **{"pyproject.toml": '[project]\nname = "x"\nversion = "0"\n'}))
     assert "Apache-2.0" in texts
 
@@ -74,7 +74,7 @@ def test_a_project_without_the_licence_is_a_fault(tmp_path: Path) -> None:
         ("a==1.5\nb==2.0\n", "a==1.4\nb==2.0\n", ["a differs"]),
     ],
 )
-def test_a_lock_that_does_not_give_what_a_project_asks_is_a_fault(root: str, part: str, expected: list[str]) -> None:
+def test_a_lock_that_does_not_satisfy_a_project_is_reported(root: str, part: str, expected: list[str]) -> None:
     projects = {ROOT: project("suite", "one"), PART: project("one", "a>=1", "B[x]")}
     locks = {Path("requirements.lock"): root, PART.with_name("requirements.lock"): part}
     texts = list(lock_errors(projects, locks))
@@ -87,26 +87,26 @@ class ExampleSettings(Settings):
     tracking: str = Field(default="", validation_alias="MLFLOW_TRACKING_URI", description="Models.")
 
 
-def test_the_table_of_settings_names_variables_defaults_and_meanings() -> None:
+def test_the_table_of_settings_has_variables_defaults_and_meanings() -> None:
     rows = table(ExampleSettings).splitlines()
     assert "| `BOOKWHEEL_URL` | required | Where \\| it is. |" in rows
     assert "| `MLFLOW_TRACKING_URI` | none | Models. |" in rows
 
 
-def test_variables_are_what_the_settings_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_is_read_from_its_documented_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     name = variable("demo_books", LocalSettings.model_fields["demo_books"])
     monkeypatch.setenv(name, "77")
     assert LocalSettings().demo_books == 77
 
 
-def test_each_part_with_settings_is_in_the_reference(tmp_path: Path) -> None:
+def test_the_reference_contains_every_settings_class(tmp_path: Path) -> None:
     folder = tmp_path / "deploy/local/src/bookwheel_local"
     folder.mkdir(parents=True)
     (folder / "settings.py").touch()
     assert "## LocalSettings" in page(tmp_path)
 
 
-def test_types_of_all_sources_are_checked_at_once_and_tests_part_by_part(tmp_path: Path) -> None:
+def test_all_sources_are_type_checked_together_and_tests_by_part(tmp_path: Path) -> None:
     for name in ("one/src/a.py", "one/tests/test_a.py", "two/src/b.py", "gateway/render.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -118,7 +118,7 @@ def test_types_of_all_sources_are_checked_at_once_and_tests_part_by_part(tmp_pat
     ]
 
 
-def test_the_index_of_decisions_lists_each_by_number(tmp_path: Path) -> None:
+def test_the_index_lists_decisions_by_number(tmp_path: Path) -> None:
     (tmp_path / "0002-second.md").write_text("# 2. Second\n\n## Status\n\nreplaced by 3\n")
     (tmp_path / "0001-first.md").write_text("# 1. First\n\nStatus: accepted\n")
     rows = index(tmp_path).splitlines()[-2:]
@@ -129,7 +129,7 @@ def test_the_index_of_decisions_lists_each_by_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# 7. Other number\n\nStatus: accepted\n", "# 1. No status\n"])
-def test_a_decision_without_number_title_or_status_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_decision_without_title_or_status_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / "0001-first.md").write_text(text)
     with pytest.raises(ValueError, match=r"0001-first\.md"):
         index(tmp_path)

@@ -12,7 +12,7 @@ from bookwheel_runtime.settings import Settings
 from deploy.k8s.tests.manifests import Object, containers, of_kind, pod_of
 from deploy.k8s.tests.renders import ROOT, SCENARIOS, template, values
 from tools import chart
-from tools.reference import settings_modules, variable
+from tools.settings_page import settings_modules, variable
 
 
 def schema() -> Object:

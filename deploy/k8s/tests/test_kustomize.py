@@ -74,7 +74,7 @@ def test_kubectl_puts_the_lake_in_a_bucket_as_the_chart_does(tmp_path: Path) -> 
     bucket = {"lake": {"url": "s3://books/lake", "endpoint": "https://s3.example.com"}}
     base_values = yaml.safe_load((ROOT / chart.KUSTOMIZE / "base/values.yaml").read_text())
     values_of_base.write_text(yaml.safe_dump({**base_values, **bucket}))
-    wanted = chart.kustomize_objects(chart.load_objects(chart.render_chart(values_of_base)), of_stores=False)
+    wanted = chart.kustomize_objects(chart.load_objects(chart.render_chart(values_of_base)), bundled_stores=False)
 
     policy = next(item for item in found if item["metadata"]["name"] == "bookwheel-lake")["spec"]
     for name in ("catalog-api", "processor"):

@@ -116,6 +116,7 @@ def test_an_earlier_attempt_can_no_longer_publish(redis_url: str) -> None:
 def test_two_racing_attempts_never_use_the_same_item_number(redis_url: str) -> None:
     """Two attempts start again and again while the other publishes."""
     first, second = open_attempt(redis_url), open_attempt(redis_url)
+
     def race(run_attempt: RunAttempt, name: str) -> None:
         for _ in range(30):
             before = run_attempt.start(start_message())

@@ -7,7 +7,7 @@ from pathlib import Path
 from bookwheel_runtime.settings import Settings
 from pydantic.fields import FieldInfo
 
-from tools.pages import keep_current
+from tools.pages import write_or_check
 
 PAGE = Path("docs/reference/settings.md")
 INTRODUCTION = """\
@@ -62,7 +62,7 @@ def page(root: Path) -> str:
 
 
 def main() -> int:
-    return keep_current(PAGE, page(Path.cwd()))
+    return write_or_check(PAGE, page(Path.cwd()))
 
 
 if __name__ == "__main__":

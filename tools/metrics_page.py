@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.metrics import MetricWrapperBase
 
-from tools.pages import keep_current
+from tools.pages import write_or_check
 
 PAGE = Path("docs/reference/metrics.md")
 INTRODUCTION = """\
@@ -78,7 +78,7 @@ def page() -> str:
 
 
 def main() -> int:
-    return keep_current(PAGE, page())
+    return write_or_check(PAGE, page())
 
 
 if __name__ == "__main__":
