@@ -52,7 +52,7 @@ _SERVICES = {
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRates:
-    """MeasuredRates rates of one replica of each service, per second."""
+    """Measured rates of one replica of each service, per second."""
 
     results: Mapping[str, Result]
 
