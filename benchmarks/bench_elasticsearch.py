@@ -23,7 +23,7 @@ from bookwheel_stores.search.elasticsearch.facets import FacetPlan
 from bookwheel_stores.search.elasticsearch.mapping import build_document, index_body
 from bookwheel_stores.search.elasticsearch.pages import Order
 from bookwheel_stores.search.elasticsearch.reader import page_request
-from bookwheel_stores.search.queries import Filter, Range, SearchQuery, Selection, Sort
+from bookwheel_stores.search.queries import Filter, Range, SearchCriteria, SearchQuery, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.engines import running_elasticsearch
 from bookwheel_testing.search import elasticsearch_url
@@ -136,8 +136,8 @@ def search(processor: Processor, catalog: Catalog) -> list[Result]:
     def raw(word: str, number: int) -> Any:
         """The catalog's query, sent by Elasticsearch's own client."""
         stock_filter = Filter("stock", ranges=(Range(0, number),))
-        query = SearchQuery(Selection(parse_text(word), (stock_filter,)), Sort.RELEVANCE, 20, facets=("category",))
-        request = page_request(query, FacetPlan(query.selection, query.facets), Order.of(query))
+        query = SearchQuery(SearchCriteria(parse_text(word), (stock_filter,)), Sort.RELEVANCE, 20, facets=("category",))
+        request = page_request(query, FacetPlan(query.criteria, query.facets), Order.of(query))
         return elasticsearch.search(index=address.alias, body=request).body
 
     def uncached() -> float:

@@ -13,7 +13,7 @@ from itertools import count
 from pathlib import Path
 
 from bookwheel_stores.search import open_index_reader
-from bookwheel_stores.search.queries import Filter, Range, SearchQuery, Selection, Sort
+from bookwheel_stores.search.queries import Filter, Range, SearchCriteria, SearchQuery, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.engines import running_elasticsearch, running_postgres
 
@@ -42,7 +42,7 @@ def measure(processor: Processor, size: int) -> Figures:
     ingest = processor.fill(size)
     reader = open_index_reader(processor.search_url)
     reader.reload()
-    books = reader.count(Selection())
+    books = reader.count(SearchCriteria())
     if books != size:
         raise RuntimeError(f"{books} books in an index of {size}")
     words = sorted({word for book in scraped_books(0, 200) for word in str(book.payload["title"]).split()})
@@ -51,9 +51,9 @@ def measure(processor: Processor, size: int) -> Figures:
     for _ in range(SEARCHES):
         number = next(numbers)
         stock_filter = Filter("stock", ranges=(Range(0, number + 100),))
-        selection = Selection(parse_text(words[number % len(words)]), (stock_filter,))
+        criteria = SearchCriteria(parse_text(words[number % len(words)]), (stock_filter,))
         started = time.perf_counter()
-        reader.search(SearchQuery(selection, Sort.RELEVANCE, 20, facets=FACETS))
+        reader.search(SearchQuery(criteria, Sort.RELEVANCE, 20, facets=FACETS))
         durations.append(time.perf_counter() - started)
     return Figures(ingest, len(durations) / sum(durations), statistics.median(durations) * 1000)
 

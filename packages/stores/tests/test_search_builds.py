@@ -22,7 +22,7 @@ from bookwheel_stores.search import (
 from bookwheel_stores.search.elasticsearch import build as elasticsearch_build
 from bookwheel_stores.search.elasticsearch.address import parse_address
 from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild
-from bookwheel_stores.search.queries import Selection
+from bookwheel_stores.search.queries import SearchCriteria
 from bookwheel_testing.sample_books import state_of
 from elastic_transport import ConnectionTimeout, Transport
 
@@ -63,22 +63,22 @@ def test_a_build_serves_no_reader_until_it_is_published(new_search_url: str) -> 
         build.apply([book(5, revision=2, removed=True)])
         assert build.count() == 4
         index.reload()
-        assert index.count(Selection()) == 2
+        assert index.count(SearchCriteria()) == 2
         build.lock()
         build.publish()
         index.reload()
-        assert index.count(Selection()) == 4
+        assert index.count(SearchCriteria()) == 4
         build.apply([book(6)])
         index.reload()
-        assert index.count(Selection()) == 5
+        assert index.count(SearchCriteria()) == 5
     with open_index_writer(new_search_url) as writer:
         assert writer.count() == 5
         writer.apply([book(5)])
         writer.apply([book(7)])
         assert writer.count() in {6, 7}
     index.reload()
-    assert index.count(Selection()) >= 6
-    assert open_index_reader(new_search_url).count(Selection()) == index.count(Selection())
+    assert index.count(SearchCriteria()) >= 6
+    assert open_index_reader(new_search_url).count(SearchCriteria()) == index.count(SearchCriteria())
 
 
 def test_an_abandoned_build_changes_nothing(new_search_url: str) -> None:
@@ -92,7 +92,7 @@ def test_an_abandoned_build_changes_nothing(new_search_url: str) -> None:
             build.lock()
             build.publish()
     index = open_index_reader(new_search_url)
-    assert index.count(Selection()) == 2
+    assert index.count(SearchCriteria()) == 2
 
 
 def test_a_folder_with_an_open_writer_is_not_replaced(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_build_whose_index_was_deleted_by_another_creates_no_index_without_a_m
         second.apply([book(1), book(2)])
         second.lock()
         second.publish()
-    assert open_index_reader(cluster_url).count(Selection()) == 2
+    assert open_index_reader(cluster_url).count(SearchCriteria()) == 2
     assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
 
 
@@ -206,14 +206,14 @@ def test_a_build_that_times_out_at_any_request_leaves_an_index_serving(
             failed += 1
         requests = timeout.sent
         timeout.start(executed=False)
-        assert reader.count(Selection()) == 2, f"after a timeout of request {number}"
+        assert reader.count(SearchCriteria()) == 2, f"after a timeout of request {number}"
         if requests < number:
             break
     assert failed >= 7
     assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
     with open_index_writer(cluster_url) as writer:
         writer.apply([book(3)])
-    assert reader.count(Selection()) == 3
+    assert reader.count(SearchCriteria()) == 3
 
 
 @pytest.mark.parametrize("executed", [False, True])
@@ -226,7 +226,7 @@ def test_publishing_is_repeated_after_a_timeout(
         timeout.start(path="/_aliases", executed=executed)
         build.publish()
     assert timeout.path == "", "the request has timed out"
-    assert open_index_reader(cluster_url).count(Selection()) == 2
+    assert open_index_reader(cluster_url).count(SearchCriteria()) == 2
     assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
 
 
@@ -236,4 +236,4 @@ def test_a_failed_cleanup_does_not_fail_the_build(cluster_url: str, timeout: Sim
         build.apply([book(1)])
         build.publish()
         timeout.start(number=1, executed=False)
-    assert open_index_reader(cluster_url).count(Selection()) == 1
+    assert open_index_reader(cluster_url).count(SearchCriteria()) == 1

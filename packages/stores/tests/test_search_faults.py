@@ -17,7 +17,7 @@ from bookwheel_stores.search.elasticsearch.address import parse_address
 from bookwheel_stores.search.elasticsearch.bulk import BulkSender
 from bookwheel_stores.search.elasticsearch.client import connect
 from bookwheel_stores.search.elasticsearch.writer import ElasticIndexWriter
-from bookwheel_stores.search.queries import Selection
+from bookwheel_stores.search.queries import SearchCriteria
 from bookwheel_testing.engines import running_elasticsearch, server_folder, skip_or_raise
 from bookwheel_testing.sample_books import state_of
 from bookwheel_testing.search import elasticsearch_url
@@ -82,8 +82,8 @@ def test_five_thousand_refusals_and_timeouts_lose_nothing(url: str, tmp_path: Pa
     assert sum(count for kind, count in injected.items() if kind.startswith("request")) == REQUEST_FAULTS
     assert min(injected[f"request {kind}"] for kind in ("429", "503", "closed", "silent")) == REQUEST_FAULTS // 4
     index = open_index_reader(url)
-    assert index.count(Selection()) == BOOKS
-    assert sorted(index.list_numbers(Selection(), limit=BOOKS + 1)) == list(range(1, BOOKS + 1))
+    assert index.count(SearchCriteria()) == BOOKS
+    assert sorted(index.list_numbers(SearchCriteria(), limit=BOOKS + 1)) == list(range(1, BOOKS + 1))
 
 
 def test_a_book_that_can_never_be_indexed_is_returned_and_delays_no_other(url: str) -> None:
@@ -137,7 +137,7 @@ def test_an_unavailable_server_is_reported(tmp_path: Path) -> None:
         open_index_writer(url)
     index = open_index_reader(url)
     with pytest.raises(IndexUnavailableError, match="is unavailable"):
-        index.count(Selection())
+        index.count(SearchCriteria())
     with pytest.raises(IndexUnavailableError):
         index.ping()
 

@@ -107,7 +107,7 @@ from datetime import UTC, datetime
 from bookwheel_contracts import Book
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.fields import FACETS
-from bookwheel_stores.search.queries import SearchQuery, Selection, Sort, SuggestionKind
+from bookwheel_stores.search.queries import SearchQuery, SearchCriteria, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.sample_books import state_of
 
@@ -121,11 +121,11 @@ with open_index_build({url!r}) as build:
     build.lock()
     build.publish()
 reader = open_index_reader({url!r})
-page = reader.search(SearchQuery(Selection(parse_text("mon moon")), Sort.RELEVANCE, 10, facets=FACETS))
+page = reader.search(SearchQuery(SearchCriteria(parse_text("mon moon")), Sort.RELEVANCE, 10, facets=FACETS))
 assert (page.total, len(page.items)) == (0, 0)
-page = reader.search(SearchQuery(Selection(parse_text("mooon")), Sort.RELEVANCE, 10, facets=FACETS))
+page = reader.search(SearchQuery(SearchCriteria(parse_text("mooon")), Sort.RELEVANCE, 10, facets=FACETS))
 assert (page.total, len(page.items)) == (2, 2)
-assert reader.statistics(Selection()).books == 2
+assert reader.statistics(SearchCriteria()).books == 2
 assert [item.text for item in reader.suggest(["mo"], list(SuggestionKind), limit=3)] == ["The Moon"]
 assert {library!r} not in sys.modules
 """

@@ -12,7 +12,7 @@ import pytest
 from bookwheel_contracts import Book, Money, Offer
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.search.fields import FACETS
-from bookwheel_stores.search.queries import Filter, Range, SearchPage, SearchQuery, Selection, Sort
+from bookwheel_stores.search.queries import Filter, Range, SearchCriteria, SearchPage, SearchQuery, Sort
 from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
 from bookwheel_stores.search.text import parse_text
 from bookwheel_testing.sample_books import state_of
@@ -85,7 +85,7 @@ def test_pages_facets_and_cursors_are_the_same_with_and_without_cached_matches(
     pages = 0
     for text, filters, limit in product(TEXTS, FILTERS, (1, 20, 100)):
         for sort in (Sort.RELEVANCE, Sort.PRICE):
-            query = SearchQuery(Selection(parse_text(text), filters), sort, limit, None, FACETS)
+            query = SearchQuery(SearchCriteria(parse_text(text), filters), sort, limit, None, FACETS)
             for _ in range(4):
                 page = cached.search(query)
                 assert page == queried.search(query), query
@@ -98,7 +98,7 @@ def test_pages_facets_and_cursors_are_the_same_with_and_without_cached_matches(
 
 def test_a_cursor_of_a_removed_book_continues_after_its_position(tmp_path: Path) -> None:
     books = [state_of(book) for book in shelf(("GBP",))]
-    query = SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 7)
+    query = SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 7)
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         writer.apply(books)
         cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
-from bookwheel_stores.search.queries import Filter, Position, Range, SearchQuery, Selection, Sort, SuggestionKind
+from bookwheel_stores.search.queries import Filter, Position, Range, SearchCriteria, SearchQuery, Sort, SuggestionKind
 from bookwheel_stores.search.text import fold_words, parse_text
 from bookwheel_testing.sample_books import demo_states
 from bookwheel_testing.search import elasticsearch_url
@@ -81,22 +81,22 @@ def some_filters(books: list[dict[str, Any]], choose: random.Random) -> tuple[Fi
     return tuple(choose.sample(possible, choose.randrange(1, 4)))
 
 
-def ids(index: IndexReader, selection: Selection, sort: Sort, limit: int = BOOKS) -> list[str]:
-    items = index.search(SearchQuery(selection, sort, limit)).items
+def ids(index: IndexReader, criteria: SearchCriteria, sort: Sort, limit: int = BOOKS) -> list[str]:
+    items = index.search(SearchQuery(criteria, sort, limit)).items
     return [str(orjson.loads(item)["id"]) for item in items]
 
 
 def test_filters_and_facets_have_the_same_books_and_counts(engines: Engines) -> None:
     choose = random.Random(1)
     for _ in range(QUERIES):
-        selection = Selection(None, some_filters(engines.books, choose))
+        criteria = SearchCriteria(None, some_filters(engines.books, choose))
         sort = choose.choice([sort for sort in Sort if sort is not Sort.RELEVANCE])
-        query = SearchQuery(selection, sort, 50, facets=tuple(choose.sample(FACETS, 4)))
+        query = SearchQuery(criteria, sort, 50, facets=tuple(choose.sample(FACETS, 4)))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
-        assert (cluster.items, cluster.total) == (embedded.items, embedded.total), selection
-        assert cluster.facets == embedded.facets, selection
-        assert engines.cluster.statistics(selection) == engines.embedded.statistics(selection)
-    everything = Selection()
+        assert (cluster.items, cluster.total) == (embedded.items, embedded.total), criteria
+        assert cluster.facets == embedded.facets, criteria
+        assert engines.cluster.statistics(criteria) == engines.embedded.statistics(criteria)
+    everything = SearchCriteria()
     for limit in (2, 99):  # some of the categories, and all
         expected = engines.embedded.statistics_by_category(everything, limit=limit)
         assert engines.cluster.statistics_by_category(everything, limit=limit) == expected
@@ -113,9 +113,9 @@ def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> 
     overlaps: list[float] = []
     for _ in range(QUERIES):
         text = some_text(engines.books, choose)
-        selection = Selection(parse_text(text))
-        embedded = ids(engines.embedded, selection, Sort.RELEVANCE)
-        cluster = ids(engines.cluster, selection, Sort.RELEVANCE)
+        criteria = SearchCriteria(parse_text(text))
+        embedded = ids(engines.embedded, criteria, Sort.RELEVANCE)
+        cluster = ids(engines.cluster, criteria, Sort.RELEVANCE)
         assert sorted(cluster) == sorted(embedded), text
         same_best += cluster[:1] == embedded[:1]
         ten = set(embedded[:10])
@@ -127,18 +127,18 @@ def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> 
 def test_texts_under_filters_have_the_same_counts(engines: Engines) -> None:
     choose = random.Random(3)
     for _ in range(QUERIES):
-        selection = Selection(parse_text(some_text(engines.books, choose)), some_filters(engines.books, choose)[:2])
-        query = SearchQuery(selection, Sort.PRICE, 20, facets=("category", "price", "author"))
+        criteria = SearchCriteria(parse_text(some_text(engines.books, choose)), some_filters(engines.books, choose)[:2])
+        query = SearchQuery(criteria, Sort.PRICE, 20, facets=("category", "price", "author"))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
-        assert (cluster.items, cluster.total) == (embedded.items, embedded.total), selection
-        assert cluster.facets == embedded.facets, selection
+        assert (cluster.items, cluster.total) == (embedded.items, embedded.total), criteria
+        assert cluster.facets == embedded.facets, criteria
 
 
 @pytest.mark.parametrize("sort", [Sort.TITLE, Sort.PRICE_DESCENDING, Sort.RATING, Sort.NEWEST])
 def test_cursors_of_both_engines_are_equal(engines: Engines, sort: Sort) -> None:
     after: Position | None = None
     for _ in range(5):
-        query = SearchQuery(Selection(), sort, 70, after)
+        query = SearchQuery(SearchCriteria(), sort, 70, after)
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
         assert cluster.items == embedded.items
         assert embedded.next is not None

@@ -18,8 +18,8 @@ from bookwheel_stores.search.queries import (
     NumericFacet,
     Position,
     Range,
+    SearchCriteria,
     SearchQuery,
-    Selection,
     Sort,
     SuggestionKind,
     TermFacet,
@@ -100,10 +100,10 @@ def fill(writer: IndexWriter, index: IndexReader, shelf: Sequence[Book]) -> None
     index.reload()
 
 
-def read_pages(index: IndexReader, selection: Selection, sort: Sort, limit: int) -> Iterator[list[dict[str, Any]]]:
+def read_pages(index: IndexReader, criteria: SearchCriteria, sort: Sort, limit: int) -> Iterator[list[dict[str, Any]]]:
     after: Position | None = None
     while True:
-        page = index.search(SearchQuery(selection, sort, limit, after))
+        page = index.search(SearchQuery(criteria, sort, limit, after))
         yield [orjson.loads(item) for item in page.items]
         if page.next is None:
             return
@@ -147,7 +147,7 @@ def test_paging_by_cursors_returns_the_whole_sorted_list(
     writer: IndexWriter, index: IndexReader, shelf: list[Book], sort: Sort, limit: int
 ) -> None:
     fill(writer, index, shelf)
-    assert ids(read_pages(index, Selection(), sort, limit)) == expected_order(shelf, sort)
+    assert ids(read_pages(index, SearchCriteria(), sort, limit)) == expected_order(shelf, sort)
 
 
 @SLOW
@@ -156,7 +156,7 @@ def test_paging_by_relevance_returns_every_match_once_in_the_order_of_a_single_p
     writer: IndexWriter, index: IndexReader, shelf: list[Book], limit: int
 ) -> None:
     fill(writer, index, shelf)
-    moons = Selection(parse_text("moon"))
+    moons = SearchCriteria(parse_text("moon"))
     paged = ids(read_pages(index, moons, Sort.RELEVANCE, limit))
     assert paged == ids(read_pages(index, moons, Sort.RELEVANCE, 100))
     assert sorted(paged) == sorted(book.id for book in shelf if "moon" in book.title.lower())
@@ -171,7 +171,7 @@ def test_paging_returns_unchanged_books_once_while_others_are_added_and_removed(
     removed = set(data.draw(st.lists(st.sampled_from(shelf).map(lambda book: book.id)))) if shelf else set()
     text = parse_text("moon") if sort is Sort.RELEVANCE else None
     read: list[str] = []
-    for number, page in enumerate(read_pages(index, Selection(text), sort, 3)):
+    for number, page in enumerate(read_pages(index, SearchCriteria(text), sort, 3)):
         read += [item["id"] for item in page]
         if number == 0:
             added_states = [state_of(data.draw(books(number))) for number in added]
@@ -198,14 +198,14 @@ def test_paging_works_beyond_ten_thousand_books(writer: IndexWriter, index: Inde
     ]
     fill(writer, index, shelf)
     for sort in (Sort.RELEVANCE, Sort.TITLE, Sort.PRICE_DESCENDING):
-        paged = ids(read_pages(index, Selection(parse_text("moon")), sort, 1000))
+        paged = ids(read_pages(index, SearchCriteria(parse_text("moon")), sort, 1000))
         assert len(paged) == len(set(paged)) == 12_000
-    page = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5))
+    page = index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 5))
     assert page.next is not None
     for wrong in (0, 7, 11_999, 12_000, 1 << 60):
         stale = replace(page.next, rank=wrong)
-        following = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5, stale))
-        assert following == index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 5, page.next))
+        following = index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 5, stale))
+        assert following == index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 5, page.next))
 
 
 bounds = st.none() | st.sampled_from([Decimal(text) for text in ("-1", "0", "0.6", "3", "3.6666667", "10", "10.00001")])
@@ -261,7 +261,7 @@ def test_filters_and_disjunctive_facets_equal_those_of_a_naive_search(
 ) -> None:
     fill(writer, index, shelf)
     names = ("category", "author", "source", "in_stock", "price", "rating", "stock")
-    page = index.search(SearchQuery(Selection(None, selected), Sort.NEWEST, 100, facets=names))
+    page = index.search(SearchQuery(SearchCriteria(None, selected), Sort.NEWEST, 100, facets=names))
     expected = {book.id for book in shelf if all(matches(book, item) for item in selected)}
     assert {orjson.loads(item)["id"] for item in page.items} == expected
     assert page.total == len(expected)
@@ -276,7 +276,9 @@ def test_two_filters_of_one_field_both_narrow_the_page_with_its_facet(writer: In
     up_to_three, from_two = (Filter("rating", ranges=(limits,)) for limits in (Range(None, 3), Range(2, None)))
     for text in (None, parse_text("rated")):
         for filters_of_rating in ((up_to_three, from_two), (from_two, up_to_three)):
-            query = SearchQuery(Selection(text, filters_of_rating), Sort.RATING, 100, facets=("rating", "category"))
+            query = SearchQuery(
+                SearchCriteria(text, filters_of_rating), Sort.RATING, 100, facets=("rating", "category")
+            )
             page = index.search(query)
             assert [orjson.loads(item)["rating"] for item in page.items] == [2, 3]
             assert page.total == 2
@@ -311,7 +313,7 @@ def test_a_rating_with_more_decimals_than_the_index_is_within_its_own_bounds(
     for rating in ratings:
         exact = Decimal(str(rating))
         for bounds in (Range(exact, None), Range(None, exact), Range(exact, exact)):
-            page = index.search(SearchQuery(Selection(None, (Filter("rating", (), (bounds,)),)), Sort.NEWEST, 10))
+            page = index.search(SearchQuery(SearchCriteria(None, (Filter("rating", (), (bounds,)),)), Sort.NEWEST, 10))
             ratings_in_bounds = [orjson.loads(item)["rating"] for item in page.items]
             assert rating in ratings_in_bounds, bounds
 
@@ -355,7 +357,7 @@ def check_facet(facet: Any, name: str, shelf: list[Book], own: Filter | None) ->
 @given(shelf=shelves())
 def test_statistics_equal_a_naive_computation(writer: IndexWriter, index: IndexReader, shelf: list[Book]) -> None:
     fill(writer, index, shelf)
-    result = index.statistics(Selection())
+    result = index.statistics(SearchCriteria())
     assert result.books == len(shelf)
     assert result.in_stock == sum(book.in_stock for book in shelf)
     ratings = [book.rating for book in shelf if book.rating is not None]
@@ -368,7 +370,7 @@ def test_statistics_equal_a_naive_computation(writer: IndexWriter, index: IndexR
     assert {item.currency: (item.count, item.low, item.high) for item in result.prices} == {
         currency: (len(amounts), min(amounts), max(amounts)) for currency, amounts in by_currency.items()
     }
-    grouped = {item.category: item.books for item in index.statistics_by_category(Selection(), limit=99)}
+    grouped = {item.category: item.books for item in index.statistics_by_category(SearchCriteria(), limit=99)}
     assert grouped == Counter(book.category for book in shelf if book.category)
 
 
@@ -385,36 +387,39 @@ def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexR
             for n, amount in enumerate(amounts, start=1)
         ],
     )
-    (prices,) = index.statistics(Selection()).prices
+    (prices,) = index.statistics(SearchCriteria()).prices
     assert (prices.median, prices.average) == (Decimal("3.00"), Decimal("26.75"))
-    assert sorted(index.list_numbers(Selection(), limit=10)) == [1, 2, 3, 4]
-    expensive = Selection(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
+    assert sorted(index.list_numbers(SearchCriteria(), limit=10)) == [1, 2, 3, 4]
+    expensive = SearchCriteria(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
     assert sorted(index.list_numbers(expensive, limit=10)) == [3, 4]
 
 
 def test_a_missing_index_is_empty_until_it_is_created(new_search_url: str) -> None:
     index = open_index_reader(new_search_url)
-    query = SearchQuery(Selection(), Sort.NEWEST, 10, facets=("category", "price"))
-    assert (index.search(query).total, index.count(Selection())) == (0, 0)
-    assert index.statistics(Selection()).books == 0
-    assert (index.statistics_by_category(Selection(), limit=9), index.list_numbers(Selection(), limit=9)) == ([], [])
+    query = SearchQuery(SearchCriteria(), Sort.NEWEST, 10, facets=("category", "price"))
+    assert (index.search(query).total, index.count(SearchCriteria())) == (0, 0)
+    assert index.statistics(SearchCriteria()).books == 0
+    assert (index.statistics_by_category(SearchCriteria(), limit=9), index.list_numbers(SearchCriteria(), limit=9)) == (
+        [],
+        [],
+    )
     assert index.suggest(["moon"], list(SuggestionKind), limit=3) == []
-    assert index.count_distinct(Selection(), "author") == 0
+    assert index.count_distinct(SearchCriteria(), "author") == 0
     template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(new_search_url) as writer:
         writer.apply([state_of(template)])
     index.reload()
-    assert index.count(Selection()) == 1
+    assert index.count(SearchCriteria()) == 1
 
 
 def test_reading_creates_no_index(tmp_path: Path) -> None:
     index = open_index_reader(f"tantivy://{tmp_path}/later")
-    assert index.count(Selection()) == 0
+    assert index.count(SearchCriteria()) == 0
     assert not (tmp_path / "later").exists()
     template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(f"tantivy://{tmp_path}/later") as writer:
         writer.apply([state_of(template)])
-    assert index.count(Selection()) == 0, "it sees the same commit until reload"
+    assert index.count(SearchCriteria()) == 0, "it sees the same commit until reload"
 
 
 def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index: IndexReader) -> None:
@@ -424,7 +429,7 @@ def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index
     for batch in ([old, new], [new, old], [old], [new]):
         writer.apply([state_of(book) for book in batch])
         index.reload()
-        (item,) = index.search(SearchQuery(Selection(), Sort.NEWEST, 10)).items
+        (item,) = index.search(SearchQuery(SearchCriteria(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2
 
 
@@ -436,6 +441,6 @@ def test_a_word_of_the_subtitle_matches_below_one_of_the_title(writer: IndexWrit
         for number, (title, subtitle) in enumerate(titles, start=1)
     ]
     fill(writer, index, shelf)
-    page = index.search(SearchQuery(Selection(parse_text("moon")), Sort.RELEVANCE, 10))
+    page = index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 10))
     books = [orjson.loads(item) for item in page.items]
     assert [(book["id"], book["subtitle"]) for book in books] == [("demo:3", None), ("demo:2", "A Moon Rises")]

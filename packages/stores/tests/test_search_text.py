@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from bookwheel_contracts import Book
 from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
-from bookwheel_stores.search.queries import Clause, SearchQuery, Selection, Sort, SuggestionKind
+from bookwheel_stores.search.queries import Clause, SearchCriteria, SearchQuery, Sort, SuggestionKind
 from bookwheel_stores.search.text import MAX_WORD_LENGTH, fold_quickly, fold_words, parse_text
 from bookwheel_testing.sample_books import state_of
 from hypothesis import assume, given, settings
@@ -51,7 +51,7 @@ def index(search_url: str) -> IndexReader:
 
 
 def hits(index: IndexReader, text: str, *, name: str | None = None) -> list[int]:
-    query = SearchQuery(Selection(parse_text(text, name=name)), Sort.RELEVANCE, 50)
+    query = SearchQuery(SearchCriteria(parse_text(text, name=name)), Sort.RELEVANCE, 50)
     return [int(item.split(b'"')[3].partition(b":")[2]) for item in index.search(query).items]
 
 

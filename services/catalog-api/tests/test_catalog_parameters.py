@@ -17,7 +17,7 @@ from bookwheel_catalog.search.parameters import (
     parse_time,
 )
 from bookwheel_contracts.problems import InvalidCursorError, InvalidParameterError
-from bookwheel_stores.search.queries import Filter, Position, Range, Selection, Sort
+from bookwheel_stores.search.queries import Filter, Position, Range, SearchCriteria, Sort
 from bookwheel_stores.search.text import parse_text
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,25 +87,25 @@ def test_facets_and_fields_are_lists_with_known_names() -> None:
         parse_fields("id,", ["id"])
 
 
-selections = st.builds(Selection, st.none() | st.text(max_size=20).map(parse_text))
+criteria = st.builds(SearchCriteria, st.none() | st.text(max_size=20).map(parse_text))
 unsigned = st.integers(0, (1 << 64) - 2)
 
 
-@given(selection=selections, sort=st.sampled_from(Sort), number=unsigned, rank=unsigned, data=st.data())
+@given(criteria=criteria, sort=st.sampled_from(Sort), number=unsigned, rank=unsigned, data=st.data())
 def test_a_cursor_brings_its_position_back_and_fits_its_list_only(
-    selection: Selection, sort: Sort, number: int, rank: int, data: st.DataObject
+    criteria: SearchCriteria, sort: Sort, number: int, rank: int, data: st.DataObject
 ) -> None:
-    is_scored = sort is Sort.RELEVANCE and selection.text is not None
+    is_scored = sort is Sort.RELEVANCE and criteria.text is not None
     part = st.floats(allow_nan=False, allow_infinity=False) if is_scored else unsigned
     size = 4 if sort is Sort.TITLE else 1
     position = Position(tuple(data.draw(st.lists(part, min_size=size, max_size=size))), number, rank)
-    cursor = encode_position(position, selection, sort)
-    assert decode_position(cursor, selection, sort) == position
+    cursor = encode_position(position, criteria, sort)
+    assert decode_position(cursor, criteria, sort) == position
     other = Sort.PRICE if sort is not Sort.PRICE else Sort.NEWEST
     with pytest.raises(InvalidCursorError):
-        decode_position(cursor, selection, other)
+        decode_position(cursor, criteria, other)
     with pytest.raises(InvalidCursorError):
-        decode_position(cursor, Selection(parse_text("something else entirely")), sort)
+        decode_position(cursor, SearchCriteria(parse_text("something else entirely")), sort)
 
 
 json = st.recursive(
@@ -116,22 +116,22 @@ json = st.recursive(
 @given(st.text(max_size=50) | st.lists(json, max_size=8).map(encode_cursor), st.sampled_from(Sort))
 def test_a_forged_cursor_is_refused(cursor: str, sort: Sort) -> None:
     with pytest.raises(InvalidCursorError):
-        decode_position(cursor, Selection(), sort)
+        decode_position(cursor, SearchCriteria(), sort)
 
 
 @pytest.mark.parametrize(
     "value", [[-1], [1 << 64], [(1 << 64) - 1], [1.5], [True], [None], [[1]], [], [1, 2], [1, 2, 3, 4]]
 )
 def test_a_cursor_of_the_right_list_with_wrong_values_is_refused(value: list[object]) -> None:
-    good = encode_position(Position((5,), 1, 0), Selection(), Sort.PRICE)
-    assert decode_position(good, Selection(), Sort.PRICE) is not None
+    good = encode_position(Position((5,), 1, 0), SearchCriteria(), Sort.PRICE)
+    assert decode_position(good, SearchCriteria(), Sort.PRICE) is not None
     binding = encode_binding()
     try:
         forged = encode_cursor([binding, 1, 0, *value])
     except TypeError:  # beyond what JSON numbers of this library hold
         return
     with pytest.raises(InvalidCursorError):
-        decode_position(forged, Selection(), Sort.PRICE)
+        decode_position(forged, SearchCriteria(), Sort.PRICE)
 
 
 def encode_binding() -> str:
@@ -139,7 +139,7 @@ def encode_binding() -> str:
 
     import orjson  # noqa: PLC0415
 
-    cursor = encode_position(Position((5,), 1, 0), Selection(), Sort.PRICE)
+    cursor = encode_position(Position((5,), 1, 0), SearchCriteria(), Sort.PRICE)
     binding: str = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))[0]
     return binding
 

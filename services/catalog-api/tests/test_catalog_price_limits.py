@@ -12,7 +12,7 @@ import pytest
 from bookwheel_catalog.statistics import price_trends
 from bookwheel_contracts.problems import UnavailableError
 from bookwheel_stores.records import BookReader, connect_database
-from bookwheel_stores.search.queries import Selection
+from bookwheel_stores.search.queries import SearchCriteria
 from sqlalchemy import event
 
 MakeToken = Callable[..., str]
@@ -84,10 +84,10 @@ async def test_a_query_over_the_limit_is_unavailable(filled: Any, monkeypatch: p
     monkeypatch.setattr(BookReader, "price_trend", slow)
     service = price_trends.PriceTrendService(BookReader(filled.engine), timeout_seconds=0.1)
     query = price_trends.PriceTrendQuery(
-        Selection(), "day", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+        SearchCriteria(), "day", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     )
     with pytest.raises(UnavailableError):
-        await service.get(None, query, subject="user:1")  # type: ignore[arg-type]  # searches for no selection
+        await service.get(None, query, subject="user:1")  # type: ignore[arg-type]  # searches with no criteria
     service.close()
 
 

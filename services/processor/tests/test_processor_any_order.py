@@ -32,7 +32,7 @@ from bookwheel_stores.records import BookReader, ChangeFeed, RejectedBooks, RunS
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
 from bookwheel_stores.records.tables import observation, offer
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
-from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
+from bookwheel_stores.search.queries import SearchCriteria, SearchQuery, Sort
 from bookwheel_stores.streams import StreamEntry, connect_redis
 from bookwheel_testing.consistency import catalog_contents
 from bookwheel_testing.engines import S3Store
@@ -140,7 +140,7 @@ class Stores:
         books = self.records.books()
         reader = open_index_reader(self.search_url)
         reader.reload()
-        page = reader.search(SearchQuery(Selection(), Sort.NEWEST, 100))
+        page = reader.search(SearchQuery(SearchCriteria(), Sort.NEWEST, 100))
         found = {item["id"]: item for item in map(loads, page.items)}
         assert page.total == len(page.items) == len(books)
         told = {book_id: book.model_dump(mode="json") for book_id, book in books.items()}

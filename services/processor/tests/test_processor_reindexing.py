@@ -31,7 +31,7 @@ from bookwheel_stores.records.runs.quarantine import (
 )
 from bookwheel_stores.records.values import utc_now
 from bookwheel_stores.search import IndexBuild, IndexWriter, RejectedBook, open_index_build, open_index_reader
-from bookwheel_stores.search.queries import SearchQuery, Selection, Sort
+from bookwheel_stores.search.queries import SearchCriteria, SearchQuery, Sort
 from bookwheel_stores.search.text import parse_text
 from bookwheel_stores.streams import StreamWriter
 from bookwheel_testing.consistency import check_consistent
@@ -82,7 +82,7 @@ def searching(url: str, counts: list[int], failures: list[BaseException]) -> Ite
         while not ended.wait(0.02):
             try:
                 index.reload()
-                query = SearchQuery(Selection(parse_text("book")), Sort.RELEVANCE, 10, facets=("price", "source"))
+                query = SearchQuery(SearchCriteria(parse_text("book")), Sort.RELEVANCE, 10, facets=("price", "source"))
                 counts.append(index.search(query).total)
             except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
                 failures.append(error)

@@ -156,7 +156,7 @@ class Change(Contract):
     run_id: str | None
 
 
-class CarriedChange(Change):
+class ChangeWithBook(Change):
     """A change with the content of its book at that revision. For a removed book it is the last content.
 
     `book` is null in changes that earlier releases wrote.

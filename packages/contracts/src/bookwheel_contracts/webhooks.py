@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from bookwheel_contracts.books import CarriedChange
+from bookwheel_contracts.books import ChangeWithBook
 from bookwheel_contracts.crawls import CrawlRun
 from bookwheel_contracts.model import Contract, Timestamp
 
@@ -67,7 +67,7 @@ class ChangesPayload(Contract):
 
     after: int
     through: int
-    changes: tuple[CarriedChange, ...]
+    changes: tuple[ChangeWithBook, ...]
 
 
 class RunPayload(Contract):

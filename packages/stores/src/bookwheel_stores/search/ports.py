@@ -8,9 +8,9 @@ from zlib import crc32
 from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.queries import (
+    SearchCriteria,
     SearchPage,
     SearchQuery,
-    Selection,
     Statistics,
     Suggestion,
     SuggestionKind,
@@ -146,23 +146,23 @@ class IndexReader(Protocol):
 
     def search(self, query: SearchQuery) -> SearchPage: ...
 
-    def count(self, selection: Selection) -> int: ...
+    def count(self, criteria: SearchCriteria) -> int: ...
 
-    def list_numbers(self, selection: Selection, *, limit: int) -> list[int]:
+    def list_numbers(self, criteria: SearchCriteria, *, limit: int) -> list[int]:
         """Return the numbers of at most `limit` selected books, in any order."""
         ...
 
-    def count_terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
+    def count_terms(self, criteria: SearchCriteria, name: str, *, limit: int) -> list[TermCount]:
         """Return the values of a term field with their number of books, by descending count and then by value."""
         ...
 
-    def count_distinct(self, selection: Selection, name: str) -> int:
+    def count_distinct(self, criteria: SearchCriteria, name: str) -> int:
         """Count the values of a term field. The result is an estimate above 30,000."""
         ...
 
-    def statistics(self, selection: Selection) -> Statistics: ...
+    def statistics(self, criteria: SearchCriteria) -> Statistics: ...
 
-    def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
+    def statistics_by_category(self, criteria: SearchCriteria, *, limit: int) -> list[Statistics]:
         """Return statistics of the `limit` largest categories, by name, without books that have no category."""
         ...
 

@@ -47,19 +47,19 @@ class TextQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """The books that match a text query and every filter. The text None matches all books."""
+class SearchCriteria:
+    """Matches the books that match the text query and every filter. The text None matches all books."""
 
     text: TextQuery | None = None
     filters: tuple[Filter, ...] = ()
 
-    def without(self, name: str) -> "Selection":
-        """Return the selection without the filters of one field."""
-        return Selection(self.text, tuple(item for item in self.filters if item.name != name))
+    def without(self, name: str) -> "SearchCriteria":
+        """Returns the criteria without the filters of one field."""
+        return SearchCriteria(self.text, tuple(item for item in self.filters if item.name != name))
 
-    def within(self, name: str, values: Sequence[str]) -> "Selection":
-        """Return the selected books with one of these values in a single-valued field."""
-        return Selection(self.text, (*self.without(name).filters, Filter(name, values=tuple(values))))
+    def within(self, name: str, values: Sequence[str]) -> "SearchCriteria":
+        """Returns the criteria with one of these values required in a single-valued field."""
+        return SearchCriteria(self.text, (*self.without(name).filters, Filter(name, values=tuple(values))))
 
     def filters_by(self, name: str) -> bool:
         return any(item.name == name for item in self.filters)
@@ -99,7 +99,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    selection: Selection
+    criteria: SearchCriteria
     sort: Sort
     limit: int
     after: Position | None = None
@@ -167,7 +167,7 @@ class MoneyStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Statistics of a selection, or of its books in `category`."""
+    """Statistics of the matching books, or of its books in `category`."""
 
     books: int
     in_stock: int

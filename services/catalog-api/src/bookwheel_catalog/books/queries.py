@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Annotated
 
 from bookwheel_runtime.query_models import QueryModel
-from bookwheel_stores.search.queries import Filter, SearchQuery, Selection, Sort, TextQuery
+from bookwheel_stores.search.queries import Filter, SearchCriteria, SearchQuery, Sort, TextQuery
 from pydantic import Field
 
 from bookwheel_catalog.books.models import DETAILED_FIELDS, LISTED_FIELDS
 from bookwheel_catalog.search.cursors import MAX_CURSOR_LENGTH, decode_position
 from bookwheel_catalog.search.parameters import parse_facets, parse_fields, parse_isbn, parse_query_text
-from bookwheel_catalog.search.queries import Name, SelectionParameters, Words, create_exact_filter, create_range_filter
+from bookwheel_catalog.search.queries import CriteriaParameters, Name, Words, create_exact_filter, create_range_filter
 
 Price = Annotated[Decimal | None, Field(ge=0, max_digits=14, decimal_places=4)]
 Rating = Annotated[float | None, Field(ge=0, le=5, allow_inf_nan=False)]
@@ -36,17 +36,17 @@ class ListParameters(QueryModel):
     limit: int = Field(default=20, ge=1, le=100, description="Maximum number of books on a page.")
 
     @abstractmethod
-    def selection(self) -> Selection: ...
+    def criteria(self) -> SearchCriteria: ...
 
-    def sort_order(self, selection: Selection) -> Sort:
-        return Sort.NEWEST if selection.text is None else Sort.RELEVANCE
+    def sort_order(self, criteria: SearchCriteria) -> Sort:
+        return Sort.NEWEST if criteria.text is None else Sort.RELEVANCE
 
     def search_query(self) -> SearchQuery:
         """Returns the search query. Raises InvalidParameterError or InvalidCursorError."""
-        selection = self.selection()
-        sort = self.sort_order(selection)
-        after = decode_position(self.cursor, selection, sort)
-        return SearchQuery(selection, sort, self.limit, after, parse_facets(self.facets))
+        criteria = self.criteria()
+        sort = self.sort_order(criteria)
+        after = decode_position(self.cursor, criteria, sort)
+        return SearchQuery(criteria, sort, self.limit, after, parse_facets(self.facets))
 
     def field_names(self) -> tuple[str, ...] | None:
         """Returns the fields of each book, None for all fields. Raises InvalidParameterError."""
@@ -58,11 +58,11 @@ class SortedListParameters(ListParameters):
         default=None, description="The sort order. Default: `relevance` with a text, otherwise `newest`."
     )
 
-    def sort_order(self, selection: Selection) -> Sort:
-        return self.sort or super().sort_order(selection)
+    def sort_order(self, criteria: SearchCriteria) -> Sort:
+        return self.sort or super().sort_order(criteria)
 
 
-class SearchParameters(SelectionParameters, SortedListParameters):
+class SearchParameters(CriteriaParameters, SortedListParameters):
     """Query parameters of `GET /books`."""
 
 
@@ -80,7 +80,7 @@ class FieldSearchParameters(SortedListParameters):
     min_rating: Rating = None
     in_stock: bool | None = None
 
-    def selection(self) -> Selection:
+    def criteria(self) -> SearchCriteria:
         texts = [
             parse_query_text(getattr(self, name), parameter=name, field=name)
             for name in ("title", "author", "category", "description")
@@ -92,30 +92,30 @@ class FieldSearchParameters(SortedListParameters):
             create_range_filter("rating", self.min_rating, None),
             None if self.in_stock is None else Filter("in_stock", values=(str(self.in_stock).lower(),)),
         ]
-        return Selection(_combine([text for text in texts if text]), _remove_none(filters))
+        return SearchCriteria(_combine([text for text in texts if text]), _remove_none(filters))
 
 
-class TopRatedParameters(SelectionParameters, ListParameters):
+class TopRatedParameters(CriteriaParameters, ListParameters):
     """Query parameters of `GET /books/top-rated`."""
 
     category: Name = Field(default=None, description="The exact name of the category.")
     min_rating: Rating = None
     min_count: int | None = Field(default=None, ge=0, le=1 << 53, description="Minimum number of ratings.")
 
-    def selection(self) -> Selection:
-        selection = super().selection()
+    def criteria(self) -> SearchCriteria:
+        criteria = super().criteria()
         filters = [
             create_range_filter("rating", self.min_rating or 0, None),
             create_exact_filter("category", self.category),
             create_range_filter("rating_count", self.min_count, None),
         ]
-        return Selection(selection.text, (*selection.filters, *_remove_none(filters)))
+        return SearchCriteria(criteria.text, (*criteria.filters, *_remove_none(filters)))
 
-    def sort_order(self, selection: Selection) -> Sort:  # noqa: ARG002 - the sort order is fixed
+    def sort_order(self, criteria: SearchCriteria) -> Sort:  # noqa: ARG002 - the sort order is fixed
         return Sort.RATING_DESCENDING
 
 
-class PriceRangeParameters(SelectionParameters, ListParameters):
+class PriceRangeParameters(CriteriaParameters, ListParameters):
     """Query parameters of `GET /books/price-range`."""
 
     minimum: Price = Field(default=None, alias="min")
@@ -123,15 +123,15 @@ class PriceRangeParameters(SelectionParameters, ListParameters):
     currency: str | None = Field(default=None, pattern="^[A-Z]{3}$", description="An ISO 4217 code.")
     sort: Sort = Sort.PRICE
 
-    def selection(self) -> Selection:
-        selection = super().selection()
+    def criteria(self) -> SearchCriteria:
+        criteria = super().criteria()
         filters = [
             create_range_filter("price", self.minimum or Decimal(0), self.maximum, parameter="min"),
             create_exact_filter("currency", self.currency),
         ]
-        return Selection(selection.text, (*selection.filters, *_remove_none(filters)))
+        return SearchCriteria(criteria.text, (*criteria.filters, *_remove_none(filters)))
 
-    def sort_order(self, selection: Selection) -> Sort:  # noqa: ARG002 - the default is fixed
+    def sort_order(self, criteria: SearchCriteria) -> Sort:  # noqa: ARG002 - the default is fixed
         return self.sort
 
 

@@ -106,14 +106,14 @@ async def _render_book_page(search: SearchService, query: SearchQuery, fields: t
 @cached_page
 async def _render_price_page(search: SearchService, query: SearchQuery, fields: tuple[str, ...] | None) -> Page:
     page = await search.search(query)
-    statistics = await search.get_statistics(query.selection)
+    statistics = await search.get_statistics(query.criteria)
     cursor = _encode_next_cursor(page, query)
     prices = render_prices(statistics.prices)
     return Page(render_book_list(page, next_cursor=cursor, fields=fields, prices=prices), cursor)
 
 
 def _encode_next_cursor(page: SearchPage, query: SearchQuery) -> str | None:
-    return None if page.next is None else encode_position(page.next, query.selection, query.sort)
+    return None if page.next is None else encode_position(page.next, query.criteria, query.sort)
 
 
 def _missing_book_error(books: BookReader, book_id: str) -> NotFoundError | GoneError:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from bookwheel_contracts import CarriedChange
+from bookwheel_contracts import ChangeWithBook
 from bookwheel_contracts.model import Contract
 from bookwheel_runtime.query_models import QueryModel
 from fastapi import Header
@@ -14,7 +14,7 @@ from bookwheel_catalog.changes.pages import LATEST
 class ChangeList(Contract):
     """A page of changes. `next` is always present: pass it as `after`. `more` is true if the feed has later changes."""
 
-    items: tuple[CarriedChange, ...]
+    items: tuple[ChangeWithBook, ...]
     next: str
     more: bool
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated
 
 from bookwheel_contracts import CrawlRun
-from bookwheel_stores.search.queries import Selection
+from bookwheel_stores.search.queries import SearchCriteria
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
@@ -21,7 +21,7 @@ async def list_sources(dependencies: Injected, _: Reader) -> SourceList:
     """Lists the declared sources with the number of books that each offers."""
     declared_sources = await asyncio.to_thread(dependencies.sources.list)
     await dependencies.search.refresh_to_current()
-    term_counts = await dependencies.search.count_terms(Selection(), "source", limit=_MAX_SOURCES)
+    term_counts = await dependencies.search.count_terms(SearchCriteria(), "source", limit=_MAX_SOURCES)
     book_counts = {term.value: term.count for term in term_counts}
     return SourceList(
         items=tuple(Source(**source.model_dump(), books=book_counts.get(source.name, 0)) for source in declared_sources)

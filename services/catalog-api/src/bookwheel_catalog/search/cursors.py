@@ -7,24 +7,24 @@ from typing import Any
 
 import orjson
 from bookwheel_contracts.problems import InvalidCursorError
-from bookwheel_stores.search.queries import TITLE_PARTS, Position, Selection, Sort
+from bookwheel_stores.search.queries import TITLE_PARTS, Position, SearchCriteria, Sort
 
 MAX_CURSOR_LENGTH = 500
 _MALFORMED = "`cursor` is invalid: use `next` of the previous page."
 
 
-def encode_position(position: Position, selection: Selection, sort: Sort) -> str:
-    return encode_cursor([_digest(selection, sort), position.number, position.rank, *position.value])
+def encode_position(position: Position, criteria: SearchCriteria, sort: Sort) -> str:
+    return encode_cursor([_digest(criteria, sort), position.number, position.rank, *position.value])
 
 
-def decode_position(cursor: str | None, selection: Selection, sort: Sort) -> Position | None:
+def decode_position(cursor: str | None, criteria: SearchCriteria, sort: Sort) -> Position | None:
     """Returns the position. Raises InvalidCursorError if the cursor is malformed or belongs to another list."""
     if cursor is None:
         return None
     digest, number, rank, *value = decode_cursor(cursor, min_parts=4, max_parts=3 + TITLE_PARTS)
-    if digest != _digest(selection, sort):
+    if digest != _digest(criteria, sort):
         raise InvalidCursorError("`cursor` is invalid: it belongs to a list with another text, filter or sort order.")
-    is_scored = sort is Sort.RELEVANCE and selection.text is not None
+    is_scored = sort is Sort.RELEVANCE and criteria.text is not None
     is_valid_value = len(value) == (TITLE_PARTS if sort is Sort.TITLE else 1) and all(
         _is_score(part) if is_scored else _is_unsigned(part) for part in value
     )
@@ -48,8 +48,8 @@ def decode_cursor(cursor: str, *, min_parts: int, max_parts: int) -> list[Any]:
     return parts
 
 
-def _digest(selection: Selection, sort: Sort) -> str:
-    return blake2b(orjson.dumps((selection, sort), default=str), digest_size=6).hexdigest()
+def _digest(criteria: SearchCriteria, sort: Sort) -> str:
+    return blake2b(orjson.dumps((criteria, sort), default=str), digest_size=6).hexdigest()
 
 
 def _is_unsigned(value: object) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from bookwheel_runtime.problem_responses import invalid_field
 from bookwheel_runtime.query_models import QueryModel
-from bookwheel_stores.search.queries import Filter, Range, Selection
+from bookwheel_stores.search.queries import Filter, Range, SearchCriteria
 from pydantic import Field
 
 from bookwheel_catalog.search.parameters import INVALID, MAX_TEXT_LENGTH, parse_filters, parse_query_text
@@ -14,7 +14,7 @@ Words = Annotated[str | None, Field(max_length=MAX_TEXT_LENGTH)]
 Name = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
-class SelectionParameters(QueryModel):
+class CriteriaParameters(QueryModel):
     q: Words = Field(default=None, description='Words that must all match, `"phrases"`, and `-words` to exclude.')
     filters: list[str] = Field(
         default=[],
@@ -24,8 +24,8 @@ class SelectionParameters(QueryModel):
         "AND. Numbers and times also accept ranges: `lower..upper`, `lower..`, `..upper`.",
     )
 
-    def selection(self) -> Selection:
-        return Selection(parse_query_text(self.q), parse_filters(self.filters))
+    def criteria(self) -> SearchCriteria:
+        return SearchCriteria(parse_query_text(self.q), parse_filters(self.filters))
 
 
 def create_exact_filter(name: str, value: str | None) -> Filter | None:

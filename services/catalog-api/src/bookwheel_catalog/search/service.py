@@ -9,9 +9,9 @@ from bookwheel_contracts.problems import UnavailableError
 from bookwheel_stores.cache import ResponseCache
 from bookwheel_stores.search import IndexReader, SearchError
 from bookwheel_stores.search.queries import (
+    SearchCriteria,
     SearchPage,
     SearchQuery,
-    Selection,
     Statistics,
     Suggestion,
     SuggestionKind,
@@ -36,7 +36,7 @@ class SearchService:
         self._reader = reader
         self._generation: int | None = None
         self._threads = ThreadPoolExecutor(_MAX_CONCURRENT_SEARCHES, "search") if reader.is_blocking else None
-        self._book_count = 0 if reader.is_blocking else reader.count(Selection())
+        self._book_count = 0 if reader.is_blocking else reader.count(SearchCriteria())
 
     async def check(self) -> None:
         """Raises SearchError if the index is unavailable."""
@@ -54,29 +54,29 @@ class SearchService:
         """Reloads the index if it may be older than `generation`. None means an unknown generation."""
         if self._threads is None and (not generation or generation != self._generation):
             self._reader.reload()
-            self._book_count = self._reader.count(Selection())
+            self._book_count = self._reader.count(SearchCriteria())
             self._generation = generation
 
     async def search(self, query: SearchQuery) -> SearchPage:
         return await self._run(self._reader.search, query)
 
-    async def get_statistics(self, selection: Selection) -> Statistics:
-        return await self._run(self._reader.statistics, selection)
+    async def get_statistics(self, criteria: SearchCriteria) -> Statistics:
+        return await self._run(self._reader.statistics, criteria)
 
-    async def list_category_statistics(self, selection: Selection, *, limit: int) -> list[Statistics]:
-        return await self._run(self._reader.statistics_by_category, selection, limit=limit)
+    async def list_category_statistics(self, criteria: SearchCriteria, *, limit: int) -> list[Statistics]:
+        return await self._run(self._reader.statistics_by_category, criteria, limit=limit)
 
-    async def count_terms(self, selection: Selection, field: str, *, limit: int) -> list[TermCount]:
-        return await self._run(self._reader.count_terms, selection, field, limit=limit)
+    async def count_terms(self, criteria: SearchCriteria, field: str, *, limit: int) -> list[TermCount]:
+        return await self._run(self._reader.count_terms, criteria, field, limit=limit)
 
-    async def count_distinct(self, selection: Selection, field: str) -> int:
-        return await self._run(self._reader.count_distinct, selection, field)
+    async def count_distinct(self, criteria: SearchCriteria, field: str) -> int:
+        return await self._run(self._reader.count_distinct, criteria, field)
 
     async def suggest(self, words: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return await self._run(self._reader.suggest, words, kinds, limit=limit)
 
-    async def list_book_numbers(self, selection: Selection, *, limit: int) -> list[int]:
-        return await self._run(self._reader.list_numbers, selection, limit=limit)
+    async def list_book_numbers(self, criteria: SearchCriteria, *, limit: int) -> list[int]:
+        return await self._run(self._reader.list_numbers, criteria, limit=limit)
 
     async def _run(
         self, search: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs

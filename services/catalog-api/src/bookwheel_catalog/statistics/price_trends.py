@@ -9,7 +9,7 @@ from functools import partial
 from bookwheel_contracts.problems import InvalidParameterError, UnavailableError
 from bookwheel_stores.records import DATABASE_ERRORS, BookReader, PricePoint
 from bookwheel_stores.records.catalog.price_trend import Interval
-from bookwheel_stores.search.queries import Selection
+from bookwheel_stores.search.queries import SearchCriteria
 
 from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
 from bookwheel_catalog.search.service import SearchService
@@ -24,7 +24,7 @@ _RETRY_AFTER = 10
 
 @dataclass(frozen=True, slots=True)
 class PriceTrendQuery:
-    selection: Selection
+    criteria: SearchCriteria
     interval: Interval
     start: datetime
     end: datetime
@@ -56,9 +56,9 @@ class PriceTrendService:
 
     async def _read(self, search: SearchService, query: PriceTrendQuery) -> list[PricePoint]:
         book_numbers = None
-        if query.selection != Selection():
+        if query.criteria != SearchCriteria():
             await search.refresh_to_current()
-            book_numbers = await search.list_book_numbers(query.selection, limit=MAX_SELECTED_BOOKS)
+            book_numbers = await search.list_book_numbers(query.criteria, limit=MAX_SELECTED_BOOKS)
         run_query = partial(
             self._books.price_trend,
             book_numbers=book_numbers,

@@ -9,7 +9,7 @@ from bookwheel_stores.search.queries import SuggestionKind
 from pydantic import Field
 
 from bookwheel_catalog.search.parameters import INVALID, parse_time
-from bookwheel_catalog.search.queries import SelectionParameters
+from bookwheel_catalog.search.queries import CriteriaParameters
 
 _MONTH = timedelta(days=30)
 _EARLIEST_END = datetime.min.replace(tzinfo=UTC) + _MONTH
@@ -25,7 +25,7 @@ class SuggestionParameters(QueryModel):
     limit: int = Field(default=10, ge=1, le=50)
 
 
-class PriceTrendParameters(SelectionParameters):
+class PriceTrendParameters(CriteriaParameters):
     """Query parameters of `GET /stats/prices`."""
 
     interval: Literal["day", "week", "month"] = "day"

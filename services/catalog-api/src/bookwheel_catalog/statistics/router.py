@@ -3,14 +3,14 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from bookwheel_stores.search.queries import Selection, SuggestionKind
+from bookwheel_stores.search.queries import SearchCriteria, SuggestionKind
 from bookwheel_stores.search.text import fold_words
 from fastapi import APIRouter, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.dependencies import Injected, Reader
 from bookwheel_catalog.search.pages import Page, cached_page, cached_response
-from bookwheel_catalog.search.queries import SelectionParameters
+from bookwheel_catalog.search.queries import CriteriaParameters
 from bookwheel_catalog.search.service import SearchService
 from bookwheel_catalog.statistics.models import (
     CategoryList,
@@ -37,10 +37,10 @@ MAX_SUMMARIZED_CATEGORIES = 1_000
 
 @router.get("/categories", response_class=Response, responses={200: {"model": CategoryList}})
 async def list_categories(
-    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SelectionParameters, Query()]
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[CriteriaParameters, Query()]
 ) -> Response:
     """Lists the categories by name with their book counts: at most 10,000, those with the most books."""
-    return await _render_categories_page(request, dependencies.search, parameters.selection())
+    return await _render_categories_page(request, dependencies.search, parameters.criteria())
 
 
 @router.get("/suggest", response_class=Response, responses={200: {"model": SuggestionList}})
@@ -55,18 +55,18 @@ async def suggest(
 
 @router.get("/stats/overview", response_class=Response, responses={200: {"model": Overview}})
 async def get_overview(
-    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SelectionParameters, Query()]
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[CriteriaParameters, Query()]
 ) -> Response:
     """Returns the number of books, in total and by source, and a summary of their prices and ratings."""
-    return await _render_overview_page(request, dependencies.search, parameters.selection())
+    return await _render_overview_page(request, dependencies.search, parameters.criteria())
 
 
 @router.get("/stats/categories", response_class=Response, responses={200: {"model": CategoryStatisticsList}})
 async def get_category_statistics(
-    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[SelectionParameters, Query()]
+    request: Request, dependencies: Injected, _: Reader, parameters: Annotated[CriteriaParameters, Query()]
 ) -> Response:
     """Returns a summary of each category, by name: at most 1,000 categories, those with the most books."""
-    return await _render_category_statistics_page(request, dependencies.search, parameters.selection())
+    return await _render_category_statistics_page(request, dependencies.search, parameters.criteria())
 
 
 @router.get("/stats/prices", response_class=Response, responses={200: {"model": PriceTrend}})
@@ -76,7 +76,7 @@ async def get_price_trend(
     """Returns price statistics over time: of the prices at the end of each interval, by default of the last 30 days."""
     now = datetime.now(UTC)
     start, end = parameters.period(now)
-    query = PriceTrendQuery(parameters.selection(), parameters.interval, start, end)
+    query = PriceTrendQuery(parameters.criteria(), parameters.interval, start, end)
     search, price_trends = dependencies.search, dependencies.price_trends
 
     async def render_page() -> Page:
@@ -89,8 +89,8 @@ async def get_price_trend(
 
 
 @cached_page
-async def _render_categories_page(search: SearchService, selection: Selection) -> Page:
-    counts = await search.count_terms(selection, "category", limit=MAX_CATEGORIES + 1)
+async def _render_categories_page(search: SearchService, criteria: SearchCriteria) -> Page:
+    counts = await search.count_terms(criteria, "category", limit=MAX_CATEGORIES + 1)
     return Page(render_categories(counts[:MAX_CATEGORIES], complete=len(counts) <= MAX_CATEGORIES))
 
 
@@ -102,19 +102,19 @@ async def _render_suggestions_page(
 
 
 @cached_page
-async def _render_overview_page(search: SearchService, selection: Selection) -> Page:
-    statistics = await search.get_statistics(selection)
-    categories = await search.count_distinct(selection, "category")
-    authors = await search.count_distinct(selection, "author")
-    sources = await search.count_terms(selection, "source", limit=MAX_LISTED_SOURCES)
+async def _render_overview_page(search: SearchService, criteria: SearchCriteria) -> Page:
+    statistics = await search.get_statistics(criteria)
+    categories = await search.count_distinct(criteria, "category")
+    authors = await search.count_distinct(criteria, "author")
+    sources = await search.count_terms(criteria, "source", limit=MAX_LISTED_SOURCES)
     return Page(render_overview(statistics, categories=categories, authors=authors, sources=sources))
 
 
 @cached_page
-async def _render_category_statistics_page(search: SearchService, selection: Selection) -> Page:
-    statistics = await search.list_category_statistics(selection, limit=MAX_SUMMARIZED_CATEGORIES)
+async def _render_category_statistics_page(search: SearchService, criteria: SearchCriteria) -> Page:
+    statistics = await search.list_category_statistics(criteria, limit=MAX_SUMMARIZED_CATEGORIES)
     complete = (
         len(statistics) < MAX_SUMMARIZED_CATEGORIES
-        or await search.count_distinct(selection, "category") <= MAX_SUMMARIZED_CATEGORIES
+        or await search.count_distinct(criteria, "category") <= MAX_SUMMARIZED_CATEGORIES
     )
     return Page(render_category_statistics(statistics, complete=complete))

@@ -79,8 +79,8 @@ class BookReader:
         with read_connection(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(book).where(book.c.removed_at.is_(None))) or 0
 
-    def fingerprint(self) -> str:
-        """Returns a version of the catalog that differs after every change. Reads one row."""
+    def catalog_version(self) -> str:
+        """Returns a string that differs after every change of the catalog. Reads one row."""
         with read_connection(self._engine) as connection:
             last = connection.execute(
                 select(change.c.sequence, change.c.changed_at).order_by(change.c.sequence.desc()).limit(1)

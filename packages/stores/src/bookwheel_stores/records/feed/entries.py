@@ -31,7 +31,7 @@ class FeedEntry:
         return len(self.content or b"") + 200
 
     def to_json(self) -> bytes:
-        """Renders the JSON of a `CarriedChange` on one line."""
+        """Renders the JSON of a `ChangeWithBook` on one line."""
         return b'%b,"book":%b}' % (self.change.model_dump_json().encode()[:-1], self.content or b"null")
 
     def book(self) -> dict[str, Any] | None:

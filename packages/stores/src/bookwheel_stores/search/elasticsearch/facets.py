@@ -20,20 +20,20 @@ from bookwheel_stores.search.facets import (
     term_facet,
 )
 from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind
-from bookwheel_stores.search.queries import Facet, NumericFacet, Selection, TermFacet
+from bookwheel_stores.search.queries import Facet, NumericFacet, SearchCriteria, TermFacet
 
 
 class FacetPlan:
-    """The facets of one selection.
+    """The facets of one search.
 
-    `wide` is the selection without the filters of fields with a facet, so it contains all books that a facet counts.
+    `wide` is the criteria without the filters of fields with a facet, so it contains all books that a facet counts.
     `post_filter` narrows it to the books of the page.
     """
 
-    def __init__(self, selection: Selection, names: Sequence[str]) -> None:
+    def __init__(self, criteria: SearchCriteria, names: Sequence[str]) -> None:
         self._names = names
-        self._own = [item for item in selection.filters if item.name in names]
-        self.wide = Selection(selection.text, tuple(item for item in selection.filters if item.name not in names))
+        self._own = [item for item in criteria.filters if item.name in names]
+        self.wide = SearchCriteria(criteria.text, tuple(item for item in criteria.filters if item.name not in names))
 
     @property
     def post_filter(self) -> Query | None:

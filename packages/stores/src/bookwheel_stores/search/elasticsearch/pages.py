@@ -21,7 +21,7 @@ class Order:
 
     @staticmethod
     def of(query: SearchQuery) -> "Order":
-        return Order(query.sort, query.sort is Sort.RELEVANCE and query.selection.text is not None)
+        return Order(query.sort, query.sort is Sort.RELEVANCE and query.criteria.text is not None)
 
     def clauses(self) -> list[dict[str, Any]]:
         return [*self._value_clauses(), {"number": {"order": "asc"}}]

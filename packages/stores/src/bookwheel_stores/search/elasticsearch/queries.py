@@ -6,24 +6,24 @@ from typing import Any
 from bookwheel_stores.search import scoring
 from bookwheel_stores.search.elasticsearch.mapping import TYPO_WORDS
 from bookwheel_stores.search.fields import FIELDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
-from bookwheel_stores.search.queries import Clause, Filter, Range, Selection, TextQuery
+from bookwheel_stores.search.queries import Clause, Filter, Range, SearchCriteria, TextQuery
 
 Query = dict[str, Any]
 
 NOT_REMOVED: Query = {"term": {"removed": False}}
 
 
-def compile_selection(selection: Selection) -> Query:
-    """Compile a selection without scores. Removed books never match."""
-    text = [] if selection.text is None else [_text(selection.text)]
-    return {"bool": {"filter": [NOT_REMOVED, *text, *map(compile_filter, selection.filters)]}}
+def compile_criteria(criteria: SearchCriteria) -> Query:
+    """Compile search criteria without scores. Removed books never match."""
+    text = [] if criteria.text is None else [_text(criteria.text)]
+    return {"bool": {"filter": [NOT_REMOVED, *text, *map(compile_filter, criteria.filters)]}}
 
 
-def compile_scored(selection: Selection) -> Query:
-    """Compile a selection with scores. It must have a text query."""
-    assert selection.text is not None
-    query = _text(selection.text, scored=True)
-    query["bool"]["filter"] = [NOT_REMOVED, *map(compile_filter, selection.filters)]
+def compile_scored(criteria: SearchCriteria) -> Query:
+    """Compile search criteria with scores. They must have a text query."""
+    assert criteria.text is not None
+    query = _text(criteria.text, scored=True)
+    query["bool"]["filter"] = [NOT_REMOVED, *map(compile_filter, criteria.filters)]
     return {
         "function_score": {
             "query": query,

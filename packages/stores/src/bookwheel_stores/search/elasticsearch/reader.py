@@ -11,14 +11,14 @@ from bookwheel_stores.search.elasticsearch.address import ElasticAddress
 from bookwheel_stores.search.elasticsearch.client import connect, is_index_missing, is_transient, translate_errors
 from bookwheel_stores.search.elasticsearch.facets import FacetPlan
 from bookwheel_stores.search.elasticsearch.pages import Order
-from bookwheel_stores.search.elasticsearch.queries import compile_scored, compile_selection
+from bookwheel_stores.search.elasticsearch.queries import compile_criteria, compile_scored
 from bookwheel_stores.search.elasticsearch.suggest import Completer
 from bookwheel_stores.search.facets import MAX_TERMS, Aggregation, ordered_counts
 from bookwheel_stores.search.queries import (
     Facet,
+    SearchCriteria,
     SearchPage,
     SearchQuery,
-    Selection,
     Statistics,
     Suggestion,
     SuggestionKind,
@@ -35,7 +35,7 @@ _MAX_EXACT_VALUES = 30_000
 def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str, Any]:
     """Return the request for a page. It requests one more book, to detect whether another page exists."""
     request: dict[str, Any] = {
-        "query": compile_scored(plan.wide) if order.is_scored else compile_selection(plan.wide),
+        "query": compile_scored(plan.wide) if order.is_scored else compile_criteria(plan.wide),
         "sort": order.clauses(),
         "size": query.limit + 1,
         "stored_fields": ["body"],
@@ -67,7 +67,7 @@ class ElasticIndexReader:
         self._searcher.ping()
 
     def search(self, query: SearchQuery) -> SearchPage:
-        plan, order = FacetPlan(query.selection, query.facets), Order.of(query)
+        plan, order = FacetPlan(query.criteria, query.facets), Order.of(query)
         response = self._searcher.search(page_request(query, plan, order))
         hits = response["hits"]["hits"]
         items = [hit["fields"]["body"][0].encode() for hit in hits[: query.limit]]
@@ -80,14 +80,14 @@ class ElasticIndexReader:
         histograms = self._aggregate(plan.wide, histogram_aggregations) if histogram_aggregations else {}
         return plan.facets(aggregations, histograms)
 
-    def count(self, selection: Selection) -> int:
-        request = {"query": compile_selection(selection), "size": 0, "track_total_hits": True}
+    def count(self, criteria: SearchCriteria) -> int:
+        request = {"query": compile_criteria(criteria), "size": 0, "track_total_hits": True}
         return int(self._searcher.search(request)["hits"]["total"]["value"])
 
-    def list_numbers(self, selection: Selection, *, limit: int) -> list[int]:
+    def list_numbers(self, criteria: SearchCriteria, *, limit: int) -> list[int]:
         numbers: list[int] = []
         request: dict[str, Any] = {
-            "query": compile_selection(selection),
+            "query": compile_criteria(criteria),
             "sort": [{"number": "asc"}],
             "stored_fields": "_none_",
             "track_total_hits": False,
@@ -101,30 +101,30 @@ class ElasticIndexReader:
             request["search_after"] = [numbers[-1]]
         return numbers
 
-    def count_terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
+    def count_terms(self, criteria: SearchCriteria, name: str, *, limit: int) -> list[TermCount]:
         aggregations = {"terms": {"terms": {"field": name, "size": min(limit, MAX_TERMS)}}}
-        return ordered_counts(name, self._aggregate(selection, aggregations)["terms"])
+        return ordered_counts(name, self._aggregate(criteria, aggregations)["terms"])
 
-    def count_distinct(self, selection: Selection, name: str) -> int:
+    def count_distinct(self, criteria: SearchCriteria, name: str) -> int:
         aggregations = {"distinct": {"cardinality": {"field": name, "precision_threshold": 40_000}}}
-        estimate = int(self._aggregate(selection, aggregations)["distinct"]["value"])
+        estimate = int(self._aggregate(criteria, aggregations)["distinct"]["value"])
         if estimate >= _MAX_EXACT_VALUES:
             return estimate
-        return len(self.count_terms(selection, name, limit=MAX_TERMS))
+        return len(self.count_terms(criteria, name, limit=MAX_TERMS))
 
-    def statistics(self, selection: Selection) -> Statistics:
-        return statistics.overall(lambda aggregations: self._aggregate(selection, aggregations))
+    def statistics(self, criteria: SearchCriteria) -> Statistics:
+        return statistics.overall(lambda aggregations: self._aggregate(criteria, aggregations))
 
-    def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
-        names = [item.value for item in self.count_terms(selection, "category", limit=limit + 1)]
-        largest_categories = selection if len(names) <= limit else selection.within("category", names[:limit])
+    def statistics_by_category(self, criteria: SearchCriteria, *, limit: int) -> list[Statistics]:
+        names = [item.value for item in self.count_terms(criteria, "category", limit=limit + 1)]
+        largest_categories = criteria if len(names) <= limit else criteria.within("category", names[:limit])
         return statistics.by_category(lambda aggregations: self._aggregate(largest_categories, aggregations))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._searcher.search_many).complete(prefix, kinds, limit=limit)
 
-    def _aggregate(self, selection: Selection, aggregations: dict[str, Any]) -> Aggregation:
-        request = {"query": compile_selection(selection), "size": 0, "track_total_hits": False, "aggs": aggregations}
+    def _aggregate(self, criteria: SearchCriteria, aggregations: dict[str, Any]) -> Aggregation:
+        request = {"query": compile_criteria(criteria), "size": 0, "track_total_hits": False, "aggs": aggregations}
         results: Aggregation = self._searcher.search(request)["aggregations"]
         return results
 

@@ -1,4 +1,4 @@
-"""Compute exact statistics of a selection with aggregations of Elasticsearch."""
+"""Compute exact statistics of the matching books with aggregations of Elasticsearch."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping

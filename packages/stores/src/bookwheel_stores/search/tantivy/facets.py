@@ -21,7 +21,7 @@ from bookwheel_stores.search.facets import (
     term_facet,
 )
 from bookwheel_stores.search.fields import FACETS, FIELDS, SCALES, FieldKind
-from bookwheel_stores.search.queries import Facet, NumericFacet, Selection, TermCount, TermFacet
+from bookwheel_stores.search.queries import Facet, NumericFacet, SearchCriteria, TermCount, TermFacet
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, both, total_of
 
 _FINE_BUCKETS = 200
@@ -39,7 +39,7 @@ class FacetRanges:
     """The currencies of a commit, and a fine bucket width in index units for each numeric facet.
 
     With fine buckets, statistics and histogram need one pass. The buckets are merged after the lowest and highest
-    values of the selection are computed.
+    values of the criteria are computed.
     """
 
     currencies: tuple[str, ...]
@@ -65,22 +65,22 @@ class FacetCounter:
     """Counts the facets of a page. The filters of a field do not narrow its own facet."""
 
     def __init__(
-        self, searcher: tantivy.Searcher, compiler: QueryCompiler, ranges: FacetRanges, selection: Selection
+        self, searcher: tantivy.Searcher, compiler: QueryCompiler, ranges: FacetRanges, criteria: SearchCriteria
     ) -> None:
         self._searcher = searcher
         self._compiler = compiler
         self._ranges = ranges
-        self._selection = selection
+        self._criteria = criteria
 
     def count(self, names: Sequence[str]) -> dict[str, Facet]:
-        """Count facets in the order of `names`. Facets of the same selection are counted in one pass."""
-        names_by_selection: dict[Selection, list[str]] = {}
+        """Count facets in the order of `names`. Facets of the same criteria are counted in one pass."""
+        names_by_criteria: dict[SearchCriteria, list[str]] = {}
         for name in names:
-            own = self._selection.without(name) if self._selection.filters_by(name) else self._selection
-            names_by_selection.setdefault(own, []).append(name)
+            own = self._criteria.without(name) if self._criteria.filters_by(name) else self._criteria
+            names_by_criteria.setdefault(own, []).append(name)
         facets: dict[str, Facet] = {}
-        for selection, own_names in names_by_selection.items():
-            query = self._compiler.selection(selection)
+        for criteria, own_names in names_by_criteria.items():
+            query = self._compiler.compile(criteria)
             requests: Request = {}
             for name in own_names:
                 requests |= self._requests(name)
@@ -107,7 +107,7 @@ class FacetCounter:
 
     def _terms(self, query: Query, name: str, response: Aggregation) -> TermFacet:
         counts = ordered_counts(name, response[name])
-        selected = filter_of(self._selection.filters, name).values
+        selected = filter_of(self._criteria.filters, name).values
         if selected and len(counts) == COUNTED_TERMS:  # selected values may be less frequent
             counted = {item.value for item in counts}
             for value in [value for value in selected if value not in counted]:
@@ -116,7 +116,7 @@ class FacetCounter:
         return term_facet(counts, selected)
 
     def _numeric(self, query: Query, name: str, response: Aggregation) -> NumericFacet:
-        selected = filter_of(self._selection.filters, name)
+        selected = filter_of(self._criteria.filters, name)
         is_money = FIELDS[name] is FieldKind.MONEY
         currency = self._ranges.currencies[0] if is_money and self._ranges.currencies else None
         if currency is not None and len(self._ranges.currencies) > 1:
@@ -131,7 +131,7 @@ class FacetCounter:
             return empty_facet(selected.ranges)
         width = bucket_width(name, int(stats["min"]), int(stats["max"]))
         buckets = response[f"{name}_buckets"]["buckets"]
-        if width % self._ranges.widths[name]:  # the selection spans a small part of the catalog's range
+        if width % self._ranges.widths[name]:  # the matches span a small part of the catalog's range
             request = {"histogram": {"histogram": {"field": name, "interval": width, "min_doc_count": 1}}}
             buckets = self._searcher.aggregate(query, request)["histogram"]["buckets"]
         counts = Counter[int]()

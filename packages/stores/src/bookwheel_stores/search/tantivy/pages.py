@@ -66,8 +66,8 @@ class Paginator:
         self._compiler = compiler
 
     def page(self, query: SearchQuery) -> SortedPage:
-        is_scored = query.sort is Sort.RELEVANCE and query.selection.text is not None
-        selected = self._compiler.selection(query.selection, scored=is_scored)
+        is_scored = query.sort is Sort.RELEVANCE and query.criteria.text is not None
+        selected = self._compiler.compile(query.criteria, scored=is_scored)
         if query.sort is Sort.TITLE:
             return self._by_title(selected, query.limit, query.after)
         if is_scored:

@@ -10,7 +10,7 @@ from tantivy import FieldType, Occur, Query
 
 from bookwheel_stores.search import scoring
 from bookwheel_stores.search.fields import FIELDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
-from bookwheel_stores.search.queries import Clause, Filter, Range, Selection, TextQuery
+from bookwheel_stores.search.queries import Clause, Filter, Range, SearchCriteria, TextQuery
 from bookwheel_stores.search.tantivy.schema import TYPO_WORDS
 
 _CACHED_WORDS = 4096
@@ -52,17 +52,17 @@ class QueryCompiler:
         self._schema = schema
         self._vocabulary = vocabulary
 
-    def selection(self, selection: Selection, *, scored: bool = False) -> Query:
-        """Compile a selection. Scores are only valid with `scored`, which takes longer."""
-        parts = [(Occur.Must, Query.const_score_query(self._filter(item), 0.0)) for item in selection.filters]
-        if selection.text is not None:
-            parts.extend(self._text(selection.text, self._best_match if scored else self._any_match))
-            if scored and selection.text.words:
-                parts.extend(self._title_bonus(selection.text.words))
+    def compile(self, criteria: SearchCriteria, *, scored: bool = False) -> Query:
+        """Compile search criteria. Scores are only valid with `scored`, which takes longer."""
+        parts = [(Occur.Must, Query.const_score_query(self._filter(item), 0.0)) for item in criteria.filters]
+        if criteria.text is not None:
+            parts.extend(self._text(criteria.text, self._best_match if scored else self._any_match))
+            if scored and criteria.text.words:
+                parts.extend(self._title_bonus(criteria.text.words))
         return Query.boolean_query(parts) if parts else Query.all_query()
 
     def from_key(self, selected: Query, field: str, key: int) -> Query:
-        """Narrow a selection to books with a sort key of at least `key`."""
+        """Narrow search criteria to books with a sort key of at least `key`."""
         return both(selected, Query.range_query(self._schema, field, FieldType.Unsigned, lower_bound=key))
 
     def completion(self, field: str, prefix: str, *, typos: int) -> Query:

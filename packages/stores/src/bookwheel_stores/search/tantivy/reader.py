@@ -8,9 +8,9 @@ import tantivy
 
 from bookwheel_stores.search.facets import MAX_TERMS, ordered_counts
 from bookwheel_stores.search.queries import (
+    SearchCriteria,
     SearchPage,
     SearchQuery,
-    Selection,
     Sort,
     Statistics,
     Suggestion,
@@ -43,7 +43,7 @@ class _Commit:
 
     def _matches(self, text: TextQuery) -> TextMatches | None:
         """Return the matches; None if more than `max_matches` books match."""
-        selected = self.compiler.selection(Selection(text), scored=True)
+        selected = self.compiler.compile(SearchCriteria(text), scored=True)
         result = self.searcher.search(selected, max(self._max_matches, 1), weight_by_field="weight")
         if total_of(result) > self._max_matches:
             return None
@@ -100,9 +100,9 @@ class TantivyIndexReader:
 
     def search(self, query: SearchQuery) -> SearchPage:
         commit = self._commit
-        text = query.selection.text
+        text = query.criteria.text
         matches = None if text is None else commit.matches(text)
-        rows = None if matches is None else matches.select(query.selection.filters)
+        rows = None if matches is None else matches.select(query.criteria.filters)
         if matches is not None and rows is not None and query.sort is Sort.RELEVANCE:
             page = matches.page(query, rows)
         else:
@@ -110,36 +110,36 @@ class TantivyIndexReader:
         items = [commit.bodies.get(book.number) or commit.read_body(book) for book in page.books]
         facets = {}
         if query.facets and matches is not None and rows is not None:
-            facets = matches.facets(query.selection.filters, query.facets, rows)
+            facets = matches.facets(query.criteria.filters, query.facets, rows)
         elif query.facets:
-            counter = FacetCounter(commit.searcher, commit.compiler, commit.facet_ranges, query.selection)
+            counter = FacetCounter(commit.searcher, commit.compiler, commit.facet_ranges, query.criteria)
             facets = counter.count(query.facets)
         return SearchPage(items, page.total, facets, page.next)
 
-    def count(self, selection: Selection) -> int:
-        return total_of(self._commit.searcher.search(self._commit.compiler.selection(selection), 1))
+    def count(self, criteria: SearchCriteria) -> int:
+        return total_of(self._commit.searcher.search(self._commit.compiler.compile(criteria), 1))
 
-    def list_numbers(self, selection: Selection, *, limit: int) -> list[int]:
+    def list_numbers(self, criteria: SearchCriteria, *, limit: int) -> list[int]:
         searcher = self._commit.searcher
-        hits = searcher.search(self._commit.compiler.selection(selection), limit, count=False).hits
+        hits = searcher.search(self._commit.compiler.compile(criteria), limit, count=False).hits
         return numbers_of(searcher, [address for _, address in hits])
 
-    def count_terms(self, selection: Selection, name: str, *, limit: int) -> list[TermCount]:
+    def count_terms(self, criteria: SearchCriteria, name: str, *, limit: int) -> list[TermCount]:
         request = {"terms": terms_request(name, size=MAX_TERMS)}
-        response = self._commit.searcher.aggregate(self._commit.compiler.selection(selection), request)
+        response = self._commit.searcher.aggregate(self._commit.compiler.compile(criteria), request)
         return ordered_counts(name, response["terms"])[:limit]
 
-    def count_distinct(self, selection: Selection, name: str) -> int:
-        estimate = self._commit.searcher.cardinality(self._commit.compiler.selection(selection), name)
-        return len(self.count_terms(selection, name, limit=MAX_TERMS)) if estimate < MAX_TERMS / 2 else round(estimate)
+    def count_distinct(self, criteria: SearchCriteria, name: str) -> int:
+        estimate = self._commit.searcher.cardinality(self._commit.compiler.compile(criteria), name)
+        return len(self.count_terms(criteria, name, limit=MAX_TERMS)) if estimate < MAX_TERMS / 2 else round(estimate)
 
-    def statistics(self, selection: Selection) -> Statistics:
-        return StatisticsCounter(self._commit.searcher, self._commit.compiler, selection).overall()
+    def statistics(self, criteria: SearchCriteria) -> Statistics:
+        return StatisticsCounter(self._commit.searcher, self._commit.compiler, criteria).overall()
 
-    def statistics_by_category(self, selection: Selection, *, limit: int) -> list[Statistics]:
+    def statistics_by_category(self, criteria: SearchCriteria, *, limit: int) -> list[Statistics]:
         commit = self._commit
-        names = [item.value for item in self.count_terms(selection, "category", limit=limit + 1)]
-        counter = StatisticsCounter(commit.searcher, commit.compiler, selection)
+        names = [item.value for item in self.count_terms(criteria, "category", limit=limit + 1)]
+        counter = StatisticsCounter(commit.searcher, commit.compiler, criteria)
         return counter.by_category(names, limit=limit, currencies=len(commit.facet_ranges.currencies))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:

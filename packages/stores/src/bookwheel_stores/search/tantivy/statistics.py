@@ -1,4 +1,4 @@
-"""Compute exact statistics of a selection with aggregations of Tantivy."""
+"""Compute exact statistics of the matching books with aggregations of Tantivy."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -15,7 +15,7 @@ from bookwheel_stores.search.facets import (
     rating_average,
 )
 from bookwheel_stores.search.fields import NUMBER_BITS
-from bookwheel_stores.search.queries import Filter, MoneyStatistics, Selection, Sort, Statistics
+from bookwheel_stores.search.queries import Filter, MoneyStatistics, SearchCriteria, Sort, Statistics
 from bookwheel_stores.search.tantivy.facets import Request, terms_request
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, both, total_of
 from bookwheel_stores.search.tantivy.schema import sort_key_field
@@ -29,10 +29,10 @@ _BUCKETS_PER_CATEGORY = 3  # the category, in stock, not in stock; plus one per 
 
 
 class StatisticsCounter:
-    def __init__(self, searcher: tantivy.Searcher, compiler: QueryCompiler, selection: Selection) -> None:
+    def __init__(self, searcher: tantivy.Searcher, compiler: QueryCompiler, criteria: SearchCriteria) -> None:
         self._searcher = searcher
         self._compiler = compiler
-        self._selected = compiler.selection(selection)
+        self._selected = compiler.compile(criteria)
 
     def overall(self) -> Statistics:
         books = total_of(self._searcher.search(self._selected, 1))
@@ -50,7 +50,7 @@ class StatisticsCounter:
         statistics = []
         for start in range(0, len(ordered), batch_size):
             batch = Filter("category", values=tuple(ordered[start : start + batch_size]))
-            query = both(self._selected, self._compiler.selection(Selection(filters=(batch,))))
+            query = both(self._selected, self._compiler.compile(SearchCriteria(filters=(batch,))))
             statistics += self._of_categories(query, batch_size)
         return statistics
 
