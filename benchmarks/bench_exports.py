@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.book_tables import BOOKS, CategoryCodes, with_category_code
 from bookwheel_stores.lake.export_writer import ExportFiles, add_books, write_export
-from bookwheel_stores.lake.silver import BUCKET, Silver
+from bookwheel_stores.lake.silver import BUCKET_SIZE, Silver
 
 from benchmarks.harness import compare, result, run
 from benchmarks.results import Result, save
@@ -65,10 +65,10 @@ def create_silver(folder: Path, books: int) -> Silver:
     """Creates a lake with this number of books in silver, as the processor writes it."""
     silver = Silver(Lake(LakeAddress(folder.as_uri())))
     silver.load_books()
-    for bucket in range(0, books, BUCKET):
-        last = min(bucket + BUCKET, books)
+    for bucket in range(0, books, BUCKET_SIZE):
+        last = min(bucket + BUCKET_SIZE, books)
         pages = (contents(first, min(5000, last - first)) for first in range(bucket, last, 5000))
-        silver.write_books(bucket // BUCKET, pages, cursor=1)
+        silver.write_books(bucket // BUCKET_SIZE, pages, cursor=1)
     return silver
 
 

@@ -28,7 +28,7 @@ def suite(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Co
     )
     try:
         if not _has_images():
-            suite.plain_up()
+            suite.compose_up()
         suite.up()
         yield suite
     finally:

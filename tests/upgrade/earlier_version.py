@@ -32,28 +32,6 @@ def install_commit(commit: str, folder: Path) -> None:
     (folder / ".venv" / "engines").symlink_to(ROOT / ".venv" / "engines")
 
 
-@dataclass
-class EarlierSuite(SuiteUnderTest):
-    """`checkout` is the folder of the earlier code."""
-
-    checkout: Path = ROOT
-
-    def local(self, *arguments: str, seconds: float = 580) -> str:
-        command: list[str | Path] = [self.checkout / ".venv" / "bin" / "bookwheel-local", *arguments]
-        result = subprocess.run(
-            command,
-            cwd=self.checkout,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        assert result.returncode == 0, f"bookwheel-local {' '.join(arguments)}:\n{result.stdout}\n{result.stderr}"
-        return result.stdout
-
-
 @dataclass(frozen=True)
 class Account:
     """A registered user with an API key and a login that is not ended."""

@@ -20,7 +20,6 @@ from bookwheel_testing.webhook_receiver import running_webhook_receiver
 from tests.upgrade.earlier_version import (
     DAY_OF_THE_HELD_RUN,
     PASSWORD,
-    EarlierSuite,
     FilledSuite,
     fill,
     install_commit,
@@ -45,7 +44,7 @@ SETTINGS = {
 class Prepared:
     """A suite of the earlier version that has been stopped, and what was read from it before. `backup` is a folder."""
 
-    suite: EarlierSuite
+    suite: SuiteUnderTest
     data: FilledSuite
     snapshot: dict[str, Any]
     rows: dict[str, int]
@@ -73,7 +72,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def prepare(suite: EarlierSuite, backup: Path) -> Prepared:
+def prepare(suite: SuiteUnderTest, backup: Path) -> Prepared:
     with running_webhook_receiver() as receiver:
         try:
             suite.up()
@@ -102,7 +101,7 @@ def upgraded(
         "engines": engines,
         "lake": "s3" if engines is EngineSet.CLUSTER else "folder",
     }
-    earlier = prepare(EarlierSuite(**options, checkout=checkout), folder / "backup")
+    earlier = prepare(SuiteUnderTest(**options, checkout=checkout), folder / "backup")
     suite = SuiteUnderTest(**options)
     try:
         suite.up()

@@ -12,7 +12,7 @@ from bookwheel_contracts import BOOK_DETAILS
 from bookwheel_stores.lake import Lake, LakeAddress, export_writer
 from bookwheel_stores.lake.book_tables import BOOKS, OFFERS
 from bookwheel_stores.lake.export_writer import delete_export, export_versions, read_export, write_export
-from bookwheel_stores.lake.silver import BUCKET, Silver
+from bookwheel_stores.lake.silver import BUCKET_SIZE, Silver
 from bookwheel_stores.lake.tables import ConcurrentWriteError, LakeTable
 from bookwheel_stores.records.feed.snapshots import ChangeDiff
 from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
@@ -87,7 +87,7 @@ def test_books_and_their_offers(silver: Silver) -> None:
 
 
 def test_a_bucket_written_again_is_replaced(silver: Silver, lake: Lake) -> None:
-    silver.write_books(1, [[content(BUCKET + 1)]], cursor=1)
+    silver.write_books(1, [[content(BUCKET_SIZE + 1)]], cursor=1)
     silver.write_books(0, [[content(1), content(2, offers={"other": "1.00"})]], cursor=1)
     silver.write_books(0, [[content(1, title="New")]], cursor=2)
     assert titles(silver) == ["New", "Book 10001"]
@@ -113,12 +113,12 @@ def test_a_writer_killed_between_books_and_offers_shows_no_snapshot_and_is_repea
     silver: Silver, lake: Lake, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silver.write_books(0, [[content(1)]], cursor=1)
-    silver.write_books(1, [[content(BUCKET + 1)]], cursor=1)
+    silver.write_books(1, [[content(BUCKET_SIZE + 1)]], cursor=1)
     crash_after(step, monkeypatch, LakeTable, "replace")
 
     def write(title: str, cursor: int) -> None:
         for bucket in (0, 1):
-            number = bucket * BUCKET + 1
+            number = bucket * BUCKET_SIZE + 1
             reached = cursor if bucket else silver.load_books()
             silver.write_books(bucket, [[content(number, title=title)]], cursor=reached)
 

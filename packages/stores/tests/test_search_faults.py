@@ -80,7 +80,7 @@ def test_five_thousand_refusals_and_timeouts_lose_nothing(url: str, tmp_path: Pa
     assert rejected == []
     assert injected["item 429"] + injected["item 503"] == ITEM_FAULTS
     assert sum(count for kind, count in injected.items() if kind.startswith("request")) == REQUEST_FAULTS
-    assert min(injected[f"request {kind}"] for kind in ("429", "503", "closed", "silent")) == REQUEST_FAULTS // 4
+    assert min(injected[f"request {kind}"] for kind in ("429", "503", "closed", "delayed")) == REQUEST_FAULTS // 4
     index = open_index_reader(url)
     assert index.count(SearchCriteria()) == BOOKS
     assert sorted(index.list_numbers(SearchCriteria(), limit=BOOKS + 1)) == list(range(1, BOOKS + 1))

@@ -21,7 +21,7 @@ from bookwheel_catalog.statistics.router import MAX_CATEGORIES, MAX_SUMMARIZED_C
 from bookwheel_contracts import BOOK_DETAILS, BookState
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.lake.export_writer import write_export
-from bookwheel_stores.lake.silver import BUCKET, Silver
+from bookwheel_stores.lake.silver import BUCKET_SIZE, Silver
 from bookwheel_stores.search import open_index_writer
 
 CATEGORIES = int(os.environ.get("BOOKWHEEL_CATEGORIES", "20000"))
@@ -128,8 +128,8 @@ def test_an_export_has_a_code_for_each_of_them(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     silver = Silver(lake)
     silver.load_books()
-    for bucket in range(BOOKS // BUCKET + 1):
-        numbers = range(max(bucket * BUCKET, 1), min((bucket + 1) * BUCKET, BOOKS + 1))
+    for bucket in range(BOOKS // BUCKET_SIZE + 1):
+        numbers = range(max(bucket * BUCKET_SIZE, 1), min((bucket + 1) * BUCKET_SIZE, BOOKS + 1))
         silver.write_books(bucket, [[content(number) for number in numbers]], cursor=1)
     export = write_export(lake, silver.snapshot(), now=lambda: datetime(2026, 1, 31, tzinfo=UTC))
     assert (export.books, export.offers) == (BOOKS, BOOKS)

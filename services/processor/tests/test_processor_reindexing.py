@@ -24,7 +24,7 @@ from bookwheel_processor.worker.jobs import run_projection, run_reindexing, run_
 from bookwheel_processor.worker.suite_metrics import SuiteMetrics
 from bookwheel_stores.records import SEARCH_PROJECTION, RejectedBooks
 from bookwheel_stores.records.runs.quarantine import (
-    REJECTED_BY_INDEX,
+    REJECTED_BY_INDEX_CODE,
     QuarantineFilter,
     QuarantineState,
     QuarantineStore,
@@ -308,7 +308,7 @@ def choosy(dependencies: Dependencies, publish: Callable[..., None], scraped: An
 
 def waiting(dependencies: Dependencies) -> list[str]:
     found = QuarantineStore(dependencies.engine).page(
-        QuarantineFilter(code=REJECTED_BY_INDEX), state=QuarantineState.OPEN, limit=9
+        QuarantineFilter(code=REJECTED_BY_INDEX_CODE), state=QuarantineState.OPEN, limit=9
     )
     return [one.entry_id for one in found]
 
@@ -319,7 +319,7 @@ def test_a_refused_book_is_quarantined_until_the_index_accepts_a_later_revision(
     refused.add(2)
     assert run_projection(choosy) == 3
     [entry] = QuarantineStore(choosy.engine).list_open(limit=9)
-    assert (entry.entry_id, entry.code, entry.run_id) == ("index/2/1", REJECTED_BY_INDEX, None)
+    assert (entry.entry_id, entry.code, entry.run_id) == ("index/2/1", REJECTED_BY_INDEX_CODE, None)
     assert entry.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
     assert orjson.loads(entry.body)["id"] == "shop:upc-2"
     choosy.projection.feed.reset(SEARCH_PROJECTION)
@@ -406,7 +406,7 @@ def test_a_replay_skips_books_that_the_index_refused(choosy: Dependencies, refus
     run_projection(choosy)
     store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
     [entry] = store.list_open(limit=9)
-    assert (store.queue_replay(entry.number), store.queue_replays(QuarantineFilter(code=REJECTED_BY_INDEX))) == (
+    assert (store.queue_replay(entry.number), store.queue_replays(QuarantineFilter(code=REJECTED_BY_INDEX_CODE))) == (
         False,
         0,
     )

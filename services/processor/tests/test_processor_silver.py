@@ -46,7 +46,7 @@ def job_settings() -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(silver_projection, "BUCKET", 8)
+    monkeypatch.setattr(silver_projection, "BUCKET_SIZE", 8)
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_a_slow_writer_cannot_append_the_same_entries_again(
         assert run_silver(dependencies) == 4
         append(self, rows, cursor=cursor)
 
-    monkeypatch.setattr(silver_projection, "BUCKET", 8)
+    monkeypatch.setattr(silver_projection, "BUCKET_SIZE", 8)
     monkeypatch.setattr(Silver, "append_observations", pause)
     with pytest.raises(ConcurrentWriteError):
         slow.append_observations()

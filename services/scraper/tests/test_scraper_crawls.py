@@ -55,7 +55,7 @@ def test_a_crawl_publishes_each_book_once_between_start_and_finish(crawls: Crawl
 def test_the_start_message_has_whole_source_and_the_expectations(crawls: Crawls, site: Site) -> None:
     site.fill(2)
     expected = "[expect]\nshare = 0.3\nfill = { price = 0.9 }\n"
-    crawls.declare([site.url], rest=f"{FULL_SPEED}\n{expected}")
+    crawls.declare([site.url], tables=f"{FULL_SPEED}\n{expected}")
     (whole,) = crawls.run().started
     assert whole.whole_source
     assert (whole.expect.share, whole.expect.grace, whole.expect.fill) == (0.3, None, {"price": 0.9})
@@ -112,7 +112,7 @@ def test_only_pages_that_stay_broken_are_lost(crawls: Crawls, site: Site) -> Non
         gzip.compress(b"<html>" + b"x" * 5_000_000), Content_Encoding="gzip"
     )
     site.pages["/image"] = lambda exchange, _hits: exchange.answer(b"\x89PNG\r\n\x1a\n", Content_Type="image/png")
-    crawls.declare([site.url], rest=f"{FULL_SPEED}[caps]\npage_bytes = 200000\n")
+    crawls.declare([site.url], tables=f"{FULL_SPEED}[caps]\npage_bytes = 200000\n")
 
     messages = crawls.run()
     titles = {str(item.payload.get("key")): item.payload.get("title") for item in messages.items}
@@ -149,7 +149,7 @@ def test_an_empty_shop_is_complete(crawls: Crawls, site: Site) -> None:
 def test_robots_txt_is_ignored_only_if_the_source_declares_it(crawls: Crawls, site: Site) -> None:
     site.fill(2)
     site.pages["/robots.txt"] = b"User-agent: *\nDisallow: /\n"
-    crawls.declare([site.url], rest=f"{FULL_SPEED}obey_robots = false\n")
+    crawls.declare([site.url], tables=f"{FULL_SPEED}obey_robots = false\n")
     assert crawls.run().end.scraped == 2
     assert site.hits["/robots.txt"] == 0
 
@@ -167,7 +167,7 @@ def test_a_run_that_reaches_a_limit_ends_as_partial_with_its_items(
 ) -> None:
     site.fill(400)
     site.delay = 0.05
-    crawls.declare([site.url], rest=f"{FULL_SPEED}[caps]\n{caps}\n")
+    crawls.declare([site.url], tables=f"{FULL_SPEED}[caps]\n{caps}\n")
     messages = crawls.run()
     end = messages.end
     assert (end.state, end.reason) == (RunState.PARTIAL, reason)
@@ -182,7 +182,7 @@ def test_the_page_limit_includes_the_pages_of_a_killed_attempt(crawls: Crawls, s
     site.fill(400)
     site.delay = 0.05
     crawls.declare(
-        [site.url], rest="[politeness]\ndelay = 0\nconcurrency = 1\nautothrottle = false\n[caps]\npages = 40\n"
+        [site.url], tables="[politeness]\ndelay = 0\nconcurrency = 1\nautothrottle = false\n[caps]\npages = 40\n"
     )
     request = crawl_request("shop")
     run_attempt = RunAttempt(connect_redis(crawls.redis_url), request.run_id)
@@ -234,7 +234,7 @@ def test_private_addresses_are_blocked_in_every_notation(crawls: Crawls, site: S
 
 def test_a_declared_private_source_is_crawled_but_not_a_requested_private_url(crawls: Crawls, site: Site) -> None:
     site.fill(2)
-    crawls.declare([site.url], top="private_addresses = true")
+    crawls.declare([site.url], keys="private_addresses = true")
     assert crawls.run(BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny").end.scraped == 2
     request = crawl_request("shop", site.url)
     messages = crawls.run(request, BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES="deny")

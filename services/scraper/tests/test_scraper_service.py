@@ -240,7 +240,7 @@ def test_several_schedulers_submit_one_request_per_due_time(client: "Redis") -> 
 
 def test_a_due_source_is_crawled(crawls: Crawls, site: Site, services: list[Server]) -> None:
     site.fill(2)
-    crawls.declare([site.url], top='schedule = "every 2s"', rest=FULL_SPEED)
+    crawls.declare([site.url], keys='schedule = "every 2s"', tables=FULL_SPEED)
     services.append(crawls.serve())
     wait_until(lambda: ended(crawls), seconds=60, what="a scheduled run")
     services[-1].process.terminate()

@@ -19,7 +19,7 @@ PUBLIC_AUDIENCE = "bookwheel"
 
 
 class Claims(Contract):
-    """A verified token's claims. `admin` includes every other scope."""
+    """A verified token's claims. `admin` includes every other scope. `expires_at` is in Unix seconds."""
 
     sub: str
     scopes: frozenset[Scope]

@@ -14,7 +14,12 @@ UNDECLARED_SITE_PREFIX = "@"
 
 
 class RunState(StrEnum):
-    """`partial`: the run has items but a limit, a stop or errors ended it early. `failed`: an error and no items."""
+    """The state of a run.
+
+    `partial`: the run has items but a limit, a stop or errors ended it early. `failed`: an error and no items.
+    `held`: the run waits for the decision of an operator. `cancelled`: stopped before its end, or discarded by an
+    operator.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"

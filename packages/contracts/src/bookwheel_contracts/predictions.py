@@ -4,7 +4,10 @@ from bookwheel_contracts.model import Contract, Timestamp
 
 
 class PredictionRecord(Contract):
-    """`rating`, `low` and `high` are on the scale 0 to 5. `features` are the inputs in the order of the model."""
+    """`rating` and its prediction interval from `low` to `high` are on the scale 0 to 5.
+
+    `features` are the inputs in the order of the model.
+    """
 
     prediction_id: str
     book_id: str | None

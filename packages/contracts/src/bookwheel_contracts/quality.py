@@ -30,7 +30,7 @@ class FaultCount(Contract):
 
 
 class Assertion(Contract):
-    """An expectation of the source's declaration.
+    """Whether a run meets one expectation of its source's declaration: `holds`.
 
     `items`: the run has at least `least` valid items. `fill`: at least the share `least` of its valid items have
     `field`. A run without valid items does not meet `fill`.

@@ -12,7 +12,7 @@ from bookwheel_runtime.addresses import is_public
 
 MAX_URL_LENGTH = 2000
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _MIN_UNRESERVED_PORT = 1024
 """Lower ports except 80 and 443 are reserved for other protocols."""
@@ -48,7 +48,7 @@ def parse_endpoint(url: str, *, private: bool = False) -> Endpoint:
     port = _DEFAULT_PORTS[parts.scheme] if port is None else port
     if port not in _DEFAULT_PORTS.values() and port < _MIN_UNRESERVED_PORT:
         raise ValueError(f"must not have the port {port}: use 80, 443 or one from {_MIN_UNRESERVED_PORT} on")
-    host = _host(parts.hostname or "", in_brackets="[" in parts.netloc)
+    host = _check_host(parts.hostname or "", in_brackets="[" in parts.netloc)
     address = _parse_ip_literal(host)
     if not private and (is_internal_name(host) or (address is not None and not is_public(address))):
         raise ValueError("is not on the public internet")
@@ -60,14 +60,14 @@ def is_internal_name(host: str) -> bool:
     return name == "localhost" or name.endswith((".localhost", ".local", ".internal"))
 
 
-def _host(host: str, *, in_brackets: bool) -> str:
+def _check_host(host: str, *, in_brackets: bool) -> str:
     if in_brackets:
         try:
             socket.inet_pton(socket.AF_INET6, host)
         except OSError:
             raise ValueError("has no valid host") from None
-    elif not _NAME.fullmatch(host) or len(host) > 253:
-        raise ValueError("has no valid host; write names in other alphabets as xn--…")
+    elif not _HOST_NAME.fullmatch(host) or len(host) > 253:
+        raise ValueError("has no valid host: encode international names as xn--…")
     return host
 
 

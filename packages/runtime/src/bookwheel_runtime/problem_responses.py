@@ -81,7 +81,7 @@ def add_unavailable_handler(app: FastAPI, errors: Iterable[type[Exception]], *, 
 
 
 def _validation_problem(error: RequestValidationError, parameters: Sequence[str]) -> InvalidParameterError:
-    """Lists the route's query `parameters` if the request has an unknown one."""
+    """Converts a validation error. If a parameter is unknown, the detail lists the `parameters` of the route."""
     errors = tuple(_field_error(details) for details in error.errors()[:_MAX_ERRORS])
     detail = "; ".join(f"{field.field}: {field.message}" for field in errors[:_MAX_SHOWN_ERRORS])
     if parameters and any(field.code == "unknown_parameter" for field in errors):

@@ -24,10 +24,10 @@ def parse_query(model: type[Model], query: bytes) -> Model:
 
     Raises ValidationError, or InvalidParameterError for a repeated parameter.
     """
-    scalars = _scalars(model)
+    scalar_names = _scalar_names(model)
     values: dict[str, Any] = {}
     for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        if name not in scalars:
+        if name not in scalar_names:
             values.setdefault(name, []).append(value)
         elif name in values:
             raise _invalid([name], "repeated_parameter", "must not be repeated")
@@ -48,8 +48,8 @@ async def check_query_names(request: Request) -> None:
     if model is None:
         raise _invalid(names, "unknown_parameter", "unknown query parameter")
     if len(names) > len(set(names)):
-        scalars = _scalars(model)
-        repeated = [name for name in names if name in scalars and names.count(name) > 1]
+        scalar_names = _scalar_names(model)
+        repeated = [name for name in names if name in scalar_names and names.count(name) > 1]
         if repeated:
             raise _invalid(repeated, "repeated_parameter", "must not be repeated")
 
@@ -67,8 +67,8 @@ def _query_model(endpoint: Callable[..., Any]) -> type[QueryModel] | None:
 
 
 @cache
-def _scalars(model: type[QueryModel]) -> frozenset[str]:
-    """Returns the parameters with one value."""
+def _scalar_names(model: type[QueryModel]) -> frozenset[str]:
+    """Returns the names of the parameters that are not lists."""
     fields = model.model_fields.items()
     return frozenset(field.alias or name for name, field in fields if not _is_list(field.annotation))
 

@@ -56,7 +56,7 @@ class RequestMiddleware:
                 logger.exception("unexpected error", path=scope["path"])
                 if response_started:
                     raise
-                error = BookwheelError("The request failed: our log has the error under this trace_id.")
+                error = BookwheelError("The request failed: report the trace_id of this problem.")
                 await problem_response(Request(scope), error)(scope, receive, send_with_trace)
             finally:
                 if scope["path"] not in _PROBE_PATHS:

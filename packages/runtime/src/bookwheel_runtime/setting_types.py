@@ -11,15 +11,15 @@ from pydantic import AfterValidator
 
 
 def _url(pattern: str, *, expected: str) -> AfterValidator:
-    form = re.compile(pattern)
+    url_pattern = re.compile(pattern)
 
     def check(value: str) -> str:
         try:
             urlsplit(value).port  # noqa: B018 - raises for a port that is not a number
-            is_well_formed = form.fullmatch(value) is not None
+            is_valid = url_pattern.fullmatch(value) is not None
         except ValueError:
-            is_well_formed = False
-        if not is_well_formed:
+            is_valid = False
+        if not is_valid:
             raise ValueError(f"expected {expected}")
         return value
 

@@ -98,7 +98,7 @@ class TokenVerifier:
             if time.monotonic() - self._fetched_at > _MAX_KEY_AGE_SECONDS:
                 try:
                     await self._fetch()
-                except UnavailableError:  # retries soon, but not for every request
+                except UnavailableError:  # the next attempt is after _MIN_FETCH_SECONDS, not at the next request
                     self._fetched_at = time.monotonic() - _MAX_KEY_AGE_SECONDS + _MIN_FETCH_SECONDS
 
     async def _fetch(self) -> None:
@@ -126,17 +126,18 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An acc
 def require_scope(scope: Scope) -> Callable[[Request], Awaitable[Claims]]:
     """Returns a FastAPI dependency that returns the verified claims of the caller.
 
-    The dependency raises UnauthenticatedError or ForbiddenError. It uses `app.state.token_verifier`.
+    The dependency raises UnauthenticatedError or ForbiddenError. It uses `app.state.token_verifier`. `_openapi` only
+    adds the security scheme to the OpenAPI document.
     """
 
-    async def verify_request(request: Request, _documented: Annotated[object, Depends(_bearer)] = None) -> Claims:
+    async def verify_request(request: Request, _openapi: Annotated[object, Depends(_bearer)] = None) -> Claims:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthenticatedError("The token is missing: send one as `Authorization: Bearer`.")
         verifier: TokenVerifier = request.app.state.token_verifier
         claims = await verifier.verify(token)
         if not claims.allows(scope):
-            raise ForbiddenError(f"The token is not allowed to do this: it needs the scope {scope}.")
+            raise ForbiddenError(f"The token is not allowed to do this: use a token with the scope {scope}.")
         return claims
 
     return verify_request

@@ -55,13 +55,13 @@ def check_consistent(engine: Engine) -> None:
         rows = connection.execute(select(observation).order_by(observation.c.number)).all()
         current = sorted(row.offer_number for row in rows if row.superseded_at is None)
         assert current == list(numbers), "every current offer has one current observation"
-        spans: dict[int, list[tuple[int, int | None]]] = {}
+        periods_by_offer: dict[int, list[tuple[int, int | None]]] = {}
         for row in rows:
-            spans.setdefault(row.offer_number, []).append((row.observed_at, row.superseded_at))
+            periods_by_offer.setdefault(row.offer_number, []).append((row.observed_at, row.superseded_at))
         offer_keys = {row.number: (row.source, row.url) for row in connection.execute(select(offer))}
         contents = select(change.c.book_number, change.c.kind, change.c.content).order_by(change.c.sequence)
         removed = _removed_offers(tuple(row) for row in connection.execute(contents))
-        for number, periods in spans.items():
+        for number, periods in periods_by_offer.items():
             starts, ends = [start for start, _ in periods[1:]], [end for _, end in periods[:-1]]
             assert offer_keys[number] in removed or starts == ends, "observations follow each other"
         revisions: dict[int, list[int]] = {}

@@ -37,7 +37,10 @@ class ContainerSuite(SuiteUnderTest):
 
     @cached_property
     def compose_project(self) -> ComposeProject:
-        published = {"BOOKWHEEL_PUBLISH": f"127.0.0.1:{self.port_base}", "BOOKWHEEL_TEST_SHOP": self.shop_url[7:]}
+        published = {
+            "BOOKWHEEL_PUBLISH": f"127.0.0.1:{self.port_base}",
+            "BOOKWHEEL_TEST_SHOP": self.shop_url.removeprefix("http://"),
+        }
         settings = {"BOOKWHEEL_DEMO_BOOKS": str(self.books), **published, **self.settings}
         return ComposeProject(self.project, self.state, self.overlays, settings)
 
@@ -45,7 +48,7 @@ class ContainerSuite(SuiteUnderTest):
         """Returns the output of `docker compose`. Raises LocalError."""
         return self.compose_project.compose(*arguments, stdin=stdin, quiet=True)
 
-    def plain_up(self) -> None:
+    def compose_up(self) -> None:
         """Runs `docker compose up` as in a fresh clone, which builds missing images."""
         self.compose("up", "--detach", "--wait", "--wait-timeout", "600")
 
@@ -57,9 +60,7 @@ class ContainerSuite(SuiteUnderTest):
         self._http.close()
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
 
-    def run_local_command(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
-        if arguments != ("token",):
-            raise NotImplementedError(f"unknown command of a suite in containers: {arguments}")
+    def _new_token(self) -> str:
         with self.compose_project.client() as client:
             return client.token()
 

@@ -72,9 +72,10 @@ class Crawls:
     environment: dict[str, str]
     servers: list[Server] = field(default_factory=list)
 
-    def declare(self, start_urls: list[str], *, rest: str = FULL_SPEED, top: str = "") -> None:
+    def declare(self, start_urls: list[str], *, keys: str = "", tables: str = FULL_SPEED) -> None:
+        """Declares the source. `keys` and `tables` are additional TOML."""
         urls = ", ".join(f'"{url}"' for url in start_urls)
-        text = f'name = "shop"\ntitle = "Shop"\nspider = "toscrape"\nstart_urls = [{urls}]\n{top}\n{rest}'
+        text = f'name = "shop"\ntitle = "Shop"\nspider = "toscrape"\nstart_urls = [{urls}]\n{keys}\n{tables}'
         (self.folder / "shop.toml").write_text(text)
 
     def start(self, request: CrawlRequest, **settings: str) -> Server:

@@ -32,13 +32,20 @@ def skip_or_raise(error: LocalError) -> NoReturn:
     pytest.skip(f"NOT TESTED: {error}")
 
 
-def require_cluster_engines() -> None:
-    """Calls `skip_or_raise` if a server of the cluster engines is not installed."""
+@contextmanager
+def skip_if_not_installed() -> Iterator[None]:
+    """Calls `skip_or_raise` if the block raises EngineNotInstalledError."""
     try:
-        engines.find_postgres("postgres")
-        engines.find_elasticsearch()
+        yield
     except engines.EngineNotInstalledError as error:
         skip_or_raise(error)
+
+
+def require_cluster_engines() -> None:
+    """Calls `skip_or_raise` if a server of the cluster engines is not installed."""
+    with skip_if_not_installed():
+        engines.find_postgres("postgres")
+        engines.find_elasticsearch()
 
 
 @contextmanager
@@ -208,10 +215,8 @@ def _elasticsearch_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres(pytestconfig: pytest.Config) -> Postgres:
     """The PostgreSQL server that all processes of this test run share."""
-    try:
+    with skip_if_not_installed():
         engines.find_postgres("postgres")
-    except engines.EngineNotInstalledError as error:
-        skip_or_raise(error)
     server: Postgres = pytestconfig.stash[_LOOKUP]("postgres")
     return server
 
@@ -226,21 +231,26 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def elasticsearch_server(pytestconfig: pytest.Config) -> str:
     """The URL of the Elasticsearch server that all processes of this test run share."""
-    try:
+    with skip_if_not_installed():
         engines.find_elasticsearch()
-    except engines.EngineNotInstalledError as error:
-        skip_or_raise(error)
     return str(pytestconfig.stash[_LOOKUP]("elasticsearch"))
+
+
+@contextmanager
+def new_index_prefix(server: str) -> Iterator[str]:
+    """Yields a prefix for index names. Deletes the indices at the end."""
+    prefix = f"t{uuid4().hex[:12]}-"
+    yield prefix
+    names = httpx.get(f"{server}/_cat/indices/{prefix}*?h=index&expand_wildcards=all", timeout=60)
+    for name in names.text.split():
+        httpx.delete(f"{server}/{name}", timeout=60).raise_for_status()
 
 
 @pytest.fixture
 def elasticsearch_prefix(elasticsearch_server: str) -> Iterator[str]:
     """A prefix for the index names of this test. The indices are deleted at the end."""
-    prefix = f"t{uuid4().hex[:12]}-"
-    yield prefix
-    names = httpx.get(f"{elasticsearch_server}/_cat/indices/{prefix}*?h=index&expand_wildcards=all", timeout=30)
-    for name in names.text.split():
-        httpx.delete(f"{elasticsearch_server}/{name}", timeout=30).raise_for_status()
+    with new_index_prefix(elasticsearch_server) as prefix:
+        yield prefix
 
 
 @pytest.fixture
@@ -256,10 +266,8 @@ def s3(pytestconfig: pytest.Config) -> Iterator[S3Store]:
 @pytest.fixture
 def gcs(pytestconfig: pytest.Config) -> GcsStore:
     """A new, empty bucket in the GCS emulator of this test run."""
-    try:
+    with skip_if_not_installed():
         engines.find_fake_gcs()
-    except engines.EngineNotInstalledError as error:
-        skip_or_raise(error)
     store: GcsStore = replace(pytestconfig.stash[_LOOKUP]("gcs"), bucket=f"test{uuid4().hex[:12]}")
     response = httpx.post(f"{store.endpoint}/storage/v1/b", json={"name": store.bucket}, timeout=30)
     response.raise_for_status()

@@ -135,9 +135,7 @@ class KubernetesSuite(SuiteUnderTest):
             tuple(row) for row in json.loads(self.exec("processor-beat", "python", "-c", QUERY_SCRIPT, stdin=request))
         ]
 
-    def run_local_command(self, *arguments: str, seconds: float = 580) -> str:  # noqa: ARG002
-        if arguments != ("token",):
-            raise NotImplementedError(f"unknown command of a suite on Kubernetes: {arguments}")
+    def _new_token(self) -> str:
         with SuiteClient(self.url, password=self.demo_password) as client:
             return client.token()
 

@@ -39,10 +39,10 @@ def new_engine(
     """
     with ExitStack() as stack:
         if request.param == "sqlite":
-            copies: Iterator[Copy] = _sqlite_copies(tmp_path_factory.mktemp("records"))
+            copies: Iterator[Database] = _sqlite_copies(tmp_path_factory.mktemp("records"))
         else:
             copies = _postgresql_copies(request.getfixturevalue("postgres"), stack)
-        databases: list[tuple[Engine, Copy]] = []
+        databases: list[tuple[Engine, Database]] = []
 
         def create() -> Engine:
             if len(databases) < _MAX_DATABASES:
@@ -79,7 +79,9 @@ def rejecting_inserts(engine: Engine, table: str, *, title: str | None = None) -
         finally:
             event.remove(engine, "before_cursor_execute", reject)
         return
-    create, drop = (_SQLITE_TRIGGER, "DROP TRIGGER refuse") if is_sqlite else (_POSTGRESQL_TRIGGER, _DROP_FUNCTION)
+    create, drop = (
+        (_SQLITE_TRIGGER, "DROP TRIGGER reject_insert") if is_sqlite else (_POSTGRESQL_TRIGGER, _DROP_FUNCTION)
+    )
     when = "" if title is None else f"WHEN (NEW.title = '{title}')"
     code = "disk_full" if title is None else "check_violation"
     with engine.begin() as connection:
@@ -92,13 +94,15 @@ def rejecting_inserts(engine: Engine, table: str, *, title: str | None = None) -
             connection.execute(text(drop))
 
 
-_SQLITE_TRIGGER = ("CREATE TRIGGER refuse BEFORE INSERT ON {table} {when} BEGIN SELECT RAISE(ABORT, 'refused'); END",)
-_RAISE = "BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'; END"
-_POSTGRESQL_TRIGGER = (
-    f"CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ {_RAISE} $$",
-    "CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW {when} EXECUTE FUNCTION refuse()",
+_SQLITE_TRIGGER = (
+    "CREATE TRIGGER reject_insert BEFORE INSERT ON {table} {when} BEGIN SELECT RAISE(ABORT, 'rejected'); END",
 )
-_DROP_FUNCTION = "DROP FUNCTION refuse CASCADE"
+_RAISE = "BEGIN RAISE EXCEPTION 'rejected' USING ERRCODE = '{code}'; END"
+_POSTGRESQL_TRIGGER = (
+    f"CREATE FUNCTION reject_insert() RETURNS trigger LANGUAGE plpgsql AS $$ {_RAISE} $$",
+    "CREATE TRIGGER reject_insert BEFORE INSERT ON {table} FOR EACH ROW {when} EXECUTE FUNCTION reject_insert()",
+)
+_DROP_FUNCTION = "DROP FUNCTION reject_insert CASCADE"
 
 
 def _rejection(table: str) -> Callable[..., None]:
@@ -113,19 +117,19 @@ def _disable_sync(connection: Any, _record: Any) -> None:
     connection.execute("PRAGMA synchronous=OFF")  # tests create hundreds of databases and need no durability
 
 
-class Copy(NamedTuple):
+class Database(NamedTuple):
     """The URL of a database; `recreate` replaces it with an empty database that has the tables."""
 
     url: str
     recreate: Callable[[], None]
 
 
-def _sqlite_copies(folder: Path) -> Iterator[Copy]:
+def _sqlite_copies(folder: Path) -> Iterator[Database]:
     template = folder / "template.sqlite"
     _prepare(f"sqlite:///{template}")
     for number in count():
         path = folder / f"{number}.sqlite"
-        yield Copy(f"sqlite:///{path}", partial(_recreate_file, template, path))
+        yield Database(f"sqlite:///{path}", partial(_recreate_file, template, path))
 
 
 def _recreate_file(template: Path, path: Path) -> None:
@@ -134,12 +138,12 @@ def _recreate_file(template: Path, path: Path) -> None:
     shutil.copy(template, path)
 
 
-def _postgresql_copies(server: Postgres, stack: ExitStack) -> Iterator[Copy]:
+def _postgresql_copies(server: Postgres, stack: ExitStack) -> Iterator[Database]:
     template = stack.enter_context(server.database())
     _prepare(template)
     while True:
         url = stack.enter_context(server.database())
-        yield Copy(url, partial(server.recreate_database, url.rpartition("/")[2], template.rpartition("/")[2]))
+        yield Database(url, partial(server.recreate_database, url.rpartition("/")[2], template.rpartition("/")[2]))
 
 
 def _prepare(url: str) -> None:

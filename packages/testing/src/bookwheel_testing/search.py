@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
-import httpx
 import pytest
 
+from bookwheel_testing.engines import new_index_prefix
+
 SEARCH_ENGINES = ("tantivy", "elasticsearch")
-_TIMEOUT_SECONDS = 60
 
 
 @contextmanager
@@ -18,11 +17,8 @@ def elasticsearch_url(server: str) -> Iterator[str]:
 
     `server` is the URL of the fixture `elasticsearch_server`.
     """
-    prefix = f"t{uuid4().hex[:12]}-"
-    yield f"{server.replace('http://', 'elasticsearch://')}/{prefix}"
-    names = httpx.get(f"{server}/_cat/indices/{prefix}*?h=index&expand_wildcards=all", timeout=_TIMEOUT_SECONDS)
-    for name in names.text.split():
-        httpx.delete(f"{server}/{name}", timeout=_TIMEOUT_SECONDS).raise_for_status()
+    with new_index_prefix(server) as prefix:
+        yield f"{server.replace('http://', 'elasticsearch://')}/{prefix}"
 
 
 @contextmanager

@@ -50,7 +50,10 @@ def free_port_base() -> int:
 
 @dataclass
 class SuiteUnderTest:
-    """A suite and a client of its API that logs in as the demo user."""
+    """A suite and a client of its API that logs in as the demo user.
+
+    `checkout` is the folder of another version with its own environment; None for the installed version.
+    """
 
     state: Path
     port_base: int
@@ -58,6 +61,7 @@ class SuiteUnderTest:
     settings: Mapping[str, str] = field(default_factory=dict)
     engines: str = "embedded"
     lake: str = "folder"
+    checkout: Path | None = None
     up_output: str = ""
     shop_day: int = 0
     _token: str = ""
@@ -110,8 +114,10 @@ class SuiteUnderTest:
 
     def run_local_command(self, *arguments: str, seconds: float = 580) -> str:
         """Runs `bookwheel-local` and returns its output. Raises AssertionError if it fails."""
+        command = COMMAND if self.checkout is None else self.checkout / ".venv" / "bin" / COMMAND.name
         process = subprocess.run(
-            [COMMAND, *arguments],
+            [command, *arguments],
+            cwd=self.checkout,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -139,9 +145,12 @@ class SuiteUnderTest:
 
     def token(self) -> str:
         if time.monotonic() > self._token_until:
-            self._token = self.run_local_command("token").strip()
+            self._token = self._new_token()
             self._token_until = time.monotonic() + 240
         return self._token
+
+    def _new_token(self) -> str:
+        return self.run_local_command("token").strip()
 
     def discard_token(self) -> None:
         """Makes the next request log in, because issued tokens are no longer valid."""

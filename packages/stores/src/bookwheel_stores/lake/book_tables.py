@@ -153,7 +153,7 @@ class CategoryCodes:
     def add_to(self, table: pa.Table) -> pa.Table:
         """Adds the column `category_code`. It is -1 if there is no category."""
         position = table.schema.get_field_index("category") + 1
-        encoded = one_array(table["category"])
+        encoded = as_single_array(table["category"])
         used_names = encoded.dictionary.take(pc.drop_null(encoded.indices.unique()))
         for name in used_names.to_pylist():
             self.categories.setdefault(name, len(self.categories))
@@ -186,12 +186,12 @@ def for_csv(table: pa.Table) -> pa.Table:
 
 def _list_parts(lists: pa.ChunkedArray, name: str) -> tuple[pa.Array, pa.Array]:
     """Returns the offsets of the lists and one field of their structs."""
-    array = one_array(lists)
+    array = as_single_array(lists)
     return array.offsets, pc.struct_field(array.values, name)
 
 
-def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Combines a column to one array, with one dictionary if its values are dictionary-encoded."""
+def as_single_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Combines the chunks of a column, and their dictionaries if the values are dictionary-encoded."""
     if isinstance(column, pa.Array):
         return column
     if pa.types.is_dictionary(column.type):
@@ -203,6 +203,6 @@ def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 def _with_schema(columns: dict[str, Any], schema: pa.Schema) -> pa.Table:
     arrays = []
     for field in schema:
-        column = one_array(columns[field.name])
+        column = as_single_array(columns[field.name])
         arrays.append(column.dictionary_encode() if pa.types.is_dictionary(field.type) else column)
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import orjson
 import pyarrow as pa
 
-from bookwheel_stores.lake.book_tables import BOOKS, books_table, for_csv, one_array, parse_contents
+from bookwheel_stores.lake.book_tables import BOOKS, as_single_array, books_table, for_csv, parse_contents
 from bookwheel_stores.lake.export_writer import WRITERS, DrainableBuffer, prefetch
 from bookwheel_stores.records.feed.snapshots import BookDiff
 
@@ -96,4 +96,4 @@ def _table(rows: Sequence[DeltaRow]) -> pa.Table:
         *(after[field.name] for field in _BOOK_COLUMNS),
         *(before[field.name] for field in _BOOK_COLUMNS),
     ]
-    return pa.Table.from_arrays([one_array(column) for column in columns], schema=DELTA)
+    return pa.Table.from_arrays([as_single_array(column) for column in columns], schema=DELTA)

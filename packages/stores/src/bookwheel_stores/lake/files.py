@@ -170,11 +170,16 @@ def _rename(temporary: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary.chmod(0o644)
     temporary.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    fsync(target.parent)
+
+
+def fsync(path: Path) -> None:
+    """Flushes a file or a folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 @contextmanager

@@ -17,8 +17,11 @@ from bookwheel_stores.lake.tables import ConcurrentWriteError, LakeTable
 from bookwheel_stores.records.feed.snapshots import ChangeDiff
 
 FOLDER = "silver"
-BUCKET = 10_000
-"""The number of consecutive book numbers that are replaced together, and of changes per commit of observations."""
+BUCKET_SIZE = 10_000
+"""A bucket is a range of this many book numbers. Its rows are replaced together.
+
+Observations are committed in batches of this many changes.
+"""
 _BUCKET_COLUMN = pa.field("bucket", pa.int32(), nullable=False)
 OBSERVATIONS = pa.schema(
     [

@@ -1,14 +1,12 @@
 """Delta tables in the lake: commits with a cursor, compaction and vacuum."""
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from urllib.parse import unquote
 
@@ -16,7 +14,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, QueryBuilder, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from bookwheel_stores.lake.files import Lake, LakeError, error_text, lake_errors
+from bookwheel_stores.lake.files import Lake, LakeError, error_text, fsync, lake_errors
 
 RETENTION = timedelta(hours=1)
 """The time for which files outside of the current version are retained, for readers and for slow writers."""
@@ -189,17 +187,9 @@ class LakeTable:
         actions = map(json.loads, commit.read_bytes().splitlines())
         paths = [root / unquote(action["add"]["path"]) for action in actions if "add" in action]
         for path in [*paths, commit]:
-            _fsync(path)
+            fsync(path)
         for path in {path.parent for path in [*paths, commit]} | {root, root.parent}:
-            _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            fsync(path)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from bookwheel_runtime.logs import get_logger
-from bookwheel_stores.lake.silver import BUCKET, Silver, SilverSnapshot
+from bookwheel_stores.lake.silver import BUCKET_SIZE, Silver, SilverSnapshot
 from bookwheel_stores.records import ChangeFeed
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 
@@ -27,7 +27,7 @@ class SilverProjection:
         head = self.snapshots.head()
         started_at = cursor = self._valid_cursor(self.silver.observations.load(), head)
         while cursor < head:
-            end = min(head, cursor + BUCKET)
+            end = min(head, cursor + BUCKET_SIZE)
             self.silver.append_observations(self.snapshots.change_pages(after=cursor, up_to=end), cursor=end)
             cursor = end
             self.feed.advance({OBSERVATIONS: cursor})
@@ -41,9 +41,9 @@ class SilverProjection:
         head = self.snapshots.head()
         cursor = self._valid_cursor(self.silver.load_books(), head)
         if cursor < head:
-            buckets = self.snapshots.changed_buckets(after=cursor, up_to=head, bucket=BUCKET)
+            buckets = self.snapshots.changed_buckets(after=cursor, up_to=head, bucket_size=BUCKET_SIZE)
             for bucket in buckets:
-                first, last = bucket * BUCKET, (bucket + 1) * BUCKET
+                first, last = bucket * BUCKET_SIZE, (bucket + 1) * BUCKET_SIZE
                 pages = self.snapshots.book_pages(Snapshot(sequence=head), after_number=first, up_to=last)
                 # Only the last commit moves the cursor. If the process is killed, all buckets are written again.
                 self.silver.write_books(bucket, pages, cursor=head if bucket == buckets[-1] else cursor)

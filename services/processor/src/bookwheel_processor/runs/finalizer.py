@@ -121,7 +121,7 @@ class _RunStep:
         return self._approvals.lock_due(number)
 
     def _finish(self, run: Row[Any]) -> int:
-        expectations = self._approvals.expectations(run)
+        expectations = self._approvals.effective_expectations(run)
         complete_runs = self._complete_runs(run)
         if run.gate != ApprovalState.RELEASED:
             hold = self._check_hold_policy(run, expectations, complete_runs)

@@ -147,11 +147,15 @@ def _offers_by_book(connection: Connection, book_numbers: Sequence[int]) -> dict
     return offers
 
 
-_select_offers = select(
-    *(offer.c[name] for name in ("book_number", "source", "source_key", "url", "price", "currency")),
-    *(offer.c[name] for name in ("stock", "in_stock", "first_seen", "last_seen")),
+_offer_columns = (
+    *("book_number", "source", "source_key", "url", "price", "currency"),
+    *("stock", "in_stock", "first_seen", "last_seen"),
 )
-_select_offers = _select_offers.where(offer.c.removed_at.is_(None)).order_by(offer.c.source, offer.c.source_key)
+_select_offers = (
+    select(*(offer.c[name] for name in _offer_columns))
+    .where(offer.c.removed_at.is_(None))
+    .order_by(offer.c.source, offer.c.source_key)
+)
 
 
 def _offer(row: Row[Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from bookwheel_stores.records.database.connection import in_transaction, read_connection
 from bookwheel_stores.records.runs.quarantine import (
     INDEX_ENTRY_PREFIX,
-    REJECTED_BY_INDEX,
+    REJECTED_BY_INDEX_CODE,
     NewQuarantineEntry,
     QuarantineState,
     QuarantineWriter,
@@ -82,5 +82,5 @@ def _entry(book: BookState, reason: str) -> NewQuarantineEntry:
         source=None,
         url=None,
         body=book.content,
-        reasons=(FieldError(field="book", code=REJECTED_BY_INDEX, message=message.replace("\0", " ")),),
+        reasons=(FieldError(field="book", code=REJECTED_BY_INDEX_CODE, message=message.replace("\0", " ")),),
     )

@@ -34,9 +34,9 @@ def connect_database(url: str) -> Engine:
     `pool_timeout`. Raises ValueError for any other engine. Use `read_connection` to read, and `in_transaction` for
     writes that may conflict with other writers.
     """
-    address = make_url(url)
-    name = address.get_backend_name()
-    return _dialect("postgresql" if name == "postgres" else name).connect(address)
+    parsed_url = make_url(url)
+    name = parsed_url.get_backend_name()
+    return _dialect("postgresql" if name == "postgres" else name).connect(parsed_url)
 
 
 def dialect_of(bind: Engine | Connection) -> Dialect:

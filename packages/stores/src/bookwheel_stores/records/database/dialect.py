@@ -1,52 +1,75 @@
-"""The port for all differences between SQLite and PostgreSQL."""
+"""The database operations that differ between SQLite and PostgreSQL."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Protocol
+from functools import lru_cache
+from typing import Any, ClassVar
 
-from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Table
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Executable, Table
 
 Row = dict[str, Any]
 """A row of a table as a dictionary by column name."""
 
 
-class Dialect(Protocol):
+class Dialect(ABC):
     """An interface for database operations. All rows of a call must have the same columns. An empty batch is allowed.
 
-    `supports_concurrent_writers`: whether several transactions can write at the same time.
+    `supports_concurrent_writers`: whether several transactions can write at the same time. `insert`: the function of
+    SQLAlchemy that returns the engine's INSERT with ON CONFLICT.
     """
 
     supports_concurrent_writers: ClassVar[bool]
+    insert: ClassVar[Any]
 
+    @abstractmethod
     def connect(self, url: URL) -> Engine: ...
 
+    @abstractmethod
     def read_only(self, engine: Engine) -> Engine:
         """Returns the engine with transactions that read one snapshot and do not wait for writers."""
-        ...
 
+    @abstractmethod
     def time_limit(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
         """Limits the time of statements in the block. They raise OperationalError after `seconds`."""
-        ...
 
+    @abstractmethod
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Inserts rows in their order with the fastest method of the driver. Column defaults do not apply."""
-        ...
+
+    @abstractmethod
+    def new_ids(self, connection: Connection, id_column: Column[Any], count: int) -> Sequence[int]:
+        """Returns ascending unused ids."""
 
     def insert_returning_ids(self, connection: Connection, id_column: Column[Any], rows: Sequence[Row]) -> list[int]:
         """Inserts rows without an id. Returns their new ids, which ascend in the order of the rows."""
-        ...
+        ids = list(self.new_ids(connection, id_column, len(rows))) if rows else []
+        rows_with_ids = [row | {id_column.name: value} for row, value in zip(rows, ids, strict=True)]
+        self.insert_rows(connection, id_column.table, rows_with_ids)
+        return ids
 
     def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Inserts rows. An existing row with the same unique key is not changed. Column defaults apply.
 
         Several rows must be in the order of a unique key, otherwise two transactions can deadlock.
         """
-        ...
+        if rows:
+            connection.execute(self.insert(table).on_conflict_do_nothing(), rows)
 
     def increment_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
         """Adds the count of each row to the existing row with the same primary key, or inserts the row."""
-        ...
+        if rows:
+            connection.execute(self._increment_statement(counter), rows)
 
+    @classmethod
+    @lru_cache(maxsize=16)
+    def _increment_statement(cls, counter: Column[Any]) -> Executable:
+        statement = cls.insert(counter.table)
+        sums = {counter.name: counter + statement.excluded[counter.name]}
+        upsert: Executable = statement.on_conflict_do_update(index_elements=list(counter.table.primary_key), set_=sums)
+        return upsert
+
+    @abstractmethod
     def update_rows(
         self,
         connection: Connection,
@@ -56,32 +79,31 @@ class Dialect(Protocol):
         condition: ColumnElement[bool] | None = None,
     ) -> None:
         """Updates the columns of each row that has the same `key_column` and meets the condition."""
-        ...
 
+    @abstractmethod
     def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
         """Returns an `IN` expression for up to ten thousand values."""
-        ...
 
+    @abstractmethod
     def lock_catalog(self, connection: Connection, *, exclusive: bool) -> None:
         """Locks books and offers for this transaction in shared or exclusive mode."""
-        ...
 
+    @abstractmethod
     def lock_feed(self, connection: Connection) -> None:
         """Locks the end of the change feed for this transaction."""
-        ...
 
+    @abstractmethod
     def migration_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Yields a transaction without time limits. It starts when no other migration is running."""
-        ...
 
+    @abstractmethod
     def try_lease(self, engine: Engine, name: str) -> AbstractContextManager[bool]:
         """See `connection.lease`."""
-        ...
 
+    @abstractmethod
     def is_conflict(self, error: Exception) -> bool:
         """Returns whether a transaction failed because of a concurrent transaction and may succeed if repeated."""
-        ...
 
+    @abstractmethod
     def is_permanent(self, error: Exception) -> bool:
         """Returns whether an error of a connection is permanent."""
-        ...

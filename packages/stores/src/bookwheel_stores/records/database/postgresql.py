@@ -22,7 +22,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Executable,
     String,
     Table,
     Text,
@@ -34,7 +33,7 @@ from sqlalchemy import create_engine as create_sqlalchemy_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError
 
-from bookwheel_stores.records.database.dialect import Row
+from bookwheel_stores.records.database.dialect import Dialect, Row
 
 _LOCK_NAMESPACE = 0x626F6F6B
 """Namespace of our advisory locks: ASCII `book`."""
@@ -69,10 +68,11 @@ _NO_TRANSACTION_TIMEOUTS = (
 _TRANSIENT_ERRORS = ("starting up", "shutting down", "recovery", "too many clients", "remaining connection slots")
 
 
-class PostgresqlDialect:
+class PostgresqlDialect(Dialect):
     """The query of the URL may contain libpq's parameters, `pool_size`, `max_overflow` and `pool_timeout` (seconds)."""
 
     supports_concurrent_writers: ClassVar[bool] = True
+    insert: ClassVar[Any] = staticmethod(postgresql.insert)
 
     def connect(self, url: URL) -> Engine:
         pool = {name: int(str(url.query.get(name, default))) for name, default in _POOL_OPTIONS.items()}
@@ -105,32 +105,18 @@ class PostgresqlDialect:
         driver: Any = connection.connection.driver_connection
         try:
             with driver.cursor() as cursor:
-                cursor.adapters.register_dumper(
-                    str, StrDumperUnknown
-                )  # the dumper of the driver, which is implemented in C
+                # The driver's own dumper, which is implemented in C.
+                cursor.adapters.register_dumper(str, StrDumperUnknown)
                 with cursor.copy(statement) as copy:
                     for row in rows:
                         copy.write_row(values_of_row(row))
         except psycopg.Error as error:
             raise _to_sqlalchemy_error(connection, statement, error) from error
 
-    def insert_returning_ids(self, connection: Connection, id_column: Column[Any], rows: Sequence[Row]) -> list[int]:
-        if not rows:
-            return []
+    def new_ids(self, connection: Connection, id_column: Column[Any], count: int) -> Sequence[int]:
         sequence = f"{id_column.table}_{id_column.name}_seq"  # the name that SERIAL generates
         query = f"SELECT nextval('{sequence}') FROM generate_series(1, %s)"  # noqa: S608 - names are constants
-        ids = sorted(connection.exec_driver_sql(query, (len(rows),)).scalars())
-        rows_with_ids = [row | {id_column.name: value} for row, value in zip(rows, ids, strict=True)]
-        self.insert_rows(connection, id_column.table, rows_with_ids)
-        return ids
-
-    def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            connection.execute(postgresql.insert(table).on_conflict_do_nothing(), rows)
-
-    def increment_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
-        if rows:
-            connection.execute(_increment_statement(counter), rows)
+        return sorted(connection.exec_driver_sql(query, (count,)).scalars())
 
     def update_rows(
         self,
@@ -227,10 +213,3 @@ def _update_statement(key_column: Column[Any], columns: tuple[str, ...], conditi
         f' WHERE "{key_column.table}"."{key_column.name}" = input."{key_column.name}"'
         + (f" AND {condition}" if condition else "")
     )
-
-
-@lru_cache(maxsize=16)
-def _increment_statement(counter: Column[Any]) -> Executable:
-    statement = postgresql.insert(counter.table)
-    sums = {counter.name: counter + statement.excluded[counter.name]}
-    return statement.on_conflict_do_update(index_elements=list(counter.table.primary_key), set_=sums)

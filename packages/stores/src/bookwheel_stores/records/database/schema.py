@@ -55,6 +55,7 @@ class Schema:
             return connection.scalar(select(version.c.version_num))
 
     def is_current(self, engine: Engine) -> bool:
+        """Returns whether the tables have the newest revision."""
         return self.revision(engine) == self.head
 
     def get_error(self, engine: Engine) -> str | None:
@@ -74,16 +75,6 @@ class Schema:
 RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0004")
 
 
-def upgrade_database(engine: Engine) -> None:
-    """Migrates the tables of the records to the current revision."""
-    RECORDS.upgrade(engine)
-
-
-def is_current(engine: Engine) -> bool:
-    """Returns whether the tables of the records have the expected revision."""
-    return RECORDS.is_current(engine)
-
-
-def get_schema_error(engine: Engine) -> str | None:
-    """Returns why the tables of the records are unusable and what to do; None if they are usable."""
-    return RECORDS.get_error(engine)
+upgrade_database = RECORDS.upgrade
+is_current = RECORDS.is_current
+get_schema_error = RECORDS.get_error

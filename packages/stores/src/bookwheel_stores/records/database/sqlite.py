@@ -14,9 +14,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
-    Dialect,
     Engine,
-    Executable,
     Table,
     bindparam,
     create_engine,
@@ -26,9 +24,10 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy import Dialect as SqlalchemyDialect
 from sqlalchemy.dialects import sqlite
 
-from bookwheel_stores.records.database.dialect import Row
+from bookwheel_stores.records.database.dialect import Dialect, Row
 
 _READ_ONLY = "bookwheel_read_only"
 
@@ -47,7 +46,7 @@ _STEPS_BETWEEN_CHECKS = 10_000
 """Instructions of the virtual machine of SQLite: about 0.1 ms."""
 
 
-class SqliteDialect:
+class SqliteDialect(Dialect):
     """A writing transaction acquires the write lock at its beginning and waits up to 30 s for it.
 
     Otherwise a transaction that first reads and then writes could fail without waiting. Writers therefore never
@@ -55,6 +54,7 @@ class SqliteDialect:
     """
 
     supports_concurrent_writers: ClassVar[bool] = False
+    insert: ClassVar[Any] = staticmethod(sqlite.insert)
 
     def connect(self, url: URL) -> Engine:
         if url.database and url.database != ":memory:":
@@ -87,22 +87,9 @@ class SqliteDialect:
         statement, values_of_row = _compiled_insert(connection.dialect, table, tuple(rows[0]))
         connection.exec_driver_sql(statement, [values_of_row(row) for row in rows])
 
-    def insert_returning_ids(self, connection: Connection, id_column: Column[Any], rows: Sequence[Row]) -> list[int]:
-        if not rows:
-            return []
+    def new_ids(self, connection: Connection, id_column: Column[Any], count: int) -> Sequence[int]:
         last = connection.scalar(select(func.max(id_column))) or 0
-        ids = list(range(last + 1, last + 1 + len(rows)))
-        rows_with_ids = [row | {id_column.name: value} for row, value in zip(rows, ids, strict=True)]
-        self.insert_rows(connection, id_column.table, rows_with_ids)
-        return ids
-
-    def insert_or_ignore(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-        if rows:
-            connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows)
-
-    def increment_counts(self, connection: Connection, counter: Column[Any], rows: Sequence[Row]) -> None:
-        if rows:
-            connection.execute(_increment_statement(counter), rows)
+        return range(last + 1, last + 1 + count)
 
     def update_rows(
         self,
@@ -165,14 +152,9 @@ def _begin(connection: Connection) -> None:
 
 
 @lru_cache(maxsize=256)
-def _compiled_insert(dialect: Dialect, table: Table, columns: tuple[str, ...]) -> tuple[str, Callable[[Row], Any]]:
+def _compiled_insert(
+    dialect: SqlalchemyDialect, table: Table, columns: tuple[str, ...]
+) -> tuple[str, Callable[[Row], Any]]:
     compiled = insert(table).compile(dialect=dialect, column_keys=list(columns))
     names = list(compiled.positiontup or ())
     return str(compiled), itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
-
-
-@lru_cache(maxsize=16)
-def _increment_statement(counter: Column[Any]) -> Executable:
-    statement = sqlite.insert(counter.table)
-    sums = {counter.name: counter + statement.excluded[counter.name]}
-    return statement.on_conflict_do_update(index_elements=list(counter.table.primary_key), set_=sums)

@@ -36,9 +36,9 @@ class ChangeFeed:
         query = _select_states.where(change.c.sequence > after).order_by(change.c.sequence).limit(limit)
         with read_connection(self._engine) as connection:
             rows = connection.execute(query).all()
-            latest_by_book = {row[0]: row for row in rows}
+            latest_by_book = {row.book_number: row for row in rows}
             books = _states(connection, list(latest_by_book.values()))
-        return ChangedBooks(books, len(rows), rows[-1][6] if rows else after)
+        return ChangedBooks(books, len(rows), rows[-1].sequence if rows else after)
 
     def list_books(self, *, after_number: int, limit: int) -> list[BookState]:
         """Returns books at their latest change, ordered by number, including removed books, for an index build."""
@@ -109,9 +109,9 @@ _select_states = select(
     change.c.book_number,
     book.c.book_id,
     change.c.revision,
-    change.c.kind == ChangeKind.REMOVED.value,
+    (change.c.kind == ChangeKind.REMOVED.value).label("removed"),
     change.c.content,
-    book.c.revision == change.c.revision,
+    (book.c.revision == change.c.revision).label("is_latest"),
     change.c.sequence,
 ).join(book, book.c.number == change.c.book_number)
 
@@ -122,7 +122,7 @@ def _states(connection: Connection, rows: Sequence[Any]) -> list[BookState]:
     Earlier releases stored no content. For the latest revision of a book it is rendered. An earlier revision is
     skipped, because a later change of the same book follows.
     """
-    numbers = [row[0] for row in rows if row[4] is None and row[5]]
+    numbers = [row.book_number for row in rows if row.content is None and row.is_latest]
     rendered = render_contents(connection, numbers) if numbers else {}
     return [
         BookState(number, book_id, revision, bool(removed), complete_content(content or rendered[number]).encode())

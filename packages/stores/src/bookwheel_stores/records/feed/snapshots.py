@@ -88,7 +88,7 @@ class SnapshotReader:
                 rows = connection.execute(query).all()
             if not rows:
                 return
-            number = rows[-1][0]
+            number = rows[-1].book_number
             yield [content.encode() for _, removed, content in rows if not removed and content is not None]
 
     def diff_pages(self, earlier: int, later: int) -> Iterator[list[BookDiff]]:
@@ -132,9 +132,9 @@ class SnapshotReader:
             after = rows[-1].sequence
             yield diffs
 
-    def changed_buckets(self, *, after: int, up_to: int, bucket: int) -> list[int]:
-        """Returns the buckets with changed books. A bucket has `bucket` book numbers; the first is bucket 0."""
-        index = ((change.c.book_number - 1) // bucket).label("index")
+    def changed_buckets(self, *, after: int, up_to: int, bucket_size: int) -> list[int]:
+        """Returns the buckets with changed books. Bucket 0 has the book numbers from 1 to `bucket_size`."""
+        index = ((change.c.book_number - 1) // bucket_size).label("index")
         query = select(index).where(change.c.sequence > after, change.c.sequence <= up_to).distinct().order_by(index)
         with read_connection(self._engine) as connection:
             return [int(number) for number in connection.scalars(query)]

@@ -13,7 +13,10 @@ from bookwheel_stores.records.tables import crawl_run, offer, staged_item
 
 
 class ApprovalRow(NamedTuple):
-    """`known_offers` is None before the first item of the run. `unchanged` is the number of items with this verdict."""
+    """The approval of a run.
+
+    `known_offers` is None before the first item of the run. `unchanged` is the number of items with this verdict.
+    """
 
     number: int
     run_id: str
@@ -47,24 +50,24 @@ class RunApprovals:
                 ApprovalState(row.gate),
                 row.known,
                 row.unchanged,
-                self.expectations(row),
+                self.effective_expectations(row),
             )
             for row in self._connection.execute(query).all()
         ]
 
-    def expectations(self, run: Row[Any]) -> Expectations:
+    def effective_expectations(self, run: Row[Any]) -> Expectations:
         """Returns the expectations of the run; before its start event, the expectations of the last run of its source.
 
         The start event may be in a slower batch, or lost.
         """
         if run.expect is not None:
-            return expectations(run)
+            return expectations_from_row(run)
         earlier_runs = select(crawl_run.c.expect).where(
             crawl_run.c.source == run.source, crawl_run.c.started_at.is_not(None), crawl_run.c.expect.is_not(None)
         )
         last = earlier_runs.order_by(crawl_run.c.started_at.desc(), crawl_run.c.run_id.desc()).limit(1)
         row = self._connection.execute(last).first()
-        return Expectations() if row is None else expectations(row)
+        return Expectations() if row is None else expectations_from_row(row)
 
     def stage(self, run_number: int, items: Sequence[StagedItem]) -> None:
         """Stores items until the run is decided. Also call `record_batch` with their number."""
@@ -133,7 +136,7 @@ class RunApprovals:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(columns))
 
 
-def expectations(row: Row[Any]) -> Expectations:
+def expectations_from_row(row: Row[Any]) -> Expectations:
     return Expectations.model_validate_json(row.expect) if row.expect else Expectations()
 
 

@@ -59,15 +59,15 @@ class RunLedger:
         """
         started = to_millis(event.started_at)
         resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
-        is_first = crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at > started)
-        is_late = is_first & crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.HELD.value])
+        is_earliest = crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at > started)
+        is_late = is_earliest & crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.HELD.value])
         is_undecided = is_late & crawl_run.c.hold.is_(None)
         self._connection.execute(
             update(crawl_run)
             .where(crawl_run.c.run_id == event.run_id)
             .values(
                 start_url=func.coalesce(crawl_run.c.start_url, event.start_url),
-                started_at=case((is_first, started), else_=crawl_run.c.started_at),
+                started_at=case((is_earliest, started), else_=crawl_run.c.started_at),
                 traceparent=func.coalesce(crawl_run.c.traceparent, event.traceparent[:64]),
                 state=case((resumes | is_late, RunState.RUNNING.value), else_=crawl_run.c.state),
                 scraped=case((resumes, None), else_=crawl_run.c.scraped),
@@ -133,8 +133,8 @@ class RunLedger:
 
     def add_verdicts(self, run_number: int, verdicts: Mapping[Verdict, int], *, last_change: int, now: int) -> None:
         """Adds to the counts of the run; negative values subtract. `last_change` is 0 if the catalog did not change."""
-        increments = {f"more_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
-        self._connection.execute(_account, {"of_number": run_number, "change": last_change, "now": now, **increments})
+        increments = {f"increment_{verdict.value}": verdicts.get(verdict, 0) for verdict in Verdict}
+        self._connection.execute(_add_verdicts, {"of_run": run_number, "change": last_change, "now": now, **increments})
 
     def close_incomplete(self, *, before: int) -> int:
         """Ends runs as partial that lack items long after their end event. Returns the number of runs.
@@ -192,11 +192,11 @@ class RunLedger:
         return self._connection.execute(delete(processed_item).where(processed_item.c.run_number.in_(ended))).rowcount
 
 
-_account = (
+_add_verdicts = (
     update(crawl_run)
-    .where(crawl_run.c.number == bindparam("of_number"))
+    .where(crawl_run.c.number == bindparam("of_run"))
     .values(
-        {verdict.value: crawl_run.c[verdict.value] + bindparam(f"more_{verdict.value}") for verdict in Verdict}
+        {verdict.value: crawl_run.c[verdict.value] + bindparam(f"increment_{verdict.value}") for verdict in Verdict}
         | {
             "last_change": case(
                 (crawl_run.c.last_change < bindparam("change"), bindparam("change")), else_=crawl_run.c.last_change

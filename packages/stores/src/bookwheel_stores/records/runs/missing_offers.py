@@ -14,7 +14,7 @@ from bookwheel_contracts.crawls import UNDECLARED_SITE_PREFIX
 from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from bookwheel_stores.records.database.connection import dialect_of
-from bookwheel_stores.records.runs.approvals import HAS_ENDED, expectations
+from bookwheel_stores.records.runs.approvals import HAS_ENDED, expectations_from_row
 from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.tables import crawl_run, offer, quarantine, staged_item
 
@@ -24,8 +24,8 @@ _MAX_GRACE = 100  # the maximum in the declaration of a source
 class CompleteRuns(NamedTuple):
     """The last complete runs of one source, latest first.
 
-    `earliest_start` is the start of the first run. Offers that were last seen before are missing. Offers that one of
-    these runs saw are excepted, because its clock may be slow. `ended_at` is the end of the latest run.
+    `earliest_start` is the start of the earliest run. An offer last seen before is missing. An offer that one of these
+    runs saw is not, because the clock of the run may be slow. `ended_at` is the end of the latest run.
     """
 
     source: str
@@ -57,9 +57,9 @@ class MissingOffers:
     ) -> CompleteRuns | None:
         """Returns the last `grace` complete runs of the source; None if there are fewer.
 
-        They include the run `last_run` and other runs that are being finished, so that runs which end together do not
-        undo each other's removals. `grace` defaults to the declaration in the latest run. A run with a
-        quarantined item of an unknown offer does not count, because the item may belong to any offer.
+        They include the run `last_run` and other runs that are being finished. Otherwise, runs that end together would
+        undo each other's removals. `grace` defaults to the declaration in the latest run. A run with a quarantined item
+        of an unknown offer does not count, because the item may belong to any offer.
         """
         unknown_items = select(quarantine.c.number).where(
             quarantine.c.run_id == crawl_run.c.run_id, quarantine.c.source_key.is_(None)
@@ -69,7 +69,7 @@ class MissingOffers:
         ).all()
         if not rows:
             return None
-        grace = grace or expectations(rows[0]).grace or self._grace
+        grace = grace or expectations_from_row(rows[0]).grace or self._grace
         if len(rows) < grace:
             return None
         last = rows[:grace]
@@ -82,7 +82,10 @@ class MissingOffers:
         )
 
     def complete_runs_after(self, moments: Mapping[str, int]) -> dict[str, CompleteRuns]:
-        """The last `grace` complete runs by source, for the sources whose runs all began after the source's moment."""
+        """Returns the last `grace` complete runs by source.
+
+        `moments` has a time by source. A source is omitted if one of its runs began before its time.
+        """
         runs_by_source: dict[str, CompleteRuns] = {}
         for source, moment in moments.items():
             newer = _latest_runs(source, None).where(crawl_run.c.started_at > moment).limit(1)
@@ -114,8 +117,8 @@ class MissingOffers:
 
     def list_reappeared(self, runs: CompleteRuns, *, limit: int) -> Sequence[dict[str, Any]]:
         """Returns up to `limit` removed offers of the source that are not missing any more, with all columns."""
-        of_source = offer.c.source == runs.source
-        return self._rows(select(offer).where(of_source, offer.c.removed_at.is_not(None), ~_is_missing(runs)), limit)
+        is_removed = (offer.c.source == runs.source) & offer.c.removed_at.is_not(None)
+        return self._rows(select(offer).where(is_removed, ~_is_missing(runs)), limit)
 
     def _rows(self, query: Select[Any], limit: int) -> Sequence[dict[str, Any]]:
         rows = self._connection.execute(query.order_by(offer.c.number).limit(limit)).mappings()

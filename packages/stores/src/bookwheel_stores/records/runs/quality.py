@@ -8,7 +8,7 @@ from bookwheel_contracts.crawls import FILL_FIELDS
 from sqlalchemy import Connection, Engine, Row, func, select, update
 
 from bookwheel_stores.records.database.connection import dialect_of, read_connection
-from bookwheel_stores.records.runs.approvals import expectations
+from bookwheel_stores.records.runs.approvals import expectations_from_row
 from bookwheel_stores.records.tables import crawl_run, run_fault, run_field
 from bookwheel_stores.records.values import from_millis
 
@@ -90,19 +90,19 @@ _has_quality = _has_items | crawl_run.c.state.in_(_VISITED_ALL)
 
 
 def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
-    earlier = _earlier_runs(connection, run)
+    earlier_runs = _earlier_runs(connection, run)
     items, valid = run.valid + run.invalid, run.valid
-    before_items = sum(row.valid + row.invalid for row in earlier)
-    before_valid = sum(row.valid for row in earlier)
+    earlier_items = sum(row.valid + row.invalid for row in earlier_runs)
+    earlier_valid = sum(row.valid for row in earlier_runs)
     filled = _filled(connection, [run.number])
-    filled_before = _filled(connection, [row.number for row in earlier])
+    earlier_filled = _filled(connection, [row.number for row in earlier_runs])
     fields = tuple(
-        _field(name, filled.get(name, 0), valid, _rate(filled_before.get(name, 0), before_valid))
+        _field(name, filled.get(name, 0), valid, _rate(earlier_filled.get(name, 0), earlier_valid))
         for name in FILL_FIELDS
     )
-    validity, earlier_validity = _rate(valid, items), _rate(before_valid, before_items)
+    validity, earlier_validity = _rate(valid, items), _rate(earlier_valid, earlier_items)
     fall = _fall(validity, earlier_validity)
-    is_empty = run.state in _VISITED_ALL and not items and before_items >= MIN_COMPARED_ITEMS
+    is_empty = run.state in _VISITED_ALL and not items and earlier_items >= MIN_COMPARED_ITEMS
     return RunQualityReport(
         run_id=run.run_id,
         source=run.source,
@@ -116,8 +116,8 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
         fell=is_empty or _has_fallen(fall, items) or any(field.fell for field in fields),
         fields=fields,
         faults=_faults(connection, run.number),
-        assertions=_assertions(run, expectations(run), filled),
-        earlier_runs=tuple(row.run_id for row in earlier),
+        assertions=_assertions(run, expectations_from_row(run), filled),
+        earlier_runs=tuple(row.run_id for row in earlier_runs),
     )
 
 

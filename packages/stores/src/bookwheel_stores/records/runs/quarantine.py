@@ -25,7 +25,7 @@ class QuarantineState(StrEnum):
 
 RUN_DISCARDED_CODE = "run_discarded"
 """The code of items of a run that an operator discarded. A replay of all items skips these items."""
-REJECTED_BY_INDEX = "refused_by_index"
+REJECTED_BY_INDEX_CODE = "refused_by_index"
 """The code of books that the index rejects."""
 INDEX_ENTRY_PREFIX = "index/"
 """The prefix of entry ids of rejected books, which cannot be replayed: see `rejected_books`."""
@@ -33,8 +33,11 @@ INDEX_ENTRY_PREFIX = "index/"
 
 @dataclass(frozen=True, slots=True)
 class QuarantineEntry:
-    """`body` is the stream entry as received, or the book that the index rejects. `run_id` is None for an unreadable
-    entry. `code` is that of the first reason, `verdict` the result of its replay."""
+    """`body` is the stream entry as received, or the book that the index rejects.
+
+    `run_id` is None for an unreadable entry. `code` is the code of the first reason. `verdict` is the
+    result of the replay.
+    """
 
     number: int
     entry_id: str
@@ -73,8 +76,7 @@ ALL_ENTRIES = QuarantineFilter()
 
 @dataclass(frozen=True, slots=True)
 class NewQuarantineEntry:
-    """`entry_id` identifies the entry, so that a redelivery is not stored twice. `source_key` identifies its offer,
-    None if it is unknown."""
+    """`entry_id` identifies the entry, so a redelivery is stored once. `source_key` is None for an unknown offer."""
 
     entry_id: str
     run_id: str | None
@@ -127,7 +129,7 @@ class QuarantineStore:
     def queue_replays(self, selection: QuarantineFilter) -> int:
         """Queues open entries for a replay by the processor; returns their number.
 
-        Items of a discarded run are only queued by their run or code, refused books never.
+        Items of a discarded run are queued only if the filter has their run or code. Rejected books are never queued.
         """
         condition = selection.condition
         if selection.run_id is None and selection.code != RUN_DISCARDED_CODE:
@@ -135,7 +137,7 @@ class QuarantineStore:
         return self._queue(condition)
 
     def queue_replay(self, number: int) -> bool:
-        """Queues one entry; False if it is not open or is a refused book."""
+        """Queues one entry. Returns False if it is not open or is a book that the index rejects."""
         return self._queue(quarantine.c.number == number) == 1
 
     def _queue(self, condition: ColumnElement[bool]) -> int:
@@ -198,15 +200,15 @@ class QuarantineWriter:
 
     def mark_replayed(self, number: int, *, now: int) -> bool:
         """Marks an entry as replayed. Returns False if another replay has already resolved it."""
-        updated = self._connection.execute(
+        result = self._connection.execute(
             update(quarantine)
             .where(quarantine.c.number == number, quarantine.c.state != QuarantineState.REPLAYED.value)
             .values(state=QuarantineState.REPLAYED.value, replayed_at=now)
         )
-        return updated.rowcount == 1
+        return result.rowcount == 1
 
     def resolve(self, entry_ids: Sequence[str], *, now: int) -> None:
-        """Marks entries as replayed."""
+        """Marks entries of books that the index now contains as replayed."""
         values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
         self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])
 

@@ -16,9 +16,11 @@ FINAL_STATES = frozenset({RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, 
 
 
 class ApprovalState(StrEnum):
-    """`PENDING`: items that would modify the catalog are staged. `APPROVED`: further modifications
-    cannot exceed the hold policy. `RELEASED`: the run met the policy at its end, or an operator released it.
-    `DISCARDED`: its staged items are quarantined.
+    """Whether a run may modify the catalog.
+
+    `PENDING`: items that would modify the catalog are staged. `APPROVED`: items are applied, because the run cannot
+    exceed the hold policy any more. `RELEASED`: the run met the policy at its end, or an operator released it.
+    `DISCARDED`: the staged items are quarantined.
     """
 
     PENDING = "shut"

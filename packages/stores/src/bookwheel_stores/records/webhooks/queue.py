@@ -25,10 +25,9 @@ from bookwheel_stores.records.webhooks.store import event_body, new_delivery
 CHANGES_PER_DELIVERY = 100
 BYTES_PER_DELIVERY = 256 << 10
 _MAX_RUN_AGE_MS = 14 * 86_400_000
-"""The maximum age of a run that is delivered, since its last activity."""
-_RETENTION_MS = (
-    30 * 86_400_000
-)  # longer than the maximum age of runs, because the stored delivery prevents a second delivery
+"""A run is delivered up to this time after its last activity."""
+_RETENTION_MS = 30 * 86_400_000
+"""Longer than the maximum age of runs, because the stored delivery prevents a second delivery."""
 _SCAN_LIMIT = 10_000
 """The maximum number of changes that one plan compares with the filters."""
 _PAGE = 500
@@ -121,13 +120,13 @@ class WebhookQueue:
         is_unclaimed = (webhook.c.number == hook.number) & (webhook.c.claimed_until <= now)
         is_unchanged = (webhook.c.sequence == hook.sequence) & (webhook.c.state == hook.state)
         claim = {"claimed_until": now + claim_ms if plan.delivery_id else 0, "sequence": plan.sequence}
-        has_id = webhook_delivery.c.delivery_id == plan.delivery_id
+        is_planned = webhook_delivery.c.delivery_id == plan.delivery_id
         with self._engine.begin() as connection:
             if connection.execute(update(webhook).where(is_unclaimed, is_unchanged).values(claim)).rowcount != 1:
                 return None
             if plan.new is not None:
                 connection.execute(insert(webhook_delivery), plan.new)
-            delivery = connection.execute(select(webhook_delivery).where(has_id, _is_pending)).first()
+            delivery = connection.execute(select(webhook_delivery).where(is_planned, _is_pending)).first()
             if delivery is None and plan.delivery_id:  # another worker has finished the delivery
                 connection.execute(update(webhook).where(webhook.c.number == hook.number).values(claimed_until=0))
         return None if delivery is None else self._task(hook, delivery, claim["claimed_until"])

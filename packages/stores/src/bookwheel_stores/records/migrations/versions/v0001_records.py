@@ -1,4 +1,4 @@
-"""The first form of the records."""
+"""Creates the tables of the first release."""
 
 import sqlalchemy as sa
 from alembic import op

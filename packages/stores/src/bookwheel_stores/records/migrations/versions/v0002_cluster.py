@@ -1,4 +1,4 @@
-"""The change feed carries what it tells of."""
+"""Adds the content of books to the change feed, removed offers, webhooks, approvals and the quality of runs."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _KEYS = {
     "prediction": {"prediction_id": 512, "book_id": 512},
 }
 _BOOKS = 1000
-"""Books in one step: SQLite takes 32,766 parameters in a statement."""
+"""The number of books in one statement, because SQLite allows 32,766 parameters."""
 
 
 def upgrade() -> None:
@@ -36,24 +36,24 @@ def upgrade() -> None:
 
 
 def _order_keys_by_code_point() -> None:
-    """As SQLite does it, whatever the database's own collation is; and faster."""
+    """Like SQLite, independent of the collation of the database. This is also faster."""
     for table, columns in _KEYS.items():
         for column, length in columns.items():
             op.alter_column(table, column, type_=sa.String(length, collation="C"))
 
 
 def _fill_contents(connection: sa.Connection) -> None:
-    """Each book's latest change gets the book as it is now: what it was before is not known any more."""
+    """Stores the current content of each book in its latest change. Earlier contents are unknown."""
     latest = sa.text(
         "SELECT book_number, max(sequence) AS sequence FROM change WHERE book_number > :after"
         " GROUP BY book_number ORDER BY book_number LIMIT :books"
     )
     fill = sa.text("UPDATE change SET content = :content WHERE sequence = :sequence")
     after = 0
-    while found := connection.execute(latest, {"after": after, "books": _BOOKS}).all():
-        contents = render_contents(connection, [row.book_number for row in found])
-        connection.execute(fill, [{"content": contents[row.book_number], "sequence": row.sequence} for row in found])
-        after = found[-1].book_number
+    while rows := connection.execute(latest, {"after": after, "books": _BOOKS}).all():
+        contents = render_contents(connection, [row.book_number for row in rows])
+        connection.execute(fill, [{"content": contents[row.book_number], "sequence": row.sequence} for row in rows])
+        after = rows[-1].book_number
 
 
 def _create_webhooks() -> None:
@@ -110,7 +110,7 @@ def _key(length: int) -> sa.String:
 
 
 def _extend_runs() -> None:
-    """What decides whether a run may touch the catalogue, and what its quality is measured by."""
+    """Adds the approval and the quality of runs."""
     for name in ("staged", "missed", "removed", "valid", "invalid"):
         op.add_column("crawl_run", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
     op.add_column("crawl_run", sa.Column("gate", sa.String(length=16), nullable=False, server_default="shut"))
@@ -121,7 +121,7 @@ def _extend_runs() -> None:
         op.add_column("crawl_run", sa.Column(name, sa.Text(), nullable=True))
     op.create_index("ix_crawl_run_state", "crawl_run", ["state", "number"])
     op.create_index("ix_crawl_run_started", "crawl_run", ["source", "started_at"])
-    _create_of_run(
+    _create_run_table(
         "held_item",
         sa.Column("item_number", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("source_key", _key(512), nullable=False),
@@ -129,13 +129,13 @@ def _extend_runs() -> None:
         sa.Column("body", sa.Text(), nullable=False),
         key=("item_number",),
     )
-    _create_of_run(
+    _create_run_table(
         "run_field",
         sa.Column("field", sa.String(length=64), nullable=False),
         sa.Column("filled", sa.BigInteger(), nullable=False),
         key=("field",),
     )
-    _create_of_run(
+    _create_run_table(
         "run_fault",
         sa.Column("field", sa.String(length=64), nullable=False),
         sa.Column("code", sa.String(length=64), nullable=False),
@@ -144,7 +144,7 @@ def _extend_runs() -> None:
     )
 
 
-def _create_of_run(table: str, *columns: sa.Column[Any], key: tuple[str, ...]) -> None:
+def _create_run_table(table: str, *columns: sa.Column[Any], key: tuple[str, ...]) -> None:
     op.create_table(
         table,
         sa.Column("run_number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -162,9 +162,9 @@ def _extend_quarantine(connection: sa.Connection) -> None:
     page = sa.text("SELECT number, reasons FROM quarantine WHERE number > :after ORDER BY number LIMIT :items")
     fill = sa.text("UPDATE quarantine SET code = :code WHERE number = :number")
     after = 0
-    while found := connection.execute(page, {"after": after, "items": _BOOKS}).all():
-        reasons = {row.number: orjson.loads(row.reasons) for row in found}
-        codes = [{"number": number, "code": told[0]["code"][:64]} for number, told in reasons.items() if told]
+    while rows := connection.execute(page, {"after": after, "items": _BOOKS}).all():
+        reasons = {row.number: orjson.loads(row.reasons) for row in rows}
+        codes = [{"number": number, "code": entry[0]["code"][:64]} for number, entry in reasons.items() if entry]
         if codes:
             connection.execute(fill, codes)
-        after = found[-1].number
+        after = rows[-1].number

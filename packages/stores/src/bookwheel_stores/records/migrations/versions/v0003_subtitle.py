@@ -1,4 +1,4 @@
-"""Books get a subtitle; `receipt` and `held_item` are renamed to the terms of the glossary."""
+"""Adds the subtitle of books. Renames the tables `receipt` and `held_item` to the terms of the glossary."""
 
 import sqlalchemy as sa
 from alembic import op

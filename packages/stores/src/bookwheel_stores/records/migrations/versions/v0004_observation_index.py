@@ -1,4 +1,4 @@
-"""An index finds the observations in force in an interval, for price trends."""
+"""Adds an index for price trends: it finds the observations that were current in an interval."""
 
 from alembic import op
 
