@@ -5,7 +5,6 @@ from bookwheel_stores.search.ports import (
     RANGE_SIZE,
     IndexBuild,
     IndexBusyError,
-    IndexContents,
     IndexReader,
     IndexRejectedError,
     IndexUnavailableError,
@@ -13,6 +12,7 @@ from bookwheel_stores.search.ports import (
     RangeSum,
     RejectedBook,
     SearchError,
+    WritableIndex,
     digest,
 )
 
@@ -20,7 +20,6 @@ __all__ = [
     "RANGE_SIZE",
     "IndexBuild",
     "IndexBusyError",
-    "IndexContents",
     "IndexReader",
     "IndexRejectedError",
     "IndexUnavailableError",
@@ -28,6 +27,7 @@ __all__ = [
     "RangeSum",
     "RejectedBook",
     "SearchError",
+    "WritableIndex",
     "digest",
     "open_index_build",
     "open_index_reader",

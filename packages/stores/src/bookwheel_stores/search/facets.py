@@ -6,7 +6,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind
+from bookwheel_stores.search.fields import FIELD_KINDS, NUMERIC_SCALES, FieldKind
 from bookwheel_stores.search.queries import Bucket, Filter, MoneyStatistics, NumericFacet, Range, TermCount, TermFacet
 
 Aggregation = Mapping[str, Any]
@@ -28,7 +28,7 @@ def filter_of(filters: Iterable[Filter], name: str) -> Filter:
 
 def ordered_counts(name: str, aggregation: Aggregation) -> list[TermCount]:
     """Return the counts of a terms aggregation, by descending count and then by value."""
-    key = "key_as_string" if FIELDS[name] is FieldKind.BOOLEAN else "key"
+    key = "key_as_string" if FIELD_KINDS[name] is FieldKind.BOOLEAN else "key"
     counts = [TermCount(str(bucket[key]), int(bucket["doc_count"])) for bucket in aggregation["buckets"]]
     return sorted(counts, key=lambda item: (-item.count, item.value))
 
@@ -81,7 +81,7 @@ def _bucket_bounds(
 
 
 def min_width(name: str) -> int:
-    return max(SCALES[name] // _MIN_WIDTHS.get(name, 1), 1)
+    return max(NUMERIC_SCALES[name] // _MIN_WIDTHS.get(name, 1), 1)
 
 
 def bucket_width(name: str, low: int, high: int) -> int:
@@ -94,9 +94,9 @@ def bucket_width(name: str, low: int, high: int) -> int:
 
 @lru_cache(maxsize=8192)
 def to_public(name: str, units: int) -> Decimal | float:
-    if FIELDS[name] is FieldKind.MONEY:
-        return to_money(Decimal(units) / SCALES[name])
-    return units if SCALES[name] == 1 else units / SCALES[name]
+    if FIELD_KINDS[name] is FieldKind.MONEY:
+        return to_money(Decimal(units) / NUMERIC_SCALES[name])
+    return units if NUMERIC_SCALES[name] == 1 else units / NUMERIC_SCALES[name]
 
 
 def to_money(amount: Decimal) -> Decimal:
@@ -106,8 +106,8 @@ def to_money(amount: Decimal) -> Decimal:
 
 
 def average(name: str, stats: Aggregation) -> Decimal | float:
-    mean = Decimal(int(stats["sum"])) / int(stats["count"]) / SCALES[name]
-    return mean.quantize(_CENT) if FIELDS[name] is FieldKind.MONEY else round(float(mean), 6)
+    mean = Decimal(int(stats["sum"])) / int(stats["count"]) / NUMERIC_SCALES[name]
+    return mean.quantize(_CENT) if FIELD_KINDS[name] is FieldKind.MONEY else round(float(mean), 6)
 
 
 def rating_average(stats: Aggregation) -> float | None:
@@ -118,8 +118,8 @@ def money_statistics(currency: str, stats: Aggregation, median: Decimal) -> Mone
     return MoneyStatistics(
         currency=currency,
         count=int(stats["count"]),
-        low=to_money(Decimal(int(stats["min"])) / SCALES["price"]),
-        high=to_money(Decimal(int(stats["max"])) / SCALES["price"]),
+        low=to_money(Decimal(int(stats["min"])) / NUMERIC_SCALES["price"]),
+        high=to_money(Decimal(int(stats["max"])) / NUMERIC_SCALES["price"]),
         average=Decimal(str(average("price", stats))),
         median=median,
     )

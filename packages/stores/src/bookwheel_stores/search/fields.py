@@ -96,10 +96,10 @@ INDEX_FIELDS: Mapping[str, IndexField] = {
     ),
 }
 """All fields for filters, by public name."""
-FIELDS: Mapping[str, FieldKind] = {name: field.kind for name, field in INDEX_FIELDS.items()}
+FIELD_KINDS: Mapping[str, FieldKind] = {name: field.kind for name, field in INDEX_FIELDS.items()}
 FACETS = tuple(name for name, field in INDEX_FIELDS.items() if field.is_facet)
-TERM_FIELDS = tuple(name for name, kind in FIELDS.items() if kind is FieldKind.TERM)
-SCALES = {
+TERM_FIELDS = tuple(name for name, kind in FIELD_KINDS.items() if kind is FieldKind.TERM)
+NUMERIC_SCALES = {
     name: field.scale for name, field in INDEX_FIELDS.items() if field.kind not in {FieldKind.TERM, FieldKind.BOOLEAN}
 }
 """The numeric fields and their index units per public unit."""
@@ -188,5 +188,5 @@ def range_units(name: str, bounds: Range) -> tuple[int | None, int | None]:
 def _bound_units(name: str, bound: Bound, *, rounding: str) -> int | None:
     if bound is None:
         return None
-    exact = (bound if isinstance(bound, Decimal) else Decimal(str(bound))) * SCALES[name]
+    exact = (bound if isinstance(bound, Decimal) else Decimal(str(bound))) * NUMERIC_SCALES[name]
     return min(max(int(exact.to_integral_value(rounding)), -_MAX_UNITS), _MAX_UNITS)

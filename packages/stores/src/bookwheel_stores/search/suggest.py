@@ -33,7 +33,7 @@ def complete(
     return [suggestion for _, suggestion in ordered[:limit]]
 
 
-def completes(prefix: str, words: Sequence[str], typos: int) -> bool:
+def matches_prefix(prefix: str, words: Sequence[str], typos: int) -> bool:
     """Return whether the text from one of the words begins with the prefix, with at most `typos` edits."""
     return any(_prefix_distance(prefix, " ".join(words[start:])) <= typos for start in range(len(words)))
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from bookwheel_contracts.isbn import clean_isbn
 from bookwheel_runtime.problem_responses import invalid_field
-from bookwheel_stores.search.fields import FACETS, FIELDS, FieldKind
+from bookwheel_stores.search.fields import FACETS, FIELD_KINDS, FieldKind
 from bookwheel_stores.search.queries import Filter, Range, TextQuery
 from bookwheel_stores.search.text import parse_text
 
@@ -41,8 +41,8 @@ def parse_filters(filters: Iterable[str]) -> tuple[Filter, ...]:
         name, colon, value = text.partition(":")
         if not colon:
             raise invalid_field("filter", INVALID, f"`{shorten(text)}` must have the form field:value")
-        if name not in FIELDS:
-            raise _unknown_field("filter", name, FIELDS)
+        if name not in FIELD_KINDS:
+            raise _unknown_field("filter", name, FIELD_KINDS)
         values_by_field.setdefault(name, []).append(value)
     if sum(map(len, values_by_field.values())) > MAX_VALUES:
         raise invalid_field("filter", INVALID, f"must not have more than {MAX_VALUES} values")
@@ -120,7 +120,7 @@ def shorten(value: str) -> str:
 
 
 def _create_filter(name: str, values: list[str]) -> Filter:
-    kind = FIELDS[name]
+    kind = FIELD_KINDS[name]
     if kind is FieldKind.TERM:
         if not all(values):
             raise invalid_field("filter", INVALID, f"a value of {name} must not be empty")
@@ -134,7 +134,7 @@ def _create_filter(name: str, values: list[str]) -> Filter:
 
 
 def _parse_bound(parameter: str, field: str, value: str, *, is_upper: bool) -> Decimal | int:
-    if FIELDS[field] is FieldKind.TIME:
+    if FIELD_KINDS[field] is FieldKind.TIME:
         return round(parse_time(parameter, value, end_of_day=is_upper).timestamp() * 1000)
     if not _NUMBER.fullmatch(value):
         raise invalid_field(parameter, INVALID, f"{field}: `{shorten(value)}` is not a number")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bookwheel_contracts import BookState
 from bookwheel_stores.records import ChangeFeed
-from bookwheel_stores.search import RANGE_SIZE, IndexContents, RangeSum, digest
+from bookwheel_stores.search import RANGE_SIZE, RangeSum, WritableIndex, digest
 
 _PAGE_SIZE = 10_000
 _LATEST = (1 << 62) - 1
@@ -27,7 +27,7 @@ class IndexComparer:
     def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
 
-    def compare(self, index: IndexContents, *, up_to: int) -> IndexDifference:
+    def compare(self, index: WritableIndex, *, up_to: int) -> IndexDifference:
         """Compare all books except those that changed after the sequence `up_to`. The index may not have them yet.
 
         The index is read before the records, so that it cannot be ahead of them.
@@ -59,7 +59,7 @@ class IndexComparer:
                 digests[number // RANGE_SIZE] += digest(book_id, revision)
         return {range_number: RangeSum(count, digests[range_number]) for range_number, count in books.items()}
 
-    def _differing_in_range(self, index: IndexContents, range_number: int) -> list[int]:
+    def _differing_in_range(self, index: WritableIndex, range_number: int) -> list[int]:
         numbers = range(range_number * RANGE_SIZE, (range_number + 1) * RANGE_SIZE)
         indexed = index.digests(numbers)
         page = self._feed.list_revisions(after_number=numbers.start - 1, limit=RANGE_SIZE)

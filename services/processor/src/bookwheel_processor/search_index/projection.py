@@ -9,7 +9,7 @@ from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.records import SEARCH_PROJECTION, ChangeFeed, RejectedBooks
 from bookwheel_stores.records.values import to_millis, utc_now
-from bookwheel_stores.search import IndexBuild, IndexBusyError, IndexContents, IndexWriter, RejectedBook, SearchError
+from bookwheel_stores.search import IndexBuild, IndexBusyError, IndexWriter, RejectedBook, SearchError, WritableIndex
 
 from bookwheel_processor.search_index.comparison import IndexComparer
 
@@ -83,7 +83,7 @@ class Projection:
         if self.generation.current() < self.feed.cursor(GENERATION):
             self.invalidate_cache()
 
-    def put(self, index: IndexContents, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
+    def put(self, index: WritableIndex, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
         """Apply books in batches; log and return those that the index permanently rejects."""
         rejected: list[RejectedBook] = []
         for start in range(0, len(books), self.batch_size):
@@ -92,7 +92,7 @@ class Projection:
             logger.error("book rejected by index", book_id=rejected_book.book.book_id, reason=rejected_book.reason)
         return rejected
 
-    def repair(self, index: IndexContents, books: Sequence[BookState]) -> list[RejectedBook]:
+    def repair(self, index: WritableIndex, books: Sequence[BookState]) -> list[RejectedBook]:
         """Apply books; quarantine and return those that the index permanently rejects."""
         rejected = self.put(index, books)
         self._update_rejected_books(_revisions(books), rejected)

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from bookwheel_contracts import BookState
-from elasticsearch import ApiError, Elasticsearch
+from elasticsearch import Elasticsearch
 from elasticsearch.helpers import streaming_bulk
 
 from bookwheel_stores.search.elasticsearch.client import CONNECTION_ERRORS, format_reason, is_rejection, is_transient
@@ -24,9 +24,8 @@ _CONFLICT = 409
 _INVALID_REQUEST = frozenset({400, 413})
 
 
-class _Item(NamedTuple):
-    book: BookState
-    action: dict[str, Any]
+_Item = tuple[BookState, dict[str, Any]]
+"""A book and its action for `streaming_bulk`."""
 
 
 @dataclass(slots=True)
@@ -45,23 +44,19 @@ class BulkSender:
     sleep: Callable[[float], None] = time.sleep
 
     def send(self, books: Sequence[BookState]) -> list[RejectedBook]:
-        """Returns the rejected books. Raises IndexUnavailableError and IndexRejectedError.
+        """Return the rejected books. Raises IndexUnavailableError and IndexRejectedError.
 
         Builds the next documents while up to `concurrency` requests run. Elasticsearch uses one thread per request.
         """
         rejected: list[RejectedBook] = []
-        if len(books) <= _MAX_ITEMS:
-            for items in _batches(books, rejected):
-                self._send_all(items, rejected)
-            return rejected
         with ThreadPoolExecutor(self.concurrency, "bulk") as senders:
             running: deque[Future[None]] = deque()
             for items in _batches(books, rejected):
                 if len(running) == self.concurrency:
                     running.popleft().result()
                 running.append(senders.submit(self._send_all, items, rejected))
-            while running:
-                running.popleft().result()
+            for request in running:
+                request.result()
         return rejected
 
     def _send_all(self, items: Sequence[_Item], rejected: list[RejectedBook]) -> None:
@@ -84,14 +79,14 @@ class BulkSender:
             items = remaining
 
     def _send_once(self, items: Sequence[_Item], rejected: list[RejectedBook]) -> tuple[list[_Item], str]:
-        """Returns the items to retry, and the reason."""
+        """Return the items to retry, and the reason."""
         remaining: list[_Item] = []
         invalid: list[_Item] = []
         reason = ""
-        answered = 0
+        result_count = 0
         results = streaming_bulk(
             self.client,
-            (item.action for item in items),
+            (action for _, action in items),
             chunk_size=_MAX_ITEMS,
             max_chunk_bytes=_MAX_BYTES,
             raise_on_error=False,
@@ -102,26 +97,26 @@ class BulkSender:
         )
         try:
             for item, (is_written, result) in zip(items, results, strict=True):
-                answered += 1
-                outcome = result["index"]
-                status = int(outcome["status"])
+                result_count += 1
+                item_result = result["index"]
+                status = int(item_result["status"])
                 if is_written or status == _CONFLICT:
                     continue
-                error = outcome.get("exception")  # the error of the whole request
-                kind = error.error if isinstance(error, ApiError) else str(outcome["error"]["type"])
-                detail = f"{status} {kind if error else format_reason(outcome['error'])}"
-                if is_transient(status, kind):
+                request_error = item_result.get("exception")
+                error_type = request_error.error if request_error else str(item_result["error"]["type"])
+                detail = f"{status} {error_type if request_error else format_reason(item_result['error'])}"
+                if is_transient(status, error_type):
                     remaining.append(item)
                     reason = detail
-                elif is_rejection(status, kind) or (error and status not in _INVALID_REQUEST):
+                elif is_rejection(status, error_type) or (request_error and status not in _INVALID_REQUEST):
                     raise IndexRejectedError(f"Elasticsearch rejects every write to {self.alias}: {detail}")
-                elif error and len(items) > 1:
+                elif request_error and len(items) > 1:
                     invalid.append(item)
                 else:
-                    rejected.append(RejectedBook(item.book, detail[:1000]))
+                    rejected.append(RejectedBook(item[0], detail[:1000]))
         except CONNECTION_ERRORS as error:
             # The request may have been executed. Then its repetition conflicts, which is a success.
-            remaining += items[answered:]
+            remaining += items[result_count:]
             reason = error.message
         # An invalid request is too large or contains an unreadable document, which is isolated by halving.
         middle = len(invalid) // 2
@@ -139,7 +134,7 @@ def _batches(books: Sequence[BookState], rejected: list[RejectedBook]) -> Iterat
             rejected.append(RejectedBook(book, f"the content is invalid: {type(error).__name__}: {error}"))
             continue
         version = {"version": book.revision, "version_type": "external"}
-        items.append(_Item(book, {"_id": str(book.number), **version, "_source": document}))
+        items.append((book, {"_id": str(book.number), **version, "_source": document}))
         if len(items) == _MAX_ITEMS:
             yield items
             items = []

@@ -19,7 +19,7 @@ from bookwheel_stores.search.facets import (
     ordered_counts,
     term_facet,
 )
-from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind
+from bookwheel_stores.search.fields import FIELD_KINDS, NUMERIC_SCALES, FieldKind
 from bookwheel_stores.search.queries import Facet, NumericFacet, SearchCriteria, TermFacet
 
 
@@ -46,7 +46,7 @@ class FacetPlan:
         """Return the second request. Its bucket widths depend on the range of values in the first response."""
         aggregations_by_name: dict[str, Any] = {}
         for name in self._names:
-            stats_and_currency = self._stats_of(name, response) if name in SCALES else None
+            stats_and_currency = self._stats_of(name, response) if name in NUMERIC_SCALES else None
             if stats_and_currency is None:
                 continue
             stats, currency = stats_and_currency
@@ -62,7 +62,9 @@ class FacetPlan:
     def facets(self, response: Aggregation, histograms: Aggregation) -> dict[str, Facet]:
         """Compute the facets from both responses, in the order of the names."""
         return {
-            name: self._numeric(name, response, histograms) if name in SCALES else self._terms(name, response[name])
+            name: self._numeric(name, response, histograms)
+            if name in NUMERIC_SCALES
+            else self._terms(name, response[name])
             for name in self._names
         }
 
@@ -71,14 +73,14 @@ class FacetPlan:
         return {"filter": {"bool": {"filter": [*others, *queries]}}, "aggs": aggregations}
 
     def _aggregations_of(self, name: str) -> dict[str, Any]:
-        if name in SCALES:
+        if name in NUMERIC_SCALES:
             stats: dict[str, Any] = {"stats": {"stats": {"field": name}}}
-            if FIELDS[name] is FieldKind.MONEY:
+            if FIELD_KINDS[name] is FieldKind.MONEY:
                 return {"currencies": {"terms": {"field": "currency", "size": COUNTED_TERMS}, "aggs": stats}}
             return stats
         aggregations = {"values": {"terms": {"field": name, "size": COUNTED_TERMS}}}
         selected = filter_of(self._own, name).values
-        if selected and FIELDS[name] is FieldKind.TERM:  # selected values may be less frequent
+        if selected and FIELD_KINDS[name] is FieldKind.TERM:  # selected values may be less frequent
             aggregations["selected"] = {"terms": {"field": name, "size": len(selected), "include": list(selected)}}
         return aggregations
 
@@ -92,7 +94,7 @@ class FacetPlan:
     def _stats_of(self, name: str, response: Aggregation) -> tuple[Aggregation, str | None] | None:
         """Return the statistics and the currency of the books of a facet; None without books."""
         aggregation, currency = response[name], None
-        if FIELDS[name] is FieldKind.MONEY:
+        if FIELD_KINDS[name] is FieldKind.MONEY:
             by_currency = sorted(
                 aggregation["currencies"]["buckets"],
                 key=lambda bucket: (-int(bucket["doc_count"]), str(bucket["key"])),

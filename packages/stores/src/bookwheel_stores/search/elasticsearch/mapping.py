@@ -8,11 +8,11 @@ from typing import Any
 from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.documents import Fields, build_fields, title_keys
-from bookwheel_stores.search.fields import SCALES, SORT_STEPS, TERM_FIELDS, TEXT_FIELDS, to_sort_value
+from bookwheel_stores.search.fields import NUMERIC_SCALES, SORT_STEPS, TERM_FIELDS, TEXT_FIELDS, to_sort_value
 from bookwheel_stores.search.queries import SuggestionKind
 from bookwheel_stores.search.scoring import title_factor
 
-TITLE_KEYS = ("by_title_1", "by_title_2", "by_title_3", "by_title_4")
+TITLE_KEY_FIELDS = ("by_title_1", "by_title_2", "by_title_3", "by_title_4")
 """The first 32 bytes of the folded title, eight per field, minus `TITLE_KEY_OFFSET` because integers are signed."""
 TITLE_KEY_OFFSET = 1 << 63
 TYPO_WORDS = "words_with_typos"
@@ -20,10 +20,10 @@ TYPO_WORDS = "words_with_typos"
 _MAX_TERM_LENGTH = 8191  # characters: Lucene's terms have up to 32,766 bytes
 _MAX_COMPLETION_LENGTH = 400
 
-_words = {"type": "text", "analyzer": "whitespace", "norms": False}
-_term = {"type": "keyword", "ignore_above": _MAX_TERM_LENGTH}
-_sort_value = {"type": "long", "index": False}
-_completion = {
+_TEXT = {"type": "text", "analyzer": "whitespace", "norms": False}
+_KEYWORD = {"type": "keyword", "ignore_above": _MAX_TERM_LENGTH}
+_VALUE_ONLY = {"type": "long", "index": False}  # for sorting and aggregations
+_COMPLETION = {
     "type": "completion",
     "analyzer": "keyword",
     "preserve_separators": True,
@@ -45,8 +45,8 @@ def sort_field(name: str) -> str:
     return f"by_{name}"
 
 
-_SORTED = tuple((name, sort_field(name), step) for name, step in SORT_STEPS.items())
-_COMPLETED = tuple((prefix_field(kind), completion_field(kind)) for kind in SuggestionKind)
+_SORT_FIELDS = tuple((name, sort_field(name), step) for name, step in SORT_STEPS.items())
+_COMPLETION_FIELDS = tuple((prefix_field(kind), completion_field(kind)) for kind in SuggestionKind)
 
 
 def index_body() -> dict[str, Any]:
@@ -56,23 +56,23 @@ def index_body() -> dict[str, Any]:
     """
     properties: dict[str, Any] = {
         "number": {"type": "long"},
-        "revision": _sort_value,
-        "digest": _sort_value,
+        "revision": _VALUE_ONLY,
+        "digest": _VALUE_ONLY,
         "removed": {"type": "boolean"},
-        "id": _term,
+        "id": _KEYWORD,
         "body": {"type": "text", "index": False, "store": True},
-        "title_exact": _term,
+        "title_exact": _KEYWORD,
         "weight": {"type": "double", "index": False},
         "in_stock": {"type": "boolean"},
-        **{field.index_name: _words for field in TEXT_FIELDS.values()},
-        TYPO_WORDS: {**_words, "index_options": "docs"},
-        **dict.fromkeys(TERM_FIELDS, _term),
-        **{name: {"type": "long"} for name in SCALES},
-        **dict.fromkeys((*map(sort_field, SORT_STEPS), *TITLE_KEYS), _sort_value),
+        **{field.index_name: _TEXT for field in TEXT_FIELDS.values()},
+        TYPO_WORDS: {**_TEXT, "index_options": "docs"},
+        **dict.fromkeys(TERM_FIELDS, _KEYWORD),
+        **{name: {"type": "long"} for name in NUMERIC_SCALES},
+        **dict.fromkeys((*map(sort_field, SORT_STEPS), *TITLE_KEY_FIELDS), _VALUE_ONLY),
     }
     for kind in SuggestionKind:
-        properties[prefix_field(kind)] = {**_term, "doc_values": False}
-        properties[completion_field(kind)] = _completion
+        properties[prefix_field(kind)] = {**_KEYWORD, "doc_values": False}
+        properties[completion_field(kind)] = _COMPLETION
     return {
         "settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "refresh_interval": "-1"},
         "mappings": {"dynamic": "strict", "_source": {"enabled": False}, "properties": properties},
@@ -91,13 +91,13 @@ def build_document(book: BookState) -> Fields:
     fields["body"] = book.content.decode()
     fields[TYPO_WORDS] = typo_texts
     fields["weight"] = title_factor(title_words, book.number)
-    for name, key in zip(TITLE_KEYS, title_keys(fields["title_exact"]), strict=True):
+    for name, key in zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True):
         fields[name] = key - TITLE_KEY_OFFSET
-    for name, sort_name, step in _SORTED:
+    for name, sort_name, step in _SORT_FIELDS:
         units = fields.get(name)
         if units is not None:
             fields[sort_name] = to_sort_value(units, step)
-    for prefix_name, completion_name in _COMPLETED:
+    for prefix_name, completion_name in _COMPLETION_FIELDS:
         inputs = fields.get(prefix_name)
         if inputs:
             fields[completion_name] = inputs

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bookwheel_stores.search.elasticsearch.mapping import TITLE_KEY_OFFSET, TITLE_KEYS, sort_field
+from bookwheel_stores.search.elasticsearch.mapping import TITLE_KEY_FIELDS, TITLE_KEY_OFFSET, sort_field
 from bookwheel_stores.search.fields import MAX_NUMBER, MAX_SORT_VALUE, NO_SORT_VALUE, NUMBER_BITS, SORT_FIELDS
 from bookwheel_stores.search.queries import Position, SearchQuery, Sort
 
@@ -30,7 +30,7 @@ class Order:
         if self.is_scored:
             return [{"_score": {"order": "desc"}}]
         if self.sort is Sort.TITLE:
-            return [{name: {"order": "asc"}} for name in TITLE_KEYS]
+            return [{name: {"order": "asc"}} for name in TITLE_KEY_FIELDS]
         name, is_descending = SORT_FIELDS[self.sort]
         return [{sort_field(name): {"order": "desc" if is_descending else "asc", "missing": "_last"}}]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from bookwheel_stores.search import scoring
 from bookwheel_stores.search.elasticsearch.mapping import TYPO_WORDS
-from bookwheel_stores.search.fields import FIELDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
+from bookwheel_stores.search.fields import FIELD_KINDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
 from bookwheel_stores.search.queries import Clause, Filter, Range, SearchCriteria, TextQuery
 
 Query = dict[str, Any]
@@ -34,7 +34,7 @@ def compile_scored(criteria: SearchCriteria) -> Query:
 
 
 def compile_filter(item: Filter) -> Query:
-    kind = FIELDS[item.name]
+    kind = FIELD_KINDS[item.name]
     if kind is FieldKind.TERM:
         return {"terms": {item.name: list(item.values)}}
     if kind is FieldKind.BOOLEAN:

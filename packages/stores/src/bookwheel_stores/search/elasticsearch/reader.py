@@ -53,12 +53,10 @@ def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str,
 class ElasticIndexReader:
     """See `IndexReader`. Each commit is immediately visible, so `reload` does nothing."""
 
+    is_blocking = True
+
     def __init__(self, address: ElasticAddress) -> None:
         self._searcher = ElasticSearcher(address)
-
-    @property
-    def is_blocking(self) -> bool:
-        return True
 
     def reload(self) -> None:
         pass

@@ -9,7 +9,7 @@ from bookwheel_stores.search.elasticsearch.mapping import completion_field, pref
 from bookwheel_stores.search.elasticsearch.queries import NOT_REMOVED, Query
 from bookwheel_stores.search.facets import Aggregation
 from bookwheel_stores.search.queries import Suggestion, SuggestionKind
-from bookwheel_stores.search.suggest import NAME_CANDIDATES, TITLE_CANDIDATES, complete, completes
+from bookwheel_stores.search.suggest import NAME_CANDIDATES, TITLE_CANDIDATES, complete, matches_prefix
 from bookwheel_stores.search.text import fold, fold_words
 
 SearchMany = Callable[[Sequence[dict[str, Any]]], list[Aggregation]]
@@ -38,7 +38,7 @@ class Completer:
                 continue
             for bucket in response["aggregations"]["names"]["buckets"]:
                 # The buckets include other authors of matching books.
-                if completes(text, fold_words(bucket["key"]), typos):
+                if matches_prefix(text, fold_words(bucket["key"]), typos):
                     suggestions.append(Suggestion(kind, bucket["key"], bucket["doc_count"]))
         return suggestions
 

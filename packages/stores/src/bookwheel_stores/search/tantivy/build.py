@@ -3,15 +3,10 @@
 import os
 import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.fields import TANTIVY_INDEX
-from bookwheel_stores.search.ports import RangeSum, RejectedBook
+from bookwheel_stores.search.ports import IndexBuild
 from bookwheel_stores.search.tantivy.schema import index_folder, pointer_file
 from bookwheel_stores.search.tantivy.writer import TantivyIndexWriter, open_writer
 
@@ -19,8 +14,11 @@ _CLEANUP_DELAY_SECONDS = 0.2
 """Readers that have read the name of the old folder open it in this time. Open files stay readable."""
 
 
-class TantivyIndexBuild:
-    """See `IndexBuild`. Only one build may run, because it deletes the folders of earlier builds that were killed."""
+class TantivyIndexBuild(TantivyIndexWriter, IndexBuild):
+    """Writes to a new folder, see `IndexBuild`.
+
+    Only one build may run, because it deletes the folders of earlier builds that were killed.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,21 +29,9 @@ class TantivyIndexBuild:
             if folder != serving:
                 shutil.rmtree(folder, ignore_errors=True)
         self._folder = path / f"{TANTIVY_INDEX}-{max(numbers) + 1}"
-        self._writer = TantivyIndexWriter(self._folder)
+        super().__init__(self._folder)
         self._serving_writer: TantivyIndexWriter | None = None
         self._replaced: Path | None = None
-
-    def apply(self, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
-        return self._writer.apply(books, commit=commit)
-
-    def count(self) -> int:
-        return self._writer.count()
-
-    def range_sums(self) -> dict[int, RangeSum]:
-        return self._writer.range_sums()
-
-    def digests(self, numbers: range) -> dict[int, int]:
-        return self._writer.digests(numbers)
 
     def lock(self) -> None:
         if self._serving_writer is None:
@@ -65,7 +51,7 @@ class TantivyIndexBuild:
         self._replaced = replaced
 
     def close(self) -> None:
-        self._writer.close()
+        super().close()
         if self._serving_writer is not None:
             self._serving_writer.close()
         if self._replaced is not None:
@@ -73,11 +59,3 @@ class TantivyIndexBuild:
             shutil.rmtree(self._replaced, ignore_errors=True)
         elif self._folder != index_folder(self._path):
             shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

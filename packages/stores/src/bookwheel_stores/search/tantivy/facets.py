@@ -20,7 +20,7 @@ from bookwheel_stores.search.facets import (
     ordered_counts,
     term_facet,
 )
-from bookwheel_stores.search.fields import FACETS, FIELDS, SCALES, FieldKind
+from bookwheel_stores.search.fields import FACETS, FIELD_KINDS, NUMERIC_SCALES, FieldKind
 from bookwheel_stores.search.queries import Facet, NumericFacet, SearchCriteria, TermCount, TermFacet
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, both, total_of
 
@@ -35,7 +35,7 @@ def terms_request(name: str, *, size: int) -> Request:
 
 
 @dataclass(frozen=True, slots=True)
-class FacetRanges:
+class FacetSettings:
     """The currencies of a commit, and a fine bucket width in index units for each numeric facet.
 
     With fine buckets, statistics and histogram need one pass. The buckets are merged after the lowest and highest
@@ -46,8 +46,8 @@ class FacetRanges:
     widths: Mapping[str, int]
 
 
-def read_facet_ranges(searcher: tantivy.Searcher) -> FacetRanges:
-    names = [name for name in FACETS if name in SCALES]
+def read_facet_settings(searcher: tantivy.Searcher) -> FacetSettings:
+    names = [name for name in FACETS if name in NUMERIC_SCALES]
     requests = {name: {"stats": {"field": name}} for name in names}
     requests |= {"currency": terms_request("currency", size=COUNTED_TERMS)}
     response = searcher.aggregate(Query.all_query(), requests)
@@ -58,14 +58,14 @@ def read_facet_ranges(searcher: tantivy.Searcher) -> FacetRanges:
         while span / width > _FINE_BUCKETS:
             width *= 10
         widths[name] = width
-    return FacetRanges(tuple(str(bucket["key"]) for bucket in response["currency"]["buckets"]), widths)
+    return FacetSettings(tuple(str(bucket["key"]) for bucket in response["currency"]["buckets"]), widths)
 
 
 class FacetCounter:
     """Counts the facets of a page. The filters of a field do not narrow its own facet."""
 
     def __init__(
-        self, searcher: tantivy.Searcher, compiler: QueryCompiler, ranges: FacetRanges, criteria: SearchCriteria
+        self, searcher: tantivy.Searcher, compiler: QueryCompiler, ranges: FacetSettings, criteria: SearchCriteria
     ) -> None:
         self._searcher = searcher
         self._compiler = compiler
@@ -87,12 +87,14 @@ class FacetCounter:
             response = self._searcher.aggregate(query, requests)
             for name in own_names:
                 facets[name] = (
-                    self._numeric(query, name, response) if name in SCALES else self._terms(query, name, response)
+                    self._numeric(query, name, response)
+                    if name in NUMERIC_SCALES
+                    else self._terms(query, name, response)
                 )
         return {name: facets[name] for name in names}
 
     def _requests(self, name: str) -> Request:
-        if name not in SCALES:
+        if name not in NUMERIC_SCALES:
             return {name: terms_request(name, size=COUNTED_TERMS)}
         stats: Request = {
             name: {"stats": {"field": name}},
@@ -101,7 +103,7 @@ class FacetCounter:
             },
         }
         # Nested aggregations take three times as long in Tantivy, and most catalogs have one currency.
-        if FIELDS[name] is FieldKind.MONEY and len(self._ranges.currencies) > 1:
+        if FIELD_KINDS[name] is FieldKind.MONEY and len(self._ranges.currencies) > 1:
             return {name: terms_request("currency", size=COUNTED_TERMS) | {"aggs": stats}}
         return stats
 
@@ -117,7 +119,7 @@ class FacetCounter:
 
     def _numeric(self, query: Query, name: str, response: Aggregation) -> NumericFacet:
         selected = filter_of(self._criteria.filters, name)
-        is_money = FIELDS[name] is FieldKind.MONEY
+        is_money = FIELD_KINDS[name] is FieldKind.MONEY
         currency = self._ranges.currencies[0] if is_money and self._ranges.currencies else None
         if currency is not None and len(self._ranges.currencies) > 1:
             by_currency = sorted(response[name]["buckets"], key=lambda bucket: (-bucket["doc_count"], bucket["key"]))

@@ -15,7 +15,7 @@ import orjson
 import tantivy
 
 from bookwheel_stores.search.facets import bucket_width, empty_facet, filter_of, numeric_facet, term_facet
-from bookwheel_stores.search.fields import FIELDS, SCALES, FieldKind, range_units, to_terms
+from bookwheel_stores.search.fields import FIELD_KINDS, NUMERIC_SCALES, FieldKind, range_units, to_terms
 from bookwheel_stores.search.queries import Facet, Filter, Position, Range, SearchQuery, TermCount
 from bookwheel_stores.search.tantivy.pages import BookAddress, SortedPage
 from bookwheel_stores.search.tantivy.queries import numbers_of
@@ -82,13 +82,13 @@ class TextMatches:
         for name in names:
             counted = rows if name not in filtered else self.select([item for item in filters if item.name != name])
             own = filter_of(filters, name)
-            facets[name] = self._numeric(own, counted) if name in SCALES else self._terms(own, counted)
+            facets[name] = self._numeric(own, counted) if name in NUMERIC_SCALES else self._terms(own, counted)
         return facets
 
     def _column(self, name: str) -> Column:
         column = self._columns.get(name)
         if column is None:
-            if FIELDS[name] is FieldKind.TERM:
+            if FIELD_KINDS[name] is FieldKind.TERM:
                 column = self._read_terms(name)
             else:
                 column = self._searcher.fast_field_values(name, self._addresses)
@@ -102,7 +102,7 @@ class TextMatches:
 
     def _terms(self, own: Filter, rows: Rows) -> Facet:
         column = self._column(own.name)
-        if FIELDS[own.name] is FieldKind.BOOLEAN:
+        if FIELD_KINDS[own.name] is FieldKind.BOOLEAN:
             counts = Counter(["true" if column[row] else "false" for row in rows])
         else:
             counts = Counter(chain.from_iterable([column[row] for row in rows]))
@@ -112,7 +112,7 @@ class TextMatches:
     def _numeric(self, own: Filter, rows: Rows) -> Facet:
         name = own.name
         currency = None
-        if FIELDS[name] is FieldKind.MONEY:
+        if FIELD_KINDS[name] is FieldKind.MONEY:
             currency, rows = self._in_main_currency(rows)
         column = self._column(name)
         values = [value for row in rows if (value := column[row]) is not None]
@@ -135,7 +135,7 @@ class TextMatches:
 
 
 def _filter_rows(item: Filter, column: Column, rows: Rows) -> Rows:
-    kind = FIELDS[item.name]
+    kind = FIELD_KINDS[item.name]
     if kind is FieldKind.TERM:
         terms = frozenset(item.values)
         return [row for row in rows if not terms.isdisjoint(column[row])]

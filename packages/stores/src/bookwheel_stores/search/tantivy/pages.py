@@ -14,9 +14,9 @@ from tantivy import Order, Query
 from bookwheel_stores.search.fields import MAX_NUMBER
 from bookwheel_stores.search.queries import Position, SearchQuery, Sort
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, numbers_of, total_of
-from bookwheel_stores.search.tantivy.schema import TITLE_KEYS, sort_key_field
+from bookwheel_stores.search.tantivy.schema import TITLE_KEY_FIELDS, sort_key_field
 
-_EXTRA_ROWS = 16  # read after a page, usually enough to complete the ties at its next_position
+_EXTRA_ROWS = 16  # read after a page, usually enough to complete the ties at its end
 
 
 class BookAddress(NamedTuple):
@@ -90,7 +90,7 @@ class Paginator:
             reader = _RowReader(self._searcher, selected, by_title=True)
             rows, next_position = _read_page(reader, 0, limit, None)
             return SortedPage(_addresses(rows), reader.total, next_position)
-        remaining = self._compiler.from_key(selected, TITLE_KEYS[0], int(after.value[0]))
+        remaining = self._compiler.from_key(selected, TITLE_KEY_FIELDS[0], int(after.value[0]))
         rows, next_position = _read_page(_RowReader(self._searcher, remaining, by_title=True), 0, limit, after)
         return SortedPage(_addresses(rows), total_of(self._searcher.search(selected, 1)), next_position)
 
@@ -122,12 +122,12 @@ class _RowReader:
         return self._rows[start : start + count]
 
     def _is_cached(self, offset: int, count: int) -> bool:
-        next_position = self._offset + len(self._rows)
+        end = self._offset + len(self._rows)
         is_last = len(self._rows) < self._requested
-        return self._requested > 0 and self._offset <= offset and (offset + count <= next_position or is_last)
+        return self._requested > 0 and self._offset <= offset and (offset + count <= end or is_last)
 
     def _read(self, offset: int, count: int) -> None:
-        field, weight = (TITLE_KEYS[0], None) if self._by_title else (None, "weight")
+        field, weight = (TITLE_KEY_FIELDS[0], None) if self._by_title else (None, "weight")
         order = Order.Asc if self._by_title else Order.Desc
         result = self._searcher.search(
             self._selected, count, order_by_field=field, offset=offset, order=order, weight_by_field=weight
@@ -136,7 +136,7 @@ class _RowReader:
         numbers = numbers_of(self._searcher, addresses)
         values: list[tuple[float, ...]] = [(-score,) for score, _ in result.hits]
         if self._by_title:
-            keys = [self._searcher.fast_field_values(key, addresses) for key in TITLE_KEYS]
+            keys = [self._searcher.fast_field_values(key, addresses) for key in TITLE_KEY_FIELDS]
             values = [tuple(int(part or 0) for part in parts) for parts in zip(*keys, strict=True)]
         self._offset, self._requested, self.total = offset, count, total_of(result)
         self._rows = [_Row(*row) for row in zip(values, numbers, addresses, strict=True)]

@@ -9,7 +9,7 @@ from rapidfuzz.process import extract
 from tantivy import FieldType, Occur, Query
 
 from bookwheel_stores.search import scoring
-from bookwheel_stores.search.fields import FIELDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
+from bookwheel_stores.search.fields import FIELD_KINDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
 from bookwheel_stores.search.queries import Clause, Filter, Range, SearchCriteria, TextQuery
 from bookwheel_stores.search.tantivy.schema import TYPO_WORDS
 
@@ -73,7 +73,7 @@ class QueryCompiler:
         return _any_of([Query.term_query(self._schema, field, value, index_option="basic") for value in values])
 
     def _filter(self, item: Filter) -> Query:
-        kind = FIELDS[item.name]
+        kind = FIELD_KINDS[item.name]
         if kind is FieldKind.TERM:
             return self.term(item.name, *item.values)
         if kind is FieldKind.BOOLEAN:

@@ -18,7 +18,7 @@ from bookwheel_stores.search.queries import (
     TermCount,
     TextQuery,
 )
-from bookwheel_stores.search.tantivy.facets import FacetCounter, read_facet_ranges, terms_request
+from bookwheel_stores.search.tantivy.facets import FacetCounter, read_facet_settings, terms_request
 from bookwheel_stores.search.tantivy.matches import MAX_MATCHES, TextMatches
 from bookwheel_stores.search.tantivy.pages import BookAddress, Paginator
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, Vocabulary, numbers_of, total_of
@@ -37,7 +37,7 @@ class _Commit:
         self.searcher = searcher
         self._max_matches = max_matches
         self.compiler = QueryCompiler(schema, Vocabulary(searcher))
-        self.facet_ranges = read_facet_ranges(searcher)
+        self.facet_settings = read_facet_settings(searcher)
         self.bodies: dict[int, bytes] = {}  # by book number
         self.matches = lru_cache(maxsize=_CACHED_TEXTS)(self._matches)
 
@@ -66,6 +66,8 @@ class TantivyIndexReader:
     Text queries with at most `max_matches` matches use `TextMatches`.
     """
 
+    is_blocking = False
+
     def __init__(self, path: Path, *, max_matches: int = MAX_MATCHES) -> None:
         self._max_matches = max_matches
         self._path = path
@@ -74,10 +76,6 @@ class TantivyIndexReader:
         self._index = tantivy.Index(self._schema)
         self._commit = _Commit(self._index.searcher(), self._schema, max_matches=self._max_matches)
         self.reload()
-
-    @property
-    def is_blocking(self) -> bool:
-        return False
 
     def ping(self) -> None:
         pass
@@ -112,7 +110,7 @@ class TantivyIndexReader:
         if query.facets and matches is not None and rows is not None:
             facets = matches.facets(query.criteria.filters, query.facets, rows)
         elif query.facets:
-            counter = FacetCounter(commit.searcher, commit.compiler, commit.facet_ranges, query.criteria)
+            counter = FacetCounter(commit.searcher, commit.compiler, commit.facet_settings, query.criteria)
             facets = counter.count(query.facets)
         return SearchPage(items, page.total, facets, page.next)
 
@@ -140,7 +138,7 @@ class TantivyIndexReader:
         commit = self._commit
         names = [item.value for item in self.count_terms(criteria, "category", limit=limit + 1)]
         counter = StatisticsCounter(commit.searcher, commit.compiler, criteria)
-        return counter.by_category(names, limit=limit, currencies=len(commit.facet_ranges.currencies))
+        return counter.by_category(names, limit=limit, currencies=len(commit.facet_settings.currencies))
 
     def suggest(self, prefix: Sequence[str], kinds: Sequence[SuggestionKind], *, limit: int) -> list[Suggestion]:
         return Completer(self._commit.searcher, self._commit.compiler).complete(prefix, kinds, limit=limit)

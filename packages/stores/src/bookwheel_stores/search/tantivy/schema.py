@@ -16,7 +16,7 @@ from bookwheel_stores.search.fields import (
     MAX_SORT_VALUE,
     NO_SORT_VALUE,
     NUMBER_BITS,
-    SCALES,
+    NUMERIC_SCALES,
     SORT_FIELDS,
     SORT_STEPS,
     TANTIVY_INDEX,
@@ -31,7 +31,7 @@ WORDS = "bookwheel_words"
 """The tokenizer of folded text, which splits at spaces."""
 TYPO_WORDS = "title_author_category_words"
 """The single field for matches with typos, because each field needs an automaton."""
-TITLE_KEYS = ("by_title", "by_title_2", "by_title_3", "by_title_4")
+TITLE_KEY_FIELDS = ("by_title", "by_title_2", "by_title_3", "by_title_4")
 """The first 32 bytes of the folded title, eight per field.
 
 To sort by a text field, Tantivy reads the text of each match: 46 ms per page with 1,000 books.
@@ -70,13 +70,13 @@ def build_schema() -> tantivy.Schema:
     builder.add_text_field(TYPO_WORDS, tokenizer_name=WORDS, index_option="basic")
     for name in TERM_FIELDS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=True)
-    for name in SCALES:
+    for name in NUMERIC_SCALES:
         builder.add_integer_field(name, indexed=True, fast=True)
     builder.add_boolean_field("in_stock", indexed=True, fast=True)
     builder.add_float_field("weight", fast=True)
-    for name in (*_KEY_FIELDS, TITLE_KEYS[0]):
+    for name in (*_KEY_FIELDS, TITLE_KEY_FIELDS[0]):
         builder.add_unsigned_field(name, indexed=True, fast=True)
-    for name in TITLE_KEYS[1:]:
+    for name in TITLE_KEY_FIELDS[1:]:
         builder.add_unsigned_field(name, fast=True)
     return builder.build()
 
@@ -99,7 +99,7 @@ def document_fields(book: BookState) -> Fields:
     fields, typo_texts, title_words = build_fields(book)
     fields[TYPO_WORDS] = typo_texts
     fields["weight"] = 2 ** title_factor(title_words, number) - 2  # Tantivy multiplies scores by log2(2 + weight)
-    fields.update(zip(TITLE_KEYS, title_keys(fields["title_exact"]), strict=True))
+    fields.update(zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True))
     for name, step, ascending_field, descending_field in _SORT_KEYS:
         units = fields.get(name)
         ascending = descending = NO_SORT_VALUE

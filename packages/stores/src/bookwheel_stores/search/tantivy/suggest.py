@@ -9,7 +9,7 @@ from tantivy import Query
 
 from bookwheel_stores.search.facets import ordered_counts
 from bookwheel_stores.search.queries import Suggestion, SuggestionKind
-from bookwheel_stores.search.suggest import NAME_CANDIDATES, TITLE_CANDIDATES, complete, completes
+from bookwheel_stores.search.suggest import NAME_CANDIDATES, TITLE_CANDIDATES, complete, matches_prefix
 from bookwheel_stores.search.tantivy.facets import terms_request
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, total_of
 from bookwheel_stores.search.text import fold, fold_words
@@ -37,7 +37,7 @@ class Completer:
         response = self._searcher.aggregate(query, {"names": terms_request(kind, size=NAME_CANDIDATES)})
         for item in ordered_counts(kind, response["names"]):
             # The counts include other authors of matching books.
-            if completes(text, fold_words(item.value), typos):
+            if matches_prefix(text, fold_words(item.value), typos):
                 yield Suggestion(kind, item.value, item.count)
 
     def _list_titles(self, query: Query) -> Iterator[Suggestion]:

@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import tantivy
 from bookwheel_contracts import BookState
 from tantivy import FieldType, Query
 
-from bookwheel_stores.search.ports import RANGE_SIZE, IndexBusyError, RangeSum, RejectedBook
+from bookwheel_stores.search.ports import RANGE_SIZE, IndexBusyError, IndexWriter, RangeSum, RejectedBook
 from bookwheel_stores.search.tantivy.queries import numbers_of
 from bookwheel_stores.search.tantivy.schema import build_schema, document_json, index_folder, register_tokenizer
 
 _HEAP_BYTES = 64_000_000
 
 
-class TantivyIndexWriter:
+class TantivyIndexWriter(IndexWriter):
     """See `IndexWriter`. The operating system releases the lock of the folder when the process ends."""
 
     def __init__(self, folder: Path) -> None:
@@ -99,14 +97,6 @@ class TantivyIndexWriter:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.wait_merging_threads()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _open_writer(self) -> tantivy.IndexWriter:
         if self._writer is None:
