@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from bookwheel_local.engines import QUICK_START
+from bookwheel_local.engines import JVM_QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_testing.engines import require_cluster_engines
 from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
@@ -23,7 +23,7 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         settings={
             "BOOKWHEEL_RATE_ADDRESS": "10000",
             "BOOKWHEEL_RATE_SUBJECT": "10000",
-            "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
+            "BOOKWHEEL_ELASTICSEARCH_OPTIONS": JVM_QUICK_START,
             "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",  # start URLs of other shops on loopback
         },
         engines=request.param,

@@ -243,7 +243,7 @@ def test_status_shows_every_program_and_nothing_waiting(suite: SuiteUnderTest) -
     printed = suite.run_local_command("status")
     for program in ("gateway", "redis", "demo-shop", *SERVICES):
         assert program in printed
-    for line in ("status: ok", "waiting: ", "behind the records: search ", "models: bookwheel-rating "):
+    for line in ("status: ok", "backlog: ", "lag: search ", "models: bookwheel-rating "):
         assert line in printed
 
 

@@ -12,7 +12,7 @@ from bookwheel_local.settings import LocalSettings
 
 def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bookwheel-gateway-") as folder:
-        layout = Layout(Path(folder), Ports(LocalSettings().port_base))
+        layout = Layout(Path(folder), Ports.from_base(LocalSettings().port_base))
         layout.create_folders()
         config = render_gateway(layout.run, gateway_values(layout))
         command = [find_nginx(), "-t", "-e", "stderr", "-c", str(config)]

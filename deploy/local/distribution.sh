@@ -1,20 +1,20 @@
-# Installs the distribution's packages. Sourced by bootstrap.sh and engines.sh, which set STATE,
-# LOG, where a step's output goes, and VERB, for messages.
+# Installs the distribution's packages. bootstrap.sh and engines.sh source it. They set STATE, the file LOG for the output of
+# commands, and COMMAND_NAME, which starts error messages.
 # shellcheck shell=bash
 
-say() { printf '%s\n' "$*" >&2; } # standard output belongs to the target, such as `make token`
+say() { printf '%s\n' "$*" >&2; } # standard output is only for the output of the make target, such as `make token`
 
 fail() {
-  printf '%s: %s\n' "$VERB" "$*" >&2
+  printf '%s: %s\n' "$COMMAND_NAME" "$*" >&2
   exit 1
 }
 
-# Writes a step's output to the log and shows its end on failure.
-logged() {
+# Runs a command with its output in the log. If it fails, prints the end of the log and exits.
+run_logged() {
   printf '\n$ %s\n' "$*" >>"$LOG"
   if ! "$@" >>"$LOG" 2>&1; then
     tail -n 25 "$LOG" >&2
-    fail "'$1' failed; the whole output is in $LOG"
+    fail "'$1' failed: the complete output is in $LOG"
   fi
 }
 
@@ -31,23 +31,23 @@ can_be_root() {
 apt_install() {
   local policy=/usr/sbin/policy-rc.d saved='' unit lock
   exec {lock}>"$STATE/packages.lock"
-  flock "$lock" # `make install` and engines.sh may go on at once
+  flock "$lock" # `make install` and engines.sh may run at the same time
   if [ -e "$policy" ]; then
     saved=$(mktemp -u "$policy.bookwheel.XXXXXX")
     as_root mv "$policy" "$saved"
   fi
   printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
   as_root chmod 755 "$policy"
-  # shellcheck disable=SC2064 # the names are meant to be those of now
+  # shellcheck disable=SC2064 # the variables are expanded now, not when the trap runs
   trap "restore_policy '$policy' '$saved'" EXIT
-  logged as_root apt-get update
-  logged as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+  run_logged as_root apt-get update
+  run_logged as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
   trap - EXIT
   restore_policy "$policy" "$saved"
   exec {lock}>&-
   if [ -d /run/systemd/system ]; then
     for unit in redis-server nginx postgresql; do
-      case " $* " in *" $unit "*) logged as_root systemctl disable --now "$unit" ;; esac
+      case " $* " in *" $unit "*) run_logged as_root systemctl disable --now "$unit" ;; esac
     done
   fi
 }
@@ -64,7 +64,7 @@ need() {
   done
   [ ${#missing[@]} -gt 0 ] || return 0
   if ! command -v apt-get >/dev/null; then
-    fail "missing: ${missing[*]}. Install them with your system's package manager, then run this again."
+    fail "missing: ${missing[*]}. Install them with your system's package manager, then repeat the command."
   fi
   if ! can_be_root; then
     fail "missing: ${missing[*]}. Run: sudo apt-get install ${missing[*]}"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Installs the servers of the cluster engines on one machine without containers: PostgreSQL from the distribution,
 # Elasticsearch's core through Maven, MinIO through Go. Silent and fast when nothing is missing. `make up ENGINES=cluster`
-# and `make test` run it. Arguments: which of postgres elasticsearch s3; all of them by default.
-# `gcs` and `helm`, which only tests need, have to be named.
+# and `make test` run it. Usage: engines.sh [postgres | elasticsearch | s3 | gcs | helm]...
+# The default is postgres, elasticsearch and s3. Only tests need gcs and helm.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 STATE=${BOOKWHEEL_STATE_DIR:-$PWD/.bookwheel}
 ENGINES=$PWD/.venv/engines
 LOG=$STATE/logs/engines.log
-VERB='cluster engines'
+COMMAND_NAME='cluster engines'
 ELASTICSEARCH=9.5.0
 HELM=v3.19.2
 FAKE_GCS=v1.56.1
@@ -18,13 +18,13 @@ PATH=$PATH:/usr/sbin:/sbin
 
 . deploy/local/distribution.sh
 
-# PostgreSQL and Elasticsearch refuse to run as root; for root they run as this system user.
-server_user() {
+# PostgreSQL and Elasticsearch refuse to run as root. If root starts them, they run as this system user.
+create_server_user() {
   [ "$(id -u)" = 0 ] || return 0
-  id bookwheel >/dev/null 2>&1 || logged useradd --system --no-create-home --shell /usr/sbin/nologin bookwheel
+  id bookwheel >/dev/null 2>&1 || run_logged useradd --system --no-create-home --shell /usr/sbin/nologin bookwheel
 }
 
-bring_postgres() {
+install_postgres() {
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || need initdb=postgresql
 }
 
@@ -39,7 +39,7 @@ find_jdk() {
   return 1
 }
 
-bring_jdk() {
+install_jdk() {
   local version
   find_jdk >/dev/null && return
   for version in 25 21; do
@@ -51,74 +51,63 @@ bring_jdk() {
   fail 'Elasticsearch needs a JDK of 21 or newer: install one and set ES_JAVA_HOME to its folder'
 }
 
-bring_elasticsearch() {
-  local folder=$ENGINES/elasticsearch aside
-  bring_jdk
+install_elasticsearch() {
+  local folder=$ENGINES/elasticsearch download
+  install_jdk
   if [ "$(cat "$folder/.version" 2>/dev/null)" != "$ELASTICSEARCH" ]; then
     need mvn=maven unzip=unzip
-    say "fetching Elasticsearch $ELASTICSEARCH"
-    aside=$(mktemp -d "$ENGINES/.elasticsearch.XXXXXX")
-    logged mvn --batch-mode dependency:copy -DoutputDirectory="$aside" \
+    say "downloading Elasticsearch $ELASTICSEARCH"
+    download=$(mktemp -d "$ENGINES/.elasticsearch.XXXXXX")
+    run_logged mvn --batch-mode dependency:copy -DoutputDirectory="$download" \
       -Dartifact="org.elasticsearch.distribution.integ-test-zip:elasticsearch:$ELASTICSEARCH:zip"
-    logged unzip -q "$aside/elasticsearch-$ELASTICSEARCH.zip" -d "$aside"
-    echo "$ELASTICSEARCH" >"$aside/elasticsearch-$ELASTICSEARCH/.version"
-    chmod -R u+rwX,go+rX "$aside/elasticsearch-$ELASTICSEARCH"
-    chmod a+x "$aside/elasticsearch-$ELASTICSEARCH"/bin/*
+    run_logged unzip -q "$download/elasticsearch-$ELASTICSEARCH.zip" -d "$download"
+    echo "$ELASTICSEARCH" >"$download/elasticsearch-$ELASTICSEARCH/.version"
+    chmod -R u+rwX,go+rX "$download/elasticsearch-$ELASTICSEARCH"
+    chmod a+x "$download/elasticsearch-$ELASTICSEARCH"/bin/*
     rm -rf "$folder"
-    mv "$aside/elasticsearch-$ELASTICSEARCH" "$folder"
-    rm -rf "$aside"
+    mv "$download/elasticsearch-$ELASTICSEARCH" "$folder"
+    rm -rf "$download"
   fi
   ln -sfn "$(find_jdk)" "$ENGINES/jdk"
 }
 
-# Without Go, the tests use moto's server, and a suite needs the address of an existing store.
-bring_s3() {
-  local folder=$ENGINES/minio
-  [ "$(cat "$folder/.version" 2>/dev/null)" != "$MINIO" ] || return 0
+# build_with_go NAME FOLDER PACKAGE VERSION CONSEQUENCE: installs a Go program, unless this version is installed.
+build_with_go() {
+  local name=$1 folder=$ENGINES/$2 package=$3 version=$4 consequence=$5
+  [ "$(cat "$folder/.version" 2>/dev/null)" != "$version" ] || return 0
   if ! command -v go >/dev/null; then
-    say 'no Go here, so no MinIO: S3 is tested against a simpler server'
+    say "Go is not installed, so $name can't be built: $consequence"
     return
   fi
-  say 'building MinIO (two minutes, once)'
-  logged env GOBIN="$folder" go install "github.com/minio/minio@$MINIO"
-  echo "$MINIO" >"$folder/.version"
+  say "building $name (two minutes, once)"
+  run_logged env GOBIN="$folder" go install "$package@$version"
+  echo "$version" >"$folder/.version"
 }
 
-# An emulator for the tests of a lake on Google Cloud Storage.
-bring_gcs() {
-  local folder=$ENGINES/fake-gcs-server
-  [ "$(cat "$folder/.version" 2>/dev/null)" != "$FAKE_GCS" ] || return 0
-  if ! command -v go >/dev/null; then
-    say 'no Go here, so no GCS emulator: a lake on GCS is not tested'
-    return
-  fi
-  say 'building the GCS emulator (two minutes, once)'
-  logged env GOBIN="$folder" go install "github.com/fsouza/fake-gcs-server@$FAKE_GCS"
-  echo "$FAKE_GCS" >"$folder/.version"
+install_s3() {
+  build_with_go MinIO minio github.com/minio/minio "$MINIO" \
+    "tests use a simpler S3 server, and a suite needs the URL of an existing store"
 }
 
-bring_helm() {
-  local folder=$ENGINES/helm
-  ! command -v helm >/dev/null && [ "$(cat "$folder/.version" 2>/dev/null)" != "$HELM" ] || return 0
-  if ! command -v go >/dev/null; then
-    say 'neither Helm nor Go here: the chart is tested as it was rendered'
-    return
-  fi
-  say 'building Helm (two minutes, once)'
-  logged env GOBIN="$folder" go install "helm.sh/helm/v3/cmd/helm@$HELM"
-  echo "$HELM" >"$folder/.version"
+install_gcs() {
+  build_with_go 'the GCS emulator' fake-gcs-server github.com/fsouza/fake-gcs-server "$FAKE_GCS" 'a lake on GCS is not tested'
+}
+
+install_helm() {
+  command -v helm >/dev/null ||
+    build_with_go Helm helm helm.sh/helm/v3/cmd/helm "$HELM" 'tests use the rendered files of the chart'
 }
 
 mkdir -p "$STATE/logs" "$ENGINES"
-exec 9>"$STATE/engines.lock" # not the lock of `make install`: other targets may run meanwhile
+exec 9>"$STATE/engines.lock" # not the lock of `make install`, which other targets need at the same time
 flock 9
-server_user
+create_server_user
 [ $# -gt 0 ] || set -- s3 postgres elasticsearch
 for engine in "$@"; do
   case $engine in
-    postgres | elasticsearch | gcs | helm) "bring_$engine" ;;
-    s3) bring_s3 & building=$! ;; # while the others are fetched
-    *) fail "$engine: there is no such engine; postgres, elasticsearch, s3, gcs or helm" ;;
+    postgres | elasticsearch | gcs | helm) "install_$engine" ;;
+    s3) install_s3 & build_pid=$! ;; # in the background, while the others are downloaded
+    *) fail "unknown engine $engine: use postgres, elasticsearch, s3, gcs or helm" ;;
   esac
 done
-[ -z "${building:-}" ] || wait "$building"
+[ -z "${build_pid:-}" ] || wait "$build_pid"

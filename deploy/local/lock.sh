@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Writes requirements.lock of the whole suite, then each service's own, which is constrained by it. Keeps the versions that
-# are locked already; `UPGRADE=1 make lock` takes the newest ones.
+# Writes requirements.lock of the whole suite, and then the lock of each service with the same versions. Locked versions stay;
+# `UPGRADE=1 make lock` upgrades them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

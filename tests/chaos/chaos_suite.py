@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bookwheel_contracts.redis_keys import RAW_STREAM
-from bookwheel_local.engines import QUICK_START
+from bookwheel_local.engines import JVM_QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_processor.app import create_app
 from bookwheel_processor.lake.silver_projection import BOOKS, OBSERVATIONS
@@ -35,7 +35,7 @@ _DISK_MEGABYTES = 4096  # a tmpfs uses memory only for its content
 _BUCKET = "bookwheel"
 _REQUIRED_PROGRAMS = ("gateway", "accounts", "catalog-api", "scraper", "processor-worker", "processor-beat", "redis")
 _SETTINGS = {
-    "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
+    "BOOKWHEEL_ELASTICSEARCH_OPTIONS": JVM_QUICK_START,
     "BOOKWHEEL_RATE_ADDRESS": "10000",
     "BOOKWHEEL_RATE_SUBJECT": "10000",
     "BOOKWHEEL_CLAIM_AFTER": "2",

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from bookwheel_local.engines import QUICK_START
+from bookwheel_local.engines import JVM_QUICK_START
 from bookwheel_local.settings import EngineSet
 from bookwheel_testing.engines import require_cluster_engines
 from bookwheel_testing.servers import wait_until
@@ -34,7 +34,7 @@ pytestmark = [
 SETTINGS = {
     "BOOKWHEEL_RATE_ADDRESS": "100000",
     "BOOKWHEEL_RATE_SUBJECT": "100000",
-    "BOOKWHEEL_ELASTICSEARCH_OPTIONS": QUICK_START,
+    "BOOKWHEEL_ELASTICSEARCH_OPTIONS": JVM_QUICK_START,
     "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow",
     "BOOKWHEEL_WEBHOOK_PRIVATE_ADDRESSES": "allow",
 }

@@ -1,4 +1,4 @@
-"""A suite of small programs under a real supervisord."""
+"""A state folder, and a real supervisord for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from bookwheel_testing.servers import free_port
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path / "state", Ports(free_port()))
+    layout = Layout(tmp_path / "state", Ports.from_base(free_port()))
     layout.create_folders()
     return layout
 

@@ -1,4 +1,4 @@
-"""A backup is whole or refused, and a restore replaces nothing by itself. (tests/test_end_to_end.py has the drill.)"""
+"""Backups and restores of a state folder. tests/test_end_to_end.py backs up and restores a running suite."""
 
 import sqlite3
 from collections.abc import Callable
@@ -29,14 +29,14 @@ def records(layout: Layout) -> Path:
 
 @pytest.fixture
 def settings(layout: Layout) -> LocalSettings:
-    """Of a state folder that holds a database, a file in the lake and a key."""
+    """The settings of a state folder with a database, a file in the lake, and a password."""
     with closing(sqlite3.connect(records(layout))) as connection, connection:
         connection.execute("CREATE TABLE records_version (version_num TEXT)")
         connection.execute("INSERT INTO records_version VALUES ('9999')")
     (layout.data / "lake" / "bronze").mkdir(parents=True)
     (layout.data / "lake" / "bronze" / "one.parquet").write_bytes(b"one")
     (layout.secrets / "demo-password").write_text("secret")
-    return LocalSettings(state_dir=layout.state, port_base=layout.ports.base)
+    return LocalSettings(state_dir=layout.state, port_base=layout.ports.gateway)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def backup(settings: LocalSettings, tmp_path: Path) -> Path:
     return tmp_path / "backup"
 
 
-def test_a_backup_is_complete_private_and_never_put_over_another(settings: LocalSettings, backup: Path) -> None:
+def test_a_backup_is_complete_and_private_and_needs_a_new_folder(settings: LocalSettings, backup: Path) -> None:
     manifest = read_manifest(backup, version=VERSION)
     check_files(backup, manifest)
     secrets = {f"secrets/{name}-password" for name in ("demo", "redis")}
@@ -55,7 +55,7 @@ def test_a_backup_is_complete_private_and_never_put_over_another(settings: Local
         back_up(LocalSuite(settings), backup, QUIET)
 
 
-def test_a_backup_holds_what_was_compacted_while_it_copied(
+def test_a_backup_is_complete_even_if_bronze_is_compacted_meanwhile(
     settings: LocalSettings, layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bronze = Bronze(Lake(LakeAddress((layout.data / "lake").as_uri())))
@@ -77,13 +77,13 @@ def test_a_backup_holds_what_was_compacted_while_it_copied(
     back_up(LocalSuite(settings), tmp_path / "backup", QUIET)
     assert not is_first
     check_files(tmp_path / "backup", read_manifest(tmp_path / "backup", version=VERSION))
-    copied = Bronze(Lake(LakeAddress((tmp_path / "backup" / "lake").as_uri()))).table
-    assert copied.missing_files() == []
-    assert sum(batch.num_rows for batch in copied.query("SELECT entry_id FROM rows")) == 3
+    table_copy = Bronze(Lake(LakeAddress((tmp_path / "backup" / "lake").as_uri()))).table
+    assert table_copy.missing_files() == []
+    assert sum(batch.num_rows for batch in table_copy.query("SELECT entry_id FROM rows")) == 3
 
 
-def test_a_backup_that_fails_leaves_nothing(layout: Layout, settings: LocalSettings, tmp_path: Path) -> None:
-    records(layout).write_bytes(b"no database at all, but long enough to be looked at as one" * 20)
+def test_a_failed_backup_leaves_no_files(layout: Layout, settings: LocalSettings, tmp_path: Path) -> None:
+    records(layout).write_bytes(b"not a database, but as long as a page of a database" * 20)
     with pytest.raises(LocalError, match="can't be copied"):
         back_up(LocalSuite(settings), tmp_path / "failed", QUIET)
     assert not [path for path in tmp_path.iterdir() if "failed" in path.name]
@@ -95,7 +95,7 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-HARMS: dict[str, Callable[[Path], object]] = {
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "not a complete backup": lambda backup: (backup / MANIFEST).unlink(),
     "can't be read": lambda backup: (backup / MANIFEST).write_text("{}"),
     "1 files are missing": lambda backup: (backup / "secrets" / "demo-password").unlink(),
@@ -107,17 +107,17 @@ HARMS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("reason", HARMS)
-def test_a_damaged_or_newer_backup_is_refused(
+@pytest.mark.parametrize("reason", DAMAGES)
+def test_a_damaged_or_newer_backup_is_rejected(
     layout: Layout, settings: LocalSettings, backup: Path, reason: str
 ) -> None:
-    HARMS[reason](backup)
+    DAMAGES[reason](backup)
     with pytest.raises(LocalError, match=reason):
         restore(settings, backup, QUIET, force=True)
     assert records(layout).exists()
 
 
-def test_data_that_is_there_is_kept_without_force_and_comes_back_when_a_restore_fails(
+def test_existing_data_is_kept_without_force_and_after_a_failed_restore(
     layout: Layout, settings: LocalSettings, backup: Path
 ) -> None:
     (layout.data / "mine").touch()
@@ -130,10 +130,10 @@ def test_data_that_is_there_is_kept_without_force_and_comes_back_when_a_restore_
     check_not_interrupted(layout)
 
 
-def test_a_restore_that_is_cut_off_is_told_at_the_next_start(layout: Layout, settings: LocalSettings) -> None:
-    cut_off = rollback_on_failure(layout)
-    kept = cut_off.__enter__()
-    assert kept is not None
-    assert (kept / "data" / "bookwheel.sqlite").exists()
+def test_an_interrupted_restore_is_reported_at_the_next_start(layout: Layout, settings: LocalSettings) -> None:
+    interrupted_restore = rollback_on_failure(layout)
+    previous_data = interrupted_restore.__enter__()
+    assert previous_data is not None
+    assert (previous_data / "data" / "bookwheel.sqlite").exists()
     with pytest.raises(LocalError, match="was interrupted"):
         check_not_interrupted(layout)

@@ -1,4 +1,4 @@
-"""`bootstrap.sh` in a small checkout, on a machine of which only the PATH is made up."""
+"""`bootstrap.sh` in a small checkout, with a PATH that contains only selected programs."""
 
 import os
 import shutil
@@ -28,11 +28,11 @@ class Machine:
         self.programs.mkdir()
         for name in TOOLS:
             (self.programs / name).symlink_to(shutil.which(name) or name)
-        self.give("id", "#!/bin/bash\necho 1000")
+        self.add_program("id", "#!/bin/bash\necho 1000")
         for name in ("redis-server", "nginx", "curl"):
-            self.give(name, "#!/bin/bash")
+            self.add_program(name, "#!/bin/bash")
         (self.programs / "python3.11").symlink_to(sys.executable)
-        self.give("uv", UV)
+        self.add_program("uv", UV)
         for name in ("packages/one", "services", "demo-shop", "deploy/local"):
             (self.checkout / name).mkdir(parents=True)
         for script in (BOOTSTRAP, BOOTSTRAP.with_name("distribution.sh")):
@@ -40,12 +40,12 @@ class Machine:
         (self.checkout / "packages/one/pyproject.toml").write_text("[project]\n")
         (self.checkout / "requirements.lock").write_text("")
 
-    def give(self, name: str, text: str) -> None:
+    def add_program(self, name: str, text: str) -> None:
         path = self.programs / name
         path.write_text(text)
         path.chmod(0o755)
 
-    def take(self, name: str) -> None:
+    def remove_program(self, name: str) -> None:
         (self.programs / name).unlink()
 
     def install(self) -> "subprocess.CompletedProcess[str]":
@@ -58,7 +58,7 @@ class Machine:
         )
 
     def uv_calls(self) -> list[str]:
-        """What uv was asked since the last time."""
+        """Returns the arguments of each call of uv since the last call of this method."""
         path = self.programs / "uv-calls"
         calls = path.read_text().splitlines() if path.exists() else []
         path.unlink(missing_ok=True)
@@ -70,25 +70,25 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_the_environment_is_made_from_the_lock_with_hashes_and_our_parts_on_top(machine: Machine) -> None:
-    done = machine.install()
-    assert done.returncode == 0, done.stderr
-    made, synced, installed = machine.uv_calls()
-    assert made.startswith("venv ")
-    assert "--require-hashes requirements.lock" in synced
-    assert installed.endswith("--no-deps --no-build-isolation --editable packages/one")
+def test_the_environment_is_installed_from_the_lock_with_hashes(machine: Machine) -> None:
+    process = machine.install()
+    assert process.returncode == 0, process.stderr
+    venv_call, sync_call, install_call = machine.uv_calls()
+    assert venv_call.startswith("venv ")
+    assert "--require-hashes requirements.lock" in sync_call
+    assert install_call.endswith("--no-deps --no-build-isolation --editable packages/one")
 
 
-def test_a_second_time_there_is_nothing_to_do_and_nothing_to_say(machine: Machine) -> None:
+def test_a_second_install_does_nothing_and_prints_nothing(machine: Machine) -> None:
     machine.install()
     machine.uv_calls()
-    done = machine.install()
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    process = machine.install()
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert machine.uv_calls() == []
 
 
 @pytest.mark.parametrize("changed", ["requirements.lock", "packages/one/pyproject.toml"])
-def test_what_changed_is_installed_again_into_the_same_environment(machine: Machine, changed: str) -> None:
+def test_changed_inputs_are_installed_into_the_same_environment(machine: Machine, changed: str) -> None:
     machine.install()
     machine.uv_calls()
     (machine.checkout / changed).write_text("changed")
@@ -104,44 +104,44 @@ def test_a_moved_checkout_is_installed_again(machine: Machine) -> None:
     assert len(machine.uv_calls()) == 2
 
 
-def test_an_installation_that_failed_shows_why_and_is_tried_again(machine: Machine) -> None:
+def test_a_failed_install_prints_the_reason_and_can_be_repeated(machine: Machine) -> None:
     (machine.programs / "offline").touch()
-    done = machine.install()
-    assert done.returncode == 1
-    assert "no network" in done.stderr
+    process = machine.install()
+    assert process.returncode == 1
+    assert "no network" in process.stderr
     (machine.programs / "offline").unlink()
     machine.uv_calls()
     assert machine.install().returncode == 0
     assert len(machine.uv_calls()) == 2
 
 
-def test_output_belongs_to_the_target(machine: Machine) -> None:
+def test_an_install_prints_nothing_to_standard_output(machine: Machine) -> None:
     assert machine.install().stdout == ""
 
 
-def test_without_root_the_message_is_the_command_to_run(machine: Machine) -> None:
-    machine.take("redis-server")
-    machine.take("curl")
-    machine.give("apt-get", "#!/bin/bash\nexit 1")
-    done = machine.install()
-    assert done.returncode == 1
-    assert "sudo apt-get install redis-server curl" in done.stderr
+def test_without_root_the_error_shows_the_command_to_run(machine: Machine) -> None:
+    machine.remove_program("redis-server")
+    machine.remove_program("curl")
+    machine.add_program("apt-get", "#!/bin/bash\nexit 1")
+    process = machine.install()
+    assert process.returncode == 1
+    assert "sudo apt-get install redis-server curl" in process.stderr
 
 
-def test_on_another_distribution_the_message_names_the_packages(machine: Machine) -> None:
-    machine.take("redis-server")
-    done = machine.install()
-    assert done.returncode == 1
-    assert "missing: redis-server. Install them with your system's package manager" in done.stderr
+def test_on_another_distribution_the_error_names_the_packages(machine: Machine) -> None:
+    machine.remove_program("redis-server")
+    process = machine.install()
+    assert process.returncode == 1
+    assert "missing: redis-server. Install them with your system's package manager" in process.stderr
 
 
-def test_an_old_python_is_not_enough(machine: Machine) -> None:
-    machine.take("python3.11")
-    machine.give("python3", "#!/bin/bash\nexit 1")
-    done = machine.install()
-    assert done.returncode == 1
-    assert "Python 3.11 or newer is needed" in done.stderr
+def test_an_old_python_is_rejected(machine: Machine) -> None:
+    machine.remove_program("python3.11")
+    machine.add_program("python3", "#!/bin/bash\nexit 1")
+    process = machine.install()
+    assert process.returncode == 1
+    assert "Python 3.11 or newer is needed" in process.stderr
 
 
-def test_the_script_is_executable_in_the_repository() -> None:
+def test_the_script_is_executable() -> None:
     assert os.access(BOOTSTRAP, os.X_OK)

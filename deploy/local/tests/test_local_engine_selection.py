@@ -1,4 +1,4 @@
-"""Which engines a state folder is on, and that nothing but a new folder changes it."""
+"""The engines of a state folder, which are selected at its first start and do not change."""
 
 from pathlib import Path
 
@@ -14,69 +14,69 @@ from pydantic import ValidationError
 CLUSTER = EngineSelection(EngineSet.CLUSTER, LakeStore.S3)
 
 
-def settings(layout: Layout, **given: str) -> LocalSettings:
-    return LocalSettings(state_dir=layout.state, **given)  # type: ignore[arg-type]
+def settings(layout: Layout, **options: str) -> LocalSettings:
+    return LocalSettings(state_dir=layout.state, **options)  # type: ignore[arg-type]
 
 
-def test_a_new_folder_is_on_what_is_asked_for_and_embedded_by_default(layout: Layout) -> None:
+def test_a_new_folder_uses_the_engines_of_the_settings(layout: Layout) -> None:
     assert select_engines(settings(layout)) == EngineSelection()
     assert select_engines(settings(layout, engines="cluster", lake="s3")) == CLUSTER
 
 
-def test_the_choice_is_remembered_without_being_asked_for_again(layout: Layout) -> None:
+def test_the_saved_engines_are_used_without_settings(layout: Layout) -> None:
     save_selection(layout, CLUSTER)
-    again = settings(layout)
-    assert select_engines(again) == CLUSTER
-    check_selection(again, select_engines(again))
+    without_options = settings(layout)
+    assert select_engines(without_options) == CLUSTER
+    check_selection(without_options, select_engines(without_options))
 
 
-def test_data_from_before_there_was_a_choice_is_embedded(layout: Layout) -> None:
+def test_data_without_saved_engines_is_embedded(layout: Layout) -> None:
     (layout.data / "bookwheel.sqlite").touch()
-    asked = settings(layout, engines="cluster")
-    assert select_engines(asked) == EngineSelection()
+    requested = settings(layout, engines="cluster")
+    assert select_engines(requested) == EngineSelection()
     with pytest.raises(LocalError, match="written with ENGINES=embedded LAKE=folder"):
-        check_selection(asked, select_engines(asked))
+        check_selection(requested, select_engines(requested))
 
 
-@pytest.mark.parametrize("asked", [{"engines": "embedded"}, {"lake": "folder"}])
-def test_other_engines_for_data_that_is_there_are_refused_with_the_way_out(
-    layout: Layout, asked: dict[str, str]
-) -> None:
+@pytest.mark.parametrize("options", [{"engines": "embedded"}, {"lake": "folder"}])
+def test_other_engines_for_existing_data_are_rejected_with_a_solution(layout: Layout, options: dict[str, str]) -> None:
     save_selection(layout, CLUSTER)
-    wanted = settings(layout, **asked)
+    requested = settings(layout, **options)
     with pytest.raises(LocalError, match=r"BOOKWHEEL_STATE_DIR=.*make up") as raised:
-        check_selection(wanted, select_engines(wanted))
+        check_selection(requested, select_engines(requested))
     assert "ENGINES=cluster LAKE=s3" in str(raised.value)
 
 
-def test_an_unknown_set_of_engines_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_engine_set_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="embedded"):
         LocalSettings(state_dir=tmp_path, engines="clusters")
 
 
-def test_the_embedded_set_needs_no_server_and_has_no_password_of_one(layout: Layout) -> None:
-    asked = settings(layout)
-    told = suite_environment(layout, asked, EngineSelection(), Secrets(layout.secrets))
+def test_the_embedded_engines_need_no_servers_and_passwords(layout: Layout) -> None:
+    requested = settings(layout)
+    environment = suite_environment(layout, requested, EngineSelection(), Secrets(layout.secrets))
     assert EngineSelection().servers == ()
-    assert told["BOOKWHEEL_DATABASE_URL"].startswith("sqlite:///")
-    assert told["BOOKWHEEL_SEARCH_URL"].startswith("tantivy://")
+    assert environment["BOOKWHEEL_DATABASE_URL"].startswith("sqlite:///")
+    assert environment["BOOKWHEEL_SEARCH_URL"].startswith("tantivy://")
     assert [path.name for path in layout.secrets.iterdir()] == ["redis-password"]
 
 
-def test_the_programs_are_told_where_the_servers_are_on_loopback(layout: Layout) -> None:
+def test_the_environment_has_the_loopback_urls_of_the_servers(layout: Layout) -> None:
     secrets = Secrets(layout.secrets)
-    told = suite_environment(layout, settings(layout), CLUSTER, secrets)
+    environment = suite_environment(layout, settings(layout), CLUSTER, secrets)
     assert CLUSTER.servers == (Server.POSTGRES, Server.ELASTICSEARCH, Server.S3)
     password, port = secrets.postgres_password, layout.ports.postgres
-    assert told["BOOKWHEEL_DATABASE_URL"] == f"postgresql+psycopg://bookwheel:{password}@127.0.0.1:{port}/bookwheel"
-    assert told["BOOKWHEEL_SEARCH_URL"] == f"elasticsearch://127.0.0.1:{layout.ports.elasticsearch}"
-    assert told["AWS_SECRET_ACCESS_KEY"] == secrets.s3_password
+    assert (
+        environment["BOOKWHEEL_DATABASE_URL"] == f"postgresql+psycopg://bookwheel:{password}@127.0.0.1:{port}/bookwheel"
+    )
+    assert environment["BOOKWHEEL_SEARCH_URL"] == f"elasticsearch://127.0.0.1:{layout.ports.elasticsearch}"
+    assert environment["AWS_SECRET_ACCESS_KEY"] == secrets.s3_password
 
 
-def test_what_the_caller_has_set_for_the_engines_is_not_what_programs_are_told(
+def test_the_callers_engine_variables_do_not_change_the_environment(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else a later `make up`, without ENGINES, would be another configuration and restart the suite."""
+    """Otherwise a later `make up` without ENGINES would change the configuration and restart the suite."""
     secrets = Secrets(layout.secrets)
     plain = suite_environment(layout, settings(layout), CLUSTER, secrets)
     monkeypatch.setenv("BOOKWHEEL_ENGINES", "cluster")
@@ -84,12 +84,10 @@ def test_what_the_caller_has_set_for_the_engines_is_not_what_programs_are_told(
     assert suite_environment(layout, settings(layout), CLUSTER, secrets) == plain
 
 
-def test_a_bucket_of_the_callers_own_is_the_lake_where_the_suite_has_none(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_callers_lake_url_replaces_the_suites_folder(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets, folder = Secrets(layout.secrets), EngineSelection(EngineSet.CLUSTER)
-    told = suite_environment(layout, settings(layout), folder, secrets)
-    assert told["BOOKWHEEL_LAKE_URL"] == (layout.data / "lake").as_uri()
+    environment = suite_environment(layout, settings(layout), folder, secrets)
+    assert environment["BOOKWHEEL_LAKE_URL"] == (layout.data / "lake").as_uri()
     monkeypatch.setenv("BOOKWHEEL_LAKE_URL", "s3://elsewhere/books")
     assert suite_environment(layout, settings(layout), folder, secrets)["BOOKWHEEL_LAKE_URL"] == "s3://elsewhere/books"
     assert suite_environment(layout, settings(layout), CLUSTER, secrets)["BOOKWHEEL_LAKE_URL"] == "s3://bookwheel"

@@ -9,13 +9,11 @@ PRIVATE_ADDRESSES = ("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES", "BOOKWHEEL_WEBHOOK_P
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    settings = LocalSettings(state_dir=layout.state, port_base=layout.ports.base)
+    settings = LocalSettings(state_dir=layout.state, port_base=layout.ports.gateway)
     return suite_environment(layout, settings, EngineSelection(), Secrets(layout.secrets))
 
 
-def test_a_suite_on_one_machine_does_not_switch_the_address_checks_off(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_address_checks_are_on_by_default(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PRIVATE_ADDRESSES:
         monkeypatch.delenv(name, raising=False)
     assert not set(PRIVATE_ADDRESSES) & environment(layout).keys()
@@ -23,7 +21,7 @@ def test_a_suite_on_one_machine_does_not_switch_the_address_checks_off(
 
 @pytest.mark.parametrize("name", PRIVATE_ADDRESSES)
 @pytest.mark.parametrize("value", ["allow", "deny"])
-def test_the_operators_own_address_checks_are_passed_on(
+def test_the_operators_address_checks_are_passed_on(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)

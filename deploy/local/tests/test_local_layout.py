@@ -16,7 +16,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_secrets_are_their_owners_alone_and_stay_the_same(layout: Layout) -> None:
+def test_secrets_are_private_and_stable(layout: Layout) -> None:
     secrets = Secrets(layout.secrets)
     first = secrets.redis_password
     assert Secrets(layout.secrets).redis_password == first
@@ -26,13 +26,13 @@ def test_secrets_are_their_owners_alone_and_stay_the_same(layout: Layout) -> Non
     assert {mode(path) for path in layout.secrets.iterdir()} == {0o600}
 
 
-def test_folders_that_were_opened_to_others_are_closed_again(layout: Layout) -> None:
+def test_folders_become_private_again(layout: Layout) -> None:
     layout.secrets.chmod(0o777)
     layout.create_folders()
     assert mode(layout.secrets) == 0o700
 
 
-def test_a_private_file_is_replaced_whole(tmp_path: Path) -> None:
+def test_a_private_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("long old content")
     path.chmod(0o644)
@@ -47,9 +47,9 @@ def test_a_password_survives_an_editor_that_adds_a_line_end(tmp_path: Path) -> N
     assert password(tmp_path / "secret") == "chosen"
 
 
-def test_a_deep_state_folder_gets_a_socket_that_the_kernel_takes(tmp_path: Path) -> None:
-    deep = Layout(tmp_path / ("x" * 120), Ports(9000))
-    other = Layout(tmp_path / ("y" * 120), Ports(9000))
+def test_a_long_state_folder_gets_a_short_socket_path(tmp_path: Path) -> None:
+    deep = Layout(tmp_path / ("x" * 120), Ports.from_base(9000))
+    other = Layout(tmp_path / ("y" * 120), Ports.from_base(9000))
     assert len(os.fsencode(deep.supervisor_socket)) < 100
     assert deep.supervisor_socket != other.supervisor_socket
     deep.create_folders()
@@ -57,27 +57,27 @@ def test_a_deep_state_folder_gets_a_socket_that_the_kernel_takes(tmp_path: Path)
     deep.supervisor_socket.parent.rmdir()
 
 
-def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layout = Layout(tmp_path / "state", Ports(9000))
+def test_a_folder_of_another_user_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path / "state", Ports.from_base(9000))
     layout.create_folders()
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(PermissionError, match="another user"):
         layout.create_folders()
 
 
-def test_every_port_of_a_suite_is_its_own_and_follows_the_base(tmp_path: Path) -> None:
+def test_the_ports_of_a_suite_are_consecutive(tmp_path: Path) -> None:
     settings = LocalSettings(state_dir=tmp_path, port_base=9100)
-    listed = programs(Layout.from_settings(settings), settings, EngineSelection(), nginx="nginx")
-    found = [port for program in listed for port in program.ports]
-    assert sorted(found) == [*range(9100, 9107), *range(9110, 9115)]
+    all_programs = programs(Layout.from_settings(settings), settings, EngineSelection(), nginx="nginx")
+    ports = [port for program in all_programs for port in program.ports]
+    assert sorted(ports) == [*range(9100, 9107), *range(9110, 9115)]
 
 
-def test_redis_listens_on_loopback_with_a_password_and_keeps_what_it_holds(layout: Layout) -> None:
+def test_redis_listens_on_loopback_with_password_and_persistence(layout: Layout) -> None:
     lines = redis_config(layout, password="pass").splitlines()
     assert {"bind 127.0.0.1", "requirepass pass", "appendonly yes", "maxmemory-policy noeviction"} <= set(lines)
 
 
 @pytest.mark.parametrize("base", [80, 65_500, -1])
-def test_a_port_base_that_cannot_work_is_refused(base: int) -> None:
+def test_an_invalid_port_base_is_rejected(base: int) -> None:
     with pytest.raises(ValidationError):
         LocalSettings(port_base=base)

@@ -1,4 +1,4 @@
-"""The servers of the cluster engines under a real supervisord: theirs alone, on loopback, and back after a kill."""
+"""The servers of the cluster engines under a real supervisord: access, addresses, and restart after a kill."""
 
 import os
 import signal
@@ -14,11 +14,11 @@ import pytest
 from bookwheel_local.engine_selection import EngineSelection
 from bookwheel_local.engines import EngineNotInstalledError
 from bookwheel_local.environment import server_environment
-from bookwheel_local.layout import STATE_DIR_VARIABLE, Layout, Ports
+from bookwheel_local.layout import PROCESS_MARKER, Layout, Ports
 from bookwheel_local.preparation import prepare_servers
 from bookwheel_local.processes import suite_processes, terminate
 from bookwheel_local.programs import Program, server_programs
-from bookwheel_local.readiness import names_not_ready, probe, probe_all
+from bookwheel_local.readiness import probe, probe_all
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
 from bookwheel_local.supervisor import ProgramState, Supervisor, render_configuration
@@ -26,7 +26,7 @@ from bookwheel_testing.engines import skip_or_raise
 from bookwheel_testing.servers import wait_until
 from bookwheel_testing.suite_under_test import free_port_base
 
-CHOICE = EngineSelection(EngineSet.CLUSTER, LakeStore.FOLDER)
+SELECTION = EngineSelection(EngineSet.CLUSTER, LakeStore.FOLDER)
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Servers:
     programs: tuple[Program, ...]
 
     def start(self) -> None:
-        prepare_servers(self.layout, self.secrets, CHOICE)
+        prepare_servers(self.layout, self.secrets, SELECTION)
         variables = {
-            STATE_DIR_VARIABLE: str(self.layout.state),
-            **server_environment(self.layout, self.secrets, CHOICE),
+            PROCESS_MARKER: str(self.layout.state),
+            **server_environment(self.layout, self.secrets, SELECTION),
         }
         self.supervisor.start(render_configuration(self.layout, self.programs, variables), variables)
         self.supervisor.start_programs(self.programs)
@@ -48,7 +48,7 @@ class Servers:
 
     def wait(self) -> None:
         def ready() -> bool:
-            return names_not_ready(probe_all(self.programs, self.supervisor.states())) == []
+            return all(health.ready for health in probe_all(self.programs, self.supervisor.states()))
 
         wait_until(ready, seconds=240, what="the servers ready")
 
@@ -60,7 +60,7 @@ class Servers:
 
     @property
     def database_url(self) -> str:
-        url = server_environment(self.layout, self.secrets, CHOICE)["BOOKWHEEL_DATABASE_URL"]
+        url = server_environment(self.layout, self.secrets, SELECTION)["BOOKWHEEL_DATABASE_URL"]
         return url.replace("postgresql+psycopg", "postgresql")
 
     @property
@@ -70,11 +70,11 @@ class Servers:
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """In a folder that nobody but this user can enter."""
-    layout = Layout(tmp_path_factory.mktemp("servers") / "state", Ports(free_port_base()))
+    """Servers whose folder only this user can enter."""
+    layout = Layout(tmp_path_factory.mktemp("servers") / "state", Ports.from_base(free_port_base()))
     layout.create_folders()
     try:
-        programs = server_programs(layout, LocalSettings(state_dir=layout.state), CHOICE)
+        programs = server_programs(layout, LocalSettings(state_dir=layout.state), SELECTION)
     except EngineNotInstalledError as missing:
         skip_or_raise(missing)
         raise
@@ -87,45 +87,45 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         assert terminate(suite_processes(layout.state), seconds=20) == []
 
 
-def test_the_suite_has_a_database_of_its_own_and_no_rights_beyond_it(servers: Servers) -> None:
+def test_the_suites_role_has_no_rights_beyond_its_database(servers: Servers) -> None:
     with psycopg.connect(servers.database_url) as connection:
-        found = connection.execute(
+        role = connection.execute(
             "SELECT current_user, current_database(), rolsuper OR rolcreaterole OR rolcreatedb FROM pg_roles"
             " WHERE rolname = current_user"
         ).fetchone()
         connection.execute("CREATE TABLE own (number int)")
-    assert found == ("bookwheel", "bookwheel", False)
+    assert role == ("bookwheel", "bookwheel", False)
 
 
-def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
-    wrong = servers.database_url.replace(servers.secrets.postgres_password, "wrong")
+def test_a_wrong_database_password_is_rejected(servers: Servers) -> None:
+    wrong_url = servers.database_url.replace(servers.secrets.postgres_password, "wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(wrong)
+        psycopg.connect(wrong_url)
 
 
-def test_the_servers_listen_on_loopback_alone(servers: Servers) -> None:
-    ours = {f"{port:04X}" for port in (servers.layout.ports.postgres, servers.layout.ports.elasticsearch)}
-    listening = []
+def test_the_servers_listen_only_on_loopback(servers: Servers) -> None:
+    server_ports = {f"{port:04X}" for port in (servers.layout.ports.postgres, servers.layout.ports.elasticsearch)}
+    addresses = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             address, port = line.split()[1].split(":")
-            if line.split()[3] == "0A" and port in ours:
-                listening.append(address)
-    assert listening
-    assert set(listening) <= {"0100007F", "0000000000000000FFFF00000100007F"}
+            if line.split()[3] == "0A" and port in server_ports:
+                addresses.append(address)
+    assert addresses
+    assert set(addresses) <= {"0100007F", "0000000000000000FFFF00000100007F"}
 
 
-def test_no_server_runs_as_root_or_is_told_a_password(servers: Servers) -> None:
+def test_no_server_runs_as_root_or_has_a_password_in_its_environment(servers: Servers) -> None:
     states = servers.supervisor.states()
     for program in servers.programs:
         status = Path(f"/proc/{states[program.name].pid}/status").read_text()
         assert "\nUid:\t0\t" not in status
-        told = Path(f"/proc/{states[program.name].pid}/environ").read_bytes()
-        assert servers.secrets.postgres_password.encode() not in told
-        assert str(servers.layout.state).encode() in told
+        environment = Path(f"/proc/{states[program.name].pid}/environ").read_bytes()
+        assert servers.secrets.postgres_password.encode() not in environment
+        assert str(servers.layout.state).encode() in environment
 
 
-def test_what_was_committed_is_there_after_a_kill(servers: Servers) -> None:
+def test_committed_data_survives_a_kill(servers: Servers) -> None:
     with psycopg.connect(servers.database_url) as connection:
         connection.execute("CREATE TABLE kept (number int)")
         connection.execute("INSERT INTO kept VALUES (1588)")
@@ -138,15 +138,15 @@ def test_what_was_committed_is_there_after_a_kill(servers: Servers) -> None:
     assert httpx.get(document, timeout=30).json()["_source"] == {"title": "sea"}
 
 
-def test_preparing_again_leaves_the_data_alone(servers: Servers) -> None:
+def test_preparing_again_keeps_the_data(servers: Servers) -> None:
     marker = servers.layout.data / "postgres" / "PG_VERSION"
     before = marker.stat().st_mtime_ns
-    prepare_servers(servers.layout, servers.secrets, CHOICE)
+    prepare_servers(servers.layout, servers.secrets, SELECTION)
     assert marker.stat().st_mtime_ns == before
 
 
-def test_a_database_that_still_recovers_is_not_ready() -> None:
-    """Its port takes connections from the first second, and answers them with why they must wait."""
+def test_a_recovering_database_is_not_ready() -> None:
+    """PostgreSQL accepts connections during recovery and responds with an error."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 from bookwheel_local.errors import ProcessFailedError
-from bookwheel_local.layout import STATE_DIR_VARIABLE, Layout
+from bookwheel_local.layout import PROCESS_MARKER, Layout
 from bookwheel_local.processes import is_alive, port_is_free, suite_processes, terminate
 from bookwheel_local.programs import Program, Stage
-from bookwheel_local.readiness import names_not_ready, probe_all
+from bookwheel_local.readiness import probe_all
 from bookwheel_local.supervisor import Supervisor, render_configuration
 from bookwheel_testing.servers import free_port, wait_until
 
@@ -29,7 +29,7 @@ def web(port: int) -> Program:
 
 
 def start(supervisor: Supervisor, layout: Layout, programs: Sequence[Program], **environment: str) -> str:
-    variables = {STATE_DIR_VARIABLE: str(layout.state), **environment}
+    variables = {PROCESS_MARKER: str(layout.state), **environment}
     text = render_configuration(layout, programs, variables)
     supervisor.start(text, variables)
     supervisor.start_programs(programs)
@@ -40,10 +40,14 @@ def running(supervisor: Supervisor, name: str) -> bool:
     return supervisor.states()[name].state == "RUNNING"
 
 
-def test_programs_run_and_all_of_them_end(supervisor: Supervisor, layout: Layout) -> None:
+def all_ready(supervisor: Supervisor, programs: Sequence[Program]) -> bool:
+    return all(health.ready for health in probe_all(programs, supervisor.states()))
+
+
+def test_programs_start_and_stop(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("one", SLEEP, stage=Stage.BASE), python("two", SLEEP), web(free_port())]
     start(supervisor, layout, programs)
-    wait_until(lambda: names_not_ready(probe_all(programs, supervisor.states())) == [], seconds=60, what="all ready")
+    wait_until(lambda: all_ready(supervisor, programs), seconds=60, what="all ready")
     pids = suite_processes(layout.state)
     assert len(pids) == 4  # with supervisord
     supervisor.stop()
@@ -52,7 +56,7 @@ def test_programs_run_and_all_of_them_end(supervisor: Supervisor, layout: Layout
     assert suite_processes(layout.state) == []
 
 
-def test_a_program_that_is_killed_comes_back(supervisor: Supervisor, layout: Layout) -> None:
+def test_a_killed_program_is_restarted(supervisor: Supervisor, layout: Layout) -> None:
     start(supervisor, layout, [python("one", SLEEP)])
     wait_until(lambda: running(supervisor, "one"), seconds=60, what="started")
     first = supervisor.states()["one"].pid
@@ -62,7 +66,7 @@ def test_a_program_that_is_killed_comes_back(supervisor: Supervisor, layout: Lay
     )
 
 
-def test_what_a_killed_supervisor_leaves_behind_is_found_and_ended(supervisor: Supervisor, layout: Layout) -> None:
+def test_programs_of_a_killed_supervisor_can_be_terminated(supervisor: Supervisor, layout: Layout) -> None:
     start(supervisor, layout, [python("one", SLEEP), python("two", SLEEP)])
     wait_until(lambda: running(supervisor, "one") and running(supervisor, "two"), seconds=60, what="started")
     pid = supervisor.pid()
@@ -76,7 +80,7 @@ def test_what_a_killed_supervisor_leaves_behind_is_found_and_ended(supervisor: S
     assert suite_processes(layout.state) == []
 
 
-def test_a_process_deaf_to_sigterm_is_killed(supervisor: Supervisor, layout: Layout) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(supervisor: Supervisor, layout: Layout) -> None:
     start(supervisor, layout, [python("one", STUBBORN)])
     log = layout.logs / "one.log"
     wait_until(lambda: log.exists() and "deaf" in log.read_text(), seconds=60, what="deaf")
@@ -84,7 +88,7 @@ def test_a_process_deaf_to_sigterm_is_killed(supervisor: Supervisor, layout: Lay
     assert terminate([pid], seconds=0.3) == []
 
 
-def test_environment_and_odd_characters_arrive_as_they_are(supervisor: Supervisor, layout: Layout) -> None:
+def test_special_characters_in_the_environment_are_preserved(supervisor: Supervisor, layout: Layout) -> None:
     odd = Program("odd", (sys.executable, "-c", SHOW), environment={"GREETING": "100%(x)s, a b"})
     start(supervisor, layout, [odd], COMMON="50% \"quoted\" 'text'")
     log = layout.logs / "odd.log"
@@ -92,7 +96,7 @@ def test_environment_and_odd_characters_arrive_as_they_are(supervisor: Superviso
     assert log.read_text() == "100%(x)s, a b 50% \"quoted\" 'text'\n"
 
 
-def test_starting_twice_starts_nothing_twice(supervisor: Supervisor, layout: Layout) -> None:
+def test_starting_again_does_not_restart_programs(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("one", SLEEP)]
     text = start(supervisor, layout, programs)
     wait_until(lambda: running(supervisor, "one"), seconds=60, what="started")
@@ -102,38 +106,38 @@ def test_starting_twice_starts_nothing_twice(supervisor: Supervisor, layout: Lay
     assert supervisor.states()["one"].pid == first
 
 
-def test_other_settings_are_another_configuration(layout: Layout) -> None:
+def test_other_settings_change_the_configuration(layout: Layout) -> None:
     programs = [python("one", SLEEP)]
     assert render_configuration(layout, programs, {"A": "1"}) == render_configuration(layout, programs, {"A": "1"})
     assert render_configuration(layout, programs, {"A": "1"}) != render_configuration(layout, programs, {"A": "2"})
 
 
-def test_the_configuration_holds_no_secret(layout: Layout) -> None:
+def test_the_configuration_contains_no_secrets(layout: Layout) -> None:
     assert "hunter2" not in render_configuration(
         layout, [python("one", SLEEP)], {"BOOKWHEEL_REDIS_URL": "redis://:hunter2@h"}
     )
 
 
-def test_a_program_that_does_not_exist_is_named(supervisor: Supervisor, layout: Layout) -> None:
+def test_the_error_of_a_missing_program_names_it(supervisor: Supervisor, layout: Layout) -> None:
     with pytest.raises(ProcessFailedError, match=r"(?s)ghost can't be started.*no-such-program"):
         start(supervisor, layout, [Program("ghost", ("/no-such-program",))])
 
 
-def test_a_program_that_always_fails_is_not_ready_and_says_so(supervisor: Supervisor, layout: Layout) -> None:
+def test_a_program_that_always_fails_is_not_ready(supervisor: Supervisor, layout: Layout) -> None:
     programs = [python("broken", "raise SystemExit('no such table')")]
     start(supervisor, layout, programs)
-    wait_until(lambda: supervisor.states()["broken"].state == "BACKOFF", seconds=60, what="given another try")
+    wait_until(lambda: supervisor.states()["broken"].state == "BACKOFF", seconds=60, what="waiting for a restart")
     health = probe_all(programs, supervisor.states())[0]
     assert not health.ready
     assert "Exited too quickly" in (health.reason or "")
 
 
-def test_a_port_is_free_until_somebody_listens(supervisor: Supervisor, layout: Layout) -> None:
+def test_a_port_is_free_while_no_server_listens(supervisor: Supervisor, layout: Layout) -> None:
     port = free_port()
     assert port_is_free(port)
     program = web(port)
     start(supervisor, layout, [program])
-    wait_until(lambda: probe_all([program], supervisor.states())[0].ready, seconds=60, what="served")
+    wait_until(lambda: all_ready(supervisor, [program]), seconds=60, what="served")
     assert not port_is_free(port)
     supervisor.stop()
     assert port_is_free(port)

@@ -14,8 +14,8 @@ from bookwheel_runtime.settings import load_settings
 
 from bookwheel_local.compose import compose_url, remote_client
 from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
+from bookwheel_local.demo_data import example_requests, load_demo_data
 from bookwheel_local.errors import LocalError, NotRunningError, RequestFailedError
-from bookwheel_local.first_steps import first_steps, load_demo_data
 from bookwheel_local.layout import Layout
 from bookwheel_local.local_suite import LocalSuite, saved_port_base
 from bookwheel_local.progress import ProgressLine
@@ -68,7 +68,7 @@ def _up(suite: LocalSuite, progress: ProgressLine) -> int:
     progress.finish(f"{len(suite.programs)} programs ready")
     with suite.client() as client:
         load_demo_data(client, progress)
-        print(first_steps(client, suite.layout.gateway_url))
+        print(example_requests(client, suite.layout.gateway_url))
     return 0
 
 

@@ -18,8 +18,8 @@ from bookwheel_contracts import Scope
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_local.client import DEMO_USER, SuiteClient
+from bookwheel_local.demo_data import example_requests, load_demo_data
 from bookwheel_local.errors import LocalError
-from bookwheel_local.first_steps import first_steps, load_demo_data
 from bookwheel_local.progress import ProgressLine
 from bookwheel_local.secrets import password
 from bookwheel_local.settings import LocalSettings
@@ -128,7 +128,7 @@ def _up(project: ComposeProject, progress: ProgressLine) -> None:
     with project.client() as client:
         if "deploy/compose/demo.yml" in project.overlays:
             load_demo_data(client, progress)
-        print(first_steps(client, project.url, target_suffix="-docker"))
+        print(example_requests(client, project.url, target_suffix="-docker"))
 
 
 def main() -> None:

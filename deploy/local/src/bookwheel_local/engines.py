@@ -168,7 +168,7 @@ def elasticsearch_command() -> list[str]:
     return [*server_user_prefix(), str(find_elasticsearch() / "bin" / "elasticsearch")]
 
 
-QUICK_START = "-XX:TieredStopAtLevel=1"
+JVM_QUICK_START = "-XX:TieredStopAtLevel=1"
 """Use only the C1 compiler: startup takes 11 s instead of 19 s of CPU time; execution is slower."""
 
 

@@ -3,7 +3,7 @@
 import os
 
 from bookwheel_local.engine_selection import EngineSelection, Server
-from bookwheel_local.layout import HOST, STATE_DIR_VARIABLE, Layout
+from bookwheel_local.layout import HOST, PROCESS_MARKER, Layout
 from bookwheel_local.programs import DATABASE
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import LocalSettings
@@ -33,11 +33,11 @@ def _urls_and_folders(
 ) -> dict[str, str]:
     ports = layout.ports
     return {
-        STATE_DIR_VARIABLE: str(layout.state),
+        PROCESS_MARKER: str(layout.state),
         "BOOKWHEEL_STATE_DIR": str(layout.state),
         "BOOKWHEEL_LOG_LEVEL": settings.log_level,
         "BOOKWHEEL_HOST": HOST,
-        "BOOKWHEEL_PORT_BASE": str(ports.base),
+        "BOOKWHEEL_PORT_BASE": str(ports.gateway),
         "BOOKWHEEL_ENGINES": selection.engines,
         "BOOKWHEEL_LAKE": selection.lake,
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{layout.data}/bookwheel.sqlite",

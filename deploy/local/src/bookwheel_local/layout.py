@@ -5,82 +5,41 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bookwheel_local.settings import LocalSettings
 
 HOST = "127.0.0.1"
-STATE_DIR_VARIABLE = "BOOKWHEEL_SUPERVISED"
-"""The environment variable with the suite's state folder. It identifies the suite's processes."""
+PROCESS_MARKER = "BOOKWHEEL_SUPERVISED"
+"""Environment variable of every process of a suite. Its value is the state folder, and it identifies the processes."""
 _MAX_SOCKET_PATH = 90  # the kernel allows 107 bytes; supervisord appends its process id
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    base: int
+class Ports(NamedTuple):
+    """The consecutive ports of a suite. The first is the port base.
 
-    @property
-    def gateway(self) -> int:
-        return self.base
+    Only the gateway's outer server uses `gateway_routes`. Programs without an API serve metrics and health.
+    """
 
-    @property
-    def catalog_api(self) -> int:
-        return self.base + 1
+    gateway: int
+    catalog_api: int
+    ml_serving: int
+    accounts: int
+    redis: int
+    demo_shop: int
+    gateway_routes: int
+    postgres: int
+    elasticsearch: int
+    s3: int
+    trainer: int
+    scraper: int
+    processor_worker: int
+    processor_beat: int
+    gateway_metrics: int
 
-    @property
-    def ml_serving(self) -> int:
-        return self.base + 2
-
-    @property
-    def accounts(self) -> int:
-        return self.base + 3
-
-    @property
-    def redis(self) -> int:
-        return self.base + 4
-
-    @property
-    def demo_shop(self) -> int:
-        return self.base + 5
-
-    @property
-    def gateway_routes(self) -> int:
-        """Port of the gateway's inner server; only the gateway's outer server uses it."""
-        return self.base + 6
-
-    @property
-    def postgres(self) -> int:
-        return self.base + 7
-
-    @property
-    def elasticsearch(self) -> int:
-        return self.base + 8
-
-    @property
-    def s3(self) -> int:
-        return self.base + 9
-
-    # Programs without an API serve `/metrics`, `/livez` and `/readyz` on these ports.
-
-    @property
-    def trainer(self) -> int:
-        return self.base + 10
-
-    @property
-    def scraper(self) -> int:
-        return self.base + 11
-
-    @property
-    def processor_worker(self) -> int:
-        return self.base + 12
-
-    @property
-    def processor_beat(self) -> int:
-        return self.base + 13
-
-    @property
-    def gateway_metrics(self) -> int:
-        """Port of nginx's metrics. The public port does not serve them."""
-        return self.base + 14
+    @classmethod
+    def from_base(cls, base: int) -> "Ports":
+        return cls(*range(base, base + len(cls._fields)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +51,7 @@ class Layout:
 
     @classmethod
     def from_settings(cls, settings: LocalSettings) -> "Layout":
-        return cls(settings.state_dir, Ports(settings.port_base))
+        return cls(settings.state_dir, Ports.from_base(settings.port_base))
 
     @property
     def secrets(self) -> Path:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from bookwheel_local.preparation import (
 from bookwheel_local.processes import port_is_free, suite_processes, terminate
 from bookwheel_local.programs import Program, programs
 from bookwheel_local.progress import ProgressLine
-from bookwheel_local.readiness import ProgramHealth, names_not_ready, probe_all
+from bookwheel_local.readiness import ProgramHealth, probe_all
 from bookwheel_local.restore_rollback import check_not_interrupted
 from bookwheel_local.secrets import Secrets, write_private
 from bookwheel_local.settings import LocalSettings
@@ -71,21 +71,18 @@ class LocalSuite:
         """Starts all programs and waits until they are ready. Idempotent. Raises LocalError."""
         check_selection(self.settings, self.selection)
         install_servers(self.selection)
-        environment = self.environment
-        gateway = gateway_values(self.layout)
-        config = render_configuration(self.layout, self.programs, {**environment, **gateway})
         with self.lock():
             check_not_interrupted(self.layout)
-            if not self.supervisor.is_running_with(config):
+            if not self.supervisor.is_running_with(self._render_configuration()):
                 self._stop_all(progress, reason="its settings have changed")
-                self._start_supervisor(config, environment, gateway)
+                self._start_supervisor()
             # `ml-serving` starts slowest and needs no tables, so it starts before the migrations.
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             states = self.supervisor.states()
             if any(program.needs_tables and states[program.name].state != "RUNNING" for program in self.programs):
                 self._wait_until_ready(progress, [program for program in self.programs if program.is_store])
                 progress.update("preparing the records")
-                prepare_records(self.layout, environment)
+                prepare_records(self.layout, self.environment)
             self.supervisor.start_programs(self.programs)
             self._wait_until_ready(progress, self.programs)
 
@@ -104,11 +101,8 @@ class LocalSuite:
         if not servers or self.supervisor.pid() is not None:
             yield
             return
-        gateway = gateway_values(self.layout)
-        environment = self.environment
         try:
-            config = render_configuration(self.layout, self.programs, {**environment, **gateway})
-            self._start_supervisor(config, environment, gateway)
+            self._start_supervisor()
             self.supervisor.start_programs(servers)
             self._wait_until_ready(progress, servers)
             yield
@@ -157,32 +151,33 @@ class LocalSuite:
         progress.clear()
         return was_running or bool(orphans)
 
-    def _start_supervisor(self, config: str, environment: Mapping[str, str], gateway: Mapping[str, str]) -> None:
-        self._check_ports()
-        prepare_servers(self.layout, self.secrets, self.selection)
-        save_selection(self.layout, self.selection)
-        write_configuration(self.layout, self.settings, self.secrets, gateway)
-        self.supervisor.start(config, environment)
-        write_private(_suite_file(self.layout), json.dumps({"port_base": self.layout.ports.base}))
-
-    def _check_ports(self) -> None:
+    def _start_supervisor(self) -> None:
         for program in self.programs:
             for port in program.ports:
                 if not port_is_free(port):
                     raise PortInUseError(port, program.name)
+        prepare_servers(self.layout, self.secrets, self.selection)
+        save_selection(self.layout, self.selection)
+        write_configuration(self.layout, self.settings, self.secrets)
+        self.supervisor.start(self._render_configuration(), self.environment)
+        write_private(_suite_file(self.layout), json.dumps({"port_base": self.layout.ports.gateway}))
+
+    def _render_configuration(self) -> str:
+        settings = {**self.environment, **gateway_values(self.layout)}
+        return render_configuration(self.layout, self.programs, settings)
 
     def _wait_until_ready(self, progress: ProgressLine, programs: Sequence[Program]) -> None:
         deadline = time.monotonic() + self.settings.start_seconds
-        while waiting := names_not_ready(health_list := self.program_health(programs)):
-            for health in health_list:
+        while unready := [health for health in self.program_health(programs) if not health.ready]:
+            for health in unready:
                 if health.failed:
                     raise ProcessFailedError(health.program.name, "does not start", self._log_tail(health.program))
             if time.monotonic() > deadline:
-                slow = next(health for health in health_list if not health.ready)
-                reason = f"is not ready after {self.settings.start_seconds:.0f} s ({slow.reason})"
-                raise ProcessFailedError(slow.program.name, reason, self._log_tail(slow.program))
-            ready = len(health_list) - len(waiting)
-            progress.update(f"{ready} of {len(health_list)} programs ready, waiting for {', '.join(waiting)}")
+                program, reason = unready[0].program, unready[0].reason
+                reason = f"is not ready after {self.settings.start_seconds:.0f} s ({reason})"
+                raise ProcessFailedError(program.name, reason, self._log_tail(program))
+            names = ", ".join(health.program.name for health in unready)
+            progress.update(f"{len(programs) - len(unready)} of {len(programs)} programs ready, waiting for {names}")
             time.sleep(_POLL_SECONDS)
         progress.clear()
 

@@ -34,11 +34,11 @@ def find_nginx() -> str:
     return path
 
 
-def write_configuration(layout: Layout, settings: LocalSettings, secrets: Secrets, gateway: Mapping[str, str]) -> None:
+def write_configuration(layout: Layout, settings: LocalSettings, secrets: Secrets) -> None:
     """Writes the configuration of Redis and of the gateway. Raises LocalError."""
     redis = redis_config(layout, password=secrets.redis_password, appendfsync=settings.redis_appendfsync)
     write_private(layout.run / "redis.conf", redis)
-    render_gateway(layout.run, gateway)
+    render_gateway(layout.run, gateway_values(layout))
 
 
 def redis_config(layout: Layout, *, password: str, appendfsync: str = "everysec") -> str:
@@ -62,7 +62,7 @@ def gateway_values(layout: Layout) -> dict[str, str]:
     """Returns the values of the gateway's templates. The environment may set limits, but not addresses and folders."""
     renderer = _gateway_renderer()
     environment = {name: os.environ[name] for name in renderer["defaults"]() if name in os.environ}
-    addresses: dict[str, str] = renderer["one_machine"](port_base=layout.ports.base, run_dir=layout.run)
+    addresses: dict[str, str] = renderer["one_machine"](port_base=layout.ports.gateway, run_dir=layout.run)
     return {**environment, **addresses}
 
 

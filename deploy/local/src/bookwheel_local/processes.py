@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bookwheel_local.layout import HOST, STATE_DIR_VARIABLE
+from bookwheel_local.layout import HOST, PROCESS_MARKER
 
 _TITLE_WRITERS = frozenset({"nginx", "redis-server"})
 
@@ -27,7 +27,7 @@ def suite_processes(state: Path) -> list[int]:
 
     nginx and Redis overwrite their environment with their title. Their name and working directory identify them.
     """
-    variable = f"{STATE_DIR_VARIABLE}={state}".encode()
+    variable = f"{PROCESS_MARKER}={state}".encode()
     pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():

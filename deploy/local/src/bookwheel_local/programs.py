@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bookwheel_local import engines
 from bookwheel_local.engine_selection import EngineSelection, Server
-from bookwheel_local.layout import HOST, STATE_DIR_VARIABLE, Layout
+from bookwheel_local.layout import HOST, PROCESS_MARKER, Layout
 from bookwheel_local.settings import LocalSettings
 
 DATABASE = "bookwheel"
@@ -171,5 +171,5 @@ def _in_clean_environment(
     layout: Layout, command: Sequence[str], variables: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
     """Returns a command that runs without the suite's environment, because URLs in it contain passwords."""
-    environment = {"PATH": _CLEAN_PATH, "LC_ALL": "C.UTF-8", STATE_DIR_VARIABLE: str(layout.state), **(variables or {})}
+    environment = {"PATH": _CLEAN_PATH, "LC_ALL": "C.UTF-8", PROCESS_MARKER: str(layout.state), **(variables or {})}
     return ("env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command)

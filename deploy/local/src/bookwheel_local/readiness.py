@@ -1,7 +1,7 @@
 """Whether the suite's programs are ready to serve."""
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import SplitResult, urlsplit, urlunsplit
@@ -40,10 +40,6 @@ def probe(program: Program, state: ProgramState) -> ProgramHealth:
         reason = state.detail or state.state.lower()
         return ProgramHealth(program, state, reason if state.state != "STARTING" else "starting")
     return ProgramHealth(program, state, _failure_reason(program.health) if program.health else None)
-
-
-def names_not_ready(programs: Iterable[ProgramHealth]) -> list[str]:
-    return [health.program.name for health in programs if not health.ready]
 
 
 def _failure_reason(url: str) -> str | None:

@@ -52,15 +52,15 @@ def program_table(programs: Sequence[ProgramHealth], *, now: float | None = None
 
 
 def suite_text(status: SuiteStatus) -> str:
-    """Formats the status of a suite. Parts that could not be read are missing; `faults` has the reasons."""
+    """Formats the status of a suite. An unavailable part is missing; `faults` has the reason."""
     parts = [f"status: {status.status}", *(f"  {name}: {fault}" for name, fault in status.faults.items())]
     if status.services is not None:
         parts += ["", replica_table(status.services)]
     lines = []
     if status.streams is not None:
-        lines.append(f"waiting: {_waiting(status.streams)}")
+        lines.append(f"backlog: {_backlog(status.streams)}")
     if status.projections is not None:
-        lines.append(f"behind the records: {', '.join(_behind(lag) for lag in status.projections)}")
+        lines.append(f"lag: {', '.join(_lag(lag) for lag in status.projections)}")
     if status.index is not None:
         lines.append(f"index: {_comparison(status.index)}")
     if status.items is not None:
@@ -74,7 +74,7 @@ def suite_text(status: SuiteStatus) -> str:
 
 
 def replica_table(services: Sequence[ServiceStatus]) -> str:
-    rows: list[tuple[str, ...]] = [("SERVICE", "REPLICA", "HEALTH", "VERSION", "UP FOR", "HEARD", "PROGRESS")]
+    rows: list[tuple[str, ...]] = [("SERVICE", "REPLICA", "HEALTH", "VERSION", "UP FOR", "HEARTBEAT", "PROGRESS")]
     for service in services:
         rows += [(service.name, *_replica(replica)) for replica in service.replicas]
         if not service.replicas:
@@ -83,11 +83,11 @@ def replica_table(services: Sequence[ServiceStatus]) -> str:
 
 
 def _replica(replica: Replica) -> tuple[str, ...]:
-    silent = replica.silent_seconds >= HEARTBEAT_TIMEOUT_SECONDS
+    is_silent = replica.silent_seconds >= HEARTBEAT_TIMEOUT_SECONDS
     progress = replica.progress_seconds
     return (
         replica.instance,
-        "silent" if silent else " ".join((replica.reason or "ready").split())[:_MAX_REASON_LENGTH],
+        "no heartbeat" if is_silent else " ".join((replica.reason or "ready").split())[:_MAX_REASON_LENGTH],
         replica.version,
         _duration((replica.seen_at - replica.started_at).total_seconds()),
         f"{_duration(replica.silent_seconds)} ago",
@@ -95,16 +95,16 @@ def _replica(replica: Replica) -> tuple[str, ...]:
     )
 
 
-def _waiting(streams: Sequence[StreamLag]) -> str:
-    waiting = [
-        f"{lag.lag:,} of {lag.stream} for {lag.group}, the oldest for {_duration(lag.oldest_seconds or 0)}"
+def _backlog(streams: Sequence[StreamLag]) -> str:
+    backlogs = [
+        f"{lag.stream} for {lag.group}: {lag.lag:,} entries, oldest {_duration(lag.oldest_seconds or 0)}"
         for lag in streams
         if lag.lag
     ]
-    return "; ".join(waiting) or "nothing"
+    return "; ".join(backlogs) or "none"
 
 
-def _behind(lag: ProjectionLag) -> str:
+def _lag(lag: ProjectionLag) -> str:
     return f"{lag.name} {_duration(lag.seconds)}" + (f" ({lag.head - lag.cursor:,} changes)" if lag.seconds else "")
 
 

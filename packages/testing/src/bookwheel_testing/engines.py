@@ -129,7 +129,7 @@ def running_elasticsearch(
     with server_folder() as temporary:
         folder = folder or temporary / "elasticsearch"
         engines.create_elasticsearch(folder, port)
-        environment = engines.elasticsearch_environment(folder, options=engines.QUICK_START if fast_start else "")
+        environment = engines.elasticsearch_environment(folder, options=engines.JVM_QUICK_START if fast_start else "")
         with running(
             engines.elasticsearch_command(),
             log=temporary / "elasticsearch.log",

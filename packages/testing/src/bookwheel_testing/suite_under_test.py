@@ -97,7 +97,7 @@ class SuiteUnderTest:
 
     @property
     def layout(self) -> Layout:
-        return Layout(self.state, Ports(self.port_base))
+        return Layout(self.state, Ports.from_base(self.port_base))
 
     @property
     def supervisor(self) -> Supervisor:

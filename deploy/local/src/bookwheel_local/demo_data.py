@@ -1,4 +1,4 @@
-"""Loads demo data into a new suite with a crawl and a training run, and prints example requests."""
+"""Loads demo data into a new suite, with a crawl and a training run, and formats example requests."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ DEMO_SOURCE = "demo"
 _POLL_SECONDS = 0.5
 _TRAINING_SECONDS = 600.0
 _MODEL_SWAP_SECONDS = 60.0
-_REPORT_SECONDS = 60.0
+_HEARTBEAT_SECONDS = 60.0
 _INDEX_SECONDS = 300.0
 
 
@@ -38,24 +38,6 @@ def load_demo_data(client: SuiteClient, progress: ProgressLine) -> None:
     wait_for_heartbeats(client, progress)
 
 
-def wait_for_heartbeats(
-    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
-) -> None:
-    """Returns when the suite's status has a ready replica of each service, or after one minute.
-
-    A new program publishes its first heartbeat some seconds after its probe succeeds.
-    """
-    deadline = time.monotonic() + _REPORT_SECONDS
-    while time.monotonic() < deadline:
-        services = client.get("/api/v1/status")["services"] or []
-        missing = [service["name"] for service in services if not service["ready"]]
-        if services and not missing:
-            break
-        progress.update(f"waiting for the heartbeats of {', '.join(missing)}")
-        sleep(_POLL_SECONDS)
-    progress.clear()
-
-
 def has_champion(client: SuiteClient) -> bool:
     """Whether a model is registered as champion. The first request is slow, because the service then imports MLflow."""
     models: list[dict[str, Any]] = client.get("/api/v1/ml/models")["items"]
@@ -63,7 +45,7 @@ def has_champion(client: SuiteClient) -> bool:
 
 
 def is_predicting(client: SuiteClient) -> bool:
-    book = {"title": "A first question", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
+    book = {"title": "Any book", "price": {"amount": "20.00", "currency": "GBP"}, "stock": 5}
     try:
         client.post("/api/v1/ml/predictions", {"books": [book]})
     except RequestFailedError:
@@ -94,13 +76,12 @@ def train(
 
 def wait_for_model(client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Returns when predictions succeed. Raises LocalError after one minute."""
-    deadline = time.monotonic() + _MODEL_SWAP_SECONDS
-    while not is_predicting(client):
-        if time.monotonic() > deadline:
-            raise LocalError("a model exists, but prediction requests fail: see `make logs SERVICE=ml-serving`")
-        progress.update("waiting for the model")
-        sleep(_POLL_SECONDS)
-    progress.clear()
+
+    def missing() -> str | None:
+        return None if is_predicting(client) else "the model"
+
+    if not _wait(missing, progress, seconds=_MODEL_SWAP_SECONDS, sleep=sleep):
+        raise LocalError("a model exists, but prediction requests fail: see `make logs SERVICE=ml-serving`")
 
 
 def wait_for_index(client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -108,17 +89,46 @@ def wait_for_index(client: SuiteClient, progress: ProgressLine, *, sleep: Callab
 
     After an upgrade to another mapping, the index starts empty and is filled in the background.
     """
-    deadline = time.monotonic() + _INDEX_SECONDS
-    while not client.get("/api/v1/books", limit=1)["items"]:
+
+    def missing() -> str | None:
+        return None if client.get("/api/v1/books", limit=1)["items"] else "the search index"
+
+    if not _wait(missing, progress, seconds=_INDEX_SECONDS, sleep=sleep):
+        raise LocalError("the search index is empty: see `make logs SERVICE=processor-worker`")
+
+
+def wait_for_heartbeats(
+    client: SuiteClient, progress: ProgressLine, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Returns when the suite's status has a ready replica of each service, or after one minute.
+
+    A new program publishes its first heartbeat some seconds after its probe succeeds.
+    """
+
+    def missing() -> str | None:
+        services = client.get("/api/v1/status")["services"] or []
+        names = [service["name"] for service in services if not service["ready"]]
+        return None if services and not names else f"the heartbeats of {', '.join(names)}"
+
+    _wait(missing, progress, seconds=_HEARTBEAT_SECONDS, sleep=sleep)
+
+
+def _wait(
+    missing: Callable[[], str | None], progress: ProgressLine, *, seconds: float, sleep: Callable[[float], None]
+) -> bool:
+    """Shows what is missing until `missing` returns None. Returns False after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while (name := missing()) is not None:
         if time.monotonic() > deadline:
-            raise LocalError("the search index is empty: see `make logs SERVICE=processor-worker`")
-        progress.update("waiting for the search index")
+            break
+        progress.update(f"waiting for {name}")
         sleep(_POLL_SECONDS)
     progress.clear()
+    return name is None
 
 
-def first_steps(client: SuiteClient, gateway_url: str, *, target_suffix: str = "") -> str:
-    """Returns the last output of `make up`. `target_suffix`: of the related make targets, such as `-docker`."""
+def example_requests(client: SuiteClient, gateway_url: str, *, target_suffix: str = "") -> str:
+    """Returns the last output of `make up`. `target_suffix` is appended to the names of make targets."""
     page: dict[str, Any] = client.get("/api/v1/books", sort="-rating", limit=1)
     book_id = page["items"][0]["id"]
     api = f"{gateway_url}/api/v1"
