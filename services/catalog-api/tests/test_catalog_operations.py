@@ -169,7 +169,7 @@ async def test_more_items_that_the_rules_refuse_are_a_fall_too(suite: Any, clien
     with suite.engine.begin() as connection:
         ended_run(connection, "run-1")
         number = ended_run(connection, "run-2", valid=30)
-        RunQualityWriter(connection).add_invalid(number, invalid=20, faults={("price", "not_a_price"): 20})
+        RunQualityWriter(connection).add_invalid(number, invalid=20, error_counts={("price", "not_a_price"): 20})
     [report] = (await client.get("/quality", params={"run": "run-2"})).json()["items"]
     assert (report["validity"], report["earlier_validity"], report["validity_fall"]) == (0.6, 1.0, 0.4)
     assert report["fell"]

@@ -1,4 +1,4 @@
-"""A small planted law of ratings, records filled with it, and keys for the tokens of tests."""
+"""Books with ratings that follow a known rule, records with these books, and tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ from bookwheel_stores.records.values import to_millis
 from bookwheel_testing.internal_tokens import internal_token, serving_keys
 from sqlalchemy import insert
 
-_WARNINGS_OF_MLFLOW = (  # of its own code, at its import
+_MLFLOW_WARNINGS = (  # from MLflow's import
     "ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning",
     "ignore:.*Any type hint is inferred as AnyType:UserWarning",
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for warning in _WARNINGS_OF_MLFLOW:
+    for warning in _MLFLOW_WARNINGS:
         config.addinivalue_line("filterwarnings", warning)
 
 
@@ -47,14 +47,14 @@ def _make_books(count: int, *, seed: int = 7, shuffled: bool = False, noise: flo
             3.0 + _CATEGORIES[category] + (0.7 if price < 25 else -0.3) + sum(_MARKERS.get(word, 0) for word in words)
         )
         ratings.append(float(np.clip(np.round(score + generator.normal() * noise), 1, 5)))
-        described = number % 33 != 0
+        has_description = number % 33 != 0
         books.append(
             Book(
                 id=f"demo:{number:06}",
                 number=number,
                 title=f"Title {number}",
                 category=category,
-                description=" ".join(words) if described else None,
+                description=" ".join(words) if has_description else None,
                 price=Money(amount=price, currency="GBP"),
                 stock=stock,
                 in_stock=stock > 0,
@@ -71,7 +71,7 @@ def _make_books(count: int, *, seed: int = 7, shuffled: bool = False, noise: flo
 
 @pytest.fixture(scope="session")
 def make_books() -> MakeBooks:
-    """`make_books(count, seed=…, shuffled=…)`: books whose ratings follow a law that a forest can learn."""
+    """`make_books(count, seed=…, shuffled=…)`: books with ratings that a forest can learn, unless they are shuffled."""
     return _make_books
 
 
@@ -101,13 +101,13 @@ def _fill_records(folder: Path, books: Sequence[Book]) -> str:
 
 @pytest.fixture(scope="session")
 def fill_records() -> FillRecords:
-    """`fill_records(folder, books)`: the URL of SQLite records that hold them."""
+    """`fill_records(folder, books)`: creates SQLite records with these books and returns their URL."""
     return _fill_records
 
 
 @pytest.fixture(scope="session")
 def book_reader(tmp_path_factory: pytest.TempPathFactory, make_books: MakeBooks) -> Iterator[BookReader]:
-    """Records with 400 books of the law."""
+    """Records with 400 books of `make_books`."""
     engine = connect_database(_fill_records(tmp_path_factory.mktemp("records"), make_books(400)))
     yield BookReader(engine)
     engine.dispose()

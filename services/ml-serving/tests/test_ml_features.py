@@ -1,4 +1,4 @@
-"""Features: one pure function, whatever a book says or does not say."""
+"""The feature matrix of books with any known and unknown fields."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ from bookwheel_ml.model.features import BookFeatures, FeatureSpec, fit_feature_s
 from hypothesis import given
 from hypothesis import strategies as st
 
-_FACTS = st.builds(
+_BOOKS = st.builds(
     BookFeatures,
     category=st.none() | st.text(max_size=20),
     description=st.none() | st.text(max_size=300),
@@ -18,27 +18,27 @@ _FACTS = st.builds(
 _SPEC = FeatureSpec(currencies=("EUR", "GBP"), categories=("Poetry", "Travel"), words=("luminous", "tedious"))
 
 
-def _row(facts: BookFeatures) -> dict[str, float]:
-    return dict(zip(_SPEC.names, _SPEC.build_matrix([facts])[0].tolist(), strict=True))
+def _row(book: BookFeatures) -> dict[str, float]:
+    return dict(zip(_SPEC.names, _SPEC.build_matrix([book])[0].tolist(), strict=True))
 
 
-@given(st.lists(_FACTS, max_size=8))
-def test_any_books_make_a_finite_float32_matrix_of_the_promised_shape(books: list[BookFeatures]) -> None:
+@given(st.lists(_BOOKS, max_size=8))
+def test_the_matrix_of_any_books_is_finite_float32_and_has_one_row_per_book(books: list[BookFeatures]) -> None:
     matrix = _SPEC.build_matrix(books)
     assert matrix.shape == (len(books), len(_SPEC.names))
     assert matrix.dtype == np.float32
     assert np.isfinite(matrix).all()
 
 
-@given(st.lists(_FACTS, min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_a_row_depends_on_its_own_book_alone(books: list[BookFeatures], random: object) -> None:
+@given(st.lists(_BOOKS, min_size=1, max_size=8), st.randoms(use_true_random=False))
+def test_a_row_does_not_depend_on_other_books(books: list[BookFeatures], random: object) -> None:
     together = _SPEC.build_matrix(books)
-    alone = np.concatenate([_SPEC.build_matrix([book]) for book in books])
-    assert np.array_equal(together, alone)
+    one_by_one = np.concatenate([_SPEC.build_matrix([book]) for book in books])
+    assert np.array_equal(together, one_by_one)
 
 
-@given(st.lists(_FACTS, min_size=1, max_size=30), st.integers(min_value=0, max_value=2**31))
-def test_learning_takes_any_books_and_survives_json(books: list[BookFeatures], seed: int) -> None:
+@given(st.lists(_BOOKS, min_size=1, max_size=30), st.integers(min_value=0, max_value=2**31))
+def test_a_spec_fits_any_books_and_is_the_same_after_json(books: list[BookFeatures], seed: int) -> None:
     ratings = np.random.default_rng(seed).uniform(1, 5, len(books))
     spec = fit_feature_spec(books, ratings)
     assert FeatureSpec.model_validate_json(spec.model_dump_json()) == spec
@@ -80,13 +80,13 @@ def test_words_are_letters_of_any_script_without_digits() -> None:
     ]
 
 
-def test_a_word_that_tells_ratings_apart_is_found_and_chance_words_are_few() -> None:
+def test_a_predictive_word_is_selected_with_few_random_words() -> None:
     generator = np.random.default_rng(3)
-    chance = [f"w{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(300)]
+    random_words = [f"w{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(300)]
     books, ratings = [], []
     for number in range(800):
         good = number % 4 == 0
-        words = [*generator.choice(chance, 20), *(["marvellous"] if good else [])]
+        words = [*generator.choice(random_words, 20), *(["marvellous"] if good else [])]
         books.append(BookFeatures(description=" ".join(words)))
         ratings.append(4.0 * good + generator.normal())
     spec = fit_feature_spec(books, np.array(ratings))
@@ -94,7 +94,7 @@ def test_a_word_that_tells_ratings_apart_is_found_and_chance_words_are_few() -> 
     assert len(spec.words) < 8
 
 
-def test_one_currency_alone_makes_no_feature_and_two_make_two() -> None:
-    one = [BookFeatures(currency="GBP")] * 20
-    assert fit_feature_spec(one, np.ones(20)).currencies == ()
-    assert fit_feature_spec([*one, *[BookFeatures(currency="EUR")] * 20], np.ones(40)).currencies == ("EUR", "GBP")
+def test_a_single_currency_is_no_feature() -> None:
+    pounds = [BookFeatures(currency="GBP")] * 20
+    assert fit_feature_spec(pounds, np.ones(20)).currencies == ()
+    assert fit_feature_spec([*pounds, *[BookFeatures(currency="EUR")] * 20], np.ones(40)).currencies == ("EUR", "GBP")

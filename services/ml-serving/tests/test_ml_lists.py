@@ -1,4 +1,4 @@
-"""Cursors, content negotiation, and the training data in its three forms."""
+"""Cursors, content negotiation, and the training data as JSON, CSV and Parquet."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ _OFFERED = ("application/json", "text/csv", "application/vnd.apache.parquet")
 
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))
-def test_a_cursor_leads_back_to_its_number_in_its_own_list_only(number: int) -> None:
+def test_a_cursor_is_decoded_to_its_number_only_for_its_list(number: int) -> None:
     cursor = encode_cursor("models", number)
     assert decode_cursor("models", cursor) == number
     with pytest.raises(InvalidCursorError):
@@ -48,32 +48,38 @@ def test_any_other_text_is_an_invalid_cursor(text: str) -> None:
         ("text/csv;charset=utf-8;q=1.0", "text/csv"),
     ],
 )
-def test_the_media_type_that_the_client_likes_best_is_chosen(accept: str | None, chosen: str) -> None:
+def test_the_offered_type_with_the_highest_quality_is_chosen(accept: str | None, chosen: str) -> None:
     assert choose_media_type(accept, _OFFERED) == chosen
 
 
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/json;q=0", "*/*;q=0", "text/csv;q=much", ";;;", "nan;q=nan"]
 )
-def test_a_client_that_takes_none_of_them_is_told_so(accept: str) -> None:
+def test_a_client_that_accepts_no_offered_type_gets_an_error(accept: str) -> None:
     with pytest.raises(NotAcceptableError):
         choose_media_type(accept, _OFFERED)
 
 
 @given(st.text(max_size=60))
-def test_no_accept_header_breaks_the_choice(accept: str) -> None:
+def test_any_accept_header_is_parsed(accept: str) -> None:
     with suppress(NotAcceptableError):
         assert choose_media_type(accept, _OFFERED) in _OFFERED
 
 
-def _awkward(books: list[Book]) -> list[Book]:
-    odd = {"title": '=1+1, "quoted"\r\nsecond line', "description": None, "price": None, "stock": None, "category": ""}
-    return [books[0].model_copy(update=odd), *books[1:]]
+def _with_special_values(books: list[Book]) -> list[Book]:
+    values = {
+        "title": '=1+1, "quoted"\r\nsecond line',
+        "description": None,
+        "price": None,
+        "stock": None,
+        "category": "",
+    }
+    return [books[0].model_copy(update=values), *books[1:]]
 
 
 @pytest.mark.parametrize("count", [0, 1, 1_000, 2_500])
 def test_parquet_holds_every_row_exactly(make_books: MakeBooks, count: int) -> None:
-    books = _awkward(make_books(count)) if count else []
+    books = _with_special_values(make_books(count)) if count else []
     chunks = list(render_parquet_chunks(iter(books)))
     file = ParquetFile(io.BytesIO(b"".join(chunks)), pre_buffer=False)
     rows = file.read(use_threads=False).to_pylist()
@@ -83,7 +89,7 @@ def test_parquet_holds_every_row_exactly(make_books: MakeBooks, count: int) -> N
 
 @pytest.mark.parametrize("count", [0, 1, 1_500])
 def test_csv_holds_every_row_exactly(make_books: MakeBooks, count: int) -> None:
-    books = _awkward(make_books(count)) if count else []
+    books = _with_special_values(make_books(count)) if count else []
     text = b"".join(render_csv_chunks(iter(books))).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert len(rows) == count

@@ -1,4 +1,4 @@
-"""The prediction log: no request waits for it, it delivers in order, and it is bounded."""
+"""The prediction log does not delay requests, publishes in order, and is bounded."""
 
 import json
 import time
@@ -14,7 +14,7 @@ from bookwheel_testing.servers import free_port, redis_answers, redis_command, r
 _STREAM = "test:predictions"
 
 
-def _records(count: int, first: int = 0) -> list[PredictionLogEntry]:
+def _create_entries(count: int, first: int = 0) -> list[PredictionLogEntry]:
     return [
         PredictionLogEntry(
             prediction_id=str(number),
@@ -33,8 +33,8 @@ def _records(count: int, first: int = 0) -> list[PredictionLogEntry]:
     ]
 
 
-def _delivered(url: str) -> list[str]:
-    reader = StreamReader(connect_redis(url), _STREAM, group="processor", consumer="one")
+def _published_ids(url: str) -> list[str]:
+    reader = StreamReader(connect_redis(url), _STREAM, group="processor", consumer="test")
     return [json.loads(entry.body)["prediction_id"] for entry in reader.read(100_000)]
 
 
@@ -45,59 +45,61 @@ def _log(url: str, *, buffer_limit: int = 10_000, stream_limit: int = 100_000) -
     return log
 
 
-def test_records_arrive_in_order_and_keep_the_contract(redis_url: str) -> None:
+def test_entries_are_published_in_order_as_prediction_records(redis_url: str) -> None:
     log = _log(redis_url)
     for first in range(0, 1_200, 100):
-        log.add(_records(100, first))
+        log.add(_create_entries(100, first))
     log.stop()
-    reader = StreamReader(connect_redis(redis_url), _STREAM, group="processor", consumer="one")
-    delivered = [PredictionRecord.model_validate_json(entry.body) for entry in reader.read(5_000)]
-    assert [record.prediction_id for record in delivered] == [str(number) for number in range(1_200)]
+    reader = StreamReader(connect_redis(redis_url), _STREAM, group="processor", consumer="test")
+    records = [PredictionRecord.model_validate_json(entry.body) for entry in reader.read(5_000)]
+    assert [record.prediction_id for record in records] == [str(number) for number in range(1_200)]
 
 
-def test_without_redis_records_wait_up_to_the_bound_and_the_rest_is_counted(tmp_path: Path) -> None:
+def test_without_redis_entries_are_buffered_up_to_the_limit_and_dropped_ones_counted(tmp_path: Path) -> None:
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     log = _log(url, buffer_limit=50)
     started = time.monotonic()
-    log.add(_records(40))
-    log.add(_records(40, 40))
-    log.add(_records(40, 80))
+    log.add(_create_entries(40))
+    log.add(_create_entries(40, 40))
+    log.add(_create_entries(40, 80))
     assert time.monotonic() - started < 0.1
     assert log.dropped_count == 70
     with running(redis_command(port, tmp_path), log=tmp_path / "redis.log", ready=lambda: redis_answers(url)):
-        wait_until(lambda: connect_redis(url).xlen(_STREAM) == 50, seconds=10, what="delivery after Redis came")
+        wait_until(
+            lambda: connect_redis(url).xlen(_STREAM) == 50, seconds=10, what="publication once Redis is available"
+        )
         log.stop()
-        assert _delivered(url) == [str(number) for number in range(50)]
+        assert _published_ids(url) == [str(number) for number in range(50)]
 
 
-def test_stopping_writes_out_what_waits_and_never_hangs_without_redis(redis_url: str) -> None:
+def test_a_stop_publishes_the_buffer_and_does_not_hang_without_redis(redis_url: str) -> None:
     log = _log(redis_url)
-    log.add(_records(3))
+    log.add(_create_entries(3))
     log.stop()
-    assert _delivered(redis_url) == ["0", "1", "2"]
+    assert _published_ids(redis_url) == ["0", "1", "2"]
     unavailable = _log(f"redis://127.0.0.1:{free_port()}/0")
-    unavailable.add(_records(3))
+    unavailable.add(_create_entries(3))
     started = time.monotonic()
     unavailable.stop()
     assert time.monotonic() - started < 5
 
 
-def test_a_full_stream_refuses_predictions_until_its_consumer_catches_up(redis_url: str) -> None:
+def test_predictions_are_rejected_while_the_stream_is_full(redis_url: str) -> None:
     redis = connect_redis(redis_url)
     log = _log(redis_url, stream_limit=1_000)
     for first in range(0, 1_000, 100):
         log.check_capacity(100)
-        log.add(_records(100, first))
-    with pytest.raises(UnavailableError) as caught:
+        log.add(_create_entries(100, first))
+    with pytest.raises(UnavailableError) as error:
         log.check_capacity(1)
-    assert (caught.value.status, caught.value.retry_after) == (503, 5)
-    wait_until(lambda: redis.xlen(_STREAM) == 1_000, seconds=10, what="delivery")
+    assert (error.value.status, error.value.retry_after) == (503, 5)
+    wait_until(lambda: redis.xlen(_STREAM) == 1_000, seconds=10, what="publication")
     assert not _has_capacity(log, 1)
 
-    reader = StreamReader(redis, _STREAM, group="processor", consumer="one")
+    reader = StreamReader(redis, _STREAM, group="processor", consumer="test")
     reader.acknowledge([entry.id for entry in reader.read(500)])
-    wait_until(lambda: _has_capacity(log, 500), seconds=10, what="room for predictions")
+    wait_until(lambda: _has_capacity(log, 500), seconds=10, what="capacity for predictions")
     assert not _has_capacity(log, 501)
     log.stop()
     assert log.dropped_count == 0
@@ -107,12 +109,12 @@ def test_a_stream_is_never_longer_than_its_limit(redis_url: str) -> None:
     redis = connect_redis(redis_url)
     StreamWriter(redis, _STREAM).publish([b"{}"] * 900)  # by another replica
     log = _log(redis_url, stream_limit=1_000)
-    log.add(_records(150))
-    wait_until(lambda: redis.xlen(_STREAM) == 1_000, seconds=10, what="delivery up to the limit")
+    log.add(_create_entries(150))
+    wait_until(lambda: redis.xlen(_STREAM) == 1_000, seconds=10, what="publication up to the limit")
     assert not _has_capacity(log, 1)
-    reader = StreamReader(redis, _STREAM, group="processor", consumer="one")
+    reader = StreamReader(redis, _STREAM, group="processor", consumer="test")
     reader.acknowledge([entry.id for entry in reader.read(1_000)])
-    wait_until(lambda: redis.xlen(_STREAM) == 50, seconds=10, what="delivery of the rest")
+    wait_until(lambda: redis.xlen(_STREAM) == 50, seconds=10, what="publication of the rest")
     log.stop()
 
 

@@ -1,4 +1,4 @@
-"""Rows of a prediction request: an invalid row fails alone."""
+"""Rows of a prediction request. An invalid row does not affect the other rows."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 MakeBooks = Callable[..., list[Book]]
 _TRACEPARENT = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-_GOOD = {"category": "Poetry", "price": {"amount": "12.50", "currency": "GBP"}, "stock": 3}
+_VALID = {"category": "Poetry", "price": {"amount": "12.50", "currency": "GBP"}, "stock": 3}
 
 
 @pytest.fixture(scope="module")
@@ -61,24 +61,24 @@ def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(
 
 
 @pytest.mark.parametrize(
-    ("row", "code", "fault"),
+    ("row", "code", "detail"),
     [
         ({"book_id": "demo:nowhere"}, "not_found", ""),
         ({}, "invalid_row", "needs a book_id"),
         ({"category": None}, "invalid_row", "needs a book_id"),
         ({"book_id": "demo:000001", "stock": 3}, "invalid_row", "not both"),
         ({"colour": "red"}, "invalid_row", "colour"),
-        ({**_GOOD, "stock": -1}, "invalid_row", "stock"),
-        ({**_GOOD, "stock": "3"}, "invalid_row", "stock"),
-        ({**_GOOD, "stock": True}, "invalid_row", "stock"),
-        ({**_GOOD, "stock": 10**30}, "invalid_row", "stock"),
-        ({**_GOOD, "price": {"amount": "NaN", "currency": "GBP"}}, "invalid_row", "price.amount"),
-        ({**_GOOD, "price": {"amount": float("inf"), "currency": "GBP"}}, "invalid_row", "price.amount"),
-        ({**_GOOD, "price": {"amount": "-1", "currency": "GBP"}}, "invalid_row", "price.amount"),
-        ({**_GOOD, "price": {"amount": "1", "currency": "pounds"}}, "invalid_row", "price.currency"),
-        ({**_GOOD, "price": 3}, "invalid_row", "price"),
-        ({**_GOOD, "description": "x" * 100_001}, "invalid_row", "description"),
-        ({**_GOOD, "description": "\ud800"}, "invalid_row", "description"),
+        ({**_VALID, "stock": -1}, "invalid_row", "stock"),
+        ({**_VALID, "stock": "3"}, "invalid_row", "stock"),
+        ({**_VALID, "stock": True}, "invalid_row", "stock"),
+        ({**_VALID, "stock": 10**30}, "invalid_row", "stock"),
+        ({**_VALID, "price": {"amount": "NaN", "currency": "GBP"}}, "invalid_row", "price.amount"),
+        ({**_VALID, "price": {"amount": float("inf"), "currency": "GBP"}}, "invalid_row", "price.amount"),
+        ({**_VALID, "price": {"amount": "-1", "currency": "GBP"}}, "invalid_row", "price.amount"),
+        ({**_VALID, "price": {"amount": "1", "currency": "pounds"}}, "invalid_row", "price.currency"),
+        ({**_VALID, "price": 3}, "invalid_row", "price"),
+        ({**_VALID, "description": "x" * 100_001}, "invalid_row", "description"),
+        ({**_VALID, "description": "\ud800"}, "invalid_row", "description"),
         ({"book_id": "\ud800"}, "invalid_row", "book_id"),
         ({"book_id": "a\x00b"}, "invalid_row", "book_id"),
         ({"book_id": ""}, "invalid_row", "book_id"),
@@ -86,37 +86,37 @@ def test_a_book_by_id_and_the_same_book_by_its_fields_get_the_same_rating(
         ({"book_id": 17}, "invalid_row", "book_id"),
         ("demo:000001", "invalid_row", "object"),
         (None, "invalid_row", "object"),
-        ([_GOOD], "invalid_row", "object"),
+        ([_VALID], "invalid_row", "object"),
     ],
 )
-def test_a_bad_row_fails_alone_with_its_reason(predict_rows: PredictRows, row: Any, code: str, fault: str) -> None:
-    first, bad, last = predict_rows([_GOOD, row, _GOOD]).response.model_dump()["predictions"]
+def test_an_invalid_row_has_an_error_and_does_not_affect_others(
+    predict_rows: PredictRows, row: Any, code: str, detail: str
+) -> None:
+    first, invalid, last = predict_rows([_VALID, row, _VALID]).response.model_dump()["predictions"]
     assert first["rating"] == last["rating"] is not None
-    assert (first["index"], bad["index"], last["index"]) == (0, 1, 2)
-    assert bad["error"]["code"] == code
-    assert fault in bad["error"]["detail"]
-    assert bad["rating"] is bad["low"] is bad["high"] is bad["prediction_id"] is None
+    assert (first["index"], invalid["index"], last["index"]) == (0, 1, 2)
+    assert invalid["error"]["code"] == code
+    assert detail in invalid["error"]["detail"]
+    assert invalid["rating"] is invalid["low"] is invalid["high"] is invalid["prediction_id"] is None
     assert first["error"] is last["error"] is None
 
 
-def test_a_thousand_bad_rows_are_a_thousand_errors_and_no_record(predict_rows: PredictRows) -> None:
+def test_a_thousand_invalid_rows_have_errors_and_no_log_entries(predict_rows: PredictRows) -> None:
     result = predict_rows([None] * 1_000)
     assert all(prediction["error"] for prediction in result.response.model_dump()["predictions"])
     assert result.log_entries == []
 
 
-def test_missing_facts_are_no_error(predict_rows: PredictRows) -> None:
-    (only,) = predict_rows([{"title": "Nothing else is known"}]).response.model_dump()["predictions"]
-    assert only["error"] is None
-    assert only["rating"] is not None
+def test_missing_fields_are_no_error(predict_rows: PredictRows) -> None:
+    (prediction,) = predict_rows([{"title": "Only a title"}]).response.model_dump()["predictions"]
+    assert prediction["error"] is None
+    assert prediction["rating"] is not None
 
 
-def test_every_prediction_leaves_a_record_that_keeps_the_contract(
-    predict_rows: PredictRows, champion: Champion
-) -> None:
-    result = predict_rows([_GOOD, None, {"book_id": "demo:000002"}])
+def test_every_prediction_is_logged_as_a_prediction_record(predict_rows: PredictRows, champion: Champion) -> None:
+    result = predict_rows([_VALID, None, {"book_id": "demo:000002"}])
     before = datetime.now(UTC)
-    records = [PredictionRecord.model_validate_json(record.to_json()) for record in result.log_entries]
+    records = [PredictionRecord.model_validate_json(entry.to_json()) for entry in result.log_entries]
     valid = [prediction for prediction in result.response.model_dump()["predictions"] if prediction["error"] is None]
     assert [record.prediction_id for record in records] == [prediction["prediction_id"] for prediction in valid]
     assert [record.book_id for record in records] == [None, "demo:000002"]
@@ -143,8 +143,8 @@ _ROWS = st.fixed_dictionaries(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(_JSON | _ROWS, min_size=1, max_size=5))
-def test_any_json_at_all_gets_a_well_formed_answer(predict_rows: PredictRows, rows: list[Any]) -> None:
-    checked = PredictionResponse.model_validate_json(predict_rows(rows).response.model_dump_json())
-    assert len(checked.predictions) == len(rows)
-    for prediction in checked.predictions:
+def test_any_json_gets_a_valid_response(predict_rows: PredictRows, rows: list[Any]) -> None:
+    response = PredictionResponse.model_validate_json(predict_rows(rows).response.model_dump_json())
+    assert len(response.predictions) == len(rows)
+    for prediction in response.predictions:
         assert (prediction.rating is None) == (prediction.error is not None)

@@ -1,4 +1,4 @@
-"""The registry: aliases, upload and download of models, and how the serving process follows the champion."""
+"""The model registry: aliases, upload and download of models, its child process, and the champion watcher."""
 
 import asyncio
 import os
@@ -26,13 +26,13 @@ MakeBooks = Callable[..., list[Book]]
 FillRecords = Callable[[Path, list[Book]], str]
 _TREES = 20
 pytestmark = [
-    pytest.mark.timeout(600),  # MLflow's import takes minutes while everything else is tested beside it
+    pytest.mark.timeout(600),  # MLflow's import takes minutes on a busy machine
 ]
 
 
 @pytest.fixture(scope="module")
 def registry_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Making MLflow's tables takes seconds: the tests of this file share a registry, and state what they start from."""
+    """All tests of this file share a registry, because the creation of MLflow's tables takes seconds."""
     return f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.sqlite'}"
 
 
@@ -44,15 +44,16 @@ def registry_process(registry_uri: str) -> Iterator[RegistryProcess]:
 
 
 @pytest.fixture
-def poor_reader(tmp_path: Path, make_books: MakeBooks, fill_records: FillRecords) -> Iterator[BookReader]:
-    """The same held-out books as `book_reader` has, but training books whose ratings say the opposite."""
+def inverted_reader(tmp_path: Path, make_books: MakeBooks, fill_records: FillRecords) -> Iterator[BookReader]:
+    """The held-out books of `book_reader`, and its training books with inverted ratings."""
     books = make_books(400)
     training, _ = read_datasets(_Pages(books))  # type: ignore[arg-type]
-    learned = set(training.book_ids)
-    upside_down = [
-        book.model_copy(update={"rating": 6 - (book.rating or 0)}) if book.id in learned else book for book in books
+    training_ids = set(training.book_ids)
+    inverted = [
+        book.model_copy(update={"rating": 6 - (book.rating or 0)}) if book.id in training_ids else book
+        for book in books
     ]
-    engine = connect_database(fill_records(tmp_path, upside_down))
+    engine = connect_database(fill_records(tmp_path, inverted))
     yield BookReader(engine)
     engine.dispose()
 
@@ -65,49 +66,47 @@ class _Pages:
         return [book for book in self._books if book.number > after_number][:limit]
 
 
-def test_a_model_comes_back_from_the_registry_as_it_was_trained(
-    registry_uri: str, book_reader: BookReader, tmp_path: Path
-) -> None:
+def test_a_downloaded_model_is_the_trained_one(registry_uri: str, book_reader: BookReader, tmp_path: Path) -> None:
     registry = MlflowRegistry(registry_uri)
-    made = train_and_register(book_reader, registry, tree_count=_TREES)
-    assert made.aliases == (CHAMPION,)
-    assert registry.get_champion_version() == made.version
-    assert registry.get_version(made.version) == made
-    model = load_model(registry.download(made.version, tmp_path))
+    version = train_and_register(book_reader, registry, tree_count=_TREES)
+    assert version.aliases == (CHAMPION,)
+    assert registry.get_champion_version() == version.version
+    assert registry.get_version(version.version) == version
+    model = load_model(registry.download(version.version, tmp_path))
     training, held_out = read_datasets(book_reader)
-    assert model.definition.data_fingerprint == made.data_fingerprint == training.fingerprint()
+    assert model.definition.data_fingerprint == version.data_fingerprint == training.fingerprint()
     errors = model.predict(held_out.features).rating - held_out.ratings
-    assert np.sqrt(np.mean(errors**2)) == pytest.approx(made.report.model.rmse)
+    assert np.sqrt(np.mean(errors**2)) == pytest.approx(version.report.model.rmse)
     assert sum(model.definition.importances) == pytest.approx(1)
 
 
 def test_a_worse_model_is_a_challenger_and_an_equal_one_the_new_champion(
-    registry_uri: str, book_reader: BookReader, poor_reader: BookReader
+    registry_uri: str, book_reader: BookReader, inverted_reader: BookReader
 ) -> None:
     registry = MlflowRegistry(registry_uri)
     champion = train_and_register(book_reader, registry, tree_count=_TREES)
-    worse = train_and_register(poor_reader, registry, tree_count=_TREES)
+    worse = train_and_register(inverted_reader, registry, tree_count=_TREES)
     assert (worse.aliases, registry.get_champion_version()) == ((CHALLENGER,), champion.version)
     again = train_and_register(book_reader, registry, tree_count=_TREES)
     assert (again.aliases, registry.get_champion_version()) == ((CHAMPION,), again.version)
     registry.set_alias(CHAMPION, worse.version)
-    crowned = registry.get_version(worse.version)
-    assert crowned is not None
-    assert crowned.aliases == (CHAMPION,)
+    new_champion = registry.get_version(worse.version)
+    assert new_champion is not None
+    assert new_champion.aliases == (CHAMPION,)
 
 
-def test_a_champion_that_no_longer_loads_is_replaced(
+def test_a_champion_that_cannot_be_loaded_is_replaced(
     registry_uri: str, book_reader: BookReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = MlflowRegistry(registry_uri)
     first = train_and_register(book_reader, registry, tree_count=_TREES)
-    monkeypatch.setattr("bookwheel_ml.training.pipeline.load_model", _refuse)
+    monkeypatch.setattr("bookwheel_ml.training.pipeline.load_model", _fail_to_load)
     assert train_and_register(book_reader, registry, tree_count=_TREES).aliases == (CHAMPION,)
     assert registry.get_champion_version() != first.version
 
 
-def _refuse(_folder: Path) -> None:
-    raise ValueError("of an older form")
+def _fail_to_load(_folder: Path) -> None:
+    raise ValueError("written by another version")
 
 
 def test_versions_are_paged_newest_first(registry_uri: str, book_reader: BookReader) -> None:
@@ -122,42 +121,42 @@ def test_versions_are_paged_newest_first(registry_uri: str, book_reader: BookRea
     assert registry.get_version(str(newest + 1)) is None
 
 
-async def test_the_watch_follows_the_champion_and_remembers_it(
+async def test_the_watcher_loads_a_new_champion_and_caches_it(
     registry_uri: str, registry_process: RegistryProcess, book_reader: BookReader, tmp_path: Path
 ) -> None:
     registry = MlflowRegistry(registry_uri)
     first = train_and_register(book_reader, registry, tree_count=_TREES)
-    watch = ChampionWatcher(registry_process, cache=tmp_path, poll_seconds=60)
+    watcher = ChampionWatcher(registry_process, cache=tmp_path, poll_seconds=60)
     with pytest.raises(UnavailableError, match="Request a training run"):
-        _ = watch.current
+        _ = watcher.current
     with pytest.raises(UnavailableError, match="not responded yet"):
-        await watch.check_ready()
-    await watch.update()
-    await watch.check_ready()
-    before = watch.current
+        await watcher.check_ready()
+    await watcher.update()
+    await watcher.check_ready()
+    before = watcher.current
     assert before.version == first.version
     second = train_and_register(book_reader, registry, tree_count=_TREES)
-    await watch.update()
-    assert (before.version, watch.current.version) == (first.version, second.version)
-    assert [name for name in os.listdir(tmp_path) if "version" in name] == [f"version-{second.version}"]  # noqa: PTH208 - a loop may call it
+    await watcher.update()
+    assert (before.version, watcher.current.version) == (first.version, second.version)
+    assert [name for name in os.listdir(tmp_path) if "version" in name] == [f"version-{second.version}"]  # noqa: PTH208 - ruff rejects pathlib in async functions
 
     restarted = ChampionWatcher(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
     restarted.restore()
     await restarted.check_ready()
     assert restarted.current.version == second.version
-    assert restarted.current.model.definition == watch.current.model.definition
+    assert restarted.current.model.definition == watcher.current.model.definition
 
 
-@pytest.mark.parametrize("pointer", [b"", b"[]", b"{}", b'{"version": "1", "folder": "gone"}', b"\xff"])
-def test_a_broken_cache_is_no_champion_and_no_crash(tmp_path: Path, pointer: bytes) -> None:
+@pytest.mark.parametrize("pointer", [b"", b"[]", b"{}", b'{"version": "1", "folder": "missing"}', b"\xff"])
+def test_a_damaged_cache_is_ignored(tmp_path: Path, pointer: bytes) -> None:
     (tmp_path / "champion.json").write_bytes(pointer)
-    watch = ChampionWatcher(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
-    watch.restore()
+    watcher = ChampionWatcher(RegistryProcess("sqlite:////nowhere/at/all.sqlite"), cache=tmp_path, poll_seconds=60)
+    watcher.restore()
     with pytest.raises(UnavailableError):
-        _ = watch.current
+        _ = watcher.current
 
 
-async def test_a_registry_process_that_was_killed_is_started_again(registry_uri: str) -> None:
+async def test_a_killed_registry_process_is_replaced(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri)
     try:
         process.ensure_started()
@@ -172,7 +171,7 @@ async def test_a_registry_process_that_was_killed_is_started_again(registry_uri:
         process.close()
 
 
-async def test_a_cancelled_call_never_answers_the_next_one(registry_uri: str) -> None:
+async def test_a_cancelled_call_ends_the_process(registry_uri: str) -> None:
     process = RegistryProcess(registry_uri)
     call = asyncio.create_task(process.call(Registry.list_versions, limit=1, before_version=None))
     await asyncio.sleep(0.05)
@@ -192,9 +191,9 @@ async def test_a_registry_process_that_hangs_is_unavailable_and_replaced(registr
         process.ensure_started()
         hung = process.pid
         os.kill(hung, signal.SIGSTOP)
-        with pytest.raises(UnavailableError, match="did not respond in time") as caught:
+        with pytest.raises(UnavailableError, match="did not respond in time") as error:
             await process.call(Registry.get_champion_version)
-        assert caught.value.status == 503
+        assert error.value.status == 503
         await asyncio.to_thread(wait_until, lambda: not _is_alive(hung), seconds=10, what="end of the hung child")
         process.ensure_started()
         assert process.pid != hung
@@ -228,7 +227,7 @@ def _is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:
+def test_the_registry_process_ends_when_its_parent_is_killed() -> None:
     program = (
         "import time\n"
         "from bookwheel_ml.registry.process import RegistryProcess\n"
@@ -249,13 +248,13 @@ def test_the_registry_process_ends_with_a_parent_that_was_killed() -> None:
 async def test_a_failed_call_is_unavailable_and_the_next_one_succeeds(
     registry_process: RegistryProcess, tmp_path: Path
 ) -> None:
-    """In the child that the other tests use too, since MLflow's import takes seconds."""
+    """Uses the child of the other tests, because MLflow's import takes seconds."""
     with pytest.raises(UnavailableError, match="unavailable"):
         await registry_process.call(Registry.download, "999999", tmp_path)
     assert await registry_process.call(Registry.get_version, "999999") is None
 
 
-async def test_two_processes_may_use_a_new_registry_first_at_the_same_time(tmp_path: Path) -> None:
+async def test_two_processes_can_create_a_registry_concurrently(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'mlflow.sqlite'}"
     other = RegistryProcess(uri)
     try:

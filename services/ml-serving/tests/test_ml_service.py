@@ -1,4 +1,4 @@
-"""The service as it runs: a BentoML process, a trainer, Redis, records and a registry, over HTTP."""
+"""The running service: a BentoML process, a trainer, Redis, records and a registry, over HTTP."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ COMMAND = Path(sys.executable).with_name("bookwheel-ml")
 _BOOKS = 300
 _PATH = "/api/v1/ml"
 pytestmark = [
-    pytest.mark.timeout(600),  # MLflow is imported twice, beside whatever else is tested on the same cores
+    pytest.mark.timeout(600),  # MLflow's import takes minutes on a busy machine
 ]
 
 
@@ -71,12 +71,12 @@ class Suite:
         )
 
     def train(self) -> dict[str, Any]:
-        """Asks for a training run and waits for its end."""
+        """Requests a training run and waits for its end."""
         with self.client("admin") as admin:
-            asked = admin.post("/training-runs")
-            assert asked.status_code == 202, asked.text
-            assert asked.json()["state"] == "queued"
-            path = asked.headers["location"].removeprefix(_PATH)
+            response = admin.post("/training-runs")
+            assert response.status_code == 202, response.text
+            assert response.json()["state"] == "queued"
+            path = response.headers["location"].removeprefix(_PATH)
             run: dict[str, Any] = {}
 
             def ended() -> bool:
@@ -88,8 +88,8 @@ class Suite:
 
     def served_version(self) -> str:
         with self.client() as client:
-            answer = client.post("/predictions", json={"books": [{"stock": 1}]})
-        return str(answer.json().get("model", {}).get("version"))
+            response = client.post("/predictions", json={"books": [{"stock": 1}]})
+        return str(response.json().get("model", {}).get("version"))
 
 
 @pytest.fixture(scope="session")
@@ -119,15 +119,15 @@ def suite(
         running([COMMAND, "worker"], log=folder / "trainer.log", ready=lambda: True, environment=suite.environment(0)),
     ):
         with suite.client() as client:
-            _is_alive_but_has_no_model(client)
+            _check_without_model(client)
         yield suite
 
 
-def _is_alive_but_has_no_model(client: httpx.Client) -> None:
-    """Here, since it holds only before the first training of the session."""
-    for answer in (client.post("/predictions", json={"books": [{"stock": 1}]}), client.get("/features")):
-        _is_problem(answer, 503, "unavailable")
-        assert answer.headers["retry-after"] == "5"
+def _check_without_model(client: httpx.Client) -> None:
+    """Called by the fixture, because there is a model after the first training of the session."""
+    for response in (client.post("/predictions", json={"books": [{"stock": 1}]}), client.get("/features")):
+        _check_problem(response, 503, "unavailable")
+        assert response.headers["retry-after"] == "5"
 
 
 @pytest.fixture(scope="session")
@@ -145,41 +145,41 @@ def client(served: Suite) -> Iterator[httpx.Client]:
         yield client
 
 
-def _is_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem: dict[str, Any] = answer.json()
+def _check_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem: dict[str, Any] = response.json()
     assert (problem["status"], problem["code"]) == (status, code)
-    assert problem["trace_id"] in answer.headers["traceparent"]
+    assert problem["trace_id"] in response.headers["traceparent"]
     return problem
 
 
-def test_predictions_by_id_and_by_fields_and_a_bad_row(client: httpx.Client) -> None:
+def test_predictions_by_id_by_fields_and_of_an_invalid_row(client: httpx.Client) -> None:
     rows = [
         {"book_id": "demo:000001"},
         {"category": "Poetry", "price": {"amount": "9.99", "currency": "GBP"}, "description": "a luminous house"},
         {"category": "Mystery", "price": {"amount": "55", "currency": "GBP"}, "description": "a tedious road"},
         {"nonsense": True},
     ]
-    answer = client.post("/predictions", json={"books": rows})
-    assert answer.status_code == 200
-    body = answer.json()
+    response = client.post("/predictions", json={"books": rows})
+    assert response.status_code == 200
+    body = response.json()
     assert (body["model"]["name"], body["model"]["arm"]) == ("bookwheel-rating", "champion")
     assert body["model"]["verdict"] == "learned"
-    by_id, good, poor, bad = body["predictions"]
+    by_id, good, poor, invalid = body["predictions"]
     assert by_id["book_id"] == "demo:000001"
     assert good["rating"] > poor["rating"] + 1
     assert good["low"] <= good["rating"] <= good["high"]
-    assert bad["error"]["code"] == "invalid_row"
-    assert bad["rating"] is None
+    assert invalid["error"]["code"] == "invalid_row"
+    assert invalid["rating"] is None
 
 
-def test_a_thousand_books_are_predicted_in_one_request_and_one_more_is_refused(client: httpx.Client) -> None:
+def test_a_request_has_at_most_a_thousand_books(client: httpx.Client) -> None:
     rows = [{"book_id": f"demo:{number:06}"} for number in range(1, _BOOKS + 1)]
     rows += [{"book_id": f"demo:{number:06}"} for number in range(1, 1_001 - _BOOKS)]
-    answer = client.post("/predictions", json={"books": rows})
-    assert [one["book_id"] for one in answer.json()["predictions"]] == [row["book_id"] for row in rows]
-    problem = _is_problem(client.post("/predictions", json={"books": [*rows, rows[0]]}), 400, "invalid_parameter")
+    response = client.post("/predictions", json={"books": rows})
+    assert [prediction["book_id"] for prediction in response.json()["predictions"]] == [row["book_id"] for row in rows]
+    problem = _check_problem(client.post("/predictions", json={"books": [*rows, rows[0]]}), 400, "invalid_parameter")
     assert problem["errors"][0]["field"] == "books"
 
 
@@ -199,26 +199,24 @@ def test_a_thousand_books_are_predicted_in_one_request_and_one_more_is_refused(c
         b"[" * 50_000,
     ],
 )
-def test_a_request_that_is_no_batch_is_a_400_problem(client: httpx.Client, body: bytes) -> None:
-    answer = client.post("/predictions", content=body, headers={"Content-Type": "application/json"})
-    _is_problem(answer, 400, "invalid_parameter")
+def test_an_invalid_request_is_a_400_problem(client: httpx.Client, body: bytes) -> None:
+    response = client.post("/predictions", content=body, headers={"Content-Type": "application/json"})
+    _check_problem(response, 400, "invalid_parameter")
 
 
 def test_unknown_parameters_methods_and_paths_are_problems(client: httpx.Client) -> None:
-    problem = _is_problem(client.get("/models", params={"page": 2}), 400, "invalid_parameter")
+    problem = _check_problem(client.get("/models", params={"page": 2}), 400, "invalid_parameter")
     assert problem["errors"][0]["field"] == "page"
-    _is_problem(client.get("/predictions"), 405, "method_not_allowed")
-    _is_problem(client.get("/nothing"), 404, "not_found")
-    _is_problem(client.get("/models/99999"), 404, "not_found")
-    _is_problem(client.get("/models/champion"), 400, "invalid_parameter")
-    _is_problem(client.get("/models", params={"cursor": "bm9uc2Vuc2U"}), 400, "invalid_cursor")
-    _is_problem(client.get("/training-data", params={"limit": 0}), 400, "invalid_parameter")
-    _is_problem(httpx.get(str(client.base_url.copy_with(path="/"))), 404, "not_found")
+    _check_problem(client.get("/predictions"), 405, "method_not_allowed")
+    _check_problem(client.get("/nothing"), 404, "not_found")
+    _check_problem(client.get("/models/99999"), 404, "not_found")
+    _check_problem(client.get("/models/champion"), 400, "invalid_parameter")
+    _check_problem(client.get("/models", params={"cursor": "bm9uc2Vuc2U"}), 400, "invalid_cursor")
+    _check_problem(client.get("/training-data", params={"limit": 0}), 400, "invalid_parameter")
+    _check_problem(httpx.get(str(client.base_url.copy_with(path="/"))), 404, "not_found")
 
 
-def test_metrics_are_bookwheels_and_bentomls_and_a_clients_path_is_no_label(
-    served: Suite, client: httpx.Client
-) -> None:
+def test_metrics_include_bentomls_and_have_no_undeclared_path_as_label(served: Suite, client: httpx.Client) -> None:
     client.post("/predictions", json={"books": [{"stock": 1}]})
     for path in ("/nothing/here", "/models/1", "/nothing/there"):
         client.get(path)
@@ -238,7 +236,7 @@ def test_bentoml_answers_health_and_nothing_else(served: Suite) -> None:
     for path in ("/livez", "/readyz", "/healthz"):
         assert httpx.get(served.base_url + path).status_code == 200
     for path in ("/schema.json", "/docs.json", "/other"):
-        _is_problem(httpx.get(served.base_url + path), 404, "not_found")
+        _check_problem(httpx.get(served.base_url + path), 404, "not_found")
 
 
 def test_every_route_needs_a_token_with_its_scope(served: Suite) -> None:
@@ -254,31 +252,31 @@ def test_every_route_needs_a_token_with_its_scope(served: Suite) -> None:
     for method, path, scope in routes:
         body = {"books": [{"stock": 1}]} if path == "/predictions" else None
         anonymous = httpx.request(method, served.base_url + _PATH + path, json=body)
-        _is_problem(anonymous, 401, "unauthenticated")
+        _check_problem(anonymous, 401, "unauthenticated")
         with served.client(scope) as client:
-            _is_problem(client.request(method, path, json=body), 403, "forbidden")
+            _check_problem(client.request(method, path, json=body), 403, "forbidden")
 
 
-def test_every_prediction_reaches_the_stream_with_the_trace_of_its_request(served: Suite) -> None:
+def test_predictions_are_published_with_the_trace_of_their_request(served: Suite) -> None:
     trace_id = os.urandom(16).hex()
     with served.client() as client:
-        answer = client.post(
+        response = client.post(
             "/predictions",
             json={"books": [{"book_id": "demo:000002"}, {"nope": 1}]},
             headers={"traceparent": f"00-{trace_id}-{'1' * 16}-01"},
         )
-    prediction = answer.json()["predictions"][0]
-    assert trace_id in answer.headers["traceparent"]
-    reader = StreamReader(connect_redis(served.redis_url), PREDICTION_STREAM, group=trace_id, consumer="one")
+    prediction = response.json()["predictions"][0]
+    assert trace_id in response.headers["traceparent"]
+    reader = StreamReader(connect_redis(served.redis_url), PREDICTION_STREAM, group=trace_id, consumer="test")
 
-    def mine() -> list[PredictionRecord]:
-        found = [PredictionRecord.model_validate_json(entry.body) for entry in reader.read(100_000)]
-        return [record for record in found if trace_id in record.traceparent]
+    def read_records() -> list[PredictionRecord]:
+        records = [PredictionRecord.model_validate_json(entry.body) for entry in reader.read(100_000)]
+        return [record for record in records if trace_id in record.traceparent]
 
     records: list[PredictionRecord] = []
 
     def arrived() -> bool:
-        records.extend(mine())
+        records.extend(read_records())
         return bool(records)
 
     wait_until(arrived, seconds=10, what="the prediction's record")
@@ -286,7 +284,7 @@ def test_every_prediction_reaches_the_stream_with_the_trace_of_its_request(serve
     assert (record.prediction_id, record.rating) == (prediction["prediction_id"], prediction["rating"])
     assert (record.book_id, record.subject) == ("demo:000002", "user:1")
 
-    def logged() -> bool:  # lines are written together, a moment late
+    def logged() -> bool:  # lines are written in batches
         return any(trace_id in line and '"/api/v1/ml/predictions"' in line for line in _log_lines(served))
 
     wait_until(logged, seconds=5, what="the request's line in the log")
@@ -296,7 +294,7 @@ def _log_lines(suite: Suite) -> list[str]:
     return (suite.folder / "service.log").read_text().splitlines()
 
 
-def test_models_carry_their_evaluation_and_are_paged(served: Suite, client: httpx.Client) -> None:
+def test_models_have_their_evaluation_and_are_paged(served: Suite, client: httpx.Client) -> None:
     newest = int(served.train()["version"])
     page = client.get("/models", params={"limit": 1}).json()
     assert page["total"] == {"value": newest, "relation": "eq"}
@@ -310,8 +308,8 @@ def test_models_carry_their_evaluation_and_are_paged(served: Suite, client: http
 
 
 def test_features_are_those_of_the_champion_with_their_importance(client: httpx.Client) -> None:
-    found = client.get("/features").json()
-    importances = {feature["name"]: feature["importance"] for feature in found["features"]}
+    feature_set = client.get("/features").json()
+    importances = {feature["name"]: feature["importance"] for feature in feature_set["features"]}
     assert sum(importances.values()) == pytest.approx(1)
     assert {"price", "stock", "category=Poetry", "word=luminous", "word=tedious"} <= set(importances)
 
@@ -340,12 +338,12 @@ def test_training_data_is_the_same_as_json_pages_csv_and_parquet(client: httpx.C
         (row["book_id"], row["rating"], row["split"]) for row in rows
     ]
     assert client.get("/training-data").headers["vary"] == "Accept"
-    _is_problem(client.get("/training-data", headers={"Accept": "text/html"}), 406, "not_acceptable")
+    _check_problem(client.get("/training-data", headers={"Accept": "text/html"}), 406, "not_acceptable")
     csv_page = client.get("/training-data", params={"limit": 5}, headers={"Accept": "text/csv"})
-    _is_problem(csv_page, 400, "invalid_parameter")
+    _check_problem(csv_page, 400, "invalid_parameter")
 
 
-def test_a_requested_training_run_ends_in_a_new_champion_that_is_served_without_a_restart(served: Suite) -> None:
+def test_a_new_champion_is_served_without_a_restart(served: Suite) -> None:
     before = served.served_version()
     run = served.train()
     assert (run["alias"], run["verdict"], run["attempts"]) == ("champion", "learned", 1)
@@ -355,10 +353,10 @@ def test_a_requested_training_run_ends_in_a_new_champion_that_is_served_without_
     log = (served.folder / "trainer.log").read_text().splitlines()
     assert any(trace_id in line and "model registered" in line for line in log)
     with served.client("admin") as admin:
-        _is_problem(admin.get("/training-runs/unknown"), 404, "not_found")
+        _check_problem(admin.get("/training-runs/unknown"), 404, "not_found")
 
 
-def test_a_restarted_service_answers_at_once_even_without_its_registry(served: Suite) -> None:
+def test_a_restarted_service_predicts_without_its_registry(served: Suite) -> None:
     port = free_port()
     environment = {**served.environment(port), "MLFLOW_TRACKING_URI": "sqlite:////proc/nowhere/mlflow.sqlite"}
     url = f"http://127.0.0.1:{port}"
@@ -377,7 +375,7 @@ def test_a_restarted_service_answers_at_once_even_without_its_registry(served: S
     assert "Application shutdown complete" in (served.folder / "restarted.log").read_text()
 
 
-def test_a_service_that_begins_without_the_keys_is_ready_once_it_has_them(served: Suite) -> None:
+def test_a_service_that_starts_without_keys_is_ready_once_they_are_available(served: Suite) -> None:
     port = free_port()
     with serving_site() as site:
         url = f"http://127.0.0.1:{port}"
@@ -395,7 +393,7 @@ def test_a_service_that_begins_without_the_keys_is_ready_once_it_has_them(served
             assert httpx.get(f"{url}{_PATH}/features", headers=headers).status_code == 200
 
 
-def test_wrong_settings_end_the_start_with_their_names(tmp_path: Path) -> None:
+def test_invalid_settings_are_reported_by_name(tmp_path: Path) -> None:
     environment = {"BOOKWHEEL_STATE_DIR": str(tmp_path), "BOOKWHEEL_PORT": "http", "BOOKWHEEL_FOREST_TREES": "0"}
     server = start([COMMAND, "serve"], log=tmp_path / "log", environment=environment)
     assert server.process.wait(timeout=60) == 2

@@ -1,4 +1,4 @@
-"""Training: what can be learned is learned, what can't be is said so, and what is served is what was trained."""
+"""Training on books with and without a learnable rule, and the export of the trained model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ _TREES = 60
 
 
 class _Books:
-    """Stands for `BookReader` where a test needs no database: one page at a time, like it."""
+    """A `BookReader` without a database."""
 
     def __init__(self, books: Sequence[Book]) -> None:
         self._books = books
@@ -46,7 +46,7 @@ def _train(books: Sequence[Book], trees: int = _TREES) -> TrainedModel:
     return train_model(training, held_out, tree_count=trees)
 
 
-def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: MakeBooks) -> None:
+def test_ratings_that_follow_a_rule_are_predicted_better_than_by_baselines(make_books: MakeBooks) -> None:
     report = _train(make_books(800)).definition.report
     assert report.verdict is EvaluationResult.LEARNED
     assert report.improvement.low > 0.1
@@ -56,15 +56,15 @@ def test_a_planted_law_is_learned_clearly_better_than_the_baselines(make_books: 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_of_shuffled_ratings_the_report_says_there_is_nothing_to_learn(make_books: MakeBooks, seed: int) -> None:
+def test_shuffled_ratings_leave_nothing_to_learn(make_books: MakeBooks, seed: int) -> None:
     report = _train(make_books(600, seed=seed, shuffled=True)).definition.report
     assert report.verdict is EvaluationResult.NOTHING_TO_LEARN
     assert report.model.r2 < 0.05
 
 
-def test_ratings_that_are_all_alike_leave_nothing_to_learn(make_books: MakeBooks) -> None:
-    alike = [book.model_copy(update={"rating": 4.0}) for book in make_books(200)]
-    report = _train(alike).definition.report
+def test_equal_ratings_leave_nothing_to_learn(make_books: MakeBooks) -> None:
+    books = [book.model_copy(update={"rating": 4.0}) for book in make_books(200)]
+    report = _train(books).definition.report
     assert report.verdict is EvaluationResult.NOTHING_TO_LEARN
     assert report.model.rmse < 1e-6
 
@@ -98,7 +98,7 @@ def test_on_the_demo_shop_the_error_is_within_15_percent_of_the_best_reachable(s
     assert report.verdict is EvaluationResult.LEARNED
 
 
-def test_too_few_rated_books_are_refused_with_their_number(make_books: MakeBooks) -> None:
+def test_too_few_rated_books_are_an_error(make_books: MakeBooks) -> None:
     for count in (0, 1, 40):
         with pytest.raises(TooFewRatingsError, match="rated books to train on"):
             _train(make_books(count))
@@ -106,11 +106,11 @@ def test_too_few_rated_books_are_refused_with_their_number(make_books: MakeBooks
 
 def test_the_same_books_give_the_same_model_in_any_order_of_pages(make_books: MakeBooks) -> None:
     books = make_books(300)
-    one, other = _train(books), _train(books)
-    assert one.definition == other.definition
-    assert one.onnx.SerializeToString() == other.onnx.SerializeToString()
+    first, second = _train(books), _train(books)
+    assert first.definition == second.definition
+    assert first.onnx.SerializeToString() == second.onnx.SerializeToString()
     changed = [books[0].model_copy(update={"rating": 1.5}), *books[1:]]
-    assert read_datasets(_reader(changed))[0].fingerprint() != one.definition.data_fingerprint
+    assert read_datasets(_reader(changed))[0].fingerprint() != first.definition.data_fingerprint
 
 
 def test_books_without_a_rating_are_not_used(make_books: MakeBooks) -> None:
@@ -120,7 +120,7 @@ def test_books_without_a_rating_are_not_used(make_books: MakeBooks) -> None:
     assert not list(read_rated_books(_reader([books[3]])))
 
 
-def test_copies_of_one_work_fall_on_the_same_side_of_the_split(make_books: MakeBooks) -> None:
+def test_books_with_the_same_title_are_in_the_same_split(make_books: MakeBooks) -> None:
     books = make_books(2_000)
     for book in books[:100]:
         copy = book.model_copy(update={"id": f"isbn:{book.number}", "title": f"  {book.title.upper()} "})
@@ -128,7 +128,7 @@ def test_copies_of_one_work_fall_on_the_same_side_of_the_split(make_books: MakeB
     assert 0.17 < sum(map(is_held_out, books)) / len(books) < 0.23
 
 
-def test_the_exported_forest_answers_as_scikit_learn_does(make_books: MakeBooks) -> None:
+def test_the_exported_forest_predicts_as_scikit_learn_does(make_books: MakeBooks) -> None:
     training, held_out = read_datasets(_reader(make_books(800)))
     spec = _train(make_books(800)).definition.features
     forest = fit_forest(spec.build_matrix(training.features), training.ratings, tree_count=200).forest
@@ -139,46 +139,48 @@ def test_the_exported_forest_answers_as_scikit_learn_does(make_books: MakeBooks)
     np.testing.assert_allclose(scores, compute_scores(forest, matrix), rtol=1e-5, atol=1e-5)
 
 
-def _tampered_with(
-    name: Literal["base_values", "target_weights"], place: int, value: Callable[[float], float]
+def _changed_export(
+    name: Literal["base_values", "target_weights"], position: int, change: Callable[[float], float]
 ) -> Callable[[RandomForestRegressor], onnx.ModelProto]:
-    """An export, one number of which comes out otherwise."""
+    """An export function that changes one number of the export."""
 
     def export(forest: RandomForestRegressor) -> onnx.ModelProto:
         exported = export_forest(forest)
         values = {attribute.name: attribute for attribute in exported.graph.node[0].attribute}[name].floats
-        values[place] = value(values[place])
+        values[position] = change(values[position])
         return exported
 
     return export
 
 
-@pytest.mark.parametrize("value", [lambda found: found + 0.05, lambda _: float("nan")])
+@pytest.mark.parametrize("change", [lambda value: value + 0.05, lambda _: float("nan")])
 @pytest.mark.parametrize("name", ["base_values", "target_weights"])
-def test_an_export_that_answers_otherwise_is_never_registered(
-    make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch, name: Any, value: Callable[[float], float]
+def test_an_export_with_other_predictions_is_rejected(
+    make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch, name: Any, change: Callable[[float], float]
 ) -> None:
-    monkeypatch.setattr(pipeline, "export_forest", _tampered_with(name, 0, value))
+    monkeypatch.setattr(pipeline, "export_forest", _changed_export(name, 0, change))
     with pytest.raises(OnnxMismatchError):
         _train(make_books(300))
 
 
-def test_a_wrong_leaf_that_no_held_out_book_comes_to_is_found_as_well(
+def test_a_wrong_leaf_that_no_held_out_book_reaches_is_detected(
     make_books: MakeBooks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few books are held out, and each comes to one leaf of a tree."""
+    """With few held-out books, some leaves are only reached by training books."""
     training, held_out = read_datasets(_reader(make_books(300)))
     few = replace(
         held_out, book_ids=held_out.book_ids[:20], features=held_out.features[:20], ratings=held_out.ratings[:20]
     )
     model = train_model(training, few, tree_count=1)
     weights = {attribute.name: attribute for attribute in model.onnx.graph.node[0].attribute}["target_weights"].floats
-    for place in range(len(weights) // 2):
-        monkeypatch.setattr(pipeline, "export_forest", _tampered_with("target_weights", place, lambda found: found + 1))
+    for position in range(len(weights) // 2):
+        monkeypatch.setattr(
+            pipeline, "export_forest", _changed_export("target_weights", position, lambda value: value + 1)
+        )
         with pytest.raises(OnnxMismatchError):
             train_model(training, few, tree_count=1)
 
 
-def test_a_file_that_is_no_model_is_a_value_error() -> None:
+def test_an_invalid_model_file_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="ONNX model is invalid"):
-        load_scorer(b"neither here nor there")
+        load_scorer(b"no model")

@@ -1,4 +1,4 @@
-"""One trainer at a time works on a run, and a dead or stalled trainer loses it."""
+"""Only one trainer executes a run. A dead or stalled trainer loses its lease."""
 
 import os
 import signal
@@ -50,15 +50,15 @@ def test_a_lease_has_one_holder_until_it_is_released(redis_url: str) -> None:
         assert third is not None
 
 
-def test_a_lease_outlasts_its_seconds_while_its_holder_lives_and_not_its_death(redis_url: str) -> None:
+def test_a_lease_is_renewed_while_its_holder_lives_and_expires_after_its_death(redis_url: str) -> None:
     holder = _start_holder(redis_url)
     try:
         with pytest.raises(TimeoutError):
-            wait_until(lambda: _is_free(redis_url), seconds=2.5, what="the lease of a living holder lapsed")
+            wait_until(lambda: _is_free(redis_url), seconds=2.5, what="the lease of a living holder expired")
     finally:
         holder.kill()
         holder.communicate()
-    wait_until(lambda: _is_free(redis_url), seconds=10, what="the lease of a dead holder lapsed")
+    wait_until(lambda: _is_free(redis_url), seconds=10, what="the lease of a dead holder expired")
 
 
 def test_a_stalled_holder_notices_the_loss_and_does_not_touch_the_next_holders_lease(redis_url: str) -> None:
@@ -66,7 +66,7 @@ def test_a_stalled_holder_notices_the_loss_and_does_not_touch_the_next_holders_l
     stalled = _start_holder(redis_url)
     try:
         os.kill(stalled.pid, signal.SIGSTOP)
-        wait_until(lambda: not redis.exists(_KEY), seconds=10, what="the lease of a stalled holder lapsed")
+        wait_until(lambda: not redis.exists(_KEY), seconds=10, what="the lease of a stalled holder expired")
         with training_lease(redis, "run", seconds=60) as lease:
             assert lease is not None
             token = redis.get(_KEY)

@@ -1,4 +1,4 @@
-"""Training runs: their states, and what becomes of one whose trainer died."""
+"""Training runs: their states, also after the death of a trainer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,22 +24,22 @@ def _runs(url: str, sent: list[str] | None = None) -> TrainingRunStore:
 def test_a_run_goes_from_queued_to_complete_and_is_not_started_again(redis_url: str) -> None:
     sent: list[str] = []
     runs = _runs(redis_url, sent)
-    asked = runs.submit(requested_by="tester", traceparent=_TRACEPARENT)
-    assert sent == [asked.id]
-    queued = runs.get(asked.id)
+    submitted = runs.submit(requested_by="tester", traceparent=_TRACEPARENT)
+    assert sent == [submitted.id]
+    queued = runs.get(submitted.id)
     assert queued is not None
-    assert queued.model_dump_json() == asked.model_dump_json()
-    started = runs.start(asked.id)
+    assert queued.model_dump_json() == submitted.model_dump_json()
+    started = runs.start(submitted.id)
     assert started is not None
     assert (started.state, started.attempts) == (TrainingState.RUNNING, 1)
     runs.complete(started, version="4", alias="champion", verdict="learned")
-    found = runs.get(asked.id)
-    assert found is not None
-    assert (found.state, found.version, found.reason) == (TrainingState.COMPLETE, "4", None)
-    assert runs.start(asked.id) is None
+    complete = runs.get(submitted.id)
+    assert complete is not None
+    assert (complete.state, complete.version, complete.reason) == (TrainingState.COMPLETE, "4", None)
+    assert runs.start(submitted.id) is None
 
 
-def test_a_run_whose_trainer_died_is_tried_again_but_not_for_ever(redis_url: str) -> None:
+def test_a_run_whose_trainer_died_is_retried_a_limited_number_of_times(redis_url: str) -> None:
     runs = _runs(redis_url)
     run_id = runs.submit(requested_by="tester", traceparent=_TRACEPARENT).id
     for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -47,19 +47,19 @@ def test_a_run_whose_trainer_died_is_tried_again_but_not_for_ever(redis_url: str
         assert started is not None
         assert started.attempts == attempt
     assert runs.start(run_id) is None
-    found = runs.get(run_id)
-    assert found is not None
-    assert found.state is TrainingState.FAILED
-    assert found.reason == f"The trainer died {MAX_ATTEMPTS} times during this run."
+    failed = runs.get(run_id)
+    assert failed is not None
+    assert failed.state is TrainingState.FAILED
+    assert failed.reason == f"The trainer died {MAX_ATTEMPTS} times during this run."
 
 
-def test_an_unknown_run_is_none_and_is_not_trained(redis_url: str) -> None:
+def test_an_unknown_run_is_not_trained(redis_url: str) -> None:
     assert _runs(redis_url).get("nowhere") is None
     assert _runs(redis_url).start("nowhere") is None
     run_training("nowhere", MlSettings(redis_url=redis_url))
 
 
-def test_without_redis_a_run_is_refused_as_unavailable() -> None:
+def test_runs_are_unavailable_without_redis() -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     with pytest.raises(UnavailableError):
         _runs(url).submit(requested_by="tester", traceparent=_TRACEPARENT)
@@ -67,22 +67,22 @@ def test_without_redis_a_run_is_refused_as_unavailable() -> None:
         _runs(url).get("any")
 
 
-def test_a_queue_that_is_away_is_unavailable_too(redis_url: str) -> None:
+def test_a_run_is_not_submitted_without_its_queue(redis_url: str) -> None:
     celery = create_celery(f"redis://127.0.0.1:{free_port()}/0")
     runs = TrainingRunStore(connect_redis(redis_url), lambda run_id: enqueue_training(celery, run_id))
     with pytest.raises(UnavailableError):
         runs.submit(requested_by="tester", traceparent=_TRACEPARENT)
 
 
-def test_a_catalog_with_too_few_ratings_fails_the_run_with_the_reason(
+def test_too_few_ratings_fail_the_run_with_the_reason(
     redis_url: str, tmp_path: Path, make_books: MakeBooks, fill_records: FillRecords
 ) -> None:
     url = fill_records(tmp_path, make_books(12))
     runs = _runs(redis_url)
     run_id = runs.submit(requested_by="tester", traceparent=_TRACEPARENT).id
     run_training(run_id, MlSettings(redis_url=redis_url, database_url=url, state_dir=tmp_path))
-    found = runs.get(run_id)
-    assert found is not None
-    assert found.state is TrainingState.FAILED
-    assert found.reason is not None
-    assert "rated books to train on" in found.reason
+    failed = runs.get(run_id)
+    assert failed is not None
+    assert failed.state is TrainingState.FAILED
+    assert failed.reason is not None
+    assert "rated books to train on" in failed.reason

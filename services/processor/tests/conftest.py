@@ -1,4 +1,4 @@
-"""Items as a scraper publishes them, and the dependencies of the jobs that ingest them."""
+"""Messages of a scraper, and the dependencies of the worker's jobs."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Scraped:
-    """Makes the messages of runs. Times are minutes after `START`."""
+    """Creates the messages of runs. Times are minutes after `START`."""
 
     def __init__(self) -> None:
         self._entry_ids = count(1)
@@ -84,7 +84,7 @@ class Scraped:
     def crawl(
         self, run: str, keys: Iterable[int], *, minute: float = 0, whole: bool = True, **options: Any
     ) -> list[StreamEntry]:
-        """A whole run that sees these books, each with the given payload, at its minute and the four after it."""
+        """Create the entries of a run from `minute` to `minute + 4` that sees these books, each with this payload."""
         expect = options.pop("expect", {})
         state = options.pop("state", RunState.COMPLETE)
         items = [

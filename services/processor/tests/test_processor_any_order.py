@@ -1,9 +1,9 @@
-"""Whatever happens on the way, and in whatever order, records, index and lake come to the same catalog.
+"""Entries in any order lead to the same catalog in the records, the index and the lake.
 
-Two shops live on: books appear, change and vanish, and the shops are crawled, also twice at once, in several attempts
-and with pages met more than once. What the crawls publish is delivered in any order, in parts and also twice, with
-projections, rebuilds, replays, releases and refreshes of the lake in between. In the end the catalog is what the same
-messages come to one by one. `BOOKWHEEL_HISTORIES` says how many histories are tried.
+The books of two shops are added, changed and deleted. Concurrent crawls of the shops can have several attempts and see
+a page repeatedly. Their entries are delivered in any order, in parts and repeatedly, with projections, rebuilds,
+replays, releases and refreshes of the lake between them. In the end the catalog must equal that of the same entries
+delivered one by one. `BOOKWHEEL_HISTORIES` is the number of histories.
 """
 
 import os
@@ -50,13 +50,13 @@ NOW = datetime(2026, 2, 1, tzinfo=UTC)
 SOURCES = st.sampled_from(["shop", "rival"])
 KEYS = "abcdef"
 PRICES = ["£1.00", "£1.00", "£2.00", "$4", None, "nonsense"]
-# holds nothing; or holds whatever touches more than a fifth of a shop of two pages or more
+# Small sources are never held; with `floor=2`, a run that changes more than a fifth of a source is held.
 POLICIES = [HoldPolicy(), HoldPolicy(floor=2), HoldPolicy(floor=2, grace=1), HoldPolicy(grace=3)]
 ENDS = [RunState.COMPLETE, RunState.COMPLETE, RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED]
 
 
-class Places:
-    """Makes stores of its own for each history: records, an index, a lake."""
+class StoreFactory:
+    """Creates new stores for each history: records, an index, a lake."""
 
     def __init__(
         self, new_engine: Callable[[], Engine], folder: Path, redis_url: str, cluster: tuple[str, S3Store] | None
@@ -66,7 +66,7 @@ class Places:
         self._cluster = cluster
         self.redis = connect_redis(redis_url)
 
-    def new(self, stack: ExitStack, policy: HoldPolicy) -> "Stores":
+    def create(self, stack: ExitStack, policy: HoldPolicy) -> "Stores":
         folder = self._folder / uuid4().hex
         stack.callback(rmtree, folder, ignore_errors=True)
         if self._cluster is None:
@@ -87,20 +87,20 @@ class Places:
 
 
 class Records:
-    """What the messages come to."""
+    """The records of one history, and what writes them."""
 
     def __init__(self, engine: Engine, policy: HoldPolicy) -> None:
         self.engine = engine
         self.ingest = ItemPipeline(engine, policy)
         self.replay = Replay(engine, policy)
-        self._closing = RunFinalizer(engine, policy)
+        self._finalizer = RunFinalizer(engine, policy)
 
     def release(self) -> bool:
-        """Lets the runs that wait for a decision into the catalog, in their order; False where none waits."""
+        """Release the held runs in their order. Return False if there are none."""
         held = RunStore(self.engine).list_latest(state=RunState.HELD, limit=100)
         for run in reversed(held):
             assert RunStore(self.engine).decide(run.id, release=True, by="ann", now=NOW)
-            self._closing.advance()
+            self._finalizer.advance()
         return bool(held)
 
     def release_all(self) -> None:
@@ -113,7 +113,7 @@ class Records:
 
 
 class Stores:
-    """What one history fills."""
+    """The stores of one history."""
 
     def __init__(self, records: Records, search_url: str, lake: Lake, redis: Any) -> None:
         feed = ChangeFeed(records.engine)
@@ -133,32 +133,34 @@ class Stores:
     def refresh_lake(self) -> None:
         self.silver.append_observations()
         self.silver.refresh_books()
-        self.silver.silver.observations.compact(today=date.max, seconds=60)
+        self.silver.tables.observations.compact(today=date.max, seconds=60)
 
     def check_copies(self) -> None:
-        """Index and lake say of every book what the records say."""
+        """Check that the index and the lake have the books of the records."""
         books = self.records.books()
         reader = open_index_reader(self.search_url)
         reader.reload()
         page = reader.search(SearchQuery(SearchCriteria(), Sort.NEWEST, 100))
-        found = {item["id"]: item for item in map(loads, page.items)}
+        indexed = {item["id"]: item for item in map(loads, page.items)}
         assert page.total == len(page.items) == len(books)
-        told = {book_id: book.model_dump(mode="json") for book_id, book in books.items()}
-        assert found == {book_id: _as_in(found.get(book_id, {}), said) for book_id, said in told.items()}
-        rows = [row for table in self.silver.silver.snapshot().books() for row in table.to_pylist()]
+        recorded = {book_id: book.model_dump(mode="json") for book_id, book in books.items()}
+        assert indexed == {
+            book_id: _select_fields(indexed.get(book_id, {}), book) for book_id, book in recorded.items()
+        }
+        rows = [row for table in self.silver.tables.snapshot().books() for row in table.to_pylist()]
         assert sorted(map(_row, rows)) == sorted(_row(_lake_row(book)) for book in books.values())
         assert self._observed_in_lake() == self._observed()
 
     def _observed(self) -> set[tuple[Any, ...]]:
-        """Not by the book, which in the lake is the one that the offer was then; an offer that becomes another's is
-        observed there once more."""
+        """Return the observations without their books. In the lake, an observation keeps the book of that time, and an
+        offer that moves to another book has a new observation."""
         columns = (offer.c.url, offer.c.source, observation.c.price, observation.c.stock)
         query = select(*columns).select_from(observation.join(offer))
         with self.records.engine.connect() as connection:
             return {tuple(map(str, row)) for row in connection.execute(query)}
 
     def _observed_in_lake(self) -> set[tuple[Any, ...]]:
-        rows = lake_rows(self.silver.silver.lake, "silver/observations")
+        rows = lake_rows(self.silver.tables.lake, "silver/observations")
         keys = [(row["sequence"], row["source"], row["url"]) for row in rows]
         assert len(set(keys)) == len(keys), "each observation once"
         prices = [row["price_amount"] and int(row["price_amount"] * 10_000) for row in rows]
@@ -167,11 +169,11 @@ class Stores:
         }
 
 
-def _as_in(item: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """What the records say, as far as the index's item goes."""
-    shown = {name: said[name] for name in item if name in said}
-    of_offer = ("source", "url", "price", "stock", "in_stock", "first_seen")
-    return shown | {"offers": [{name: one[name] for name in of_offer} for one in said["offers"]]}
+def _select_fields(item: dict[str, Any], book: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of the book that the index's item has."""
+    fields = {name: book[name] for name in item if name in book}
+    offer_fields = ("source", "url", "price", "stock", "in_stock", "first_seen")
+    return fields | {"offers": [{name: offer[name] for name in offer_fields} for offer in book["offers"]]}
 
 
 def _lake_row(book: Book) -> dict[str, Any]:
@@ -180,7 +182,7 @@ def _lake_row(book: Book) -> dict[str, Any]:
     return {
         "book_id": book.id,
         "revision": book.revision,
-        "sources": [one.source for one in book.offers],
+        "sources": [book_offer.source for book_offer in book.offers],
         **row,
         **price,
     }
@@ -204,49 +206,49 @@ _LAKE_COLUMNS += ("sources", "price_currency")
 
 
 class History(RuleBasedStateMachine):
-    """One life of two shops and of the suite that follows them."""
+    """Random changes of two shops, crawls, deliveries and jobs."""
 
-    def __init__(self, places: Places, scraped: Any) -> None:
+    def __init__(self, factory: StoreFactory, scraped: Any) -> None:
         super().__init__()
         self._stack = ExitStack()
-        self._places = places
+        self._factory = factory
         self._scraped = scraped
-        self._shelves: dict[str, dict[str, dict[str, Any]]] = {"shop": {}, "rival": {}}
+        self._pages: dict[str, dict[str, dict[str, Any]]] = {"shop": {}, "rival": {}}
         self._published: list[StreamEntry] = []
-        self._waiting: list[StreamEntry] = []
+        self._undelivered: list[StreamEntry] = []
         self._delivered: list[StreamEntry] = []
         self._minute = 0
         self._runs = 0
 
-    @initialize(seed=st.integers(0, 2**32), policy=st.sampled_from(POLICIES), pages=st.integers(0, 6))
-    def begin(self, seed: int, policy: HoldPolicy, pages: int) -> None:
-        self._chance = random.Random(seed)
-        for shelf in self._shelves.values():
-            shelf.update({key: self._page(key) for key in self._chance.sample(KEYS, pages)})
+    @initialize(seed=st.integers(0, 2**32), policy=st.sampled_from(POLICIES), page_count=st.integers(0, 6))
+    def begin(self, seed: int, policy: HoldPolicy, page_count: int) -> None:
+        self._random = random.Random(seed)
+        for pages in self._pages.values():
+            pages.update({key: self._page(key) for key in self._random.sample(KEYS, page_count)})
         self._policy = policy
-        self._stores = self._places.new(self._stack, policy)
+        self._stores = self._factory.create(self._stack, policy)
         self._records = self._stores.records
 
     @rule(source=SOURCES, changes=st.integers(1, 4))
-    def live_on(self, source: str, changes: int) -> None:
-        """Books appear, say something else, and vanish."""
-        for key in self._chance.sample(KEYS, changes):
-            if self._chance.random() < 0.3:
-                self._shelves[source].pop(key, None)
+    def change_shop(self, source: str, changes: int) -> None:
+        """Add, change and delete books."""
+        for key in self._random.sample(KEYS, changes):
+            if self._random.random() < 0.3:
+                self._pages[source].pop(key, None)
             else:
-                self._shelves[source][key] = self._page(key)
+                self._pages[source][key] = self._page(key)
 
     def _page(self, key: str) -> dict[str, Any]:
-        price, stock = self._chance.choice(PRICES), str(self._chance.randint(0, 3))
-        isbn = {"isbn": ISBN} if key in "abc" and self._chance.random() < 0.5 else {}
+        price, stock = self._random.choice(PRICES), str(self._random.randint(0, 3))
+        isbn = {"isbn": ISBN} if key in "abc" and self._random.random() < 0.5 else {}
         return {"key": key, "title": f"Book {key}", "price": price, "stock": stock, **isbn}
 
     @rule(source=SOURCES, state=st.sampled_from(ENDS), attempts=st.sampled_from([1, 1, 2]), pause=st.integers(0, 6))
     def crawl(self, source: str, state: RunState, attempts: int, pause: int) -> None:
-        """The next one begins after the pause, whether or not this one has ended then. Redis loses some starts, which
-        their ends repeat."""
+        """The next crawl starts after the pause, even if this one is still running. Redis loses some starts, which the
+        ends repeat."""
         self._runs += 1
-        run = f"{source}-{self._chance.randint(0, 9)}-{self._runs}"
+        run = f"{source}-{self._random.randint(0, 9)}-{self._runs}"
         messages: list[RawItem | RunStarted | RunFinished] = []
         lost: list[RunStarted] = []
         number, minute = 0, self._minute
@@ -255,34 +257,34 @@ class History(RuleBasedStateMachine):
             seen = self._seen(source, whole=is_last and state is RunState.COMPLETE)
             start = self._of(source, self._scraped.started(run, minute=minute))
             messages.append(start)
-            for found in seen:
+            for page in seen:
                 number += 1
-                when = minute + self._chance.choice([1, 1, 2, 3])
-                messages.append(self._scraped.item(number, run=run, source=source, minute=when, **found))
-            if is_last or self._chance.random() < 0.5:
-                word = state if is_last else RunState.PARTIAL
-                end = self._of(source, self._scraped.finished(run, scraped=number, minute=minute + 4, state=word))
+                scraped_at = minute + self._random.choice([1, 1, 2, 3])
+                messages.append(self._scraped.item(number, run=run, source=source, minute=scraped_at, **page))
+            if is_last or self._random.random() < 0.5:
+                end_state = state if is_last else RunState.PARTIAL
+                end = self._of(source, self._scraped.finished(run, scraped=number, minute=minute + 4, state=end_state))
                 messages.append(end.model_copy(update={"start": start}))
-                lost += [start] if self._chance.random() < 0.2 else []
+                lost += [start] if self._random.random() < 0.2 else []
             minute += 5
         self._minute += pause
         entries = self._scraped.entries(*messages)
         self._published += entries
-        self._waiting += [entry for entry, one in zip(entries, messages, strict=True) if one not in lost]
+        self._undelivered += [entry for entry, message in zip(entries, messages, strict=True) if message not in lost]
 
     @rule(source=SOURCES, changes=st.integers(0, 3))
     def crawl_again(self, source: str, changes: int) -> None:
-        """Most crawls are whole, and one after the other."""
-        self.live_on(source, changes)
+        """Most crawls are complete and do not overlap."""
+        self.change_shop(source, changes)
         self.crawl(source, RunState.COMPLETE, 1, 5)
 
     def _seen(self, source: str, *, whole: bool) -> list[dict[str, Any]]:
-        """What is on the shelf, or half of it; some of it met a second time, and changed meanwhile, or refused."""
-        shelf = list(self._shelves[source].values())
-        shelf = shelf if whole else shelf[: len(shelf) // 2]
-        again = [page for page in shelf if self._chance.random() < 0.2]
-        changed = [page | {"price": self._chance.choice(["£1.00", "£9.00", "nonsense"])} for page in shelf]
-        return shelf + again + [page for page in changed if self._chance.random() < 0.2]
+        """Return all pages of the shop, or half of them. Some are repeated, unchanged or with another price."""
+        pages = list(self._pages[source].values())
+        pages = pages if whole else pages[: len(pages) // 2]
+        again = [page for page in pages if self._random.random() < 0.2]
+        changed = [page | {"price": self._random.choice(["£1.00", "£9.00", "nonsense"])} for page in pages]
+        return pages + again + [page for page in changed if self._random.random() < 0.2]
 
     @staticmethod
     def _of(source: str, event: Any) -> Any:
@@ -290,16 +292,16 @@ class History(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 12))
     def deliver(self, count: int) -> None:
-        """Some of what waits, whichever."""
-        self._chance.shuffle(self._waiting)
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._take(batch)
+        """Deliver random entries."""
+        self._random.shuffle(self._undelivered)
+        batch, self._undelivered = self._undelivered[:count], self._undelivered[count:]
+        self._ingest(batch)
 
     @rule(count=st.integers(1, 6))
     def deliver_again(self, count: int) -> None:
-        self._take(self._chance.sample(self._delivered, min(count, len(self._delivered))))
+        self._ingest(self._random.sample(self._delivered, min(count, len(self._delivered))))
 
-    def _take(self, batch: list[StreamEntry]) -> None:
+    def _ingest(self, batch: list[StreamEntry]) -> None:
         if batch:
             self._records.ingest.ingest(batch)
             self._delivered += batch
@@ -331,10 +333,10 @@ class History(RuleBasedStateMachine):
             self._stack.close()
 
     def _end(self) -> None:
-        while self._waiting:
-            self.deliver(self._chance.randint(1, 8))
+        while self._undelivered:
+            self.deliver(self._random.randint(1, 8))
         self._records.release_all()
-        one_by_one = self._places.records(self._policy)
+        one_by_one = self._factory.records(self._policy)
         for entry in self._published:
             one_by_one.ingest.ingest([entry])
         one_by_one.release_all()
@@ -345,31 +347,31 @@ class History(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def places(
+def store_factory(
     request: pytest.FixtureRequest,
     new_engine: Callable[[], Engine],
     tmp_path: Path,
     redis_url: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[tuple[str, Places]]:
+) -> Iterator[tuple[str, StoreFactory]]:
     """On SQLite, Tantivy and a folder, or on PostgreSQL, Elasticsearch and a bucket."""
     is_embedded = new_engine().dialect.name == "sqlite"
     cluster = None if is_embedded else (request.getfixturevalue("elasticsearch_server"), request.getfixturevalue("s3"))
     for pause in ("tantivy.build._CLEANUP_DELAY_SECONDS", "elasticsearch.build._CLEANUP_DELAY_SECONDS"):
-        monkeypatch.setattr(f"bookwheel_stores.search.{pause}", 0)  # nobody reads meanwhile
-    found = Places(new_engine, tmp_path, redis_url, cluster)
-    yield "embedded" if is_embedded else "cluster", found
-    found.redis.close()
+        monkeypatch.setattr(f"bookwheel_stores.search.{pause}", 0)  # no other process reads the old index
+    factory = StoreFactory(new_engine, tmp_path, redis_url, cluster)
+    yield "embedded" if is_embedded else "cluster", factory
+    factory.redis.close()
 
 
 @pytest.mark.timeout(0)
 @pytest.mark.slow_on("postgresql")
-def test_any_order_leads_to_the_same_catalog(places: tuple[str, Places], scraped: Any) -> None:
-    engines, stores = places
+def test_any_order_leads_to_the_same_catalog(store_factory: tuple[str, StoreFactory], scraped: Any) -> None:
+    engines, factory = store_factory
     histories = int(os.environ.get("BOOKWHEEL_HISTORIES", HISTORIES[engines]))
-    make: Any = partial(History, stores, scraped)  # what it wants is called like a class
+    create_history: Any = partial(History, factory, scraped)  # hypothesis calls it like a class
     run_state_machine_as_test(
-        make,
+        create_history,
         settings=settings(
             max_examples=histories,
             stateful_step_count=25,

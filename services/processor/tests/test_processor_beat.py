@@ -1,3 +1,5 @@
+"""The scheduler triggers each task at its period, and skips triggers while the broker is unavailable."""
+
 from collections import Counter
 
 from bookwheel_processor.worker.scheduler import MonotonicScheduler
@@ -7,29 +9,29 @@ from kombu.exceptions import OperationalError
 
 def test_each_task_is_triggered_at_its_period() -> None:
     sent: list[str] = []
-    beat = MonotonicScheduler(sent.append, {"often": 0.5, "rarely": 2.0}, Progress())
+    scheduler = MonotonicScheduler(sent.append, {"often": 0.5, "rarely": 2.0}, Progress())
     for step in range(41):
-        beat.tick(100 + step / 10)
+        scheduler.tick(100 + step / 10)
     assert Counter(sent) == {"often": 9, "rarely": 3}
 
 
-def test_triggers_missed_while_the_broker_was_unavailable_are_not_made_up_for() -> None:
+def test_triggers_are_not_sent_later_after_the_broker_was_unavailable() -> None:
     sent: list[str] = []
-    away = True
+    is_unavailable = True
 
     def trigger(name: str) -> None:
-        if away:
+        if is_unavailable:
             raise OperationalError("refused")
         sent.append(name)
 
-    beat = MonotonicScheduler(trigger, {"often": 0.5}, Progress())
+    scheduler = MonotonicScheduler(trigger, {"often": 0.5}, Progress())
     for step in range(20):
-        beat.tick(100 + step)
-    away = False
-    error = beat.get_error()
+        scheduler.tick(100 + step)
+    is_unavailable = False
+    error = scheduler.get_error()
     assert error is not None
     assert "refused" in error
-    beat.tick(200)
-    beat.tick(200.1)
+    scheduler.tick(200)
+    scheduler.tick(200.1)
     assert sent == ["often"]
-    assert beat.get_error() is None
+    assert scheduler.get_error() is None

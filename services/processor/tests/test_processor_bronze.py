@@ -1,4 +1,4 @@
-"""Bronze gets every entry of the stream, though Redis, the lake or a worker fails."""
+"""Bronze gets every entry of the stream, also after a failure of Redis, the lake or a worker."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_a_worker_killed_before_it_acknowledges_counts_nothing_twice(
     assert len(bodies(dependencies.lake)) == len(set(bodies(dependencies.lake))) == 15
 
 
-def test_after_a_redis_that_lost_everything_a_new_crawl_completes_the_records(
+def test_a_new_crawl_completes_the_records_after_redis_lost_everything(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 11)), scraped.finished(scraped=10))

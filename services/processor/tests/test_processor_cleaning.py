@@ -1,4 +1,4 @@
-"""What cleaning makes of the values that pages hold."""
+"""Cleaning of values, items and URLs."""
 
 import time
 import tracemalloc
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
-    ("found", "currency", "amount", "code"),
+    ("value", "currency", "amount", "code"),
     [
         ("£51.77", None, "51.77", "GBP"),
         ("Â£51.77", None, "51.77", "GBP"),  # UTF-8 that was read as Latin-1
@@ -32,7 +32,7 @@ from hypothesis import strategies as st
         ("$1,234.5", None, "1234.50", "USD"),
         ("USD 12", None, "12", "USD"),
         ("51.77", "gbp", "51.77", "GBP"),
-        ("1.234", "EUR", "1.234", "EUR"),  # schema.org: a point is a decimal point
+        ("1.234", "EUR", "1.234", "EUR"),  # schema.org: the dot is the decimal separator
         (51.77, "GBP", "51.77", "GBP"),
         (12, "GBP", "12", "GBP"),
         (1e-7, "GBP", "0", "GBP"),
@@ -49,12 +49,12 @@ from hypothesis import strategies as st
         ("5.00 € -10%", None, "5.00", "EUR"),
     ],
 )
-def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, amount: str, code: str) -> None:
-    assert clean_price(found, currency) == Money(amount=Decimal(amount), currency=code)
+def test_a_price_is_its_amount_and_currency(value: Any, currency: str | None, amount: str, code: str) -> None:
+    assert clean_price(value, currency) == Money(amount=Decimal(amount), currency=code)
 
 
 @pytest.mark.parametrize(
-    ("found", "currency", "code"),
+    ("value", "currency", "code"),
     [
         ("Call us", None, "not_a_price"),
         ("-5.00", "GBP", "negative"),
@@ -76,10 +76,10 @@ def test_a_price_is_its_amount_and_currency(found: Any, currency: str | None, am
         ({"amount": 3}, "GBP", "not_a_price"),
     ],
 )
-def test_an_invalid_price_is_rejected_with_its_value(found: Any, currency: str | None, code: str) -> None:
-    with pytest.raises(InvalidValueError) as fault:
-        clean_price(found, currency)
-    assert fault.value.code == code
+def test_an_invalid_price_is_rejected_with_its_value(value: Any, currency: str | None, code: str) -> None:
+    with pytest.raises(InvalidValueError) as error:
+        clean_price(value, currency)
+    assert error.value.code == code
 
 
 def test_a_missing_price_is_valid() -> None:
@@ -163,7 +163,7 @@ def test_a_rating_greater_than_its_scale_is_rejected(rating: Any, best: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("value", "expected"),
     [
         ("1,204 ratings", 1204),
         ("1.000 Bewertungen", 1000),
@@ -176,12 +176,12 @@ def test_a_rating_greater_than_its_scale_is_rejected(rating: Any, best: Any) -> 
         (None, None),
     ],
 )
-def test_a_count(found: Any, expected: int | None) -> None:
-    assert clean_count(found) == expected
+def test_a_count(value: Any, expected: int | None) -> None:
+    assert clean_count(value) == expected
 
 
 @pytest.mark.parametrize(
-    ("found", "code"),
+    ("value", "code"),
     [
         ("many", "not_a_count"),
         (-3, "not_a_count"),
@@ -194,10 +194,10 @@ def test_a_count(found: Any, expected: int | None) -> None:
         ("1.204,5 ratings", "fractional"),
     ],
 )
-def test_an_invalid_count_is_rejected(found: Any, code: str) -> None:
-    with pytest.raises(InvalidValueError) as fault:
-        clean_count(found)
-    assert fault.value.code == code
+def test_an_invalid_count_is_rejected(value: Any, code: str) -> None:
+    with pytest.raises(InvalidValueError) as error:
+        clean_count(value)
+    assert error.value.code == code
 
 
 @pytest.mark.parametrize("text", ["1" + " " * 198 + "-", "1 " * 100, "1,111" * 40, "in stock (" * 20, "1" * 200])
@@ -210,7 +210,7 @@ def test_no_text_is_slow_to_parse(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("value", "expected"),
     [
         ("978-0-306-40615-7", "9780306406157"),
         ("9780306406157", "9780306406157"),
@@ -221,7 +221,7 @@ def test_no_text_is_slow_to_parse(text: str) -> None:
         (9780306406157, "9780306406157"),
         ("9780306406158", None),
         ("0306406153", None),
-        ("1234567890128", None),  # a right check digit, but no book's prefix
+        ("1234567890128", None),  # a valid check digit, but not a prefix of books
         ("٩٧٨٠٣٠٦٤٠٦١٥٧", None),
         ("", None),
         (None, None),
@@ -229,8 +229,8 @@ def test_no_text_is_slow_to_parse(text: str) -> None:
         ("9" * 10_000, None),
     ],
 )
-def test_an_invalid_isbn_is_ignored(found: Any, expected: str | None) -> None:
-    assert clean_isbn(found) == expected
+def test_an_invalid_isbn_is_ignored(value: Any, expected: str | None) -> None:
+    assert clean_isbn(value) == expected
 
 
 @given(st.integers(0, 999_999_999))
@@ -246,7 +246,7 @@ def test_isbn_10_and_isbn_13_are_the_same(number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("value", "expected"),
     [
         ("  A  Light\n in the\tAttic ", "A Light in the Attic"),
         ("Salt &amp; Iron", "Salt & Iron"),
@@ -257,8 +257,8 @@ def test_isbn_10_and_isbn_13_are_the_same(number: int) -> None:
         (12, "12"),
     ],
 )
-def test_text_is_one_clean_line(found: Any, expected: str | None) -> None:
-    assert clean_text(found) == expected
+def test_text_is_one_clean_line(value: Any, expected: str | None) -> None:
+    assert clean_text(value) == expected
 
 
 def test_markup_is_removed_from_prose_but_not_its_characters() -> None:
@@ -266,7 +266,7 @@ def test_markup_is_removed_from_prose_but_not_its_characters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("value", "expected"),
     [
         ("&lt;p&gt;A tale&lt;/p&gt;", "A tale"),
         ("Once&lt;br/&gt;upon &amp; a time", "Once upon & a time"),
@@ -277,8 +277,8 @@ def test_markup_is_removed_from_prose_but_not_its_characters() -> None:
         (12, "12"),
     ],
 )
-def test_escaped_markup_is_removed_from_prose(found: Any, expected: str | None) -> None:
-    assert clean_prose(found) == expected
+def test_escaped_markup_is_removed_from_prose(value: Any, expected: str | None) -> None:
+    assert clean_prose(value) == expected
 
 
 def test_comments_of_any_length_are_removed() -> None:
@@ -379,7 +379,7 @@ def test_a_scraped_item_becomes_a_clean_offer(scraped: Any) -> None:
     assert facts.authors == ("Ada Quill", "Ben Reed")
 
 
-def test_an_item_is_rejected_with_all_its_faults(scraped: Any) -> None:
+def test_an_item_is_rejected_with_all_its_errors(scraped: Any) -> None:
     item = scraped.item(1, title=" ", price="soon", rating="Eleven", colour="red")
     with pytest.raises(InvalidItemError) as rejected:
         clean_item(item)

@@ -1,4 +1,4 @@
-"""Whatever happens to a crawl on its way, the accounting adds up and the records come out the same."""
+"""Reordered and redelivered entries of a crawl: the counts add up, and the records are the same."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ ISBN = "0306406152"
 _quickly = settings(
     max_examples=25,
     deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # to explain takes minutes of tracing
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # without Phase.explain, which takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 _sightings = st.lists(
@@ -75,9 +75,9 @@ def test_batches_of_any_size_lead_to_the_same_books(
     new_engine: Callable[[], Engine], scraped: Any, sightings: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     entries = scraped.entries(*_items(scraped, sightings))
-    whole, parted = new_engine(), new_engine()
-    ItemPipeline(whole).ingest(entries)
+    at_once, in_parts = new_engine(), new_engine()
+    ItemPipeline(at_once).ingest(entries)
     size = data.draw(st.integers(1, 5))
     for at in range(0, len(entries), size):
-        ItemPipeline(parted).ingest(entries[at : at + size])
-    assert catalog_contents(whole) == catalog_contents(parted)
+        ItemPipeline(in_parts).ingest(entries[at : at + size])
+    assert catalog_contents(at_once) == catalog_contents(in_parts)

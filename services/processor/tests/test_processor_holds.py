@@ -1,4 +1,4 @@
-"""A run that would change or remove too much waits for an operator before it touches the catalog."""
+"""A run that would modify or remove too many offers is held until an operator decides."""
 
 import random
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from bookwheel_processor.ingest.apply import apply_items
 from bookwheel_processor.ingest.approval import HoldPolicy
 from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.replay import Replay
-from bookwheel_processor.runs import finalizer as closing
+from bookwheel_processor.runs import finalizer
 from bookwheel_processor.runs.finalizer import RunFinalizer
 from bookwheel_stores.records import BookReader, ChangeFeed, RunStore
 from bookwheel_stores.records.runs.quarantine import RUN_DISCARDED_CODE, QuarantineStore
@@ -44,7 +44,7 @@ def accounted(run: CrawlRun) -> int:
 
 
 def repriced(scraped: Any, run: str, count: int, *, minute: float, **options: Any) -> list[StreamEntry]:
-    """A run over all of the shop that finds another price for the first `count` books."""
+    """A run of the whole shop with a changed price of the first `count` books."""
     items = [scraped.item(key, run=run, minute=minute + 1, price="£99" if key <= count else "£10.00") for key in ALL]
     start = scraped.started(run, minute=minute, **options)
     end = scraped.finished(run, scraped=len(items), minute=minute + 4)
@@ -64,7 +64,7 @@ def decide(engine: Engine, run_id: str, *, release: bool) -> None:
 
 @pytest.fixture
 def seeded(engine: Engine, scraped: Any) -> Engine:
-    """A shop of fifty books, seen by a complete run."""
+    """Records with fifty books, seen by a complete run."""
     ItemPipeline(engine).ingest(scraped.crawl("run-0", ALL))
     return engine
 
@@ -78,7 +78,7 @@ def test_a_run_that_would_change_too_much_changes_nothing(seeded: Engine, scrape
     assert run.hold is not None
     assert (run.hold.known, run.hold.modifies, run.hold.removes) == (50, 11, 0)
     assert run.reason == "it would modify 11 and remove 0 of 50 offers, but only 10 may change"
-    assert not run.searchable, "what it found is not in the catalog"
+    assert not run.searchable, "its staged items are not in the catalog"
     assert run.finished_at is not None
     assert ChangeFeed(seeded).head() == head
     assert prices(seeded) == {"10.00"}
@@ -169,8 +169,8 @@ def test_a_discarded_run_is_quarantined_and_its_counts_add_up(seeded: Engine, sc
     assert (run.state, run.counts.quarantined, run.counts.staged) == (RunState.CANCELLED, 30, 0)
     assert run.counts.scraped == accounted(run) == 50
     assert prices(seeded) == {"10.00"}
-    quarantined_entry = QuarantineStore(seeded).list_open(limit=99)
-    assert {(item.reasons[0].code, item.run_id, item.source) for item in quarantined_entry} == {
+    entries = QuarantineStore(seeded).list_open(limit=99)
+    assert {(entry.reasons[0].code, entry.run_id, entry.source) for entry in entries} == {
         (RUN_DISCARDED_CODE, "run-1", "shop")
     }
     with seeded.begin() as connection:
@@ -255,7 +255,7 @@ def test_a_run_below_its_source_s_expectations_is_held(
     assert code in [reason.code for reason in run.hold.reasons]
 
 
-def test_expectations_hold_a_run_also_where_redis_lost_its_start(seeded: Engine, scraped: Any) -> None:
+def test_expectations_hold_a_run_also_if_redis_lost_its_start(seeded: Engine, scraped: Any) -> None:
     _, *items, _ = scraped.crawl("run-1", ALL, minute=10)
     start = scraped.started("run-1", minute=10, items=len(ALL) + 1)
     end = scraped.finished("run-1", scraped=len(ALL), minute=14, start=start)
@@ -263,7 +263,7 @@ def test_expectations_hold_a_run_also_where_redis_lost_its_start(seeded: Engine,
     assert run_of(seeded, "run-1").state is RunState.HELD
 
 
-def test_a_run_with_expectations_is_judged_at_its_end(seeded: Engine, scraped: Any) -> None:
+def test_a_run_with_expectations_is_checked_at_its_end(seeded: Engine, scraped: Any) -> None:
     entries = repriced(scraped, "run-1", 3, minute=10, fill={"price": 1.0}, items=50)
     one_by_one(seeded, entries[:-1])
     assert (run_of(seeded, "run-1").counts.staged, prices(seeded)) == (3, {"10.00"})
@@ -272,7 +272,7 @@ def test_a_run_with_expectations_is_judged_at_its_end(seeded: Engine, scraped: A
 
 
 def test_new_offers_of_a_run_with_expectations_are_staged(seeded: Engine, scraped: Any) -> None:
-    """A shop of new keys, say: let in, its books would be there twice."""
+    """For example if the shop has new keys. Otherwise each book would be in the catalog twice."""
     renamed = scraped.crawl("run-1", range(101, 151), minute=10, expect={"fill": {"description": 0.9}})
     one_by_one(seeded, renamed)
     run = run_of(seeded, "run-1")
@@ -300,7 +300,7 @@ def test_the_next_worker_continues_a_release_that_was_killed(
     monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP_SIZE", 7)
     one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
     assert RunStore(seeded).decide("run-1", release=True, by="ann", now=NOW)
-    RunFinalizer(seeded, POLICY)._step(2)  # one step of the run, and then nothing more
+    RunFinalizer(seeded, POLICY)._step(2)  # killed after one step
     run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.RUNNING, 7, 23)
     RunFinalizer(seeded, POLICY).advance()
@@ -308,37 +308,37 @@ def test_the_next_worker_continues_a_release_that_was_killed(
     assert (run.state, run.counts.modified, run.counts.staged) == (RunState.COMPLETE, 30, 0)
 
 
-def test_a_staged_item_that_the_database_refuses_does_not_affect_others(
+def test_a_staged_item_that_the_database_rejects_does_not_affect_others(
     seeded: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusing(writer: Any, absences: Any, accepted: Any, *rest: Any) -> Any:
-        if any(one.offer.source_key == "upc-7" for one in accepted):
+    def reject_one(writer: Any, missing_offers: Any, accepted: Any, *rest: Any) -> Any:
+        if any(item.offer.source_key == "upc-7" for item in accepted):
             raise DataError("UPDATE offer", {}, Exception("numeric value out of range"))
-        return apply_items(writer, absences, accepted, *rest)
+        return apply_items(writer, missing_offers, accepted, *rest)
 
     one_by_one(seeded, repriced(scraped, "run-1", 30, minute=10))
-    monkeypatch.setattr(closing, "apply_items", refusing)
+    monkeypatch.setattr(finalizer, "apply_items", reject_one)
     decide(seeded, "run-1", release=True)
     run = run_of(seeded, "run-1")
     assert (run.state, run.counts.modified, run.counts.quarantined) == (RunState.COMPLETE, 29, 1)
-    [quarantined_entry] = QuarantineStore(seeded).list_open(limit=9)
-    assert (quarantined_entry.code, quarantined_entry.url) == (
+    [entry] = QuarantineStore(seeded).list_open(limit=9)
+    assert (entry.code, entry.url) == (
         "refused_by_database",
         "http://shop.example/catalogue/upc-7/index.html",
     )
 
 
 def test_concurrent_workers_reach_the_same_result(seeded: Engine, scraped: Any) -> None:
-    """A run that flows and one that is held, entries of both in any worker's hands, and closed by all of them."""
+    """All workers ingest and finish two runs, one of which is held."""
     runs = repriced(scraped, "run-1", 9, minute=10) + repriced(scraped, "run-2", 30, minute=10, grace=5)
     random.Random(7).shuffle(runs)
     parts = [runs[at : at + 5] for at in range(0, len(runs), 5)]
     with ThreadPoolExecutor(4) as workers:
         list(workers.map(lambda part: ItemPipeline(seeded).ingest(part), parts))
         list(workers.map(lambda _: RunFinalizer(seeded, POLICY).advance(), range(4)))
-    flown, held = run_of(seeded, "run-1"), run_of(seeded, "run-2")
-    assert (flown.state, held.state) == (RunState.COMPLETE, RunState.HELD)
-    for run in (flown, held):
+    complete, held = run_of(seeded, "run-1"), run_of(seeded, "run-2")
+    assert (complete.state, held.state) == (RunState.COMPLETE, RunState.HELD)
+    for run in (complete, held):
         assert run.counts.scraped == 50 == accounted(run) + run.counts.staged
     assert RunStore(seeded).decide("run-2", release=True, by="ann", now=NOW)
     with ThreadPoolExecutor(4) as workers:
@@ -394,15 +394,15 @@ def test_counts_add_up_in_any_order_before_and_after_a_decision(
 
 
 @pytest.mark.parametrize("late", ["start", "end"])
-def test_a_held_run_is_judged_again_when_late_entries_arrive(seeded: Engine, scraped: Any, late: str) -> None:
-    """Without its start, or as one that broke off, it was to remove nothing: that is what an operator would release."""
+def test_a_held_run_is_checked_again_when_late_entries_arrive(seeded: Engine, scraped: Any, late: str) -> None:
+    """Without its start, or as a partial run, it removes nothing. Its reasons must show the later removals."""
     seen = range(1, 39)
     ItemPipeline(seeded).ingest(scraped.crawl("run-1", seen, minute=10))
     items = [scraped.item(key, run="run-2", minute=21, price="£99" if key <= 11 else "£10.00") for key in seen]
     start = scraped.started("run-2", minute=20)
     end = scraped.finished("run-2", scraped=len(items), minute=24)
-    broken_off = scraped.finished("run-2", scraped=len(items), minute=23, state=RunState.PARTIAL)
-    early = [*items, end] if late == "start" else [start, *items, broken_off]
+    partial_end = scraped.finished("run-2", scraped=len(items), minute=23, state=RunState.PARTIAL)
+    early = [*items, end] if late == "start" else [start, *items, partial_end]
     ItemPipeline(seeded).ingest(scraped.entries(*early))
     held = run_of(seeded, "run-2")
     assert held.hold is not None
@@ -419,7 +419,7 @@ def test_a_held_run_is_judged_again_when_late_entries_arrive(seeded: Engine, scr
 
 
 def test_items_before_their_run_s_start_have_the_last_run_s_expectations(seeded: Engine, scraped: Any) -> None:
-    """Of two workers that take in a run's first batches, the one without its start may be the faster."""
+    """Two workers can ingest the first batches of a run in any order."""
     ItemPipeline(seeded).ingest(scraped.crawl("run-1", ALL, minute=10, expect={"fill": {"price": 0.9}}))
     items = [scraped.item(key, run="run-2", minute=21, price=None) for key in (*ALL, *range(51, 71))]
     ItemPipeline(seeded).ingest(scraped.entries(*items))

@@ -1,4 +1,4 @@
-"""Hostile and broken input: each gets a clear reason in quarantine, and its neighbours are taken in."""
+"""Hostile and broken items are quarantined with a clear reason, and the other items of the batch are ingested."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 from bookwheel_contracts import RunState, Verdict
-from bookwheel_processor.cleaning import item as cleaning
+from bookwheel_processor.cleaning import item as item_cleaning
 from bookwheel_processor.cleaning.numbers import clean_price
 from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.replay import Replay
@@ -27,19 +27,19 @@ def as_entry(scraped: Any, **changes: Any) -> bytes:
 
 
 def with_payload(scraped: Any, raw: bytes) -> bytes:
-    """An item whose payload has this JSON more."""
-    whole: bytes = scraped.item(2).model_dump_json().encode()
-    return whole.replace(b'"payload":{', b'"payload":{' + raw + b",")
+    """An item with additional JSON in its payload."""
+    body: bytes = scraped.item(2).model_dump_json().encode()
+    return body.replace(b'"payload":{', b'"payload":{' + raw + b",")
 
 
 def check(engine: Engine, scraped: Any, body: bytes, field: str, code: str) -> None:
-    """The entry is quarantined for that reason; those before and behind it are stored, and the run adds up."""
+    """Check that the entry is quarantined for this reason, its neighbors are stored, and the run's counts add up."""
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
     ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 2
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert (field, code) in [(reason.field, reason.code) for reason in quarantined_entry.reasons]
-    assert all(0 < len(reason.message) <= 1000 for reason in quarantined_entry.reasons)
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert (field, code) in [(reason.field, reason.code) for reason in entry.reasons]
+    assert all(0 < len(reason.message) <= 1000 for reason in entry.reasons)
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 2, 1)
@@ -85,7 +85,7 @@ def test_deep_but_valid_json(engine: Engine, scraped: Any) -> None:
 
 
 @pytest.mark.parametrize("raw", [b'"language":"\\ud800"', b'"language":"\xed\xa0\x80"', b'"language":"\xff"'])
-def test_a_lone_surrogate_and_bytes_that_are_no_text(engine: Engine, scraped: Any, raw: bytes) -> None:
+def test_a_lone_surrogate_and_bytes_that_are_not_utf_8(engine: Engine, scraped: Any, raw: bytes) -> None:
     check(engine, scraped, with_payload(scraped, raw), "entry", "json_invalid")
 
 
@@ -95,8 +95,8 @@ def test_nan_and_infinity_are_rejected(engine: Engine, scraped: Any, number: byt
     entries = scraped.entries(scraped.started(), scraped.item(1), body, scraped.item(3), scraped.finished(scraped=3))
     ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 2
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert quarantined_entry.reasons[0].message
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert entry.reasons[0].message
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ def test_an_invalid_envelope_is_quarantined(
         entries = scraped.entries(scraped.item(1), as_entry(scraped, run_id="run-x", **changes), scraped.item(3))
         ItemPipeline(engine).ingest(entries)
         assert BookReader(engine).count() == 2
-        [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-        assert (quarantined_entry.reasons[0].field, quarantined_entry.reasons[0].code) == (field, code)
+        [entry] = QuarantineStore(engine).list_open(limit=9)
+        assert (entry.reasons[0].field, entry.reasons[0].code) == (field, code)
     else:
         check(engine, scraped, as_entry(scraped, **changes), field, code)
 
 
 @pytest.mark.parametrize("years", [1, 50, 7000])
 def test_an_item_from_the_future_is_rejected(engine: Engine, scraped: Any, years: int) -> None:
-    """Taken in, it would be newer than whatever is scraped until then: its offer could never change again."""
+    """Until its time, it would be the newest item of its offer, and the offer could not change."""
     moment = datetime.now(UTC) + timedelta(days=365 * years)
     check(engine, scraped, as_entry(scraped, scraped_at=moment.isoformat()), "scraped_at", "in_the_future")
 
@@ -137,11 +137,11 @@ def test_an_item_from_the_future_is_rejected(engine: Engine, scraped: Any, years
 @pytest.mark.parametrize("version", [-5, 0, 99])
 def test_a_run_event_of_an_unknown_version_is_rejected(engine: Engine, scraped: Any, version: int) -> None:
     messages = [scraped.started(), scraped.finished(scraped=1)]
-    changed = [one.model_copy(update={"schema_version": version}).model_dump_json().encode() for one in messages]
+    changed = [
+        message.model_copy(update={"schema_version": version}).model_dump_json().encode() for message in messages
+    ]
     ItemPipeline(engine).ingest(scraped.entries(changed[0], scraped.item(1), changed[1]))
-    assert [quarantined_entry.code for quarantined_entry in QuarantineStore(engine).list_open(limit=9)] == [
-        "unknown_version"
-    ] * 2
+    assert [entry.code for entry in QuarantineStore(engine).list_open(limit=9)] == ["unknown_version"] * 2
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added) == (RunState.RUNNING, 1)
@@ -161,7 +161,7 @@ def test_a_run_s_end_with_an_invalid_start_is_rejected(
 ) -> None:
     end = scraped.finished(scraped=0).model_copy(update={"start": scraped.started().model_copy(update=changes)})
     ItemPipeline(engine).ingest(scraped.entries(end))
-    assert [quarantined_entry.code for quarantined_entry in QuarantineStore(engine).list_open(limit=9)] == [code]
+    assert [entry.code for entry in QuarantineStore(engine).list_open(limit=9)] == [code]
 
 
 def test_runs_from_the_future_do_not_remove_books(engine: Engine, scraped: Any) -> None:
@@ -182,7 +182,7 @@ def test_an_item_from_a_clock_slightly_ahead_is_accepted(engine: Engine, scraped
 
 @pytest.mark.parametrize("currency", ["XAU", "XTS", "ZWL", "zzz", "BTC"])
 def test_an_unusual_currency_code_is_stored_as_its_own_currency(engine: Engine, scraped: Any, currency: str) -> None:
-    """Three letters may be a currency, and prices of different ones never meet; anything else is refused."""
+    """Any three letters are accepted. Prices in different currencies are never compared."""
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), scraped.item(2, price="5.00", currency=currency)))
     book = BookReader(engine).get("shop:upc-2")
     assert book is not None
@@ -199,13 +199,13 @@ def test_nul_bytes_and_hidden_characters_are_removed(engine: Engine, scraped: An
 
 def test_a_nul_byte_in_a_quarantined_body(engine: Engine, scraped: Any) -> None:
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1), b"\x00{}", scraped.item(3)))
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert quarantined_entry.body == "\\x00{}"
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert entry.body == "\\x00{}"
     assert BookReader(engine).count() == 2
 
 
 def test_one_category_per_item(engine: Engine, scraped: Any) -> None:
-    """However many there are, each is a text of its book: nothing grows by them but the book's row."""
+    """A category is a text of its book. There is no row per category."""
     items = [scraped.item(n, category=f"Category {n}") for n in range(1, 5001)]
     ingest = ItemPipeline(engine)
     for at in range(0, len(items), 500):
@@ -224,8 +224,8 @@ def test_any_number_of_unknown_fields_count_as_payload(engine: Engine, scraped: 
 def test_ten_megabytes_of_reasons_are_cut(engine: Engine, scraped: Any) -> None:
     payload = {f"{n:x>500}": n for n in range(2000)}
     ItemPipeline(engine).ingest(scraped.entries(scraped.item(1, **payload)))
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert len(quarantined_entry.reasons) <= 100
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert len(entry.reasons) <= 100
 
 
 def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,14 +234,14 @@ def test_one_poison_item_in_a_thousand(engine: Engine, scraped: Any, monkeypatch
     run = RunStore(engine).get("run-1")
     assert run is not None
     assert (run.state, run.counts.added, run.counts.quarantined) == (RunState.COMPLETE, 999, 1)
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert [(reason.field, reason.code) for reason in quarantined_entry.reasons] == [("price", "not_a_price")]
-    assert "tuppence" in quarantined_entry.reasons[0].message
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert [(reason.field, reason.code) for reason in entry.reasons] == [("price", "not_a_price")]
+    assert "tuppence" in entry.reasons[0].message
 
-    def knows_pence(price: Any, currency: Any) -> Any:
+    def clean_price_with_pence(price: Any, currency: Any) -> Any:
         return clean_price("£0.02" if price == "tuppence" else price, currency)
 
-    monkeypatch.setattr(cleaning, "clean_price", knows_pence)
+    monkeypatch.setattr(item_cleaning, "clean_price", clean_price_with_pence)
     assert Replay(engine).replay_all().verdicts == {Verdict.ADDED: 1}
     run = RunStore(engine).get("run-1")
     assert run is not None
@@ -264,8 +264,8 @@ def test_quality_counts_follow_a_replay_but_not_a_redelivery(
         filled = RunQualityWriter(connection).filled_counts(row.number)
         assert (filled["title"], filled["price"], filled["rating"], filled.get("isbn13")) == (2, 1, 1, None)
         assert connection.scalar(select(func.sum(run_fault.c.refused))) == 2
-    monkeypatch.setattr(cleaning, "clean_price", lambda *_: None)
-    monkeypatch.setattr(cleaning, "clean_rating", lambda *_: 3.0)
+    monkeypatch.setattr(item_cleaning, "clean_price", lambda *_: None)
+    monkeypatch.setattr(item_cleaning, "clean_rating", lambda *_: 3.0)
     Replay(engine).replay_all()
     with engine.begin() as connection:
         filled = RunQualityWriter(connection).filled_counts(1)
@@ -277,10 +277,6 @@ def test_every_reason_has_a_stable_code(engine: Engine, scraped: Any) -> None:
     ItemPipeline(engine).ingest(
         scraped.entries(b"", b"[]", b'{"kind":"x"}', scraped.item(1, title=5.5, price=[], rating={}))
     )
-    codes = {
-        reason.code
-        for quarantined_entry in QuarantineStore(engine).list_open(limit=9)
-        for reason in quarantined_entry.reasons
-    }
+    codes = {reason.code for entry in QuarantineStore(engine).list_open(limit=9) for reason in entry.reasons}
     assert codes
     assert all(re.fullmatch(r"[a-z_]+", code) for code in codes)

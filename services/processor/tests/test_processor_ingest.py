@@ -1,4 +1,4 @@
-"""What a batch makes of the records: verdicts, changes, observations, accounting."""
+"""Ingest of batches: verdicts, changes, observations and counts."""
 
 from collections import Counter
 from datetime import timedelta
@@ -25,7 +25,7 @@ def run_of(engine: Engine, run_id: str = "run-1") -> CrawlRun:
     return run
 
 
-def counted(result: IngestResult) -> dict[Verdict, int]:
+def verdict_counts(result: IngestResult) -> dict[Verdict, int]:
     return dict(sum(result.verdicts.values(), start=Counter[Verdict]()))
 
 
@@ -39,7 +39,7 @@ def test_a_crawl_becomes_books_and_its_counts_add_up(engine: Engine, scraped: An
             scraped.finished(scraped=3),
         )
     )
-    assert counted(result) == {Verdict.ADDED: 2, Verdict.QUARANTINED: 1}
+    assert verdict_counts(result) == {Verdict.ADDED: 2, Verdict.QUARANTINED: 1}
     run = run_of(engine)
     assert (run.state, run.counts.scraped, run.pages) == (RunState.COMPLETE, 3, 3)
     book = BookReader(engine).get("shop:upc-1")
@@ -52,7 +52,7 @@ def test_a_crawl_becomes_books_and_its_counts_add_up(engine: Engine, scraped: An
     )
     assert book.revision == 1
     assert [offer.source_key for offer in book.offers] == ["upc-1"]
-    assert [(told.change.kind, told.change.run_id) for told in FeedReader(engine).read(after=0, limit=9)] == [
+    assert [(entry.change.kind, entry.change.run_id) for entry in FeedReader(engine).read(after=0, limit=9)] == [
         (ChangeKind.ADDED, "run-1")
     ] * 2
 
@@ -63,7 +63,7 @@ def test_crawling_an_unchanged_shop_again_changes_nothing_but_last_seen(engine: 
     ingest.ingest(scraped.entries(*(scraped.item(n) for n in range(1, 6))))
     before, version = reader.get("shop:upc-1"), reader.catalog_version()
     result = ingest.ingest(scraped.entries(*(scraped.item(n, run="run-2", minute=60) for n in range(1, 6))))
-    assert counted(result) == {Verdict.UNCHANGED: 5}
+    assert verdict_counts(result) == {Verdict.UNCHANGED: 5}
     assert result.last_change == 0
     after = reader.get("shop:upc-1")
     assert before is not None
@@ -78,10 +78,14 @@ def test_a_changed_price_adds_a_change_and_an_observation(engine: Engine, scrape
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1, price="£10.00")))
     result = ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=5, price="£9.50")))
-    assert counted(result) == {Verdict.MODIFIED: 1}
+    assert verdict_counts(result) == {Verdict.MODIFIED: 1}
     change = reader.list_changes("shop:upc-1", limit=1)[0]
     assert (change.kind, change.fields, change.revision) == (ChangeKind.MODIFIED, ("offers", "price"), 2)
-    prices = [str(seen.price.amount) for seen in reader.list_observations("shop:upc-1", limit=9) if seen.price]
+    prices = [
+        str(observation.price.amount)
+        for observation in reader.list_observations("shop:upc-1", limit=9)
+        if observation.price
+    ]
     assert prices == ["9.50", "10.00"]
 
 
@@ -101,10 +105,10 @@ def test_redelivered_items_change_nothing(engine: Engine, scraped: Any) -> None:
     ingest.ingest(entries)
     before = run_of(engine)
     again = ingest.ingest([StreamEntry(entry.id, entry.body, 2) for entry in entries])
-    assert (counted(again), again.redelivered) == ({}, 2)
+    assert (verdict_counts(again), again.redelivered) == ({}, 2)
     assert run_of(engine) == before
     assert QuarantineStore(engine).count() == 1
-    republished = scraped.entries(scraped.item(1), scraped.item(2, title=None))  # under entry ids of their own
+    republished = scraped.entries(scraped.item(1), scraped.item(2, title=None))  # with new entry ids
     assert ingest.ingest(republished + republished).redelivered == 4
     assert run_of(engine) == before
     assert QuarantineStore(engine).count() == 1
@@ -117,13 +121,16 @@ def test_an_offer_twice_in_a_run_is_a_duplicate(engine: Engine, scraped: Any) ->
         scraped.item(2, key="upc-1", title="Book 1"),
         scraped.item(3, key="upc-1", title="Book 1"),
     ]
-    assert counted(ingest.ingest(scraped.entries(*items[:2]))) == {Verdict.ADDED: 1, Verdict.DUPLICATE: 1}
-    assert counted(ingest.ingest(scraped.entries(items[2]))) == {Verdict.DUPLICATE: 1}
+    assert verdict_counts(ingest.ingest(scraped.entries(*items[:2]))) == {Verdict.ADDED: 1, Verdict.DUPLICATE: 1}
+    assert verdict_counts(ingest.ingest(scraped.entries(items[2]))) == {Verdict.DUPLICATE: 1}
 
 
 def test_an_offer_with_new_content_in_the_same_run_is_modified(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(1, price="£1"), scraped.item(2, key="upc-1", title="Book 1", price="£2", minute=1)]
-    assert counted(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 1, Verdict.MODIFIED: 1}
+    assert verdict_counts(ItemPipeline(engine).ingest(scraped.entries(*items))) == {
+        Verdict.ADDED: 1,
+        Verdict.MODIFIED: 1,
+    }
     assert len(BookReader(engine).list_observations("shop:upc-1", limit=9)) == 2
 
 
@@ -131,7 +138,7 @@ def test_a_late_item_does_not_undo_a_newer_one(engine: Engine, scraped: Any) -> 
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=10, price="£2")))
     late = ingest.ingest(scraped.entries(scraped.item(1, run="run-1", minute=5, price="£1")))
-    assert counted(late) == {Verdict.DUPLICATE: 1}
+    assert verdict_counts(late) == {Verdict.DUPLICATE: 1}
     book = BookReader(engine).get("shop:upc-1")
     assert book is not None
     assert book.price is not None
@@ -152,7 +159,7 @@ def test_one_isbn_in_two_shops_is_one_book_with_two_offers(engine: Engine, scrap
         price="£7",
         availability="In stock (2 available)",
     )
-    assert counted(ingest.ingest(scraped.entries(other))) == {Verdict.ADDED: 1}
+    assert verdict_counts(ingest.ingest(scraped.entries(other))) == {Verdict.ADDED: 1}
     book = BookReader(engine).get("isbn:9780306406157")
     assert book is not None
     assert [offer.source for offer in book.offers] == ["rival", "shop"]
@@ -165,13 +172,13 @@ def test_an_offer_that_gets_an_isbn_moves_and_its_old_book_is_removed(engine: En
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.entries(scraped.item(1)))
     result = ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=1, isbn="0306406152")))
-    assert counted(result) == {Verdict.MODIFIED: 1}
+    assert verdict_counts(result) == {Verdict.MODIFIED: 1}
     assert reader.get("shop:upc-1") is None
     assert reader.list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.REMOVED
     assert reader.get("isbn:9780306406157") is not None
-    assert len(reader.list_observations("isbn:9780306406157", limit=9)) == 1, "its history moves along"
+    assert len(reader.list_observations("isbn:9780306406157", limit=9)) == 1, "its observations move to the new book"
     back = ingest.ingest(scraped.entries(scraped.item(1, run="run-3", minute=2)))
-    assert counted(back) == {Verdict.MODIFIED: 1}
+    assert verdict_counts(back) == {Verdict.MODIFIED: 1}
     restored = reader.get("shop:upc-1")
     assert restored is not None
     assert reader.list_changes("shop:upc-1", limit=1)[0].kind is ChangeKind.RESTORED
@@ -181,9 +188,9 @@ def test_an_offer_that_gets_an_isbn_moves_and_its_old_book_is_removed(engine: En
 
 def test_each_change_has_the_book_at_that_revision(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
-    shown = {"description": "A «long» one", "authors": ["Ann", "Bo"], "rating": "4,5", "rating_count": "7"}
-    ingest.ingest(scraped.entries(scraped.item(1, **shown), scraped.item(2, price=None, availability=None)))
-    ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=1, price="£7.5", **shown)))
+    details = {"description": "A «long» one", "authors": ["Ann", "Bo"], "rating": "4,5", "rating_count": "7"}
+    ingest.ingest(scraped.entries(scraped.item(1, **details), scraped.item(2, price=None, availability=None)))
+    ingest.ingest(scraped.entries(scraped.item(1, run="run-2", minute=1, price="£7.5", **details)))
     rival = scraped.item(1, run="run-3", minute=2, source="rival", key="r", isbn="0306406152", price="€5")
     ingest.ingest(scraped.entries(rival, scraped.item(2, run="run-3", minute=2, isbn="0306406152")))
     contents = _contents(engine)
@@ -193,8 +200,8 @@ def test_each_change_has_the_book_at_that_revision(engine: Engine, scraped: Any)
         if book_id == "shop:upc-1"
     }
     assert prices == {1: Decimal("10.00"), 2: Decimal("7.50")}
-    gone = contents["shop:upc-2", 2]
-    assert [offer.source for offer in gone.offers] == ["shop"], "a removed book is told as it last was"
+    removed = contents["shop:upc-2", 2]
+    assert [offer.source for offer in removed.offers] == ["shop"], "a removed book has its last content"
     reader = BookReader(engine)
     for book in reader.page(after_number=0, limit=9):
         assert state_of(book).content == contents[book.id, book.revision].model_dump_json().encode()
@@ -203,8 +210,8 @@ def test_each_change_has_the_book_at_that_revision(engine: Engine, scraped: Any)
 
 def _contents(engine: Engine) -> dict[tuple[str, int], BookContent]:
     with engine.connect() as connection:
-        found = [BookContent.model_validate_json(content) for content in connection.scalars(select(change.c.content))]
-    return {(content.id, content.revision): content for content in found}
+        books = [BookContent.model_validate_json(content) for content in connection.scalars(select(change.c.content))]
+    return {(content.id, content.revision): content for content in books}
 
 
 def test_the_end_of_a_run_may_arrive_before_its_items(engine: Engine, scraped: Any) -> None:
@@ -232,7 +239,7 @@ def test_a_run_whose_clock_went_back_finishes(engine: Engine, scraped: Any) -> N
     ingest = ItemPipeline(engine)
     end = scraped.finished(scraped=1, minute=-60)
     ingest.ingest(scraped.entries(scraped.started(), scraped.item(1, minute=-60), end))
-    ingest.ingest(scraped.entries(scraped.started(), end))  # both again
+    ingest.ingest(scraped.entries(scraped.started(), end))  # a redelivery
     assert (run_of(engine).state, run_of(engine).counts.scraped) == (RunState.COMPLETE, 1)
 
 
@@ -262,9 +269,9 @@ def test_unreadable_entries_are_quarantined_without_affecting_others(engine: Eng
     ItemPipeline(engine).ingest(entries)
     ItemPipeline(engine).ingest(entries)
     assert BookReader(engine).count() == 1
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert quarantined_entry.run_id is None
-    assert quarantined_entry.reasons[0].field == "entry"
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert entry.run_id is None
+    assert entry.reasons[0].field == "entry"
 
 
 def test_an_unreadable_item_with_a_run_id_counts_in_its_run(engine: Engine, scraped: Any) -> None:
@@ -283,25 +290,25 @@ def test_a_payload_cannot_pose_as_another_run_s_item(engine: Engine, scraped: An
 def test_poison_is_quarantined_unparsed_and_still_counts(engine: Engine, scraped: Any) -> None:
     [entry] = scraped.entries(scraped.item(1))
     ItemPipeline(engine).ingest([StreamEntry(entry.id, entry.body, 6)])
-    [quarantined_entry] = QuarantineStore(engine).list_open(limit=9)
-    assert quarantined_entry.reasons[0].code == "poison"
+    [entry] = QuarantineStore(engine).list_open(limit=9)
+    assert entry.reasons[0].code == "poison"
     assert run_of(engine).counts.quarantined == 1
 
 
-def test_a_batch_that_the_database_refuses_leaves_nothing_behind(engine: Engine, scraped: Any) -> None:
+def test_a_batch_that_the_database_rejects_changes_nothing(engine: Engine, scraped: Any) -> None:
     entries = scraped.entries(scraped.started(), scraped.item(1), scraped.item(2, title=None))
     with rejecting_inserts(engine, "change"), pytest.raises(OperationalError):
         ItemPipeline(engine).ingest(entries)
     assert RunStore(engine).get("run-1") is None
     assert QuarantineStore(engine).count() == 0
-    assert counted(ItemPipeline(engine).ingest(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}
+    assert verdict_counts(ItemPipeline(engine).ingest(entries)) == {Verdict.ADDED: 1, Verdict.QUARANTINED: 1}
 
 
 def test_an_empty_batch_changes_nothing(engine: Engine) -> None:
-    assert counted(ItemPipeline(engine).ingest([])) == {}
+    assert verdict_counts(ItemPipeline(engine).ingest([])) == {}
 
 
 def test_one_batch_has_items_of_many_runs(engine: Engine, scraped: Any) -> None:
     items = [scraped.item(n, run=f"run-{n % 7}", source=f"shop-{n % 3}") for n in range(1, 3001)]
-    assert counted(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 3000}
+    assert verdict_counts(ItemPipeline(engine).ingest(scraped.entries(*items))) == {Verdict.ADDED: 3000}
     assert BookReader(engine).count() == 3000

@@ -1,4 +1,4 @@
-"""The rounds of a worker over a real Redis, SQLite and search index."""
+"""The jobs of a worker with a real Redis, database and search index."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from bookwheel_contracts import RunState
 from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_contracts.redis_keys import CRAWL_STREAM, GENERATION_KEY, PREDICTION_STREAM, RAW_STREAM, run_key
 from bookwheel_processor.replay import Replay
-from bookwheel_processor.worker import consumer as draining
+from bookwheel_processor.worker import consumer
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.ingest_job import run_ingest
 from bookwheel_processor.worker.jobs import run_predictions, run_projection, run_sweep
@@ -69,20 +69,20 @@ def test_published_items_become_searchable(
 def test_a_generation_that_redis_lost_is_not_reused(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any, more: bool
 ) -> None:
-    """Neither are older answers taken for current, nor is an index that changed taken for one that was seen."""
-    generation, seen = dependencies.projection.generation, []
+    """Otherwise a cached response of an older generation would count as current."""
+    generation, generations = dependencies.projection.generation, []
     for number in (1, 2):
         publish(scraped.item(number))
         run_ingest(dependencies)
         run_projection(dependencies)
-        seen.append(generation.current())
-    dependencies.redis.set(GENERATION_KEY, seen[0])  # the last that had reached the disk
+        generations.append(generation.current())
+    dependencies.redis.set(GENERATION_KEY, generations[0])  # Redis lost the later one
     if more:
         publish(scraped.item(3))
         run_ingest(dependencies)
     run_projection(dependencies)
     current = generation.current()
-    assert current > seen[1]
+    assert current > generations[1]
     run_projection(dependencies)
     assert generation.current() == current
 
@@ -104,12 +104,12 @@ def test_only_one_worker_of_a_machine_runs_a_job(
 ) -> None:
     publish(scraped.item(1))
     dependencies = replace(dependencies, settings=dependencies.settings.model_copy(update={"ingest_workers": 1}))
-    with process_lock(dependencies.lock_folder, "ingest") as is_mine:
-        assert is_mine
+    with process_lock(dependencies.lock_folder, "ingest") as acquired:
+        assert acquired
         assert run_ingest(dependencies) == 0
     assert run_ingest(dependencies) == 1
-    with process_lock(dependencies.lock_folder, "project") as is_mine:
-        assert is_mine
+    with process_lock(dependencies.lock_folder, "project") as acquired:
+        assert acquired
         assert run_projection(dependencies) == 0
     assert run_projection(dependencies) == 1
 
@@ -128,10 +128,10 @@ def test_an_index_in_use_is_left_to_its_holder(
 def test_batches_are_retried_while_the_database_fails(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(draining, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(consumer, "_FIRST_PAUSE_SECONDS", 0.001)
     publish(scraped.item(1), scraped.finished(scraped=1))
     with rejecting_inserts(dependencies.engine, "book"):
-        for _ in range(8):  # more often than poison is handed out
+        for _ in range(8):  # more than MAX_DELIVERIES
             with pytest.raises(OperationalError):
                 run_ingest(dependencies)
     assert run_ingest(dependencies) == 2
@@ -150,8 +150,8 @@ def test_a_projection_that_died_before_its_cursor_moved_is_repeated(
     def die(*_: Any) -> None:
         raise ConnectionError
 
-    with monkeypatch.context() as patched:
-        patched.setattr(ChangeFeed, "advance", die)
+    with monkeypatch.context() as patch:
+        patch.setattr(ChangeFeed, "advance", die)
         with pytest.raises(ConnectionError):
             run_projection(dependencies)
     assert ChangeFeed(dependencies.engine).cursor("search") == 0
@@ -164,19 +164,20 @@ def test_while_more_changes_are_expected_one_commit_has_all_of_them(
 ) -> None:
     publish(*(scraped.item(n) for n in range(1, 6)))
     run_ingest(dependencies)
-    asked: list[int] = []
+    calls = 0
 
     def more_expected() -> bool:
-        asked.append(len(asked))
-        if len(asked) == 2:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
             publish(*(scraped.item(n) for n in range(6, 31)), scraped.item(1, run="run-2", minute=1, price="£2"))
             run_ingest(dependencies)
-        return len(asked) < 4
+        return calls < 4
 
     with dependencies.open_index() as index:
         assert dependencies.projection.step(index, more_expected=more_expected) == 31
         assert index.count() == 30
-        assert dependencies.projection.step(index, more_expected=lambda: True) == 0, "nothing is waited for"
+        assert dependencies.projection.step(index, more_expected=lambda: True) == 0, "an empty feed returns at once"
     assert ChangeFeed(dependencies.engine).cursor("search") == 31
 
 
@@ -190,7 +191,7 @@ def test_full_batches_trigger_the_projection_now_and_then(
     monkeypatch.setattr("bookwheel_processor.worker.ingest_job._TRIGGER_INTERVAL_SECONDS", 60.0)
     publish(*(scraped.item(n) for n in range(1, 1001)))
     ingested = 0
-    while batch := run_ingest(dependencies):  # a job ends after some seconds, whatever is left
+    while batch := run_ingest(dependencies):  # a job ends after some seconds, also if entries are left
         ingested += batch
     assert ingested == 1000
     assert 2 <= triggers.count("project") < 20, "at the first batch and at the end"
@@ -257,7 +258,7 @@ def test_a_lost_index_is_rebuilt(dependencies: Dependencies, publish: Callable[.
 def test_the_sweep_deletes_predictions_after_their_retention(dependencies: Dependencies) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     days = dependencies.settings.prediction_days
-    recent = prediction(prediction_id="kept", predicted_at=now - timedelta(days=days - 1))
+    recent = prediction(prediction_id="recent", predicted_at=now - timedelta(days=days - 1))
     expired = prediction(prediction_id="expired", predicted_at=now - timedelta(days=days + 1))
     store = PredictionStore(dependencies.engine)
     store.write([expired, recent])
@@ -275,49 +276,53 @@ def test_predictions_are_stored_once_and_invalid_ones_quarantined(dependencies: 
 
 
 def test_the_watchdog_restarts_a_stalled_worker_only(dependencies: Dependencies) -> None:
-    asked: list[str] = []
+    calls: list[str] = []
 
-    def note_progress() -> None:
-        asked.append("trigger")
+    def record_progress() -> None:
+        calls.append("trigger")
         dependencies.progress.record()
 
-    def dog(trigger: Callable[[], None]) -> Watchdog:
+    def create_watchdog(trigger: Callable[[], None]) -> Watchdog:
         return Watchdog(
             dependencies.progress,
             dependencies.redis,
             stalled_after=0.4,
             trigger=trigger,
-            restart=lambda: asked.append("restart"),
+            restart=lambda: calls.append("restart"),
         )
 
-    lively = dog(note_progress)
-    lively.start()
-    wait_until(lambda: asked.count("trigger") >= 3, seconds=10, what="three triggers")
-    assert lively.alive() is None
-    assert lively.ready() is None
-    lively.stop()
-    lively.join(5)
-    assert "restart" not in asked
-    stalled = dog(lambda: None)
+    active = create_watchdog(record_progress)
+    active.start()
+    wait_until(lambda: calls.count("trigger") >= 3, seconds=10, what="three triggers")
+    assert active.liveness_error() is None
+    assert active.readiness_error() is None
+    active.stop()
+    active.join(5)
+    assert "restart" not in calls
+    stalled = create_watchdog(lambda: None)
     stalled.start()
-    wait_until(lambda: "restart" in asked, seconds=10, what="a restart")
+    wait_until(lambda: "restart" in calls, seconds=10, what="a restart")
     stalled.join(5)
-    assert "no progress for" in str(stalled.alive())
+    assert "no progress for" in str(stalled.liveness_error())
 
 
 def test_no_worker_is_restarted_while_redis_is_unavailable(dependencies: Dependencies) -> None:
-    asked: list[str] = []
-    nowhere = connect_redis("redis://127.0.0.1:9/0")
-    dog = Watchdog(
-        dependencies.progress, nowhere, stalled_after=0.4, trigger=lambda: None, restart=lambda: asked.append("restart")
+    calls: list[str] = []
+    unavailable = connect_redis("redis://127.0.0.1:9/0")
+    watchdog = Watchdog(
+        dependencies.progress,
+        unavailable,
+        stalled_after=0.4,
+        trigger=lambda: None,
+        restart=lambda: calls.append("restart"),
     )
-    dog.start()
+    watchdog.start()
     time.sleep(1.5)
-    assert asked == []
-    assert dog.alive() is None
-    assert "Redis is unavailable" in str(dog.ready())
-    dog.stop()
-    dog.join(5)
+    assert calls == []
+    assert watchdog.liveness_error() is None
+    assert "Redis is unavailable" in str(watchdog.readiness_error())
+    watchdog.stop()
+    watchdog.join(5)
 
 
 def test_ingest_jobs_per_machine_match_the_database_s_writers(
@@ -326,18 +331,18 @@ def test_ingest_jobs_per_machine_match_the_database_s_writers(
     publish(scraped.item(1))
     # Another process runs the job, with an entry that is pending.
     with process_lock(dependencies.lock_folder, "ingest"):
-        [taken] = dependencies.reader(RAW_STREAM).read(1)
+        [pending] = dependencies.reader(RAW_STREAM).read(1)
         publish(scraped.item(2))
-        beside = supports_concurrent_writers(dependencies.engine)
-        assert run_ingest(dependencies) == int(beside), "and leaves the other one's entry alone"
+        is_concurrent = supports_concurrent_writers(dependencies.engine)
+        assert run_ingest(dependencies) == int(is_concurrent), "the entry of the other process stays pending"
         with process_lock(dependencies.lock_folder, "ingest-1"):
             assert run_ingest(dependencies) == 0
-    assert run_ingest(dependencies) == 2 - int(beside)
-    assert taken.deliveries == 1
+    assert run_ingest(dependencies) == 2 - int(is_concurrent)
+    assert pending.deliveries == 1
     assert BookReader(dependencies.engine).count() == 2
 
 
-def test_an_entry_whose_content_the_database_refuses_is_quarantined_without_its_neighbours(
+def test_an_entry_that_the_database_rejects_is_quarantined_without_the_others(
     dependencies: Dependencies, publish: Callable[..., None], scraped: Any
 ) -> None:
     publish(scraped.started(), *(scraped.item(n) for n in range(1, 41)), scraped.finished(scraped=40))

@@ -1,7 +1,7 @@
-"""A lake of a version before Delta Lake is converted without loss, whoever is killed meanwhile.
+"""A lake of a version before Delta Lake is converted without loss, also if the process is killed.
 
-`lake_before_delta.zip` was written by that version: bronze of three sources and two days, one of them merged with its
-small files still there and a late entry beside it, silver, and an export. `entries.json` says what it received.
+`lake_before_delta.zip` was written by that version. It has bronze of three sources and two days, silver, and an export.
+One day is merged, still has its small files, and has a late entry. `entries.json` contains all received entries.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ ARCHIVE = Path(__file__).with_name("lake_before_delta.zip")
 
 @pytest.fixture
 def entries(dependencies: Dependencies, scraped: Any) -> dict[str, bytes]:
-    """Puts the old lake in place, beside records of 5 books; returns what bronze received."""
+    """Create the old lake and records of 5 books; return the entries of bronze."""
     folder = dependencies.lake.address.folder
     assert folder is not None
     with ZipFile(ARCHIVE) as archive:
@@ -85,8 +85,8 @@ def test_exports_are_immutable(dependencies: Dependencies, entries: dict[str, by
     assert entries
 
 
-def test_the_sweep_converts_beside_the_other_jobs(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
-    """They fill the new tables at once, also with an entry that the old lake has and that is delivered again."""
+def test_the_sweep_converts_while_the_other_jobs_write(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
+    """Before the conversion they write to the new tables, among others an entry that the old lake has, too."""
     redelivered = min(entries)
     Bronze(dependencies.lake).add([StreamEntry(redelivered, entries[redelivered], 1)])
     assert run_bronze(dependencies) == 5
@@ -119,7 +119,7 @@ def test_a_conversion_killed_before_it_deletes_continues(
     check_converted(dependencies, entries)
 
 
-def test_old_files_stay_unless_the_tables_hold_the_same(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
+def test_old_files_stay_if_the_tables_have_other_content(dependencies: Dependencies, entries: dict[str, bytes]) -> None:
     before = old_files(dependencies.lake)
     Bronze(dependencies.lake).add([StreamEntry(min(entries), b"something else", 1)])
     with pytest.raises(LakeError, match="1 entries of the old files are not in bronze"):

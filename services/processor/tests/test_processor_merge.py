@@ -1,4 +1,4 @@
-"""One book from its offers, in whatever order they come."""
+"""Offers are merged to one book. Their order does not change it."""
 
 from decimal import Decimal
 
@@ -64,7 +64,7 @@ def test_a_book_s_price_is_its_cheapest_offer_in_stock(offers: list[CleanOffer])
     buyable = [offer.price for offer in offers if offer.in_stock and offer.price]
     if buyable and book.price:
         assert book.price in buyable
-        assert book.price.amount == min(one.amount for one in buyable if one.currency == book.price.currency)
+        assert book.price.amount == min(price.amount for price in buyable if price.currency == book.price.currency)
 
 
 def test_merging_no_offers_is_an_error() -> None:

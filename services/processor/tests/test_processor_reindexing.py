@@ -1,4 +1,4 @@
-"""The index built anew while it serves, compared with the records, and repaired: on each search engine."""
+"""The index is rebuilt while searches run, compared with the records and repaired, on each search engine."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ def differing(dependencies: Dependencies) -> tuple[int, ...]:
 
 @contextmanager
 def searching(url: str, counts: list[int], failures: list[BaseException]) -> Iterator[None]:
-    """Searches time and again, as the catalog would: with a reload before each search."""
+    """Search repeatedly in threads, with a reload before each search, as the catalog API does."""
     ended = threading.Event()
 
     def search() -> None:
@@ -84,7 +84,7 @@ def searching(url: str, counts: list[int], failures: list[BaseException]) -> Ite
                 index.reload()
                 query = SearchQuery(SearchCriteria(parse_text("book")), Sort.RELEVANCE, 10, facets=("price", "source"))
                 counts.append(index.search(query).total)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+            except Exception as error:  # noqa: BLE001 - the test fails on any error
                 failures.append(error)
 
     threads = [threading.Thread(target=search) for _ in range(3)]
@@ -103,22 +103,22 @@ def test_no_search_fails_or_misses_a_book_during_a_rebuild(
 ) -> None:
     counts: list[int] = []
     failures: list[BaseException] = []
-    more = threading.Event()
+    stop = threading.Event()
 
-    def go_on() -> None:
+    def ingest() -> None:
         number = BOOKS
-        while not more.is_set():
+        while not stop.is_set():
             publish(*(scraped.item(number + n, run="run-2", minute=number) for n in range(1, 21)))
             number += 20
 
     with searching(filled.settings.search_url, counts, failures):
-        ingesting = threading.Thread(target=go_on)
+        ingesting = threading.Thread(target=ingest)
         ingesting.start()
         try:
             for _ in range(2):
                 assert filled.reindexing.run(timeout=60) >= BOOKS
         finally:
-            more.set()
+            stop.set()
             ingesting.join()
     run_projection(filled)
     assert failures == []
@@ -129,27 +129,27 @@ def test_no_search_fails_or_misses_a_book_during_a_rebuild(
         assert index.count() > BOOKS
 
 
-def priority() -> int:
-    """Of the calling thread: the higher, the less it gets."""
+def niceness() -> int:
+    """The niceness of the calling thread."""
     return os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def test_a_build_runs_at_low_priority(filled: Dependencies) -> None:
-    found: list[int] = []
+    build_niceness: list[int] = []
 
     def open_build() -> IndexBuild:
-        found.append(priority())
+        build_niceness.append(niceness())
         return open_index_build(filled.settings.search_url)
 
-    before = priority()
+    before = niceness()
     assert Reindexing(filled.redis, filled.projection, open_build).run() == BOOKS
-    assert found == [max(10, before)]
-    assert priority() == before
+    assert build_niceness == [max(10, before)]
+    assert niceness() == before
 
 
 @pytest.fixture
 def interrupt() -> Iterator[Callable[[], None]]:
-    """Interrupts the main thread; returns once the main thread handles the interrupt."""
+    """Interrupt the main thread; return once the main thread handles the interrupt."""
     is_handled = threading.Event()
 
     def handle(_number: int, _frame: object) -> None:
@@ -175,7 +175,7 @@ def test_a_build_that_is_interrupted_leaves_the_old_index(filled: Dependencies, 
     with pytest.raises(KeyboardInterrupt):
         Reindexing(filled.redis, filled.projection, open_build).run()
     assert filled.projection.generation.current() == generation
-    assert filled.reindexing.run() == BOOKS, "nobody holds its turn"
+    assert filled.reindexing.run() == BOOKS, "the lock was released"
 
 
 def test_an_interrupt_while_the_build_thread_starts_does_not_release_the_lock_early(
@@ -200,8 +200,8 @@ def test_an_interrupt_while_the_build_thread_starts_does_not_release_the_lock_ea
     assert differing(filled) == ()
 
 
-class Damaged:
-    """Fills an index with other than what it is given."""
+class DamagedBuild:
+    """Changes the books that are written to an index build."""
 
     def __init__(self, build: IndexBuild, change: Callable[[BookState], BookState | None]) -> None:
         self._build = build
@@ -216,18 +216,18 @@ class Damaged:
 
 
 def damage(dependencies: Dependencies, change: Callable[[BookState], BookState | None], *more: BookState) -> None:
-    """Puts an index in place that is not what the records say."""
+    """Publish an index that differs from the records."""
     with open_index_build(dependencies.settings.search_url) as build:
-        Damaged(build, change).apply(dependencies.projection.feed.list_books(after_number=0, limit=10_000))
+        DamagedBuild(build, change).apply(dependencies.projection.feed.list_books(after_number=0, limit=10_000))
         build.apply(more)
         build.lock()
         build.publish()
 
 
-def swept(dependencies: Dependencies) -> dict[str, Any]:
+def sweep(dependencies: Dependencies) -> dict[str, Any]:
     run_sweep(dependencies)
-    found: dict[str, Any] = orjson.loads(dependencies.redis.get(INDEX_SWEEP_KEY) or b"{}")
-    return found
+    comparison: dict[str, Any] = orjson.loads(dependencies.redis.get(INDEX_SWEEP_KEY) or b"{}")
+    return comparison
 
 
 def test_a_sweep_repairs_and_reports_differences(
@@ -235,14 +235,14 @@ def test_a_sweep_repairs_and_reports_differences(
 ) -> None:
     dearer = [scraped.item(n, run="run-2", minute=9, price="£11.00") for n in range(1, 4)]
     publish(scraped.started("run-2", minute=9), *dearer, scraped.finished("run-2", scraped=3, minute=10))
-    assert swept(filled)["differing"] == 0
+    assert sweep(filled)["differing"] == 0
     missing = [
         book.number for book in filled.projection.feed.list_books(after_number=0, limit=99) if book.revision == 1
     ][:2]
     damage(filled, lambda book: None if book.number in missing else book._replace(revision=1))
     generation = filled.projection.generation.current()
-    comparison = swept(filled)
-    assert filled.projection.generation.current() == generation + 1, "what was cached of the damaged index is void"
+    comparison = sweep(filled)
+    assert filled.projection.generation.current() == generation + 1, "cached responses of the damaged index are invalid"
     assert (comparison["books"], comparison["differing"], comparison["repaired"], comparison["rebuild"]) == (
         BOOKS,
         5,
@@ -250,15 +250,17 @@ def test_a_sweep_repairs_and_reports_differences(
         False,
     )
     assert differing(filled) == ()
-    assert swept(filled)["differing"] == 0
+    assert sweep(filled)["differing"] == 0
 
 
 def test_an_index_with_unknown_books_is_rebuilt(filled: Dependencies) -> None:
-    stranger = filled.projection.feed.list_books(after_number=0, limit=1)[0]._replace(number=9_999, book_id="nobody:1")
-    damage(filled, lambda book: book, stranger)
-    assert swept(filled)["rebuild"] is True
+    unknown_book = filled.projection.feed.list_books(after_number=0, limit=1)[0]._replace(
+        number=9_999, book_id="nobody:1"
+    )
+    damage(filled, lambda book: book, unknown_book)
+    assert sweep(filled)["rebuild"] is True
     assert differing(filled) == ()
-    assert swept(filled)["differing"] == 0
+    assert sweep(filled)["differing"] == 0
 
 
 def test_a_new_index_that_differs_from_the_records_is_not_published(filled: Dependencies) -> None:
@@ -266,12 +268,12 @@ def test_a_new_index_that_differs_from_the_records_is_not_published(filled: Depe
         pytest.raises(IndexMismatchError, match="in 1 books"),
         open_index_build(filled.settings.search_url) as build,
     ):
-        filled.projection.rebuild(Damaged(build, lambda book: None if book.number == 7 else book))  # type: ignore[arg-type]
+        filled.projection.rebuild(DamagedBuild(build, lambda book: None if book.number == 7 else book))  # type: ignore[arg-type]
     assert differing(filled) == ()
 
 
-class Refusing:
-    """An index that refuses some books for good, by number."""
+class RejectingIndex:
+    """An index that permanently rejects the books with these numbers."""
 
     def __init__(self, index: IndexWriter, numbers: set[int]) -> None:
         self._index = index
@@ -281,7 +283,7 @@ class Refusing:
         self._index.apply([book for book in books if book.number not in self._numbers], commit=commit)
         return [RejectedBook(book, "400 too strange") for book in books if book.number in self._numbers]
 
-    def __enter__(self) -> "Refusing":
+    def __enter__(self) -> "RejectingIndex":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -292,72 +294,76 @@ class Refusing:
 
 
 @pytest.fixture
-def refused() -> set[int]:
-    """The numbers of the books that the index refuses."""
+def rejected() -> set[int]:
+    """The numbers of the books that the index rejects."""
     return set()
 
 
 @pytest.fixture
-def choosy(dependencies: Dependencies, publish: Callable[..., None], scraped: Any, refused: set[int]) -> Dependencies:
-    """Three books are in its records and nothing in its index yet."""
+def rejecting(
+    dependencies: Dependencies, publish: Callable[..., None], scraped: Any, rejected: set[int]
+) -> Dependencies:
+    """Dependencies with an index that rejects books. Three books are in the records and not in the index yet."""
     StreamWriter(dependencies.redis, RAW_STREAM).publish([scraped.item(n).model_dump_json() for n in range(1, 4)])
     run_ingest(dependencies)
     open_index = dependencies.open_index
-    return replace(dependencies, open_index=lambda: Refusing(open_index(), refused))  # type: ignore[arg-type, return-value]
+    return replace(dependencies, open_index=lambda: RejectingIndex(open_index(), rejected))  # type: ignore[arg-type, return-value]
 
 
-def waiting(dependencies: Dependencies) -> list[str]:
-    found = QuarantineStore(dependencies.engine).page(
+def quarantined_ids(dependencies: Dependencies) -> list[str]:
+    entries = QuarantineStore(dependencies.engine).page(
         QuarantineFilter(code=REJECTED_BY_INDEX_CODE), state=QuarantineState.OPEN, limit=9
     )
-    return [one.entry_id for one in found]
+    return [entry.entry_id for entry in entries]
 
 
-def test_a_refused_book_is_quarantined_until_the_index_accepts_a_later_revision(
-    choosy: Dependencies, scraped: Any, refused: set[int]
+def test_a_rejected_book_is_quarantined_until_the_index_accepts_a_later_revision(
+    rejecting: Dependencies, scraped: Any, rejected: set[int]
 ) -> None:
-    refused.add(2)
-    assert run_projection(choosy) == 3
-    [entry] = QuarantineStore(choosy.engine).list_open(limit=9)
+    rejected.add(2)
+    assert run_projection(rejecting) == 3
+    [entry] = QuarantineStore(rejecting.engine).list_open(limit=9)
     assert (entry.entry_id, entry.code, entry.run_id) == ("index/2/1", REJECTED_BY_INDEX_CODE, None)
     assert entry.reasons[0].message == "shop:upc-2, revision 1: 400 too strange"
     assert orjson.loads(entry.body)["id"] == "shop:upc-2"
-    choosy.projection.feed.reset(SEARCH_PROJECTION)
-    assert run_projection(choosy) == 3
+    rejecting.projection.feed.reset(SEARCH_PROJECTION)
+    assert run_projection(rejecting) == 3
     for _ in range(2):
-        assert {key: value for key, value in swept(choosy).items() if key != "at"} == {
+        assert {key: value for key, value in sweep(rejecting).items() if key != "at"} == {
             "books": 3,
             "differing": 1,
             "repaired": 0,
             "rejected": 1,
             "rebuild": False,
         }
-    assert waiting(choosy) == ["index/2/1"]
+    assert quarantined_ids(rejecting) == ["index/2/1"]
     dearer = scraped.item(2, run="run-2", minute=5, price="£12.00")
-    StreamWriter(choosy.redis, RAW_STREAM).publish([dearer.model_dump_json()])
-    run_ingest(choosy)
-    run_projection(choosy)
-    assert waiting(choosy) == ["index/2/2"], "refused as it is now, whatever it was before"
-    check_consistent(choosy.engine)
-    refused.clear()
-    StreamWriter(choosy.redis, RAW_STREAM).publish(
+    StreamWriter(rejecting.redis, RAW_STREAM).publish([dearer.model_dump_json()])
+    run_ingest(rejecting)
+    run_projection(rejecting)
+    assert quarantined_ids(rejecting) == ["index/2/2"], "only the latest revision is in quarantine"
+    check_consistent(rejecting.engine)
+    rejected.clear()
+    StreamWriter(rejecting.redis, RAW_STREAM).publish(
         [scraped.item(2, run="run-3", minute=9, price="£13.00").model_dump_json()]
     )
-    run_ingest(choosy)
-    run_projection(choosy)
-    assert waiting(choosy) == []
-    assert swept(choosy)["differing"] == 0
+    run_ingest(rejecting)
+    run_projection(rejecting)
+    assert quarantined_ids(rejecting) == []
+    assert sweep(rejecting)["differing"] == 0
 
 
-def test_a_sweep_resolves_a_refused_book_and_quarantines_a_book_refused_again(
-    choosy: Dependencies, refused: set[int]
+def test_a_sweep_resolves_a_rejected_book_and_quarantines_a_book_rejected_again(
+    rejecting: Dependencies, rejected: set[int]
 ) -> None:
-    refused.add(2)
-    run_projection(choosy)
-    generation = choosy.projection.generation.current()
-    assert swept(choosy)["rejected"] == 1
-    assert choosy.projection.generation.current() == generation, "nothing was written, and what is cached is good"
-    metrics = SuiteMetrics(choosy.redis, choosy.engine).collect()
+    rejected.add(2)
+    run_projection(rejecting)
+    generation = rejecting.projection.generation.current()
+    assert sweep(rejecting)["rejected"] == 1
+    assert rejecting.projection.generation.current() == generation, (
+        "nothing was written, so the cached responses are current"
+    )
+    metrics = SuiteMetrics(rejecting.redis, rejecting.engine).collect()
     [family] = [family for family in metrics if family.name == "bookwheel_index_compared_books"]
     assert {sample.labels["result"]: sample.value for sample in family.samples} == {
         "compared": 3,
@@ -365,46 +371,46 @@ def test_a_sweep_resolves_a_refused_book_and_quarantines_a_book_refused_again(
         "repaired": 0,
         "rejected": 1,
     }
-    refused.clear()
-    assert swept(choosy)["repaired"] == 1
-    assert waiting(choosy) == []
-    damage(choosy, lambda book: None if book.number == 2 else book)
-    refused.add(2)
-    assert swept(choosy)["rejected"] == 1
-    assert waiting(choosy) == ["index/2/1"]
-    refused.clear()
-    assert choosy.reindexing.run() == 3
-    assert waiting(choosy) == []
+    rejected.clear()
+    assert sweep(rejecting)["repaired"] == 1
+    assert quarantined_ids(rejecting) == []
+    damage(rejecting, lambda book: None if book.number == 2 else book)
+    rejected.add(2)
+    assert sweep(rejecting)["rejected"] == 1
+    assert quarantined_ids(rejecting) == ["index/2/1"]
+    rejected.clear()
+    assert rejecting.reindexing.run() == 3
+    assert quarantined_ids(rejecting) == []
 
 
-def test_a_process_killed_before_it_stores_a_refusal_does_not_lose_it(
-    choosy: Dependencies, refused: set[int], monkeypatch: pytest.MonkeyPatch
+def test_a_process_killed_before_it_stores_a_rejection_does_not_lose_it(
+    rejecting: Dependencies, rejected: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def die(*_: object, **__: object) -> None:
         raise SystemExit
 
-    refused.add(2)
-    with monkeypatch.context() as killed:
-        killed.setattr(RejectedBooks, "update", die)
+    rejected.add(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(RejectedBooks, "update", die)
         with pytest.raises(SystemExit):
-            run_projection(choosy)
-    assert (waiting(choosy), choosy.projection.feed.cursor(SEARCH_PROJECTION)) == ([], 0)
-    run_projection(choosy)
-    assert waiting(choosy) == ["index/2/1"]
-    refused.clear()
-    with monkeypatch.context() as killed:
-        killed.setattr(RejectedBooks, "update", die)
+            run_projection(rejecting)
+    assert (quarantined_ids(rejecting), rejecting.projection.feed.cursor(SEARCH_PROJECTION)) == ([], 0)
+    run_projection(rejecting)
+    assert quarantined_ids(rejecting) == ["index/2/1"]
+    rejected.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(RejectedBooks, "update", die)
         with pytest.raises(SystemExit):
-            run_sweep(choosy)
-    assert waiting(choosy) == ["index/2/1"]
-    assert swept(choosy)["differing"] == 0, "it was written"
-    assert waiting(choosy) == [], "and waits no more"
+            run_sweep(rejecting)
+    assert quarantined_ids(rejecting) == ["index/2/1"]
+    assert sweep(rejecting)["differing"] == 0, "the book is in the index"
+    assert quarantined_ids(rejecting) == [], "and its entry is resolved"
 
 
-def test_a_replay_skips_books_that_the_index_refused(choosy: Dependencies, refused: set[int]) -> None:
-    refused.add(2)
-    run_projection(choosy)
-    store, replay = QuarantineStore(choosy.engine), Replay(choosy.engine)
+def test_a_replay_skips_books_that_the_index_rejected(rejecting: Dependencies, rejected: set[int]) -> None:
+    rejected.add(2)
+    run_projection(rejecting)
+    store, replay = QuarantineStore(rejecting.engine), Replay(rejecting.engine)
     [entry] = store.list_open(limit=9)
     assert (store.queue_replay(entry.number), store.queue_replays(QuarantineFilter(code=REJECTED_BY_INDEX_CODE))) == (
         False,
@@ -412,21 +418,21 @@ def test_a_replay_skips_books_that_the_index_refused(choosy: Dependencies, refus
     )
     assert replay.replay_all() == replay.replay_queued() == ReplayResult(Counter(), 0)
     assert replay.replay_entry_number(entry.number) == ReplayResult(Counter(), 1)
-    assert waiting(choosy) == ["index/2/1"]
+    assert quarantined_ids(rejecting) == ["index/2/1"]
 
 
-def test_a_book_that_the_index_refuses_does_not_stop_a_build(filled: Dependencies) -> None:
+def test_a_book_that_the_index_rejects_does_not_stop_a_build(filled: Dependencies) -> None:
     if filled.settings.search_url.startswith("tantivy"):
-        pytest.skip("takes whatever the records have")
+        pytest.skip("Tantivy rejects no book")
     with filled.engine.begin() as connection:
-        spoilt = """replace(content, '"rating_count"\\:null', '"rating_count"\\:"many"')"""
-        changed = connection.execute(text(f"UPDATE change SET content = {spoilt} WHERE book_number = 5"))
+        invalid_content = """replace(content, '"rating_count"\\:null', '"rating_count"\\:"many"')"""
+        changed = connection.execute(text(f"UPDATE change SET content = {invalid_content} WHERE book_number = 5"))
         assert changed.rowcount == 1
     assert filled.reindexing.run() == BOOKS
     assert differing(filled) == (5,)
-    assert waiting(filled) == ["index/5/1"]
+    assert quarantined_ids(filled) == ["index/5/1"]
     assert "rating_count" in QuarantineStore(filled.engine).list_open(limit=1)[0].reasons[0].message
-    comparison = swept(filled)
+    comparison = sweep(filled)
     assert (comparison["differing"], comparison["repaired"], comparison["rejected"], comparison["rebuild"]) == (
         1,
         0,
@@ -434,13 +440,13 @@ def test_a_book_that_the_index_refuses_does_not_stop_a_build(filled: Dependencie
         False,
     )
     with filled.engine.begin() as connection:
-        mended = """replace(content, '"rating_count"\\:"many"', '"rating_count"\\:null')"""
-        connection.execute(text(f"UPDATE change SET content = {mended} WHERE book_number = 5"))
-    assert swept(filled)["repaired"] == 1
-    assert waiting(filled) == []
+        valid_content = """replace(content, '"rating_count"\\:"many"', '"rating_count"\\:null')"""
+        connection.execute(text(f"UPDATE change SET content = {valid_content} WHERE book_number = 5"))
+    assert sweep(filled)["repaired"] == 1
+    assert quarantined_ids(filled) == []
 
 
-def ask(dependencies: Dependencies, job_id: str) -> None:
+def request_build(dependencies: Dependencies, job_id: str) -> None:
     request = ReindexRequest(job_id=job_id, requested_at=utc_now(), requested_by="user:1", traceparent="")
     StreamWriter(dependencies.redis, REINDEX_STREAM).publish([request.model_dump_json()])
 
@@ -449,25 +455,27 @@ def job(dependencies: Dependencies, job_id: str) -> ReindexJob:
     return ReindexJob.model_validate_json(dependencies.redis.get(reindex_key(job_id)) or b"")
 
 
-def test_a_requested_build_runs_once_and_its_state_can_be_followed(filled: Dependencies) -> None:
-    ask(filled, "a")
+def test_requests_share_one_build_and_have_a_state(filled: Dependencies) -> None:
+    request_build(filled, "a")
     StreamWriter(filled.redis, REINDEX_STREAM).publish(["{"])
-    ask(filled, "b")
+    request_build(filled, "b")
     generation = filled.projection.generation.current()
     assert run_reindexing(filled) == 2
-    assert filled.projection.generation.current() == generation + 1, "both by one build"
-    assert [(job(filled, each).state, job(filled, each).books) for each in "ab"] == [(ReindexState.COMPLETE, BOOKS)] * 2
+    assert filled.projection.generation.current() == generation + 1, "one build for both requests"
+    assert [(job(filled, job_id).state, job(filled, job_id).books) for job_id in "ab"] == [
+        (ReindexState.COMPLETE, BOOKS)
+    ] * 2
     assert run_reindexing(filled) == 0
 
 
 def test_one_build_runs_at_a_time_and_a_failed_one_has_a_reason(filled: Dependencies) -> None:
-    ask(filled, "a")
+    request_build(filled, "a")
     with filled.redis.lock(REINDEX_LOCK_KEY, timeout=60):
         assert run_reindexing(filled) == 0
         with pytest.raises(ReindexInProgressError):
             filled.reindexing.run()
     with filled.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE change RENAME TO change_away"))
+        connection.execute(text("ALTER TABLE change RENAME TO change_renamed"))
     assert run_reindexing(filled) == 1
     failed = job(filled, "a")
     assert (failed.state, "change" in (failed.reason or "")) == (ReindexState.FAILED, True)

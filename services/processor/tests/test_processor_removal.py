@@ -1,4 +1,4 @@
-"""What complete runs no longer see is removed after a grace, and comes back when it is seen again."""
+"""Offers that complete runs do not see are removed after the grace, and restored when they are seen again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,12 +33,12 @@ def live_books(engine: Engine) -> set[str]:
 
 @pytest.fixture
 def seeded(engine: Engine, scraped: Any) -> Engine:
-    """A shop of ten books, seen by a complete run."""
+    """Records with ten books, seen by a complete run."""
     ItemPipeline(engine).ingest(scraped.crawl("run-0", ALL))
     return engine
 
 
-def test_a_book_that_two_complete_runs_miss_is_removed(seeded: Engine, scraped: Any) -> None:
+def test_a_book_that_two_complete_runs_do_not_see_is_removed(seeded: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(seeded)
     ingest.ingest(scraped.crawl("run-1", range(1, 10), minute=10))
     assert (run_of(seeded, "run-1").missed, run_of(seeded, "run-1").removed) == (1, 0)
@@ -50,15 +50,15 @@ def test_a_book_that_two_complete_runs_miss_is_removed(seeded: Engine, scraped: 
     [change, _] = BookReader(seeded).list_changes("shop:upc-10", limit=9)
     assert (change.kind, change.run_id, change.changed_at) == (ChangeKind.REMOVED, "run-2", run.finished_at)
     assert BookReader(seeded).removed_at("shop:upc-10") == run.finished_at
-    assert len(BookReader(seeded).list_observations("shop:upc-10", limit=9)) == 1, "its history stays"
+    assert len(BookReader(seeded).list_observations("shop:upc-10", limit=9)) == 1, "the observations stay"
     [state] = [book for book in ChangeFeed(seeded).changed_books(after=0, limit=99).books if book.removed]
     assert state.book_id == "shop:upc-10"
-    assert not run.searchable, "until the index has lost it"
+    assert not run.searchable, "before the projection of the removal"
     ChangeFeed(seeded).advance({"search": ChangeFeed(seeded).head()})
     assert run_of(seeded, "run-2").searchable
 
 
-def test_a_third_run_that_misses_a_removed_offer_changes_nothing(seeded: Engine, scraped: Any) -> None:
+def test_a_third_run_that_does_not_see_a_removed_offer_changes_nothing(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2, 3):
         ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     assert (run_of(seeded, "run-3").missed, run_of(seeded, "run-3").removed) == (0, 0)
@@ -78,11 +78,11 @@ def test_a_removed_book_that_is_seen_again_is_restored(seeded: Engine, scraped: 
     assert BookReader(seeded).removed_at("shop:upc-10") is None
     assert len(BookReader(seeded).list_observations("shop:upc-10", limit=9)) == 2
     with seeded.begin() as connection:
-        in_force = select(func.count()).where(observation.c.superseded_at.is_(None))
-        assert connection.scalar(in_force) == 10
+        current = select(func.count()).where(observation.c.superseded_at.is_(None))
+        assert connection.scalar(current) == 10
 
 
-def test_a_sighting_between_two_misses_restarts_the_grace(seeded: Engine, scraped: Any) -> None:
+def test_a_sighting_restarts_the_grace(seeded: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(seeded)
     ingest.ingest(scraped.crawl("run-1", range(1, 10), minute=10))
     ingest.ingest(scraped.crawl("run-2", ALL, minute=20))
@@ -119,9 +119,9 @@ def test_a_run_of_another_source_removes_nothing(seeded: Engine, scraped: Any) -
 
 
 def test_a_run_does_not_remove_offers_of_another_site(seeded: Engine, scraped: Any) -> None:
-    """A single run was led to it; the source's own runs never go there."""
-    led = scraped.crawl("led", range(1, 6), minute=1, whole=False, site="rival.example")
-    ItemPipeline(seeded).ingest(led)
+    """A run with another start URL crawled this site. The source's own runs do not crawl it."""
+    foreign = scraped.crawl("foreign", range(1, 6), minute=1, whole=False, site="rival.example")
+    ItemPipeline(seeded).ingest(foreign)
     assert len(live_books(seeded)) == 15
     for number in (1, 2, 3):
         ItemPipeline(seeded).ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
@@ -130,23 +130,27 @@ def test_a_run_does_not_remove_offers_of_another_site(seeded: Engine, scraped: A
     }
     assert (run_of(seeded, "run-2").missed, run_of(seeded, "run-2").removed) == (1, 1)
     late = ItemPipeline(seeded).ingest(scraped.entries(scraped.item(6, run="slow", minute=2, site="rival.example")))
-    assert late.verdicts["slow"] == {"added": 1}, "no run since then could have missed it"
+    assert late.verdicts["slow"] == {"added": 1}, "no later run could have seen it"
 
 
 def test_the_limit_of_a_run_counts_the_offers_of_its_own_site(engine: Engine, scraped: Any) -> None:
     ingest = ItemPipeline(engine)
     ingest.ingest(scraped.crawl("run-0", range(1, 26)))
-    ingest.ingest(scraped.crawl("led-0", range(1, 201), whole=False, site="rival.example"))
-    ingest.ingest(scraped.crawl("led-1", range(1, 11), minute=10, whole=False, site="rival.example:81"))
+    ingest.ingest(scraped.crawl("foreign-0", range(1, 201), whole=False, site="rival.example"))
+    ingest.ingest(scraped.crawl("foreign-1", range(1, 11), minute=10, whole=False, site="rival.example:81"))
     ingest.ingest(scraped.crawl("run-1", range(1, 26), minute=20, price="£11.00"))
-    ingest.ingest(scraped.crawl("led-2", range(1, 31), minute=20, whole=False, site="rival.example", price="£11.00"))
-    ingest.ingest(scraped.crawl("led-3", range(1, 11), minute=20, whole=False, site="rival.example:81", price="£1.00"))
+    ingest.ingest(
+        scraped.crawl("foreign-2", range(1, 31), minute=20, whole=False, site="rival.example", price="£11.00")
+    )
+    ingest.ingest(
+        scraped.crawl("foreign-3", range(1, 11), minute=20, whole=False, site="rival.example:81", price="£1.00")
+    )
     held = run_of(engine, "run-1")
     assert held.state is RunState.HELD, "all of its own 25 offers would change"
     assert held.hold is not None
     assert held.hold.known == 25
-    assert run_of(engine, "led-2").state is RunState.COMPLETE, "30 of 200"
-    assert run_of(engine, "led-3").counts.modified == 10, "too few offers to be held"
+    assert run_of(engine, "foreign-2").state is RunState.COMPLETE, "30 of 200"
+    assert run_of(engine, "foreign-3").counts.modified == 10, "too few offers to be held"
 
 
 def test_a_source_may_declare_another_grace(seeded: Engine, scraped: Any) -> None:
@@ -165,7 +169,7 @@ def test_a_book_of_two_shops_loses_only_the_removed_offer(engine: Engine, scrape
         ingest.ingest(scraped.crawl(f"run-{number}", ALL, minute=10 * number))
     book = BookReader(engine).get("isbn:9780306406157")
     assert book is not None
-    assert [offered.source for offered in book.offers] == ["rival"]
+    assert [book_offer.source for book_offer in book.offers] == ["rival"]
     assert str(book.price.amount if book.price else "") == "7.00"
     change = BookReader(engine).list_changes(book.id, limit=1)[0]
     assert (change.kind, change.run_id) == (ChangeKind.MODIFIED, "run-2")
@@ -205,11 +209,11 @@ def test_a_late_item_from_before_the_removal_does_not_restore_the_offer(seeded: 
     for number in (1, 2):
         ingest.ingest(scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number))
     late = ingest.ingest(scraped.entries(scraped.item(10, run="slow", minute=9)))
-    assert "shop:upc-10" not in live_books(seeded), "both complete runs began after it was scraped"
+    assert "shop:upc-10" not in live_books(seeded), "both complete runs started after it was scraped"
     assert late.verdicts["slow"] == {"duplicate": 1}
-    since = ingest.ingest(scraped.entries(scraped.item(10, run="slow-2", minute=12)))
-    assert "shop:upc-10" in live_books(seeded), "it was seen while the first of the two runs was under way"
-    assert since.verdicts["slow-2"] == {"added": 1}
+    later = ingest.ingest(scraped.entries(scraped.item(10, run="slow-2", minute=12)))
+    assert "shop:upc-10" in live_books(seeded), "it was scraped during the first of the two runs"
+    assert later.verdicts["slow-2"] == {"added": 1}
 
 
 def test_an_offer_restored_with_an_isbn_belongs_to_its_new_book(seeded: Engine, scraped: Any) -> None:
@@ -234,9 +238,7 @@ def test_a_worker_that_died_between_a_run_s_items_and_its_end_loses_nothing(
     assert "shop:upc-10" not in live_books(seeded)
 
 
-def test_more_removals_than_fit_in_a_step_are_done_step_by_step(
-    engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removals_are_split_into_several_steps(engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bookwheel_processor.runs.finalizer._STEP_SIZE", 3)
     ingest = ItemPipeline(engine, HoldPolicy(share=1))
     ingest.ingest(scraped.crawl("run-0", range(1, 31)))
@@ -258,7 +260,7 @@ _days = st.lists(st.sets(st.integers(1, 6), min_size=1), min_size=3, max_size=5)
 def test_runs_that_arrive_in_any_order_leave_the_same_books(
     new_engine: Callable[[], Engine], scraped: Any, days: list[set[int]], data: st.DataObject
 ) -> None:
-    """Whatever the order, a last run then finds the same books there: those seen by it or by the one before it."""
+    """After a last run, the catalog has the same books: those that one of the last two runs saw."""
     runs = [scraped.crawl(f"run-{day}", sorted(seen), minute=10 * day) for day, seen in enumerate(days)]
     entries = [entry for run in runs for entry in run]
     shuffled = data.draw(st.permutations(entries))

@@ -1,4 +1,4 @@
-"""Silver and the versions made of it follow the records, whoever dies or is slow."""
+"""Silver and exports have the content of the records, also after kills and with slow writers."""
 
 import errno
 import random
@@ -50,54 +50,54 @@ def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def take_in(dependencies: Dependencies) -> Callable[..., None]:
-    def take_in(*messages: Any) -> None:
+def ingest(dependencies: Dependencies) -> Callable[..., None]:
+    def ingest(*messages: Any) -> None:
         StreamWriter(dependencies.redis, RAW_STREAM).publish([message.model_dump_json() for message in messages])
         run_ingest(dependencies)
 
-    return take_in
+    return ingest
 
 
 def another_machine(dependencies: Dependencies) -> SilverProjection:
-    """One that writes to the same lake without the lock, as after a long pause."""
+    """A projection that writes to the same lake without the lock, as after a long pause."""
     engine, lake = dependencies.engine, dependencies.lake
     return SilverProjection(ChangeFeed(engine), SnapshotReader(engine), Silver(lake))
 
 
 def check_books(dependencies: Dependencies) -> None:
-    expected = {one.id: one for one in BookReader(dependencies.engine).page(after_number=0, limit=1000)}
-    snapshot = dependencies.silver.silver.snapshot()
-    found = [row for table in snapshot.books() for row in table.to_pylist()]
-    assert [row["book_id"] for row in found] == list(expected)
-    for row in found:
-        one = expected[row["book_id"]]
-        assert (row["title"], row["revision"], row["stock"]) == (one.title, one.revision, one.stock)
-        assert row["price_amount"] == (one.price.amount if one.price else None)
-        assert row["sources"] == [offer.source for offer in one.offers]
+    expected = {book.id: book for book in BookReader(dependencies.engine).page(after_number=0, limit=1000)}
+    snapshot = dependencies.silver.tables.snapshot()
+    rows = [row for table in snapshot.books() for row in table.to_pylist()]
+    assert [row["book_id"] for row in rows] == list(expected)
+    for row in rows:
+        book = expected[row["book_id"]]
+        assert (row["title"], row["revision"], row["stock"]) == (book.title, book.revision, book.stock)
+        assert row["price_amount"] == (book.price.amount if book.price else None)
+        assert row["sources"] == [offer.source for offer in book.offers]
     offers = lake_rows(dependencies.lake, "silver/offers")
     expected_offers = [(book.id, offer.source, offer.url) for book in expected.values() for offer in book.offers]
     assert sorted((row["book_id"], row["source"], row["url"]) for row in offers) == sorted(expected_offers)
 
 
 def check_observations(dependencies: Dependencies) -> None:
-    """Each price in force is one that was observed, and none is there twice."""
-    found = lake_rows(dependencies.lake, OBSERVATIONS)
-    keys = [(row["sequence"], row["source"], row["url"]) for row in found]
+    """Check that the last observation of each offer has its price and stock, and that none is repeated."""
+    rows = lake_rows(dependencies.lake, OBSERVATIONS)
+    keys = [(row["sequence"], row["source"], row["url"]) for row in rows]
     assert len(set(keys)) == len(keys)
-    latest = {(row["source"], row["url"]): row for row in sorted(found, key=lambda row: int(row["sequence"]))}
-    for one in BookReader(dependencies.engine).page(after_number=0, limit=1000):
-        for offer in one.offers:
+    latest = {(row["source"], row["url"]): row for row in sorted(rows, key=lambda row: int(row["sequence"]))}
+    for book in BookReader(dependencies.engine).page(after_number=0, limit=1000):
+        for offer in book.offers:
             assert latest[offer.source, offer.url]["price_amount"] == (offer.price.amount if offer.price else None)
             assert latest[offer.source, offer.url]["stock"] == offer.stock
 
 
-def test_silver_follows_the_records(dependencies: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
-    take_in(*(scraped.item(n) for n in range(1, 21)))
+def test_silver_follows_the_records(dependencies: Dependencies, ingest: Callable[..., None], scraped: Any) -> None:
+    ingest(*(scraped.item(n) for n in range(1, 21)))
     assert run_silver(dependencies) == 20
     check_books(dependencies)
     check_observations(dependencies)
     assert run_silver(dependencies) == 0
-    take_in(
+    ingest(
         scraped.item(1, run="run-2", minute=1, price="£11.00"),
         scraped.item(2, run="run-2", minute=1, isbn="0306406152"),
         scraped.item(3, run="run-2", minute=1, isbn="0306406152"),
@@ -112,26 +112,26 @@ def test_silver_follows_the_records(dependencies: Dependencies, take_in: Callabl
 
 @pytest.mark.parametrize("seed", range(2))
 def test_silver_is_correct_after_kills(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    dice = random.Random(seed)
+    generator = random.Random(seed)
     for minute in range(8):
-        items = dice.sample(range(1, 40), 9)
-        take_in(
+        items = generator.sample(range(1, 40), 9)
+        ingest(
             *(
                 scraped.item(
                     number,
                     run=f"run-{minute}",
                     minute=minute * 300,
-                    price=f"£{dice.randint(1, 3)}.00",
-                    isbn=dice.choice([None, None, "0306406152", "9780306406157", "080442957X"]),
-                    source=dice.choice(["shop", "other"]),
+                    price=f"£{generator.randint(1, 3)}.00",
+                    isbn=generator.choice([None, None, "0306406152", "9780306406157", "080442957X"]),
+                    source=generator.choice(["shop", "other"]),
                 )
                 for number in items
             )
         )
         with pytest.MonkeyPatch.context() as patch, suppress(SimulatedCrash):
-            crash_after(dice.randint(0, 6), patch, LakeTable, "append", "replace")
+            crash_after(generator.randint(0, 6), patch, LakeTable, "append", "replace")
             run_silver(dependencies)
     run_silver(dependencies)
     check_books(dependencies)
@@ -139,15 +139,15 @@ def test_silver_is_correct_after_kills(
 
 
 def test_a_slow_writer_cannot_append_the_same_entries_again(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(scraped.item(1), scraped.item(2))
+    ingest(scraped.item(1), scraped.item(2))
     slow, append = another_machine(dependencies), Silver.append_observations
 
     def pause(self: Silver, changes: Any, *, cursor: int) -> None:
         monkeypatch.undo()
         rows = list(changes)
-        take_in(scraped.item(3), scraped.item(4))
+        ingest(scraped.item(3), scraped.item(4))
         assert run_silver(dependencies) == 4
         append(self, rows, cursor=cursor)
 
@@ -160,35 +160,35 @@ def test_a_slow_writer_cannot_append_the_same_entries_again(
 
 
 def test_a_lake_of_other_records_is_written_again(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any
 ) -> None:
-    """Such as one that is still there when the records begin anew."""
-    take_in(scraped.item(1))
-    others = dependencies.silver.silver
-    others.load_books()
-    others.observations.load()
+    """For example if the records were deleted, but not the lake."""
+    ingest(scraped.item(1))
+    tables = dependencies.silver.tables
+    tables.load_books()
+    tables.observations.load()
     [book] = BookReader(dependencies.engine).page(after_number=0, limit=1)
     change = ChangeDiff(9, 9, 0, False, None, book.model_dump_json().encode())
-    others.append_observations([[change]], cursor=9)
-    others.write_books(5, [], cursor=9)
+    tables.append_observations([[change]], cursor=9)
+    tables.write_books(5, [], cursor=9)
     assert run_silver(dependencies) == 1
     check_books(dependencies)
     check_observations(dependencies)
     assert len(lake_rows(dependencies.lake, OBSERVATIONS)) == 1
 
 
-def test_only_one_process_writes_silver(dependencies: Dependencies, take_in: Callable[..., None], scraped: Any) -> None:
-    take_in(scraped.item(1))
-    with process_lock(dependencies.lock_folder, "lake") as is_mine:
-        assert is_mine
+def test_only_one_process_writes_silver(dependencies: Dependencies, ingest: Callable[..., None], scraped: Any) -> None:
+    ingest(scraped.item(1))
+    with process_lock(dependencies.lock_folder, "lake") as acquired:
+        assert acquired
         assert run_silver(dependencies) == run_export(dependencies) == 0
     another = replace(
         dependencies,
         settings=dependencies.settings.model_copy(update={"state_dir": dependencies.settings.state_dir / "two"}),
     )
     if dependencies.engine.dialect.name == "postgresql":
-        with lease(dependencies.engine, "lake") as is_mine:
-            assert is_mine
+        with lease(dependencies.engine, "lake") as acquired:
+            assert acquired
             assert run_silver(another) == 0
     assert run_silver(another) == 1
 
@@ -198,10 +198,10 @@ def request(version: int) -> str:
     return ExportRequest.model_validate(message).model_dump_json()
 
 
-def test_an_export_is_made_when_requested_and_only_then(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
+def test_an_export_is_written_only_on_request(
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any
 ) -> None:
-    take_in(*(scraped.item(n) for n in range(1, 6)))
+    ingest(*(scraped.item(n) for n in range(1, 6)))
     assert run_export(dependencies) == 0
     assert export_versions(dependencies.lake) == []
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(5), "not a request", request(4)])
@@ -215,39 +215,39 @@ def test_an_export_is_made_when_requested_and_only_then(
     assert (export.books, export.offers) == (5, 5)
 
 
-def test_complete_crawls_make_exports_at_the_set_interval_and_old_ones_are_deleted(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
+def test_complete_crawls_cause_exports_at_the_interval_and_old_exports_are_deleted(
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any
 ) -> None:
     often = replace(
         dependencies, settings=dependencies.settings.model_copy(update={"export_interval": 0.001, "exports_kept": 2})
     )
-    take_in(scraped.started(), scraped.item(1))
+    ingest(scraped.started(), scraped.item(1))
     run_export(often)
-    assert export_versions(dependencies.lake) == []  # it is running
-    take_in(scraped.finished(scraped=1))
+    assert export_versions(dependencies.lake) == []  # the crawl is running
+    ingest(scraped.finished(scraped=1))
     run_export(dependencies)
     assert export_versions(dependencies.lake) == [1]
-    take_in(scraped.item(2, run="run-2"), scraped.finished("run-2", scraped=1))
+    ingest(scraped.item(2, run="run-2"), scraped.finished("run-2", scraped=1))
     run_export(dependencies)
     assert export_versions(dependencies.lake) == [1]
     run_export(often)
     assert export_versions(dependencies.lake) == [2, 1]
     run_export(often)
-    take_in(scraped.item(3, run="run-3"), scraped.finished("run-3", scraped=1))
+    ingest(scraped.item(3, run="run-3"), scraped.finished("run-3", scraped=1))
     run_export(often)
     assert export_versions(dependencies.lake) == [3, 2]
     assert {file.path.split("/")[2] for file in dependencies.lake.list("exports/csv")} == {"2", "3"}
     never = replace(dependencies, settings=dependencies.settings.model_copy(update={"export_interval": 0}))
-    take_in(scraped.item(4, run="run-4"), scraped.finished("run-4", scraped=1))
+    ingest(scraped.item(4, run="run-4"), scraped.finished("run-4", scraped=1))
     run_export(never)
     assert export_versions(dependencies.lake) == [3, 2]
 
 
 @pytest.mark.parametrize("step", range(0, 12, 2))
-def test_an_export_that_was_killed_is_made_again(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, step: int
+def test_a_killed_export_is_repeated(
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any, step: int
 ) -> None:
-    take_in(scraped.item(1), scraped.item(2, source="other"))
+    ingest(scraped.item(1), scraped.item(2, source="other"))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
     with pytest.MonkeyPatch.context() as patch:
         crash_after(step, patch, Lake, "open_for_write")
@@ -264,14 +264,14 @@ def test_an_export_that_was_killed_is_made_again(
 
 
 def test_a_full_disk_fails_the_lake_without_partial_files(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(scraped.item(1))
+    ingest(scraped.item(1))
 
-    def refuse(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "no space left on device")
 
-    monkeypatch.setattr("bookwheel_stores.lake.tables.write_deltalake", refuse)
+    monkeypatch.setattr("bookwheel_stores.lake.tables.write_deltalake", fail)
     with pytest.raises(LakeError, match="no space left"):
         run_silver(dependencies)
     monkeypatch.undo()
@@ -280,10 +280,10 @@ def test_a_full_disk_fails_the_lake_without_partial_files(
     run_lake_sweep(dependencies)
 
 
-def test_the_leftovers_of_a_killed_export_are_deleted(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any
+def test_the_files_of_a_killed_export_are_deleted(
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any
 ) -> None:
-    take_in(scraped.item(1))
+    ingest(scraped.item(1))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(1)])
     publish = Lake.write
     patch = pytest.MonkeyPatch()
@@ -297,11 +297,11 @@ def test_the_leftovers_of_a_killed_export_are_deleted(
     with pytest.raises(SimulatedCrash):
         run_export(dependencies)
     patch.undo()
-    take_in(scraped.item(2))
+    ingest(scraped.item(2))
     run_export(dependencies)
     assert export_versions(dependencies.lake) == [2]
     run_lake_sweep(dependencies)
-    assert versions_with_files(dependencies.lake) == {"1", "2"}  # it might be at work still
+    assert versions_with_files(dependencies.lake) == {"1", "2"}  # its process could still be running
     run_lake_sweep(dependencies, now=datetime.now(UTC) + timedelta(hours=2))
     assert versions_with_files(dependencies.lake) == {"2"}
 
@@ -311,15 +311,15 @@ def versions_with_files(lake: Lake) -> set[str]:
 
 
 def test_an_export_has_its_version_while_another_process_writes(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(scraped.item(1), scraped.item(2))
+    ingest(scraped.item(1), scraped.item(2))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
     read = SilverSnapshot.books
 
     def interfere(self: SilverSnapshot) -> Any:
         monkeypatch.undo()
-        take_in(scraped.item(3), scraped.item(4, source="other"))
+        ingest(scraped.item(3), scraped.item(4, source="other"))
         another_machine(dependencies).refresh_books()
         return read(self)
 
@@ -331,16 +331,16 @@ def test_an_export_has_its_version_while_another_process_writes(
     check_books(dependencies)
 
 
-def test_no_export_is_made_of_books_that_another_process_wrote(
-    dependencies: Dependencies, take_in: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
+def test_an_export_fails_if_another_process_writes_the_books(
+    dependencies: Dependencies, ingest: Callable[..., None], scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take_in(scraped.item(1), scraped.item(2))
+    ingest(scraped.item(1), scraped.item(2))
     StreamWriter(dependencies.redis, EXPORT_STREAM).publish([request(2)])
     write = Silver.write_books
 
     def interfere(self: Silver, bucket: int, pages: Any, *, cursor: int) -> None:
         monkeypatch.undo()
-        take_in(scraped.item(3))
+        ingest(scraped.item(3))
         another_machine(dependencies).refresh_books()
         write(self, bucket, pages, cursor=cursor)
 

@@ -1,4 +1,4 @@
-"""Webhooks delivered to a real receiver: signed, in order, at least once, and to nobody inside."""
+"""Webhooks are delivered to a real receiver: signed, in order, at least once, and only to public addresses."""
 
 import asyncio
 import re
@@ -49,7 +49,7 @@ def feed(engine: Engine) -> FeedWriter:
 
 
 class Hooks:
-    """Webhooks of these records, and rounds that deliver to them."""
+    """Creates webhooks and runs delivery jobs."""
 
     def __init__(self, engine: Engine) -> None:
         self.store = WebhookStore(engine)
@@ -61,27 +61,27 @@ class Hooks:
         new = NewWebhook("user:1", url, SECRET, events, filters, after)
         return self.store.create(new, limit=100, now=time.time_ns() // 1_000_000)
 
-    def round(self) -> int:
+    def run_job(self) -> int:
         async def run() -> int:
             sender = WebhookSender(self.policy, allow_private=self.private, connections=32)
             return await WebhookDispatcher(self.queue, sender, attempt_seconds=self.policy.timeout).run()
 
         return asyncio.run(run())
 
-    def rounds_until(self, condition: Callable[[], bool], *, seconds: float = 20) -> None:
+    def run_until(self, condition: Callable[[], bool], *, seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "not within the time"
-            self.round()
+            assert time.monotonic() < deadline, "condition not met in time"
+            self.run_job()
             time.sleep(0.01)
 
     def deliveries(self, hook: Webhook) -> list[WebhookDelivery]:
         return [delivery for _, delivery in self.store.list_deliveries(hook.id, before=None, limit=100)][::-1]
 
     def state(self, hook: Webhook) -> WebhookState:
-        found = self.store.get(hook.id)
-        assert found is not None
-        return found.state
+        webhook = self.store.get(hook.id)
+        assert webhook is not None
+        return webhook.state
 
 
 @pytest.fixture
@@ -99,14 +99,14 @@ def test_changes_arrive_in_order_and_signed(hooks: Hooks, feed: FeedWriter, rece
     feed.add("before")
     hook = hooks.create(f"{receiver.url}/hook?a=b", after=None)
     feed.add(*keys(*range(250)))
-    hooks.rounds_until(lambda: len(receiver.delivered("/hook?a=b")) == 3)
+    hooks.run_until(lambda: len(receiver.delivered("/hook?a=b")) == 3)
     received = receiver.delivered("/hook?a=b")
-    assert all(is_signed(one, SECRET) for one in received)
-    assert not any(is_signed(one, "whsec_" + "A" * 32) for one in received)
-    events = [WebhookEvent.model_validate_json(one.body) for one in received]
-    assert [len(one.event["data"]["changes"]) for one in received] == [100, 100, 50]
+    assert all(is_signed(request, SECRET) for request in received)
+    assert not any(is_signed(request, "whsec_" + "A" * 32) for request in received)
+    events = [WebhookEvent.model_validate_json(request.body) for request in received]
+    assert [len(request.event["data"]["changes"]) for request in received] == [100, 100, 50]
     assert receiver.sequences("/hook?a=b") == list(range(2, 252))
-    assert [(one.event["data"]["after"], one.event["data"]["through"]) for one in received] == [
+    assert [(request.event["data"]["after"], request.event["data"]["through"]) for request in received] == [
         (1, 101),
         (101, 201),
         (201, 251),
@@ -114,27 +114,27 @@ def test_changes_arrive_in_order_and_signed(hooks: Hooks, feed: FeedWriter, rece
     assert received[0].event["data"]["changes"][0]["book"]["title"] == "Book 0"
     assert received[0].headers["content-type"] == "application/json"
     assert [event.timestamp for event in events] == [delivery.created_at for delivery in hooks.deliveries(hook)]
-    assert [delivery.id for delivery in hooks.deliveries(hook)] == [one.id for one in received]
+    assert [delivery.id for delivery in hooks.deliveries(hook)] == [request.id for request in received]
     assert {delivery.state for delivery in hooks.deliveries(hook)} == {DeliveryState.DELIVERED}
-    assert hooks.round() == 0
+    assert hooks.run_job() == 0
 
 
-def test_filters_and_kinds_of_events_are_heeded(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
+def test_a_webhook_gets_only_its_events_and_changes(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     hooks.create(f"{receiver.url}/removals", filters=("kind:removed",))
     hooks.create(f"{receiver.url}/runs", events=(WebhookEventType.RUN_FINISHED,))
     other = hooks.create(f"{receiver.url}/other", filters=("source:other", "kind:added"))
     feed.add(*keys(*range(600)))
     feed.add("x", source="other")
     feed.remove("demo:3")
-    hooks.rounds_until(lambda: len(receiver.delivered("/removals")) == len(receiver.delivered("/other")) == 1)
+    hooks.run_until(lambda: len(receiver.delivered("/removals")) == len(receiver.delivered("/other")) == 1)
     assert receiver.sequences("/removals") == [602]
     assert receiver.sequences("/other") == [601]
     assert receiver.at("/runs") == []
     feed.add("more")
-    hooks.round()
-    found = hooks.store.get(other.id)
-    assert found is not None
-    assert found.position == 603, "what passes no filter is behind it all the same"
+    hooks.run_job()
+    webhook = hooks.store.get(other.id)
+    assert webhook is not None
+    assert webhook.position == 603, "filtered changes move its position, too"
 
 
 def end_run(engine: Engine, run_id: str, *, change: int) -> None:
@@ -159,58 +159,58 @@ def end_run(engine: Engine, run_id: str, *, change: int) -> None:
         RunApprovals(connection).update(number, state=RunState.COMPLETE.value)
 
 
-def test_a_run_is_told_once_after_its_changes_when_it_is_searchable(
+def test_a_finished_run_is_sent_once_after_its_changes_when_it_is_searchable(
     engine: Engine, hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     end_run(engine, "before", change=0)
-    time.sleep(1.2)  # it ended before there was a webhook, with what it says of its end
+    time.sleep(1.2)  # its end is a second in the future, but must be before the creation of the webhook
     hooks.create(f"{receiver.url}/hook")
     hooks.create(f"{receiver.url}/runs", events=(WebhookEventType.RUN_FINISHED,))
     head = feed.add(*keys(*range(150)))
     end_run(engine, "run-1", change=head)
-    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 2)
-    assert receiver.at("/runs") == [], "its changes can't be searched for yet"
+    hooks.run_until(lambda: len(receiver.delivered("/hook")) == 2)
+    assert receiver.at("/runs") == [], "its changes are not searchable yet"
     ChangeFeed(engine).advance({SEARCH_PROJECTION: head})
-    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 3 and len(receiver.delivered("/runs")) == 1)
-    assert [one.event["type"] for one in receiver.delivered("/hook")] == [
+    hooks.run_until(lambda: len(receiver.delivered("/hook")) == 3 and len(receiver.delivered("/runs")) == 1)
+    assert [request.event["type"] for request in receiver.delivered("/hook")] == [
         "catalog.changed",
         "catalog.changed",
         "run.finished",
     ]
-    [told] = receiver.delivered("/runs")
-    run = WebhookEvent.model_validate_json(told.body).data.model_dump()["run"]
+    [request] = receiver.delivered("/runs")
+    run = WebhookEvent.model_validate_json(request.body).data.model_dump()["run"]
     assert (run["id"], run["state"], run["pages"], run["searchable"]) == ("run-1", "complete", 7, True)
-    assert hooks.round() == 0
+    assert hooks.run_job() == 0
 
 
-def test_a_failure_is_repeated_with_the_same_id_and_body_and_holds_back_what_follows(
+def test_a_failed_delivery_is_retried_with_the_same_id_and_body_before_later_deliveries(
     hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[500, 404, 503])
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add(*keys(*range(100)))
-    hooks.round()
+    hooks.run_job()
     feed.add(*keys(*range(100, 150)))
-    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 2)
+    hooks.run_until(lambda: len(receiver.delivered("/hook")) == 2)
     received = receiver.at("/hook")
     assert [request.status for request in received] == [500, 404, 503, 200, 200]
-    assert len({one.id for one in received[:4]}) == len({one.body for one in received[:4]}) == 1
-    assert all(is_signed(one, SECRET) for one in received)
+    assert len({(request.id, request.body) for request in received[:4]}) == 1
+    assert all(is_signed(request, SECRET) for request in received)
     assert receiver.sequences("/hook") == list(range(1, 151))
     first, second = hooks.deliveries(hook)
     assert (first.attempts, first.status, first.reason, second.attempts) == (4, 200, None, 1)
 
 
-def test_a_receiver_says_when_to_come_again(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
+def test_retry_after_delays_the_next_attempt(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[429], headers={"Retry-After": "1"})
     hooks.create(f"{receiver.url}/hook")
     feed.add("1")
-    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 1)
-    refused, taken = receiver.at("/hook")
-    assert taken.received_at - refused.received_at >= 0.95
+    hooks.run_until(lambda: len(receiver.delivered("/hook")) == 1)
+    failed, delivered = receiver.at("/hook")
+    assert delivered.received_at - failed.received_at >= 0.95
 
 
-def test_receivers_that_hang_or_talk_too_much_hold_up_nobody_else(
+def test_slow_receivers_and_long_responses_do_not_delay_other_receivers(
     hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "JOB_SECONDS", 60.0)
@@ -225,7 +225,7 @@ def test_receivers_that_hang_or_talk_too_much_hold_up_nobody_else(
         hooks.create(f"{receiver.url}/{name}")
     feed.add("1")
     with ThreadPoolExecutor(1) as pool:
-        round_ = pool.submit(hooks.round)
+        job = pool.submit(hooks.run_job)
         for last in (1, 2, 3):
             for name in ("huge", "slow", "quick"):
                 wait_until(
@@ -236,24 +236,22 @@ def test_receivers_that_hang_or_talk_too_much_hold_up_nobody_else(
             feed.add(str(last + 1))
         reasons = [hooks.deliveries(hook)[0].reason for hook in hanging]
         receiver.stopping.set()
-        round_.result(60)
+        job.result(60)
     assert reasons == [None] * 20, "all were in their first attempt"
 
 
-def test_a_receiver_that_does_not_answer_in_time_has_failed(
-    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
-) -> None:
+def test_a_delivery_without_a_response_in_time_fails(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     hooks.policy = RetryPolicy(timeout=0.3, first_pause=60.0, max_age=600.0)
     receiver.behaviours["/hook"] = Behaviour(seconds=60)
     hook = hooks.create(f"{receiver.url}/hook")
-    gone = hooks.create(f"http://127.0.0.1:{free_port()}/hook")
+    refusing = hooks.create(f"http://127.0.0.1:{free_port()}/hook")
     unknown = hooks.create("http://nowhere.invalid:9000/hook")
     feed.add("1")
-    hooks.round()
+    hooks.run_job()
     [delivery] = hooks.deliveries(hook)
     assert (delivery.state, delivery.attempts, delivery.status) == (DeliveryState.PENDING, 1, None)
     assert delivery.reason == "no response within 0.3 s (timeout)"
-    assert str(hooks.deliveries(gone)[0].reason).startswith(("ConnectError", "no response"))
+    assert str(hooks.deliveries(refusing)[0].reason).startswith(("ConnectError", "no response"))
     assert str(hooks.deliveries(unknown)[0].reason).startswith(("ConnectError: the host is not found", "no response"))
 
 
@@ -262,116 +260,118 @@ def test_a_redirect_is_a_failure_and_is_not_followed(hooks: Hooks, feed: FeedWri
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add("1")
     hooks.policy = RetryPolicy(timeout=1.0, first_pause=1.0, max_age=60.0)
-    hooks.round()
+    hooks.run_job()
     assert str(hooks.deliveries(hook)[0].reason).endswith(": redirects are not followed")
-    hooks.rounds_until(lambda: len(receiver.delivered("/hook")) == 1)
+    hooks.run_until(lambda: len(receiver.delivered("/hook")) == 1)
     assert receiver.at("/inside") == []
 
 
-def test_what_no_web_server_says_is_not_shown_to_the_owner(hooks: Hooks, feed: FeedWriter) -> None:
+def test_a_malformed_response_is_not_stored(hooks: Hooks, feed: FeedWriter) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
 
-        def answer() -> None:
+        def respond() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(1 << 16)
                 connection.sendall(b"SSH-2.0-inside\r\n\r\n")
 
-        answered = pool.submit(answer)
+        response = pool.submit(respond)
         hooks.policy = RetryPolicy(timeout=1.0, first_pause=60.0, max_age=600.0)
         hook = hooks.create(f"http://127.0.0.1:{server.getsockname()[1]}/hook")
         feed.add("1")
-        hooks.round()
-        answered.result(10)
+        hooks.run_job()
+        response.result(10)
     [delivery] = hooks.deliveries(hook)
     assert (delivery.state, delivery.attempts) == (DeliveryState.PENDING, 1)
     assert delivery.reason == "RemoteProtocolError: malformed or incomplete HTTP response"
 
 
-def give_up(hooks: Hooks, receiver: WebhookReceiver) -> Webhook:
-    """A webhook whose first delivery, of the changes up to then, was given up."""
+def create_disabled_webhook(hooks: Hooks, receiver: WebhookReceiver) -> Webhook:
+    """Create a webhook that is disabled because its first delivery failed until its maximum age."""
     receiver.behaviours["/hook"] = Behaviour(statuses=[500] * 1000)
     hook = hooks.create(f"{receiver.url}/hook")
     hooks.policy = RetryPolicy(timeout=5.0, first_pause=0.02, max_age=1.5)
-    hooks.rounds_until(lambda: hooks.state(hook) is WebhookState.DISABLED)
+    hooks.run_until(lambda: hooks.state(hook) is WebhookState.DISABLED)
     receiver.behaviours["/hook"] = Behaviour()
     return hook
 
 
-def test_a_delivery_is_given_up_at_its_age_and_the_webhook_disabled(
+def test_a_delivery_fails_at_its_maximum_age_and_the_webhook_is_disabled(
     hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     feed.add("1")
-    hook = give_up(hooks, receiver)
+    hook = create_disabled_webhook(hooks, receiver)
     [delivery] = hooks.deliveries(hook)
     assert (delivery.state, delivery.status, delivery.next_attempt_at) == (DeliveryState.DEAD, 500, None)
     assert delivery.reason is not None
     assert re.fullmatch(r"no further attempts after \d s: HTTP status 500", delivery.reason)
-    found = hooks.store.get(hook.id)
-    assert found is not None
-    assert found.reason == delivery.reason
+    webhook = hooks.store.get(hook.id)
+    assert webhook is not None
+    assert webhook.reason == delivery.reason
     assert 2 <= delivery.attempts == len(receiver.at("/hook"))
     feed.add("2")
-    assert hooks.round() == 0
+    assert hooks.run_job() == 0
 
 
-@pytest.mark.parametrize(("missed", "arrived"), [("deliver", [1, 2, 3]), ("skip_failed", [2, 3]), ("skip_all", [3])])
-def test_a_webhook_that_is_enabled_again_goes_on_as_its_owner_says(
-    missed: Any, arrived: list[int], hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+@pytest.mark.parametrize(("missed", "sequences"), [("deliver", [1, 2, 3]), ("skip_failed", [2, 3]), ("skip_all", [3])])
+def test_a_reenabled_webhook_continues_as_requested(
+    missed: Any, sequences: list[int], hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     feed.add("1")
-    hook = give_up(hooks, receiver)
-    given_up = hooks.deliveries(hook)[0].id
+    hook = create_disabled_webhook(hooks, receiver)
+    failed_id = hooks.deliveries(hook)[0].id
     feed.add("2")
     hooks.store.enable(hook.id, missed=missed, now=time.time_ns() // 1_000_000)
     feed.add("3")
-    hooks.rounds_until(lambda: receiver.sequences("/hook")[-1:] == [3])
-    assert receiver.sequences("/hook") == arrived
-    assert (receiver.delivered("/hook")[0].id == given_up) is (missed == "deliver")
+    hooks.run_until(lambda: receiver.sequences("/hook")[-1:] == [3])
+    assert receiver.sequences("/hook") == sequences
+    assert (receiver.delivered("/hook")[0].id == failed_id) is (missed == "deliver")
     assert hooks.state(hook) is WebhookState.ACTIVE
 
 
-def test_a_receiver_that_is_gone_is_not_called_again(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
+def test_a_receiver_that_answers_410_gets_no_further_requests(
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+) -> None:
     receiver.behaviours["/hook"] = Behaviour(statuses=[410])
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add("1")
-    hooks.round()
-    hooks.round()
+    hooks.run_job()
+    hooks.run_job()
     assert hooks.state(hook) is WebhookState.DISABLED
     assert len(receiver.at("/hook")) == 1
 
 
-def test_a_ping_passes_what_waits_and_is_tried_once(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
+def test_a_ping_is_sent_before_pending_deliveries_and_not_retried(
+    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+) -> None:
     feed.add("1")
-    hook = give_up(hooks, receiver)
+    hook = create_disabled_webhook(hooks, receiver)
     before = len(receiver.at("/hook"))
-    asked = hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
-    again = hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
-    assert asked is not None
-    assert again is not None
-    assert again.id == asked.id
-    hooks.round()
+    ping_delivery = hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
+    repeated = hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
+    assert ping_delivery is not None
+    assert repeated is not None
+    assert repeated.id == ping_delivery.id
+    hooks.run_job()
     [ping] = receiver.at("/hook")[before:]
-    assert (ping.id, ping.event["type"], ping.event["data"]) == (asked.id, "ping", {"webhook_id": hook.id})
+    assert (ping.id, ping.event["type"], ping.event["data"]) == (ping_delivery.id, "ping", {"webhook_id": hook.id})
     assert is_signed(ping, SECRET)
     receiver.behaviours["/hook"] = Behaviour(statuses=[500])
     hooks.store.create_ping(hook.id, now=time.time_ns() // 1_000_000)
-    hooks.round()
-    hooks.round()
+    hooks.run_job()
+    hooks.run_job()
     assert hooks.deliveries(hook)[-1].state is DeliveryState.DEAD
     assert len(receiver.at("/hook")) == before + 2
     assert hooks.store.create_ping("wh_none", now=0) is None
 
 
-def test_a_webhook_that_is_deleted_is_told_nothing_more(
-    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
-) -> None:
+def test_a_deleted_webhook_gets_no_further_requests(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     hook = hooks.create(f"{receiver.url}/hook")
     feed.add("1")
-    hooks.round()
+    hooks.run_job()
     hooks.store.delete(hook.id)
     feed.add("2")
-    hooks.round()
+    hooks.run_job()
     assert receiver.sequences("/hook") == [1]
     assert hooks.deliveries(hook) == []
 
@@ -380,32 +380,30 @@ def test_deliveries_that_ended_are_kept_for_thirty_days(
     hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
 ) -> None:
     hook = hooks.create(f"{receiver.url}/hook")
-    waiting = hooks.create(f"{receiver.url}/waiting")
-    receiver.behaviours["/waiting"] = Behaviour(statuses=[500] * 9)
+    failing = hooks.create(f"{receiver.url}/failing")
+    receiver.behaviours["/failing"] = Behaviour(statuses=[500] * 9)
     feed.add("1")
-    hooks.round()
+    hooks.run_job()
     days = [time.time_ns() // 1_000_000 + number * 86_400_000 for number in (29, 31)]
     assert [hooks.queue.purge_ended(now=now) for now in days] == [0, 1]
-    assert (len(hooks.deliveries(hook)), len(hooks.deliveries(waiting))) == (0, 1)
+    assert (len(hooks.deliveries(hook)), len(hooks.deliveries(failing))) == (0, 1)
 
 
-def test_several_workers_share_the_work_and_send_nothing_twice(
-    hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
-) -> None:
+def test_concurrent_workers_send_no_delivery_twice(hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
     for number in range(6):
         hooks.create(f"{receiver.url}/{number}")
     feed.add(*keys(*range(300)))
 
-    async def together() -> None:
-        def one() -> WebhookDispatcher:
+    async def run_concurrently() -> None:
+        def create_dispatcher() -> WebhookDispatcher:
             return WebhookDispatcher(
                 hooks.queue, WebhookSender(hooks.policy, allow_private=True, connections=32), attempt_seconds=1.0
             )
 
-        await asyncio.gather(*(one().run() for _ in range(3)))
+        await asyncio.gather(*(create_dispatcher().run() for _ in range(3)))
 
     for _ in range(4):
-        asyncio.run(together())
+        asyncio.run(run_concurrently())
     for number in range(6):
         assert receiver.sequences(f"/{number}") == list(range(1, 301))
         assert len(receiver.at(f"/{number}")) == 3
@@ -414,21 +412,23 @@ def test_several_workers_share_the_work_and_send_nothing_twice(
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"]
 )
-def test_nothing_is_sent_inside(host: str, hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver) -> None:
-    """Even for a URL that was taken while private addresses were allowed."""
+def test_nothing_is_sent_to_private_addresses(
+    host: str, hooks: Hooks, feed: FeedWriter, receiver: WebhookReceiver
+) -> None:
+    """Also if the URL was stored while private addresses were allowed."""
     port = receiver.url.rpartition(":")[2]
     hook = hooks.create(f"http://{host}:{port}/hook")
     hooks.private = False
     feed.add("1")
-    hooks.round()
+    hooks.run_job()
     [delivery] = hooks.deliveries(hook)
     assert delivery.reason is not None
     assert delivery.reason.startswith("address rejected:")
     assert (delivery.status, receiver.at("/hook")) == (None, [])
 
 
-async def test_a_name_is_connected_to_at_the_address_that_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that resolves to one address for the check and to another for the connection gains nothing."""
+async def test_the_connection_uses_the_checked_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name could resolve to another address after the check (DNS rebinding)."""
     answers = [["127.0.0.1", "8.8.8.8", "::ffff:10.0.0.1"], ["127.0.0.1"]]
     connected: list[str] = []
 
@@ -447,7 +447,7 @@ async def test_a_name_is_connected_to_at_the_address_that_was_checked(monkeypatc
     assert connected == ["8.8.8.8"]
 
 
-def test_a_receiver_may_ask_for_a_longer_pause_up_to_an_hour() -> None:
+def test_retry_after_extends_the_pause_to_at_most_an_hour() -> None:
     assert 2.5 <= pause_seconds(1, first=5.0, retry_after=None) <= 5.0
     assert 1800 <= pause_seconds(10_000, first=5.0, retry_after=None) <= 3600
     assert pause_seconds(1, first=5.0, retry_after=60.0) == 60.0

@@ -1,4 +1,4 @@
-"""A real Celery worker and scheduler: from the stream to the index, and through SIGKILLs."""
+"""A real Celery worker and scheduler: items reach the index, also after SIGKILLs."""
 
 import random
 import sys
@@ -84,16 +84,18 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
     worker = suite.worker()
     try:
         wait_until(
-            lambda: get_health_error(suite.worker_port, "/readyz") is None, seconds=120, what="the worker's first round"
+            lambda: get_health_error(suite.worker_port, "/readyz") is None,
+            seconds=120,
+            what="readiness of the worker",
         )
         suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, 501)), scraped.finished(scraped=500))
-        wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="everything searchable")
+        wait_until(lambda: suite.is_searchable("run-1"), seconds=60, what="a searchable run")
         assert suite.run("health")[0] == 0
         suite.publish(scraped.item(1, run="run-2", title=None), scraped.finished("run-2", scraped=1))
         wait_until(lambda: QuarantineStore(suite.engine).count() == 1, seconds=30, what="the quarantine")
         worker_metric, suite_metric = partial(suite.metric, suite.worker_port), partial(suite.metric, suite.beat_port)
         for verdict, count in (("added", 500), ("quarantined", 1)):
-            wait_until(  # it is counted once it is committed
+            wait_until(  # the metric follows the commit
                 lambda verdict=verdict, count=count: (
                     worker_metric("bookwheel_ingested_items_total", verdict=verdict)  # type: ignore[misc]
                     == count
@@ -124,20 +126,20 @@ def test_a_crawl_becomes_searchable_and_one_trace_is_in_the_log(suite: Suite, sc
 
 
 def test_kills_lose_nothing_and_count_nothing_twice(suite: Suite, scraped: Any) -> None:
-    chance = random.Random(7)
+    generator = random.Random(7)
     items = 4000
     suite.publish(scraped.started(), *(scraped.item(n) for n in range(1, items + 1)), scraped.finished(scraped=items))
     for _ in range(2):
         before = len(BookReader(suite.engine).page(after_number=0, limit=items))
         worker = suite.worker()
-        goal = min(items, before + chance.randrange(1, 1000))
+        goal = min(items, before + generator.randrange(1, 1000))
         try:
             wait_until(partial(suite.holds, goal), seconds=120, what="some books")
         finally:
             worker.kill()
     worker = suite.worker()
     try:
-        wait_until(lambda: suite.is_searchable("run-1"), seconds=120, what="everything searchable")
+        wait_until(lambda: suite.is_searchable("run-1"), seconds=120, what="a searchable run")
     finally:
         worker.stop()
     run = suite.crawl("run-1")
@@ -149,14 +151,14 @@ def test_kills_lose_nothing_and_count_nothing_twice(suite: Suite, scraped: Any) 
         assert index.count() == items
 
 
-def test_a_worker_refuses_a_database_that_was_not_migrated(tmp_path: Path, redis_url: str) -> None:
+def test_a_worker_rejects_a_database_that_was_not_migrated(tmp_path: Path, redis_url: str) -> None:
     suite = Suite(tmp_path, redis_url)
-    status, said = suite.run("worker")
+    status, output = suite.run("worker")
     assert status == 3
-    assert "are at revision none" in said
-    status, said = suite.run("health")
+    assert "are at revision none" in output
+    status, output = suite.run("health")
     assert status == 1
-    assert "does not answer" in said
+    assert "does not answer" in output
     suite.engine.dispose()
     suite.redis.close()
 
@@ -164,9 +166,9 @@ def test_a_worker_refuses_a_database_that_was_not_migrated(tmp_path: Path, redis
 def test_a_wrong_setting_is_named(tmp_path: Path, redis_url: str) -> None:
     suite = Suite(tmp_path, redis_url)
     suite.environment["BOOKWHEEL_INGEST_BATCH"] = "0"
-    status, said = suite.run("worker")
+    status, output = suite.run("worker")
     assert status == 2
-    assert "BOOKWHEEL_INGEST_BATCH" in said
+    assert "BOOKWHEEL_INGEST_BATCH" in output
     suite.engine.dispose()
     suite.redis.close()
 
@@ -175,9 +177,9 @@ def test_an_invalid_option_is_reported(tmp_path: Path, redis_url: str) -> None:
     suite = Suite(tmp_path, redis_url)
     for verb, option in (("quarantine", "--limit"), ("replay", "--id"), ("worker", "--concurrency")):
         for number in ("-1", "0", "99999999999999999999", "x"):
-            status, said = suite.run(verb, option, number)
-            assert (status, "Traceback" in said) == (2, False)
-            assert option in said
+            status, output = suite.run(verb, option, number)
+            assert (status, "Traceback" in output) == (2, False)
+            assert option in output
     suite.engine.dispose()
     suite.redis.close()
 
@@ -187,9 +189,9 @@ def test_a_command_reports_an_unavailable_store(tmp_path: Path, redis_url: str, 
     suite = Suite(tmp_path, redis_url)
     assert suite.run("migrate")[0] == 0
     suite.environment["BOOKWHEEL_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"
-    status, said = suite.run(*arguments)
+    status, output = suite.run(*arguments)
     assert status == 3
-    assert "a store is unavailable: " in said
-    assert "Traceback" not in said
+    assert "a store is unavailable: " in output
+    assert "Traceback" not in output
     suite.engine.dispose()
     suite.redis.close()

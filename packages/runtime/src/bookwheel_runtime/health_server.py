@@ -41,11 +41,11 @@ class Progress:
 class HealthChecks:
     """Each check returns None or the reason of its failure.
 
-    A program that is not `alive` must be restarted. A program that is not `ready` may be waiting for a dependency.
+    After a `liveness_error` the program must be restarted. A `readiness_error` can be an unavailable dependency.
     """
 
-    alive: Callable[[], str | None]
-    ready: Callable[[], str | None]
+    liveness_error: Callable[[], str | None]
+    readiness_error: Callable[[], str | None]
 
 
 def stalled_check(progress: Progress, *, within: float) -> Callable[[], str | None]:
@@ -88,9 +88,9 @@ def serve_health(
                 case "/metrics":
                     self._respond(200, CONTENT_TYPE_LATEST, metrics_page(*collectors))
                 case "/livez":
-                    self._respond_health("alive", checks.alive())
+                    self._respond_health("alive", checks.liveness_error())
                 case "/readyz":
-                    self._respond_health("ready", checks.ready())
+                    self._respond_health("ready", checks.readiness_error())
                 case _:
                     self._respond(404, "text/plain", b"not found: use /livez, /readyz or /metrics\n")
 

@@ -24,7 +24,7 @@ _LONGEST = (  # each takes at least a minute on two idle cores; longest first
     "services/processor/tests/test_processor_worker.py",
     "services/processor/tests/test_processor_webhook_kills.py",
     "services/processor/tests/test_processor_any_order.py",
-    "services/processor/tests/test_processor_storm.py",
+    "services/processor/tests/test_processor_concurrency.py",
     "services/processor/tests/test_processor_reindexing.py",
     "services/scraper/tests/test_scraper_service.py",
     "deploy/local/tests/test_local_servers.py",

@@ -32,9 +32,8 @@ def create_app(settings: MlSettings) -> FastAPI:
         title="Bookwheel ML serving",
         description="Rating predictions, the models behind them, and their training data.",
         token_verifier=TokenVerifier(jwks_url=settings.jwks_url, issuer=settings.issuer),
-        readiness={},
+        readiness={},  # BentoML answers `/readyz`
     )
-
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The records are unavailable: retry later.")
     for router_module in (predictions, models, training_data, training_runs):
         app.include_router(router_module.router)
@@ -64,7 +63,10 @@ async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]
             return None
 
     heartbeat = HeartbeatPublisher(
-        redis, "ml-serving", get_error=partial(get_health_error, settings.port, "/readyz"), model=get_served_model
+        redis,
+        "ml-serving",
+        get_error=partial(get_health_error, settings.port, "/readyz"),
+        model=get_served_model,
     )
     heartbeat.start()
     try:

@@ -11,7 +11,7 @@ from bookwheel_ml.app import create_app, open_dependencies
 from bookwheel_ml.settings import MlSettings
 
 API_PATH = "bookwheel_ml.path"
-"""Key of an ASGI scope that holds the requested path. There, `path` is only the label of BentoML's metrics."""
+"""ASGI scope key of the requested path. In these scopes, `path` is the label for BentoML's metrics."""
 
 settings = load_settings(MlSettings)
 api = create_app(settings)

@@ -13,7 +13,7 @@ _OTHER_PATH = "/other"
 
 
 def create_asgi_app() -> ASGIApp:
-    """Returns BentoML's ASGI app, with the `/metrics` of the API, which include BentoML's metrics.
+    """Returns BentoML's ASGI app. `/metrics` is answered by the API; it includes BentoML's metrics.
 
     BentoML labels its metrics with the requested path. Clients choose paths, so all undeclared paths share one label.
     """

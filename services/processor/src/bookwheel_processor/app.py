@@ -25,7 +25,7 @@ from bookwheel_processor.worker.tasks import INGEST, PERIODS, PROJECT, register_
 from bookwheel_processor.worker.watchdog import Watchdog
 
 _VERBOSE_LOGGERS = ("celery.worker.strategy", "celery.app.trace")  # two lines for every trigger
-_SCHEDULER_STALLED = 60.0  # seconds: longer than an unavailable broker blocks a trigger
+_SCHEDULER_STALLED_SECONDS = 60.0  # longer than an unavailable broker blocks a trigger
 
 
 def create_app(settings: ProcessorSettings, progress: Progress | None = None) -> Celery:
@@ -65,7 +65,7 @@ def connect_app(app: Celery, settings: ProcessorSettings, progress: Progress | N
 
 
 def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) -> None:
-    """Block until the worker is stopped."""
+    """Run the worker until it is stopped."""
     progress = Progress()
     app = create_app(settings, progress)
     redis = connect_redis(settings.redis_url)
@@ -77,8 +77,8 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
         restart=lambda: os.kill(os.getpid(), signal.SIGQUIT),  # its supervisor starts it anew
     )
     ingests = "ingest" in queues.split(",")  # else there is no progress to watch
-    ready = watchdog.ready if ingests else lambda: None
-    heartbeat = HeartbeatPublisher(redis, "processor-worker", get_error=ready, progress=progress.age)
+    readiness_error = watchdog.readiness_error if ingests else lambda: None
+    heartbeat = HeartbeatPublisher(redis, "processor-worker", get_error=readiness_error, progress=progress.age)
 
     def start_threads(**_: Any) -> None:
         heartbeat.start()
@@ -92,14 +92,14 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
     _configure_celery_logs(settings)
     worker_ready.connect(start_threads, weak=False)
     worker_shutting_down.connect(stop_threads, weak=False)
-    serve_health(settings.host, settings.metrics_port, HealthChecks(watchdog.alive, ready))
+    serve_health(settings.host, settings.metrics_port, HealthChecks(watchdog.liveness_error, readiness_error))
     app.worker_main(
         ["worker", f"--concurrency={concurrency}", f"--queues={queues}", "--without-mingle", "--without-gossip"]
     )
 
 
 def run_scheduler(settings: ProcessorSettings) -> None:
-    """Block until SIGTERM or SIGINT."""
+    """Run the scheduler until SIGTERM or SIGINT."""
     configure_logs("processor", settings.log_level)
     progress, stop = Progress(), threading.Event()
     app = create_app(settings, progress)
@@ -111,7 +111,7 @@ def run_scheduler(settings: ProcessorSettings) -> None:
     serve_health(
         settings.host,
         settings.metrics_port,
-        HealthChecks(stalled_check(progress, within=_SCHEDULER_STALLED), scheduler.get_error),
+        HealthChecks(stalled_check(progress, within=_SCHEDULER_STALLED_SECONDS), scheduler.get_error),
         (metrics,),
     )
     heartbeat = HeartbeatPublisher(redis, "processor-beat", get_error=scheduler.get_error, progress=progress.age)

@@ -28,7 +28,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from bookwheel_processor.app import connect_app, run_scheduler, run_worker
 from bookwheel_processor.replay import Replay
-from bookwheel_processor.restore import after_restore
+from bookwheel_processor.restore import repair_after_restore
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.jobs import compare_index, finish_runs, run_projection
@@ -42,7 +42,7 @@ _MAX_HELD = 1000
 
 
 def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
-    """Return the exit status: 0; 1 if the command failed; 3 if the database or another store is unusable."""
+    """Run a command; return its exit status: 0, 1 if it failed, or 3 if the database or another store is unusable."""
     if options.command == "beat":
         run_scheduler(settings)
         return 0
@@ -163,7 +163,7 @@ def _held(dependencies: Dependencies, _options: argparse.Namespace) -> int:
 
 
 def _restored(dependencies: Dependencies, _options: argparse.Namespace) -> int:
-    finished = after_restore(dependencies, now=utc_now())
+    finished = repair_after_restore(dependencies, now=utc_now())
     print(f"{finished} interrupted runs end as partial; the search index and the lake's silver are rebuilt")
     return 0
 

@@ -186,5 +186,5 @@ def _update_quality_counts(
         return
     quality.add_valid(run_number, valid=1, filled=filled_fields([item.offer]))
     if entry.run_id is not None:
-        error_counts = count_field_errors([RejectedEntry(entry.entry_id, b"", entry.reasons)])
-        quality.add_invalid(run_number, invalid=-1, faults={error: -count for error, count in error_counts.items()})
+        counts = count_field_errors([RejectedEntry(entry.entry_id, b"", entry.reasons)])
+        quality.add_invalid(run_number, invalid=-1, error_counts={key: -count for key, count in counts.items()})

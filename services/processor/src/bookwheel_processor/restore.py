@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from bookwheel_processor.worker.dependencies import Dependencies
 
 
-def after_restore(dependencies: Dependencies, *, now: datetime) -> int:
+def repair_after_restore(dependencies: Dependencies, *, now: datetime) -> int:
     """Reset the search index and the lake's silver, delete exports that are newer than the feed, finish running runs.
 
     Returns the number of these runs. Idempotent. No other program of the suite may run.

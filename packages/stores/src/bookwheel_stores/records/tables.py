@@ -151,10 +151,9 @@ crawl_run = Table(
     Column("known", BigInteger),  # number of the source's offers at the first item of the run
     Column("staged", BigInteger, nullable=False, default=0, server_default="0"),
     Column("hold", Text),  # JSON of Hold
-    # missed: number of missing offers. removed: number of removed offers. removes_before: removed offers were last seen
-    # before this time.
+    # missed: number of missing offers. removed: number of removed offers.
     Column("missed", BigInteger, nullable=False, default=0, server_default="0"),
-    Column("removes_before", BigInteger),
+    Column("removes_before", BigInteger),  # not used: kept, because programs of earlier versions write it
     Column("removed", BigInteger, nullable=False, default=0, server_default="0"),
     # Numbers of items that passed and failed validation, independent of their verdicts.
     Column("valid", BigInteger, nullable=False, default=0, server_default="0"),

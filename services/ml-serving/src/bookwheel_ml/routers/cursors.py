@@ -10,7 +10,7 @@ _MAX_NUMBER = 2**63 - 1
 
 
 def encode_cursor(list_name: str, number: int) -> str:
-    """Returns an opaque cursor. It contains `list_name`, so that another list refuses it."""
+    """Returns an opaque cursor. It contains `list_name`, so that another list rejects it."""
     return urlsafe_b64encode(f"{list_name}:{number}".encode()).decode().rstrip("=")
 
 

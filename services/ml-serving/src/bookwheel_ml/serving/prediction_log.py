@@ -45,9 +45,8 @@ class PredictionLogEntry:
 class PredictionLog:
     """A bounded buffer, and a thread that publishes it to a bounded stream.
 
-    The stream holds up to `stream_limit` entries that no consumer has acknowledged. At the limit, the service refuses
-    predictions (`check_capacity`). While Redis is unavailable, the buffer holds up to `buffer_limit` entries and drops
-    later ones.
+    The stream holds up to `stream_limit` entries that no consumer has acknowledged. At the limit, `check_capacity`
+    fails. While Redis is unavailable, the buffer holds up to `buffer_limit` entries and drops later ones.
     """
 
     def __init__(self, writer: StreamWriter, *, buffer_limit: int, stream_limit: int) -> None:
@@ -71,18 +70,19 @@ class PredictionLog:
             logger.warning("prediction log entries lost at shutdown", entries=len(self._buffer))
 
     def check_capacity(self, count: int) -> None:
-        """Raises UnavailableError if the stream has no room for `count` more entries."""
+        """Raises UnavailableError if `count` more entries would exceed the stream's limit."""
         if self._stream_length + len(self._buffer) + count > self._stream_limit:
             raise UnavailableError("The prediction log is full: retry later.", retry_after=_RETRY_AFTER_SECONDS)
 
     def add(self, entries: list[PredictionLogEntry]) -> None:
-        free_entries = max(self._buffer_limit - len(self._buffer), 0)
-        self._buffer.extend(entries[:free_entries])
-        self.dropped_count += max(len(entries) - free_entries, 0)
+        accepted = max(self._buffer_limit - len(self._buffer), 0)
+        self._buffer.extend(entries[:accepted])
+        self.dropped_count += max(len(entries) - accepted, 0)
 
     def _run(self) -> None:
         reported_drop_count = 0
         while not self._stopping.wait(_FLUSH_SECONDS) or self._buffer:
+            # Also without entries, a flush updates the length of the stream until its consumer has caught up.
             if (self._buffer or self._stream_length) and not self._flush() and self._stopping.wait(_RETRY_SECONDS):
                 return
             if self.dropped_count != reported_drop_count:
@@ -90,7 +90,7 @@ class PredictionLog:
                 reported_drop_count = self.dropped_count
 
     def _flush(self) -> bool:
-        """Publishes as many entries as the stream has room for. Returns False if entries stay in the buffer."""
+        """Publishes entries up to the stream's limit. Returns False if entries stay in the buffer."""
         try:
             self._stream_length = self._writer.length()
             while self._buffer:

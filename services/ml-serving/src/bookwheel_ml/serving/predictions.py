@@ -20,7 +20,7 @@ from bookwheel_ml.serving.prediction_log import PredictionLogEntry
 
 MAX_ROWS = 1_000
 _RATING_DIGITS = 4  # decimal places of a star; hides the rounding errors of float32
-_NO_NUL_PATTERN = r"^[^\x00]*$"  # PostgreSQL refuses NUL in a text
+_NO_NUL_PATTERN = r"^[^\x00]*$"  # PostgreSQL rejects NUL in a text
 
 
 class PredictionRow(BaseModel):

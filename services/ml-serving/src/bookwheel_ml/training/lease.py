@@ -47,7 +47,7 @@ class TrainingLease:
             self._lock.release()
 
     def _renew(self) -> None:
-        """Renews the lease. Stores the time before each request, so `ensure_held` never accepts an expired lease."""
+        """Renews the lease. Its age counts from before the request, so it never appears younger than it is in Redis."""
         while not self._stopped.wait(self._seconds / 4):
             started_at = time.monotonic()
             try:

@@ -1,4 +1,4 @@
-"""Errors of cleaning."""
+"""Errors of values and items that cannot be cleaned."""
 
 from bookwheel_contracts import FieldError
 

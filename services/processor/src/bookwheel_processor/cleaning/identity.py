@@ -1,4 +1,4 @@
-"""The keys of offers and books."""
+"""Computes the source keys of offers and the ids of books."""
 
 from hashlib import sha256
 
@@ -9,7 +9,7 @@ from bookwheel_processor.cleaning.text import clean_text
 from bookwheel_processor.cleaning.urls import canonical_path
 
 ISBN = "isbn"
-_MAX_KEY_LENGTH = 400  # leaves room for the source in a book's id
+_MAX_KEY_LENGTH = 400  # a book's id also contains the source
 
 
 def source_key(key: JsonValue, url: str, site: str | None = None) -> str:

@@ -143,7 +143,7 @@ def _parse_price(text: str, currency: str) -> Money:
     if parsed.amount is None:
         raise InvalidValueError("not_a_price", f"is not a price: {quote_value(text)}")
     rounded = min(parsed.amount, _MAX_PRICE).quantize(_TEN_THOUSANDTH, rounding=ROUND_HALF_EVEN)
-    if rounded >= _MAX_PRICE:  # compared after rounding
+    if rounded >= _MAX_PRICE:  # after rounding; `min`, because a huge number cannot be rounded
         raise InvalidValueError("too_large", f"is greater than the maximum price: {quote_value(text)}")
     amount = rounded.quantize(Decimal("0.01")) if rounded == rounded.quantize(Decimal("0.01")) else rounded
     return Money(amount=amount, currency=_parse_currency(currency.strip() or parsed.currency, text))

@@ -1,4 +1,4 @@
-"""Applies items to the catalog inside the caller's transaction, in steps: read, classify, plan, write.
+"""Reads the rows of items, classifies the items, plans the row changes and writes them, in the caller's transaction.
 
 Only this module reads and writes rows. `classification` and `plan` decide which rows change.
 """
@@ -49,11 +49,12 @@ def apply_items(
     """
     verdicts: dict[int, Verdict | None] = {}
     changes: list[Row] = []
-    steps = _split_into_steps(items)
-    if steps:
-        writer.lock(exclusive=len(steps) > 1)
+    passes = _split_into_passes(items)
+    if passes:
+        # Several passes together do not lock their rows in the order of the keys, which could cause a deadlock.
+        writer.lock(exclusive=len(passes) > 1)
     stale = _find_stale(missing_offers, items)
-    for positions in steps:
+    for positions in passes:
         positions_by_key = {items[position].key: position for position in positions}
         offer_rows = writer.lock_offers(positions_by_key)
         incoming = [_incoming_offer(items[position], offer_rows.get(key)) for key, position in positions_by_key.items()]
@@ -87,17 +88,17 @@ def restore_offers(writer: CatalogWriter, offers: Sequence[Row], *, run_id: str,
     return writer.add_changes(_apply_classified(writer, ClassifiedOffers(changed=incoming), origin=origin))
 
 
-def _split_into_steps(items: Sequence[AcceptedItem]) -> list[list[int]]:
-    """Group the positions of the items into steps, so that each offer occurs at most once per step."""
-    steps: list[list[int]] = []
+def _split_into_passes(items: Sequence[AcceptedItem]) -> list[list[int]]:
+    """Group the positions of the items into passes, so that each offer occurs at most once per pass."""
+    passes: list[list[int]] = []
     counts: dict[OfferKey, int] = defaultdict(int)
     for position, item in enumerate(items):
-        step = counts[item.key]
+        number = counts[item.key]
         counts[item.key] += 1
-        if step == len(steps):
-            steps.append([])
-        steps[step].append(position)
-    return steps
+        if number == len(passes):
+            passes.append([])
+        passes[number].append(position)
+    return passes
 
 
 def _incoming_offer(item: AcceptedItem, row: Row | None) -> IncomingOffer:
@@ -111,9 +112,8 @@ def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) ->
     """
     oldest: dict[str, int] = {}
     for item in items:
-        seen_at = item.sighting.seen_at
-        if seen_at < oldest.get(item.offer.source, seen_at + 1):
-            oldest[item.offer.source] = seen_at
+        source, seen_at = item.offer.source, item.sighting.seen_at
+        oldest[source] = min(seen_at, oldest.get(source, seen_at))
     stale: dict[int, CompleteRuns] = {}
     for source, runs in missing_offers.complete_runs_after(oldest).items():
         source_key_by_position = {
@@ -122,9 +122,7 @@ def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) ->
             if item.offer.source == source and runs.is_missing(item.sighting.seen_at, item.sighting.run_id)
         }
         seen_keys = missing_offers.find_seen_keys(runs, set(source_key_by_position.values()))
-        stale |= {
-            position: runs for position, source_key in source_key_by_position.items() if source_key not in seen_keys
-        }
+        stale |= {position: runs for position, key in source_key_by_position.items() if key not in seen_keys}
     return stale
 
 

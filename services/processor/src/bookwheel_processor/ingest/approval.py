@@ -10,7 +10,12 @@ UNLIMITED = 2**62
 
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """Default limits, for sources that declare none. See `Expectations`."""
+    """Default limits, for sources that declare none.
+
+    - `share`: the share of a source's offers that a run may modify or remove
+    - `floor`: the number of offers below which the share does not apply
+    - `grace`: the number of complete runs in a row that do not see an offer before it is removed
+    """
 
     share: float = 0.2
     floor: int = 20

@@ -18,7 +18,7 @@ from bookwheel_processor.ingest.merge import merge
 class BookUpdate:
     """The changes of one book. `row` is the book's current row, None for a new book.
 
-    - `incoming`: offers that are new, changed or moved_away to this book
+    - `incoming`: offers that are new, changed or moved to this book
     - `removed`: offers that the book no longer has
     - `moved_away`: offers that now belong to another book, including removed ones
     - `first_seen_updates`: earlier `first_seen` times of its offers

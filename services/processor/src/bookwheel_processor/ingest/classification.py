@@ -92,11 +92,11 @@ def is_newer(row: Row, sighting: Sighting) -> bool:
 
 
 def classify(row: Row | None, fingerprint: str, sighting: Sighting, *, is_stale: bool = False) -> Verdict:
-    """Return the verdict on an item. `row` is the row of its offer. An item `is_stale` if later complete runs did not
-    see its offer.
+    """Return the verdict on an item. `row` is the row of its offer.
 
-    Items arrive in any order. An item is a duplicate in three cases: it is older than the row, its run saw the same
-    content before, or it is stale and its offer is removed. A removed offer that is seen again counts as added.
+    Items arrive in any order. An item is stale if later complete runs did not see its offer. An item is a duplicate in
+    three cases: it is older than the row, its run saw the same content before, or it is stale and its offer is removed.
+    A removed offer that is seen again counts as added.
     """
     if row is None:
         return Verdict.ADDED
@@ -112,7 +112,7 @@ def classify(row: Row | None, fingerprint: str, sighting: Sighting, *, is_stale:
 def classify_offers(
     offers: Sequence[IncomingOffer], approvals: Mapping[str, RunApproval], stale: Container[OfferKey]
 ) -> ClassifiedOffers:
-    """Classify different offers. Add the unchanged ones to the counts of `approvals`."""
+    """Classify offers, each of which occurs once. Add the unchanged ones to the counts of `approvals`."""
     by_verdict: dict[Verdict, list[IncomingOffer]] = {verdict: [] for verdict in Verdict}
     verdicts: dict[OfferKey, Verdict | None] = {}
     for incoming in offers:
@@ -125,10 +125,10 @@ def classify_offers(
         for run_id, count in Counter(incoming.sighting.run_id for incoming in by_verdict[Verdict.UNCHANGED]).items():
             if run_id in approvals:
                 approvals[run_id].unchanged += count
-        held_updates = {run_id for run_id, approval in approvals.items() if not approval.allows_updates}
-        held_additions = {run_id for run_id, approval in approvals.items() if not approval.allows_additions}
-        verdicts |= {incoming.key: None for incoming in modified if incoming.sighting.run_id in held_updates}
-        verdicts |= {incoming.key: None for incoming in added if incoming.sighting.run_id in held_additions}
+        staging_updates = {run_id for run_id, approval in approvals.items() if not approval.allows_updates}
+        staging_additions = {run_id for run_id, approval in approvals.items() if not approval.allows_additions}
+        verdicts |= {incoming.key: None for incoming in modified if incoming.sighting.run_id in staging_updates}
+        verdicts |= {incoming.key: None for incoming in added if incoming.sighting.run_id in staging_additions}
     classified = ClassifiedOffers(verdicts, sighting_updates=by_verdict[Verdict.UNCHANGED])
     classified.changed = [incoming for incoming in (*added, *modified) if verdicts[incoming.key] is not None]
     for incoming in by_verdict[Verdict.DUPLICATE]:

@@ -27,7 +27,7 @@ MAX_DELIVERIES = 5
 """An entry with more deliveries has stopped every worker that read it. It is rejected without decoding."""
 _MAX_INTEGER = 2**63 - 1
 _DAY_MILLIS = 24 * 3600 * 1000
-# An item with a future time would be the newest one of its offer until then, and the offer could not change before.
+# Until its time, an item from the future would be the newest of its offer, and the offer could not change.
 _IN_THE_FUTURE = FieldError(field="scraped_at", code="in_the_future", message="is more than a day in the future")
 logger = get_logger(__name__)
 
@@ -104,7 +104,7 @@ def decode_body(entry_id: str, body: bytes, *, now: int | None = None) -> Decode
             problem = f"has version {event.schema_version}, not {SCHEMA_VERSION}"
             return _reject_body(entry_id, body, "unknown_version", problem)
         time = event.started_at if isinstance(event, RunStarted) else event.finished_at
-        if _is_in_the_future(to_millis(time), now):  # until then the run would be the last one of its source
+        if _is_in_the_future(to_millis(time), now):  # until its time, the run would be the last one of its source
             return _reject_body(entry_id, body, _IN_THE_FUTURE.code, f"its time {_IN_THE_FUTURE.message}")
     return message
 

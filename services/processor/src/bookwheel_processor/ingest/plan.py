@@ -1,6 +1,6 @@
 """Computes the row changes that classified offers cause. Has no side effects.
 
-A late offer is a removed offer whose item is newer than its row, but stale, so that the offer stays removed.
+A late offer is a removed offer. Its item is newer than its row, but stale, so the offer stays removed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ def group_by_book(
     book_ids = _book_ids(books)
     updates: dict[str, BookUpdate] = {}
 
-    def add_sighting(book_id: str, sighting: Sighting) -> BookUpdate:
+    def record_change(book_id: str, sighting: Sighting) -> BookUpdate:
         update = updates.get(book_id)
         if update is None:
             update = updates[book_id] = BookUpdate(book_id, books.get(book_id))
@@ -75,15 +75,15 @@ def group_by_book(
         return update
 
     for incoming in offers.changed:
-        add_sighting(incoming.offer.book_id, incoming.sighting).incoming.append(incoming)
+        record_change(incoming.offer.book_id, incoming.sighting).incoming.append(incoming)
         if incoming.row and book_ids[incoming.row["book_number"]] != incoming.offer.book_id:
-            former_update = add_sighting(book_ids[incoming.row["book_number"]], incoming.sighting)
+            former_update = record_change(book_ids[incoming.row["book_number"]], incoming.sighting)
             former_update.moved_away.add(incoming.key)
             if incoming.is_live:
                 former_update.removed.add(incoming.key)
     for incoming in offers.first_seen_updates:
         if incoming.row:
-            update = add_sighting(book_ids[incoming.row["book_number"]], incoming.sighting)
+            update = record_change(book_ids[incoming.row["book_number"]], incoming.sighting)
             update.first_seen_updates[incoming.key] = incoming.sighting.seen_at
     return [updates[book_id] for book_id in sorted(updates)]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from bookwheel_contracts.crawls import FILL_FIELDS
-from bookwheel_stores.records.runs.quality import Fault, RunQualityWriter
+from bookwheel_stores.records.runs.quality import ErrorKey, RunQualityWriter
 
 from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry
@@ -33,7 +33,7 @@ def record_quality(
         if entry.run_id is not None:
             rejected_by_run[run_numbers[entry.run_id]].append(entry)
     for number, entries in sorted(rejected_by_run.items()):
-        quality.add_invalid(number, invalid=len(entries), faults=count_field_errors(entries))
+        quality.add_invalid(number, invalid=len(entries), error_counts=count_field_errors(entries))
 
 
 def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
@@ -47,9 +47,9 @@ def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
     return filled
 
 
-def count_field_errors(rejected: Sequence[RejectedEntry]) -> dict[Fault, int]:
+def count_field_errors(rejected: Sequence[RejectedEntry]) -> dict[ErrorKey, int]:
     """Count the rejected entries by field and error code. Fields that items do not have are counted as `payload`."""
-    error_counts: Counter[Fault] = Counter()
+    error_counts: Counter[ErrorKey] = Counter()
     for entry in rejected:
         error_counts.update(
             {(_top_level_field(reason.field), reason.code[:_MAX_CODE_LENGTH]) for reason in entry.reasons}

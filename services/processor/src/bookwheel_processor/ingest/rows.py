@@ -18,15 +18,16 @@ _SHOWN = ("url", "price", "currency", "stock", "in_stock")
 _OBSERVED = ("price", "currency", "stock", "in_stock")
 BOOK_COLUMNS = (*BOOK_DETAILS, "price", "currency", "stock", "in_stock")
 """A book's content, without its identity and history."""
-_FIELDS = {"currency": "price"}  # columns that are part of another field
+_FIELD_BY_COLUMN = {"currency": "price"}  # columns that are part of another field
 
 
 def offer_columns(offer: CleanOffer) -> dict[str, Any]:
     """Return the columns of an offer's content and their fingerprint: all except identity, book and sightings."""
     price, currency = _price_columns(offer.price)
+    # Offers without a later field keep the fingerprint that versions without this field stored.
     null_fields = {name for name in LATER_DETAILS if getattr(offer.details, name) is None}
     content = offer.details.model_dump_json(exclude=null_fields)
-    seen = f"{offer.url}\n{price}\n{currency}\n{offer.stock}\n{offer.in_stock}\n{content}"
+    fingerprint_text = f"{offer.url}\n{price}\n{currency}\n{offer.stock}\n{offer.in_stock}\n{content}"
     return {
         "url": offer.url,
         "price": price,
@@ -34,7 +35,7 @@ def offer_columns(offer: CleanOffer) -> dict[str, Any]:
         "stock": offer.stock,
         "in_stock": offer.in_stock,
         "content": content,
-        "fingerprint": blake2b(seen.encode(), digest_size=16).hexdigest(),
+        "fingerprint": blake2b(fingerprint_text.encode(), digest_size=16).hexdigest(),
     }
 
 
@@ -74,7 +75,7 @@ def book_columns(merged: MergedBook) -> dict[str, Any]:
 
 def changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     """Return the book's fields whose columns in `after` differ from those in `before`."""
-    return {_FIELDS.get(name, name) for name, value in after.items() if before[name] != value}
+    return {_FIELD_BY_COLUMN.get(name, name) for name, value in after.items() if before[name] != value}
 
 
 def shown_columns_differ(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

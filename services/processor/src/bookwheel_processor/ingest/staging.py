@@ -16,7 +16,7 @@ from bookwheel_processor.ingest.decoding import AcceptedItem
 
 class BatchApprovals:
     def __init__(self, connection: Connection, missing_offers: MissingOffers, policy: HoldPolicy) -> None:
-        self._rows = RunApprovals(connection)
+        self._run_approvals = RunApprovals(connection)
         self._missing_offers = missing_offers
         self._policy = policy
         self._pending: dict[str, RunApproval] = {}
@@ -31,7 +31,7 @@ class BatchApprovals:
 
         `expectations_by_run` has the runs that start in this batch. Both mappings are keyed by run id.
         """
-        for row in self._rows.get(run_numbers):
+        for row in self._run_approvals.get(run_numbers):
             if row.state not in (ApprovalState.APPROVED, ApprovalState.RELEASED):
                 expectations = expectations_by_run.get(row.run_id, row.expectations)
                 self._pending[row.run_id] = self._approval(row, expectations, site_by_run.get(row.run_id))
@@ -46,8 +46,8 @@ class BatchApprovals:
                 StagedItem(item.raw_item.item_number, item.offer.source_key, item.entry_id, body)
             )
         for run_id, approval in sorted(self._pending.items(), key=lambda entry: entry[1].run_number):
-            self._rows.stage(approval.run_number, staged_by_run[run_id])
-            self._rows.record_batch(
+            self._run_approvals.stage(approval.run_number, staged_by_run[run_id])
+            self._run_approvals.record_batch(
                 approval.run_number,
                 known_offers=approval.known_offers,
                 staged=len(staged_by_run[run_id]),

@@ -14,8 +14,8 @@ from bookwheel_stores.streams import StreamEntry
 
 from bookwheel_processor.lake.silver_projection import SilverProjection
 
-_BRONZE = re.compile(r"(bronze/source=[^/]+/date=[^/]+)/[^/]+\.parquet")
-_SILVER = re.compile(
+_OLD_BRONZE_PATH = re.compile(r"(bronze/source=[^/]+/date=[^/]+)/[^/]+\.parquet")
+_OLD_SILVER_PATH = re.compile(
     r"silver/(catalogue|books/source=[^/]+|observations/source=[^/]+/date=[^/]+)/\d{12}-\d{12}\.parquet"
     r"|silver/observations\.json"
 )
@@ -42,9 +42,9 @@ def convert_lake(lake: Lake, silver: SilverProjection, *, seconds: float) -> Con
     bronze, deadline = Bronze(lake), monotonic() + seconds
     paths_by_partition: dict[str, list[str]] = defaultdict(list)
     for file in lake.list("bronze"):
-        if match := _BRONZE.fullmatch(file.path):
+        if match := _OLD_BRONZE_PATH.fullmatch(file.path):
             paths_by_partition[match[1]].append(file.path)
-    silver_files = [file.path for file in lake.list("silver") if _SILVER.fullmatch(file.path)]
+    silver_files = [file.path for file in lake.list("silver") if _OLD_SILVER_PATH.fullmatch(file.path)]
     added_entries = removed_files = 0
     for partition, paths in sorted(paths_by_partition.items()):
         if monotonic() > deadline:

@@ -22,14 +22,14 @@ class Exports:
     """Exports of one lake.
 
     - `interval`: the minimum time in seconds between exports after crawls, 0 for none
-    - `kept`: the number of exports to keep
+    - `max_exports`: the number of exports to keep
     """
 
     lake: Lake
     engine: Engine
     silver: SilverProjection
     interval: float
-    kept: int
+    max_exports: int
 
     def handle_requests(self, entries: list[StreamEntry]) -> None:
         """Write one export for all requests, unless a recent export has all requested versions."""
@@ -42,10 +42,10 @@ class Exports:
         if not self.interval:
             return None
         changes = RunStore(self.engine).complete_changes()
-        if changes.is_any_running or not changes.last:
+        if changes.is_any_running or not changes.last_change:
             return None
-        last = next(iter(export_versions(self.lake)), -1)
-        if changes.last <= last or self._is_recent(last):
+        latest_version = next(iter(export_versions(self.lake)), -1)
+        if changes.last_change <= latest_version or self._is_recent(latest_version):
             return None
         return self.write()
 
@@ -53,7 +53,7 @@ class Exports:
         """Write an export of the current catalog and delete outdated exports. Raises LakeError."""
         export = write_export(self.lake, self.silver.refresh_books(), now=lambda: datetime.now(UTC))
         logger.info("export written", version=export.version, books=export.books, offers=export.offers)
-        for version in export_versions(self.lake)[self.kept :]:
+        for version in export_versions(self.lake)[self.max_exports :]:
             outdated = read_export(self.lake, version)
             if outdated is not None:
                 delete_export(self.lake, outdated)

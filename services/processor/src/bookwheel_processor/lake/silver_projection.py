@@ -19,19 +19,19 @@ class SilverProjection:
 
     feed: ChangeFeed
     snapshots: SnapshotReader
-    silver: Silver
+    tables: Silver
     _refreshed_at: float = field(default=0.0)
 
     def append_observations(self) -> int:
         """Append the observations up to the feed's head; return the number of changes. Raises LakeError."""
         head = self.snapshots.head()
-        started_at = cursor = self._valid_cursor(self.silver.observations.load(), head)
+        first = cursor = self._valid_cursor(self.tables.observations.load(), head)
         while cursor < head:
             end = min(head, cursor + BUCKET_SIZE)
-            self.silver.append_observations(self.snapshots.change_pages(after=cursor, up_to=end), cursor=end)
+            self.tables.append_observations(self.snapshots.change_pages(after=cursor, up_to=end), cursor=end)
             cursor = end
             self.feed.advance({OBSERVATIONS: cursor})
-        return cursor - started_at
+        return cursor - first
 
     def seconds_since_refresh(self) -> float:
         return time.monotonic() - self._refreshed_at
@@ -39,30 +39,30 @@ class SilverProjection:
     def refresh_books(self) -> SilverSnapshot:
         """Replace the rows of changed books; return a snapshot as of the feed's head. Raises LakeError."""
         head = self.snapshots.head()
-        cursor = self._valid_cursor(self.silver.load_books(), head)
+        cursor = self._valid_cursor(self.tables.load_books(), head)
         if cursor < head:
             buckets = self.snapshots.changed_buckets(after=cursor, up_to=head, bucket_size=BUCKET_SIZE)
             for bucket in buckets:
                 first, last = bucket * BUCKET_SIZE, (bucket + 1) * BUCKET_SIZE
                 pages = self.snapshots.book_pages(Snapshot(sequence=head), after_number=first, up_to=last)
                 # Only the last commit moves the cursor. If the process is killed, all buckets are written again.
-                self.silver.write_books(bucket, pages, cursor=head if bucket == buckets[-1] else cursor)
+                self.tables.write_books(bucket, pages, cursor=head if bucket == buckets[-1] else cursor)
             self.feed.advance({BOOKS: head})
         self._refreshed_at = time.monotonic()
-        return self.silver.snapshot()
+        return self.tables.snapshot()
 
     def restart(self) -> None:
         """Delete the tables, so that they are written again from the first change. Nothing else may use them."""
-        self.silver.delete()
+        self.tables.delete()
         for projection in (OBSERVATIONS, BOOKS):
             self.feed.reset(projection)
 
     def _valid_cursor(self, cursor: int, head: int) -> int:
-        """Return the cursor. After the feed's head, the tables belong to other records: restart and return 0."""
+        """Return the cursor. If it is after the head, the tables belong to other records: delete them and return 0."""
         if cursor <= head:
             return cursor
         logger.warning("lake is ahead of the change feed", cursor=cursor, head=head)
         self.restart()
-        self.silver.observations.load()
-        self.silver.load_books()
+        self.tables.observations.load()
+        self.tables.load_books()
         return 0

@@ -46,7 +46,7 @@ class RunFinalizer:
         last_change = 0
         failed: set[int] = set()
         while due := [number for number in self._list_due(run_numbers) if number not in failed]:
-            number = due[0]  # the same run until it has no due step
+            number = due[0]  # finish the steps of this run before those of the next run
             try:
                 last_change = max(last_change, self._step(number))
             except Exception:
@@ -62,7 +62,7 @@ class RunFinalizer:
     def _step(self, number: int) -> int:
         """Execute one step.
 
-        If the database rejects it, retry with half the items, until the rejected item is alone and can be quarantined.
+        If the database rejects the items, retry with half of them. Quarantine an item that is rejected alone.
         """
         limit = _STEP_SIZE
         while True:
@@ -100,7 +100,7 @@ class _RunStep:
         run = self._lock_run(number)
         if run is None:
             return 0
-        if run.gate == ApprovalState.DISCARDED:
+        if run.approval == ApprovalState.DISCARDED:
             return self._discard(run)
         if not run.has_ended:
             return self._apply_staged(run)
@@ -123,7 +123,7 @@ class _RunStep:
     def _finish(self, run: Row[Any]) -> int:
         expectations = self._approvals.effective_expectations(run)
         complete_runs = self._complete_runs(run)
-        if run.gate != ApprovalState.RELEASED:
+        if run.approval != ApprovalState.RELEASED:
             hold = self._check_hold_policy(run, expectations, complete_runs)
             if hold.reasons:
                 self._approvals.hold(run.number, hold)
@@ -132,15 +132,13 @@ class _RunStep:
         if run.staged:
             return self._apply_staged(run)
         if complete_runs is not None:
-            # The column shows which offers the run removes: those last seen before this time. No code reads it.
-            self._approvals.update(run.number, removes_before=complete_runs.earliest_start)
             if missing := self._missing_offers.list_missing(complete_runs, limit=self._limit):
                 return self._remove(run, missing)
             if reappeared := self._missing_offers.list_reappeared(complete_runs, limit=self._limit):
                 return self._restore(run, reappeared)
-        # `missed` counts the offers that this run did not see, whether or not they are removed.
-        this_run_only = self._complete_runs(run, grace=1)
-        missed = 0 if this_run_only is None else self._missing_offers.count_missing(this_run_only) + run.removed
+        # With a grace of 1, all offers that this run did not see are missing.
+        this_run = self._complete_runs(run, grace=1)
+        missed = 0 if this_run is None else self._missing_offers.count_missing(this_run) + run.removed
         self._approvals.update(run.number, state=run.finished_state, missed=missed)
         return 0
 
@@ -154,7 +152,7 @@ class _RunStep:
         known_offers = self._missing_offers.count_live(run.source) if run.known is None else run.known
         offers_to_remove = 0 if complete_runs is None else self._missing_offers.count_missing(complete_runs)
         offers_to_modify = 0
-        if offers_to_remove or run.gate == ApprovalState.PENDING:  # an approved run is within its limit
+        if offers_to_remove or run.approval == ApprovalState.PENDING:  # an approved run is within its limit
             offers_to_modify = run.modified + self._approvals.count_live_offers(run.number, run.source)
         statistics = RunStatistics(
             known_offers=known_offers,

@@ -71,4 +71,5 @@ class IndexComparer:
     def _exclude_unsettled(self, numbers: Sequence[int], up_to: int) -> list[int]:
         settled = {book.number for book in self.list_settled_books(numbers, up_to=up_to)}
         recorded = {book.number for book in self.list_settled_books(numbers, up_to=_LATEST)}
-        return [number for number in numbers if number in settled or number not in recorded]
+        only_in_index = set(numbers) - recorded
+        return [number for number in numbers if number in settled or number in only_in_index]

@@ -61,7 +61,7 @@ class Projection:
             # `more_expected` is called before the feed is read, so that the last read includes every change.
             should_continue = time.monotonic() < deadline and more_expected()
             page = self.feed.changed_books(after=cursor, limit=self.batch_size - change_count)
-            rejected += self.put(index, page.books, commit=False)
+            rejected += self.apply_books(index, page.books, commit=False)
             revisions |= _revisions(page.books)
             cursor, change_count = page.last, change_count + page.changes
             if not change_count:
@@ -69,7 +69,7 @@ class Projection:
             if not should_continue or change_count == self.batch_size:
                 break
             time.sleep(_POLL_SECONDS)
-        index.apply([])  # commits the batch
+        index.apply([], commit=True)
         self._update_rejected_books(revisions, rejected)
         self.feed.advance({GENERATION: self._next_generation(), SEARCH_PROJECTION: cursor})
         return change_count
@@ -83,7 +83,9 @@ class Projection:
         if self.generation.current() < self.feed.cursor(GENERATION):
             self.invalidate_cache()
 
-    def put(self, index: WritableIndex, books: Sequence[BookState], *, commit: bool = True) -> list[RejectedBook]:
+    def apply_books(
+        self, index: WritableIndex, books: Sequence[BookState], *, commit: bool = True
+    ) -> list[RejectedBook]:
         """Apply books in batches; log and return those that the index permanently rejects."""
         rejected: list[RejectedBook] = []
         for start in range(0, len(books), self.batch_size):
@@ -94,17 +96,15 @@ class Projection:
 
     def repair(self, index: WritableIndex, books: Sequence[BookState]) -> list[RejectedBook]:
         """Apply books; quarantine and return those that the index permanently rejects."""
-        rejected = self.put(index, books)
+        rejected = self.apply_books(index, books)
         self._update_rejected_books(_revisions(books), rejected)
         return rejected
 
-    def rebuild(self, build: IndexBuild, *, progress: Callable[[int], None] = lambda _: None) -> int:
+    def rebuild(self, build: IndexBuild, *, on_progress: Callable[[], None] = lambda: None) -> int:
         """Fill a new index from the records, then replace the current one; return the number of books.
 
-        `progress` is called at least after each batch, with the number of the last book or 0.
-
-        Raises IndexMismatchError if the new index differs from the records, and IndexBusyError if the current one stays
-        locked. In both cases the current index stays.
+        `on_progress` is called at least after each batch. Raises IndexMismatchError if the new index
+        differs from the records, and IndexBusyError if the current index stays locked. Then nothing is replaced.
         """
         head = self.feed.head()
         rejected: dict[int, RejectedBook] = {}
@@ -112,18 +112,18 @@ class Projection:
         while page := self.feed.list_books(after_number=number, limit=self.batch_size):
             self._fill(build, page, rejected)
             number = page[-1].number
-            progress(number)
-        cursor = self._apply_new_changes(build, head, rejected, progress)
+            on_progress()
+        cursor = self._apply_new_changes(build, head, rejected, on_progress)
         difference = IndexComparer(self.feed).compare(build, up_to=cursor)
         if mismatched := set(difference.differing) - rejected.keys():
             raise IndexMismatchError(
                 f"the new index differs from the records in {len(mismatched)} books, such as {min(mismatched)}"
             )
-        self._lock(build, progress)
-        cursor = self._apply_new_changes(build, cursor, rejected, progress)
+        self._lock(build, on_progress)
+        cursor = self._apply_new_changes(build, cursor, rejected, on_progress)
         build.publish()
-        # Other processes can have projected changes to the old index only. The feed has them.
-        self._apply_new_changes(build, cursor, rejected, progress)
+        # Until now, other processes projected their changes only to the old index.
+        self._apply_new_changes(build, cursor, rejected, on_progress)
         self.rejected_books.update(
             list(rejected.values()),
             now=to_millis(utc_now()),
@@ -145,7 +145,7 @@ class Projection:
         )
 
     def _apply_new_changes(
-        self, build: IndexBuild, after: int, rejected: dict[int, RejectedBook], progress: Callable[[int], None]
+        self, build: IndexBuild, after: int, rejected: dict[int, RejectedBook], on_progress: Callable[[], None]
     ) -> int:
         """Apply the changes after `after` to the new index; return the sequence of the last one."""
         while True:
@@ -154,16 +154,16 @@ class Projection:
                 return after
             self._fill(build, page.books, rejected)
             after = page.last
-            progress(0)
+            on_progress()
 
     def _fill(self, build: IndexBuild, books: Sequence[BookState], rejected: dict[int, RejectedBook]) -> None:
-        """Apply books to the new index. Keep the books whose last revision is rejected in `rejected`, by number."""
-        rejections = self.put(build, books)
+        """Apply books to the new index. Update `rejected`: the books with a rejected last revision, by number."""
+        rejections = self.apply_books(build, books)
         for book in books:
             rejected.pop(book.number, None)
         rejected |= {rejection.book.number: rejection for rejection in rejections}
 
-    def _lock(self, build: IndexBuild, progress: Callable[[int], None]) -> None:
+    def _lock(self, build: IndexBuild, on_progress: Callable[[], None]) -> None:
         """Lock the current index. Retry while a projection holds it."""
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
@@ -173,7 +173,7 @@ class Projection:
             except IndexBusyError:
                 if time.monotonic() > deadline:
                     raise
-            progress(0)
+            on_progress()
             time.sleep(_POLL_SECONDS)
 
 

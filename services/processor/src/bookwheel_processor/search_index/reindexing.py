@@ -90,7 +90,7 @@ class Reindexing:
     def _build_in_thread(self, lock: Lock, stop: threading.Event) -> int:
         renewed_at = time.monotonic()
 
-        def progress(_: int) -> None:
+        def on_progress() -> None:
             nonlocal renewed_at
             if stop.is_set():
                 raise SearchError("the build was stopped")
@@ -100,7 +100,7 @@ class Reindexing:
 
         try:
             with self._open_build() as build:
-                return self._projection.rebuild(build, progress=progress)
+                return self._projection.rebuild(build, on_progress=on_progress)
         except LockError as error:
             raise ReindexInProgressError("another process builds the index") from error
 

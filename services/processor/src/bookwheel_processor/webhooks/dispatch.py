@@ -81,19 +81,19 @@ class WebhookDispatcher:
     async def _deliver(self, number: int) -> None:
         """Make one attempt. Other receivers come before the next delivery to this one."""
         try:
-            task = await asyncio.to_thread(self._queue.claim, number, now=_now_millis(), claim_ms=self._claim_ms)
-            if task is None:
+            delivery = await asyncio.to_thread(self._queue.claim, number, now=_now_millis(), claim_ms=self._claim_ms)
+            if delivery is None:
                 self._idle_since[number] = asyncio.get_running_loop().time()
                 return
-            result = await self._sender.attempt(task)
-            await asyncio.to_thread(self._queue.record_result, task, result, now=_now_millis())
+            result = await self._sender.attempt(delivery)
+            await asyncio.to_thread(self._queue.record_result, delivery, result, now=_now_millis())
         except SQLAlchemyError as error:
             self._idle_since[number] = asyncio.get_running_loop().time()
             logger.warning("webhook delivery postponed: records unavailable", error=str(error)[:500])
             return
         self._delivered += result.delivered
         event = "webhook delivered" if result.delivered else "webhook not delivered"
-        logger.info(event, delivery=task.delivery_id, attempt=task.attempts + 1, reason=result.reason)
+        logger.info(event, delivery=delivery.delivery_id, attempt=delivery.attempts + 1, reason=result.reason)
 
 
 def _now_millis() -> int:

@@ -42,7 +42,7 @@ class StreamConsumer:
         while time.monotonic() < deadline and (entries := self._next()):
             try:
                 handle(entries)
-            except Exception:
+            except Exception:  # only deliveries that kill the worker count: see MAX_DELIVERIES
                 self.reader.decrement_delivery_count(entries)
                 raise
             self.reader.acknowledge([entry.id for entry in entries])
@@ -98,13 +98,13 @@ def consume_predictions(
 
 
 def _retry(call: Callable[[], T]) -> T:
-    """Retry with exponential backoff while the database is locked or full, because the batch itself is valid."""
+    """Retry with exponential backoff while the database is locked or full. This is not caused by the batch."""
     pause = _FIRST_PAUSE_SECONDS
     for _ in range(_ATTEMPTS - 1):
         try:
             return call()
         except DATABASE_ERRORS as error:
-            logger.warning("batch rejected by database", error=str(error)[:500], pause=pause)
+            logger.warning("batch postponed: database unavailable", error=str(error)[:500], pause=pause)
             time.sleep(pause)
             pause *= 2
     return call()

@@ -21,7 +21,7 @@ from bookwheel_processor.worker.process_lock import process_lock
 _BATCH_SIZE = 2000
 _REFRESH_SECONDS = 120.0
 """The minimum time between two refreshes of the books while items arrive, because each rewrites whole buckets."""
-_MIN_LEFTOVER_AGE = timedelta(hours=1)
+_MIN_UNUSED_AGE = timedelta(hours=1)
 _SWEEP_SECONDS = 60.0
 
 
@@ -62,7 +62,7 @@ def run_export(dependencies: Dependencies) -> int:
             dependencies.engine,
             dependencies.silver,
             interval=settings.export_interval,
-            kept=settings.exports_kept,
+            max_exports=settings.exports_kept,
         )
         request_count = StreamConsumer(dependencies.reader(EXPORT_STREAM), _BATCH_SIZE, linger_ms=1).run(
             exports.handle_requests
@@ -78,14 +78,14 @@ def run_lake_sweep(dependencies: Dependencies, *, now: datetime | None = None) -
     with _lake_lock(dependencies) as acquired:
         if not acquired:
             return
-        lake.sweep(before=now - _MIN_LEFTOVER_AGE)
-        delete_orphaned_files(lake, before=now - _MIN_LEFTOVER_AGE)
+        lake.sweep(before=now - _MIN_UNUSED_AGE)
+        delete_orphaned_files(lake, before=now - _MIN_UNUSED_AGE)
         if not convert_lake(lake, silver, seconds=_SWEEP_SECONDS).is_complete:
             return
-        tables_by_date = (Bronze(lake).table, silver.silver.observations)
+        tables_by_date = (Bronze(lake).table, silver.tables.observations)
         for table in tables_by_date:
             table.compact(today=now.date(), seconds=_SWEEP_SECONDS)
-        for table in (*tables_by_date, silver.silver.books, silver.silver.offers):
+        for table in (*tables_by_date, silver.tables.books, silver.tables.offers):
             table.vacuum()
 
 

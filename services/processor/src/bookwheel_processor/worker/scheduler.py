@@ -26,7 +26,7 @@ class MonotonicScheduler:
         self._periods = periods
         self._due = dict.fromkeys(periods, 0.0)
         self._progress = progress
-        self._error: str | None = None
+        self._broker_error: str | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set."""
@@ -36,7 +36,7 @@ class MonotonicScheduler:
 
     def get_error(self) -> str | None:
         """Return why triggers cannot be sent, or None if they can."""
-        return self._error
+        return self._broker_error
 
     def tick(self, now: float) -> None:
         for name, due in self._due.items():
@@ -49,8 +49,8 @@ class MonotonicScheduler:
             self._trigger(name)
         except (OperationalError, OSError) as error:
             message = str(error)[:500]
-            if self._error is None:
+            if self._broker_error is None:
                 logger.warning("broker unavailable", error=message)
-            self._error = f"the broker is unavailable: {message}"
+            self._broker_error = f"the broker is unavailable: {message}"
         else:
-            self._error = None
+            self._broker_error = None

@@ -35,14 +35,14 @@ class Watchdog(threading.Thread):
         self._trigger = trigger
         self._restart = restart
         self._stopped = threading.Event()
-        self._excused_at: float | None = None
+        self._idle_since: float | None = None
         self._redis_error: str | None = None
 
     def stop(self) -> None:
         self._stopped.set()
 
     def run(self) -> None:
-        self._excused_at = time.monotonic()
+        self._idle_since = time.monotonic()
         # The period is short, because another worker can get the trigger.
         while not self._stopped.wait(self._stalled_after / 40):
             try:
@@ -52,26 +52,25 @@ class Watchdog(threading.Thread):
                     self._trigger()
             except (RedisError, OperationalError, OSError) as error:
                 self._redis_error = f"Redis is unavailable: {error}"
-                self._excused_at = time.monotonic()  # no worker makes progress without Redis
+                self._idle_since = time.monotonic()  # without Redis, no worker makes progress
                 continue
-            if reason := self.alive():
+            if reason := self.liveness_error():
                 logger.critical("worker restarting", reason=reason)
                 self._restart()
                 return
 
-    def alive(self) -> str | None:
+    def liveness_error(self) -> str | None:
         """Return the reason if the worker has stalled, else None."""
         idle_seconds = self._idle_seconds()
         return f"no progress for {idle_seconds:.0f} s" if idle_seconds > self._stalled_after else None
 
-    def ready(self) -> str | None:
+    def readiness_error(self) -> str | None:
         """Return the reason if the worker cannot ingest, else None."""
-        return self._redis_error or ("no progress yet" if self._progress.age() is None else self.alive())
+        return self._redis_error or ("no progress yet" if self._progress.age() is None else self.liveness_error())
 
     def _idle_seconds(self) -> float:
         """Seconds without progress, not counting those in which Redis was unavailable."""
-        if self._excused_at is None:
+        if self._idle_since is None:
             return 0.0
-        excused = time.monotonic() - self._excused_at
-        age = self._progress.age()
-        return excused if age is None else min(age, excused)
+        idle_seconds, age = time.monotonic() - self._idle_since, self._progress.age()
+        return idle_seconds if age is None else min(age, idle_seconds)

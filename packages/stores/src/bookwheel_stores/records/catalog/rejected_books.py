@@ -62,7 +62,7 @@ class RejectedBooks:
 
         def write(connection: Connection) -> None:
             writer = QuarantineWriter(connection)
-            writer.resolve(resolved, now=now)
+            writer.mark_resolved(resolved, now=now)
             writer.add(new, now=now)
             writer.reopen(new)
 

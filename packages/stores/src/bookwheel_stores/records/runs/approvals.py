@@ -96,9 +96,9 @@ class RunApprovals:
         return list(self._connection.scalars(query.order_by(crawl_run.c.started_at, crawl_run.c.run_id)))
 
     def lock_due(self, run_number: int) -> Row[Any] | None:
-        """Locks and returns the row of the run with `has_ended`; None if the run is not due."""
+        """Locks and returns the row of the run, with its `approval` and `has_ended`; None if the run is not due."""
         query = (
-            select(crawl_run, HAS_ENDED.label("has_ended"))
+            select(crawl_run, crawl_run.c.gate.label("approval"), HAS_ENDED.label("has_ended"))
             .where(crawl_run.c.number == run_number, _is_due)
             .with_for_update(key_share=True)
         )

@@ -12,8 +12,8 @@ from bookwheel_stores.records.runs.approvals import expectations_from_row
 from bookwheel_stores.records.tables import crawl_run, run_fault, run_field
 from bookwheel_stores.records.values import from_millis
 
-Fault = tuple[str, str]
-"""A field and the code of a reason."""
+ErrorKey = tuple[str, str]
+"""A field and an error code."""
 COMPARED_RUNS = 5
 SIGNIFICANT_FALL = 0.1
 """A rate has fallen if it decreased by at least this share of all items."""
@@ -38,11 +38,11 @@ class RunQualityWriter:
         dialect_of(self._connection).increment_counts(self._connection, run_field.c.filled, rows)
         self._add_totals(run_number, valid=valid)
 
-    def add_invalid(self, run_number: int, *, invalid: int, faults: Mapping[Fault, int]) -> None:
-        """Adds the numbers of invalid items and of their faults. Negative counts subtract."""
+    def add_invalid(self, run_number: int, *, invalid: int, error_counts: Mapping[ErrorKey, int]) -> None:
+        """Adds the number of invalid items and the counts of their errors. Negative counts subtract."""
         rows = [
             {"run_number": run_number, "field": field, "code": code, "refused": count}
-            for (field, code), count in sorted(faults.items())
+            for (field, code), count in sorted(error_counts.items())
         ]
         dialect_of(self._connection).increment_counts(self._connection, run_fault.c.refused, rows)
         self._add_totals(run_number, invalid=invalid)

@@ -207,7 +207,7 @@ class QuarantineWriter:
         )
         return result.rowcount == 1
 
-    def resolve(self, entry_ids: Sequence[str], *, now: int) -> None:
+    def mark_resolved(self, entry_ids: Sequence[str], *, now: int) -> None:
         """Marks entries of books that the index now contains as replayed."""
         values = {"state": QuarantineState.REPLAYED.value, "replayed_at": now}
         self._update([{"entry_id": entry_id, **values} for entry_id in sorted(entry_ids)])

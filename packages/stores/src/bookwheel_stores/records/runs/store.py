@@ -96,9 +96,9 @@ class RunStore:
 
 
 class RunChanges(NamedTuple):
-    """`last` is the sequence of the last change of all complete runs; 0 before the first complete run."""
+    """`last_change` is the sequence of the last change of all complete runs; 0 before the first complete run."""
 
-    last: int
+    last_change: int
     is_any_running: bool
 
 
