@@ -11,9 +11,7 @@ from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 
 @pytest.fixture(scope="session", params=list(EngineSet))
 def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteUnderTest]:
-    """The suite as `make up` leaves it, with a smaller shop: crawled, a first model trained. (`test_local_suite.py` has
-    the whole shop.)
-    """
+    """The suite after `make up`, with a smaller shop: the shop is crawled, and the first model is trained."""
     if request.param == EngineSet.CLUSTER:
         require_cluster_engines()
     suite = SuiteUnderTest(

@@ -34,9 +34,7 @@ ROUNDS = {
 
 @pytest.fixture(scope="module")
 def suite_on() -> Iterator[Callable[[EngineSet], ChaosSuite]]:
-    """One suite for all rounds of a set of engines. (A parametrized fixture would start a new one whenever the order of
-    the tests changes between its parameters.)
-    """
+    """Returns the suite on a set of engines. A parametrized fixture would start more suites in a random test order."""
     with ExitStack() as stack:
 
         @cache
@@ -56,7 +54,7 @@ def rounds() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("engines", "number"), list(rounds()))
-def test_a_kill_at_a_random_moment_loses_and_doubles_nothing(
+def test_a_kill_at_a_random_moment_loses_and_duplicates_nothing(
     engines: EngineSet, number: int, suite_on: Callable[[EngineSet], ChaosSuite]
 ) -> None:
     victims = VICTIMS[engines]

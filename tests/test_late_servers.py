@@ -1,6 +1,6 @@
-"""Every program is started before PostgreSQL and Redis, and waits for them; what can't be cured ends at once.
+"""Every program waits until PostgreSQL and Redis are available, and ends immediately after a permanent error.
 
-(Elasticsearch is asked anew by each search and each round: services/catalog-api/tests/test_catalog_engines.py.)
+See services/catalog-api/tests/test_catalog_engines.py for Elasticsearch.
 """
 
 import subprocess
@@ -31,7 +31,7 @@ from redis import Redis
 BIN = Path(sys.prefix) / "bin"
 PROGRAMS = ("accounts serve", "catalog serve", "ml serve", "ml worker", "processor beat", "scraper serve")
 WORKER = "processor worker"
-ALONE_SECONDS = 8.0
+WAIT_SECONDS = 8.0
 
 
 @pytest.fixture
@@ -60,19 +60,18 @@ class Programs:
 
     def start(self, program: str) -> None:
         service, verb = program.split()
-        own = {"BOOKWHEEL_PORT": self.environment.get(f"PORT_OF_{service}", "8099")}
+        port_setting = {"BOOKWHEEL_PORT": self.environment.get(f"PORT_OF_{service}", "8099")}
         log = self.folder / f"{service}-{verb}.log"
         self.started[program] = start(
-            [BIN / f"bookwheel-{service}", verb], log=log, environment={**self.environment, **own}
+            [BIN / f"bookwheel-{service}", verb], log=log, environment={**self.environment, **port_setting}
         )
 
     def ended(self) -> dict[str, str]:
-        """With what they said at last."""
-        ended = [name for name, server in self.started.items() if server.process.poll() is not None]
-        return {name: self.started[name].log.read_text()[-1500:] for name in ended}
+        """Returns the end of the log of each program that has ended."""
+        names = [name for name, server in self.started.items() if server.process.poll() is not None]
+        return {name: self.started[name].log.read_text()[-1500:] for name in names}
 
-    def keep_up(self, program: str) -> None:
-        """As a supervisor does."""
+    def restart_if_ended(self, program: str) -> None:
         if program in self.ended():
             self.start(program)
 
@@ -93,26 +92,26 @@ def servers(environment: Mapping[str, str], folder: Path) -> Iterator[Redis]:
         yield connection
 
 
-def test_servers_that_come_late_are_waited_for_by_every_program(environment: dict[str, str], tmp_path: Path) -> None:
+def test_every_program_waits_for_servers_that_start_late(environment: dict[str, str], tmp_path: Path) -> None:
     programs = Programs(environment, tmp_path)
     migrations = ("processor migrate", "accounts migrate")
     try:
         for program in (*PROGRAMS, WORKER, *migrations):
             programs.start(program)
-        time.sleep(ALONE_SECONDS)
+        time.sleep(WAIT_SECONDS)
         assert programs.ended() == {}
         with servers(environment, tmp_path) as redis:
             for program in migrations:
                 assert programs.started.pop(program).process.wait(60) == 0
 
             def is_ready(name: str) -> bool:
-                programs.keep_up(WORKER)  # one that meets the database before its tables ends
+                programs.restart_if_ended(WORKER)  # it ends if the database has no tables yet
                 return any(service.ready for service in list_services(redis) if service.name == name)
 
             for service, path in (("accounts", "/readyz"), ("catalog", "/readyz"), ("ml", "/livez")):
                 url = f"http://127.0.0.1:{environment[f'PORT_OF_{service}']}{path}"
                 wait_until(partial(answers, url), seconds=90, what=f"{url} ready")
-            wait_until(lambda: is_ready("processor-worker"), seconds=90, what="a round of the processor")
+            wait_until(lambda: is_ready("processor-worker"), seconds=90, what="a heartbeat of the worker")
             wait_until(lambda: is_ready("scraper"), seconds=90, what="a heartbeat")
             queue = "bookwheel-trainer:_kombu.binding.training"
             wait_until(lambda: bool(redis.exists(queue)), seconds=60, what="the trainer at its queue")
@@ -122,10 +121,12 @@ def test_servers_that_come_late_are_waited_for_by_every_program(environment: dic
 
 
 @pytest.mark.parametrize("program", ["accounts migrate", "processor worker", "processor migrate"])
-def test_a_wrong_password_ends_a_program_at_once_and_is_told(program: str, postgres: Postgres, tmp_path: Path) -> None:
+def test_a_wrong_password_ends_a_program_immediately_with_the_reason(
+    program: str, postgres: Postgres, tmp_path: Path
+) -> None:
     url = postgres.url().replace("for-tests", "wrong")
     service, verb = program.split()
-    done = subprocess.run(
+    result = subprocess.run(
         [BIN / f"bookwheel-{service}", verb],
         env={"BOOKWHEEL_DATABASE_URL": url, "BOOKWHEEL_STATE_DIR": str(tmp_path)},
         capture_output=True,
@@ -133,7 +134,7 @@ def test_a_wrong_password_ends_a_program_at_once_and_is_told(program: str, postg
         timeout=60,
         check=False,
     )
-    assert done.returncode in {1, 3}
-    assert "password authentication failed" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "wrong" not in done.stderr
+    assert result.returncode in {1, 3}
+    assert "password authentication failed" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "wrong" not in result.stderr

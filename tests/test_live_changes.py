@@ -1,4 +1,4 @@
-"""The live change feed through the real gateway, with parts killed under it: each change arrives once and in order."""
+"""The live change feed through the real gateway while programs are killed: each change arrives once and in order."""
 
 import os
 import random
@@ -28,7 +28,7 @@ PASSWORD = "a wheel of open books"
 
 @dataclass
 class Live:
-    """Accounts, catalog API, Redis and gateway, each of which can be killed and started again."""
+    """Accounts, catalog API, Redis and gateway. Each program can be killed and restarted."""
 
     folder: Path
     ports: dict[str, int]
@@ -66,15 +66,15 @@ class Live:
     def login(self) -> dict[str, str]:
         body = {"email": "reader@example.com", "password": PASSWORD}
         httpx.post(f"{self.url}/api/v1/auth/register", json=body, timeout=30)
-        answer = httpx.post(f"{self.url}/api/v1/auth/login", json=body, timeout=30)
-        return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
+        response = httpx.post(f"{self.url}/api/v1/auth/login", json=body, timeout=30)
+        return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
 
     def announce(self, sequence: int) -> None:
         try:
             with connect_redis(self.redis_url, timeout=1) as redis:
                 announce_changes(redis, sequence)
         except RedisError:
-            pass  # what is announced to nobody is found a second later
+            pass  # the stream polls every second
 
 
 @pytest.fixture(scope="module")
@@ -135,70 +135,70 @@ def feed(live: Live) -> Iterator[FeedWriter]:
 
 
 def head_of(live: Live, headers: dict[str, str]) -> int:
-    answer = httpx.get(f"{live.url}/api/v1/changes?after=latest", headers=headers, timeout=30)
-    return int(answer.raise_for_status().json()["next"])
+    response = httpx.get(f"{live.url}/api/v1/changes?after=latest", headers=headers, timeout=30)
+    return int(response.raise_for_status().json()["next"])
 
 
-def test_events_pass_the_gateway_as_they_come(live: Live, feed: FeedWriter) -> None:
-    """Longer than the gateway lets another request take, and without being held back in its buffers."""
+def test_the_gateway_forwards_events_without_delay(live: Live, feed: FeedWriter) -> None:
+    """The gateway does not buffer events, and its request timeout does not apply to streams."""
     headers = live.login()
-    place = head_of(live, headers)
-    url = f"{live.url}/api/v1/changes/stream?after={place}"
-    with httpx.stream("GET", url, headers=headers, timeout=20) as answer:
-        assert answer.status_code == 200
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.headers["cache-control"] == "no-store"
-        events = read_events(answer.iter_lines())
-        assert next(events).id == str(place)
+    position = head_of(live, headers)
+    url = f"{live.url}/api/v1/changes/stream?after={position}"
+    with httpx.stream("GET", url, headers=headers, timeout=20) as response:
+        assert response.status_code == 200
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["cache-control"] == "no-store"
+        events = read_events(response.iter_lines())
+        assert next(events).id == str(position)
         for number in range(3):
             written_at = time.monotonic()
             live.announce(feed.add(f"passing-{number}"))
-            assert next(events).id == str(place + number + 1)
+            assert next(events).id == str(position + number + 1)
             assert time.monotonic() - written_at < 3
             time.sleep(0.4)
 
 
 @pytest.mark.parametrize("victim", ["catalog", "redis", "gateway", "accounts"])
-def test_kills_in_mid_stream_lose_and_double_nothing(victim: str, live: Live, feed: FeedWriter) -> None:
-    chance = random.Random(victim)
+def test_kills_during_a_stream_lose_and_duplicate_nothing(victim: str, live: Live, feed: FeedWriter) -> None:
+    rng = random.Random(victim)
     headers = live.login()
-    start_at = head_of(live, headers)
-    head = start_at
-    with SseClient(f"{live.url}/api/v1/changes/stream?after={start_at}", headers) as listener:
+    start = head_of(live, headers)
+    head = start
+    with SseClient(f"{live.url}/api/v1/changes/stream?after={start}", headers) as listener:
         for kill in range(2):
-            for number in range(chance.randrange(5, 15)):
-                head = feed.add(*(f"{victim}-{kill}-{number}-{more}" for more in range(chance.randrange(1, 8))))
+            for number in range(rng.randrange(5, 15)):
+                head = feed.add(*(f"{victim}-{kill}-{number}-{index}" for index in range(rng.randrange(1, 8))))
                 live.announce(head)
-                time.sleep(chance.uniform(0, 0.05))
+                time.sleep(rng.uniform(0, 0.05))
             live.kill(victim)
             for number in range(5):
-                head = feed.add(f"{victim}-{kill}-away-{number}")
+                head = feed.add(f"{victim}-{kill}-stopped-{number}")
                 live.announce(head)
                 time.sleep(0.05)
             live.start(victim)
         head = feed.add(f"{victim}-last")
         live.announce(head)
         wait_for(listener, head, seconds=90)
-    assert listener.sequences == list(range(start_at + 1, head + 1))
+    assert listener.sequences == list(range(start + 1, head + 1))
     if victim in {"catalog", "gateway"}:
         assert listener.connections >= 3
 
 
-def test_a_stream_ends_soon_after_its_login(live: Live, feed: FeedWriter) -> None:
-    """Its time is up after 4 s here; who comes again without a living login is refused."""
+def test_a_stream_ends_soon_after_the_logout(live: Live, feed: FeedWriter) -> None:
+    """A stream ends after 4 s here. A client without a valid login cannot reconnect."""
     headers = live.login()
     with SseClient(f"{live.url}/api/v1/changes/stream?after=latest", headers) as listener:
         wait_until(lambda: listener.connections > 0, seconds=30, what="the stream")
         assert httpx.post(f"{live.url}/api/v1/auth/logout", headers=headers, timeout=30).is_success
-        wait_until(lambda: "HTTPStatusError" in listener.failures, seconds=30, what="the refusal")
-        heard = len(listener.changes)
+        wait_until(lambda: "HTTPStatusError" in listener.failures, seconds=30, what="the rejection")
+        received = len(listener.changes)
         live.announce(feed.add("after-the-logout"))
         time.sleep(2.5)
-        assert len(listener.changes) == heard
+        assert len(listener.changes) == received
 
 
-def test_the_how_to_is_true(live: Live, feed: FeedWriter, tmp_path: Path) -> None:
-    """Its programs are written to where its commands run, which ask this suite in place of `make up`'s."""
+def test_the_commands_of_the_how_to_succeed(live: Live, feed: FeedWriter, tmp_path: Path) -> None:
+    """The document's commands run in a folder with its programs, against this suite."""
     feed.add(*(f"how-to-{number}" for number in range(5)))
     live.start("worker")
     live.start("beat")

@@ -1,4 +1,4 @@
-"""Any site is crawled through one source: what two of them sell is the sum of both. By real scraper and processor."""
+"""One source crawls several sites, with the real scraper and processor: the catalog has the books of all sites."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ BOOKS = 30
 
 
 def schema_shop(site: Site, name: str) -> None:
-    """Books with and without an SKU, at paths that every such shop has."""
+    """Adds pages of books with and without an SKU. Every such shop has the same paths."""
     site.pages["/"] = "".join(f'<a href="/books/{number}">x</a>' for number in range(BOOKS)).encode()
     for number in range(BOOKS):
         sku = f'"sku": "SKU-{number}",' if number % 2 else ""
@@ -35,23 +35,23 @@ def toscrape_shop(site: Site, name: str) -> None:
 
 @pytest.fixture
 def shops() -> Iterator[tuple[Site, Site]]:
-    with serving_site() as one, serving_site() as other:
-        yield one, other
+    with serving_site() as first, serving_site() as second:
+        yield first, second
 
 
 @pytest.fixture
 def crawls(tmp_path: Path, redis_url: str) -> Iterator[Crawls]:
-    addresses = {"BOOKWHEEL_REDIS_URL": redis_url, "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow"}
+    environment = {"BOOKWHEEL_REDIS_URL": redis_url, "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow"}
     for spider in ("schema_org", "toscrape"):
-        names = f'name = "{spider}"\ntitle = "Any site"\nspider = "{spider}"\n'
-        (tmp_path / f"{spider}.toml").write_text(names + FULL_SPEED)
-    made = Crawls(tmp_path, redis_url, addresses | {"BOOKWHEEL_SCRAPER_SOURCES_DIR": str(tmp_path)})
-    yield made
-    made.stop()
+        declaration = f'name = "{spider}"\ntitle = "Any site"\nspider = "{spider}"\n'
+        (tmp_path / f"{spider}.toml").write_text(declaration + FULL_SPEED)
+    crawls = Crawls(tmp_path, redis_url, environment | {"BOOKWHEEL_SCRAPER_SOURCES_DIR": str(tmp_path)})
+    yield crawls
+    crawls.stop()
 
 
 def crawl(crawls: Crawls, engine: Engine, source: str, url: str) -> Any:
-    """Crawls, takes the stream in, and returns the run's counts."""
+    """Crawls, ingests the stream and returns the counts of the run."""
     request = crawl_request(source, url)
     crawls.run(request)
     client = Redis.from_url(crawls.redis_url)
@@ -65,7 +65,7 @@ def crawl(crawls: Crawls, engine: Engine, source: str, url: str) -> Any:
 
 
 @pytest.mark.parametrize(("source", "fill"), [("schema_org", schema_shop), ("toscrape", toscrape_shop)])
-def test_two_shops_with_the_same_paths_and_skus_are_the_sum_of_both(
+def test_the_catalog_has_the_books_of_two_shops_with_the_same_paths_and_skus(
     crawls: Crawls, engine: Engine, shops: tuple[Site, Site], source: str, fill: Any
 ) -> None:
     for name, shop in zip(("One", "Other"), shops, strict=True):
@@ -78,7 +78,7 @@ def test_two_shops_with_the_same_paths_and_skus_are_the_sum_of_both(
     assert BookReader(engine).count() == 2 * BOOKS
 
 
-def test_books_that_a_list_describes_without_a_page_are_books_of_their_own(
+def test_books_of_a_list_without_own_pages_are_separate_books(
     crawls: Crawls, engine: Engine, shops: tuple[Site, Site]
 ) -> None:
     shop, _ = shops
@@ -86,20 +86,20 @@ def test_books_that_a_list_describes_without_a_page_are_books_of_their_own(
     data = f'{{"@type": "ItemList", "itemListElement": [{", ".join(books)}]}}'
     shop.pages["/"] = f'<html><script type="application/ld+json">{data}</script></html>'.encode()
     assert crawl(crawls, engine, "schema_org", shop.url).added == 2
-    again = crawl(crawls, engine, "schema_org", shop.url)
-    assert (again.scraped, again.unchanged) == (2, 2)
+    counts = crawl(crawls, engine, "schema_org", shop.url)
+    assert (counts.scraped, counts.unchanged) == (2, 2)
     assert BookReader(engine).count() == 2
 
 
-def test_a_shop_that_the_source_declares_keeps_its_keys_wherever_in_it_a_crawl_starts(
+def test_a_declared_shop_has_the_same_keys_for_any_start_url(
     crawls: Crawls, engine: Engine, shops: tuple[Site, Site]
 ) -> None:
-    own, other = shops
+    declared, undeclared = shops
     for shop in shops:
         shop.fill(BOOKS)
-    crawls.declare([own.url])
-    items: list[RawItem] = crawls.run(crawl_request("shop", f"{own.url}page-2.html")).items
+    crawls.declare([declared.url])
+    items: list[RawItem] = crawls.run(crawl_request("shop", f"{declared.url}page-2.html")).items
     assert {item.site for item in items} == {None}
-    assert crawl(crawls, engine, "shop", other.url).added == BOOKS
+    assert crawl(crawls, engine, "shop", undeclared.url).added == BOOKS
     assert BookReader(engine).get("shop:u25") is not None
-    assert BookReader(engine).get(f"shop:@{other.url.split('/')[2]}~u25") is not None
+    assert BookReader(engine).get(f"shop:@{undeclared.url.split('/')[2]}~u25") is not None

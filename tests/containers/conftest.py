@@ -1,4 +1,4 @@
-"""The suite in containers that these tests share. They need a Docker engine, and `make test-docker` asks for them."""
+"""The suite in containers that these tests share. They need a Docker engine and run by `make test-docker`."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ from bookwheel_testing.suite_under_test import free_port_base
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """Skips where the tests were not asked for; fails where they were, and there is no engine."""
+    """Skips the tests unless `make test-docker` runs them. Fails without a Docker engine."""
     if not os.environ.get("BOOKWHEEL_TEST_CONTAINERS"):
         pytest.skip("tests of the containers run by `make test-docker`")
-    done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"no Docker engine answers: {done.stderr}"
+    result = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"the Docker engine is unavailable: {result.stderr}"
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What every image promises: small rights, nothing but what it needs, a list of its parts, no pull."""
+"""Every image runs without root, has no build tools, lists its components and is never pulled."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from bookwheel_testing.container_suite import IMAGES_VERSION as VERSION
 from bookwheel_testing.container_suite import ContainerSuite
 from packaging.utils import canonicalize_name
 
-pytestmark = pytest.mark.timeout(3600)  # the first builds the images
+pytestmark = pytest.mark.timeout(3600)  # the first test builds the images
 
 SERVICES = ("accounts", "catalog-api", "ml-serving", "processor", "scraper", "demo-shop")
 IMAGES = (*SERVICES, "gateway")
@@ -19,33 +19,33 @@ PYTHONS = ("python", "/usr/local/bin/python3", "/usr/bin/python3")
 
 
 def docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
-def inspected(service: str) -> dict[str, Any]:
-    found: list[dict[str, Any]] = json.loads(docker("image", "inspect", f"bookwheel/{service}:{VERSION}"))
-    config: dict[str, Any] = found[0]["Config"]
+def image_config(service: str) -> dict[str, Any]:
+    [image] = json.loads(docker("image", "inspect", f"bookwheel/{service}:{VERSION}"))
+    config: dict[str, Any] = image["Config"]
     return config
 
 
-def printed(service: str, script: str) -> str:
-    """By a shell in its image."""
+def run_shell(service: str, script: str) -> str:
+    """Returns the output of a shell script in a container of the image."""
     return docker("run", "--rm", "--entrypoint", "sh", f"bookwheel/{service}:{VERSION}", "-c", script)
 
 
-def parts(service: str) -> list[dict[str, Any]]:
-    listed = json.loads(printed(service, "cat /*/bookwheel/sbom.cdx.json"))
-    assert (listed["bomFormat"], listed["specVersion"]) == ("CycloneDX", "1.6")
-    components: list[dict[str, Any]] = listed["components"]
-    assert len({part["bom-ref"] for part in components}) == len(components)
+def sbom_components(service: str) -> list[dict[str, Any]]:
+    sbom = json.loads(run_shell(service, "cat /*/bookwheel/sbom.cdx.json"))
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.6")
+    components: list[dict[str, Any]] = sbom["components"]
+    assert len({component["bom-ref"] for component in components}) == len(components)
     return components
 
 
 @pytest.mark.parametrize("service", IMAGES)
-def test_an_image_names_its_version_and_runs_as_no_root(suite: ContainerSuite, service: str) -> None:
-    config = inspected(service)
+def test_an_image_has_its_version_and_does_not_run_as_root(suite: ContainerSuite, service: str) -> None:
+    config = image_config(service)
     assert config["Labels"]["org.opencontainers.image.version"] == VERSION
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
     assert config["User"] == "10001:10001"
@@ -53,51 +53,55 @@ def test_an_image_names_its_version_and_runs_as_no_root(suite: ContainerSuite, s
 
 
 @pytest.mark.parametrize("service", IMAGES)
-def test_an_image_holds_no_build_tools(suite: ContainerSuite, service: str) -> None:
-    assert printed(service, "for tool in gcc cc make uv git pip pip3; do command -v $tool; done; true") == ""
-    # The base's own Python too; the environment's may have setuptools, where its lock names it.
-    ask = "for module in pip ensurepip; do $python -m $module --version; done"
-    assert printed(service, f"for python in {' '.join(PYTHONS)}; do {ask} 2>/dev/null; done; true") == ""
+def test_an_image_has_no_build_tools(suite: ContainerSuite, service: str) -> None:
+    assert run_shell(service, "for tool in gcc cc make uv git pip pip3; do command -v $tool; done; true") == ""
+    # Also not in the Python of the base image. The environment has setuptools if its lock file lists it.
+    command = "for module in pip ensurepip; do $python -m $module --version; done"
+    assert run_shell(service, f"for python in {' '.join(PYTHONS)}; do {command} 2>/dev/null; done; true") == ""
     folders = ("/usr/lib/python3/dist-packages", "/usr/local/lib/python3*/*-packages", "/usr/share/python-wheels")
-    left = " ".join(f"{folder}/{package}*" for folder in folders for package in ("pip", "setuptools", "wheel"))
-    assert printed(service, f"ls -d {left} 2>/dev/null; true") == ""
+    paths = " ".join(f"{folder}/{package}*" for folder in folders for package in ("pip", "setuptools", "wheel"))
+    assert run_shell(service, f"ls -d {paths} 2>/dev/null; true") == ""
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_lists_what_its_lock_names(suite: ContainerSuite, service: str) -> None:
-    listed = {canonicalize_name(part["name"]) for part in parts(service)}
+def test_an_image_lists_the_packages_of_its_lock_file(suite: ContainerSuite, service: str) -> None:
+    component_names = {canonicalize_name(component["name"]) for component in sbom_components(service)}
     folder = ROOT / (service if service == "demo-shop" else f"services/{service}")
     lock = (folder / "requirements.lock").read_text()
     names = [line.split("==")[0] for line in lock.splitlines() if "==" in line and ";" not in line]
     assert len(names) > 5
-    assert not [name for name in names if name.split("[")[0] not in listed]
-    assert "python" in listed
+    assert not [name for name in names if name.split("[")[0] not in component_names]
+    assert "python" in component_names
 
 
 @pytest.mark.parametrize("service", IMAGES)
 def test_an_image_lists_the_packages_of_its_distribution(suite: ContainerSuite, service: str) -> None:
-    installed = printed(
+    installed = run_shell(
         service, "dpkg-query --show --showformat '${Package} ${Version} ${Architecture}\\n'"
     ).splitlines()
     assert len(installed) > 50
-    listed = [part for part in parts(service) if part.get("purl", "").startswith("pkg:deb/")]
-    named = sorted(
-        f"{part['name']} {part['version']} {part['purl'].split('?arch=')[1].split('&')[0]}" for part in listed
+    packages = [component for component in sbom_components(service) if component.get("purl", "").startswith("pkg:deb/")]
+    names = sorted(
+        f"{component['name']} {component['version']} {component['purl'].split('?arch=')[1].split('&')[0]}"
+        for component in packages
     )
-    assert named == sorted(installed)
-    for part in listed:
-        assert part["purl"].split("?")[0] == f"pkg:deb/debian/{quote(part['name'])}@{quote(part['version'])}"
+    assert names == sorted(installed)
+    for component in packages:
+        assert (
+            component["purl"].split("?")[0]
+            == f"pkg:deb/debian/{quote(component['name'])}@{quote(component['version'])}"
+        )
 
 
-def test_no_image_of_this_project_is_asked_of_a_registry(suite: ContainerSuite) -> None:
+def test_no_image_of_this_project_is_pulled_from_a_registry(suite: ContainerSuite) -> None:
     services = json.loads(suite.compose("config", "--format", "json"))["services"]
-    own = {name: each for name, each in services.items() if each["image"].startswith("bookwheel/")}
-    assert {each["image"].split("/")[1] for each in own.values()} == {f"{image}:{VERSION}" for image in IMAGES}
-    assert {name: each["pull_policy"] for name, each in own.items()} == dict.fromkeys(own, "never")
+    own = {name: service for name, service in services.items() if service["image"].startswith("bookwheel/")}
+    assert {service["image"].split("/")[1] for service in own.values()} == {f"{image}:{VERSION}" for image in IMAGES}
+    assert {name: service["pull_policy"] for name, service in own.items()} == dict.fromkeys(own, "never")
 
 
 def test_only_the_gateway_is_published(suite: ContainerSuite) -> None:
     rows = [json.loads(line) for line in suite.compose("ps", "--format", "json").splitlines()]
     published = {row["Service"] for row in rows if any(port["PublishedPort"] for port in row["Publishers"] or [])}
-    assert published == {"gateway", "demo-shop"}  # the shop by the tests' own overlay
+    assert published == {"gateway", "demo-shop"}  # the overlay of the tests publishes the shop
     assert {row["Health"] for row in rows} <= {"healthy", ""}

@@ -1,4 +1,4 @@
-"""The overlays of deploy/compose, all of them over one suite: an S3 lake, Prometheus, scaling, development."""
+"""All overlays of deploy/compose on one suite: an S3 lake, Prometheus, scaling, development."""
 
 import hashlib
 import json
@@ -18,22 +18,22 @@ from bookwheel_testing.servers import free_port, wait_until
 from bookwheel_testing.shop_check import check_against_shop
 from bookwheel_testing.suite_under_test import free_port_base
 
-pytestmark = pytest.mark.timeout(3600)  # the first builds the images
+pytestmark = pytest.mark.timeout(3600)  # the first test builds the images
 
 OVERLAYS = ("demo", "s3", "prometheus", "scaling", "development")
-OF_TESTS = ("tests/containers/published.yml", "tests/containers/store.yml")
-_PATIENCE_SECONDS = 300.0  # Compose, the engine and the services share the cores with whatever else runs
-SOURCED = ("accounts", "catalog-api", "ml-serving", "trainer", "scraper", "processor", "processor-beat")
+TEST_OVERLAYS = ("tests/containers/published.yml", "tests/containers/store.yml")
+_WAIT_SECONDS = 300.0  # other programs may use the cores, too
+SERVICES = ("accounts", "catalog-api", "ml-serving", "trainer", "scraper", "processor", "processor-beat")
 
 
 @pytest.fixture(scope="module")
-def overlaid(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerSuite]:
+def suite(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerSuite]:
     suite = ContainerSuite(
         state=tmp_path_factory.mktemp("overlaid"),
         port_base=free_port_base(),
         books=500,
         project="bookwheel-overlaid",
-        overlays=(*(f"deploy/compose/{name}.yml" for name in OVERLAYS), *OF_TESTS),
+        overlays=(*(f"deploy/compose/{name}.yml" for name in OVERLAYS), *TEST_OVERLAYS),
         settings={
             "BOOKWHEEL_LAKE_URL": "s3://lake/suite",
             "BOOKWHEEL_LAKE_ENDPOINT": "http://store:9000",
@@ -49,97 +49,95 @@ def overlaid(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         suite.down()
 
 
-def test_the_scaled_suite_crawls_into_the_bucket(overlaid: ContainerSuite) -> None:
-    containers = [json.loads(line) for line in overlaid.compose("ps", "--format", "json").splitlines()]
-    healthy = [each["Service"] for each in containers if each["Health"] == "healthy"]
+def test_the_scaled_suite_crawls_into_the_bucket(suite: ContainerSuite) -> None:
+    containers = [json.loads(line) for line in suite.compose("ps", "--format", "json").splitlines()]
+    healthy = [container["Service"] for container in containers if container["Health"] == "healthy"]
     assert (healthy.count("processor"), healthy.count("scraper")) == (3, 2)
-    check_against_shop(overlaid, overlaid.crawl("demo"))
-    ordered = overlaid.post("/api/v1/exports", {}, 202)["at_least"]
-    found: dict[str, Any] = {}
+    check_against_shop(suite, suite.crawl("demo"))
+    requested_version = suite.post("/api/v1/exports", {}, 202)["at_least"]
+    export: dict[str, Any] = {}
 
-    def there() -> bool:
-        newest = overlaid.get("/api/v1/exports", params={"limit": "1"})["items"]
-        found.update(newest[0] if newest and newest[0]["version"] >= ordered else {})
-        return bool(found)
+    def is_written() -> bool:
+        newest = suite.get("/api/v1/exports", params={"limit": "1"})["items"]
+        export.update(newest[0] if newest and newest[0]["version"] >= requested_version else {})
+        return bool(export)
 
-    wait_until(there, seconds=60, what="an export")
-    assert found["books"] == len(overlaid.books_where("source:demo"))
-    stored = overlaid.compose("exec", "-T", "store", "find", "/data/lake/suite", "-name", "xl.meta").splitlines()
-    folders = {Path(line).relative_to("/data/lake/suite").parts[0] for line in stored}
+    wait_until(is_written, seconds=60, what="an export")
+    assert export["books"] == len(suite.books_where("source:demo"))
+    paths = suite.compose("exec", "-T", "store", "find", "/data/lake/suite", "-name", "xl.meta").splitlines()
+    folders = {Path(path).relative_to("/data/lake/suite").parts[0] for path in paths}
     assert {"bronze", "silver", "exports"} <= folders
-    for file in found["files"]:
-        answer = overlaid.request("GET", f"/api/v1/{file['path']}")
-        assert hashlib.sha256(answer.content).hexdigest() == file["sha256"], file
+    for file in export["files"]:
+        response = suite.request("GET", f"/api/v1/{file['path']}")
+        assert hashlib.sha256(response.content).hexdigest() == file["sha256"], file
 
 
-def test_prometheus_reads_every_replica_and_its_rules_hold(overlaid: ContainerSuite) -> None:
-    url = f"http://{overlaid.settings['BOOKWHEEL_PUBLISH_PROMETHEUS']}/api/v1"
-    expected = dict.fromkeys((*SOURCED, "gateway"), 1) | {"processor": 3, "scraper": 2}
+def test_prometheus_scrapes_every_replica_and_evaluates_its_rules(suite: ContainerSuite) -> None:
+    url = f"http://{suite.settings['BOOKWHEEL_PUBLISH_PROMETHEUS']}/api/v1"
+    expected = dict.fromkeys((*SERVICES, "gateway"), 1) | {"processor": 3, "scraper": 2}
 
-    def read() -> dict[str, int]:
-        answer = httpx.get(f"{url}/query", params={"query": "count by (job) (up == 1)"}).json()
-        return {each["metric"]["job"]: int(each["value"][1]) for each in answer["data"]["result"]}
+    def ready_replicas() -> dict[str, int]:
+        response = httpx.get(f"{url}/query", params={"query": "count by (job) (up == 1)"}).json()
+        return {series["metric"]["job"]: int(series["value"][1]) for series in response["data"]["result"]}
 
-    wait_until(lambda: read() == expected, seconds=90, what="every replica read")
+    wait_until(lambda: ready_replicas() == expected, seconds=90, what="the scrape of every replica")
 
     def rules() -> list[dict[str, Any]]:
         return [rule for group in httpx.get(f"{url}/rules").json()["data"]["groups"] for rule in group["rules"]]
 
     wait_until(lambda: {rule["health"] for rule in rules()} == {"ok"}, seconds=60, what="every rule evaluated")
     assert {rule["type"] for rule in rules()} == {"recording", "alerting"}
-    books = overlaid.get("/api/v1/stats/overview")["books"]
+    books = suite.get("/api/v1/stats/overview")["books"]
 
     def added() -> int:
-        answer = httpx.get(f"{url}/query", params={"query": 'max(bookwheel_items{verdict="added"})'}).json()
-        return int(answer["data"]["result"][0]["value"][1])
+        response = httpx.get(f"{url}/query", params={"query": 'max(bookwheel_items{verdict="added"})'}).json()
+        return int(response["data"]["result"][0]["value"][1])
 
     wait_until(lambda: added() == books, seconds=60, what="the items of the crawl counted")
 
 
-def test_a_changed_source_file_restarts_its_service_and_no_other(overlaid: ContainerSuite) -> None:
-    for name in SOURCED:
-        asked = "import bookwheel_runtime; print(bookwheel_runtime.__file__)"
-        where = overlaid.compose("exec", "-T", name, "python", "-c", asked)
-        assert where.startswith("/source/"), name
-    began = {name: _started(overlaid, name) for name in ("catalog-api", "accounts")}
-    command = ["docker", "compose", "--project-name", overlaid.project]
-    command += [
-        part for name in ("docker-compose.yml", *overlaid.compose_project.overlays) for part in ("--file", name)
-    ]
-    changed = ROOT / "services/catalog-api/src/bookwheel_catalog/_watched_by_a_test.py"
+def test_a_changed_source_file_restarts_only_its_service(suite: ContainerSuite) -> None:
+    for name in SERVICES:
+        code = "import bookwheel_runtime; print(bookwheel_runtime.__file__)"
+        path = suite.compose("exec", "-T", name, "python", "-c", code)
+        assert path.startswith("/source/"), name
+    started_at = {name: _started(suite, name) for name in ("catalog-api", "accounts")}
+    command = ["docker", "compose", "--project-name", suite.project]
+    command += [part for name in ("docker-compose.yml", *suite.compose_project.overlays) for part in ("--file", name)]
+    changed_file = ROOT / "services/catalog-api/src/bookwheel_catalog/_watched_by_a_test.py"
     with subprocess.Popen(
         [*command, "watch", "--no-up"],
         cwd=ROOT,
-        env=os.environ | overlaid.compose_project.settings,
+        env=os.environ | suite.compose_project.settings,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as watching:
+    ) as process:
         try:
-            assert watching.stdout is not None
-            for line in watching.stdout:
+            assert process.stdout is not None
+            for line in process.stdout:
                 if "Watch enabled" in line:
                     break
-            changed.write_text("CHANGED = True\n")
+            changed_file.write_text("CHANGED = True\n")
             wait_until(
-                lambda: _started(overlaid, "catalog-api") != began["catalog-api"],
-                seconds=_PATIENCE_SECONDS,
+                lambda: _started(suite, "catalog-api") != started_at["catalog-api"],
+                seconds=_WAIT_SECONDS,
                 what="a restart of the service",
             )
-            wait_until(lambda: _has_change(overlaid), seconds=_PATIENCE_SECONDS, what="the changed source")
+            wait_until(lambda: _has_change(suite), seconds=_WAIT_SECONDS, what="the changed source")
         finally:
-            changed.unlink(missing_ok=True)
-            watching.terminate()
-    assert _started(overlaid, "accounts") == began["accounts"]
+            changed_file.unlink(missing_ok=True)
+            process.terminate()
+    assert _started(suite, "accounts") == started_at["accounts"]
     wait_until(
-        lambda: overlaid.request("GET", "/api/v1/sources").status_code == 200,
-        seconds=_PATIENCE_SECONDS,
+        lambda: suite.request("GET", "/api/v1/sources").status_code == 200,
+        seconds=_WAIT_SECONDS,
         what="the service answers again",
     )
 
 
 def _has_change(suite: ContainerSuite) -> bool:
-    """Whether the container has the changed source. A command in it fails while the container restarts."""
+    """Returns whether the container has the changed source. Commands fail while it restarts."""
     code = "from bookwheel_catalog._watched_by_a_test import CHANGED; print(CHANGED)"
     try:
         return suite.compose("exec", "-T", "catalog-api", "python", "-c", code).strip() == "True"
@@ -148,7 +146,7 @@ def _has_change(suite: ContainerSuite) -> bool:
 
 
 def _started(suite: ContainerSuite, service: str) -> str:
-    """When the service's container was started, also while it restarts and does not run."""
+    """Returns the start time of the container, also while it restarts."""
     container = suite.compose("ps", "--all", "--quiet", service).split()[0]
     inspect = ["docker", "inspect", "--format", "{{.State.StartedAt}}", container]
     return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""The release that these tests share. They need a cluster, helm and kubectl, and `make test-k8s` asks for them."""
+"""The release that these tests share. They need a cluster, helm and kubectl, and run by `make test-k8s`."""
 
 import os
 import shutil
@@ -15,31 +15,31 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def cluster() -> None:
-    """Skips where the tests were not asked for; fails where they were, and there is no cluster."""
+    """Skips the tests unless `make test-k8s` runs them. Fails without a cluster."""
     if not os.environ.get("BOOKWHEEL_TEST_KUBERNETES"):
         pytest.skip("tests of the Helm chart on a cluster run by `make test-k8s`")
     for program in ("kubectl", "helm"):
         assert shutil.which(program), f"{program} is missing"
-    done = subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"no cluster answers: {done.stderr}"
+    result = subprocess.run(["kubectl", "get", "--raw", "/readyz"], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"the cluster is unavailable: {result.stderr}"
 
 
 @pytest.fixture(scope="session")
 def suite(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesSuite]:
-    """Installed, with the demo shop; further values of the cluster at hand are in the file BOOKWHEEL_TEST_VALUES."""
-    more = os.environ.get("BOOKWHEEL_TEST_VALUES")
+    """The installed suite with the demo shop. The file BOOKWHEEL_TEST_VALUES has values for the cluster in use."""
+    values_file = os.environ.get("BOOKWHEEL_TEST_VALUES")
     suite = KubernetesSuite(
         state=tmp_path_factory.mktemp("kubernetes"),
         port_base=free_port_base(),
         books=1000,
         namespace=os.environ.get("BOOKWHEEL_TEST_NAMESPACE", "bookwheel-test"),
-        values=[HERE / "values.yaml", *([Path(more)] if more else [])],
+        values=[HERE / "values.yaml", *([Path(values_file)] if values_file else [])],
     )
     try:
         suite.up()
         yield suite
     finally:
-        if os.environ.get("BOOKWHEEL_TEST_KEEP"):  # to look at what is left, or to go on with it
+        if os.environ.get("BOOKWHEEL_TEST_KEEP"):  # to inspect or reuse the release
             suite.disconnect()
         else:
             suite.down()

@@ -1,6 +1,6 @@
-"""Clients of the gateway in a pod of the cluster: they ask until /tmp/stop is there, then print what they counted.
+"""Clients of the gateway in a pod: they send requests until /tmp/stop exists, then print their counts.
 
-Some keep their connection, as a load balancer does, some open one for each request.
+Two clients reuse their connection like a load balancer. One opens a connection for each request.
 """
 
 import json
@@ -23,49 +23,49 @@ REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", "/api/v1/books?sort=-rating&limit=3", {}),
     ("GET", "/.well-known/jwks.json", {}),
 )
-answers: "Counter[str]" = Counter()
-faults: list[str] = []
+counts: "Counter[str]" = Counter()
+errors: list[str] = []
 slowest = [0.0]
 lock = threading.Lock()
 
 
-def ask(client: httpx.Client, method: str, path: str, options: dict[str, Any]) -> None:
-    began = time.monotonic()
+def send_request(client: httpx.Client, method: str, path: str, options: dict[str, Any]) -> None:
+    started_at = time.monotonic()
     try:
-        answer = client.request(method, path, **options)
-        told, fault = str(answer.status_code), "" if answer.status_code == 200 else answer.text[:300]
+        response = client.request(method, path, **options)
+        result, error_text = str(response.status_code), "" if response.status_code == 200 else response.text[:300]
     except httpx.HTTPError as error:
-        told, fault = type(error).__name__, str(error)[:300]
+        result, error_text = type(error).__name__, str(error)[:300]
     with lock:
-        answers[f"{method} {path.partition('?')[0]} {told}"] += 1
-        slowest[0] = max(slowest[0], time.monotonic() - began)
-        if fault and len(faults) < 20:
-            faults.append(f"{time.strftime('%H:%M:%S')} {method} {path} {told} {fault}")
+        counts[f"{method} {path.partition('?')[0]} {result}"] += 1
+        slowest[0] = max(slowest[0], time.monotonic() - started_at)
+        if error_text and len(errors) < 20:
+            errors.append(f"{time.strftime('%H:%M:%S')} {method} {path} {result} {error_text}")
 
 
-def client_of(kept: int) -> httpx.Client:
-    limits = httpx.Limits(max_keepalive_connections=kept)
+def create_client(keepalive_connections: int) -> httpx.Client:
+    limits = httpx.Limits(max_keepalive_connections=keepalive_connections)
     return httpx.Client(base_url=GATEWAY, headers={"X-API-Key": KEY}, timeout=30, limits=limits)
 
 
-def clients(kept: int) -> None:
-    client = client_of(kept)
+def run_client(keepalive_connections: int) -> None:
+    client = create_client(keepalive_connections)
     while not STOP.exists():
         for method, path, options in REQUESTS:
-            ask(client, method, path, options)
+            send_request(client, method, path, options)
             time.sleep(PAUSE)
 
 
 def main() -> None:
-    threads = [threading.Thread(target=clients, args=(kept,)) for kept in (1, 1, 0)]
+    threads = [threading.Thread(target=run_client, args=(count,)) for count in (1, 1, 0)]
     for thread in threads:
         thread.start()
     Path("/tmp/started").touch()
     for thread in threads:
         thread.join()
-    failed = sum(count for told, count in answers.items() if not told.endswith(" 200"))
-    counted = {"asked": sum(answers.values()), "failed": failed, "slowest": slowest[0], "faults": faults}
-    print(json.dumps({**counted, "answers": answers}))
+    failed = sum(count for name, count in counts.items() if not name.endswith(" 200"))
+    totals = {"requests": sum(counts.values()), "failed": failed, "slowest": slowest[0], "errors": errors}
+    print(json.dumps({**totals, "counts": counts}))
 
 
 main()

@@ -1,4 +1,4 @@
-"""`kubectl apply -k` of the trial on a real cluster, under an overlay as its users write one: with a shop to crawl."""
+"""`kubectl apply -k` of the trial on a real cluster, with an overlay that adds a shop to crawl."""
 
 import json
 import os
@@ -17,18 +17,21 @@ from bookwheel_testing.suite_under_test import free_port_base
 
 pytestmark = pytest.mark.timeout(3600)
 
-NAMESPACE = "bookwheel"  # the trial's own
+NAMESPACE = "bookwheel"  # the namespace of the trial
 SHOP = f"{RELEASE}-demo-shop"
 WORKLOADS = ("Deployment", "StatefulSet")
 
 
 def _patch(kind: str, name: str, *operations: tuple[str, str, Any]) -> dict[str, Any]:
-    patch = [{"op": how, "path": f"/spec/template/spec/{where}", "value": value} for how, where, value in operations]
+    patch = [
+        {"op": operation, "path": f"/spec/template/spec/{path}", "value": value}
+        for operation, path, value in operations
+    ]
     return {"target": {"kind": kind, "name": f"{RELEASE}-{name}"}, "patch": json.dumps(patch)}
 
 
 def _shop() -> list[dict[str, Any]]:
-    """With leave for the scraper to reach it: at a private address it is none of the internet that its policy opens."""
+    """Returns the objects of a shop, and a policy that lets the scraper access its private address."""
     labels = {"app": SHOP}
     container = {
         "name": "demo-shop",
@@ -66,19 +69,22 @@ def _shop() -> list[dict[str, Any]]:
 
 
 def _overlay(folder: Path) -> None:
-    """Over `../trial`: little of the processors is asked for, as on a small node. The stores' images have the users of
-    the values that the cluster at hand needs.
+    """Writes an overlay of `../trial` with small CPU requests, for a small node.
+
+    The users of the stores' images are those of BOOKWHEEL_TEST_VALUES.
     """
-    more = os.environ.get("BOOKWHEEL_TEST_VALUES")
-    values = (yaml.safe_load(Path(more).read_text()) if more else None) or {}
+    values_file = os.environ.get("BOOKWHEEL_TEST_VALUES")
+    values = (yaml.safe_load(Path(values_file).read_text()) if values_file else None) or {}
     settings = {"BOOKWHEEL_DEMO_SHOP_URL": f"http://{SHOP}/", "BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES": "allow"}
-    added = [("add", "containers/0/env/-", {"name": name, "value": value}) for name, value in settings.items()]
-    patches = [_patch("Deployment", "scraper", *added)]
+    environment_operations = [
+        ("add", "containers/0/env/-", {"name": name, "value": value}) for name, value in settings.items()
+    ]
+    patches = [_patch("Deployment", "scraper", *environment_operations)]
     patches += [_patch(kind, ".*", ("add", "containers/0/resources/requests/cpu", "20m")) for kind in WORKLOADS]
     for name in ("redis", "postgresql"):
         if user := values.get(name, {}).get("user"):
-            of = [("replace", f"securityContext/{key}", user) for key in ("runAsUser", "fsGroup")]
-            patches.append(_patch("StatefulSet", name, *of))
+            operations = [("replace", f"securityContext/{key}", user) for key in ("runAsUser", "fsGroup")]
+            patches.append(_patch("StatefulSet", name, *operations))
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -115,21 +121,21 @@ def test_the_trial_crawls_a_shop_under_the_restricted_standard(trial: tuple[Kube
     check_against_shop(suite, suite.wait_for_crawl(suite.start_crawl("demo"), seconds=600))
 
 
-def test_applied_again_it_changes_nothing_and_keeps_its_secrets(trial: tuple[KubernetesSuite, Path]) -> None:
+def test_applying_again_changes_nothing_and_keeps_the_secrets(trial: tuple[KubernetesSuite, Path]) -> None:
     suite, folder = trial
 
-    def there() -> dict[str, Any]:
+    def current_state() -> dict[str, Any]:
         generations = {
-            f"{kind}/{each['metadata']['name']}": each["metadata"]["generation"]
+            f"{kind}/{item['metadata']['name']}": item["metadata"]["generation"]
             for kind in ("deployments", "statefulsets")
-            for each in suite.objects(kind)
+            for item in suite.objects(kind)
         }
-        return generations | {each["metadata"]["name"]: each["data"] for each in suite.objects("secrets")}
+        return generations | {item["metadata"]["name"]: item["data"] for item in suite.objects("secrets")}
 
-    before, pods = there(), set(suite.pods())
+    before, pods = current_state(), set(suite.pods())
     subprocess.run([folder / "trial/make-secrets.sh"], check=True)
     run("kubectl", "apply", "--kustomize", str(folder / "mine"))
-    assert there() == before
+    assert current_state() == before
     suite.wait_for_rollouts()
     assert set(suite.pods()) == pods
     assert suite.get("/api/v1/stats/overview")["books"] > 0

@@ -1,4 +1,4 @@
-"""A suite of an earlier commit: its code installed in a folder of its own, filled with data of every kind."""
+"""A suite of an earlier commit: installs its code in a separate folder and fills the suite with data of every kind."""
 
 import json
 import os
@@ -18,12 +18,12 @@ from redis import Redis
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST_DAY = 2
-DAY_OF_THE_HELD_RUN = 45
+HELD_RUN_DAY = 45
 PASSWORD = "a wheel of open books"
 
 
 def install_commit(commit: str, folder: Path) -> None:
-    """Check out `commit` into `folder` and install it. The cluster's servers are those of this checkout."""
+    """Checks out `commit` into `folder` and installs it. PostgreSQL and Elasticsearch are those of this checkout."""
     folder.mkdir()
     archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "--extract"], input=archive, cwd=folder, check=True)
@@ -34,7 +34,7 @@ def install_commit(commit: str, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Account:
-    """A registered user with an API key and a login that is not ended."""
+    """A registered user with an API key and a valid login."""
 
     email: str
     key: str
@@ -43,7 +43,7 @@ class Account:
 
 @dataclass(frozen=True)
 class FilledSuite:
-    """What the tests need of the data in a suite. `queued_run` has its items still in the stream."""
+    """The data of a suite that the tests check. The items of `queued_run` are still in the stream."""
 
     account: Account
     predictions: dict[str, float]
@@ -56,19 +56,19 @@ def set_shop(suite: SuiteUnderTest, path: str, body: dict[str, Any]) -> None:
 
 
 def fill(suite: SuiteUnderTest, webhook_url: str) -> FilledSuite:
-    """Fill a suite that `up` has started: crawls of several days, removed books, quarantine, exports, accounts."""
+    """Fills a running suite: crawls of several days, removed books, quarantine, exports, accounts."""
     suite.post("/api/v1/webhooks", {"url": webhook_url, "after": 0}, 201)
     account = register(suite)
     crawl_days(suite)
-    discard_a_run(suite)
+    discard_run(suite)
     quarantine_unreadable_item(suite)
     predictions = predict(suite)
-    order_export(suite)
-    set_shop(suite, "day", {"day": DAY_OF_THE_HELD_RUN})
-    held = suite.crawl()
-    assert held["state"] == "held", held
+    request_export(suite)
+    set_shop(suite, "day", {"day": HELD_RUN_DAY})
+    held_run = suite.crawl()
+    assert held_run["state"] == "held", held_run
     wait_until(lambda: is_current(suite), seconds=600, what="index, lake and webhooks up to date")
-    return FilledSuite(account, predictions, held["id"], crawl_without_worker(suite))
+    return FilledSuite(account, predictions, held_run["id"], crawl_without_worker(suite))
 
 
 def crawl_days(suite: SuiteUnderTest) -> None:
@@ -85,12 +85,12 @@ def register(suite: SuiteUnderTest) -> Account:
     httpx.post(f"{suite.url}/api/v1/auth/register", json=body, timeout=30).raise_for_status()
     login = httpx.post(f"{suite.url}/api/v1/auth/login", json=body, timeout=30).raise_for_status().json()
     headers = {"Authorization": f"Bearer {login['access_token']}"}
-    key = httpx.post(f"{suite.url}/api/v1/auth/keys", json={"name": "kept"}, headers=headers, timeout=30)
+    key = httpx.post(f"{suite.url}/api/v1/auth/keys", json={"name": "test"}, headers=headers, timeout=30)
     return Account(body["email"], key.raise_for_status().json()["key"], login["refresh_token"])
 
 
-def discard_a_run(suite: SuiteUnderTest) -> None:
-    """A held run whose items go to the quarantine."""
+def discard_run(suite: SuiteUnderTest) -> None:
+    """Crawls until a run is held, and discards it. Its items are quarantined."""
     set_shop(suite, "faults", {"rate": 1, "kinds": ["layout"]})
     run = suite.crawl()
     set_shop(suite, "faults", {})
@@ -111,7 +111,7 @@ def quarantine_unreadable_item(suite: SuiteUnderTest) -> None:
 
 
 def predict(suite: SuiteUnderTest) -> dict[str, float]:
-    """Ratings by book, of ten books; they are stored with the next batch."""
+    """Returns predicted ratings of ten books by id. Waits until they are stored."""
     books = [{"book_id": f"demo:{fact['upc']}"} for fact in expected_shop_books(suite.shop_url)[:10]]
     predictions = suite.post("/api/v1/ml/predictions", {"books": books})["predictions"]
     stored = "SELECT count(*) FROM prediction"
@@ -119,17 +119,17 @@ def predict(suite: SuiteUnderTest) -> dict[str, float]:
     return {prediction["book_id"]: prediction["rating"] for prediction in predictions if prediction["rating"]}
 
 
-def order_export(suite: SuiteUnderTest) -> None:
+def request_export(suite: SuiteUnderTest) -> None:
     version = suite.post("/api/v1/exports", {}, 202)["at_least"]
 
-    def is_there() -> bool:
+    def is_written() -> bool:
         return any(export["version"] >= version for export in suite.get("/api/v1/exports")["items"])
 
-    wait_until(is_there, seconds=300, what="the export")
+    wait_until(is_written, seconds=300, what="the export")
 
 
 def is_current(suite: SuiteUnderTest) -> bool:
-    """Whether index, lake and webhooks hold the whole change feed."""
+    """Returns whether index, lake and webhooks contain the whole change feed."""
     [(head,)] = suite.rows("SELECT max(sequence) FROM change")
     [webhook] = suite.get("/api/v1/webhooks")["items"]
     deliveries = suite.get(f"/api/v1/webhooks/{webhook['id']}/deliveries", params={"limit": "100"})["items"]
@@ -139,7 +139,7 @@ def is_current(suite: SuiteUnderTest) -> bool:
 
 
 def crawl_without_worker(suite: SuiteUnderTest) -> str:
-    """A crawl of the shop's other front end whose items wait in the stream."""
+    """Crawls the shop's other front end while the worker is suspended. The items stay in the stream."""
     os.killpg(suite.supervisor.states()["processor-worker"].pid, signal.SIGSTOP)  # `down` ends it with SIGKILL
     run_id = suite.start_crawl("schema_org", f"{suite.shop_url}/schema/")
     with connect_redis(suite.program_environment["BOOKWHEEL_REDIS_URL"]) as redis:

@@ -1,4 +1,4 @@
-"""What a suite answers about its data: read before an upgrade and after it, and compared."""
+"""Reads the responses of a suite about its data before and after an upgrade, and compares them."""
 
 import csv
 import hashlib
@@ -21,7 +21,7 @@ _OBSERVATION = ["sequence", "book_id", "url", "observed_at", "price_amount", "pr
 
 
 def take_snapshot(suite: SuiteUnderTest, *, as_of: str) -> dict[str, Any]:
-    """Everything that the API answers about the data of the source `demo`, accounts' own data excepted."""
+    """Returns all responses of the API about the source `demo`, except the data of accounts."""
     changes = list(pages(suite, "/api/v1/changes", "after", limit="1000"))
     exports = list(pages(suite, "/api/v1/exports", "cursor"))
     runs = [run for run in pages(suite, "/api/v1/crawls", "cursor", limit="50") if run["state"] != "queued"]
@@ -67,14 +67,14 @@ def pages(suite: SuiteUnderTest, path: str, cursor: str, **parameters: str) -> I
 
 
 def detail(suite: SuiteUnderTest, book_id: str) -> dict[str, Any]:
-    """The book, or the problem's code if it was removed."""
+    """Returns the book; its status and code if it was removed."""
     response = suite.request("GET", f"/api/v1/books/{book_id}")
     content: dict[str, Any] = response.json()
     return content if response.is_success else {"status": response.status_code, "code": content["code"]}
 
 
 def quality(suite: SuiteUnderTest, run: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's report, with its fields by name."""
+    """Returns the report of the run, with fields by name."""
     reports: list[dict[str, Any]] = suite.get(f"/api/v1/quality/{run['source']}", params={"run": run["id"]})["items"]
     [report] = reports
     return report | {"fields": {field["field"]: field for field in report["fields"]}}
@@ -85,43 +85,43 @@ def checksum(suite: SuiteUnderTest, path: str) -> str:
 
 
 def read_csv(suite: SuiteUnderTest, as_of: str) -> list[dict[str, str]]:
-    answer = suite.request("GET", "/api/v1/exports/books.csv", params={"as_of": as_of}).raise_for_status()
-    return list(csv.DictReader(answer.text.splitlines(keepends=True)))
+    response = suite.request("GET", "/api/v1/exports/books.csv", params={"as_of": as_of}).raise_for_status()
+    return list(csv.DictReader(response.text.splitlines(keepends=True)))
 
 
 def row_counts(suite: SuiteUnderTest) -> Counter[str]:
-    """Rows by table of the records."""
+    """Returns the number of rows by table of the records."""
     engine = connect_database(suite.program_environment["BOOKWHEEL_DATABASE_URL"])
     tables = inspect(engine).get_table_names()
     engine.dispose()
     return Counter({table: suite.rows(f'SELECT count(*) FROM "{table}"')[0][0] for table in tables})
 
 
-def lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    """Where `after` lacks or contradicts something of `before`. Further fields and entries are allowed in objects."""
+def find_differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Yields values of `before` that are missing or different in `after`. Objects may have additional fields."""
     if isinstance(before, dict) and isinstance(after, dict):
         for name, value in before.items():
             if name in after:
-                yield from lost(value, after[name], f"{path}/{name}")
+                yield from find_differences(value, after[name], f"{path}/{name}")
             else:
                 yield f"{path}/{name} is missing: {value}"
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for position, (old, new) in enumerate(zip(before, after, strict=True)):
-            yield from lost(old, new, f"{path}/{position}")
+            yield from find_differences(old, new, f"{path}/{position}")
     elif before != after:
         yield f"{path} was {before}, is {after}"
 
 
 @dataclass(frozen=True)
 class LakeContents:
-    """The received bodies by stream entry, and the rows of the observations."""
+    """The bodies of stream entries by id, and the rows of the observations."""
 
     entries: dict[str, bytes]
     observations: set[tuple[Any, ...]]
 
 
 def read_lake(suite: SuiteUnderTest) -> LakeContents:
-    """From Delta Lake tables or, where there are none yet, from the Parquet files of versions before them."""
+    """Reads Delta tables, or the Parquet files of earlier versions."""
     lake = _lake(suite)
     entries = _rows(lake, "bronze/entries", "bronze", _ENTRY)
     observations = _rows(lake, "silver/observations", "silver/observations", _OBSERVATION)

@@ -18,14 +18,14 @@ from bookwheel_testing.suite_under_test import SuiteUnderTest, free_port_base
 from bookwheel_testing.webhook_receiver import running_webhook_receiver
 
 from tests.upgrade.earlier_version import (
-    DAY_OF_THE_HELD_RUN,
+    HELD_RUN_DAY,
     PASSWORD,
     FilledSuite,
     fill,
     install_commit,
     set_shop,
 )
-from tests.upgrade.snapshot import LakeContents, lost, read_lake, row_counts, take_snapshot
+from tests.upgrade.snapshot import LakeContents, find_differences, read_lake, row_counts, take_snapshot
 
 pytestmark = [
     pytest.mark.timeout(2400),
@@ -42,7 +42,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Prepared:
-    """A suite of the earlier version that has been stopped, and what was read from it before. `backup` is a folder."""
+    """A stopped suite of the earlier version, the data read from it, and the folder of its backup."""
 
     suite: SuiteUnderTest
     data: FilledSuite
@@ -63,7 +63,7 @@ class Upgraded:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The earlier version, installed. A commit, or the folder of an installed checkout."""
+    """The folder of the installed earlier version. BOOKWHEEL_UPGRADE_FROM is a commit or the folder of a checkout."""
     version = os.environ["BOOKWHEEL_UPGRADE_FROM"]
     if Path(version).is_dir():
         return Path(version).resolve()
@@ -111,21 +111,21 @@ def upgraded(
 
 
 def check_nothing_is_lost(before: dict[str, Any], after: dict[str, Any]) -> None:
-    differences = list(islice(lost(before, after), 20))
+    differences = list(islice(find_differences(before, after), 20))
     assert not differences, "\n".join(differences)
 
 
 def wait_for_index(suite: SuiteUnderTest, books: int) -> None:
-    """A new mapping's index is filled in the background."""
+    """Waits until the index has all books, because a new index is built in the background."""
 
     def is_filled() -> bool:
-        found = suite.get("/api/v1/books", params={"filter": "source:demo", "limit": "1"})["total"]["value"]
-        return bool(found == books)
+        total = suite.get("/api/v1/books", params={"filter": "source:demo", "limit": "1"})["total"]["value"]
+        return bool(total == books)
 
     wait_until(is_filled, seconds=180, what="the search index filled")
 
 
-def test_everything_that_the_api_answered_is_still_there(upgraded: Upgraded) -> None:
+def test_the_api_returns_the_same_data(upgraded: Upgraded) -> None:
     wait_for_index(upgraded.suite, len(upgraded.earlier.snapshot["books"]))
     check_nothing_is_lost(upgraded.earlier.snapshot, take_snapshot(upgraded.suite, as_of=upgraded.earlier.as_of))
 
@@ -149,7 +149,7 @@ def test_the_lake_is_converted_without_loss(upgraded: Upgraded) -> None:
     assert before.observations <= after.observations
 
 
-def test_items_that_waited_in_the_stream_are_ingested(upgraded: Upgraded) -> None:
+def test_items_left_in_the_stream_are_ingested(upgraded: Upgraded) -> None:
     run = upgraded.suite.wait_for_crawl(upgraded.earlier.data.queued_run)
     assert (run["state"], run["counts"]["quarantined"]) == ("complete", 0)
     assert run["counts"]["scraped"] == run["counts"]["added"] > 0
@@ -170,7 +170,9 @@ def test_accounts_keys_and_logins_stay_valid(upgraded: Upgraded) -> None:
 def test_the_champion_predicts_the_same_ratings(upgraded: Upgraded) -> None:
     books = [{"book_id": book_id} for book_id in upgraded.earlier.data.predictions]
     predictions = upgraded.suite.post("/api/v1/ml/predictions", {"books": books})["predictions"]
-    assert {one["book_id"]: one["rating"] for one in predictions} == upgraded.earlier.data.predictions
+    assert {
+        prediction["book_id"]: prediction["rating"] for prediction in predictions
+    } == upgraded.earlier.data.predictions
 
 
 def test_a_held_run_is_released_and_the_next_crawl_changes_nothing(upgraded: Upgraded) -> None:
@@ -179,19 +181,19 @@ def test_a_held_run_is_released_and_the_next_crawl_changes_nothing(upgraded: Upg
     wait_until(lambda: suite.get(f"/api/v1/crawls/{held}")["state"] == "complete", seconds=120, what="the run released")
     counts = suite.get(f"/api/v1/crawls/{held}")["counts"]
     assert counts["added"] > 0 < counts["modified"]
-    set_shop(suite, "day", {"day": DAY_OF_THE_HELD_RUN})
-    again = suite.crawl()
-    assert again["state"] == "complete"
-    assert again["counts"]["unchanged"] == again["counts"]["scraped"] > 0, again["counts"]
+    set_shop(suite, "day", {"day": HELD_RUN_DAY})
+    run = suite.crawl()
+    assert run["state"] == "complete"
+    assert run["counts"]["unchanged"] == run["counts"]["scraped"] > 0, run["counts"]
 
 
-def test_quarantined_items_are_replayed(upgraded: Upgraded) -> None:
+def test_a_quarantined_item_is_replayed(upgraded: Upgraded) -> None:
     suite = upgraded.suite
     [entry] = suite.get("/api/v1/quarantine", params={"code": "run_discarded", "limit": "1"})["items"]
     path = f"/api/v1/quarantine/{entry['id']}"
     suite.post(f"{path}/replay", {}, 202)
     wait_until(lambda: suite.get(path)["state"] == "replayed", seconds=60, what="the entry replayed")
-    assert suite.get(path)["verdict"] == "duplicate", "a newer item of that book has come since"
+    assert suite.get(path)["verdict"] == "duplicate", "a newer item of the book was ingested"
 
 
 def test_a_backup_of_the_earlier_version_is_restored(upgraded: Upgraded, tmp_path: Path) -> None:
