@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,18 +21,11 @@ def double(chaos: ChaosSuite, rng: random.Random) -> None:
         _append(chaos, [fields for _, fields in entries if rng.random() < 0.5])
 
 
-def reorder(chaos: ChaosSuite, rng: random.Random) -> None:
+def reorder(chaos: ChaosSuite, rng: random.Random, *, copies: Sequence[int] = (1,)) -> None:
+    """Replaces the unread entries of the stream by a random number of copies in random order."""
     with _collected_entries(chaos, rng) as entries:
         waiting = [(entry_id, fields) for entry_id, fields in entries if not _is_delivered(chaos, entry_id)]
-        shuffled = [fields for _, fields in waiting]
-        rng.shuffle(shuffled)
-        _append(chaos, shuffled, replaced_ids=[entry_id for entry_id, _ in waiting])
-
-
-def double_and_reorder(chaos: ChaosSuite, rng: random.Random) -> None:
-    with _collected_entries(chaos, rng) as entries:
-        waiting = [(entry_id, fields) for entry_id, fields in entries if not _is_delivered(chaos, entry_id)]
-        shuffled = [fields for _, fields in waiting for _ in range(rng.choice((1, 1, 2, 3)))]
+        shuffled = [fields for _, fields in waiting for _ in range(rng.choice(copies))]
         rng.shuffle(shuffled)
         _append(chaos, shuffled, replaced_ids=[entry_id for entry_id, _ in waiting])
 

@@ -5,7 +5,6 @@ import secrets
 import subprocess
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 import pytest
@@ -26,15 +25,7 @@ def test_a_shop_becomes_search_hits_and_predictions(suite: ContainerSuite) -> No
     headers = {"traceparent": f"00-{trace_id}-{secrets.token_hex(8)}-01"}
     run = suite.wait_for_crawl(suite.start_crawl("demo", headers=headers), seconds=300)
     check_against_shop(suite, run)
-    training_run_id = suite.post("/api/v1/ml/training-runs", {}, 202, headers=headers)["id"]
-    training_run: dict[str, Any] = {}
-
-    def has_ended() -> bool:
-        training_run.update(suite.get(f"/api/v1/ml/training-runs/{training_run_id}"))
-        return training_run["state"] not in {"queued", "running"}
-
-    wait_until(has_ended, seconds=280, what="a model trained")
-    assert training_run["state"] == "complete", training_run
+    suite.train_model(seconds=280, headers=headers)
     book = suite.get("/api/v1/books", params={"limit": "1"}, headers=headers)["items"][0]
     body = {"books": [{"book_id": book["id"]}]}
     wait_until(

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bookwheel_contracts import status
@@ -40,15 +39,7 @@ def has_prediction(suite: KubernetesSuite) -> bool:
 
 def test_a_shop_becomes_search_hits_and_predictions(suite: KubernetesSuite) -> None:
     check_against_shop(suite, suite.wait_for_crawl(suite.start_crawl("demo"), seconds=600))
-    training_run_id = suite.post("/api/v1/ml/training-runs", {}, 202)["id"]
-    training_run: dict[str, Any] = {}
-
-    def has_ended() -> bool:
-        training_run.update(suite.get(f"/api/v1/ml/training-runs/{training_run_id}"))
-        return training_run["state"] not in {"queued", "running"}
-
-    wait_until(has_ended, seconds=600, what="a model trained")
-    assert training_run["state"] == "complete", training_run
+    suite.train_model()
     wait_until(lambda: has_prediction(suite), seconds=180, what="the model served")
 
 

@@ -1,4 +1,4 @@
-"""ISBNs by their check digits."""
+"""Normalization of ISBNs."""
 
 import pytest
 from bookwheel_contracts.isbn import clean_isbn

@@ -1,4 +1,4 @@
-"""Messages survive the wire, and what does not fit the contract is refused with a reason."""
+"""Serialization and validation of messages, money, claims and errors."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -35,7 +35,7 @@ FINISHED = RunFinished(
 
 
 @pytest.mark.parametrize("message", [ITEM, STARTED, FINISHED], ids=lambda message: message.kind)
-def test_a_message_is_the_same_after_the_wire(message: RawItem | RunStarted | RunFinished) -> None:
+def test_a_message_is_unchanged_after_serialization(message: RawItem | RunStarted | RunFinished) -> None:
     assert parse_stream_message(message.model_dump_json().encode()) == message
 
 
@@ -53,14 +53,14 @@ def test_a_message_is_the_same_after_the_wire(message: RawItem | RunStarted | Ru
         b'{"kind": "item", "payload": ' + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"}",
     ],
 )
-def test_what_does_not_fit_the_contract_is_refused(body: bytes) -> None:
+def test_an_invalid_message_is_rejected(body: bytes) -> None:
     with pytest.raises(ValidationError):
         parse_stream_message(body)
 
 
 def test_times_are_utc_with_milliseconds() -> None:
-    vienna = timezone(timedelta(hours=2))
-    item = ITEM.model_copy(update={"scraped_at": datetime(2026, 6, 1, 1, 30, tzinfo=vienna)})
+    time_zone = timezone(timedelta(hours=2))
+    item = ITEM.model_copy(update={"scraped_at": datetime(2026, 6, 1, 1, 30, tzinfo=time_zone)})
     assert '"scraped_at":"2026-05-31T23:30:00.000Z"' in item.model_dump_json()
 
 
@@ -71,12 +71,12 @@ def test_money_is_an_exact_decimal_string() -> None:
 @pytest.mark.parametrize(
     ("amount", "currency"), [("-1", "GBP"), ("1", "gbp"), ("NaN", "GBP"), ("Infinity", "GBP"), ("1e15", "GBP")]
 )
-def test_money_that_is_not_money_is_refused(amount: str, currency: str) -> None:
+def test_invalid_money_is_rejected(amount: str, currency: str) -> None:
     with pytest.raises(ValidationError):
         Money(amount=Decimal(amount), currency=currency)
 
 
-def test_admin_may_do_everything_and_others_only_what_they_hold() -> None:
+def test_admin_has_every_scope_and_others_only_their_own() -> None:
     reader = Claims(sub="u", scopes=frozenset({Scope.CATALOG_READ}), expires_at=0)
     admin = Claims(sub="u", scopes=frozenset({Scope.ADMIN}), expires_at=0)
     assert reader.allows(Scope.CATALOG_READ)
@@ -84,9 +84,9 @@ def test_admin_may_do_everything_and_others_only_what_they_hold() -> None:
     assert all(admin.allows(scope) for scope in Scope)
 
 
-def test_every_error_has_a_code_of_its_own_and_becomes_a_problem() -> None:
-    kinds: list[type[BookwheelError]] = [BookwheelError, *BookwheelError.__subclasses__()]
-    assert len({kind.code for kind in kinds}) == len(kinds)
+def test_every_error_has_its_own_code_and_is_rendered_as_a_problem() -> None:
+    error_classes: list[type[BookwheelError]] = [BookwheelError, *BookwheelError.__subclasses__()]
+    assert len({error_class.code for error_class in error_classes}) == len(error_classes)
     problem = NotFoundError("no book x", errors=(FieldError(field="id", code="c", message="m"),)).problem(
         instance="/b/x"
     )

@@ -1,4 +1,4 @@
-"""Which URLs somebody may be called at."""
+"""Parsing and rejection of callback URLs."""
 
 import pytest
 from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
@@ -15,58 +15,31 @@ from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
         ("https://xn--bcher-kva.example/%20", Endpoint("https", "xn--bcher-kva.example", 443, "/%20")),
     ],
 )
-def test_an_address_of_the_internet_is_taken_apart(url: str, endpoint: Endpoint) -> None:
+def test_a_public_url_is_parsed(url: str, endpoint: Endpoint) -> None:
     assert parse_endpoint(url) == endpoint
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        *("", "shop.example", "//shop.example/", "https://", "https:///x", "ftp://shop.example/", "file:///etc/passwd"),
-        *("http://shop.example/", "gopher://shop.example/", "javascript:alert(1)"),
-        *("https://user@shop.example/", "https://user:secret@shop.example/", "https://8.8.8.8@127.0.0.1/"),
-        *("https://127.0.0.1@8.8.8.8/", "https://shop.example#@127.0.0.1/", "https://shop.example/#x"),
-        *(
-            "https://shop.example\\@127.0.0.1/",
-            "https://shop.example/ x",
-            "https://shop.example/\r\nX: y",
-            "https://a\tb/",
-        ),
-        *("https://bücher.example/", "https://shop.example:0/", "https://shop.example:22/", "https://shop.example:25/"),
-        *(
-            "https://shop.example:99999/",
-            "https://shop.example:x/",
-            "https://-x.example/",
-            "https://a..b/",
-            "https://./",
-        ),
-        *("https://127.0.0.1/", "https://127.1/", "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/"),
-        *(
-            "https://0/",
-            "https://0.0.0.0/",
-            "https://10.0.0.1/",
-            "https://192.168.0.1:8443/",
-            "https://169.254.169.254/",
-        ),
-        *("https://localhost/", "https://localhost./", "https://x.localhost/", "https://metadata.google.internal/"),
-        *(
-            "https://printer.local/",
-            "https://[::1]/",
-            "https://[::]/",
-            "https://[::ffff:127.0.0.1]/",
-            "https://[fe80::1]/",
-        ),
-        *(
-            "https://[::ffff:7f00:1]/",
-            "https://[::127.0.0.1]/",
-            "https://[fd00:ec2::254]/",
-            "https://[64:ff9b::7f00:1]/",
-        ),
-        *("https://[fe80::1%25eth0]/", "https://[::1/", "https://127.0.0.1./", "https://100.64.0.1/"),
+        *("shop.example", "//shop.example/", "https://", "https:///x", "ftp://shop.example/", "file:///etc/passwd"),
+        *("http://shop.example/", "gopher://shop.example/", "javascript:alert(1)", "https://user@shop.example/"),
+        *("https://user:secret@shop.example/", "https://8.8.8.8@127.0.0.1/", "https://127.0.0.1@8.8.8.8/"),
+        *("https://shop.example#@127.0.0.1/", "https://shop.example/#x", "https://bücher.example/"),
+        *("https://shop.example:0/", "https://shop.example:22/", "https://shop.example:25/"),
+        *("https://shop.example:99999/", "https://shop.example:x/", "https://-x.example/", "https://a..b/"),
+        *("https://./", "https://127.0.0.1/", "https://127.1/", "https://2130706433/", "https://0x7f000001/"),
+        *("https://0177.0.0.1/", "https://0/", "https://0.0.0.0/", "https://10.0.0.1/", "https://192.168.0.1:8443/"),
+        *("https://169.254.169.254/", "https://localhost/", "https://localhost./", "https://x.localhost/"),
+        *("https://metadata.google.internal/", "https://printer.local/", "https://[::1]/", "https://[::]/"),
+        *("https://[::ffff:127.0.0.1]/", "https://[fe80::1]/", "https://[::ffff:7f00:1]/", "https://[::127.0.0.1]/"),
+        *("https://[fd00:ec2::254]/", "https://[64:ff9b::7f00:1]/", "https://[fe80::1%25eth0]/", "https://[::1/"),
+        *("https://127.0.0.1./", "https://100.64.0.1/", "", "https://shop.example\\@127.0.0.1/"),
+        *("https://shop.example/ x", "https://shop.example/\r\nX: y", "https://a\tb/"),
         f"https://shop.example/{'x' * 2000}",
     ],
 )
-def test_anything_else_is_refused(url: str) -> None:
+def test_any_other_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(is|has|holds|must)"):
         parse_endpoint(url)
 

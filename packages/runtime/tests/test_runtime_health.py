@@ -1,4 +1,4 @@
-"""`health` asks what listens on this machine."""
+"""The `health` command checks a program on this machine."""
 
 import re
 import subprocess
@@ -12,19 +12,19 @@ import pytest
 from bookwheel_runtime.healthcheck import run_healthcheck
 
 
-class Answers(BaseHTTPRequestHandler):
+class HealthHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if self.path == "/livez" else 503)
         self.end_headers()
-        self.wfile.write(b"records are away")
+        self.wfile.write(b"records are unavailable")
 
     def log_message(self, *_: object) -> None:
-        """Not to standard error."""
+        """Logs nothing."""
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+    with HTTPServer(("127.0.0.1", 0), HealthHandler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
         yield server.server_port
@@ -32,11 +32,11 @@ def port() -> Iterator[int]:
         thread.join()
 
 
-def test_a_service_that_answers_is_healthy(port: int) -> None:
+def test_a_service_that_returns_200_is_healthy(port: int) -> None:
     assert run_healthcheck("/livez", default=port) == 0
 
 
-def test_the_port_is_that_of_the_settings(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_port_is_read_from_the_settings(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOKWHEEL_SECRETS_DIR", str(tmp_path))
     (tmp_path / "BOOKWHEEL_PORT").write_text(f"{port}\n")
     assert run_healthcheck("/livez", default=9) == 0
@@ -44,12 +44,12 @@ def test_the_port_is_that_of_the_settings(port: int, tmp_path: Path, monkeypatch
     assert run_healthcheck("/livez", variable="BOOKWHEEL_METRICS_PORT") == 0
 
 
-@pytest.mark.parametrize("given", [None, "0", "", "many"])
-def test_without_a_port_to_ask_nothing_is_healthy(
-    given: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("setting", [None, "0", "", "many"])
+def test_without_a_port_the_check_fails(
+    setting: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if given is not None:
-        monkeypatch.setenv("BOOKWHEEL_METRICS_PORT", given)
+    if setting is not None:
+        monkeypatch.setenv("BOOKWHEEL_METRICS_PORT", setting)
     assert run_healthcheck(variable="BOOKWHEEL_METRICS_PORT") == 1
     assert "BOOKWHEEL_METRICS_PORT" in capsys.readouterr().err
 
@@ -57,21 +57,23 @@ def test_without_a_port_to_ask_nothing_is_healthy(
 @pytest.mark.parametrize(
     "command", ["bookwheel-accounts", "bookwheel-catalog", "bookwheel-ml", "bookwheel-scraper", "bookwheel-processor"]
 )
-def test_the_verb_imports_next_to_nothing(command: str) -> None:
+def test_the_command_imports_no_large_packages(command: str) -> None:
     script = Path(sys.executable).with_name(command)
-    asked = [sys.executable, "-X", "importtime", str(script), "health"]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, env={"BOOKWHEEL_PORT": "9"})
-    assert done.returncode == 1
+    health_command = [sys.executable, "-X", "importtime", str(script), "health"]
+    result = subprocess.run(health_command, capture_output=True, text=True, check=False, env={"BOOKWHEEL_PORT": "9"})
+    assert result.returncode == 1
     assert not re.search(
-        r"\b(pydantic|fastapi|redis|sqlalchemy|celery|scrapy|prometheus_client)$", done.stderr, re.MULTILINE
+        r"\b(pydantic|fastapi|redis|sqlalchemy|celery|scrapy|prometheus_client)$", result.stderr, re.MULTILINE
     )
 
 
-def test_one_that_is_not_ready_is_not_and_says_why(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_is_not_ready_is_unhealthy_with_its_reason(
+    port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_healthcheck(default=port) == 1
-    assert "503: records are away" in capsys.readouterr().err
+    assert "503: records are unavailable" in capsys.readouterr().err
 
 
-def test_one_that_does_not_listen_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_does_not_listen_is_unhealthy(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_healthcheck(default=9) == 1
     assert "does not answer" in capsys.readouterr().err

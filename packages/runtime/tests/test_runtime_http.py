@@ -1,4 +1,4 @@
-"""Every service answers errors, unknown parameters and tokens in the same way."""
+"""Errors, query parameters, tokens and readiness of every HTTP service."""
 
 import asyncio
 import json
@@ -61,8 +61,8 @@ class _Keys(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Quiet."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - name of the base class
+        """Logs nothing."""
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ class Order(BaseModel):
 
 def example_app(verifier: TokenVerifier) -> FastAPI:
     async def broken() -> None:
-        raise ConnectionError("the store is away")
+        raise ConnectionError("the store is unavailable")
 
     app = create_service_app(title="t", description="d", token_verifier=verifier, readiness={"store": broken})
 
@@ -127,10 +127,10 @@ async def client(key_server: KeyServer) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def problem(client: httpx.AsyncClient, path: str, status: int, **options: Any) -> dict[str, Any]:
-    answer = await client.request(options.pop("method", "GET"), path, **options)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
+    response = await client.request(options.pop("method", "GET"), path, **options)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
     assert body["status"] == status
     assert body["instance"] == path.partition("?")[0]
     assert body["trace_id"]
@@ -143,51 +143,51 @@ async def test_an_unknown_query_parameter_is_named(client: httpx.AsyncClient) ->
     assert (await client.get("/things?filter=a&filter=b&limit=3")).json() == {"limit": 3, "filter": ["a", "b"]}
 
 
-async def test_a_route_without_parameters_refuses_any(client: httpx.AsyncClient) -> None:
+async def test_a_route_without_parameters_rejects_any(client: httpx.AsyncClient) -> None:
     body = await problem(client, "/livez?lmit=2", 400)
     assert [(error["field"], error["code"]) for error in body["errors"]] == [("lmit", "unknown_parameter")]
 
 
-async def test_a_parameter_of_one_value_that_is_given_twice_is_named(client: httpx.AsyncClient) -> None:
+async def test_a_repeated_scalar_parameter_is_named(client: httpx.AsyncClient) -> None:
     body = await problem(client, "/things?limit=1&limit=2", 400)
     assert [(error["field"], error["code"]) for error in body["errors"]] == [("limit", "repeated_parameter")]
 
 
-async def test_a_wrong_field_is_named_by_its_path(client: httpx.AsyncClient) -> None:
+async def test_an_invalid_field_is_named_by_its_path(client: httpx.AsyncClient) -> None:
     body = await problem(client, "/orders", 400, method="POST", json=[{"quantity": 1}, {"quantity": "many"}])
     assert body["errors"][0]["field"] == "[1].quantity"
     assert (await problem(client, "/orders", 400, method="POST", content=b'{"a'))["code"] == "invalid_parameter"
 
 
-async def test_frameworks_errors_are_problems_too(client: httpx.AsyncClient) -> None:
+async def test_errors_of_fastapi_are_problems(client: httpx.AsyncClient) -> None:
     assert (await problem(client, "/nothing", 404))["code"] == "not_found"
     assert (await problem(client, "/things", 405, method="PUT"))["code"] == "method_not_allowed"
 
 
-async def test_our_errors_own_their_status_and_headers(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/clash")
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (409, "conflict", "7")
+async def test_an_error_defines_its_status_and_headers(client: httpx.AsyncClient) -> None:
+    response = await client.get("/clash")
+    assert (response.status_code, response.json()["code"], response.headers["retry-after"]) == (409, "conflict", "7")
 
 
-async def test_a_bug_says_nothing_of_its_inside(client: httpx.AsyncClient) -> None:
+async def test_the_problem_of_a_bug_has_no_details(client: httpx.AsyncClient) -> None:
     body = await problem(client, "/bug", 500)
     assert "secret" not in json.dumps(body)
 
 
-async def test_the_trace_goes_through(client: httpx.AsyncClient) -> None:
-    answer = await client.get("/nothing", headers={"traceparent": TRACEPARENT})
-    assert answer.json()["trace_id"] == "a" * 32
-    assert answer.headers["traceparent"].split("-")[1] == "a" * 32
+async def test_the_trace_is_continued(client: httpx.AsyncClient) -> None:
+    response = await client.get("/nothing", headers={"traceparent": TRACEPARENT})
+    assert response.json()["trace_id"] == "a" * 32
+    assert response.headers["traceparent"].split("-")[1] == "a" * 32
 
 
-async def test_readiness_tells_what_is_missing(client: httpx.AsyncClient) -> None:
+async def test_readiness_has_the_reason_of_each_failed_check(client: httpx.AsyncClient) -> None:
     assert (await client.get("/livez")).status_code == 200
-    answer = await client.get("/readyz")
-    assert answer.status_code == 503
-    assert answer.json()["checks"] == {"store": "ConnectionError: the store is away", "token keys": "ok"}
+    response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["checks"] == {"store": "ConnectionError: the store is unavailable", "token keys": "ok"}
 
 
-async def test_a_service_is_ready_once_it_has_had_the_token_keys(
+async def test_a_service_is_ready_after_the_first_fetch_of_the_token_keys(
     client: httpx.AsyncClient, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 0)
@@ -196,11 +196,11 @@ async def test_a_service_is_ready_once_it_has_had_the_token_keys(
     key_server.status = 200
     assert (await client.get("/readyz")).json()["checks"]["token keys"] == "ok"
     key_server.status = 500
-    assert (await client.get("/readyz")).json()["checks"]["token keys"] == "ok", "it has them"
+    assert (await client.get("/readyz")).json()["checks"]["token keys"] == "ok", "the keys are cached"
     assert (await client.get("/mine", headers={"authorization": f"Bearer {token()}"})).status_code == 200
 
 
-async def test_a_good_token_opens_its_scope_only(client: httpx.AsyncClient) -> None:
+async def test_a_valid_token_has_only_its_scope(client: httpx.AsyncClient) -> None:
     headers = {"authorization": f"Bearer {token()}"}
     assert (await client.get("/mine", headers=headers)).json() == "user:1"
     assert (await problem(client, "/admin", 403, headers=headers))["code"] == "forbidden"
@@ -213,7 +213,7 @@ def forged(algorithm: str) -> str:
     return jwt.encode(claims, key, algorithm, {"kid": "one"})
 
 
-BAD_TOKENS = {
+INVALID_TOKENS = {
     "nothing": "",
     "noise": "abc",
     "three parts": "a.b.c",
@@ -231,32 +231,32 @@ BAD_TOKENS = {
 }
 
 
-@pytest.mark.parametrize("bad", BAD_TOKENS.values(), ids=BAD_TOKENS.keys())
-async def test_a_bad_token_opens_nothing(client: httpx.AsyncClient, bad: str) -> None:
-    answer = await client.get("/mine", headers={"authorization": f"Bearer {bad}"})
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+@pytest.mark.parametrize("invalid_token", INVALID_TOKENS.values(), ids=INVALID_TOKENS.keys())
+async def test_an_invalid_token_is_rejected(client: httpx.AsyncClient, invalid_token: str) -> None:
+    response = await client.get("/mine", headers={"authorization": f"Bearer {invalid_token}"})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"].startswith("Bearer")
 
 
-async def test_a_flood_of_unknown_keys_asks_for_the_keys_once(client: httpx.AsyncClient, key_server: KeyServer) -> None:
+async def test_many_unknown_key_ids_fetch_the_keys_once(client: httpx.AsyncClient, key_server: KeyServer) -> None:
     for number in range(20):
         await client.get("/mine", headers={"authorization": f"Bearer {token(key_id=str(number))}"})
     assert key_server.requests == 1
 
 
-async def test_a_flood_of_requests_while_the_keys_are_away_asks_for_them_once(
+async def test_many_requests_without_keys_fetch_them_once(
     client: httpx.AsyncClient, key_server: KeyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bookwheel_runtime.tokens._RETRY_SECONDS", 60)
     key_server.status = 500
-    answers = await asyncio.gather(
+    responses = await asyncio.gather(
         *(client.get("/mine", headers={"authorization": f"Bearer {token()}"}) for _ in range(20))
     )
-    assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "60")] * 20
+    assert [(response.status_code, response.headers["retry-after"]) for response in responses] == [(503, "60")] * 20
     assert key_server.requests == 1
 
 
-async def test_keys_out_of_reach_are_no_fault_of_the_caller() -> None:
+async def test_unavailable_keys_return_503() -> None:
     app = example_app(TokenVerifier(jwks_url="http://127.0.0.1:9/", issuer=ISSUER))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -264,7 +264,7 @@ async def test_keys_out_of_reach_are_no_fault_of_the_caller() -> None:
     assert body["code"] == "unavailable"
 
 
-async def test_a_revoked_key_is_refused_after_a_while_but_not_because_the_keys_are_away(
+async def test_a_revoked_key_is_rejected_but_unavailable_keys_stay_valid(
     key_server: KeyServer, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = {"Authorization": f"Bearer {token()}"}

@@ -1,4 +1,4 @@
-"""Lines of the log."""
+"""Log records as JSON lines."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def _configured() -> Iterator[None]:
     root.setLevel(level)
 
 
-def test_a_line_has_its_service_its_trace_and_whose_it_is(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_line_has_service_trace_id_and_logger(capfd: pytest.CaptureFixture[str]) -> None:
     with traced(None) as traceparent:
         logger.info("sold", copies=2, by={"who": "é"})
         logger.debug("not shown")
@@ -58,12 +58,12 @@ def test_an_exception_is_logged_with_its_traceback(capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("value", ["\ud800", 2**70, {(1, 2): 3}, {"deep": {5: object}}, b"\xff"])
-def test_no_value_is_too_strange_to_be_logged(value: object, capfd: pytest.CaptureFixture[str]) -> None:
+def test_any_value_can_be_logged(value: object, capfd: pytest.CaptureFixture[str]) -> None:
     logger.warning("strange", value=value)
     assert json.loads(capfd.readouterr().err)["event"] == "strange"
 
 
-def test_a_line_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_cannot_be_written_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     with io.TextIOWrapper(Path("/dev/full").open("wb", buffering=0)) as full:
         monkeypatch.setattr(sys, "stderr", full)
         with pytest.raises(OSError, match="space"):
@@ -72,7 +72,7 @@ def test_a_line_that_cannot_be_written_harms_nobody(monkeypatch: pytest.MonkeyPa
         monkeypatch.undo()
 
 
-async def test_lines_of_both_kinds_are_written_at_once_and_in_their_order(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_lines_of_structlog_and_logging_are_written_in_order(capfd: pytest.CaptureFixture[str]) -> None:
     logger.info("one")
     logging.getLogger("theirs").info("two")
     logger.warning("three")
@@ -83,7 +83,7 @@ def written(capfd: pytest.CaptureFixture[str]) -> list[str]:
     return [json.loads(line)["event"] for line in capfd.readouterr().err.splitlines()]
 
 
-def test_what_a_loop_logged_last_is_written_before_the_process_ends() -> None:
+def test_the_last_line_is_written_before_the_process_ends() -> None:
     program = """
 import asyncio
 from bookwheel_runtime.logs import configure_logs, get_logger
@@ -95,6 +95,6 @@ async def main():
 configure_logs("shop")
 asyncio.run(main())
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.returncode == 3
-    assert json.loads(done.stderr)["event"] == "last words"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert result.returncode == 3
+    assert json.loads(result.stderr)["event"] == "last words"

@@ -1,4 +1,4 @@
-"""What is counted, by one process and by several, and how a program tells it."""
+"""Metrics of one and of several processes, and the health server."""
 
 import asyncio
 import subprocess
@@ -37,17 +37,17 @@ def label_values(page: bytes | str, label: str) -> set[str]:
 
 
 class Client:
-    """Asks an app in this process."""
+    """Sends requests to an app in this process."""
 
     def __init__(self, app: FastAPI) -> None:
         self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
 
     def request(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        async def ask() -> httpx.Response:
+        async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=self._transport, base_url="http://here") as client:
                 return await client.request(method, path, headers=headers)
 
-        return asyncio.run(ask())
+        return asyncio.run(send())
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         return self.request("GET", path, headers)
@@ -86,7 +86,7 @@ def test_requests_are_counted_by_template_and_status(client: Client) -> None:
     assert count(**ours, status="400") >= 1
 
 
-def test_hostile_requests_make_no_new_labels(client: Client) -> None:
+def test_hostile_requests_create_no_new_labels(client: Client) -> None:
     client.get("/api/v1/things/1")
     client.get("/nowhere")
     client.request("BREW", "/api/v1/things/1")
@@ -103,7 +103,7 @@ def test_hostile_requests_make_no_new_labels(client: Client) -> None:
     assert {label: label_values(page, label) for label in before} | {"status": set()} == before | {"status": set()}
     assert {"OTHER", "GET"} <= before["method"]
     assert "unmatched" in before["route"]
-    assert not [each for each in before["route"] if each.startswith("/nowhere")]
+    assert not [route for route in before["route"] if route.startswith("/nowhere")]
 
 
 def test_probes_and_scrapes_are_not_counted(client: Client) -> None:
@@ -112,11 +112,11 @@ def test_probes_and_scrapes_are_not_counted(client: Client) -> None:
     assert label_values(client.get("/metrics").text, "route").isdisjoint({"/livez", "/readyz", "/metrics"})
 
 
-def test_a_task_is_counted_however_it_ends() -> None:
+def test_succeeded_and_failed_tasks_are_counted() -> None:
     with count_task("a"):
         pass
-    with pytest.raises(OSError, match="away"), count_task("a"):
-        raise OSError("away")
+    with pytest.raises(OSError, match="unavailable"), count_task("a"):
+        raise OSError("unavailable")
     page = metrics_page()
     assert value(page, "bookwheel_tasks_total", task="a", outcome="succeeded") == 1
     assert value(page, "bookwheel_tasks_total", task="a", outcome="failed") == 1
@@ -143,36 +143,36 @@ sys.stdout.buffer.write(metrics_page())
 """
 
 
-def test_processes_add_up_also_those_that_were_killed(tmp_path: Path) -> None:
+def test_metrics_of_all_processes_are_summed_including_killed_ones(tmp_path: Path) -> None:
     def page() -> str:
         command = [sys.executable, "-c", _FORKS, "9"]
         return subprocess.run(command, env={"TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=True).stdout
 
     labels = {"method": "GET", "route": "/x"}
-    for _ in range(2):  # the second time without what the first had counted
-        found = page()
-        assert value(found, "bookwheel_http_requests_total", status="200", **labels) == 16
-        assert value(found, "bookwheel_http_request_duration_seconds_sum", **labels) == pytest.approx(1.6)
-        assert "process_resident_memory_bytes" in found
+    for _ in range(2):  # the second run starts at zero
+        metrics = page()
+        assert value(metrics, "bookwheel_http_requests_total", status="200", **labels) == 16
+        assert value(metrics, "bookwheel_http_request_duration_seconds_sum", **labels) == pytest.approx(1.6)
+        assert "process_resident_memory_bytes" in metrics
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sharing_counts_too_late_is_an_error() -> None:
-    late = (
+def test_sharing_metrics_too_late_is_an_error() -> None:
+    program = (
         "import prometheus_client\n"
         "from bookwheel_runtime.prometheus_multiprocess import share_metrics\n"
         "share_metrics(9)"
     )
-    done = subprocess.run([sys.executable, "-c", late], capture_output=True, text=True, check=False)
-    assert "RuntimeError: prometheus_client is imported already" in done.stderr
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "RuntimeError: prometheus_client is imported already" in result.stderr
 
 
-def test_a_program_tells_how_it_is_on_a_port_of_its_own() -> None:
-    port, faults = free_port(), {"alive": None, "ready": "the stores are away"}
-    server = serve_health("127.0.0.1", port, HealthChecks(lambda: faults["alive"], lambda: faults["ready"]))
+def test_a_program_serves_its_health_on_its_own_port() -> None:
+    port, failures = free_port(), {"alive": None, "ready": "the stores are unavailable"}
+    server = serve_health("127.0.0.1", port, HealthChecks(lambda: failures["alive"], lambda: failures["ready"]))
     assert server is not None
     assert fetch_health(port, "/livez") == (200, '{"status": "alive"}')
-    assert fetch_health(port, "/readyz") == (503, '{"status": "not ready", "reason": "the stores are away"}')
+    assert fetch_health(port, "/readyz") == (503, '{"status": "not ready", "reason": "the stores are unavailable"}')
     assert "bookwheel_tasks" in fetch_health(port, "/metrics")[1]
     assert fetch_health(port, "/etc/passwd")[0] == 404
     with pytest.raises(SystemExit, match=f"BOOKWHEEL_METRICS_PORT: cannot listen on 127.0.0.1:{port}"):
@@ -185,16 +185,16 @@ def test_without_a_port_nothing_is_served() -> None:
     assert serve_health("127.0.0.1", 0, HealthChecks(lambda: None, lambda: None)) is None
 
 
-def test_progress_is_seen_across_a_fork_and_missed_when_it_stops() -> None:
+def test_progress_is_shared_with_forks_and_the_check_fails_without_progress() -> None:
     progress = Progress()
-    judge = stalled_check(progress, within=0.3)
+    check_progress = stalled_check(progress, within=0.3)
     assert progress.age() is None
-    assert judge() is None
+    assert check_progress() is None
     command = "from bookwheel_runtime.health_server import Progress; import os; p = Progress(); c = os.fork()\n"
     command += "p.record() if not c else (os.waitpid(c, 0), print(p.age() is not None))"
-    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "True"
+    result = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "True"
     progress.record()
-    assert judge() is None
+    assert check_progress() is None
     time.sleep(0.4)
-    assert "no progress for 0 s" in str(judge())
+    assert "no progress for 0 s" in str(check_progress())

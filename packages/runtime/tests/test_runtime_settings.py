@@ -1,4 +1,4 @@
-"""Wrong settings stop a process at once, each with its name."""
+"""Settings from the environment and from files, and errors with the name of the setting."""
 
 from pathlib import Path
 
@@ -17,20 +17,20 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("value", [None, "", "x", "0", "70000"])
-def test_a_wrong_or_missing_setting_is_named(
+def test_an_invalid_or_missing_setting_is_named(
     value: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if value is None:
         monkeypatch.delenv("BOOKWHEEL_PORT", raising=False)
     else:
         monkeypatch.setenv("BOOKWHEEL_PORT", value)
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as exit_info:
         load_settings(ExampleSettings)
-    assert stopped.value.code == 2
+    assert exit_info.value.code == 2
     assert "BOOKWHEEL_PORT" in capsys.readouterr().err
 
 
-def test_a_file_says_what_the_environment_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_if_the_environment_lacks_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BOOKWHEEL_PORT", raising=False)
     monkeypatch.setenv("BOOKWHEEL_SECRETS_DIR", str(tmp_path))
     (tmp_path / "BOOKWHEEL_PORT").write_text("8083\n")
@@ -39,11 +39,11 @@ def test_a_file_says_what_the_environment_does_not(tmp_path: Path, monkeypatch: 
     assert load_settings(ExampleSettings).port == 8081
 
 
-def test_a_folder_of_secrets_that_is_not_there_is_named(
+def test_a_missing_secrets_folder_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BOOKWHEEL_SECRETS_DIR", str(tmp_path / "none"))
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as exit_info:
         load_settings(ExampleSettings)
-    assert stopped.value.code == 2
+    assert exit_info.value.code == 2
     assert "BOOKWHEEL_SECRETS_DIR" in capsys.readouterr().err

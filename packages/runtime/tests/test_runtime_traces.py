@@ -1,4 +1,4 @@
-"""A trace id is kept where it is well formed, and replaced where it is not."""
+"""A well-formed trace id is kept, a malformed one is replaced."""
 
 import pytest
 from bookwheel_runtime.traces import child_of, current_trace_id, new_traceparent, trace_id_of, traced
@@ -21,7 +21,7 @@ def test_a_malformed_parent_starts_a_new_trace(malformed: str | None) -> None:
     assert trace_id_of(child) not in {None, "a" * 32, "0" * 32}
 
 
-def test_the_trace_is_current_inside_and_gone_outside() -> None:
+def test_the_trace_is_current_only_inside_the_block() -> None:
     assert current_trace_id() is None
     with traced(PARENT):
         with traced(new_traceparent()):

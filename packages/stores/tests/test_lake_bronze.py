@@ -1,4 +1,4 @@
-"""Bronze holds what was received: each entry once, however often and by however many it is delivered."""
+"""Bronze stores each received entry once, also if consumers receive it repeatedly or concurrently."""
 
 import json
 import threading
@@ -12,7 +12,7 @@ from bookwheel_stores.lake.bronze import TABLE, Bronze
 from bookwheel_stores.lake.tables import LakeTable
 from bookwheel_stores.streams import StreamEntry
 from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
-from bookwheel_testing.lakes import gcs_lake, lake_rows, s3_lake
+from bookwheel_testing.lakes import lake_rows, open_lake
 
 NOON = 1_793_880_000_000  # 2026-11-05T12:00:00Z
 MINUTE, DAY = 60_000, 86_400_000
@@ -21,10 +21,7 @@ FIFTH, SEVENTH = date(2026, 11, 5), date(2026, 11, 7)
 
 @pytest.fixture(params=["folder", "s3", "gcs"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "folder":
-        return Lake(LakeAddress(tmp_path.as_uri()))
-    make = s3_lake if request.param == "s3" else gcs_lake
-    return make(request.getfixturevalue(request.param))
+    return open_lake(request.param, request, tmp_path)
 
 
 @pytest.fixture
@@ -75,28 +72,28 @@ def test_unreadable_entries_are_stored_too(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("sizes", [[7], [1] * 7, [5, 2], [3, 3, 1]])
-def test_a_replay_in_other_batches_doubles_nothing(folder_lake: Lake, sizes: list[int]) -> None:
+def test_a_replay_in_other_batches_stores_nothing_again(folder_lake: Lake, sizes: list[int]) -> None:
     entries = [entry(n) for n in range(1, 8)]
     first = Bronze(folder_lake)
     first.add(entries[:4])
     first.add(entries[2:])
-    again = iter([*entries, *entries])
+    replayed = iter([*entries, *entries])
     for size in sizes:
-        assert Bronze(folder_lake).add([next(again) for _ in range(size)]) == 0
+        assert Bronze(folder_lake).add([next(replayed) for _ in range(size)]) == 0
     assert stored(folder_lake) == bodies(*entries)
 
 
-def test_an_entry_twice_in_a_batch_is_stored_once(folder_lake: Lake) -> None:
+def test_a_repeated_entry_of_a_batch_is_stored_once(folder_lake: Lake) -> None:
     assert Bronze(folder_lake).add([entry(1), entry(1)]) == 1
     assert stored(folder_lake) == bodies(entry(1))
     assert Bronze(folder_lake).add([]) == 0
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
-def test_consumers_that_get_the_same_entries_at_once_store_each_once(
+def test_concurrent_consumers_of_the_same_entries_store_each_once(
     request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:
-    lake = Lake(LakeAddress(tmp_path.as_uri())) if kind == "folder" else s3_lake(request.getfixturevalue("s3"))
+    lake = open_lake(kind, request, tmp_path)
     entries = [entry(n) for n in range(1, 41)]
     counts: list[int] = []
 
@@ -112,13 +109,13 @@ def test_consumers_that_get_the_same_entries_at_once_store_each_once(
     assert stored(lake) == bodies(*entries)
 
 
-def test_redelivered_and_late_entries_of_a_compacted_day(lake: Lake) -> None:
+def test_redelivered_and_late_entries_of_a_compacted_day_are_stored_once(lake: Lake) -> None:
     bronze = Bronze(lake)
     entries = [
         entry(n, at=NOON + day * DAY + minute * MINUTE) for day in range(3) for minute in range(3) for n in (1, 2)
     ]
-    for one in entries:
-        bronze.add([one])
+    for stream_entry in entries:
+        bronze.add([stream_entry])
     assert bronze.table.compact(today=SEVENTH, seconds=60) == 2
     assert stored(lake) == bodies(*entries)
     late = [entry(n, at=NOON + minute * MINUTE) for n in (8, 9) for minute in (2, -5)]
@@ -130,7 +127,7 @@ def test_redelivered_and_late_entries_of_a_compacted_day(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("step", range(5))
-def test_a_consumer_killed_at_any_step_loses_and_doubles_nothing(
+def test_a_consumer_killed_at_any_step_loses_and_duplicates_nothing(
     folder_lake: Lake, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = [entry(n) for n in range(1, 9)]
@@ -145,8 +142,8 @@ def test_a_consumer_killed_at_any_step_loses_and_doubles_nothing(
     assert stored(folder_lake) == bodies(*entries)
 
 
-def test_files_that_cannot_hold_an_entry_are_not_read_for_it(folder_lake: Lake, tmp_path: Path) -> None:
-    """Else each batch would read all ids of its day."""
+def test_files_without_entries_of_the_batch_are_not_read(folder_lake: Lake, tmp_path: Path) -> None:
+    """Otherwise each batch would read all ids of its day."""
     bronze = Bronze(folder_lake)
     bronze.add([entry(n) for n in range(1, 11)])
     bronze.add([entry(n) for n in range(11, 21)])

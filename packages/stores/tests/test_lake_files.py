@@ -1,4 +1,4 @@
-"""One contract for files in a folder, on a real S3 server and on a GCS emulator."""
+"""The same contract for files in a folder, on a real S3 server and on a GCS emulator."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ import pytest
 from bookwheel_local.engines import EngineNotInstalledError, find_minio
 from bookwheel_stores.lake import Lake, LakeAddress, LakeError, LakeFileNotFoundError
 from bookwheel_testing.engines import S3Store, skip_or_raise
-from bookwheel_testing.lakes import gcs_lake, s3_lake
+from bookwheel_testing.lakes import open_lake, s3_lake
 from bookwheel_testing.servers import free_port
 
 LARGE = os.urandom(1 << 20) * 17
@@ -21,10 +21,7 @@ LARGE = os.urandom(1 << 20) * 17
 
 @pytest.fixture(params=["folder", "s3", "gcs"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "folder":
-        return Lake(LakeAddress((tmp_path / "the lake").as_uri()))
-    make = s3_lake if request.param == "s3" else gcs_lake
-    return make(request.getfixturevalue(request.param))
+    return open_lake(request.param, request, tmp_path / "the lake")
 
 
 def paths(lake: Lake, folder: str) -> list[str]:
@@ -32,7 +29,7 @@ def paths(lake: Lake, folder: str) -> list[str]:
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", LARGE], ids=["empty", "small", "large"])
-def test_what_is_written_is_read(lake: Lake, content: bytes) -> None:
+def test_written_content_is_read(lake: Lake, content: bytes) -> None:
     lake.write("a/b=%2Fc/d.bin", content)
     assert lake.read("a/b=%2Fc/d.bin") == content
     assert lake.size("a/b=%2Fc/d.bin") == len(content)
@@ -43,7 +40,7 @@ def test_what_is_written_is_read(lake: Lake, content: bytes) -> None:
             assert file.read(2) == content[1:3]
 
 
-def test_writing_again_replaces(lake: Lake) -> None:
+def test_a_second_write_replaces_the_file(lake: Lake) -> None:
     lake.write("a/b", b"old" * 1000)
     with lake.open("a/b") as reader:
         lake.write("a/b", b"new")
@@ -52,7 +49,7 @@ def test_writing_again_replaces(lake: Lake) -> None:
     assert paths(lake, "a") == ["a/b"]
 
 
-def test_a_writer_that_fails_leaves_nothing(lake: Lake) -> None:
+def test_a_failed_write_changes_nothing(lake: Lake) -> None:
     lake.write("a/b", b"old")
 
     def fail() -> None:
@@ -66,7 +63,7 @@ def test_a_writer_that_fails_leaves_nothing(lake: Lake) -> None:
     assert lake.sweep(before=datetime.now(UTC) + timedelta(days=1)) == 0
 
 
-def test_missing_files(lake: Lake) -> None:
+def test_a_missing_file_has_no_size_and_cannot_be_read(lake: Lake) -> None:
     assert lake.list("a") == []
     assert lake.size("a") is None
     lake.delete(["a"])
@@ -76,7 +73,7 @@ def test_missing_files(lake: Lake) -> None:
     assert lake.size("a") is None
 
 
-def test_deleted_files_are_gone(lake: Lake) -> None:
+def test_deleted_files_are_not_listed(lake: Lake) -> None:
     for name in ("a/1", "a/2", "b/1"):
         lake.write(name, b"x")
     lake.delete(["a/1", "a/3"])
@@ -85,14 +82,14 @@ def test_deleted_files_are_gone(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "a/../../b", "a//b", "./a", "a/", ".aside/x", "a/\0"])
-def test_paths_stay_in_the_lake(lake: Lake, path: str) -> None:
+def test_paths_outside_the_lake_are_rejected(lake: Lake, path: str) -> None:
     with pytest.raises(ValueError, match="not a path"):
         lake.write(path, b"")
     with pytest.raises(ValueError, match="not a path"):
         lake.open(path)
 
 
-def test_files_of_a_killed_writer_are_swept_but_not_those_of_a_living_one(tmp_path: Path) -> None:
+def test_old_scratch_files_are_deleted_and_recent_ones_are_kept(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     lake.write("a/b", b"x")
     (tmp_path / ".aside" / "left").write_bytes(b"half")
@@ -109,12 +106,12 @@ def test_a_killed_writer_to_a_bucket_leaves_nothing_on_its_machine(
     with s3_lake(s3).open_for_write("a/b") as file:
         file.write(LARGE)
         file.flush()
-        assert list(tmp_path.iterdir()) == [], "what has no name goes with its process"
+        assert list(tmp_path.iterdir()) == [], "the temporary file has no name"
     assert s3_lake(s3).read("a/b") == LARGE
 
 
 class CuttingProxy:
-    """Passes bytes on to a server, and ends every connection once `allowed` bytes have gone there."""
+    """Forwards bytes to a server. Closes all connections after `allowed` bytes were sent."""
 
     def __init__(self, upstream_port: int, allowed: int) -> None:
         self.allowed = allowed
@@ -134,31 +131,31 @@ class CuttingProxy:
                 return
             self._sockets += [client, upstream]
             for source, target, counts in ((client, upstream, True), (upstream, client, False)):
-                thread = threading.Thread(target=self._pass, args=(source, target, counts), daemon=True)
+                thread = threading.Thread(target=self._forward, args=(source, target, counts), daemon=True)
                 self._threads.append(thread)
                 thread.start()
 
-    def _pass(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
         try:
-            while self.allowed > 0 and (piece := source.recv(65536)):
-                target.sendall(piece)
+            while self.allowed > 0 and (chunk := source.recv(65536)):
+                target.sendall(chunk)
                 if counts:
-                    self.allowed -= len(piece)
+                    self.allowed -= len(chunk)
         except OSError:
             pass
         finally:
-            for one in (source, target):
+            for connection in (source, target):
                 with suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.allowed = 0
-        for one in self._sockets:
+        for connection in self._sockets:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         for thread in self._threads:
             thread.join()
 
@@ -167,30 +164,30 @@ class CuttingProxy:
 def cut_after(s3: S3Store) -> Iterator[Callable[[int], Lake]]:
     proxies: list[CuttingProxy] = []
 
-    def make(allowed: int) -> Lake:
+    def create_lake(allowed: int) -> Lake:
         proxy = CuttingProxy(int(s3.endpoint.rpartition(":")[2]), allowed)
         proxies.append(proxy)
         return s3_lake(s3, f"http://127.0.0.1:{proxy.port}")
 
-    yield make
+    yield create_lake
     for proxy in proxies:
         proxy.close()
 
 
 @pytest.mark.parametrize("allowed", [1, 100_000, 6_000_000, 12_000_000, 17_700_000])
-def test_an_s3_that_fails_half_way_shows_nothing_half(
+def test_an_interrupted_upload_to_s3_changes_nothing(
     s3: S3Store, cut_after: Callable[[int], Lake], allowed: int
 ) -> None:
-    sound = s3_lake(s3)
-    sound.write("a/b", b"old")
+    working_lake = s3_lake(s3)
+    working_lake.write("a/b", b"old")
     with pytest.raises(LakeError):
         cut_after(allowed).write("a/b", LARGE)
-    assert sound.read("a/b") == b"old"
-    assert paths(sound, "a") == ["a/b"]
-    sound.write("a/b", LARGE)
-    assert sound.read("a/b") == LARGE
-    sound.sweep(before=datetime.now(UTC) + timedelta(days=1))
-    assert paths(sound, "a") == ["a/b"]
+    assert working_lake.read("a/b") == b"old"
+    assert paths(working_lake, "a") == ["a/b"]
+    working_lake.write("a/b", LARGE)
+    assert working_lake.read("a/b") == LARGE
+    working_lake.sweep(before=datetime.now(UTC) + timedelta(days=1))
+    assert paths(working_lake, "a") == ["a/b"]
 
 
 def test_a_missing_bucket_is_an_error(s3: S3Store) -> None:
@@ -223,7 +220,7 @@ def test_wrong_credentials_are_an_error_without_the_secret(s3: S3Store) -> None:
         ({"url": "s3://bucket", "access_key": "a"}, "must be set together"),
     ],
 )
-def test_a_wrong_address_is_an_error_without_its_secrets(settings: dict[str, str], message: str) -> None:
+def test_an_invalid_address_is_an_error_without_its_secrets(settings: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         LakeAddress(**settings)
     assert "very-secret" not in str(error.value)

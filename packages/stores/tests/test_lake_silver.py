@@ -1,4 +1,4 @@
-"""Silver follows from the feed: however often and in whatever steps it is written."""
+"""Silver tables, observations and exports, also after killed or repeated writes."""
 
 import hashlib
 from contextlib import suppress
@@ -16,7 +16,7 @@ from bookwheel_stores.lake.silver import BUCKET_SIZE, Silver
 from bookwheel_stores.lake.tables import ConcurrentWriteError, LakeTable
 from bookwheel_stores.records.feed.snapshots import ChangeDiff
 from bookwheel_testing.fault_injection import SimulatedCrash, crash_after
-from bookwheel_testing.lakes import gcs_lake, lake_rows, s3_lake
+from bookwheel_testing.lakes import lake_rows, open_lake
 
 DAY = 86_400_000
 HOSTILE = 'A "title", with\nlines,\r\n\ttabs, \0 NUL, =1+1 and 猫\u2028'
@@ -68,7 +68,7 @@ def titles(silver: Silver) -> list[str]:
     return [title for table in silver.snapshot().books() for title in table["title"].to_pylist()]
 
 
-def test_books_and_their_offers(silver: Silver) -> None:
+def test_books_and_offers_are_written_and_read(silver: Silver) -> None:
     second = content(2, offers={"demo": "5.00", "é" * 100: None}, category="Science", rating=4.5, title=HOSTILE)
     silver.write_books(0, [[content(1)], [second]], cursor=2)
     snapshot = silver.snapshot()
@@ -86,7 +86,7 @@ def test_books_and_their_offers(silver: Silver) -> None:
     assert [row[0] for row in fields] == ["demo", "demo", "é" * 100]
 
 
-def test_a_bucket_written_again_is_replaced(silver: Silver, lake: Lake) -> None:
+def test_a_second_write_of_a_bucket_replaces_it(silver: Silver, lake: Lake) -> None:
     silver.write_books(1, [[content(BUCKET_SIZE + 1)]], cursor=1)
     silver.write_books(0, [[content(1), content(2, offers={"other": "1.00"})]], cursor=1)
     silver.write_books(0, [[content(1, title="New")]], cursor=2)
@@ -99,7 +99,7 @@ def test_a_bucket_written_again_is_replaced(silver: Silver, lake: Lake) -> None:
     assert silver.load_books() == 3
 
 
-def test_a_snapshot_stays_as_it_was(silver: Silver) -> None:
+def test_a_snapshot_does_not_change(silver: Silver) -> None:
     silver.write_books(0, [[content(1)]], cursor=1)
     snapshot = silver.snapshot()
     silver.load_books()
@@ -119,18 +119,18 @@ def test_a_writer_killed_between_books_and_offers_shows_no_snapshot_and_is_repea
     def write(title: str, cursor: int) -> None:
         for bucket in (0, 1):
             number = bucket * BUCKET_SIZE + 1
-            reached = cursor if bucket else silver.load_books()
-            silver.write_books(bucket, [[content(number, title=title)]], cursor=reached)
+            reached_cursor = cursor if bucket else silver.load_books()
+            silver.write_books(bucket, [[content(number, title=title)]], cursor=reached_cursor)
 
     with suppress(SimulatedCrash):
         write("New", 2)
     monkeypatch.undo()
-    again = Silver(lake)
-    assert again.load_books() == 1
+    restarted_silver = Silver(lake)
+    assert restarted_silver.load_books() == 1
     if step == 3:  # the books are at 2, the offers at 1
         with pytest.raises(ConcurrentWriteError):
-            again.snapshot()
-    silver = again
+            restarted_silver.snapshot()
+    silver = restarted_silver
     write("Newer", 3)
     assert titles(silver) == ["Newer", "Newer"]
     assert (silver.snapshot().sequence, silver.load_books()) == (3, 3)
@@ -142,7 +142,7 @@ def change(
     return ChangeDiff(sequence, 1, day * DAY + 1000, removed, before, after)
 
 
-def test_an_observation_for_each_offer_whose_price_or_stock_changed(lake: Lake, silver: Silver) -> None:
+def test_each_changed_price_or_stock_is_one_observation(lake: Lake, silver: Silver) -> None:
     first, second = content(1), content(1, offers={"demo": "10.00", "other": "9.00"})
     third = content(1, offers={"demo": "11.00", "other": "9.00"}, title="Renamed")
     changes = [
@@ -158,8 +158,8 @@ def test_an_observation_for_each_offer_whose_price_or_stock_changed(lake: Lake, 
     silver.append_observations([changes[3:]], cursor=9)
     assert Silver(lake).observations.load() == 9
     rows = lake_rows(lake, "silver/observations")
-    found = [(row["source"], row["date"], row["sequence"], str(row["price_amount"])) for row in rows]
-    assert sorted(found) == [
+    observations = [(row["source"], row["date"], row["sequence"], str(row["price_amount"])) for row in rows]
+    assert sorted(observations) == [
         ("demo", date(1970, 1, 1), 1, "10.0000"),
         ("demo", date(1970, 1, 2), 4, "11.0000"),
         ("demo", date(1970, 1, 2), 6, "11.0000"),
@@ -174,7 +174,7 @@ def test_changes_without_an_observation_move_the_cursor(lake: Lake, silver: Silv
     assert lake_rows(lake, "silver/observations") == []
 
 
-def test_a_slower_writer_cannot_append_what_another_has_appended(lake: Lake, silver: Silver) -> None:
+def test_a_slower_writer_cannot_append_the_same_changes(lake: Lake, silver: Silver) -> None:
     slow = Silver(lake)
     slow.observations.load()
     changes = [[change(1, None, content(1))]]
@@ -184,25 +184,22 @@ def test_a_slower_writer_cannot_append_what_another_has_appended(lake: Lake, sil
     assert len(lake_rows(lake, "silver/observations")) == 1
 
 
-def test_deleted_tables_begin_again(lake: Lake, silver: Silver) -> None:
+def test_deleted_tables_are_created_again(lake: Lake, silver: Silver) -> None:
     silver.write_books(0, [[content(1)]], cursor=1)
     silver.append_observations([[change(1, None, content(1))]], cursor=1)
     silver.delete()
-    again = Silver(lake)
-    assert (again.load_books(), again.observations.load()) == (0, 0)
-    again.write_books(0, [[content(2)]], cursor=5)
-    assert titles(again) == ["Book 2"]
+    restarted_silver = Silver(lake)
+    assert (restarted_silver.load_books(), restarted_silver.observations.load()) == (0, 0)
+    restarted_silver.write_books(0, [[content(2)]], cursor=5)
+    assert titles(restarted_silver) == ["Book 2"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3", "gcs"])
 def test_an_export_is_written_and_deleted_in_each_store(
-    request: pytest.FixtureRequest, lake: Lake, kind: str, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export_writer, "_MAX_OPEN_FILES", 2)
-    if kind == "s3":
-        lake = s3_lake(request.getfixturevalue("s3"))
-    elif kind == "gcs":
-        lake = gcs_lake(request.getfixturevalue("gcs"))
+    lake = open_lake(kind, request, tmp_path)
     silver = Silver(lake)
     silver.load_books()
     books = [content(1), content(2, offers={"demo": "5.00", "a": "6.00", "b": None}), content(3, offers={"b": "7.00"})]

@@ -1,4 +1,4 @@
-"""One contract for Delta tables in a folder, on a real S3 server, and with one writer on a GCS emulator."""
+"""The same contract for Delta tables in a folder, on a real S3 server, and with one writer on a GCS emulator."""
 
 import os
 import random
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from bookwheel_stores.lake import Lake, LakeAddress, LakeError
 from bookwheel_stores.lake.tables import RETENTION, ConcurrentWriteError, LakeTable
-from bookwheel_testing.lakes import gcs_lake, lake_rows, s3_lake
+from bookwheel_testing.lakes import lake_rows, open_lake
 
 TODAY = date(2026, 11, 7)
 YESTERDAY = TODAY - timedelta(days=1)
@@ -27,18 +27,13 @@ SCHEMA = pa.schema([pa.field("number", pa.int64(), nullable=False), pa.field("da
 
 @pytest.fixture(params=["folder", "s3", "gcs"])
 def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    if request.param == "folder":
-        return Lake(LakeAddress((tmp_path / "the lake").as_uri()))
-    make = s3_lake if request.param == "s3" else gcs_lake
-    return make(request.getfixturevalue(request.param))
+    return open_lake(request.param, request, tmp_path / "the lake")
 
 
 @pytest.fixture(params=["folder", "s3"])
 def shared_lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    """One that several may write to at once."""
-    if request.param == "folder":
-        return Lake(LakeAddress(tmp_path.as_uri()))
-    return s3_lake(request.getfixturevalue("s3"))
+    """A lake with concurrent writers."""
+    return open_lake(request.param, request, tmp_path)
 
 
 def table_of(lake: Lake) -> LakeTable:
@@ -84,7 +79,7 @@ def test_a_snapshot_does_not_change(lake: Lake) -> None:
     assert numbers_in(lake) == [2]
 
 
-def test_a_writer_whose_table_has_changed_cannot_commit(lake: Lake) -> None:
+def test_a_writer_with_an_outdated_version_cannot_commit(lake: Lake) -> None:
     first, second = table_of(lake), table_of(lake)
     first.load()
     second.load()
@@ -98,7 +93,7 @@ def test_a_writer_whose_table_has_changed_cannot_commit(lake: Lake) -> None:
     assert numbers_in(lake) == [1, 2]
 
 
-def test_concurrent_writers_lose_and_double_nothing(shared_lake: Lake) -> None:
+def test_concurrent_writers_lose_and_duplicate_nothing(shared_lake: Lake) -> None:
     def write(writer: int) -> None:
         table, number = table_of(shared_lake), 0
         while number < 10:
@@ -150,7 +145,7 @@ def run_together(*work: Callable[[], None]) -> None:
     def run(call: Callable[[], None]) -> None:
         try:
             call()
-        except BaseException as error:  # noqa: BLE001 - raised below, by the test
+        except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(call,)) for call in work]
@@ -162,14 +157,14 @@ def run_together(*work: Callable[[], None]) -> None:
         raise errors[0]
 
 
-def test_earlier_days_become_one_file_and_today_once_it_has_many(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_earlier_days_are_compacted_and_today_if_it_has_many_files(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bookwheel_stores.lake.tables._SMALL_FILES", 5)
     table = table_of(lake)
     table.load()
     for number in range(4):
         table.append(rows_of(number), cursor=2 * number + 1)
         table.append(rows_of(number + 10, day=TODAY), cursor=2 * number + 2)
-    assert table.compact(today=TODAY, seconds=0) == 0, "no time"
+    assert table.compact(today=TODAY, seconds=0) == 0, "no time left"
     assert table.compact(today=TODAY, seconds=60) == 1
     assert len(current_files(lake)) == 1 + 4
     assert table.compact(today=TODAY, seconds=60) == 0
@@ -189,7 +184,7 @@ def test_a_full_file_is_not_compacted_again(lake: Lake, monkeypatch: pytest.Monk
     assert table.compact(today=TODAY, seconds=60) == 0
 
 
-def test_vacuum_deletes_what_no_reader_can_still_need(tmp_path: Path) -> None:
+def test_vacuum_deletes_only_files_older_than_the_retention(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     table = table_of(lake)
     table.load()
@@ -205,11 +200,11 @@ def test_vacuum_deletes_what_no_reader_can_still_need(tmp_path: Path) -> None:
     ]
     for file in unfinished:
         file.write_bytes(b"half")
-    assert table.vacuum() == 0, "readers may use the compacted ones, and a writer may be about to commit the others"
+    assert table.vacuum() == 0, "readers or writers may still use the files"
     for path in data_files(lake):
         age(tmp_path / path)
     age(unfinished[1])
-    assert table.vacuum() == 2 + 1, "the compacted ones belonged to the table a moment ago"
+    assert table.vacuum() == 2 + 1, "compacted files are retained from their removal on"
     assert len(data_files(lake)) == 3 + 1
     assert numbers_in(lake) == [0, 1, 2]
 
@@ -236,15 +231,15 @@ while True:
 """
 
 
-def test_a_killed_writer_leaves_whole_commits_and_nothing_that_a_reader_sees(tmp_path: Path) -> None:
-    lake, dice = Lake(LakeAddress(tmp_path.as_uri())), random.Random(1)
+def test_a_killed_writer_leaves_only_complete_commits(tmp_path: Path) -> None:
+    lake, rng = Lake(LakeAddress(tmp_path.as_uri())), random.Random(1)
     confirmed = -1
     for _ in range(5):
         command = [sys.executable, "-c", WRITER, lake.address.url, PATH]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(dice.uniform(0.02, 0.3))
+            time.sleep(rng.uniform(0.02, 0.3))
             process.send_signal(signal.SIGKILL)
             for line in process.stdout:
                 confirmed = max(confirmed, int(line))
@@ -261,7 +256,7 @@ def test_a_killed_writer_leaves_whole_commits_and_nothing_that_a_reader_sees(tmp
 def test_a_commit_in_a_folder_is_flushed_to_the_disk_before_it_is_confirmed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its files, its entry in the log, and the folders that name them; the library flushes none of them."""
+    """Flushes data files, the log entry and their folders, because `deltalake` flushes nothing."""
     table = table_of(Lake(LakeAddress(tmp_path.as_uri())))
     table.load()
     flushed: set[Path] = set()
@@ -272,8 +267,8 @@ def test_a_commit_in_a_folder_is_flushed_to_the_disk_before_it_is_confirmed(
     assert flushed >= {file, file.parent, folder, folder / "_delta_log", folder / "_delta_log" / f"{1:020}.json"}
 
 
-def test_a_million_rows_take_no_more_memory_than_a_few(tmp_path: Path) -> None:
-    """In appends of 10,000, in compaction and in reading by buckets."""
+def test_the_memory_does_not_depend_on_the_number_of_rows(tmp_path: Path) -> None:
+    """Appends 10,000 rows at a time, compacts and reads them."""
     peaks = [measure_peak(tmp_path / f"{appends}", appends) for appends in (5, 100)]
     assert peaks[1] < 1.6 * peaks[0], peaks
 
@@ -301,19 +296,19 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1
 
 
 def measure_peak(folder: Path, appends: int) -> int:
-    """In KB, of a process that fills, compacts and reads a table."""
+    """Returns the peak memory in KB of a process that fills, compacts and reads a table."""
     command = [sys.executable, "-c", MEASURE, folder.as_uri(), str(appends)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def test_a_store_that_does_not_answer_is_a_lake_error() -> None:
+def test_an_unavailable_store_is_a_lake_error() -> None:
     lake = Lake(LakeAddress("s3://lake", "http://127.0.0.1:9", "us-east-1", "key", "very-secret"))
     with pytest.raises(LakeError) as failure:
         table_of(lake).load()
     assert "very-secret" not in str(failure.value)
 
 
-def test_a_new_column_is_null_in_the_rows_before(tmp_path: Path) -> None:
+def test_a_new_column_is_null_in_existing_rows(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     table_of(lake).load()
     first = table_of(lake)

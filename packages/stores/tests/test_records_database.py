@@ -1,4 +1,4 @@
-"""The database: its tables, its transactions, several processes at once."""
+"""Tables, migrations and transactions of the database, also with several processes."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -15,21 +15,21 @@ from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 
-def test_the_migrations_make_the_tables_that_the_code_expects(engine: Engine) -> None:
+def test_the_migrations_create_the_declared_tables(engine: Engine) -> None:
     with engine.connect() as connection:
         options = {"version_table": RECORDS.version_table, "compare_type": False}
         assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
     engine.dispose()
 
 
-def test_the_newest_revision_is_the_one_that_the_code_expects() -> None:
+def test_the_newest_revision_is_the_expected_one() -> None:
     config = Config()
     config.set_main_option("script_location", RECORDS.migrations)
     config.set_main_option("path_separator", "os")
     assert ScriptDirectory.from_config(config).get_current_head() == RECORDS.head
 
 
-def test_an_upgrade_again_changes_nothing(records_url: str) -> None:
+def test_a_repeated_upgrade_changes_nothing(records_url: str) -> None:
     engine = connect_database(records_url)
     assert not is_current(engine)
     upgrade_database(engine)
@@ -38,7 +38,7 @@ def test_an_upgrade_again_changes_nothing(records_url: str) -> None:
     engine.dispose()
 
 
-def test_several_processes_may_upgrade_at_once(records_url: str) -> None:
+def test_several_processes_can_upgrade_concurrently(records_url: str) -> None:
     engines = [connect_database(records_url) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(upgrade_database, engines))
@@ -47,13 +47,13 @@ def test_several_processes_may_upgrade_at_once(records_url: str) -> None:
         engine.dispose()
 
 
-def test_writers_queue_up_even_when_they_read_first(engine: Engine) -> None:
-    """With deferred transactions one of SQLite's would fail: its snapshot is old when it comes to write."""
+def test_concurrent_writers_wait_even_if_they_read_first(engine: Engine) -> None:
+    """With deferred transactions of SQLite, a write would fail if the snapshot is outdated."""
 
     def increment(_: int) -> None:
         with engine.begin() as connection:
-            found = connection.scalar(select(projection.c.sequence).where(projection.c.name == "n").with_for_update())
-            connection.execute(projection.update().values(sequence=(found or 0) + 1))
+            value = connection.scalar(select(projection.c.sequence).where(projection.c.name == "n").with_for_update())
+            connection.execute(projection.update().values(sequence=(value or 0) + 1))
 
     with engine.begin() as connection:
         connection.execute(insert(projection), {"name": "n", "sequence": 0})
@@ -64,7 +64,7 @@ def test_writers_queue_up_even_when_they_read_first(engine: Engine) -> None:
     engine.dispose()
 
 
-def test_a_reader_neither_waits_for_a_writer_nor_sees_half_of_its_work(engine: Engine) -> None:
+def test_a_reader_does_not_wait_for_a_writer_and_reads_one_snapshot(engine: Engine) -> None:
     written, read = threading.Event(), threading.Event()
 
     def write() -> None:
@@ -86,7 +86,7 @@ def test_a_reader_neither_waits_for_a_writer_nor_sees_half_of_its_work(engine: E
     engine.dispose()
 
 
-def test_foreign_keys_hold(engine: Engine) -> None:
+def test_foreign_keys_are_enforced(engine: Engine) -> None:
     row = {"offer_number": 99, "observed_at": 1, "in_stock": True}
     with pytest.raises(IntegrityError), engine.begin() as connection:
         connection.execute(insert(observation), row)

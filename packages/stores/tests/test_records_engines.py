@@ -1,4 +1,4 @@
-"""Where SQLite and PostgreSQL could differ and must not; and what each does when others get in the way."""
+"""SQLite and PostgreSQL behave the same: order, exactness, conflicts, connections and errors."""
 
 import threading
 from collections.abc import Iterator
@@ -41,12 +41,12 @@ NAMES = ["B", "Z", "a", "e\u0301", "ab", "é", "zz", "ß", "\U0001f4d6", "_", "-
 
 def add_books(engine: Engine, *keys: str, price: int = 99_999) -> dict[str, int]:
     seen = to_millis(SEEN)
-    told = {**dict.fromkeys(BOOK_DETAILS), "title": "T", "authors": "[]", **OFFERED, "price": price}
-    told |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
+    columns = {**dict.fromkeys(BOOK_DETAILS), "title": "T", "authors": "[]", **OFFERED, "price": price}
+    columns |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
         writer = CatalogWriter(connection)
         writer.lock()
-        return writer.add_books([{"book_id": f"shop:{key}", **told} for key in keys])
+        return writer.add_books([{"book_id": f"shop:{key}", **columns} for key in keys])
 
 
 def add_offers(engine: Engine, book_number: int, *keys: str, source: str = "shop", price: int = 99_999) -> None:
@@ -60,7 +60,7 @@ def add_offers(engine: Engine, book_number: int, *keys: str, source: str = "shop
         writer.add_observations([{"offer_number": number, **offered} for number in numbers.values()], superseding=())
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "a PostgreSQL that orders as English does"])
+@pytest.fixture(params=["sqlite", "postgresql", "PostgreSQL with an English collation"])
 def any_order(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Engine]:
     if request.param == "sqlite":
         engine = connect_database(f"sqlite:///{tmp_path / 'bookwheel.sqlite'}")
@@ -77,13 +77,13 @@ def any_order(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Engine]
         engine.dispose()
 
 
-def test_texts_are_ordered_by_code_point_and_differ_where_a_byte_does(any_order: Engine) -> None:
+def test_texts_are_ordered_and_compared_by_code_point(any_order: Engine) -> None:
     numbers = add_books(any_order, *NAMES)
     assert len(numbers) == len(NAMES)
     add_offers(any_order, numbers["shop:a"], *NAMES)
-    found = BookReader(any_order).get("shop:a")
-    assert found is not None
-    assert [offer.source_key for offer in found.offers] == sorted(NAMES)
+    stored_book = BookReader(any_order).get("shop:a")
+    assert stored_book is not None
+    assert [offer.source_key for offer in stored_book.offers] == sorted(NAMES)
     assert BookReader(any_order).get("shop:A") is None
     assert BookReader(any_order).get("shop:a ") is None
     with any_order.begin() as connection:
@@ -93,18 +93,18 @@ def test_texts_are_ordered_by_code_point_and_differ_where_a_byte_does(any_order:
 
 def test_numbers_follow_the_order_of_the_keys(engine: Engine) -> None:
     numbers = add_books(engine, *NAMES)
-    assert [key for key, _ in sorted(numbers.items(), key=lambda one: one[1])] == sorted(numbers)
+    assert [key for key, _ in sorted(numbers.items(), key=lambda item: item[1])] == sorted(numbers)
     later = add_books(engine, "later")
     assert later["shop:later"] > max(numbers.values())
 
 
-def test_amounts_are_exact_and_their_sum_knows_no_bound(engine: Engine) -> None:
+def test_amounts_are_exact_and_their_sum_can_exceed_64_bits(engine: Engine) -> None:
     largest = 10**14 - 1
     [number] = add_books(engine, "dear").values()
     add_offers(engine, number, "k", price=largest)
-    found = BookReader(engine).get("shop:dear")
-    assert found is not None
-    assert {str(offer.price.amount) for offer in found.offers if offer.price} == {"9999999999.9999"}
+    stored_book = BookReader(engine).get("shop:dear")
+    assert stored_book is not None
+    assert {str(offer.price.amount) for offer in stored_book.offers if offer.price} == {"9999999999.9999"}
     with engine.begin() as connection:
         [offer] = CatalogWriter(connection).lock_offers([("shop", "k")]).values()
         seen = {**OFFERED, "price": largest, "offer_number": offer["number"], "observed_at": to_millis(SEEN)}
@@ -118,7 +118,7 @@ def test_amounts_are_exact_and_their_sum_knows_no_bound(engine: Engine) -> None:
     )
 
 
-def test_times_are_kept_to_the_millisecond(engine: Engine) -> None:
+def test_times_are_stored_in_milliseconds(engine: Engine) -> None:
     [number] = add_books(engine, "a").values()
     add_offers(engine, number, "k")
     [seen] = BookReader(engine).list_observations("shop:a", limit=9)
@@ -128,18 +128,18 @@ def test_times_are_kept_to_the_millisecond(engine: Engine) -> None:
     assert BookReader(engine).list_observations("shop:a", limit=9, before=later) == [seen]
 
 
-def test_what_was_observed_in_one_millisecond_is_paged_one_by_one(engine: Engine) -> None:
+def test_observations_in_the_same_millisecond_are_paged(engine: Engine) -> None:
     [number] = add_books(engine, "a").values()
     add_offers(engine, number, "k", "l", "m")
     add_offers(engine, number, "k", source="rival")
-    reader, place, seen = BookReader(engine), None, []
-    while page := reader.list_observations("shop:a", limit=1, before=place):
+    reader, cursor, seen = BookReader(engine), None, []
+    while page := reader.list_observations("shop:a", limit=1, before=cursor):
         seen.append((page[0].source, page[0].source_key))
-        place = page[0].cursor
+        cursor = page[0].cursor
     assert seen == [("rival", "k"), ("shop", "m"), ("shop", "l"), ("shop", "k")]
 
 
-def test_a_nul_finds_nothing_and_stops_nothing(engine: Engine) -> None:
+def test_a_nul_matches_no_row_and_raises_no_error(engine: Engine) -> None:
     add_books(engine, "a")
     assert BookReader(engine).get("shop:a\0") is None
     assert BookReader(engine).get_many(["\0", "shop:a"]).keys() == {"shop:a"}
@@ -148,30 +148,30 @@ def test_a_nul_finds_nothing_and_stops_nothing(engine: Engine) -> None:
     assert RunStore(engine).list_latest(source="\0", limit=1) == []
     record = prediction(rating=0.1 + 0.2, low=1e-9, subject="me\0")
     PredictionStore(engine).write([record])
-    [kept] = PredictionStore(engine).recent(1)
-    assert kept.subject.startswith("me")
-    assert (kept.rating, kept.low) == (0.1 + 0.2, 1e-9), "floats to the last bit"
+    [stored] = PredictionStore(engine).recent(1)
+    assert stored.subject.startswith("me")
+    assert (stored.rating, stored.low) == (0.1 + 0.2, 1e-9), "floats are exact"
 
 
-def test_a_quarantined_body_is_kept_whatever_it_holds_and_once(engine: Engine) -> None:
+def test_any_quarantined_body_is_stored_once(engine: Engine) -> None:
     items = [
-        NewQuarantineEntry(f"e-{at}", None, None, "http://x/\0", body, ())
-        for at, body in enumerate((b"\0\xff", b"\xed\xa0\x80", "\\u0000 ü".encode()))
+        NewQuarantineEntry(f"e-{index}", None, None, "http://x/\0", body, ())
+        for index, body in enumerate((b"\0\xff", b"\xed\xa0\x80", "\\u0000 ü".encode()))
     ]
     for _ in range(2):
         with engine.begin() as connection:
             QuarantineWriter(connection).add([*items, items[0]], now=1)
-    kept = QuarantineStore(engine).list_open(limit=9)
-    assert [one.body for one in kept] == ["\\x00\\xff", "\\xed\\xa0\\x80", "\\u0000 ü"]
+    stored = QuarantineStore(engine).list_open(limit=9)
+    assert [entry.body for entry in stored] == ["\\x00\\xff", "\\xed\\xa0\\x80", "\\u0000 ü"]
     with engine.begin() as connection:
         writer = QuarantineWriter(connection)
-        assert [writer.mark_replayed(kept[0].number, now=2), writer.mark_replayed(kept[0].number, now=2)] == [
+        assert [writer.mark_replayed(stored[0].number, now=2), writer.mark_replayed(stored[0].number, now=2)] == [
             True,
             False,
         ]
 
 
-def test_what_the_engine_cannot_hold_is_an_error_that_leaves_nothing(engine: Engine) -> None:
+def test_a_rejected_value_is_an_error_and_writes_nothing(engine: Engine) -> None:
     with pytest.raises((DBAPIError, OverflowError)):
         add_books(engine, "a", "b", price=2**63)
     assert BookReader(engine).count() == 0
@@ -181,26 +181,26 @@ def test_what_the_engine_cannot_hold_is_an_error_that_leaves_nothing(engine: Eng
     assert BookReader(engine).count() == 1
 
 
-def test_rows_are_updated_each_for_itself(engine: Engine) -> None:
+def test_rows_are_updated_individually(engine: Engine) -> None:
     numbers = add_books(engine, *"abc")
-    told = [('"quoted" \\ ü', 0, 0.1), ("%s %(x)s :y", None, None), ("{}[]", 2**40, 4.75)]
+    values = [('"quoted" \\ ü', 0, 0.1), ("%s %(x)s :y", None, None), ("{}[]", 2**40, 4.75)]
     rows = [
         {"number": number, "title": title, "stock": stock, "rating": rating, "in_stock": stock is not None}
-        for number, (title, stock, rating) in zip(numbers.values(), told, strict=True)
+        for number, (title, stock, rating) in zip(numbers.values(), values, strict=True)
     ]
     with engine.begin() as connection:
         CatalogWriter(connection).update_books(rows)
     with read_connection(engine) as connection:
-        found = connection.execute(select(*(book.c[name] for name in rows[0])).order_by(book.c.number)).mappings()
-        assert [dict(row) for row in found] == rows
+        stored = connection.execute(select(*(book.c[name] for name in rows[0])).order_by(book.c.number)).mappings()
+        assert [dict(row) for row in stored] == rows
 
 
-def test_writers_that_deadlock_go_on_one_after_the_other(postgres_url: str) -> None:
+def test_deadlocked_writers_are_repeated_and_succeed(postgres_url: str) -> None:
     engine = connect_database(postgres_url)
     upgrade_database(engine)
     with engine.begin() as connection:
         connection.execute(insert(projection), [{"name": name, "sequence": 0} for name in "ab"])
-    both_hold_one = threading.Barrier(2)
+    both_hold_a_row = threading.Barrier(2)
     attempts: list[str] = []
 
     def crosswise(names: str) -> None:
@@ -211,20 +211,20 @@ def test_writers_that_deadlock_go_on_one_after_the_other(postgres_url: str) -> N
                 more = {"sequence": projection.c.sequence + 1}
                 connection.execute(update(projection).where(projection.c.name == name).values(more))
                 if is_first and name == names[0]:
-                    both_hold_one.wait(10)
+                    both_hold_a_row.wait(10)
 
         in_transaction(engine, work)
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(crosswise, ["ab", "ba"]))
-    # Tried again, it may take the row before the other one is awake: then they meet once more.
+    # A repeated transaction may lock its row before the other transaction continues. Then they deadlock again.
     assert 3 <= len(attempts) < 10
     with read_connection(engine) as connection:
         assert set(connection.scalars(select(projection.c.sequence))) == {2}
     engine.dispose()
 
 
-def test_what_fails_every_time_is_raised_in_the_end(engine: Engine) -> None:
+def test_a_permanent_conflict_is_raised_after_the_last_attempt(engine: Engine) -> None:
     row = {"run_id": "r", "source": "s", "state": "running", "touched_at": 1}
     with engine.begin() as connection:
         connection.execute(insert(crawl_run), row)
@@ -250,7 +250,7 @@ def test_a_reader_of_postgresql_cannot_write(postgres_url: str) -> None:
     engine.dispose()
 
 
-def test_connections_that_the_server_ended_are_replaced(postgres_url: str) -> None:
+def test_connections_that_the_server_closed_are_replaced(postgres_url: str) -> None:
     engine, other = connect_database(postgres_url), connect_database(postgres_url)
     upgrade_database(engine)
     others = "datname = current_database() AND pid <> pg_backend_pid()"
@@ -268,7 +268,7 @@ def test_connections_that_the_server_ended_are_replaced(postgres_url: str) -> No
     other.dispose()
 
 
-def test_a_server_that_comes_up_late_is_waited_for_and_a_wrong_password_is_not() -> None:
+def test_the_wait_for_a_server_succeeds_late_and_ends_at_a_wrong_password() -> None:
     port = free_port()
     engine = connect_database(f"postgresql://bookwheel:for-tests@127.0.0.1:{port}/postgres")
     with pytest.raises(OperationalError):
@@ -300,7 +300,7 @@ def test_the_url_sets_the_pool_and_the_session(postgres_url: str) -> None:
             connect_database(url)
 
 
-def test_an_old_database_may_be_upgraded_by_several_at_once(records_url: str) -> None:
+def test_several_processes_can_upgrade_an_old_database_concurrently(records_url: str) -> None:
     engines = [connect_database(records_url) for _ in range(4)]
     replace(RECORDS, head="0001").upgrade(engines[0])
     with ThreadPoolExecutor(4) as pool:
@@ -310,7 +310,7 @@ def test_an_old_database_may_be_upgraded_by_several_at_once(records_url: str) ->
         engine.dispose()
 
 
-def test_whatever_keeps_the_database_away_has_a_name(records_url: str) -> None:
+def test_an_unavailable_database_raises_one_of_the_database_errors(records_url: str) -> None:
     engine = connect_database(records_url)
     with pytest.raises(DATABASE_ERRORS):  # not migrated
         BookReader(engine).count()

@@ -1,4 +1,4 @@
-"""The feed's order is the order of commits, however many write to it and however slowly one of them commits."""
+"""The feed has the order of commits, with any number of concurrent writers."""
 
 import random
 import threading
@@ -37,7 +37,7 @@ def postgresql(postgres_url: str) -> Iterator[Engine]:
 
 
 def sequences(feed: FeedReader, after: int) -> list[int]:
-    return [found.sequence for found in feed.read(after=after, limit=1000)]
+    return [entry.sequence for entry in feed.read(after=after, limit=1000)]
 
 
 def is_waiting(engine: Engine) -> bool:
@@ -47,24 +47,24 @@ def is_waiting(engine: Engine) -> bool:
         )
 
 
-def test_without_the_lock_a_reader_would_step_over_a_slower_transaction(postgresql: Engine) -> None:
-    """The hazard itself: what the other tests are there for."""
+def test_without_the_lock_a_reader_would_skip_a_slower_transaction(postgresql: Engine) -> None:
+    """Shows the error that the lock prevents."""
     feed = FeedReader(postgresql)
     with postgresql.begin() as slow:
         dialect_of(slow).insert_rows(slow, change, [CHANGE])
         with postgresql.begin() as fast:
             dialect_of(fast).insert_rows(fast, change, [CHANGE | {"revision": 2}])
         [cursor] = sequences(feed, after=0)
-    [missed] = set(sequences(feed, after=0)) - {cursor}
-    assert missed < cursor
-    assert sequences(feed, after=cursor) == [], "and it would never look for it"
+    [skipped] = set(sequences(feed, after=0)) - {cursor}
+    assert skipped < cursor
+    assert sequences(feed, after=cursor) == [], "the reader never reads it"
 
 
-def test_a_transaction_adds_its_changes_after_all_of_an_earlier_one(postgresql: Engine) -> None:
+def test_a_transaction_waits_and_adds_its_changes_after_an_earlier_one(postgresql: Engine) -> None:
     feed = FeedReader(postgresql)
     seen: list[int] = []
 
-    def look() -> None:
+    def read_new() -> None:
         seen.extend(sequences(feed, after=seen[-1] if seen else 0))
 
     def add_fast() -> int:
@@ -76,37 +76,37 @@ def test_a_transaction_adds_its_changes_after_all_of_an_earlier_one(postgresql: 
             first = CatalogWriter(slow).add_changes([CHANGE])
             fast = pool.submit(add_fast)
             wait_until(lambda: is_waiting(postgresql), seconds=10, what="the second writer's wait")
-            look()
+            read_new()
             assert seen == []
             assert not fast.done()
         second = fast.result(10)
-    look()
+    read_new()
     assert seen == [first, second]
 
 
-def test_a_transaction_that_is_given_up_lets_the_next_one_in_and_leaves_a_gap(postgresql: Engine) -> None:
+def test_a_rolled_back_transaction_releases_the_lock_and_leaves_a_gap(postgresql: Engine) -> None:
     with postgresql.connect() as connection:
-        given_up = CatalogWriter(connection).add_changes([CHANGE, CHANGE])
+        rolled_back = CatalogWriter(connection).add_changes([CHANGE, CHANGE])
         connection.rollback()
     with postgresql.begin() as connection:
-        kept = CatalogWriter(connection).add_changes([CHANGE])
-    assert sequences(FeedReader(postgresql), after=0) == [kept]
-    assert kept > given_up
+        committed = CatalogWriter(connection).add_changes([CHANGE])
+    assert sequences(FeedReader(postgresql), after=0) == [committed]
+    assert committed > rolled_back
 
 
-def test_a_reader_beside_many_writers_sees_every_change_once_and_in_order(engine: Engine) -> None:
+def test_a_reader_with_concurrent_writers_reads_every_change_once_and_in_order(engine: Engine) -> None:
     add_book(engine)
     feed = FeedReader(engine)
-    writers, each = 4, 25
+    writers, transactions = 4, 25
     done = threading.Event()
     seen: list[int] = []
 
     def write(writer: int) -> None:
-        chance = random.Random(writer)
-        for _ in range(each):
+        rng = random.Random(writer)
+        for _ in range(transactions):
             with engine.begin() as connection:
-                CatalogWriter(connection).add_changes([CHANGE] * chance.randint(1, 3))
-                time.sleep(chance.random() * 0.004)
+                CatalogWriter(connection).add_changes([CHANGE] * rng.randint(1, 3))
+                time.sleep(rng.random() * 0.004)
 
     def follow() -> None:
         is_last = False
@@ -120,7 +120,7 @@ def test_a_reader_beside_many_writers_sees_every_change_once_and_in_order(engine
         done.set()
         following.result(30)
     everything: list[int] = []
-    while found := sequences(feed, after=everything[-1] if everything else 0):
-        everything += found
+    while page := sequences(feed, after=everything[-1] if everything else 0):
+        everything += page
     assert seen == everything
-    assert len(everything) >= writers * each
+    assert len(everything) >= writers * transactions

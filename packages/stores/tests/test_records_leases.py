@@ -1,4 +1,4 @@
-"""A lease has one holder among all who share a PostgreSQL, and ends with its holder."""
+"""On PostgreSQL, a lease has one holder at a time and ends with the holder's connection."""
 
 import threading
 import time
@@ -19,11 +19,11 @@ HOLDERS = text(
 
 @pytest.fixture
 def machines(postgres_url: str) -> Iterator[tuple[Engine, Engine]]:
-    """Two that share the records."""
-    one, other = connect_database(postgres_url), connect_database(postgres_url)
-    yield one, other
-    one.dispose()
-    other.dispose()
+    """Two engines on the same database."""
+    first_machine, second_machine = connect_database(postgres_url), connect_database(postgres_url)
+    yield first_machine, second_machine
+    first_machine.dispose()
+    second_machine.dispose()
 
 
 def holders(engine: Engine) -> list[tuple[int, str, bool]]:
@@ -32,31 +32,35 @@ def holders(engine: Engine) -> list[tuple[int, str, bool]]:
 
 
 def test_one_machine_has_a_lease_at_a_time(machines: tuple[Engine, Engine]) -> None:
-    one, other = machines
-    with lease(one, "lake") as first, lease(other, "lake") as second, lease(other, "another") as third:
+    first_machine, second_machine = machines
+    with (
+        lease(first_machine, "lake") as first,
+        lease(second_machine, "lake") as second,
+        lease(second_machine, "another") as third,
+    ):
         assert (first, second, third) == (True, False, True)
-    with lease(other, "lake") as is_mine:
+    with lease(second_machine, "lake") as is_mine:
         assert is_mine
-    with pytest.raises(ZeroDivisionError), lease(one, "lake"):
+    with pytest.raises(ZeroDivisionError), lease(first_machine, "lake"):
         raise ZeroDivisionError
-    with lease(other, "lake") as is_mine:
+    with lease(second_machine, "lake") as is_mine:
         assert is_mine
 
 
-def test_a_lease_is_of_one_transaction_that_keeps_no_rows_from_being_vacuumed(
+def test_a_lease_is_a_transaction_that_does_not_hold_back_vacuum(
     machines: tuple[Engine, Engine],
 ) -> None:
-    """A lock of a session would stay behind on the connection that a pooler gives to the next client."""
-    one, other = machines
-    with lease(one, "lake"):
-        [(_, state, is_light)] = holders(other)
+    """A session-level lock would stay on a pooled connection of the next client."""
+    first_machine, second_machine = machines
+    with lease(first_machine, "lake"):
+        [(_, state, is_light)] = holders(second_machine)
         assert (state, is_light) == ("idle in transaction", True)
-    assert holders(other) == []
+    assert holders(second_machine) == []
 
 
-def test_a_lease_outlasts_the_patience_with_idle_transactions(postgres_url: str) -> None:
-    impatient = make_url(postgres_url).update_query_dict({"options": "-c idle_in_transaction_session_timeout=200ms"})
-    engine = connect_database(impatient.render_as_string(hide_password=False))
+def test_a_lease_is_exempt_from_the_idle_transaction_timeout(postgres_url: str) -> None:
+    url = make_url(postgres_url).update_query_dict({"options": "-c idle_in_transaction_session_timeout=200ms"})
+    engine = connect_database(url.render_as_string(hide_password=False))
     with lease(engine, "lake") as first:
         time.sleep(0.6)
         with lease(engine, "lake") as second:
@@ -66,33 +70,33 @@ def test_a_lease_outlasts_the_patience_with_idle_transactions(postgres_url: str)
     engine.dispose()
 
 
-def test_whoever_loses_the_connection_loses_the_lease_and_is_told(machines: tuple[Engine, Engine]) -> None:
-    one, other = machines
+def test_a_lost_connection_releases_the_lease_and_raises_an_error(machines: tuple[Engine, Engine]) -> None:
+    first_machine, second_machine = machines
 
     def lose() -> None:
-        with lease(one, "lake"):
-            [(pid, _, _)] = holders(other)
-            with other.begin() as connection:
+        with lease(first_machine, "lake"):
+            [(pid, _, _)] = holders(second_machine)
+            with second_machine.begin() as connection:
                 connection.execute(text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
-            with lease(other, "lake") as is_theirs:
+            with lease(second_machine, "lake") as is_theirs:
                 assert is_theirs
 
     with pytest.raises(OperationalError):
         lose()
 
 
-def test_of_many_who_want_it_at_once_one_gets_it(machines: tuple[Engine, Engine]) -> None:
-    start, end, got = threading.Barrier(8), threading.Barrier(8), []
+def test_one_of_many_concurrent_processes_acquires_the_lease(machines: tuple[Engine, Engine]) -> None:
+    start, end, acquired = threading.Barrier(8), threading.Barrier(8), []
 
-    def want(engine: Engine) -> None:
+    def acquire(engine: Engine) -> None:
         start.wait()
         with lease(engine, "lake") as is_mine:
-            got.append(is_mine)
+            acquired.append(is_mine)
             end.wait()
 
-    threads = [threading.Thread(target=want, args=(machines[n % 2],)) for n in range(8)]
+    threads = [threading.Thread(target=acquire, args=(machines[n % 2],)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(got) == [False] * 7 + [True]
+    assert sorted(acquired) == [False] * 7 + [True]

@@ -1,4 +1,4 @@
-"""What the records show of books, changes, prices, runs and predictions."""
+"""Readers of books, changes, prices, runs and predictions."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -27,16 +27,22 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def add_book(
     engine: Engine, name: str, *, price: int | None = 100_000, currency: str | None = "GBP", day: int = 0
 ) -> int:
-    """A book with one offer; `price` in ten-thousandths."""
+    """Adds a book with one offer. `price` is in units of 1/10,000."""
     seen = to_millis(START + timedelta(days=day))
-    offered: dict[str, Any] = {"price": price, "currency": currency, "stock": 3, "in_stock": True}
+    price_columns: dict[str, Any] = {"price": price, "currency": currency, "stock": 3, "in_stock": True}
     book = dict.fromkeys(BOOK_DETAILS) | {"title": name, "authors": '["Ada"]'}
-    book |= {"book_id": f"shop:{name}", **offered}
+    book |= {"book_id": f"shop:{name}", **price_columns}
     book |= {"first_seen": seen, "last_changed": seen, "revision": 1, "removed_at": None}
     with engine.begin() as connection:
         writer = CatalogWriter(connection)
         number = writer.add_books([book])[f"shop:{name}"]
-        offer = {"source": "shop", "source_key": name, "book_number": number, "url": "http://shop.example/", **offered}
+        offer = {
+            "source": "shop",
+            "source_key": name,
+            "book_number": number,
+            "url": "http://shop.example/",
+            **price_columns,
+        }
         offer |= {
             "content": "{}",
             "fingerprint": "",
@@ -46,7 +52,7 @@ def add_book(
             "last_item": 1,
         }
         offer_number = writer.add_offers([offer])["shop", name]
-        writer.add_observations([{"offer_number": offer_number, "observed_at": seen, **offered}], superseding=())
+        writer.add_observations([{"offer_number": offer_number, "observed_at": seen, **price_columns}], superseding=())
         change = {
             "book_number": number,
             "revision": 1,
@@ -63,12 +69,12 @@ def reprice(engine: Engine, name: str, price: int, *, day: int) -> None:
     with engine.begin() as connection:
         writer = CatalogWriter(connection)
         number = writer.lock_offers([("shop", name)])["shop", name]["number"]
-        observed = {"offer_number": number, "observed_at": to_millis(START + timedelta(days=day))}
-        observed |= {"price": price, "currency": "GBP", "stock": 1, "in_stock": True}
-        writer.add_observations([observed], superseding={number})
+        row = {"offer_number": number, "observed_at": to_millis(START + timedelta(days=day))}
+        row |= {"price": price, "currency": "GBP", "stock": 1, "in_stock": True}
+        writer.add_observations([row], superseding={number})
 
 
-def test_books_are_read_by_id_by_number_and_all_through(engine: Engine) -> None:
+def test_books_are_read_by_id_and_page_by_page(engine: Engine) -> None:
     numbers = [add_book(engine, f"book-{n}") for n in range(5)]
     reader = BookReader(engine)
     book = reader.get("shop:book-0")
@@ -85,7 +91,7 @@ def test_books_are_read_by_id_by_number_and_all_through(engine: Engine) -> None:
     assert reader.count() == 5
 
 
-def test_more_ids_than_a_statement_takes_are_no_matter(engine: Engine) -> None:
+def test_more_ids_than_the_parameters_of_a_statement_are_read(engine: Engine) -> None:
     add_book(engine, "book")
     assert list(BookReader(engine).get_many([f"shop:{n}" for n in range(40_000)] + ["shop:book"])) == ["shop:book"]
 
@@ -99,20 +105,20 @@ def test_the_fingerprint_changes_with_every_change(engine: Engine) -> None:
     assert len(seen) == 4
 
 
-def test_history_is_paged_from_the_newest(engine: Engine) -> None:
+def test_history_is_paged_newest_first(engine: Engine) -> None:
     add_book(engine, "book")
     reprice(engine, "book", 120_000, day=1)
     reprice(engine, "book", 90_000, day=2)
     reader = BookReader(engine)
     newest = reader.list_observations("shop:book", limit=2)
-    assert [str(one.price.amount) for one in newest if one.price] == ["9.00", "12.00"]
+    assert [str(item.price.amount) for item in newest if item.price] == ["9.00", "12.00"]
     older = reader.list_observations("shop:book", limit=2, before=newest[-1].cursor)
-    assert [str(one.price.amount) for one in older if one.price] == ["10.00"]
+    assert [str(item.price.amount) for item in older if item.price] == ["10.00"]
     change = reader.list_changes("shop:book", limit=9)[0]
     assert reader.list_changes("shop:book", limit=9, before_sequence=change.sequence) == []
 
 
-def test_the_price_trend_is_of_the_prices_in_force(engine: Engine) -> None:
+def test_the_price_trend_has_the_current_prices_of_each_interval(engine: Engine) -> None:
     first = add_book(engine, "first")
     add_book(engine, "second", price=200_000, day=1)
     add_book(engine, "yen", price=5_000_000, currency="JPY", day=1)
@@ -121,22 +127,22 @@ def test_the_price_trend_is_of_the_prices_in_force(engine: Engine) -> None:
     reader = BookReader(engine)
     end = START + timedelta(days=2, hours=1)
     trend = reader.price_trend(book_numbers=None, interval="day", start=START, end=end)
-    shown = [(p.time.day, p.currency, p.count, str(p.min.amount), str(p.max.amount), str(p.avg.amount)) for p in trend]
-    assert shown == [
+    points = [(p.time.day, p.currency, p.count, str(p.min.amount), str(p.max.amount), str(p.avg.amount)) for p in trend]
+    assert points == [
         (30, "GBP", 1, "10.00", "10.00", "10.00"),
         (31, "GBP", 2, "10.00", "20.00", "15.00"),
         (31, "JPY", 1, "500", "500", "500.00"),
         (1, "GBP", 2, "5.00", "20.00", "12.50"),
         (1, "JPY", 1, "500", "500", "500.00"),
     ]
-    of_one = reader.price_trend(book_numbers=[first], interval="month", start=START, end=end)
-    assert [(p.time.month, str(p.avg.amount)) for p in of_one] == [(1, "10.00"), (2, "5.00")]
+    trend_of_one_book = reader.price_trend(book_numbers=[first], interval="month", start=START, end=end)
+    assert [(p.time.month, str(p.avg.amount)) for p in trend_of_one_book] == [(1, "10.00"), (2, "5.00")]
     assert reader.price_trend(book_numbers=[], interval="week", start=START, end=end) == []
     with pytest.raises(ValueError, match="intervals"):
         reader.price_trend(book_numbers=None, interval="day", start=START - timedelta(days=500), end=end)
 
 
-def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
+def test_the_cursor_of_a_projection_never_moves_back(engine: Engine) -> None:
     feed = ChangeFeed(engine)
     assert (feed.head(), feed.cursor("search")) == (0, 0)
     for name in "abc":
@@ -147,7 +153,7 @@ def test_a_projection_s_cursor_only_moves_on(engine: Engine) -> None:
     assert (feed.head(), feed.cursor("search"), feed.cursor("lake")) == (3, 3, 0)
 
 
-def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
+def test_the_feed_has_the_latest_state_of_each_book(engine: Engine) -> None:
     feed = ChangeFeed(engine)
     numbers = {name: add_book(engine, name) for name in "abc"}
     for revision, kind in ((2, "modified"), (3, "removed")):
@@ -159,31 +165,33 @@ def test_the_feed_tells_what_became_of_each_book(engine: Engine) -> None:
             writer.update_books([{"number": numbers["b"], "revision": revision, "removed_at": removed_at}])
     changed = feed.changed_books(after=1, limit=9)
     assert (changed.changes, changed.last) == (4, 5)
-    told = {book.book_id: book for book in changed.books}
-    assert told["shop:b"] == (numbers["b"], "shop:b", 3, True, b'{"revision":3,"subtitle":null}')
-    assert sorted(told) == ["shop:b", "shop:c"], "each once"
+    states_by_id = {book.book_id: book for book in changed.books}
+    assert states_by_id["shop:b"] == (numbers["b"], "shop:b", 3, True, b'{"revision":3,"subtitle":null}')
+    assert sorted(states_by_id) == ["shop:b", "shop:c"], "each book once"
     assert b'{"revision":2,"subtitle":null}' in [book.content for book in feed.changed_books(after=1, limit=3).books], (
-        "the last of them"
+        "the last change within the limit"
     )
     assert feed.changed_books(after=5, limit=9) == ([], 0, 5)
     books = feed.list_books(after_number=0, limit=9)
     assert [(book.book_id, book.removed) for book in books] == [("shop:a", False), ("shop:b", True), ("shop:c", False)]
-    assert feed.list_books(after_number=numbers["b"], limit=1) == [told["shop:c"]]
+    assert feed.list_books(after_number=numbers["b"], limit=1) == [states_by_id["shop:c"]]
 
 
-def test_where_a_change_carries_no_content_the_tables_tell_it_of_the_latest(engine: Engine) -> None:
+def test_a_latest_change_without_content_is_rendered_from_the_tables(engine: Engine) -> None:
     feed = ChangeFeed(engine)
     number = add_book(engine, "a")
     [book] = feed.changed_books(after=0, limit=9).books
-    read = BookReader(engine).get("shop:a")
-    assert read is not None
-    assert book == state_of(read)
+    current_book = BookReader(engine).get("shop:a")
+    assert current_book is not None
+    assert book == state_of(current_book)
     with engine.begin() as connection:
         CatalogWriter(connection).update_books([{"number": number, "revision": 2}])
-    assert feed.changed_books(after=0, limit=9) == ([], 1, 1), "what it was then is not known, and revision 2 comes"
+    assert feed.changed_books(after=0, limit=9) == ([], 1, 1), (
+        "the content of revision 1 is unknown, and revision 2 follows"
+    )
 
 
-def test_a_run_is_queued_once_and_its_latest_come_first(engine: Engine) -> None:
+def test_a_run_is_queued_once_and_runs_are_listed_newest_first(engine: Engine) -> None:
     runs = RunStore(engine)
     for number in range(3):
         request = CrawlRequest(
@@ -204,7 +212,7 @@ def test_a_run_is_queued_once_and_its_latest_come_first(engine: Engine) -> None:
     assert runs.get("run-9") is None
 
 
-def test_a_run_whose_items_are_lost_is_due_to_end_as_partial(engine: Engine) -> None:
+def test_a_run_with_lost_items_ends_as_partial(engine: Engine) -> None:
     end = RunFinished(
         run_id="run-1",
         source="shop",
@@ -241,7 +249,7 @@ def test_a_run_whose_items_are_lost_is_due_to_end_as_partial(engine: Engine) -> 
     )
 
 
-def test_a_prediction_is_kept_once(engine: Engine) -> None:
+def test_a_prediction_is_stored_once(engine: Engine) -> None:
     store = PredictionStore(engine)
     records = [
         prediction(prediction_id=f"p-{number}", book_id="shop:a" if number else None, features=(1.0, 0.25))

@@ -1,4 +1,4 @@
-"""Records of an earlier form, with data in them, are brought to the current one."""
+"""Migrations of tables with data."""
 
 import threading
 import time
@@ -28,22 +28,28 @@ SEEN = 1_770_000_000_000
 
 
 def insert(connection: Connection, table: str, rows: list[dict[str, Any]]) -> None:
-    places = ", ".join(f":{name}" for name in rows[0])
-    connection.execute(text(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({places})"), rows)
+    parameters = ", ".join(f":{name}" for name in rows[0])
+    connection.execute(text(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({parameters})"), rows)
 
 
 Rows = dict[str, list[dict[str, Any]]]
 
 
 def add_book(rows: Rows, number: int, *, revisions: int, offers: int) -> None:
-    offered = {"price": 120_000, "currency": "GBP", "stock": 2, "in_stock": True}
-    book = {"number": number, "book_id": f"shop:{number}", "title": f"Über “{number}”", "authors": '["Zoë"]', **offered}
+    price_columns = {"price": 120_000, "currency": "GBP", "stock": 2, "in_stock": True}
+    book = {
+        "number": number,
+        "book_id": f"shop:{number}",
+        "title": f"Über “{number}”",
+        "authors": '["Zoë"]',
+        **price_columns,
+    }
     removed_at = None if offers else SEEN + revisions
     book |= {"first_seen": SEEN, "last_changed": SEEN + revisions, "revision": revisions, "removed_at": removed_at}
     rows["book"].append(book)
-    for at in range(offers):
-        offer = {"source": f"shop-{9 - at}", "source_key": f"k-{number}", "book_number": number, "url": "http://x/"}
-        offer |= {**offered, "content": "{}", "fingerprint": "", "first_seen": SEEN, "last_seen": SEEN}
+    for index in range(offers):
+        offer = {"source": f"shop-{9 - index}", "source_key": f"k-{number}", "book_number": number, "url": "http://x/"}
+        offer |= {**price_columns, "content": "{}", "fingerprint": "", "first_seen": SEEN, "last_seen": SEEN}
         rows["offer"].append(offer | {"last_run": "run", "last_item": 1})
     for revision in range(1, revisions + 1):
         kind = "added" if revision == 1 else "modified" if offers or revision < revisions else "removed"
@@ -53,25 +59,25 @@ def add_book(rows: Rows, number: int, *, revisions: int, offers: int) -> None:
 
 @pytest.fixture
 def old(records_url: str) -> Iterator[Engine]:
-    """Records of the first form: 2,500 books, some with several revisions or offers, one of them removed."""
+    """Tables of revision 0001 with 2,500 books. Some have several revisions or offers, and one is removed."""
     engine = connect_database(records_url)
     replace(RECORDS, head="0001").upgrade(engine)
     rows: Rows = {"book": [], "offer": [], "change": []}
     for number in range(1, 2501):
         add_book(rows, number, revisions=1 + number % 3, offers=0 if number == 7 else 1 + number % 2)
     with engine.begin() as connection:
-        for table, its_rows in rows.items():
-            insert(connection, table, its_rows)
+        for table, table_rows in rows.items():
+            insert(connection, table, table_rows)
     yield engine
     engine.dispose()
 
 
-def test_each_book_s_latest_change_gets_its_content(old: Engine) -> None:
+def test_the_latest_change_of_each_book_gets_its_content(old: Engine) -> None:
     assert not is_current(old)
     upgrade_database(old)
     assert is_current(old)
     with old.begin() as connection:
-        filled, bare = connection.execute(
+        filled, empty = connection.execute(
             text(
                 "SELECT sum(CASE WHEN content IS NOT NULL AND change.revision = book.revision THEN 1 END),"
                 " sum(CASE WHEN content IS NULL AND change.revision < book.revision THEN 1 END)"
@@ -79,10 +85,10 @@ def test_each_book_s_latest_change_gets_its_content(old: Engine) -> None:
             )
         ).one()
         changes = connection.scalar(text("SELECT count(*) FROM change"))
-    assert (filled, bare) == (2500, changes - 2500)
+    assert (filled, empty) == (2500, changes - 2500)
 
 
-def test_the_feed_of_an_upgraded_database_tells_every_book(old: Engine) -> None:
+def test_the_feed_of_an_upgraded_database_has_every_book(old: Engine) -> None:
     upgrade_database(old)
     feed = ChangeFeed(old)
     books = feed.changed_books(after=0, limit=100_000).books
@@ -98,21 +104,21 @@ def test_the_feed_of_an_upgraded_database_tells_every_book(old: Engine) -> None:
     ]
 
 
-def test_an_upgrade_that_fails_half_way_leaves_the_old_form(old: Engine) -> None:
+def test_a_failed_upgrade_is_rolled_back(old: Engine) -> None:
     with old.begin() as connection:
         connection.execute(text("UPDATE book SET currency = 'no' WHERE number = 2000"))
     with pytest.raises(ValueError, match="currency"):
         upgrade_database(old)
     assert not is_current(old)
-    assert replace(RECORDS, head="0001").get_error(old) is None, "the old version goes on serving"
+    assert replace(RECORDS, head="0001").get_error(old) is None, "the old version can continue"
 
 
-def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> None:
-    patience = {"sqlite": "PRAGMA busy_timeout=200", "postgresql": "SET lock_timeout = '200ms'"}[old.dialect.name]
+def test_an_upgrade_waits_for_another_upgrade_without_a_time_limit(old: Engine) -> None:
+    short_timeout = {"sqlite": "PRAGMA busy_timeout=200", "postgresql": "SET lock_timeout = '200ms'"}[old.dialect.name]
 
     @event.listens_for(old, "connect")
-    def make_impatient(connection: Any, _record: Any) -> None:
-        connection.execute(patience)
+    def set_timeout(connection: Any, _record: Any) -> None:
+        connection.execute(short_timeout)
         connection.commit()
 
     old.dispose()
@@ -130,11 +136,11 @@ def test_an_upgrade_waits_for_another_s_however_long_it_takes(old: Engine) -> No
         other.result()
     assert is_current(old)
     with old.connect() as connection:
-        asked = {"sqlite": "PRAGMA busy_timeout", "postgresql": "SHOW lock_timeout"}[old.dialect.name]
-        assert connection.exec_driver_sql(asked).scalar() in {200, "200ms"}
+        timeout_query = {"sqlite": "PRAGMA busy_timeout", "postgresql": "SHOW lock_timeout"}[old.dialect.name]
+        assert connection.exec_driver_sql(timeout_query).scalar() in {200, "200ms"}
 
 
-def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> None:
+def test_tables_of_a_newer_version_are_not_changed(records_url: str) -> None:
     engine = connect_database(records_url)
     upgrade_database(engine)
     with engine.begin() as connection:
@@ -145,7 +151,7 @@ def test_tables_of_a_newer_version_are_left_as_they_are(records_url: str) -> Non
     engine.dispose()
 
 
-def test_processed_and_staged_items_survive_the_renaming_of_their_tables(records_url: str) -> None:
+def test_renamed_tables_keep_their_rows(records_url: str) -> None:
     engine = connect_database(records_url)
     replace(RECORDS, head="0002").upgrade(engine)
     rows: Rows = {"book": [], "offer": [], "change": []}
@@ -154,8 +160,8 @@ def test_processed_and_staged_items_survive_the_renaming_of_their_tables(records
     counts = ("pages", "errors", "added", "modified", "unchanged", "duplicate", "quarantined", "last_change")
     staged = {"run_number": 1, "source_key": "k-1", "entry_id": "raw/1-0", "body": "{}"}
     with engine.begin() as connection:
-        for table, its_rows in rows.items():
-            insert(connection, table, its_rows)
+        for table, table_rows in rows.items():
+            insert(connection, table, table_rows)
         insert(connection, "crawl_run", [run | dict.fromkeys(counts, 0)])
         insert(connection, "receipt", [{"run_number": 1, "item_number": number} for number in range(1, 1001)])
         insert(connection, "held_item", [staged | {"item_number": number} for number in (1001, 1002)])

@@ -33,23 +33,23 @@ FILTERS: tuple[tuple[Filter, ...], ...] = (
 
 def shelf(currencies: tuple[str, ...]) -> Iterator[Book]:
     """200 different books, the same in every run."""
-    chance = random.Random(7)
+    rng = random.Random(7)
     for number in range(1, 201):
-        seen = START + timedelta(milliseconds=chance.choice([-86_400_000, 0, 100]))
-        stock = chance.choice([None, 0, 1, 2, 3])
-        price = Money(amount=Decimal(chance.choice(["0", "4.5", "9.99", "10.005"])), currency=chance.choice(currencies))
-        offers = tuple(_offer(source, number) for source in chance.sample(["demo", "other"], chance.randint(0, 2)))
+        seen = START + timedelta(milliseconds=rng.choice([-86_400_000, 0, 100]))
+        stock = rng.choice([None, 0, 1, 2, 3])
+        price = Money(amount=Decimal(rng.choice(["0", "4.5", "9.99", "10.005"])), currency=rng.choice(currencies))
+        offers = tuple(_offer(source, number) for source in rng.sample(["demo", "other"], rng.randint(0, 2)))
         yield Book(
             id=f"demo:{number}",
             number=number,
-            title=chance.choice(["The Moon", "the moon", "The Moon over the river", "Title", "Moor", "River"]),
-            authors=tuple(chance.choices(["Ann Lee", "Bo", "Zoë"], k=chance.randint(0, 2))),
-            isbn13=chance.choice([None, "9780306406157"]),
-            language=chance.choice([None, "en", "pl"]),
-            category=chance.choice([None, "Poetry", "Travel", "Sci Fi"]),
-            price=chance.choice([None, price]),
-            rating=chance.choice([None, 0.0, 0.6, 3.6666667, 5.0]),
-            rating_count=chance.choice([None, 0, 17]),
+            title=rng.choice(["The Moon", "the moon", "The Moon over the river", "Title", "Moor", "River"]),
+            authors=tuple(rng.choices(["Ann Lee", "Bo", "Zoë"], k=rng.randint(0, 2))),
+            isbn13=rng.choice([None, "9780306406157"]),
+            language=rng.choice([None, "en", "pl"]),
+            category=rng.choice([None, "Poetry", "Travel", "Sci Fi"]),
+            price=rng.choice([None, price]),
+            rating=rng.choice([None, 0.0, 0.6, 3.6666667, 5.0]),
+            rating_count=rng.choice([None, 0, 17]),
             stock=stock,
             in_stock=bool(stock),
             offers=offers,

@@ -21,7 +21,7 @@ FACETS = ("category", "author", "source", "currency", "in_stock", "price", "rati
 
 @dataclass(frozen=True)
 class Engines:
-    """The same books in both."""
+    """The same books in both engines."""
 
     embedded: IndexReader
     cluster: IndexReader
@@ -40,45 +40,45 @@ def engines(elasticsearch_server: str, tmp_path_factory: pytest.TempPathFactory)
         yield Engines(open_index_reader(f"tantivy://{folder}"), open_index_reader(url), books)
 
 
-def with_typo(word: str, choose: random.Random) -> str:
-    place = choose.randrange(1, len(word))
-    return choose.choice(
-        [word[:place] + word[place + 1 :], word[:place] + "x" + word[place:], word[:place] + "q" + word[place + 1 :]]
+def with_typo(word: str, rng: random.Random) -> str:
+    index = rng.randrange(1, len(word))
+    return rng.choice(
+        [word[:index] + word[index + 1 :], word[:index] + "x" + word[index:], word[:index] + "q" + word[index + 1 :]]
     )
 
 
-def some_text(books: list[dict[str, Any]], choose: random.Random) -> str:
-    book = choose.choice(books)
+def some_text(books: list[dict[str, Any]], rng: random.Random) -> str:
+    book = rng.choice(books)
     words = fold_words(book["title"]) or ["moon"]
     word = max(words, key=len)
-    other = max(fold_words(choose.choice(books)["title"]) or ["x"], key=len)
+    other = max(fold_words(rng.choice(books)["title"]) or ["x"], key=len)
     possible = [
         str(book["title"]),
-        with_typo(word, choose) if len(word) > 4 else word,
-        " ".join(choose.sample(words, min(2, len(words)))),
+        with_typo(word, rng) if len(word) > 4 else word,
+        " ".join(rng.sample(words, min(2, len(words)))),
         '"' + " ".join(words[:2]) + '"',
         *book["authors"],
         f"{word} -{other}",
         word,
     ]
-    return str(choose.choice(possible))
+    return str(rng.choice(possible))
 
 
-def some_filters(books: list[dict[str, Any]], choose: random.Random) -> tuple[Filter, ...]:
-    book = choose.choice(books)
-    low = Decimal(choose.randrange(1000, 4000)) / 100
+def some_filters(books: list[dict[str, Any]], rng: random.Random) -> tuple[Filter, ...]:
+    book = rng.choice(books)
+    low = Decimal(rng.randrange(1000, 4000)) / 100
     possible = [
-        Filter("category", tuple({book["category"], choose.choice(books)["category"]})),
+        Filter("category", tuple({book["category"], rng.choice(books)["category"]})),
         Filter("author", tuple(book["authors"]) or ("Nobody",)),
         Filter("source", ("other",)),
         Filter("currency", ("GBP",)),
-        Filter("in_stock", (choose.choice(["true", "false"]),)),
+        Filter("in_stock", (rng.choice(["true", "false"]),)),
         Filter("price", ranges=(Range(low, low + 10), Range(Decimal(55), None))),
-        Filter("rating", ranges=(Range(choose.randrange(1, 5), None),)),
-        Filter("stock", ranges=(Range(None, choose.randrange(0, 20)),)),
+        Filter("rating", ranges=(Range(rng.randrange(1, 5), None),)),
+        Filter("stock", ranges=(Range(None, rng.randrange(0, 20)),)),
         Filter("rating_count", ranges=(Range(1, 50),)),
     ]
-    return tuple(choose.sample(possible, choose.randrange(1, 4)))
+    return tuple(rng.sample(possible, rng.randrange(1, 4)))
 
 
 def ids(index: IndexReader, criteria: SearchCriteria, sort: Sort, limit: int = BOOKS) -> list[str]:
@@ -87,11 +87,11 @@ def ids(index: IndexReader, criteria: SearchCriteria, sort: Sort, limit: int = B
 
 
 def test_filters_and_facets_have_the_same_books_and_counts(engines: Engines) -> None:
-    choose = random.Random(1)
+    rng = random.Random(1)
     for _ in range(QUERIES):
-        criteria = SearchCriteria(None, some_filters(engines.books, choose))
-        sort = choose.choice([sort for sort in Sort if sort is not Sort.RELEVANCE])
-        query = SearchQuery(criteria, sort, 50, facets=tuple(choose.sample(FACETS, 4)))
+        criteria = SearchCriteria(None, some_filters(engines.books, rng))
+        sort = rng.choice([sort for sort in Sort if sort is not Sort.RELEVANCE])
+        query = SearchQuery(criteria, sort, 50, facets=tuple(rng.sample(FACETS, 4)))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
         assert (cluster.items, cluster.total) == (embedded.items, embedded.total), criteria
         assert cluster.facets == embedded.facets, criteria
@@ -108,11 +108,11 @@ def test_filters_and_facets_have_the_same_books_and_counts(engines: Engines) -> 
 
 
 def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> None:
-    choose = random.Random(2)
+    rng = random.Random(2)
     same_best = 0
     overlaps: list[float] = []
     for _ in range(QUERIES):
-        text = some_text(engines.books, choose)
+        text = some_text(engines.books, rng)
         criteria = SearchCriteria(parse_text(text))
         embedded = ids(engines.embedded, criteria, Sort.RELEVANCE)
         cluster = ids(engines.cluster, criteria, Sort.RELEVANCE)
@@ -125,9 +125,9 @@ def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> 
 
 
 def test_texts_under_filters_have_the_same_counts(engines: Engines) -> None:
-    choose = random.Random(3)
+    rng = random.Random(3)
     for _ in range(QUERIES):
-        criteria = SearchCriteria(parse_text(some_text(engines.books, choose)), some_filters(engines.books, choose)[:2])
+        criteria = SearchCriteria(parse_text(some_text(engines.books, rng)), some_filters(engines.books, rng)[:2])
         query = SearchQuery(criteria, Sort.PRICE, 20, facets=("category", "price", "author"))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
         assert (cluster.items, cluster.total) == (embedded.items, embedded.total), criteria
@@ -148,13 +148,13 @@ def test_cursors_of_both_engines_are_equal(engines: Engines, sort: Sort) -> None
 
 
 def test_completions_are_the_same(engines: Engines) -> None:
-    choose = random.Random(4)
+    rng = random.Random(4)
     same = 0
     for _ in range(QUERIES):
-        words = fold_words(choose.choice(engines.books)["title"]) or ["moon"]
-        prefix = " ".join(words[:2])[: choose.randrange(2, 9)]
-        if len(prefix) > 4 and choose.random() < 0.5:
-            prefix = with_typo(prefix, choose)
+        words = fold_words(rng.choice(engines.books)["title"]) or ["moon"]
+        prefix = " ".join(words[:2])[: rng.randrange(2, 9)]
+        if len(prefix) > 4 and rng.random() < 0.5:
+            prefix = with_typo(prefix, rng)
         prefix_words = fold_words(prefix)
         embedded, cluster = (
             index.suggest(prefix_words, list(SuggestionKind), limit=10) for index in (engines.embedded, engines.cluster)

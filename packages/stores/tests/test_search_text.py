@@ -85,7 +85,7 @@ _texts = st.lists(_pieces | st.text(st.characters(max_codepoint=0x2FFF), max_siz
 
 @given(_texts)
 def test_folding_keeps_all_letters_and_digits_without_case_and_marks(text: str) -> None:
-    """Held against the definition, character by character; letters that only we make plain are left out."""
+    """Compares with the definition, character by character, except letters that only our folding replaces."""
     assume(not set("øłđħŧæœþð\u0131ĸ") & set(unicodedata.normalize("NFKD", text).casefold()))
     bare = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(character for character in bare if unicodedata.category(character) != "Mn")

@@ -67,9 +67,9 @@ def test_a_reader_continues_after_redis_was_emptied(redis: Redis) -> None:
 def test_a_restarted_consumer_resumes_its_entries_and_counts_the_delivery(redis: Redis) -> None:
     publish(redis, 3)
     reader_of(redis).read(2)
-    again = reader_of(redis).resume(10)
-    assert bodies(again) == [b"0", b"1"]
-    assert {entry.deliveries for entry in again} == {2}
+    resumed = reader_of(redis).resume(10)
+    assert bodies(resumed) == [b"0", b"1"]
+    assert {entry.deliveries for entry in resumed} == {2}
     assert reader_of(redis, "other").resume(10) == []
 
 
@@ -121,70 +121,70 @@ def ids(entries: Sequence[StreamEntry]) -> list[str]:
 
 def test_an_entry_stays_until_every_group_has_acknowledged_it(redis: Redis) -> None:
     publish(redis, 6)
-    one, two = reader_of(redis, group="one"), reader_of(redis, group="two")
-    two.ensure_group()
-    entries = one.read(6)
-    one.acknowledge(ids(entries))
+    first, second = reader_of(redis, group="one"), reader_of(redis, group="two")
+    second.ensure_group()
+    entries = first.read(6)
+    first.acknowledge(ids(entries))
     assert redis.xlen(STREAM) == 6
-    assert (one.backlog(), two.backlog()) == (0, 6)
-    assert not one.has_backlog()
-    assert two.has_backlog()
-    late = two.read(4)
-    two.acknowledge([late[0].id, late[1].id, late[3].id])
+    assert (first.backlog(), second.backlog()) == (0, 6)
+    assert not first.has_backlog()
+    assert second.has_backlog()
+    late = second.read(4)
+    second.acknowledge([late[0].id, late[1].id, late[3].id])
     assert redis.xlen(STREAM) == 4  # the third is pending, and the fourth behind it
-    assert two.backlog() == 3
-    assert bodies(two.resume(10)) == [b"2"]
-    two.acknowledge([late[2].id])
+    assert second.backlog() == 3
+    assert bodies(second.resume(10)) == [b"2"]
+    second.acknowledge([late[2].id])
     assert redis.xlen(STREAM) == 2
-    assert bodies(two.read(10)) == [b"4", b"5"]
-    two.acknowledge(ids(entries))
-    assert redis.xlen(STREAM) == one.backlog() == two.backlog() == 0
+    assert bodies(second.read(10)) == [b"4", b"5"]
+    second.acknowledge(ids(entries))
+    assert redis.xlen(STREAM) == first.backlog() == second.backlog() == 0
 
 
 def test_a_named_group_that_has_not_read_yet_loses_nothing(redis: Redis) -> None:
     publish(redis, 3)
-    one = reader_of(redis, group="one", other_groups=("one", "two"))
-    one.acknowledge(ids(one.read(10)))
+    first = reader_of(redis, group="one", other_groups=("one", "two"))
+    first.acknowledge(ids(first.read(10)))
     publish(redis, 1)
-    one.acknowledge(ids(one.read(10)))
-    two = reader_of(redis, group="two", other_groups=("one", "two"))
-    assert two.backlog() == 4
-    assert bodies(two.read(10)) == [b"0", b"1", b"2", b"0"]
+    first.acknowledge(ids(first.read(10)))
+    second = reader_of(redis, group="two", other_groups=("one", "two"))
+    assert second.backlog() == 4
+    assert bodies(second.read(10)) == [b"0", b"1", b"2", b"0"]
 
 
 def test_an_unnamed_group_does_not_block_deletion(redis: Redis) -> None:
     publish(redis, 3)
-    one = reader_of(redis, group="one")
-    one.acknowledge(ids(one.read(10)))
+    first = reader_of(redis, group="one")
+    first.acknowledge(ids(first.read(10)))
     assert redis.xlen(STREAM) == 0
 
 
 def test_acknowledging_after_redis_was_emptied_succeeds(redis: Redis) -> None:
     publish(redis, 2)
-    one = reader_of(redis, group="one", other_groups=("two",))
-    entries = one.read(10)
+    first = reader_of(redis, group="one", other_groups=("two",))
+    entries = first.read(10)
     redis.flushall()
-    one.acknowledge(ids(entries))
-    assert not one.has_backlog()
+    first.acknowledge(ids(entries))
+    assert not first.has_backlog()
     publish(redis, 1)
-    assert one.backlog() == reader_of(redis, group="two").backlog() == 1
+    assert first.backlog() == reader_of(redis, group="two").backlog() == 1
 
 
 def test_groups_at_any_pace_read_every_entry_and_leave_none(redis: Redis) -> None:
-    dice = random.Random(7)
+    rng = random.Random(7)
     names = ("one", "two", "three")
     readers = {name: reader_of(redis, group=name, other_groups=names) for name in names}
     seen: dict[str, list[bytes]] = {name: [] for name in names}
     held: dict[str, list[StreamEntry]] = {name: [] for name in names}
     published = 0
     for _ in range(400):
-        name = dice.choice(names)
-        if dice.random() < 0.3:
+        name = rng.choice(names)
+        if rng.random() < 0.3:
             StreamWriter(redis, STREAM).publish([str(published)])
             published += 1
-        held[name] += readers[name].read(dice.randint(1, 3))
-        dice.shuffle(held[name])
-        done = [held[name].pop() for _ in range(dice.randint(0, len(held[name])))]
+        held[name] += readers[name].read(rng.randint(1, 3))
+        rng.shuffle(held[name])
+        done = [held[name].pop() for _ in range(rng.randint(0, len(held[name])))]
         readers[name].acknowledge(ids(done))
         seen[name] += bodies(done)
     for name, reader in readers.items():
@@ -196,11 +196,11 @@ def test_groups_at_any_pace_read_every_entry_and_leave_none(redis: Redis) -> Non
 
 def test_more_entries_than_one_script_call_accepts_are_acknowledged(redis: Redis) -> None:
     publish(redis, 10_000)
-    one, two = reader_of(redis, group="one"), reader_of(redis, group="two")
-    two.ensure_group()
-    one.acknowledge(ids(one.read(10_000)))
-    assert one.backlog() == 0
-    two.acknowledge(ids(two.read(10_000)))
+    first, second = reader_of(redis, group="one"), reader_of(redis, group="two")
+    second.ensure_group()
+    first.acknowledge(ids(first.read(10_000)))
+    assert first.backlog() == 0
+    second.acknowledge(ids(second.read(10_000)))
     assert redis.xlen(STREAM) == 0
 
 

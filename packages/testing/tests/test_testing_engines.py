@@ -1,4 +1,4 @@
-"""The servers that other tests rest on are real, and apart from test to test."""
+"""The shared servers are real, and each test has its own database, index prefix and bucket."""
 
 import httpx
 import psycopg
@@ -12,13 +12,13 @@ def test_a_database_is_empty_and_in_the_c_collation(postgres_url: str) -> None:
     assert (tables, ordered) == ((0,), (True,))
 
 
-def test_elasticsearch_finds_what_it_was_given(elasticsearch_server: str, elasticsearch_prefix: str) -> None:
+def test_elasticsearch_finds_an_indexed_document(elasticsearch_server: str, elasticsearch_prefix: str) -> None:
     index = f"{elasticsearch_server}/{elasticsearch_prefix}books"
     httpx.put(f"{index}/_doc/1?refresh=true", json={"title": "sea"}, timeout=30).raise_for_status()
     assert httpx.get(f"{index}/_count?q=title:sea").json()["count"] == 1
 
 
-def test_a_bucket_keeps_what_is_written_to_it(s3: S3Store) -> None:
+def test_a_bucket_stores_files(s3: S3Store) -> None:
     filesystem = s3.filesystem()
     with filesystem.open_output_stream(f"{s3.bucket}/a/b") as stream:
         stream.write(b"sea")

@@ -1,4 +1,4 @@
-"""Two processes begin with what takes long, and a file's tests on several engines need not wait for each other."""
+"""Two processes run the longest files first. The tests of a file on several engines can run in parallel."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def test_the_tests_of_a_file_on_one_engine_stay_together(test: str, unit: str) -
     assert unit_of(test) == unit
 
 
-def test_some_begin_with_the_files_that_take_long_and_the_others_end_with_them() -> None:
+def test_some_processes_begin_with_the_longest_files_and_others_end_with_them() -> None:
     units = {"a/test_a.py": 3, "tests/test_kills.py@cluster": 11, "a/test_b.py": 30, "tests/test_kills.py@embedded": 31}
 
     def order(*, long_first: bool) -> list[str]:
@@ -34,5 +34,5 @@ def test_some_begin_with_the_files_that_take_long_and_the_others_end_with_them()
     assert order(long_first=False) == others + kills
 
 
-def test_the_files_that_are_said_to_take_long_exist() -> None:
+def test_the_listed_long_files_exist() -> None:
     assert [path for path in scheduling._LONGEST if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""One server of a kind for all who ask, in whichever process, until the run is over."""
+"""All processes of a test run share one server per name until the run ends."""
 
 import subprocess
 import sys
@@ -47,26 +47,28 @@ def shared(servers: Servers) -> Iterator[SharedServers]:
     shared.close()
 
 
-def test_many_who_ask_at_once_get_one_server_which_ends_with_the_run(shared: SharedServers, servers: Servers) -> None:
+def test_concurrent_lookups_get_one_server_that_stops_at_the_end_of_the_run(
+    shared: SharedServers, servers: Servers
+) -> None:
     address = shared.address()
     command = [sys.executable, "-c", ANOTHER_PROCESS, *address]
     with ThreadPoolExecutor(8) as pool:
-        elsewhere = pool.submit(subprocess.check_output, command, text=True)
+        other_process = pool.submit(subprocess.check_output, command, text=True)
         assert set(pool.map(server_lookup(address), ["sea"] * 20)) == {"sea 1"} == {shared.get("sea")}
-        assert elsewhere.result() == "sea 1\n"
+        assert other_process.result() == "sea 1\n"
     assert (servers.started, servers.stopped) == (["sea"], [])
     shared.close()
     assert servers.stopped == ["sea"]
 
 
-def test_a_server_that_does_not_start_is_told_to_who_asked(shared: SharedServers) -> None:
+def test_a_lookup_gets_the_error_of_a_server_that_does_not_start(shared: SharedServers) -> None:
     with pytest.raises(RuntimeError, match="it does not start"):
         server_lookup(shared.address())("broken")
     assert server_lookup(shared.address())("sea") == "sea 1"
 
 
-def test_who_is_not_of_the_run_gets_nothing(shared: SharedServers) -> None:
+def test_a_client_without_the_key_is_rejected(shared: SharedServers) -> None:
     path, _ = shared.address()
     with pytest.raises(Exception, match="digest"):
         server_lookup((path, "00"))("sea")
-    assert server_lookup(shared.address())("sea") == "sea 1", "and the others are answered as before"
+    assert server_lookup(shared.address())("sea") == "sea 1", "other clients are served"

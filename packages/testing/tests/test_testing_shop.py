@@ -1,4 +1,4 @@
-"""The demo shop's days, as tests of a suite move them on."""
+"""Tests advance the day of the demo shop."""
 
 from dataclasses import dataclass
 from pathlib import Path

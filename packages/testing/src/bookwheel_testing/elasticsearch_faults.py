@@ -74,20 +74,7 @@ class FaultyProxy(BaseHTTPRequestHandler):
         else:
             self._answer(*self._forward(body))
 
-    def do_GET(self) -> None:
-        self._handle()
-
-    def do_HEAD(self) -> None:
-        self._handle()
-
-    def do_POST(self) -> None:
-        self._handle()
-
-    def do_PUT(self) -> None:
-        self._handle()
-
-    def do_DELETE(self) -> None:
-        self._handle()
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - names of the base class
 
     def _bulk(self, body: bytes) -> None:
         fault = self.faults.next_request_fault()

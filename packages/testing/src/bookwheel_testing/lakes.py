@@ -1,7 +1,9 @@
 """Opens lakes of tests, and reads their tables with a plain Delta reader."""
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from bookwheel_stores.lake import Lake, LakeAddress
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -18,6 +20,13 @@ def s3_lake(store: S3Store, endpoint: str | None = None) -> Lake:
 
 def gcs_lake(store: GcsStore) -> Lake:
     return Lake(LakeAddress(f"gs://{store.bucket}/books", store.endpoint))
+
+
+def open_lake(kind: str, request: pytest.FixtureRequest, folder: Path) -> Lake:
+    """Opens an empty lake: `folder`, `s3` or `gcs`."""
+    if kind == "folder":
+        return Lake(LakeAddress(folder.as_uri()))
+    return s3_lake(request.getfixturevalue("s3")) if kind == "s3" else gcs_lake(request.getfixturevalue("gcs"))
 
 
 def lake_rows(lake: Lake, table: str, columns: list[str] | None = None) -> list[dict[str, Any]]:

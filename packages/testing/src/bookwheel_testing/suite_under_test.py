@@ -199,6 +199,18 @@ class SuiteUnderTest:
     def crawl(self, source: str = "demo", start_url: str | None = None) -> dict[str, Any]:
         return self.wait_for_crawl(self.start_crawl(source, start_url))
 
+    def train_model(self, *, seconds: float = 600, **options: Any) -> None:
+        """Trains a model. Raises AssertionError if the training fails."""
+        run_id = self.post("/api/v1/ml/training-runs", {}, 202, **options)["id"]
+        run: dict[str, Any] = {}
+
+        def has_ended() -> bool:
+            run.update(self.get(f"/api/v1/ml/training-runs/{run_id}"))
+            return run["state"] not in {"queued", "running"}
+
+        wait_until(has_ended, seconds=seconds, what=f"the end of training run {run_id}")
+        assert run["state"] == "complete", run
+
     def books_where(self, *filters: str, **parameters: str) -> list[dict[str, Any]]:
         """Returns all matching books. Fetches all pages."""
         books: list[dict[str, Any]] = []

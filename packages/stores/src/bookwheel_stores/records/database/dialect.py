@@ -1,10 +1,9 @@
 """The database operations that differ between SQLite and PostgreSQL."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Executable, Table
 
@@ -12,7 +11,7 @@ Row = dict[str, Any]
 """A row of a table as a dictionary by column name."""
 
 
-class Dialect(ABC):
+class Dialect(Protocol):
     """An interface for database operations. All rows of a call must have the same columns. An empty batch is allowed.
 
     `supports_concurrent_writers`: whether several transactions can write at the same time. `insert`: the function of
@@ -22,22 +21,17 @@ class Dialect(ABC):
     supports_concurrent_writers: ClassVar[bool]
     insert: ClassVar[Any]
 
-    @abstractmethod
     def connect(self, url: URL) -> Engine: ...
 
-    @abstractmethod
     def read_only(self, engine: Engine) -> Engine:
         """Returns the engine with transactions that read one snapshot and do not wait for writers."""
 
-    @abstractmethod
     def time_limit(self, connection: Connection, seconds: float) -> AbstractContextManager[None]:
         """Limits the time of statements in the block. They raise OperationalError after `seconds`."""
 
-    @abstractmethod
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         """Inserts rows in their order with the fastest method of the driver. Column defaults do not apply."""
 
-    @abstractmethod
     def new_ids(self, connection: Connection, id_column: Column[Any], count: int) -> Sequence[int]:
         """Returns ascending unused ids."""
 
@@ -69,7 +63,6 @@ class Dialect(ABC):
         upsert: Executable = statement.on_conflict_do_update(index_elements=list(counter.table.primary_key), set_=sums)
         return upsert
 
-    @abstractmethod
     def update_rows(
         self,
         connection: Connection,
@@ -80,30 +73,23 @@ class Dialect(ABC):
     ) -> None:
         """Updates the columns of each row that has the same `key_column` and meets the condition."""
 
-    @abstractmethod
     def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
         """Returns an `IN` expression for up to ten thousand values."""
 
-    @abstractmethod
     def lock_catalog(self, connection: Connection, *, exclusive: bool) -> None:
         """Locks books and offers for this transaction in shared or exclusive mode."""
 
-    @abstractmethod
     def lock_feed(self, connection: Connection) -> None:
         """Locks the end of the change feed for this transaction."""
 
-    @abstractmethod
     def migration_transaction(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Yields a transaction without time limits. It starts when no other migration is running."""
 
-    @abstractmethod
     def try_lease(self, engine: Engine, name: str) -> AbstractContextManager[bool]:
         """See `connection.lease`."""
 
-    @abstractmethod
     def is_conflict(self, error: Exception) -> bool:
         """Returns whether a transaction failed because of a concurrent transaction and may succeed if repeated."""
 
-    @abstractmethod
     def is_permanent(self, error: Exception) -> bool:
         """Returns whether an error of a connection is permanent."""
