@@ -180,8 +180,8 @@ class KubernetesSuite(SuiteUnderTest):
     def run_load_test(self, script: Path, *, key: str) -> Iterator[dict[str, Any]]:
         """Runs clients in a pod during the `with` block. Afterwards the dictionary has their counts."""
         counts: dict[str, Any] = {}
-        image = self.objects("deployment", f"{_COMPONENT}=accounts")[0]["spec"]["template"]["spec"]["containers"][0]
-        pod = _load_pod(image["image"], image["imagePullPolicy"], script.read_text(), key)
+        container = self.objects("deployment", f"{_COMPONENT}=accounts")[0]["spec"]["template"]["spec"]["containers"][0]
+        pod = _load_pod(container["image"], container["imagePullPolicy"], script.read_text(), key)
         self.kubectl("delete", "pod", "load", "--ignore-not-found", "--wait")
         self.kubectl("apply", "-f", "-", stdin=json.dumps(pod))
         self.kubectl("wait", "--for=condition=Ready", "pod/load", "--timeout", "180s")
@@ -203,11 +203,7 @@ def _load_pod(image: str, policy: str, script: str, key: str) -> dict[str, Any]:
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": 10001,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
                 {
                     "name": "load",

@@ -22,13 +22,6 @@ class PredictionStore:
         # Rows are not ordered by key, so two writers of the same predictions may conflict.
         in_transaction(self._engine, lambda connection: write_predictions(connection, records))
 
-    def for_book(self, book_id: str, limit: int) -> list[PredictionRecord]:
-        """Returns up to `limit` predictions, newest first."""
-        query = select(prediction).where(prediction.c.book_id == book_id)
-        with read_connection(self._engine) as connection:
-            rows = connection.execute(query.order_by(prediction.c.number.desc()).limit(limit))
-            return [_record(row) for row in rows]
-
     def recent(self, limit: int) -> list[PredictionRecord]:
         """Returns up to `limit` predictions, newest first."""
         with read_connection(self._engine) as connection:

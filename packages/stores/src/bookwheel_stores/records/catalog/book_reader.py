@@ -79,14 +79,6 @@ class BookReader:
         with read_connection(self._engine) as connection:
             return connection.scalar(select(func.count()).select_from(book).where(book.c.removed_at.is_(None))) or 0
 
-    def catalog_version(self) -> str:
-        """Returns a string that differs after every change of the catalog. Reads one row."""
-        with read_connection(self._engine) as connection:
-            last = connection.execute(
-                select(change.c.sequence, change.c.changed_at).order_by(change.c.sequence.desc()).limit(1)
-            ).first()
-        return f"{last.sequence}-{last.changed_at}" if last else "0-0"
-
     def list_observations(
         self, book_id: str, *, limit: int, before: ObservationCursor | None = None
     ) -> list[NumberedObservation]:

@@ -84,7 +84,7 @@ class ChangeFeed:
         """Advances cursors, by projection. A cursor never moves back, so a slow writer cannot undo a faster writer."""
         with self._engine.begin() as connection:
             for name, sequence in sorted(sequences.items()):
-                _create_cursor(connection, name)
+                dialect_of(connection).insert_or_ignore(connection, cursors, [{"name": name, "sequence": 0}])
                 forward = update(cursors).where(cursors.c.name == name, cursors.c.sequence < sequence)
                 connection.execute(forward.values(sequence=sequence))
 
@@ -92,10 +92,6 @@ class ChangeFeed:
         """Resets the cursor of a projection to 0, for a rebuild."""
         with self._engine.begin() as connection:
             connection.execute(update(cursors).where(cursors.c.name == projection).values(sequence=0))
-
-
-def _create_cursor(connection: Connection, name: str) -> None:
-    dialect_of(connection).insert_or_ignore(connection, cursors, [{"name": name, "sequence": 0}])
 
 
 def feed_head(connection: Connection) -> int:

@@ -129,19 +129,16 @@ class WebhookStore:
         belongs_to_webhook = webhook_delivery.c.webhook_number == number
         is_pending = webhook_delivery.c.state == DeliveryState.PENDING.value
         is_ping = webhook_delivery.c.type == WebhookEventType.PING.value
+        pending = update(webhook_delivery).where(belongs_to_webhook, is_pending, ~is_ping)
         retry = {"state": DeliveryState.PENDING.value, "next_attempt_at": now, "tried_since": now, "ended_at": None}
         with self._engine.begin() as connection:
             columns: dict[str, Any] = {"state": WebhookState.ACTIVE.value, "reason": None}
             if missed == "skip_all":
                 columns["sequence"] = feed_head(connection)
                 skipped = {"state": DeliveryState.DEAD.value, "reason": "skipped by its owner", "ended_at": now}
-                connection.execute(
-                    update(webhook_delivery).where(belongs_to_webhook, is_pending, ~is_ping).values(skipped)
-                )
+                connection.execute(pending.values(skipped))
             else:
-                connection.execute(
-                    update(webhook_delivery).where(belongs_to_webhook, is_pending, ~is_ping).values(retry)
-                )
+                connection.execute(pending.values(retry))
             if missed == "deliver":
                 last = select(func.max(webhook_delivery.c.number)).where(belongs_to_webhook, ~is_ping).scalar_subquery()
                 is_dead = webhook_delivery.c.state == DeliveryState.DEAD.value
