@@ -3,7 +3,6 @@
 `python -m benchmarks.bench_elasticsearch bulk` or `… search` measures one part. A number sets the size of the catalog.
 """
 
-import json
 import statistics
 import tempfile
 import time
@@ -30,7 +29,7 @@ from bookwheel_testing.search import elasticsearch_url
 from elasticsearch import helpers
 
 from benchmarks.catalog_service import NUMBERS, Catalog, running_catalog, search_words
-from benchmarks.harness import compare, requests_per_second, run
+from benchmarks.harness import compare, distinct_searches, requests_per_second, run
 from benchmarks.processor_service import Processor, redis_server
 from benchmarks.results import Result, save
 from benchmarks.sample_items import scraped_books
@@ -141,16 +140,9 @@ def search(processor: Processor, catalog: Catalog) -> list[Result]:
         return elasticsearch.search(index=address.alias, body=request).body
 
     def uncached() -> float:
-        first = next(NUMBERS) * 100_000
-        lua = f"""
-local words = {{{", ".join(json.dumps(word) for word in words)}}}
-local number = {first}
-request = function()
-  number = number + 1
-  return wrk.format(nil, "{PATH}&q=" .. words[number % #words + 1] .. "&filter=stock:0.." .. number)
-end
-"""
-        return requests_per_second(catalog.url, headers=catalog.headers, script=lua)
+        path = PATH + "&q={word}&filter=stock:0..{number}"
+        script = distinct_searches(words, path, first=next(NUMBERS) * 100_000)
+        return requests_per_second(catalog.url, headers=catalog.headers, script=script)
 
     if through_catalog(words[0], 999)["total"]["value"] != raw(words[0], 999)["hits"]["total"]["value"]:
         raise RuntimeError("the catalog and the raw query find different books")

@@ -1,13 +1,12 @@
 """Search: the gateway compared with the catalog API, cached with uncached, searches with facets with a no-op server."""
 
-import json
 import time
 from itertools import count
 
 from bookwheel_testing.suite_under_test import SuiteUnderTest
 
 from benchmarks.benchmark_suite import internal_token, running_noop_server, running_suite
-from benchmarks.harness import compare, requests_per_second, run
+from benchmarks.harness import compare, distinct_searches, requests_per_second, run
 from benchmarks.results import Result, save
 from benchmarks.sample_items import longest_words
 
@@ -16,43 +15,22 @@ FACETS = "&facet=category&facet=rating&facet=price"
 _ROUNDS = count(time.time_ns() // 1_000_000_000 % 1_000_000)
 
 
-def distinct_searches(words: list[str], path: str = SEARCH) -> str:
-    """Returns a Lua script for wrk. Every request, in every round, is a different query.
-
-    The constant part of each request is built once: formatting every request cost wrk 20 µs, on the cores that it
-    shares with the servers under test.
-    """
-    return f"""
-local words = {{{", ".join(json.dumps(word) for word in words)}}}
-local number = {next(_ROUNDS) * 1_000_000}
-local starts, ends = {{}}, {{}}
-init = function()
-  for index, word in ipairs(words) do
-    local path = {json.dumps(path)}
-    local request = wrk.format(nil, (path:gsub("{{word}}", word)))
-    starts[index], ends[index] = request:match("^(.*){{number}}(.*)$")
-  end
-end
-request = function()
-  number = number + 1
-  local index = number % #words + 1
-  return starts[index] .. number .. ends[index]
-end
-"""
-
-
 def measure(suite: SuiteUnderTest) -> list[Result]:
     books = suite.get("/api/v1/books", params={"limit": "100"})["items"]
     words = longest_words(book["title"] for book in books)
     catalog = f"http://127.0.0.1:{suite.port_base + 1}"
 
+    def uncached_searches(path: str) -> str:
+        """Every request, in every round, is a different query."""
+        return distinct_searches(words, path, first=next(_ROUNDS) * 1_000_000)
+
     def through_gateway(path: str) -> float:
         headers = {"Authorization": f"Bearer {suite.token()}"}
-        return requests_per_second(suite.url, headers=headers, script=distinct_searches(words, path))
+        return requests_per_second(suite.url, headers=headers, script=uncached_searches(path))
 
     def directly() -> float:
         headers = {"Authorization": f"Bearer {internal_token(suite)}"}
-        return requests_per_second(catalog, headers=headers, script=distinct_searches(words))
+        return requests_per_second(catalog, headers=headers, script=uncached_searches(SEARCH))
 
     def cached() -> float:
         path = SEARCH.format(word=words[0], number=0)

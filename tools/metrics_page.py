@@ -67,7 +67,7 @@ def page() -> str:
             *_rows("bookwheel_runtime.metrics", "TASKS", "TASK_SECONDS"),
             *_rows("bookwheel_processor.worker.ingest_job"),
         ],
-        "scraper": _rows("bookwheel_scraper.service.metrics"),
+        "scraper": _rows("bookwheel_scraper.service.crawl_supervisor"),
         "processor-beat, of the whole suite": suite,
         "gateway": list(_GATEWAY),
     }

@@ -12,12 +12,12 @@ from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.sources.declarations import (
     DeclarationError,
     Source,
+    get_site,
     load_sources,
     parse_declaration,
     spider_names,
 )
 from bookwheel_scraper.sources.schedules import parse_schedule
-from bookwheel_scraper.sources.sites import get_site
 from bookwheel_testing.crawl_runner import crawl_request
 from redis import Redis
 

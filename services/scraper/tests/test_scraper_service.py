@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 
 MOMENT = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 IMPATIENT = {"BOOKWHEEL_SCRAPER_CLAIM_SECONDS": "1.5"}
+HAND_OVER = {**IMPATIENT, "BOOKWHEEL_SCRAPER_WHEN_STOPPED": "hand-over"}
 
 
 @pytest.fixture
@@ -44,6 +45,13 @@ def services() -> list[Server]:
 
 def ended(crawls: Crawls, runs: int = 1) -> bool:
     return len(read_messages(crawls.redis_url).finished) >= runs
+
+
+def serve_until_published(crawls: Crawls, services: list[Server], *, count: int = 1, **settings: str) -> Server:
+    """Starts a service and waits until the stream has `count` items."""
+    services.append(crawls.serve(**settings))
+    wait_until(lambda: len(read_messages(crawls.redis_url).items) >= count, seconds=60, what=f"{count} items")
+    return services[-1]
 
 
 def test_a_request_is_acknowledged_after_its_run_has_ended(
@@ -74,14 +82,8 @@ def test_another_scraper_resumes_the_run_of_a_killed_scraper(
     site.delay = 0.02
     request = crawl_request("shop")
     request_crawl(crawls.redis_url, request)
-    for published in (20, 60):
-        services.append(crawls.serve(**IMPATIENT))
-        wait_until(
-            lambda published=published: len(read_messages(crawls.redis_url).items) >= published,  # type: ignore[misc]
-            seconds=60,
-            what=f"{published} items",
-        )
-        services[-1].kill()
+    for count in (20, 60):
+        serve_until_published(crawls, services, count=count, **IMPATIENT).kill()
     assert not ended(crawls)
     services.append(crawls.serve(**IMPATIENT))
     wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
@@ -101,9 +103,8 @@ def test_a_service_restarts_a_crawl_process_that_died(
     site.delay = 0.05
     request = crawl_request("shop")
     request_crawl(crawls.redis_url, request)
-    services.append(crawls.serve())
-    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 0, seconds=60, what="items")
-    (child,) = children(services[-1].process.pid)
+    service = serve_until_published(crawls, services)
+    (child,) = children(service.process.pid)
     os.kill(child, signal.SIGKILL)
     wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
     messages = read_messages(crawls.redis_url)
@@ -118,10 +119,9 @@ def test_a_stopped_service_ends_its_runs_as_partial(
     site.fill(400)
     site.delay = 0.05
     request_crawl(crawls.redis_url, crawl_request("shop"))
-    services.append(crawls.serve())
-    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 0, seconds=60, what="items")
-    services[-1].process.terminate()
-    assert services[-1].process.wait(30) == 0
+    service = serve_until_published(crawls, services)
+    service.process.terminate()
+    assert service.process.wait(30) == 0
     messages = read_messages(crawls.redis_url)
     assert (messages.end.state, messages.end.reason) == (RunState.PARTIAL, "the scraper was stopped")
     assert messages.end.scraped == len(messages.items)
@@ -134,15 +134,10 @@ def test_a_stopped_service_can_hand_its_runs_over(
     site.fill(200)
     site.delay = 0.02
     request_crawl(crawls.redis_url, crawl_request("shop"))
-    for published in (20, 60):
-        services.append(crawls.serve(**IMPATIENT, BOOKWHEEL_SCRAPER_WHEN_STOPPED="hand-over"))
-        wait_until(
-            lambda published=published: len(read_messages(crawls.redis_url).items) >= published,  # type: ignore[misc]
-            seconds=60,
-            what=f"{published} items",
-        )
-        services[-1].process.terminate()
-        assert services[-1].process.wait(10) == 0
+    for count in (20, 60):
+        service = serve_until_published(crawls, services, count=count, **HAND_OVER)
+        service.process.terminate()
+        assert service.process.wait(10) == 0
         assert not ended(crawls)
     services.append(crawls.serve(**IMPATIENT))
     wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
@@ -158,13 +153,12 @@ def test_a_service_hands_over_within_ten_seconds_while_redis_hangs(
     site.fill(400)
     site.delay = 0.05
     request_crawl(crawls.redis_url, crawl_request("shop"))
-    services.append(crawls.serve(**IMPATIENT, BOOKWHEEL_SCRAPER_WHEN_STOPPED="hand-over"))
-    wait_until(lambda: len(read_messages(crawls.redis_url).items) > 0, seconds=60, what="items")
-    (child,) = children(services[-1].process.pid)
+    service = serve_until_published(crawls, services, count=1, **HAND_OVER)
+    (child,) = children(service.process.pid)
     client.execute_command("CLIENT", "PAUSE", 12_000, "ALL")  # type: ignore[no-untyped-call]
     try:
-        services[-1].process.terminate()
-        assert services[-1].process.wait(10) == 0
+        service.process.terminate()
+        assert service.process.wait(10) == 0
         assert not Path(f"/proc/{child}").exists()
     finally:
         wait_until(lambda: _is_reachable(crawls.redis_url), seconds=30, what="Redis again")

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bookwheel_local.errors import LocalError
 
@@ -49,14 +48,6 @@ def find_minio() -> str | None:
     """Returns MinIO's path, or None if it is not installed."""
     path = ENGINES / "minio" / "minio"
     return str(path) if path.exists() else None
-
-
-def find_fake_gcs() -> str:
-    """Returns the path of fake-gcs-server, which only tests use. Raises EngineNotInstalledError."""
-    path = ENGINES / "fake-gcs-server" / "fake-gcs-server"
-    if not path.exists():
-        raise EngineNotInstalledError("fake-gcs-server", "gcs")
-    return str(path)
 
 
 def server_user_prefix() -> list[str]:
@@ -180,13 +171,6 @@ def elasticsearch_environment(folder: Path, *, heap: str = "512m", options: str 
         "ES_TMPDIR": str(folder / "tmp"),
         "HOME": str(folder),
     }
-
-
-def fake_gcs_command(port: int, *, public_url: str) -> list[str]:
-    """Raises EngineNotInstalledError."""
-    listen = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port)]
-    public = ["-external-url", public_url, "-public-host", urlsplit(public_url).netloc]
-    return [find_fake_gcs(), "-backend", "memory", "-log-level", "warn", *listen, *public]
 
 
 def minio_command(data: Path, port: int) -> list[str]:

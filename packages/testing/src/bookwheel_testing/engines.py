@@ -17,7 +17,7 @@ from bookwheel_local import engines
 from bookwheel_local.errors import LocalError
 from pyarrow.fs import S3FileSystem
 
-from bookwheel_testing.gcs_emulator import GcsStore, running_gcs
+from bookwheel_testing.gcs_emulator import GcsStore, find_gcs_emulator, running_gcs
 from bookwheel_testing.servers import Server, answers, free_port, running
 from bookwheel_testing.shared_servers import SharedServers, server_lookup
 
@@ -267,7 +267,7 @@ def s3(pytestconfig: pytest.Config) -> Iterator[S3Store]:
 def gcs(pytestconfig: pytest.Config) -> GcsStore:
     """A new, empty bucket in the GCS emulator of this test run."""
     with skip_if_not_installed():
-        engines.find_fake_gcs()
+        find_gcs_emulator()
     store: GcsStore = replace(pytestconfig.stash[_LOOKUP]("gcs"), bucket=f"test{uuid4().hex[:12]}")
     response = httpx.post(f"{store.endpoint}/storage/v1/b", json={"name": store.bucket}, timeout=30)
     response.raise_for_status()

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import unescape
 
-from bookwheel_local import engines
+from bookwheel_local.engines import ENGINES, EngineNotInstalledError
 
 from bookwheel_testing.servers import answers, free_port, running
 
@@ -35,12 +35,22 @@ class GcsStore:
     bucket: str
 
 
+def find_gcs_emulator() -> str:
+    """Returns the path of fake-gcs-server. Raises EngineNotInstalledError."""
+    path = ENGINES / "fake-gcs-server" / "fake-gcs-server"
+    if not path.exists():
+        raise EngineNotInstalledError("fake-gcs-server", "gcs")
+    return str(path)
+
+
 @contextmanager
 def running_gcs() -> Iterator[GcsStore]:
     """Runs the emulator without a bucket. Raises EngineNotInstalledError."""
     port, upstream_port = free_port(), free_port()
     endpoint, upstream = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{upstream_port}"
-    emulator = engines.fake_gcs_command(upstream_port, public_url=endpoint)
+    listen = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(upstream_port)]
+    public = ["-external-url", endpoint, "-public-host", f"127.0.0.1:{port}"]
+    emulator = [find_gcs_emulator(), "-backend", "memory", "-log-level", "warn", *listen, *public]
     # A separate process: pyarrow closes files of GCS with the GIL held, so a thread of this process would deadlock.
     proxy = [sys.executable, "-m", __name__, str(port), str(upstream_port)]
     with TemporaryDirectory(prefix="bookwheel-gcs-") as folder, ExitStack() as servers:

@@ -11,21 +11,26 @@ from dataclasses import dataclass, field
 from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_runtime.logs import get_logger
 from bookwheel_runtime.traces import traced
+from prometheus_client import Counter, Gauge
 from redis import Redis
 from redis.exceptions import RedisError
 
 from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
-from bookwheel_scraper.service.metrics import (
-    CRAWL_ERRORS,
-    CRAWL_PROCESSES,
-    CRAWLED_PAGES,
-    CRAWLS_RUNNING,
-    PUBLISHED_ITEMS,
-)
 from bookwheel_scraper.settings import ScraperSettings
 
 logger = get_logger(__name__)
+
+# The counts of the crawl processes are read from Redis and added to these metrics of the service.
+CRAWLS_RUNNING = Gauge("bookwheel_crawls_running", "Crawls whose process runs in this scraper.")
+CRAWL_PROCESSES = Counter(
+    "bookwheel_crawl_processes",
+    "Ended crawl processes by outcome; a crawl that `died` is retried.",
+    ["source", "outcome"],
+)
+CRAWLED_PAGES = Counter("bookwheel_crawled_pages", "Pages that crawls have read.", ["source"])
+PUBLISHED_ITEMS = Counter("bookwheel_published_items", "Items that crawls have published.", ["source"])
+CRAWL_ERRORS = Counter("bookwheel_crawl_errors", "Pages that crawls could not read.", ["source"])
 
 
 @dataclass(slots=True)

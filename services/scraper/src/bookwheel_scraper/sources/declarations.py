@@ -1,5 +1,6 @@
 """Loads source declarations: TOML files with a spider, start URLs, politeness and limits."""
 
+import re
 import tomllib
 from collections.abc import Iterator
 from datetime import datetime
@@ -7,6 +8,7 @@ from functools import cache
 from importlib import resources
 from string import Template
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from bookwheel_contracts import Expectations
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -15,10 +17,26 @@ from scrapy.spiderloader import SpiderLoader
 
 from bookwheel_scraper.settings import ScraperSettings
 from bookwheel_scraper.sources.schedules import parse_schedule
-from bookwheel_scraper.sources.sites import get_site
 
 SPIDER_MODULE = "bookwheel_scraper.spiders"
 """The package with the spiders. A declaration refers to a spider by its `name`."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SITE = re.compile(r"[a-z0-9._:\[\]-]{1,260}")
+
+
+def get_site(url: str) -> str:
+    """Returns the host in lower case without `www.`; a port is added unless it is the scheme's default.
+
+    Example: `127.0.0.1:8085`. The scheme is not part of the site. Raises ValueError for a URL without a host.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").encode("idna").decode("ascii").rstrip(".").removeprefix("www.")
+    if ":" in host:
+        host = f"[{host}]"
+    site = host if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+    if not host or _SITE.fullmatch(site) is None:
+        raise ValueError(f"{url!r} has no host")
+    return site
 
 
 def _require_host(url: str) -> str:
