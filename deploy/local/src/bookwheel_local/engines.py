@@ -60,7 +60,7 @@ def server_user_prefix() -> list[str]:
         raise LocalError(f"the user {SERVER_USER} does not exist: run deploy/local/engines.sh") from error
     user = [f"--reuid={SERVER_USER}", f"--regid={SERVER_USER}", "--clear-groups", "--no-new-privs"]
     # Only root may enter the folders of the suite's data, and perhaps the checkout's. The servers may read everything
-    # and write only to their own folders. With the setuid fixup, access(2) ignores capabilities; Java calls it.
+    # and write only to their own folders. Without `no_setuid_fixup`, access(2), which Java calls, ignores capabilities.
     read_all = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--securebits=+no_setuid_fixup"]
     return ["setpriv", *user, *(read_all if _may_read_all() else []), "--"]
 

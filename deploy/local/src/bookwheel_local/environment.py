@@ -54,7 +54,7 @@ def _urls_and_folders(
         "BENTOML_HOME": str(layout.data / "bentoml"),
         "BENTOML_DO_NOT_TRACK": "true",
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "",  # a restarted program starts twice as fast
+        "PYTHONDONTWRITEBYTECODE": "",  # write bytecode: a restarted program starts twice as fast
     }
 
 

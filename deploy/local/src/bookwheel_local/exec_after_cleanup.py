@@ -1,7 +1,7 @@
 """`python -m bookwheel_local.exec_after_cleanup STATE PROGRAM …`: ends leftover processes of PROGRAM, then execs it.
 
-It ends leftover nginx workers, which keep the port: they survive a killed master. supervisord signals a process group
-only if it stops the process itself.
+If nginx's master is killed, its workers survive and keep the port. supervisord ends a process group only if it stops
+the process itself, so this wrapper ends the workers before it starts nginx again.
 """
 
 import os

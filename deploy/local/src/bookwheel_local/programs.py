@@ -57,17 +57,16 @@ def script_path(name: str) -> str:
 def programs(layout: Layout, settings: LocalSettings, selection: EngineSelection, *, nginx: str) -> tuple[Program, ...]:
     """Returns all programs in display order. `nginx` is the path of nginx. Raises EngineNotInstalledError."""
     ports = layout.ports
-    processor = script_path("bookwheel-processor")
     return (
         _gateway(layout, nginx),
-        _service("accounts", ports.accounts, "bookwheel-accounts"),
-        _service("catalog-api", ports.catalog_api, "bookwheel-catalog"),
+        _service("accounts", ports.accounts, "bookwheel-accounts", "serve"),
+        _service("catalog-api", ports.catalog_api, "bookwheel-catalog", "serve"),
         # /livez, because /readyz fails until a model is trained.
-        _service("ml-serving", ports.ml_serving, "bookwheel-ml", health="/livez", needs_tables=False),
-        _worker("trainer", ports.trainer, script_path("bookwheel-ml"), "worker"),
-        _worker("scraper", ports.scraper, script_path("bookwheel-scraper"), "serve"),
-        _worker("processor-worker", ports.processor_worker, processor, "worker", needs_tables=True),
-        _worker("processor-beat", ports.processor_beat, processor, "beat", needs_tables=True),
+        _service("ml-serving", ports.ml_serving, "bookwheel-ml", "serve", health="/livez", needs_tables=False),
+        _worker("trainer", ports.trainer, "bookwheel-ml", "worker"),
+        _worker("scraper", ports.scraper, "bookwheel-scraper", "serve"),
+        _worker("processor-worker", ports.processor_worker, "bookwheel-processor", "worker", needs_tables=True),
+        _worker("processor-beat", ports.processor_beat, "bookwheel-processor", "beat", needs_tables=True),
         _demo_shop(ports.demo_shop, settings),
         Program("redis", ("redis-server", str(layout.run / "redis.conf")), Stage.BASE, (ports.redis,)),
         *server_programs(layout, settings, selection),
@@ -87,27 +86,27 @@ def _gateway(layout: Layout, nginx: str) -> Program:
     )
 
 
-def _service(name: str, port: int, command: str, *, health: str = "/readyz", needs_tables: bool = True) -> Program:
+def _service(
+    name: str,
+    port: int,
+    *command: str,
+    health: str = "/readyz",
+    needs_tables: bool = True,
+    port_variable: str = "BOOKWHEEL_PORT",
+) -> Program:
     return Program(
         name,
-        (script_path(command), "serve"),
+        (script_path(command[0]), *command[1:]),
         ports=(port,),
         health=f"http://{HOST}:{port}{health}",
         needs_tables=needs_tables,
-        environment={"BOOKWHEEL_PORT": str(port)},
+        environment={port_variable: str(port)},
     )
 
 
 def _worker(name: str, port: int, *command: str, needs_tables: bool = False) -> Program:
     """Returns a program without an API. The port serves its metrics and health."""
-    return Program(
-        name,
-        command,
-        ports=(port,),
-        health=f"http://{HOST}:{port}/readyz",
-        needs_tables=needs_tables,
-        environment={"BOOKWHEEL_METRICS_PORT": str(port)},
-    )
+    return _service(name, port, *command, needs_tables=needs_tables, port_variable="BOOKWHEEL_METRICS_PORT")
 
 
 def _demo_shop(port: int, settings: LocalSettings) -> Program:

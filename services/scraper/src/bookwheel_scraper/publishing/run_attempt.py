@@ -19,7 +19,8 @@ RETENTION_SECONDS = 7 * 86400
 """How long the counts of a finished run stay in Redis."""
 
 # A script needs one round trip per batch; a watched transaction needs three. It returns the length of the stream. If
-# another attempt is the current one, it changes nothing and returns the negative number of that attempt.
+# another attempt is the current one, it changes nothing and returns the negative number of that attempt. Arguments:
+# attempt, retention, published, pages, errors, finished, requests, bytes, and then the messages.
 _APPEND_AS_CURRENT_ATTEMPT = f"""
 local attempt = redis.call('HGET', KEYS[2], 'attempt')
 if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
