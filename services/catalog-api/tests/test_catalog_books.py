@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from bookwheel_catalog.books.models import BookHistory, BookList, DetailedBook, ListedBook, PriceRange
+from bookwheel_catalog.books.models import BookHistory, BookList, BookListWithPrices, DetailedBook, ListedBook
 from bookwheel_catalog.statistics.models import (
     CategoryList,
     CategoryStatisticsList,
@@ -278,7 +278,7 @@ async def test_what_is_unknown_or_out_of_range_is_named(filled: Suite, client: h
         ("/books?facet=category&facet=price&facet=rating&filter=price:1..", BookList),
         ("/books/search", BookList),
         ("/books/top-rated", BookList),
-        ("/books/price-range", PriceRange),
+        ("/books/price-range", BookListWithPrices),
         ("/books/demo:1", DetailedBook),
         ("/books/demo:1/history", BookHistory),
         ("/categories", CategoryList),

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from bookwheel_catalog.http_caching import matches_etag, next_link
 from bookwheel_catalog.search.cursors import decode_position, encode_cursor, encode_position
-from bookwheel_catalog.search.pages import Page
-from bookwheel_catalog.search.parameters import (
+from bookwheel_catalog.search.page_cache import Page
+from bookwheel_catalog.search.parsing import (
     parse_facets,
     parse_fields,
     parse_filters,

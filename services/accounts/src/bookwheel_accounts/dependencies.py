@@ -37,13 +37,13 @@ def get_dependencies(request: Request) -> Dependencies:
     return dependencies
 
 
-InjectedDependencies = Annotated[Dependencies, Depends(get_dependencies)]
+Injected = Annotated[Dependencies, Depends(get_dependencies)]
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An access token or API key.")
 
 
 async def get_caller(
-    request: Request, dependencies: InjectedDependencies, _documented: Annotated[object, Depends(_bearer)]
+    request: Request, dependencies: Injected, _documented: Annotated[object, Depends(_bearer)]
 ) -> Identity:
     """Returns the identity of the gateway's internal token. Raises UnauthenticatedError."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -29,6 +29,7 @@ from bookwheel_stores.search import open_index_reader
 from bookwheel_stores.streams import connect_redis
 from fastapi import FastAPI
 from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from starlette.middleware import Middleware
 
@@ -42,10 +43,10 @@ from bookwheel_catalog.dependencies import Dependencies
 from bookwheel_catalog.exports import router as exports
 from bookwheel_catalog.exports.service import ExportService
 from bookwheel_catalog.fast_path import FastPathMiddleware
+from bookwheel_catalog.index_builds import router as index_builds
+from bookwheel_catalog.index_builds.service import IndexBuildService
 from bookwheel_catalog.quality import router as quality
 from bookwheel_catalog.search.service import SearchService
-from bookwheel_catalog.search_index import router as search_index
-from bookwheel_catalog.search_index.service import IndexBuildService
 from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.statistics import router as statistics
 from bookwheel_catalog.statistics.price_trends import PriceTrendService
@@ -54,7 +55,7 @@ from bookwheel_catalog.status.service import StatusService
 from bookwheel_catalog.webhooks import router as webhooks
 from bookwheel_catalog.webhooks.service import WebhookService
 
-_ROUTER_MODULES = (books, statistics, changes, crawls, exports, quality, search_index, status, webhooks)
+_ROUTER_MODULES = (books, statistics, changes, crawls, exports, index_builds, quality, status, webhooks)
 
 
 def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = lambda: False) -> FastAPI:
@@ -117,6 +118,7 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
         middleware=[Middleware(FastPathMiddleware, routers=(books.router, statistics.router))],
     )
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The database is unavailable: retry later.")
+    add_unavailable_handler(app, [RedisError], detail="Redis is unavailable: retry later.")
     for router_module in _ROUTER_MODULES:
         app.include_router(router_module.router)
     return app

@@ -14,8 +14,8 @@ from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
 from bookwheel_catalog.concurrency_limit import ConcurrencyLimiter
 from bookwheel_catalog.crawls.service import CrawlService, SourceRegistry
 from bookwheel_catalog.exports.service import ExportService
+from bookwheel_catalog.index_builds.service import IndexBuildService
 from bookwheel_catalog.search.service import SearchService
-from bookwheel_catalog.search_index.service import IndexBuildService
 from bookwheel_catalog.statistics.price_trends import PriceTrendService
 from bookwheel_catalog.status.service import StatusService
 from bookwheel_catalog.webhooks.service import WebhookService
@@ -47,6 +47,6 @@ async def get_dependencies(request: Request) -> Dependencies:
 
 
 Injected = Annotated[Dependencies, Depends(get_dependencies)]
-Reader = Annotated[Claims, Depends(require_scope(Scope.CATALOG_READ))]
-Operator = Annotated[Claims, Depends(require_scope(Scope.ADMIN))]
-Crawler = Annotated[Claims, Depends(require_scope(Scope.CRAWL_WRITE))]
+ReaderClaims = Annotated[Claims, Depends(require_scope(Scope.CATALOG_READ))]
+OperatorClaims = Annotated[Claims, Depends(require_scope(Scope.ADMIN))]
+CrawlerClaims = Annotated[Claims, Depends(require_scope(Scope.CRAWL_WRITE))]

@@ -9,13 +9,11 @@ from fastapi import Request, Response
 REVALIDATE = {"Cache-Control": "private, no-cache"}
 
 
-def validated_json(request: Request, content: bytes, headers: Mapping[str, str] | None = None) -> Response:
-    """Returns JSON with an ETag of its content, or 304 if the client has the same content."""
-    return tagged_json(request, content, f'"{blake2b(content, digest_size=12).hexdigest()}"', headers)
-
-
-def tagged_json(request: Request, content: bytes, etag: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Returns JSON with this ETag, or 304 if the client has the same ETag."""
+def conditional_json(
+    request: Request, content: bytes, headers: Mapping[str, str] | None = None, *, etag: str | None = None
+) -> Response:
+    """Returns JSON with an ETag, by default a hash of the content, or 304 if the client has the same ETag."""
+    etag = etag or f'"{blake2b(content, digest_size=12).hexdigest()}"'
     all_headers = {**REVALIDATE, "ETag": etag, **(headers or {})}
     if matches_etag(request.headers.get("if-none-match"), etag):
         return Response(None, 304, all_headers)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 from pydantic import AwareDatetime, Field
 
 from bookwheel_accounts.api_keys import ApiKey
-from bookwheel_accounts.dependencies import InjectedDependencies, SessionCaller
+from bookwheel_accounts.dependencies import Injected, SessionCaller
 from bookwheel_accounts.identity import covers
 
 router = APIRouter(prefix="/api/v1/auth/keys", tags=["accounts"])
@@ -43,7 +43,7 @@ class ApiKeyList(Contract):
 
 @router.post("", status_code=201)
 def create_key(
-    request: CreateApiKeyRequest, identity: SessionCaller, dependencies: InjectedDependencies, response: Response
+    request: CreateApiKeyRequest, identity: SessionCaller, dependencies: Injected, response: Response
 ) -> CreatedApiKey:
     """Creates an API key."""
     scopes = request.scopes or identity.scopes
@@ -58,13 +58,13 @@ def create_key(
 
 
 @router.get("")
-def list_keys(identity: SessionCaller, dependencies: InjectedDependencies) -> ApiKeyList:
+def list_keys(identity: SessionCaller, dependencies: Injected) -> ApiKeyList:
     """Lists the API keys that are not revoked, oldest first."""
     return ApiKeyList(items=[_create_key_info(key) for key in dependencies.api_keys.list(identity.user_id)])
 
 
 @router.delete("/{key_id}", status_code=204)
-def revoke_key(key_id: str, identity: SessionCaller, dependencies: InjectedDependencies) -> None:
+def revoke_key(key_id: str, identity: SessionCaller, dependencies: Injected) -> None:
     """Revokes an API key. The key and its tokens are rejected within seconds."""
     if not dependencies.api_keys.revoke(identity.user_id, key_id):
         raise NotFoundError("The API key does not exist.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Request, Response
 
 from bookwheel_accounts.credentials import InvalidCredentialError
-from bookwheel_accounts.dependencies import InjectedDependencies
+from bookwheel_accounts.dependencies import Injected
 from bookwheel_accounts.identity import format_scopes
 
 router = APIRouter(include_in_schema=False)
@@ -14,16 +14,14 @@ _REJECTION_CACHE_SECONDS = 1
 
 
 @router.get("/.well-known/jwks.json")
-async def get_jwks(dependencies: InjectedDependencies, response: Response) -> dict[str, Any]:
+async def get_jwks(dependencies: Injected, response: Response) -> dict[str, Any]:
     response.headers["Cache-Control"] = "public, max-age=60"
     return dependencies.key_ring.jwks()
 
 
 @router.get("/verify")
 def verify_credential(
-    dependencies: InjectedDependencies,
-    authorization: Annotated[str, Header()] = "",
-    x_api_key: Annotated[str, Header()] = "",
+    dependencies: Injected, authorization: Annotated[str, Header()] = "", x_api_key: Annotated[str, Header()] = ""
 ) -> Response:
     """Checks the credential of a request for the gateway.
 
@@ -49,12 +47,12 @@ def verify_credential(
 
 
 @router.get("/suite/openapi.json")
-async def get_suite_openapi(request: Request, dependencies: InjectedDependencies) -> dict[str, Any]:
+async def get_suite_openapi(request: Request, dependencies: Injected) -> dict[str, Any]:
     return await dependencies.suite_overview.get_openapi(request.app.openapi())
 
 
 @router.get("/suite/readyz")
-async def get_suite_readiness(dependencies: InjectedDependencies, response: Response) -> dict[str, Any]:
+async def get_suite_readiness(dependencies: Injected, response: Response) -> dict[str, Any]:
     statuses = await dependencies.suite_overview.get_readiness()
     is_ready = all(status["status"] == "ready" for status in statuses.values())
     response.status_code = 200 if is_ready else 503

@@ -9,7 +9,7 @@ from bookwheel_contracts.problems import NotFoundError
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from bookwheel_accounts.dependencies import Caller, Dependencies, InjectedDependencies, SessionCaller
+from bookwheel_accounts.dependencies import Caller, Dependencies, Injected, SessionCaller
 from bookwheel_accounts.identity import Identity, format_scopes
 from bookwheel_accounts.passwords import MAX_PASSWORD_LENGTH
 from bookwheel_accounts.users import User
@@ -55,13 +55,13 @@ class Account(Contract):
 
 
 @router.post("/register", status_code=201)
-async def register(request: RegisterRequest, dependencies: InjectedDependencies) -> Account:
+async def register(request: RegisterRequest, dependencies: Injected) -> Account:
     """Creates an account with the scopes to read the catalog and to request predictions."""
     return _create_account(await dependencies.authenticator.register(request.email, request.password))
 
 
 @router.post("/login")
-async def login(request: LoginRequest, dependencies: InjectedDependencies, response: Response) -> TokenResponse:
+async def login(request: LoginRequest, dependencies: Injected, response: Response) -> TokenResponse:
     """Creates a session and returns its tokens."""
     identity, refresh_token = await dependencies.authenticator.login(request.email, request.password, request.scopes)
     response.headers["Cache-Control"] = "no-store"
@@ -69,7 +69,7 @@ async def login(request: LoginRequest, dependencies: InjectedDependencies, respo
 
 
 @router.post("/refresh")
-async def refresh(request: RefreshRequest, dependencies: InjectedDependencies, response: Response) -> TokenResponse:
+async def refresh(request: RefreshRequest, dependencies: Injected, response: Response) -> TokenResponse:
     """Returns a new access token and refresh token. A refresh token that is used twice ends its session."""
     identity, refresh_token = await dependencies.authenticator.refresh(request.refresh_token)
     response.headers["Cache-Control"] = "no-store"
@@ -77,13 +77,13 @@ async def refresh(request: RefreshRequest, dependencies: InjectedDependencies, r
 
 
 @router.post("/logout", status_code=204)
-def logout(identity: SessionCaller, dependencies: InjectedDependencies) -> None:
+def logout(identity: SessionCaller, dependencies: Injected) -> None:
     """Ends the session. Its refresh token is rejected immediately, its access tokens within seconds."""
     dependencies.sessions.revoke(str(identity.session_id))
 
 
 @router.get("/me")
-def me(identity: Caller, dependencies: InjectedDependencies) -> Account:
+def me(identity: Caller, dependencies: Injected) -> Account:
     """Returns the account of the caller."""
     user = dependencies.users.get(identity.user_id)
     if user is None:

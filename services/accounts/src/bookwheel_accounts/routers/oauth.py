@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from bookwheel_accounts.dependencies import Dependencies, InjectedDependencies
+from bookwheel_accounts.dependencies import Dependencies, Injected
 from bookwheel_accounts.identity import Identity, covers, parse_scopes
 from bookwheel_accounts.routers.logins import TokenResponse, create_token_response
 
@@ -47,7 +47,7 @@ class OAuthError(Exception):
 
 @router.post("/token", response_model=TokenResponse)
 async def token(
-    form: Annotated[TokenForm, Form()], dependencies: InjectedDependencies, authorization: Annotated[str, Header()] = ""
+    form: Annotated[TokenForm, Form()], dependencies: Injected, authorization: Annotated[str, Header()] = ""
 ) -> JSONResponse:
     """Issues tokens for the grants `password`, `refresh_token` and `client_credentials`.
 

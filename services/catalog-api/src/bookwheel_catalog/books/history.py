@@ -8,7 +8,7 @@ from bookwheel_catalog.books.models import BookHistory
 from bookwheel_catalog.search.cursors import decode_cursor, encode_cursor
 
 _EXHAUSTED = -1
-"""In a cursor: no more entries of this kind."""
+"""In a cursor: the previous page had the last entry of this kind."""
 
 
 def read_history(books: BookReader, book_id: str, *, cursor: str | None, limit: int) -> BookHistory:

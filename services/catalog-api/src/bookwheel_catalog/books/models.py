@@ -6,11 +6,7 @@ from bookwheel_contracts import BookContent, Change, Observation, OfferContent
 from bookwheel_contracts.model import Contract, Timestamp
 from pydantic import ConfigDict, Field
 
-from bookwheel_catalog.search.models import Amount, PriceSummary
-
-
-class ListedOffer(OfferContent):
-    pass
+from bookwheel_catalog.search.rendering import Amount, PriceSummary
 
 
 class ListedBook(BookContent):
@@ -18,10 +14,8 @@ class ListedBook(BookContent):
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
-    offers: tuple[ListedOffer, ...] = ()
 
-
-class DetailedOffer(ListedOffer):
+class DetailedOffer(OfferContent):
     last_seen: Timestamp
 
 
@@ -52,8 +46,8 @@ class SelectedRange(Contract):
     to: float | Amount | None
 
 
-class NumericFacetAnswer(Contract):
-    """A numeric facet. Amounts are decimal strings in `currency`, the most frequent currency; others are ignored."""
+class NumericFacetValues(Contract):
+    """A numeric facet. Prices are decimal strings, and only those in `currency` count."""
 
     count: int
     min: float | Amount | None
@@ -67,11 +61,11 @@ class NumericFacetAnswer(Contract):
 class BookList(Contract):
     items: tuple[ListedBook, ...]
     total: Total
-    facets: dict[str, tuple[FacetValue, ...] | NumericFacetAnswer]
+    facets: dict[str, tuple[FacetValue, ...] | NumericFacetValues]
     next: str | None
 
 
-class PriceRange(BookList):
+class BookListWithPrices(BookList):
     prices: tuple[PriceSummary, ...]
 
 

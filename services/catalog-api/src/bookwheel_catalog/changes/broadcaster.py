@@ -56,7 +56,7 @@ class ChangeBroadcaster:
         self._tasks: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
-    async def listening(self, subject: str) -> AsyncIterator[None]:
+    async def register_listener(self, subject: str) -> AsyncIterator[None]:
         """Registers a listener for the duration of the context.
 
         Raises RateLimitedError if the subject has too many listeners, UnavailableError if the process has too many.

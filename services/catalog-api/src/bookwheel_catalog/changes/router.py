@@ -11,15 +11,15 @@ from bookwheel_catalog.changes.filters import parse_change_filter
 from bookwheel_catalog.changes.models import ChangeList, FeedParameters, LastEventId, PageParameters
 from bookwheel_catalog.changes.pages import LATEST, ChangePage, parse_position, read_page
 from bookwheel_catalog.changes.stream import ChangeStreamResponse, change_events
-from bookwheel_catalog.dependencies import Dependencies, Injected, Reader
-from bookwheel_catalog.http_caching import next_link, validated_json
+from bookwheel_catalog.dependencies import Dependencies, Injected, ReaderClaims
+from bookwheel_catalog.http_caching import conditional_json, next_link
 
 router = APIRouter(prefix=f"{API_PREFIX}/changes", tags=["changes"])
 
 
 @router.get("", response_class=Response, responses={200: {"model": ChangeList}})
 async def list_changes(
-    request: Request, dependencies: Injected, claims: Reader, parameters: Annotated[PageParameters, Query()]
+    request: Request, dependencies: Injected, claims: ReaderClaims, parameters: Annotated[PageParameters, Query()]
 ) -> Response:
     """Lists the changes after a position in the feed, oldest first. Each change contains the book after that change.
 
@@ -33,7 +33,7 @@ async def list_changes(
         page = await _wait_for_changes(dependencies, change_filter, page, parameters, subject=claims.sub)
     query = request.scope["query_string"].decode("latin-1")
     link = next_link(request.scope["path"], query, str(page.next), parameter="after")
-    return validated_json(request, page.to_json(), {"Link": link})
+    return conditional_json(request, page.to_json(), {"Link": link})
 
 
 async def _wait_for_changes(
@@ -47,7 +47,7 @@ async def _wait_for_changes(
     clock = asyncio.get_running_loop().time
     deadline = clock() + parameters.wait
     broadcaster = dependencies.broadcaster
-    async with broadcaster.listening(subject):
+    async with broadcaster.register_listener(subject):
         while not page.entries and clock() < deadline and not broadcaster.is_stopping():
             if await broadcaster.wait_for_entries(after=page.next, max_seconds=deadline - clock()):
                 page = await asyncio.to_thread(
@@ -63,7 +63,7 @@ async def _wait_for_changes(
 )
 async def stream_changes(
     dependencies: Injected,
-    claims: Reader,
+    claims: ReaderClaims,
     parameters: Annotated[FeedParameters, Query()],
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -79,4 +79,4 @@ async def stream_changes(
     events = change_events(
         dependencies.broadcaster, change_filter, after=after, max_seconds=dependencies.stream_seconds
     )
-    return ChangeStreamResponse(events, dependencies.broadcaster.listening(claims.sub))
+    return ChangeStreamResponse(events, dependencies.broadcaster.register_listener(claims.sub))

@@ -61,15 +61,15 @@ def render_event(entry: FeedEntry) -> bytes:
 
 
 class ChangeStreamResponse(EventSourceResponse):
-    """Sends the events inside the context `listening`. Disconnects a client that reads nothing for some seconds."""
+    """Sends events while a listener is registered. Disconnects a client that reads nothing for some seconds."""
 
-    def __init__(self, events: AsyncIterator[bytes], listening: AbstractAsyncContextManager[None]) -> None:
+    def __init__(self, events: AsyncIterator[bytes], registration: AbstractAsyncContextManager[None]) -> None:
         # the library's pings are disabled: they have no id and could be sent before an earlier event
         super().__init__(events, ping=0, send_timeout=_SEND_TIMEOUT_SECONDS, shutdown_grace_period=_GRACE_SECONDS)
-        self._listening = listening
+        self._registration = registration
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
-        async with self._listening:
+        async with self._registration:
             try:
                 await super().__call__(scope, receive, send)
             except SendTimeoutError:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.crawls.models import CrawlList, CrawlListParameters, CreateCrawl, Source, SourceList
-from bookwheel_catalog.dependencies import Crawler, Injected, Operator, Reader
+from bookwheel_catalog.dependencies import CrawlerClaims, Injected, OperatorClaims, ReaderClaims
 
 router = APIRouter(prefix=API_PREFIX, tags=["crawls"])
 RunId = Annotated[str, Path(max_length=512)]
@@ -17,7 +17,7 @@ _MAX_SOURCES = 10_000
 
 
 @router.get("/sources")
-async def list_sources(dependencies: Injected, _: Reader) -> SourceList:
+async def list_sources(dependencies: Injected, _: ReaderClaims) -> SourceList:
     """Lists the declared sources with the number of books that each offers."""
     declared_sources = await asyncio.to_thread(dependencies.sources.list)
     await dependencies.search.refresh_to_current()
@@ -30,7 +30,7 @@ async def list_sources(dependencies: Injected, _: Reader) -> SourceList:
 
 @router.post("/crawls", status_code=202)
 async def create_crawl(
-    request: Request, response: Response, dependencies: Injected, claims: Crawler, body: CreateCrawl
+    request: Request, response: Response, dependencies: Injected, claims: CrawlerClaims, body: CreateCrawl
 ) -> CrawlRun:
     """Starts a crawl of a source. Follow its progress at the URL in the `Location` header."""
     run = await asyncio.to_thread(dependencies.crawls.submit, body, requested_by=claims.sub)
@@ -40,7 +40,7 @@ async def create_crawl(
 
 @router.get("/crawls")
 async def list_crawls(
-    dependencies: Injected, _: Reader, parameters: Annotated[CrawlListParameters, Query()]
+    dependencies: Injected, _: ReaderClaims, parameters: Annotated[CrawlListParameters, Query()]
 ) -> CrawlList:
     """Lists the latest crawls, newest first."""
     runs = await asyncio.to_thread(
@@ -50,18 +50,18 @@ async def list_crawls(
 
 
 @router.get("/crawls/{run_id}")
-async def get_crawl(dependencies: Injected, _: Reader, run_id: RunId) -> CrawlRun:
+async def get_crawl(dependencies: Injected, _: ReaderClaims, run_id: RunId) -> CrawlRun:
     """Returns a crawl with its current counts."""
     return await asyncio.to_thread(dependencies.crawls.get, run_id)
 
 
 @router.post("/crawls/{run_id}/release", status_code=202)
-async def release_crawl(dependencies: Injected, claims: Operator, run_id: RunId) -> CrawlRun:
+async def release_crawl(dependencies: Injected, claims: OperatorClaims, run_id: RunId) -> CrawlRun:
     """Releases a held crawl. Its items are applied and its missing offers are removed within seconds."""
     return await asyncio.to_thread(dependencies.crawls.decide, run_id, release=True, decided_by=claims.sub)
 
 
 @router.post("/crawls/{run_id}/discard", status_code=202)
-async def discard_crawl(dependencies: Injected, claims: Operator, run_id: RunId) -> CrawlRun:
+async def discard_crawl(dependencies: Injected, claims: OperatorClaims, run_id: RunId) -> CrawlRun:
     """Discards a held crawl. Its items go to quarantine, where they can be replayed; the crawl is cancelled."""
     return await asyncio.to_thread(dependencies.crawls.decide, run_id, release=False, decided_by=claims.sub)

@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime
 
 from bookwheel_contracts import CrawlRequest, CrawlRun, RunState
-from bookwheel_contracts.problems import ConflictError, NotFoundError, UnavailableError
+from bookwheel_contracts.problems import ConflictError, NotFoundError
 from bookwheel_contracts.redis_keys import CRAWL_STREAM, SOURCES_KEY, run_key
 from bookwheel_runtime.problem_responses import invalid_field
 from bookwheel_runtime.traces import current_traceparent
@@ -15,8 +15,6 @@ from redis.exceptions import RedisError
 
 from bookwheel_catalog.crawls.models import CreateCrawl, DeclaredSource
 
-_UNAVAILABLE = "Redis is unavailable: retry later."
-
 
 class SourceRegistry:
     """The sources that the scraper declared in Redis."""
@@ -25,12 +23,8 @@ class SourceRegistry:
         self._redis = redis
 
     def list(self) -> list[DeclaredSource]:
-        """Returns the sources sorted by name. Raises UnavailableError if Redis is unavailable."""
-        try:
-            fields = self._redis.hgetall(SOURCES_KEY)
-        except RedisError as error:
-            raise UnavailableError(_UNAVAILABLE, retry_after=1) from error
-        sources = map(DeclaredSource.model_validate_json, fields.values())
+        """Returns the sources sorted by name. Raises RedisError."""
+        sources = map(DeclaredSource.model_validate_json, self._redis.hgetall(SOURCES_KEY).values())
         return sorted(sources, key=lambda source: source.name)
 
     def get(self, name: str) -> DeclaredSource:
@@ -49,10 +43,7 @@ class CrawlService:
         self._sources = sources
 
     def submit(self, body: CreateCrawl, *, requested_by: str) -> CrawlRun:
-        """Sends a crawl request to the scraper.
-
-        Raises InvalidParameterError for an invalid request, UnavailableError if Redis is unavailable.
-        """
+        """Sends a crawl request to the scraper. Raises InvalidParameterError or RedisError."""
         source = self._sources.get(body.source)
         if source.requires_start_url and body.start_url is None:
             raise invalid_field("start_url", "missing", f"the source {source.name} requires a start URL")
@@ -66,10 +57,7 @@ class CrawlService:
         )
         # Publish first: a recorded run without a stream entry would stay queued forever. A published run that is not
         # recorded here is recorded with its first event.
-        try:
-            StreamWriter(self._redis, CRAWL_STREAM).publish([request.model_dump_json()])
-        except RedisError as error:
-            raise UnavailableError(_UNAVAILABLE, retry_after=1) from error
+        StreamWriter(self._redis, CRAWL_STREAM).publish([request.model_dump_json()])
         self._runs.create_requested(request)
         return self.get(request.run_id)
 

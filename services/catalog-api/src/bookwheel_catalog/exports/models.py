@@ -7,8 +7,6 @@ from bookwheel_contracts.model import Contract
 from bookwheel_runtime.query_models import QueryModel
 from pydantic import Field
 
-from bookwheel_catalog.search.cursors import MAX_CURSOR_LENGTH
-
 
 class ExportList(Contract):
     items: tuple[Export, ...]
@@ -19,11 +17,6 @@ class RequestedExport(Contract):
     """A requested export. Its `version` will be at least `at_least`."""
 
     at_least: int
-
-
-class ExportListParameters(QueryModel):
-    cursor: str | None = Field(default=None, max_length=MAX_CURSOR_LENGTH)
-    limit: int = Field(default=20, ge=1, le=100)
 
 
 class SnapshotParameters(QueryModel):

@@ -16,17 +16,17 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.dependencies import Injected, Operator, Reader
+from bookwheel_catalog.dependencies import Injected, OperatorClaims, ReaderClaims
 from bookwheel_catalog.exports.byte_ranges import ByteRange, InvalidByteRangeError, parse_range
 from bookwheel_catalog.exports.models import (
     DeltaParameters,
     ExportList,
-    ExportListParameters,
     RequestedExport,
     SnapshotParameters,
 )
 from bookwheel_catalog.http_caching import REVALIDATE, matches_etag
 from bookwheel_catalog.search.cursors import decode_cursor, encode_cursor
+from bookwheel_catalog.search.parameters import CursorParameters
 
 router = APIRouter(prefix=f"{API_PREFIX}/exports", tags=["exports"])
 _MEDIA_TYPES = {
@@ -63,7 +63,7 @@ class GeneratedDownload(StreamingResponse):
 
 @router.get("")
 async def list_exports(
-    dependencies: Injected, _: Reader, parameters: Annotated[ExportListParameters, Query()]
+    dependencies: Injected, _: ReaderClaims, parameters: Annotated[CursorParameters, Query()]
 ) -> ExportList:
     """Lists the exports with their files, newest first."""
     limit, before = parameters.limit, _decode_sequence(parameters.cursor)
@@ -74,7 +74,7 @@ async def list_exports(
 
 @router.post("", status_code=202)
 async def create_export(
-    request: Request, response: Response, dependencies: Injected, claims: Operator
+    request: Request, response: Response, dependencies: Injected, claims: OperatorClaims
 ) -> RequestedExport:
     """Requests an export now. It is ready when the list has an export with a `version` of at least `at_least`."""
     sequence = await asyncio.to_thread(dependencies.exports.submit, requested_by=claims.sub)
@@ -85,7 +85,7 @@ async def create_export(
 @router.get("/books.{file_format}", response_class=Response, responses=_FILE_RESPONSES)
 async def download_snapshot(
     dependencies: Injected,
-    claims: Reader,
+    claims: ReaderClaims,
     file_format: FileFormat,
     parameters: Annotated[SnapshotParameters, Query()],
 ) -> StreamingResponse:
@@ -101,7 +101,7 @@ async def download_snapshot(
 @router.get("/{earlier}..{later}", response_class=Response, responses=_FILE_RESPONSES)
 async def download_delta(
     dependencies: Injected,
-    claims: Reader,
+    claims: ReaderClaims,
     earlier: Sequence,
     later: Sequence,
     parameters: Annotated[DeltaParameters, Query()],
@@ -122,7 +122,7 @@ async def download_delta(
 
 
 @router.get("/{version}")
-async def get_export(dependencies: Injected, _: Reader, version: Sequence) -> Export:
+async def get_export(dependencies: Injected, _: ReaderClaims, version: Sequence) -> Export:
     """Returns an export with the sizes, row counts and checksums of its files."""
     return await asyncio.to_thread(dependencies.exports.get, version)
 
@@ -134,7 +134,7 @@ async def get_export(dependencies: Injected, _: Reader, version: Sequence) -> Ex
 async def download_file(  # noqa: PLR0913 - one parameter for each header
     request: Request,
     dependencies: Injected,
-    _: Reader,
+    _: ReaderClaims,
     *,
     file_format: FileFormat,
     version: Sequence,

@@ -15,10 +15,9 @@ from bookwheel_stores.lake.export_writer import export_versions, manifest_path, 
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.streams import StreamWriter
 from redis import Redis
-from redis.exceptions import RedisError
 
 from bookwheel_catalog.exports.byte_ranges import ByteRange
-from bookwheel_catalog.search.parameters import parse_time
+from bookwheel_catalog.search.parsing import parse_time
 
 _CHUNK_BYTES = 256 * 1024
 _MAX_CACHED_EXPORTS = 256
@@ -36,30 +35,30 @@ class ExportService:
         self._load = lru_cache(maxsize=_MAX_CACHED_EXPORTS)(self._load_uncached)
 
     def list_latest(self, *, before: int | None, limit: int) -> list[Export]:
-        """Returns up to `limit` exports with a sequence lower than `before`, newest first. Raises UnavailableError."""
+        """Returns up to `limit` exports with a version lower than `before`, newest first. Raises UnavailableError."""
         try:
-            sequences = [sequence for sequence in export_versions(self._lake) if before is None or sequence < before]
-            return [self._load(sequence) for sequence in sequences[:limit]]
+            versions = [version for version in export_versions(self._lake) if before is None or version < before]
+            return [self._load(version) for version in versions[:limit]]
         except LakeError as error:
             raise UnavailableError(_LAKE_UNAVAILABLE, retry_after=_LAKE_RETRY_AFTER) from error
 
-    def get(self, sequence: int) -> Export:
+    def get(self, version: int) -> Export:
         """Returns the export. Raises NotFoundError or UnavailableError."""
         try:
-            if self._lake.size(manifest_path(sequence)) is None:  # a removed export may still be cached
-                raise LakeFileNotFoundError(f"export {sequence} does not exist")
-            return self._load(sequence)
+            if self._lake.size(manifest_path(version)) is None:  # a removed export may still be cached
+                raise LakeFileNotFoundError(f"export {version} does not exist")
+            return self._load(version)
         except LakeFileNotFoundError as error:
-            raise NotFoundError(f"Export {sequence} does not exist.") from error
+            raise NotFoundError(f"Export {version} does not exist.") from error
         except LakeError as error:
             raise UnavailableError(_LAKE_UNAVAILABLE, retry_after=_LAKE_RETRY_AFTER) from error
 
-    def get_file(self, sequence: int, path: str) -> ExportFile:
+    def get_file(self, version: int, path: str) -> ExportFile:
         """Returns the export's file at this path of the lake. Raises NotFoundError or UnavailableError."""
-        for file in self.get(sequence).files:
+        for file in self.get(version).files:
             if file.path == path:
                 return file
-        raise NotFoundError(f"The file does not exist in export {sequence}.")
+        raise NotFoundError(f"The file does not exist in export {version}.")
 
     def read_file(self, file: ExportFile, byte_range: ByteRange) -> Iterator[bytes]:
         """Returns an iterator over the chunks of a byte range. Raises NotFoundError or UnavailableError when called."""
@@ -72,7 +71,10 @@ class ExportService:
         return _read_chunks(file_handle, byte_range)
 
     def submit(self, *, requested_by: str) -> int:
-        """Requests an export of the latest sequence unless it exists; returns the sequence. Raises UnavailableError."""
+        """Requests an export of the latest sequence unless it exists. Returns its version, which is that sequence.
+
+        Raises UnavailableError for the lake, RedisError.
+        """
         latest_sequence = self.snapshots.head()
         if any(export.version == latest_sequence for export in self.list_latest(before=None, limit=1)):
             return latest_sequence
@@ -82,16 +84,13 @@ class ExportService:
             requested_at=datetime.now(UTC),
             traceparent=current_traceparent(),
         )
-        try:
-            StreamWriter(self._redis, EXPORT_STREAM).publish([request.model_dump_json()])
-        except RedisError as error:
-            raise UnavailableError("Redis is unavailable: retry later.", retry_after=1) from error
+        StreamWriter(self._redis, EXPORT_STREAM).publish([request.model_dump_json()])
         return latest_sequence
 
     def snapshot_as_of(self, as_of: str | None) -> Snapshot:
         """Returns the snapshot as of a time, or the latest snapshot without a time.
 
-        Raises InvalidParameterError, or ConflictError if earlier changes were stored without their content.
+        Raises InvalidParameterError, or ConflictError if an older release stored changes of that time without the book.
         """
         if as_of is None:
             return Snapshot(sequence=self.snapshots.head())
@@ -102,7 +101,7 @@ class ExportService:
         if not self.snapshots.has_all_contents(snapshot):
             detail = (
                 f"The catalog as of {as_of} is unavailable: "
-                "an older release stored changes of that time without their content."
+                "an older release stored changes of that time without the book."
             )
             raise ConflictError(detail)
         return snapshot
@@ -118,13 +117,13 @@ class ExportService:
             if not self.snapshots.has_all_contents(Snapshot(sequence=sequence)):
                 raise ConflictError(
                     f"The catalog as of sequence {sequence} is unavailable: "
-                    "an older release stored changes of that time without their content."
+                    "an older release stored changes of that time without the book."
                 )
 
-    def _load_uncached(self, sequence: int) -> Export:
-        export = read_export(self._lake, sequence)
+    def _load_uncached(self, version: int) -> Export:
+        export = read_export(self._lake, version)
         if export is None:
-            raise LakeFileNotFoundError(f"export {sequence} does not exist")
+            raise LakeFileNotFoundError(f"export {version} does not exist")
         return export
 
 

@@ -9,14 +9,14 @@ from bookwheel_stores.records.runs.quarantine import QuarantineEntry, Quarantine
 from pydantic import Field
 
 MAX_BODY_LENGTH = 100_000
-RunId = Annotated[str | None, Field(max_length=512, description="Return only results of this run.")]
+RunFilter = Annotated[str | None, Field(max_length=512, description="Return only results of this run.")]
 
 
 class QualityList(Contract):
     items: tuple[RunQualityReport, ...]
 
 
-class QuarantinedEntry(Contract):
+class QuarantineItem(Contract):
     """An item that could not be ingested, or a book that the search index rejected.
 
     `state` is `open`, `queued` (for a replay) or `replayed`. `verdict` is the result of the replay. `body` is the
@@ -58,7 +58,7 @@ class QuarantinedEntry(Contract):
 class QuarantineList(Contract):
     """A page of quarantine entries. `total` counts all matching entries; pass `next` as `after` for the next page."""
 
-    items: tuple[QuarantinedEntry, ...]
+    items: tuple[QuarantineItem, ...]
     total: int
     next: int | None
 
@@ -71,12 +71,14 @@ class CreateReplay(Contract):
     code: Annotated[str | None, Field(max_length=64)] = None
 
 
-class ReplayQueued(Contract):
+class QueuedReplays(Contract):
+    """The number of entries that the processor will replay."""
+
     queued: int
 
 
 class QualityParameters(QueryModel):
-    run: RunId = None
+    run: RunFilter = None
 
 
 class SourceQualityParameters(QualityParameters):
@@ -85,7 +87,7 @@ class SourceQualityParameters(QualityParameters):
 
 class QuarantineParameters(QueryModel):
     source: str | None = Field(default=None, max_length=100)
-    run: RunId = None
+    run: RunFilter = None
     code: str | None = Field(
         default=None, max_length=64, description="Return only entries whose first reason has this code."
     )

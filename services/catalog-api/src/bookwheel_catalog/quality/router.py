@@ -8,15 +8,15 @@ from bookwheel_stores.records.runs.quarantine import QuarantineFilter, Quarantin
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.dependencies import Injected, Operator, Reader
+from bookwheel_catalog.dependencies import Injected, OperatorClaims, ReaderClaims
 from bookwheel_catalog.quality.models import (
     CreateReplay,
     QualityList,
     QualityParameters,
-    QuarantinedEntry,
+    QuarantineItem,
     QuarantineList,
     QuarantineParameters,
-    ReplayQueued,
+    QueuedReplays,
     SourceQualityParameters,
 )
 
@@ -27,7 +27,7 @@ EntryNumber = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 @router.get("/quality")
 async def list_quality(
-    dependencies: Injected, _: Reader, parameters: Annotated[QualityParameters, Query()]
+    dependencies: Injected, _: ReaderClaims, parameters: Annotated[QualityParameters, Query()]
 ) -> QualityList:
     """Returns the fill rates and validity of each source's latest run, compared with its earlier complete runs."""
     if parameters.run is None:
@@ -41,7 +41,7 @@ async def list_quality(
 @router.get("/quality/{source}")
 async def list_quality_of_source(
     dependencies: Injected,
-    _: Reader,
+    _: ReaderClaims,
     source: SourceName,
     parameters: Annotated[SourceQualityParameters, Query()],
 ) -> QualityList:
@@ -59,7 +59,7 @@ async def list_quality_of_source(
 
 @router.get("/quarantine")
 async def list_quarantine(
-    dependencies: Injected, _: Reader, parameters: Annotated[QuarantineParameters, Query()]
+    dependencies: Injected, _: ReaderClaims, parameters: Annotated[QuarantineParameters, Query()]
 ) -> QuarantineList:
     """Lists quarantined items and books with their reasons, oldest first.
 
@@ -72,34 +72,34 @@ async def list_quarantine(
         quarantine.page, entry_filter, state=state, after_number=parameters.after, limit=limit + 1
     )
     total = await asyncio.to_thread(quarantine.count, entry_filter, state=state)
-    items = tuple(QuarantinedEntry.from_entry(entry, with_body=False) for entry in page[:limit])
+    items = tuple(QuarantineItem.from_entry(entry, with_body=False) for entry in page[:limit])
     return QuarantineList(items=items, total=total, next=items[-1].id if len(page) > limit else None)
 
 
 @router.get("/quarantine/{number}")
-async def get_quarantined_entry(dependencies: Injected, _: Reader, number: EntryNumber) -> QuarantinedEntry:
+async def get_quarantined_entry(dependencies: Injected, _: ReaderClaims, number: EntryNumber) -> QuarantineItem:
     """Returns a quarantine entry with its body as received. A long body is truncated."""
     entry = await asyncio.to_thread(dependencies.quarantine.get, number)
     if entry is None:
         raise NotFoundError(f"Quarantine entry {number} does not exist.")
-    return QuarantinedEntry.from_entry(entry, with_body=True)
+    return QuarantineItem.from_entry(entry, with_body=True)
 
 
 @router.post("/quarantine/replay", status_code=202)
-async def replay_entries(dependencies: Injected, _: Operator, body: CreateReplay) -> ReplayQueued:
+async def replay_entries(dependencies: Injected, _: OperatorClaims, body: CreateReplay) -> QueuedReplays:
     """Replays all matching entries: they are ingested again by the current rules.
 
     Items of a discarded run are replayed only if `run` names that run or `code` is `run_discarded`. Books that the
     index rejected are not replayed.
     """
     entry_filter = QuarantineFilter(source=body.source, run_id=body.run, code=body.code)
-    return ReplayQueued(queued=await asyncio.to_thread(dependencies.quarantine.queue_replays, entry_filter))
+    return QueuedReplays(queued=await asyncio.to_thread(dependencies.quarantine.queue_replays, entry_filter))
 
 
 @router.post("/quarantine/{number}/replay", status_code=202)
 async def replay_entry(
-    request: Request, response: Response, dependencies: Injected, _: Operator, number: EntryNumber
-) -> QuarantinedEntry:
+    request: Request, response: Response, dependencies: Injected, _: OperatorClaims, number: EntryNumber
+) -> QuarantineItem:
     """Replays a quarantine entry. Read the result at the URL in the `Location` header after some seconds."""
     is_queued = await asyncio.to_thread(dependencies.quarantine.queue_replay, number)
     entry = await asyncio.to_thread(dependencies.quarantine.get, number)
@@ -112,4 +112,4 @@ async def replay_entry(
     if not is_queued:
         raise ConflictError(f"Entry {number} is {entry.state.value}: only an open entry can be replayed.")
     response.headers["Location"] = request.url.path.removesuffix("/replay")
-    return QuarantinedEntry.from_entry(entry, with_body=False)
+    return QuarantineItem.from_entry(entry, with_body=False)

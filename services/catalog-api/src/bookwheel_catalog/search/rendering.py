@@ -1,11 +1,24 @@
-"""Renders the JSON parts that book lists and statistics share."""
+"""The JSON parts that book lists and statistics share, and their API models."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from bookwheel_contracts.model import Contract
 from bookwheel_stores.search.queries import MoneyStatistics
+from pydantic import Field
+
+Amount = Annotated[Decimal, Field(description="A decimal string.")]
+
+
+class PriceSummary(Contract):
+    currency: str
+    count: int
+    min: Amount
+    max: Amount
+    avg: Amount
+    median: Amount
 
 
 def dump_json(content: Mapping[str, Any]) -> bytes:

@@ -35,8 +35,9 @@ class SearchService:
         self.cache = cache
         self._reader = reader
         self._generation: int | None = None
-        self._threads = ThreadPoolExecutor(_MAX_CONCURRENT_SEARCHES, "search") if reader.is_blocking else None
-        self._book_count = 0 if reader.is_blocking else reader.count(SearchCriteria())
+        self._is_embedded = not reader.is_blocking
+        self._threads = None if self._is_embedded else ThreadPoolExecutor(_MAX_CONCURRENT_SEARCHES, "search")
+        self._book_count = reader.count(SearchCriteria()) if self._is_embedded else 0
 
     async def check(self) -> None:
         """Raises SearchError if the index is unavailable."""
@@ -51,8 +52,8 @@ class SearchService:
         self.refresh(await self.cache.generation())
 
     def refresh(self, generation: int | None) -> None:
-        """Reloads the index if it may be older than `generation`. None means an unknown generation."""
-        if self._threads is None and (not generation or generation != self._generation):
+        """Reloads an embedded index if it may be older than `generation`. None means an unknown generation."""
+        if self._is_embedded and (not generation or generation != self._generation):
             self._reader.reload()
             self._book_count = self._reader.count(SearchCriteria())
             self._generation = generation
@@ -82,7 +83,7 @@ class SearchService:
         self, search: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Result:
         """Runs a search inline or in a thread. Raises UnavailableError if the search server is unavailable."""
-        if self._threads is None and self._book_count <= _MAX_INLINE_BOOKS:
+        if self._is_embedded and self._book_count <= _MAX_INLINE_BOOKS:
             return search(*args, **kwargs)
         run_in_executor = asyncio.get_running_loop().run_in_executor
         try:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from bookwheel_contracts.model import Contract, Timestamp
 
-from bookwheel_catalog.search.models import Amount, PriceSummary
+from bookwheel_catalog.search.rendering import Amount, PriceSummary
 
 
 class RatingSummary(Contract):
@@ -29,22 +29,21 @@ class ValueCount(Contract):
     count: int
 
 
-class Overview(Contract):
+class BookStatistics(Contract):
     books: int
     in_stock: int
+    rating: RatingSummary
+    prices: tuple[PriceSummary, ...]
+
+
+class Overview(BookStatistics):
     categories: int
     authors: int
     sources: tuple[ValueCount, ...]
-    rating: RatingSummary
-    prices: tuple[PriceSummary, ...]
 
 
-class CategoryStatistics(Contract):
+class CategoryStatistics(BookStatistics):
     category: str
-    books: int
-    in_stock: int
-    rating: RatingSummary
-    prices: tuple[PriceSummary, ...]
 
 
 class CategoryStatisticsList(Contract):
@@ -70,11 +69,11 @@ class PriceTrend(Contract):
     points: tuple[TrendPoint, ...]
 
 
-class SuggestionAnswer(Contract):
+class SuggestionItem(Contract):
     text: str
     type: Literal["title", "author", "category"]
     count: int
 
 
 class SuggestionList(Contract):
-    items: tuple[SuggestionAnswer, ...]
+    items: tuple[SuggestionItem, ...]

@@ -6,13 +6,13 @@ from bookwheel_contracts.status import SuiteStatus
 from fastapi import APIRouter
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.dependencies import Injected, Operator
+from bookwheel_catalog.dependencies import Injected, OperatorClaims
 
 router = APIRouter(prefix=f"{API_PREFIX}/status", tags=["operations"])
 
 
 @router.get("")
-async def get_status(dependencies: Injected, _: Operator) -> SuiteStatus:
+async def get_status(dependencies: Injected, _: OperatorClaims) -> SuiteStatus:
     """Returns the status of all services.
 
     It has the replicas of each service, the stream backlogs, the lag of the search index and the lake, the latest

@@ -1,13 +1,10 @@
-"""API models and query parameters of webhooks."""
+"""API models of webhooks."""
 
 from typing import Annotated, Literal
 
 from bookwheel_contracts import Webhook, WebhookDelivery, WebhookEventType
 from bookwheel_contracts.model import Contract
-from bookwheel_runtime.query_models import QueryModel
 from pydantic import Field
-
-from bookwheel_catalog.search.cursors import MAX_CURSOR_LENGTH
 
 
 class CreateWebhook(Contract):
@@ -50,10 +47,3 @@ class EnableWebhook(Contract):
     """
 
     missed: Literal["deliver", "skip_failed", "skip_all"] = "deliver"
-
-
-class DeliveryListParameters(QueryModel):
-    cursor: str | None = Field(
-        default=None, max_length=MAX_CURSOR_LENGTH, description="The `next` value of the previous page."
-    )
-    limit: int = Field(default=20, ge=1, le=100)

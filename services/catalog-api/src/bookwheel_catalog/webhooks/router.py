@@ -7,12 +7,12 @@ from bookwheel_contracts import Webhook, WebhookDelivery
 from fastapi import APIRouter, Body, Path, Query, Response
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.dependencies import Injected, Reader
+from bookwheel_catalog.dependencies import Injected, ReaderClaims
+from bookwheel_catalog.search.parameters import CursorParameters
 from bookwheel_catalog.webhooks.models import (
     CreatedWebhook,
     CreateWebhook,
     DeliveryList,
-    DeliveryListParameters,
     EnableWebhook,
     WebhookList,
 )
@@ -23,7 +23,7 @@ WebhookId = Annotated[str, Path(min_length=1, max_length=64)]
 
 @router.post("", status_code=201)
 async def create_webhook(
-    response: Response, dependencies: Injected, claims: Reader, body: CreateWebhook
+    response: Response, dependencies: Injected, claims: ReaderClaims, body: CreateWebhook
 ) -> CreatedWebhook:
     """Creates a webhook: its URL receives each change of the catalog and each finished crawl.
 
@@ -36,19 +36,19 @@ async def create_webhook(
 
 
 @router.get("")
-async def list_webhooks(dependencies: Injected, claims: Reader) -> WebhookList:
+async def list_webhooks(dependencies: Injected, claims: ReaderClaims) -> WebhookList:
     """Lists your webhooks, or all webhooks with the scope `admin`."""
     return WebhookList(items=tuple(await asyncio.to_thread(dependencies.webhooks.list, claims)))
 
 
 @router.get("/{webhook_id}")
-async def get_webhook(dependencies: Injected, claims: Reader, webhook_id: WebhookId) -> Webhook:
+async def get_webhook(dependencies: Injected, claims: ReaderClaims, webhook_id: WebhookId) -> Webhook:
     """Returns a webhook and, if it is disabled, the reason."""
     return await asyncio.to_thread(dependencies.webhooks.get, webhook_id, claims)
 
 
 @router.delete("/{webhook_id}", status_code=204)
-async def delete_webhook(dependencies: Injected, claims: Reader, webhook_id: WebhookId) -> None:
+async def delete_webhook(dependencies: Injected, claims: ReaderClaims, webhook_id: WebhookId) -> None:
     """Deletes a webhook and its deliveries. A delivery in progress may still arrive."""
     await asyncio.to_thread(dependencies.webhooks.delete, webhook_id, claims)
 
@@ -56,9 +56,9 @@ async def delete_webhook(dependencies: Injected, claims: Reader, webhook_id: Web
 @router.get("/{webhook_id}/deliveries")
 async def list_deliveries(
     dependencies: Injected,
-    claims: Reader,
+    claims: ReaderClaims,
     webhook_id: WebhookId,
-    parameters: Annotated[DeliveryListParameters, Query()],
+    parameters: Annotated[CursorParameters, Query()],
 ) -> DeliveryList:
     """Lists deliveries of the last 30 days, newest first, with the result of the latest attempt."""
     return await asyncio.to_thread(
@@ -71,7 +71,7 @@ async def list_deliveries(
 
 
 @router.post("/{webhook_id}/ping", status_code=202)
-async def ping_webhook(dependencies: Injected, claims: Reader, webhook_id: WebhookId) -> WebhookDelivery:
+async def ping_webhook(dependencies: Injected, claims: ReaderClaims, webhook_id: WebhookId) -> WebhookDelivery:
     """Sends a test delivery once, before all pending deliveries and also to a disabled webhook.
 
     `GET /webhooks/{webhook_id}/deliveries` shows the result.
@@ -81,7 +81,10 @@ async def ping_webhook(dependencies: Injected, claims: Reader, webhook_id: Webho
 
 @router.post("/{webhook_id}/enable")
 async def enable_webhook(
-    dependencies: Injected, claims: Reader, webhook_id: WebhookId, body: Annotated[EnableWebhook | None, Body()] = None
+    dependencies: Injected,
+    claims: ReaderClaims,
+    webhook_id: WebhookId,
+    body: Annotated[EnableWebhook | None, Body()] = None,
 ) -> Webhook:
     """Enables a disabled webhook. An active webhook immediately retries its pending deliveries."""
     missed_delivery_policy = (body or EnableWebhook()).missed

@@ -4,15 +4,12 @@ import secrets
 from datetime import UTC, datetime
 
 from bookwheel_contracts import ReindexJob, ReindexRequest, ReindexState
-from bookwheel_contracts.problems import NotFoundError, UnavailableError
+from bookwheel_contracts.problems import NotFoundError
 from bookwheel_contracts.redis_keys import REINDEX_STREAM, reindex_key
 from bookwheel_contracts.reindexing import REINDEX_DAYS
 from bookwheel_runtime.traces import current_traceparent
 from bookwheel_stores.streams import StreamWriter
 from redis import Redis
-from redis.exceptions import RedisError
-
-_UNAVAILABLE = "Redis is unavailable: retry later."
 
 
 class IndexBuildService:
@@ -20,7 +17,7 @@ class IndexBuildService:
         self._redis = redis
 
     def submit(self, *, requested_by: str) -> ReindexJob:
-        """Requests an index build. Raises UnavailableError if Redis is unavailable."""
+        """Requests an index build. Raises RedisError."""
         request = ReindexRequest(
             job_id=secrets.token_hex(16),
             requested_at=datetime.now(UTC),
@@ -33,20 +30,14 @@ class IndexBuildService:
             requested_at=request.requested_at,
             requested_by=requested_by,
         )
-        try:
-            # store the job first: the processor overwrites it as soon as it receives the request
-            self._redis.set(reindex_key(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
-            StreamWriter(self._redis, REINDEX_STREAM).publish([request.model_dump_json()])
-        except RedisError as error:
-            raise UnavailableError(_UNAVAILABLE, retry_after=1) from error
+        # store the job first: the processor overwrites it as soon as it receives the request
+        self._redis.set(reindex_key(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
+        StreamWriter(self._redis, REINDEX_STREAM).publish([request.model_dump_json()])
         return job
 
     def get(self, job_id: str) -> ReindexJob:
-        """Returns an index build. Raises NotFoundError, or UnavailableError if Redis is unavailable."""
-        try:
-            job_json = self._redis.get(reindex_key(job_id))
-        except RedisError as error:
-            raise UnavailableError(_UNAVAILABLE, retry_after=1) from error
+        """Returns an index build. Raises NotFoundError or RedisError."""
+        job_json = self._redis.get(reindex_key(job_id))
         if job_json is None:
             detail = f"Index build {job_id} does not exist, or it is more than {REINDEX_DAYS} days old."
             raise NotFoundError(detail)

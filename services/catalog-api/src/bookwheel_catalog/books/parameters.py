@@ -9,15 +9,22 @@ from bookwheel_stores.search.queries import Filter, SearchCriteria, SearchQuery,
 from pydantic import Field
 
 from bookwheel_catalog.books.models import DETAILED_FIELDS, LISTED_FIELDS
-from bookwheel_catalog.search.cursors import MAX_CURSOR_LENGTH, decode_position
-from bookwheel_catalog.search.parameters import parse_facets, parse_fields, parse_isbn, parse_query_text
-from bookwheel_catalog.search.queries import CriteriaParameters, Name, Words, create_exact_filter, create_range_filter
+from bookwheel_catalog.search.cursors import decode_position
+from bookwheel_catalog.search.parameters import (
+    CriteriaParameters,
+    CursorParameters,
+    ExactName,
+    SearchText,
+    create_exact_filter,
+    create_range_filter,
+)
+from bookwheel_catalog.search.parsing import parse_facets, parse_fields, parse_isbn, parse_query_text
 
 Price = Annotated[Decimal | None, Field(ge=0, max_digits=14, decimal_places=4)]
 Rating = Annotated[float | None, Field(ge=0, le=5, allow_inf_nan=False)]
 
 
-class ListParameters(QueryModel):
+class ListParameters(CursorParameters):
     """Query parameters of all book lists."""
 
     facets: list[str] = Field(
@@ -30,10 +37,6 @@ class ListParameters(QueryModel):
     fields: str | None = Field(
         default=None, max_length=500, description="Fields of each book to return, separated by commas."
     )
-    cursor: str | None = Field(
-        default=None, max_length=MAX_CURSOR_LENGTH, description="The `next` value of the previous page."
-    )
-    limit: int = Field(default=20, ge=1, le=100, description="Maximum number of books on a page.")
 
     @abstractmethod
     def criteria(self) -> SearchCriteria: ...
@@ -69,12 +72,12 @@ class SearchParameters(CriteriaParameters, SortedListParameters):
 class FieldSearchParameters(SortedListParameters):
     """Query parameters of `GET /books/search`. Each text is parsed like `q` and searched in its field."""
 
-    title: Words = None
-    author: Words = None
-    category: Words = None
-    description: Words = None
+    title: SearchText = None
+    author: SearchText = None
+    category: SearchText = None
+    description: SearchText = None
     isbn: str | None = Field(default=None, max_length=64, description="ISBN-13 or ISBN-10, with or without hyphens.")
-    source: Name = None
+    source: ExactName = None
     min_price: Price = None
     max_price: Price = None
     min_rating: Rating = None
@@ -88,8 +91,8 @@ class FieldSearchParameters(SortedListParameters):
         filters = [
             None if self.isbn is None else Filter("isbn13", values=(parse_isbn("isbn", self.isbn),)),
             create_exact_filter("source", self.source),
-            create_range_filter("price", self.min_price, self.max_price, parameter="min_price"),
-            create_range_filter("rating", self.min_rating, None),
+            create_range_filter("price", self.min_price, self.max_price, lower_parameter="min_price"),
+            create_range_filter("rating", self.min_rating),
             None if self.in_stock is None else Filter("in_stock", values=(str(self.in_stock).lower(),)),
         ]
         return SearchCriteria(_combine([text for text in texts if text]), _remove_none(filters))
@@ -98,16 +101,16 @@ class FieldSearchParameters(SortedListParameters):
 class TopRatedParameters(CriteriaParameters, ListParameters):
     """Query parameters of `GET /books/top-rated`."""
 
-    category: Name = Field(default=None, description="The exact name of the category.")
+    category: ExactName = Field(default=None, description="The exact name of the category.")
     min_rating: Rating = None
     min_count: int | None = Field(default=None, ge=0, le=1 << 53, description="Minimum number of ratings.")
 
     def criteria(self) -> SearchCriteria:
         criteria = super().criteria()
         filters = [
-            create_range_filter("rating", self.min_rating or 0, None),
+            create_range_filter("rating", self.min_rating or 0),
             create_exact_filter("category", self.category),
-            create_range_filter("rating_count", self.min_count, None),
+            create_range_filter("rating_count", self.min_count),
         ]
         return SearchCriteria(criteria.text, (*criteria.filters, *_remove_none(filters)))
 
@@ -126,7 +129,7 @@ class PriceRangeParameters(CriteriaParameters, ListParameters):
     def criteria(self) -> SearchCriteria:
         criteria = super().criteria()
         filters = [
-            create_range_filter("price", self.minimum or Decimal(0), self.maximum, parameter="min"),
+            create_range_filter("price", self.minimum or Decimal(0), self.maximum),
             create_exact_filter("currency", self.currency),
         ]
         return SearchCriteria(criteria.text, (*criteria.filters, *_remove_none(filters)))
@@ -143,13 +146,6 @@ class DetailParameters(QueryModel):
         return parse_fields(self.fields, DETAILED_FIELDS)
 
 
-class HistoryParameters(QueryModel):
-    cursor: str | None = Field(
-        default=None, max_length=MAX_CURSOR_LENGTH, description="The `next` value of the previous page."
-    )
-    limit: int = Field(default=20, ge=1, le=100)
-
-
 def _remove_none(filters: list[Filter | None]) -> tuple[Filter, ...]:
     return tuple(filter_ for filter_ in filters if filter_ is not None)
 
@@ -163,5 +159,5 @@ def _combine(texts: list[TextQuery]) -> TextQuery | None:
         return TextQuery()
     required = tuple(clause for text in texts for clause in text.required)
     excluded = tuple(clause for text in texts for clause in text.excluded)
-    title = next((text.words for text in texts if text.required and text.required[0].name == "title"), ())
-    return TextQuery(required, excluded, title)
+    title_words = next((text.words for text in texts if text.required and text.required[0].name == "title"), ())
+    return TextQuery(required, excluded, title_words)

@@ -7,14 +7,14 @@ from bookwheel_contracts import ReindexJob
 from fastapi import APIRouter, Path, Request, Response
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.dependencies import Injected, Operator
+from bookwheel_catalog.dependencies import Injected, OperatorClaims
 
 router = APIRouter(prefix=f"{API_PREFIX}/search", tags=["operations"])
 
 
 @router.post("/reindex", status_code=202)
-async def create_reindex_job(
-    request: Request, response: Response, dependencies: Injected, claims: Operator
+async def create_index_build(
+    request: Request, response: Response, dependencies: Injected, claims: OperatorClaims
 ) -> ReindexJob:
     """Starts an index build from the database. The current index remains in use until the build is complete.
 
@@ -26,8 +26,8 @@ async def create_reindex_job(
 
 
 @router.get("/reindex/{job_id}")
-async def get_reindex_job(
-    dependencies: Injected, _: Operator, job_id: Annotated[str, Path(max_length=64, pattern="^[0-9a-f]+$")]
+async def get_index_build(
+    dependencies: Injected, _: OperatorClaims, job_id: Annotated[str, Path(max_length=64, pattern="^[0-9a-f]+$")]
 ) -> ReindexJob:
     """Returns an index build with its current state."""
     return await asyncio.to_thread(dependencies.index_builds.get, job_id)

@@ -8,8 +8,8 @@ from bookwheel_runtime.query_models import QueryModel
 from bookwheel_stores.search.queries import SuggestionKind
 from pydantic import Field
 
-from bookwheel_catalog.search.parameters import INVALID, parse_time
-from bookwheel_catalog.search.queries import CriteriaParameters
+from bookwheel_catalog.search.parameters import CriteriaParameters
+from bookwheel_catalog.search.parsing import INVALID_VALUE, parse_time
 
 _MONTH = timedelta(days=30)
 _EARLIEST_END = datetime.min.replace(tzinfo=UTC) + _MONTH
@@ -46,5 +46,5 @@ class PriceTrendParameters(CriteriaParameters):
             return max(end, _EARLIEST_END) - _MONTH, end
         start = parse_time("from", self.start, end_of_day=False)
         if start > end:
-            raise invalid_field("from", INVALID, "must not be after `to`")
+            raise invalid_field("from", INVALID_VALUE, "must not be after `to`")
         return start, end
