@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from bookwheel_catalog.http_caching import matches_etag, next_link
 from bookwheel_catalog.search.cursors import decode_position, encode_cursor, encode_position
-from bookwheel_catalog.search.page_cache import Page
+from bookwheel_catalog.search.page_cache import RenderedPage
 from bookwheel_catalog.search.parsing import (
     parse_facets,
     parse_fields,
@@ -153,8 +153,8 @@ def test_the_link_to_the_next_page_is_the_same_request_from_there_on() -> None:
 
 @given(content=st.binary(), following=st.none() | st.from_regex(r"\A[A-Za-z0-9_-]{1,50}\Z"))
 def test_a_page_survives_the_cache(content: bytes, following: str | None) -> None:
-    page = Page(content, following)
-    assert Page.from_bytes(page.to_bytes()) == page
+    page = RenderedPage(content, following)
+    assert RenderedPage.from_bytes(page.to_bytes()) == page
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ async def test_many_listeners_cost_one_reader_of_the_feed(suite: Suite, feed: Fe
 
     async def listen() -> list[int]:
         heard: list[int] = []
-        async with tail.listening("user:1"):
+        async with tail.register_listener("user:1"):
             while len(heard) < 5:
                 heard += [
                     entry.sequence
@@ -251,7 +251,7 @@ async def test_a_listener_behind_what_is_kept_reads_the_records(
     redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
     tail = ChangeBroadcaster(FeedReader(suite.engine), redis, max_listeners=9, max_subject_listeners=9)
     feed.add(*(str(number) for number in range(10)))
-    async with tail.listening("quick"), tail.listening("slow"):
+    async with tail.register_listener("quick"), tail.register_listener("slow"):
         place = 10
         for number in range(20):
             head = await asyncio.to_thread(feed.add, f"new-{number}")
