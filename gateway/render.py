@@ -13,20 +13,22 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
 _PLACEHOLDER = re.compile(r"\$\{(BOOKWHEEL_[A-Z_]+)\}")
-_VALUE = re.compile(r"[^\x00-\x1f\"'\\${}#;]*|user [a-z_][a-z0-9_-]*;")  # no character that ends an argument of nginx
+_VALUE = re.compile(
+    r"[^\x00-\x1f\"'\\${}#;]*|user [a-z_][a-z0-9_-]*;"
+)  # no character that ends an nginx argument
 
 
 class RenderError(Exception):
     """A value is missing, unknown or contains a forbidden character."""
 
 
-def defaults() -> dict[str, str]:
+def load_defaults() -> dict[str, str]:
     """Returns the variables of `defaults.env`."""
     lines = (SOURCE / "defaults.env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def one_machine(*, port_base: int, run_dir: Path) -> dict[str, str]:
+def local_values(*, port_base: int, run_dir: Path) -> dict[str, str]:
     """Returns the values of a suite on one machine. All servers listen on loopback ports from `port_base`."""
     offsets = {
         "GATEWAY_LISTEN": 0,
@@ -47,7 +49,7 @@ def one_machine(*, port_base: int, run_dir: Path) -> dict[str, str]:
 
 def render(target: Path, values: Mapping[str, str]) -> Path:
     """Writes `target/nginx.conf` and `target/conf.d/*.conf`; `values` override the defaults. Raises RenderError."""
-    default_values = defaults()
+    default_values = load_defaults()
     unknown = sorted(set(values) - set(default_values))
     if unknown:
         raise RenderError(f"unknown variables: {', '.join(unknown)}")
@@ -77,11 +79,11 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     if (arguments.port_base is None) != (arguments.run_dir is None):
         parser.error("--port-base and --run-dir require each other")
-    local_values = arguments.run_dir and one_machine(port_base=arguments.port_base, run_dir=arguments.run_dir)
-    environment_values = {name: os.environ[name] for name in defaults() if name in os.environ}
+    port_values = local_values(port_base=arguments.port_base, run_dir=arguments.run_dir) if arguments.run_dir else {}
+    environment_values = {name: os.environ[name] for name in load_defaults() if name in os.environ}
     argument_values = dict(value.partition("=")[::2] for value in arguments.values)
     try:
-        print(render(arguments.target, {**(local_values or {}), **environment_values, **argument_values}))
+        print(render(arguments.target, {**port_values, **environment_values, **argument_values}))
     except RenderError as error:
         raise SystemExit(f"render: {error}") from error
 

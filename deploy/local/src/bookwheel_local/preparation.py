@@ -61,8 +61,8 @@ def redis_config(layout: Layout, *, password: str, appendfsync: str = "everysec"
 def gateway_values(layout: Layout) -> dict[str, str]:
     """Returns the values of the gateway's templates. The environment may set limits, but not addresses and folders."""
     renderer = _gateway_renderer()
-    environment = {name: os.environ[name] for name in renderer["defaults"]() if name in os.environ}
-    addresses: dict[str, str] = renderer["one_machine"](port_base=layout.ports.gateway, run_dir=layout.run)
+    environment = {name: os.environ[name] for name in renderer["load_defaults"]() if name in os.environ}
+    addresses: dict[str, str] = renderer["local_values"](port_base=layout.ports.gateway, run_dir=layout.run)
     return {**environment, **addresses}
 
 

@@ -39,7 +39,7 @@ class ApiKeyStore:
     def create(
         self, identity: Identity, name: str, scopes: frozenset[Scope], expires_at: int | None
     ) -> tuple[ApiKey, str]:
-        """Returns the key and its secret. `identity` is that of the session that creates the key.
+        """Returns the key and its secret. `identity` is the identity of a session.
 
         Raises ConflictError if the user has the maximum of keys, UnauthenticatedError if the session was revoked.
         """

@@ -1,4 +1,4 @@
-"""Wires the accounts service: creates the app and the objects that its routers share."""
+"""Creates and wires the accounts service."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +20,7 @@ from bookwheel_accounts.authentication import Authenticator
 from bookwheel_accounts.credentials import CredentialVerifier
 from bookwheel_accounts.dependencies import Dependencies
 from bookwheel_accounts.passwords import PasswordHasher
-from bookwheel_accounts.routers import api_keys, discovery, documentation, logins, oauth
+from bookwheel_accounts.routers import api_keys, authentication, documentation, internal, oauth
 from bookwheel_accounts.sessions import SessionStore
 from bookwheel_accounts.settings import AccountsSettings
 from bookwheel_accounts.signing_keys import load_key_ring
@@ -38,7 +38,7 @@ def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -
     engine = connect_database(settings.database_url)
     tokens = TokenIssuer(key_ring, settings.issuer, settings.access_lifetime, settings.internal_lifetime)
     users, api_key_store = UserStore(engine), ApiKeyStore(engine)
-    sessions = SessionStore(engine, settings.login_lifetime)
+    sessions = SessionStore(engine, settings.session_lifetime)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -80,7 +80,7 @@ def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -
     )
 
     add_unavailable_handler(app, DATABASE_ERRORS, detail="The accounts database is unavailable: retry later.")
-    for router_module in (logins, api_keys, oauth, discovery, documentation):
+    for router_module in (authentication, api_keys, oauth, internal, documentation):
         app.include_router(router_module.router)
     return app
 

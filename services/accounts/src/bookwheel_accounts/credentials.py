@@ -13,7 +13,7 @@ from bookwheel_accounts.tokens import TokenIssuer
 
 
 class RejectionReason(StrEnum):
-    """The reason of a rejected credential. The gateway's response depends on it."""
+    """Why a credential was rejected. The gateway describes it in the `detail` of its response."""
 
     MISSING = "missing"
     AMBIGUOUS = "ambiguous"

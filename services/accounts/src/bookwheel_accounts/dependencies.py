@@ -1,4 +1,4 @@
-"""The objects that the routers share, and the FastAPI dependencies that authenticate the caller."""
+"""The dependencies of the endpoints: the wired services and the authenticated caller."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -43,7 +43,7 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="bearer", description="An acc
 
 
 async def get_caller(
-    request: Request, dependencies: Injected, _documented: Annotated[object, Depends(_bearer)]
+    request: Request, dependencies: Injected, _openapi_only: Annotated[object, Depends(_bearer)]
 ) -> Identity:
     """Returns the identity of the gateway's internal token. Raises UnauthenticatedError."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

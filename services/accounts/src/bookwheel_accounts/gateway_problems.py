@@ -13,11 +13,11 @@ class InvalidRequestError(BookwheelError):
 
 
 class RequestTimeoutError(BookwheelError):
-    status, code, title = 408, "request_timeout", "The request took too long to arrive"
+    status, code, title = 408, "request_timeout", "The client took too long to send the request"
 
 
 class UriTooLongError(BookwheelError):
-    status, code, title = 414, "uri_too_long", "The address is too long"
+    status, code, title = 414, "uri_too_long", "The URL is too long"
 
 
 class HeadersTooLargeError(BookwheelError):
@@ -25,8 +25,8 @@ class HeadersTooLargeError(BookwheelError):
 
 
 class BadGatewayError(BookwheelError):
-    status, code, title = 502, "bad_gateway", "A service gave no valid answer"
+    status, code, title = 502, "bad_gateway", "A service sent no valid response"
 
 
 class GatewayTimeoutError(BookwheelError):
-    status, code, title = 504, "gateway_timeout", "A service took too long to answer"
+    status, code, title = 504, "gateway_timeout", "A service did not respond in time"

@@ -49,5 +49,8 @@ def new_secret(prefix: str) -> str:
 
 
 def hash_secret(secret: str) -> str:
-    """Returns the SHA-256 hex digest. A fast hash is enough, because 256 random bits cannot be guessed."""
+    """Returns the SHA-256 hex digest. A fast hash is enough, because 256 random bits cannot be guessed.
+
+    JSON strings may contain lone surrogates; `surrogatepass` accepts them.
+    """
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

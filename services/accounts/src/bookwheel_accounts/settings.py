@@ -57,5 +57,5 @@ class AccountsSettings(Settings):
         return timedelta(seconds=self.internal_token_seconds)
 
     @property
-    def login_lifetime(self) -> timedelta:
+    def session_lifetime(self) -> timedelta:
         return timedelta(days=self.refresh_token_days)

@@ -10,7 +10,7 @@ import httpx
 from bookwheel_accounts.openapi_merge import merge_openapi
 
 _CACHE_SECONDS = 60.0
-_INCOMPLETE_CACHE_SECONDS = 2.0  # a service was unavailable
+_INCOMPLETE_CACHE_SECONDS = 2.0  # while a service is unavailable
 
 
 class SuiteOverview:

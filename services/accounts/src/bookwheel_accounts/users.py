@@ -50,12 +50,12 @@ class UserStore:
     def get_by_email(self, email: str) -> User | None:
         with read_connection(self._engine) as connection:
             row = connection.execute(select(account).where(account.c.email == email)).one_or_none()
-        return None if row is None else _create_user(row)
+        return None if row is None else _user_from_row(row)
 
     def get(self, user_id: str) -> User | None:
         with read_connection(self._engine) as connection:
             row = connection.execute(select(account).where(account.c.user_id == user_id)).one_or_none()
-        return None if row is None else _create_user(row)
+        return None if row is None else _user_from_row(row)
 
     def set_scopes(self, email: str, scopes: frozenset[Scope]) -> None:
         with self._engine.begin() as connection:
@@ -96,5 +96,5 @@ def _revoke_credentials(connection: Connection, user_id: str) -> None:
         )
 
 
-def _create_user(row: "Row[tuple[object, ...]]") -> User:
+def _user_from_row(row: "Row[tuple[object, ...]]") -> User:
     return User(**{**row._mapping, "scopes": parse_scopes(row.scopes)})  # noqa: SLF001 - a public name of SQLAlchemy

@@ -1,4 +1,4 @@
-"""Create, list and revoke the API keys of the caller."""
+"""Routes to create, list and revoke the API keys of the caller."""
 
 from datetime import UTC, datetime
 
@@ -54,13 +54,13 @@ def create_key(
     expires_at = None if request.expires_at is None else int(request.expires_at.timestamp())
     key, secret = dependencies.api_keys.create(identity, request.name, scopes, expires_at)
     response.headers["Cache-Control"] = "no-store"
-    return CreatedApiKey.model_validate({**_create_key_info(key).model_dump(), "key": secret})
+    return CreatedApiKey.model_validate({**_describe_key(key).model_dump(), "key": secret})
 
 
 @router.get("")
 def list_keys(identity: SessionCaller, dependencies: Injected) -> ApiKeyList:
     """Lists the API keys that are not revoked, oldest first."""
-    return ApiKeyList(items=[_create_key_info(key) for key in dependencies.api_keys.list(identity.user_id)])
+    return ApiKeyList(items=[_describe_key(key) for key in dependencies.api_keys.list(identity.user_id)])
 
 
 @router.delete("/{key_id}", status_code=204)
@@ -70,7 +70,7 @@ def revoke_key(key_id: str, identity: SessionCaller, dependencies: Injected) -> 
         raise NotFoundError("The API key does not exist.")
 
 
-def _create_key_info(key: ApiKey) -> ApiKeyInfo:
+def _describe_key(key: ApiKey) -> ApiKeyInfo:
     return ApiKeyInfo(
         id=key.key_id,
         name=key.name,

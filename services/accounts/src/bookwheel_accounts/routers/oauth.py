@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from bookwheel_accounts.dependencies import Dependencies, Injected
 from bookwheel_accounts.identity import Identity, covers, parse_scopes
-from bookwheel_accounts.routers.logins import TokenResponse, create_token_response
+from bookwheel_accounts.routers.authentication import TokenResponse, create_token_response
 
 router = APIRouter(prefix="/api/v1/oauth", tags=["accounts"])
 
@@ -46,7 +46,7 @@ class OAuthError(Exception):
 
 
 @router.post("/token", response_model=TokenResponse)
-async def token(
+async def create_tokens(
     form: Annotated[TokenForm, Form()], dependencies: Injected, authorization: Annotated[str, Header()] = ""
 ) -> JSONResponse:
     """Issues tokens for the grants `password`, `refresh_token` and `client_credentials`.

@@ -1,4 +1,4 @@
-"""Register, log in, refresh, log out."""
+"""Routes to register, log in, refresh tokens and log out."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -57,7 +57,7 @@ class Account(Contract):
 @router.post("/register", status_code=201)
 async def register(request: RegisterRequest, dependencies: Injected) -> Account:
     """Creates an account with the scopes to read the catalog and to request predictions."""
-    return _create_account(await dependencies.authenticator.register(request.email, request.password))
+    return _account_from_user(await dependencies.authenticator.register(request.email, request.password))
 
 
 @router.post("/login")
@@ -83,12 +83,12 @@ def logout(identity: SessionCaller, dependencies: Injected) -> None:
 
 
 @router.get("/me")
-def me(identity: Caller, dependencies: Injected) -> Account:
+def get_account(identity: Caller, dependencies: Injected) -> Account:
     """Returns the account of the caller."""
     user = dependencies.users.get(identity.user_id)
     if user is None:
         raise NotFoundError("The account no longer exists.")
-    return _create_account(user)
+    return _account_from_user(user)
 
 
 def create_token_response(dependencies: Dependencies, identity: Identity, refresh_token: str | None) -> TokenResponse:
@@ -100,6 +100,6 @@ def create_token_response(dependencies: Dependencies, identity: Identity, refres
     )
 
 
-def _create_account(user: User) -> Account:
+def _account_from_user(user: User) -> Account:
     created_at = datetime.fromtimestamp(user.created_at, UTC)
     return Account(id=user.user_id, email=user.email, scopes=sorted(user.scopes), created_at=created_at)

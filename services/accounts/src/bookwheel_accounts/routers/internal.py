@@ -1,4 +1,4 @@
-"""Routes for programs: public keys, the credential check of the gateway, OpenAPI and readiness of the suite."""
+"""Routes for the gateway and the services: credential check, public keys, OpenAPI and readiness of the suite."""
 
 from typing import Annotated, Any
 
