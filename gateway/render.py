@@ -13,9 +13,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent
 _PLACEHOLDER = re.compile(r"\$\{(BOOKWHEEL_[A-Z_]+)\}")
-_VALUE = re.compile(
-    r"[^\x00-\x1f\"'\\${}#;]*|user [a-z_][a-z0-9_-]*;"
-)  # no character that ends an nginx argument
+_VALUE = re.compile(r"[^\x00-\x1f\"'\\${}#;]*|user [a-z_][a-z0-9_-]*;")  # no character that ends an nginx argument
 
 
 class RenderError(Exception):

@@ -1,4 +1,4 @@
-"""A real nginx with the rendered configuration, the real accounts service, and echoing services behind them."""
+"""A real nginx with the rendered configuration, the real accounts service, and echo services."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from bookwheel_testing.servers import Server, answers, free_port, running, wait_
 
 HERE = Path(__file__).resolve().parent
 ACCOUNTS_COMMAND = Path(sys.executable).with_name("bookwheel-accounts")
-ECHOING = ("catalog", "ml")
+ECHO_SERVICES = ("catalog", "ml")
 CACHE_SECONDS = 3
-RAW_SILENCE = 2.5
+RAW_TIMEOUT_SECONDS = 2.5
 START_SECONDS = 150  # of a Python service on a busy machine
 PASSWORD = "a wheel of open books"
 NGINX_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
@@ -27,7 +27,7 @@ NGINX_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What stands behind the gateways of one test session."""
+    """The services behind the gateways of a test session."""
 
     ports: dict[str, int]
     accounts_url: str
@@ -36,8 +36,8 @@ class Services:
     def login(self, email: str) -> dict[str, str]:
         body = {"email": email, "password": PASSWORD}
         httpx.post(f"{self.accounts_url}/api/v1/auth/register", json=body, timeout=30)
-        answer = httpx.post(f"{self.accounts_url}/api/v1/auth/login", json=body, timeout=30)
-        tokens: dict[str, str] = answer.raise_for_status().json()
+        response = httpx.post(f"{self.accounts_url}/api/v1/auth/login", json=body, timeout=30)
+        tokens: dict[str, str] = response.raise_for_status().json()
         return tokens
 
 
@@ -59,9 +59,9 @@ class Gateway:
             return client.request(method, path, headers=headers, **options)  # type: ignore[arg-type]  # passed on
 
     def raw(self, request: bytes) -> bytes:
-        """The answer to exactly these bytes, until the gateway closes or falls silent."""
+        """Sends these bytes. Returns the received bytes until the gateway closes the connection or a timeout."""
         received = b""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=RAW_SILENCE) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=RAW_TIMEOUT_SECONDS) as connection:
             connection.sendall(request)
             try:
                 while chunk := connection.recv(65536):
@@ -71,7 +71,7 @@ class Gateway:
         return received
 
     def log(self, *, until: Callable[[dict[str, object]], bool]) -> list[dict[str, object]]:
-        """The log up to the first line that `until` holds for; nginx writes lines together, a little late."""
+        """Returns the log up to the first line for which `until` is true. nginx writes buffered lines with a delay."""
         lines: list[dict[str, object]] = []
 
         def written() -> bool:
@@ -79,7 +79,7 @@ class Gateway:
             return any(map(until, lines))
 
         wait_until(written, seconds=30, what="the line written to the log")
-        return lines[: next(place for place, line in enumerate(lines) if until(line)) + 1]
+        return lines[: next(index for index, line in enumerate(lines) if until(line)) + 1]
 
     def _whole_lines(self) -> list[str]:
         return (self.folder / "access.log").read_text().rpartition("\n")[0].splitlines()
@@ -91,7 +91,7 @@ GatewayFactory = Callable[..., Gateway]
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     folder = tmp_path_factory.mktemp("services")
-    ports = {name: free_port() for name in ("accounts", *ECHOING)}
+    ports = {name: free_port() for name in ("accounts", *ECHO_SERVICES)}
     accounts_url = f"http://127.0.0.1:{ports['accounts']}"
     environment = {
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder}/bookwheel.sqlite",
@@ -100,14 +100,19 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         "BOOKWHEEL_CATALOG_URL": f"http://127.0.0.1:{ports['catalog']}",
         "BOOKWHEEL_ML_URL": f"http://127.0.0.1:{ports['ml']}",
         "BOOKWHEEL_VERIFY_CACHE_SECONDS": str(CACHE_SECONDS),
-        "BOOKWHEEL_ACCESS_TOKEN_SECONDS": "86400",  # other files' tests may come between two of the gateway's
+        "BOOKWHEEL_ACCESS_TOKEN_SECONDS": "86400",  # other tests may run between two tests of the gateway
     }
     for arguments in (["keygen", environment["BOOKWHEEL_SIGNING_KEY_FILE"]], ["migrate"]):
         subprocess.run(
             [ACCOUNTS_COMMAND, *arguments], env={**os.environ, **environment}, check=True, capture_output=True
         )
     jwks_url = f"{accounts_url}/.well-known/jwks.json"
-    echo = [sys.executable, str(HERE / "echo_service.py"), jwks_url, *(f"{name}={ports[name]}" for name in ECHOING)]
+    echo = [
+        sys.executable,
+        str(HERE / "echo_service.py"),
+        jwks_url,
+        *(f"{name}={ports[name]}" for name in ECHO_SERVICES),
+    ]
     serve = running(
         [ACCOUNTS_COMMAND, "serve"],
         log=folder / "accounts.log",
@@ -115,17 +120,17 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         environment=environment,
         seconds=START_SECONDS,
     )
-    # The echoing services start meanwhile.
+    # The echo services start in parallel.
     with running(echo, log=folder / "echo.log", ready=lambda: True), serve:
-        for name in ECHOING:
+        for name in ECHO_SERVICES:
             url = f"http://127.0.0.1:{ports[name]}/"
             wait_until(partial(answers, url), seconds=START_SECONDS, what=f"{name} ready")
         yield Services(ports, accounts_url, environment)
 
 
 def render(target: Path, run_dir: Path, port: int, services: Services, **values: str) -> Path:
-    """The configuration of a gateway at `port`; `values` override variables, without their prefix."""
-    given = {
+    """Renders the configuration of a gateway at `port`. `values` override variables, without their prefix."""
+    variables = {
         "GATEWAY_ACCESS_LOG": str(run_dir / "access.log"),
         "ROUTES_LISTEN": f"127.0.0.1:{free_port()}",
         "GATEWAY_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
@@ -135,7 +140,7 @@ def render(target: Path, run_dir: Path, port: int, services: Services, **values:
         "GATEWAY_WORKERS": "1",
         **values,
     }
-    assignments = [f"BOOKWHEEL_{name}={value}" for name, value in given.items()]
+    assignments = [f"BOOKWHEEL_{name}={value}" for name, value in variables.items()]
     command = [sys.executable, str(HERE.parent / "render.py"), str(target)]
     command += ["--port-base", str(port), "--run-dir", str(run_dir)]
     subprocess.run([*command, *assignments], check=True, capture_output=True)
@@ -144,7 +149,7 @@ def render(target: Path, run_dir: Path, port: int, services: Services, **values:
 
 @pytest.fixture(scope="session")
 def start_gateway(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayFactory]:
-    """Starts a gateway before the services of the session; its arguments override the template's variables."""
+    """Returns a function that starts a gateway. Its arguments override the variables of the templates."""
     with ExitStack() as stack:
 
         def start(**values: str) -> Gateway:
@@ -167,7 +172,7 @@ def start_gateway(services: Services, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def gateway(start_gateway: GatewayFactory) -> Gateway:
-    """One without limits to speak of, for the tests that are about something else."""
+    """A gateway with very high limits."""
     return start_gateway(
         RATE_ADDRESS="100000", BURST_ADDRESS="10000", RATE_SUBJECT="100000", BURST_SUBJECT="10000", RATE_LOGIN="60000"
     )

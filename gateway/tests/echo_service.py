@@ -1,9 +1,10 @@
-"""Services to stand behind the gateway, which tell what reached them.
+"""Services behind the gateway that return the received request.
 
-Run as `python echo_service.py JWKS_URL NAME=PORT …`; one process is all of them.
+Run `python echo_service.py JWKS_URL NAME=PORT …`. One process runs all services.
 
-Its answer holds the service's name, the path and headers as they arrived, the body's length, and what the suite's own
-`TokenVerifier` makes of the token. `wait`, `status` and `size` in the query make it slow, failing or lengthy.
+The response has the service's name, the path, the headers, the length of the body, and the claims of the token as
+`TokenVerifier` verifies them. The query parameters `wait`, `status` and `size` set the delay, status and size of the
+response.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class EchoService:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
         await asyncio.sleep(float(query.get("wait", 0)))
-        answer = {
+        response = {
             "service": self._names[scope["server"][1]],
             "method": scope["method"],
             "path": scope["raw_path"].decode("latin-1"),
@@ -46,7 +47,7 @@ class EchoService:
             "claims": await self._claims(dict(headers)),
             "padding": "x" * int(query.get("size", 0)),
         }
-        await self._send(send, int(query.get("status", 200)), answer)
+        await self._send(send, int(query.get("status", 200)), response)
 
     async def _claims(self, headers: dict[str, str]) -> dict[str, Any]:
         try:
@@ -55,7 +56,7 @@ class EchoService:
             return {"refused": error.detail}
         return {"sub": claims.sub, "scopes": sorted(claims.scopes)}
 
-    async def _send(self, send: Any, status: int, answer: dict[str, Any]) -> None:
+    async def _send(self, send: Any, status: int, response: dict[str, Any]) -> None:
         kind = b"application/json" if status < 400 else b"application/problem+json"
         headers = [(b"content-type", kind), (b"server", b"echo")]
         if status == 429:
@@ -63,7 +64,7 @@ class EchoService:
         if status == 401:
             headers.append((b"www-authenticate", b'Bearer realm="echo"'))
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send({"type": "http.response.body", "body": json.dumps(response).encode()})
 
 
 def main(jwks_url: str, *services: str) -> None:

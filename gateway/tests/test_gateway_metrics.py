@@ -1,4 +1,4 @@
-"""What the gateway tells Prometheus, and nobody else."""
+"""Tests of the metrics for Prometheus."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from bookwheel_testing.servers import free_port
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def test_connections_are_told_on_a_port_of_their_own(start_gateway: Any) -> None:
+def test_connection_metrics_are_on_a_separate_port(start_gateway: Any) -> None:
     port = free_port()
     gateway = start_gateway(GATEWAY_METRICS_LISTEN=f"127.0.0.1:{port}")
 
     def opened() -> float:
-        answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
-        assert answer.headers["content-type"].startswith("text/plain")
-        families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+        response = httpx.get(f"http://127.0.0.1:{port}/metrics")
+        assert response.headers["content-type"].startswith("text/plain")
+        families = {family.name: family for family in text_string_to_metric_families(response.text)}
         states = {sample.labels["state"]: sample.value for sample in families["bookwheel_gateway_connections"].samples}
         assert states["writing"] >= 1
         return families["bookwheel_gateway_connections_opened"].samples[0].value
@@ -27,7 +27,7 @@ def test_connections_are_told_on_a_port_of_their_own(start_gateway: Any) -> None
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/api/v1/../metrics", "/api/v1/..%2fmetrics", "//metrics"])
-def test_nobody_gets_metrics_through_the_public_port(gateway: Any, token: str, path: str) -> None:
-    answer = gateway.raw(f"GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
-    assert answer.split(None, 2)[1] in {b"404", b"400"}
-    assert b"bookwheel_" not in answer
+def test_metrics_are_not_on_the_public_port(gateway: Any, token: str, path: str) -> None:
+    response = gateway.raw(f"GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    assert response.split(None, 2)[1] in {b"404", b"400"}
+    assert b"bookwheel_" not in response

@@ -1,4 +1,4 @@
-"""The gateway's own answers, and the headers on every answer."""
+"""Tests of the gateway's problems, and of the headers of all responses."""
 
 import re
 import socket
@@ -15,7 +15,7 @@ SOURCE = Path(__file__).resolve().parents[1]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
-def test_every_problem_page_says_what_the_contracts_say() -> None:
+def test_problem_pages_match_the_declared_problems() -> None:
     declared = {
         kind.code: kind
         for module in (problems, gateway_problems)
@@ -32,7 +32,7 @@ def test_every_problem_page_says_what_the_contracts_say() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "options", "status", "code"),
+    ("request_line", "options", "status", "code"),
     [
         ("GET /nope", {}, 404, "not_found"),
         ("GET /index.html", {}, 404, "not_found"),
@@ -46,28 +46,28 @@ def test_every_problem_page_says_what_the_contracts_say() -> None:
         ("GET /api/v1/books?status=500", {}, 500, None),
     ],
 )
-def test_an_error_of_the_gateway_is_a_problem(
-    gateway: Any, token: str, asked: str, options: dict[str, Any], status: int, code: str | None
+def test_gateway_errors_are_problems(
+    gateway: Any, token: str, request_line: str, options: dict[str, Any], status: int, code: str | None
 ) -> None:
-    method, path = asked.split()
-    answer = gateway.request(method, path, token, **options)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
+    method, path = request_line.split()
+    response = gateway.request(method, path, token, **options)
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
     if code is None:
-        assert answer.json()["service"] == "catalog", "a service's own answer passes"
+        assert response.json()["service"] == "catalog", "the response of a service is forwarded"
         return
-    problem = Problem.model_validate(answer.json())
+    problem = Problem.model_validate(response.json())
     assert (problem.status, problem.code) == (status, code)
-    assert problem.trace_id == answer.headers["x-request-id"]
-    assert problem.trace_id in answer.headers["traceparent"]
+    assert problem.trace_id == response.headers["x-request-id"]
+    assert problem.trace_id in response.headers["traceparent"]
 
 
-def test_bodies_up_to_the_limits_pass(gateway: Any, token: str) -> None:
+def test_bodies_within_the_limits_are_accepted(gateway: Any, token: str) -> None:
     for path, size in (("/api/v1/books", 1_000_000), ("/api/v1/ml/predictions", 5_000_000)):
         assert gateway.request("POST", path, token, content=b"x" * size).json()["body_length"] == size
 
 
-def test_a_chunked_body_is_counted_too(gateway: Any, token: str) -> None:
+def test_chunked_body_is_limited(gateway: Any, token: str) -> None:
     def chunks(count: int) -> Any:
         return (b"x" * 65536 for _ in range(count))
 
@@ -75,16 +75,16 @@ def test_a_chunked_body_is_counted_too(gateway: Any, token: str) -> None:
     assert gateway.request("POST", "/api/v1/books", token, content=chunks(40)).status_code == 413
 
 
-def test_a_slow_service_is_504_and_a_dead_one_502(start_gateway: Any, token: str) -> None:
+def test_slow_service_returns_504_and_unavailable_service_502(start_gateway: Any, token: str) -> None:
     slow = start_gateway(SERVICE_TIMEOUT="1").get("/api/v1/books?wait=5", token)
     assert (slow.status_code, slow.json()["code"]) == (504, "gateway_timeout")
     assert slow.headers.get_list("retry-after") == ["1"]
-    dead = start_gateway(CATALOG_ADDRESS=f"127.0.0.1:{free_port()}").get("/api/v1/books", token)
-    assert (dead.status_code, dead.json()["code"]) == (502, "bad_gateway")
-    assert dead.json()["trace_id"] == dead.headers["x-request-id"]
+    unavailable = start_gateway(CATALOG_ADDRESS=f"127.0.0.1:{free_port()}").get("/api/v1/books", token)
+    assert (unavailable.status_code, unavailable.json()["code"]) == (502, "bad_gateway")
+    assert unavailable.json()["trace_id"] == unavailable.headers["x-request-id"]
 
 
-def test_a_slow_body_is_given_up(start_gateway: Any) -> None:
+def test_slow_request_body_times_out(start_gateway: Any) -> None:
     gateway = start_gateway(CLIENT_TIMEOUT="1")
     head = b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"
     started = time.monotonic()
@@ -92,7 +92,7 @@ def test_a_slow_body_is_given_up(start_gateway: Any) -> None:
     assert time.monotonic() - started < 6
 
 
-def test_every_answer_has_the_security_headers_once(gateway: Any, token: str) -> None:
+def test_every_response_has_each_security_header_once(gateway: Any, token: str) -> None:
     for path in (
         "/",
         "/docs",
@@ -103,7 +103,7 @@ def test_every_answer_has_the_security_headers_once(gateway: Any, token: str) ->
         "/.well-known/jwks.json",
     ):
         for credential in (token, None):
-            answer = gateway.get(path, credential)
+            response = gateway.get(path, credential)
             for name in (
                 "x-content-type-options",
                 "referrer-policy",
@@ -111,26 +111,26 @@ def test_every_answer_has_the_security_headers_once(gateway: Any, token: str) ->
                 "traceparent",
                 "server",
             ):
-                assert len(answer.headers.get_list(name)) == 1, (path, name)
-            assert answer.headers["server"] == "nginx"
-            assert answer.headers["x-content-type-options"] == "nosniff"
-            html = answer.headers["content-type"].startswith("text/html")
-            policy = answer.headers["content-security-policy"]
+                assert len(response.headers.get_list(name)) == 1, (path, name)
+            assert response.headers["server"] == "nginx"
+            assert response.headers["x-content-type-options"] == "nosniff"
+            html = response.headers["content-type"].startswith("text/html")
+            policy = response.headers["content-security-policy"]
             assert policy.startswith("default-src 'none'")
             assert ("script-src 'self'" in policy) == html
-            assert "strict-transport-security" not in answer.headers, "there is no TLS here"
+            assert "strict-transport-security" not in response.headers, "the test has no TLS"
 
 
-def test_a_services_challenge_is_not_doubled(gateway: Any, token: str) -> None:
-    answer = gateway.get("/api/v1/books?status=401", token)
-    assert answer.headers.get_list("www-authenticate") == ['Bearer realm="echo"']
+def test_www_authenticate_of_a_service_is_not_repeated(gateway: Any, token: str) -> None:
+    response = gateway.get("/api/v1/books?status=401", token)
+    assert response.headers.get_list("www-authenticate") == ['Bearer realm="echo"']
 
 
-def test_one_trace_runs_from_the_client_to_the_service_and_the_log(gateway: Any, token: str) -> None:
+def test_trace_id_is_passed_to_the_service_and_logged(gateway: Any, token: str) -> None:
     inbound = f"00-{TRACE}-b7ad6b7169203331-01"
-    answer = gateway.get("/api/v1/books", token, headers={"traceparent": inbound})
-    assert dict(answer.json()["headers"])["traceparent"] == inbound
-    assert answer.headers["x-request-id"] == TRACE
+    response = gateway.get("/api/v1/books", token, headers={"traceparent": inbound})
+    assert dict(response.json()["headers"])["traceparent"] == inbound
+    assert response.headers["x-request-id"] == TRACE
     line = gateway.log(until=lambda line: line["trace_id"] == TRACE)[-1]
     assert (line["path"], line["status"], line["service"]) == ("/api/v1/books", 200, "gateway")
     assert str(line["subject"]).startswith("usr_")
@@ -151,14 +151,14 @@ def test_one_trace_runs_from_the_client_to_the_service_and_the_log(gateway: Any,
     ],
 )
 def test_a_malformed_traceparent_starts_a_new_trace(gateway: Any, token: str, inbound: str) -> None:
-    answer = gateway.get("/api/v1/books", token, headers={"traceparent": inbound})
-    passed_on = dict(answer.json()["headers"])["traceparent"]
-    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", passed_on)
-    assert TRACE not in passed_on
+    response = gateway.get("/api/v1/books", token, headers={"traceparent": inbound})
+    forwarded = dict(response.json()["headers"])["traceparent"]
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", forwarded)
+    assert TRACE not in forwarded
 
 
-def test_the_log_is_json_whatever_is_asked_for(start_gateway: Any) -> None:
-    gateway = start_gateway()  # its log is of this test alone
+def test_log_of_hostile_requests_is_valid_json(start_gateway: Any) -> None:
+    gateway = start_gateway()  # with its own log
     gateway.raw(b'GET /"quote"\\x?secret=1 HTTP/1.1\r\nHost: x\r\nUser-Agent: "\x01\r\nConnection: close\r\n\r\n')
     gateway.request("POST", "/api/v1/auth/login", content=b"x" * 20_000)
     gateway.raw(b"\x16\x03\x01 nonsense\r\n\r\n")
@@ -172,44 +172,44 @@ def test_the_log_is_json_whatever_is_asked_for(start_gateway: Any) -> None:
     assert {"time", "service", "level", "event", "method", "path", "status", "seconds", "trace_id"} <= set(lines[-1])
 
 
-def test_long_answers_are_compressed_for_those_who_take_it(gateway: Any, token: str) -> None:
+def test_large_responses_are_compressed(gateway: Any, token: str) -> None:
     plain = gateway.get("/api/v1/books?size=5000", token, headers={"Accept-Encoding": "identity"})
-    packed = gateway.get("/api/v1/books?size=5000", token, headers={"Accept-Encoding": "gzip"})
+    compressed = gateway.get("/api/v1/books?size=5000", token, headers={"Accept-Encoding": "gzip"})
     assert "content-encoding" not in plain.headers
-    assert packed.headers["content-encoding"] == "gzip"
-    assert packed.headers.get_list("vary") == ["Accept-Encoding"]
-    assert len(packed.json()["padding"]) == 5000
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert compressed.headers.get_list("vary") == ["Accept-Encoding"]
+    assert len(compressed.json()["padding"]) == 5000
 
 
-def test_downloads_are_passed_on_as_they_are(gateway: Any, token: str) -> None:
-    answer = gateway.get("/api/v1/exports/csv/1/books.csv?size=5000", token, headers={"Accept-Encoding": "gzip"})
-    assert "content-encoding" not in answer.headers
-    assert (answer.json()["service"], answer.json()["path"]) == ("catalog", "/api/v1/exports/csv/1/books.csv")
+def test_downloads_are_not_compressed(gateway: Any, token: str) -> None:
+    response = gateway.get("/api/v1/exports/csv/1/books.csv?size=5000", token, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in response.headers
+    assert (response.json()["service"], response.json()["path"]) == ("catalog", "/api/v1/exports/csv/1/books.csv")
     for path in ("/api/v1/exports", "/api/v1/exports/1..2", "/api/v1/exports/1"):
         assert gateway.get(path, token).json()["path"] == path
 
 
-def test_a_download_does_not_wait_in_files_of_the_gateway(gateway: Any, token: str) -> None:
+def test_downloads_are_not_buffered_in_files(gateway: Any, token: str) -> None:
     head = f"Host: x\r\nConnection: close\r\nAuthorization: Bearer {token}"
     request = f"GET /api/v1/exports/1..2?size=60000000 HTTP/1.1\r\n{head}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=30) as slow:
         slow.sendall(request.encode())
         received = bytearray(slow.recv(65536))
         assert received.startswith(b"HTTP/1.1 200")
-        time.sleep(2)  # the gateway takes what the service has
-        waiting = spooled(gateway.server.process.pid)
+        time.sleep(2)  # time to read the whole response from the service
+        buffered = buffered_bytes(gateway.server.process.pid)
         while piece := slow.recv(1 << 20):
             received += piece
-    assert waiting == 0
+    assert buffered == 0
     assert received.count(b"x") >= 60_000_000
 
 
-def spooled(master: int) -> int:
-    """Bytes in the open files of proxied answers, which have no name any more."""
+def buffered_bytes(master: int) -> int:
+    """Returns the size of the open temporary files with proxied responses. They are already unlinked."""
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    opened = [one for pid in children for one in Path(f"/proc/{pid}/fd").iterdir()]
-    return sum(one.stat().st_size for one in opened if "/nginx-proxy/" in str(one.readlink()))
+    open_files = [link for pid in children for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(link.stat().st_size for link in open_files if "/nginx-proxy/" in str(link.readlink()))
 
 
-def test_a_long_answer_arrives_whole(gateway: Any, token: str) -> None:
+def test_large_response_is_complete(gateway: Any, token: str) -> None:
     assert len(gateway.get("/api/v1/books?size=8000000", token).json()["padding"]) == 8_000_000

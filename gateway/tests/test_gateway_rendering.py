@@ -1,4 +1,4 @@
-"""The templates become one configuration, or a clear refusal."""
+"""Tests of rendering the configuration."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def _nginx_test(configuration: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_nginx_takes_the_rendered_configuration_without_a_warning(tmp_path: Path) -> None:
+def test_nginx_accepts_the_rendered_configuration(tmp_path: Path) -> None:
     folder = tmp_path / "a folder with spaces"
     folder.mkdir()
     assert _render(folder / "nginx", "--port-base", "18080", "--run-dir", str(folder)).returncode == 0
@@ -28,7 +28,7 @@ def test_nginx_takes_the_rendered_configuration_without_a_warning(tmp_path: Path
     assert (tested.returncode, tested.stderr) == (0, "")
 
 
-def test_every_variable_has_a_default_and_every_default_is_used(tmp_path: Path) -> None:
+def test_variables_and_defaults_match(tmp_path: Path) -> None:
     defaults = {
         line.partition("=")[0] for line in (SOURCE / "defaults.env").read_text().splitlines() if line.startswith("BOOK")
     }
@@ -37,7 +37,7 @@ def test_every_variable_has_a_default_and_every_default_is_used(tmp_path: Path) 
     assert used == defaults
 
 
-def test_ports_are_counted_from_the_base(tmp_path: Path) -> None:
+def test_ports_start_at_the_port_base(tmp_path: Path) -> None:
     _render(tmp_path, "--port-base", "9000", "--run-dir", str(tmp_path))
     upstreams = (tmp_path / "conf.d" / "upstreams.conf").read_text()
     assert [f"127.0.0.1:{port} " in upstreams for port in (9001, 9002, 9003, 9006)] == [True] * 4
@@ -54,7 +54,7 @@ def test_ports_are_counted_from_the_base(tmp_path: Path) -> None:
         "BOOKWHEEL_NO_SUCH_THING=1",
     ],
 )
-def test_a_value_can_not_break_out_of_its_place(tmp_path: Path, assignment: str) -> None:
+def test_invalid_value_is_rejected(tmp_path: Path, assignment: str) -> None:
     rendered = _render(tmp_path / "nginx", assignment)
     assert rendered.returncode == 1
     assert rendered.stderr.startswith("render: ")

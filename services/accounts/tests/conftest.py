@@ -1,4 +1,4 @@
-"""The accounts service in this process, on a database of its own, as the gateway would speak to it."""
+"""The accounts service in this process, with its own database. Requests are like those of the gateway."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -38,8 +38,8 @@ class Accounts:
     async def login(self, email: str = "reader@example.com", password: str = PASSWORD) -> httpx.Response:
         return await self.http.post("/api/v1/auth/login", json={"email": email, "password": password})
 
-    async def registered(self, email: str = "reader@example.com") -> dict[str, str]:
-        """The tokens of a new user."""
+    async def register_and_login(self, email: str = "reader@example.com") -> dict[str, str]:
+        """Registers a user and logs in. Returns the tokens."""
         assert (await self.register(email)).status_code == 201
         tokens: dict[str, str] = (await self.login(email)).json()
         return tokens
@@ -47,8 +47,8 @@ class Accounts:
     async def verify(self, credential: str) -> httpx.Response:
         return await self.http.get("/verify", headers={"Authorization": f"Bearer {credential}"})
 
-    async def ask(self, method: str, path: str, credential: str, json: object = None) -> httpx.Response:
-        """A request as it arrives behind the gateway: with the internal token in place of the credential."""
+    async def send(self, method: str, path: str, credential: str, json: object = None) -> httpx.Response:
+        """Sends a request with the internal token in place of the credential, like the gateway."""
         verified = await self.verify(credential)
         assert verified.status_code == 204, verified.headers.get("x-refusal")
         headers = {"Authorization": f"Bearer {verified.headers['x-internal-token']}"}
@@ -73,7 +73,7 @@ def settings(records_url: str, signing_key: Path) -> AccountsSettings:
 
 @pytest.fixture
 def argon2() -> PasswordHash:
-    """Cheap, so that the tests are quick; a module whose tests are about the cost has its own."""
+    """A fast hasher. A module that tests the cost overrides it."""
     return PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1),))
 
 

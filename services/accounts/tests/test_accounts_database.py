@@ -1,11 +1,11 @@
-"""The tables of accounts follow their revisions."""
+"""Tests of the migrations of accounts."""
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from bookwheel_accounts.tables import ACCOUNTS_SCHEMA
 
 
-def test_the_newest_revision_is_the_one_that_the_code_expects() -> None:
+def test_latest_migration_is_the_expected_head() -> None:
     config = Config()
     config.set_main_option("script_location", ACCOUNTS_SCHEMA.migrations)
     config.set_main_option("path_separator", "os")

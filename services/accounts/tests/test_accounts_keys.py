@@ -1,4 +1,4 @@
-"""API keys: shown once, no more than their maker, ended at once."""
+"""Tests of API keys: secrecy, scopes, revocation, expiry, limits."""
 
 import time
 from typing import Any
@@ -12,14 +12,14 @@ KEYS = "/api/v1/auth/keys"
 
 
 async def _key(accounts: Any, token: str, **fields: Any) -> dict[str, Any]:
-    answer = await accounts.ask("POST", KEYS, token, {"name": "laptop", **fields})
-    assert answer.status_code == 201, answer.text
-    created: dict[str, Any] = answer.json()
+    response = await accounts.send("POST", KEYS, token, {"name": "laptop", **fields})
+    assert response.status_code == 201, response.text
+    created: dict[str, Any] = response.json()
     return created
 
 
-async def test_a_key_stands_for_its_user(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_api_key_authenticates_its_user(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     key = (await _key(accounts, tokens["access_token"]))["key"]
     assert key.startswith("bw_")
     by_bearer = await accounts.verify(key)
@@ -28,56 +28,56 @@ async def test_a_key_stands_for_its_user(accounts: Any) -> None:
     assert by_bearer.headers["x-subject"] == by_header.headers["x-subject"] == by_token.headers["x-subject"]
 
 
-async def test_a_key_is_shown_once_and_stored_as_a_hash(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_api_key_is_shown_once_and_stored_as_a_hash(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     created = await _key(accounts, token)
-    listed = (await accounts.ask("GET", KEYS, token)).json()["items"]
+    listed = (await accounts.send("GET", KEYS, token)).json()["items"]
     assert listed == [{name: value for name, value in created.items() if name != "key"}]
     with accounts.engine.connect() as connection:
         assert created["key"] not in repr(connection.execute(select(api_key)).all())
 
 
-async def test_a_revoked_key_is_refused_and_not_listed(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_revoked_api_key_is_rejected_and_not_listed(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     created = await _key(accounts, token)
     path = f"{KEYS}/{created['id']}"
-    assert (await accounts.ask("DELETE", path, token)).status_code == 204
-    assert (await accounts.ask("DELETE", path, token)).status_code == 404, "twice"
+    assert (await accounts.send("DELETE", path, token)).status_code == 204
+    assert (await accounts.send("DELETE", path, token)).status_code == 404, "twice"
     assert (await accounts.verify(created["key"])).status_code == 401
-    assert (await accounts.ask("GET", KEYS, token)).json() == {"items": []}
+    assert (await accounts.send("GET", KEYS, token)).json() == {"items": []}
 
 
-async def test_nobody_sees_or_revokes_another_users_key(accounts: Any) -> None:
-    mine = (await accounts.registered())["access_token"]
-    theirs = (await accounts.registered("other@example.com"))["access_token"]
+async def test_user_cannot_list_or_revoke_keys_of_another_user(accounts: Any) -> None:
+    mine = (await accounts.register_and_login())["access_token"]
+    theirs = (await accounts.register_and_login("other@example.com"))["access_token"]
     created = await _key(accounts, mine)
-    assert (await accounts.ask("GET", KEYS, theirs)).json() == {"items": []}
-    assert (await accounts.ask("DELETE", f"{KEYS}/{created['id']}", theirs)).status_code == 404
+    assert (await accounts.send("GET", KEYS, theirs)).json() == {"items": []}
+    assert (await accounts.send("DELETE", f"{KEYS}/{created['id']}", theirs)).status_code == 404
     assert (await accounts.verify(created["key"])).status_code == 204
 
 
-async def test_a_key_may_have_less_than_its_login_but_not_more(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_api_key_cannot_have_more_scopes_than_its_session(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     key = await _key(accounts, token, scopes=["catalog:read"])
     assert (await accounts.verify(key["key"])).headers["x-scopes"] == "catalog:read"
-    more = await accounts.ask("POST", KEYS, token, {"name": "root", "scopes": ["admin"]})
+    more = await accounts.send("POST", KEYS, token, {"name": "root", "scopes": ["admin"]})
     assert more.status_code == 403
 
 
-async def test_a_key_makes_no_keys_and_ends_no_logins(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_api_key_cannot_manage_keys_or_log_out(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     key = (await _key(accounts, token))["key"]
     for method, path, body in (
         ("POST", KEYS, {"name": "x"}),
         ("GET", KEYS, None),
         ("POST", "/api/v1/auth/logout", None),
     ):
-        assert (await accounts.ask(method, path, key, body)).status_code == 403
-    assert (await accounts.ask("GET", "/api/v1/auth/me", key)).status_code == 200
+        assert (await accounts.send(method, path, key, body)).status_code == 403
+    assert (await accounts.send("GET", "/api/v1/auth/me", key)).status_code == 200
 
 
-async def test_a_key_ends_at_its_time_and_with_its_user(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_api_key_is_rejected_after_expiry_or_for_a_disabled_user(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     key = await _key(accounts, token, expires_at="2999-01-01T00:00:00Z")
     assert key["expires_at"] == "2999-01-01T00:00:00.000Z"
     with accounts.engine.begin() as connection:
@@ -106,14 +106,14 @@ async def test_a_key_ends_at_its_time_and_with_its_user(accounts: Any) -> None:
         {"name": "x", "owner": "usr_1"},
     ],
 )
-async def test_a_malformed_key_request_is_refused(accounts: Any, body: dict[str, Any]) -> None:
-    token = (await accounts.registered())["access_token"]
-    assert (await accounts.ask("POST", KEYS, token, body)).status_code == 400
+async def test_malformed_key_request_is_rejected(accounts: Any, body: dict[str, Any]) -> None:
+    token = (await accounts.register_and_login())["access_token"]
+    assert (await accounts.send("POST", KEYS, token, body)).status_code == 400
 
 
-async def test_a_user_has_so_many_keys_and_no_more(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_number_of_api_keys_is_limited(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     identity, _ = accounts.dependencies.credentials.verify(f"Bearer {token}", "")
     for number in range(MAX_KEYS_PER_USER):
         accounts.dependencies.api_keys.create(identity, f"key {number}", frozenset(), None)
-    assert (await accounts.ask("POST", KEYS, token, {"name": "one more"})).status_code == 409
+    assert (await accounts.send("POST", KEYS, token, {"name": "one more"})).status_code == 409

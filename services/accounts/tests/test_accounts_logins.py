@@ -1,4 +1,4 @@
-"""Registering, logging in, refreshing and logging out."""
+"""Tests of registration, login, refresh and logout."""
 
 import asyncio
 import time
@@ -14,19 +14,19 @@ from sqlalchemy import func, select, text, update
 PASSWORD = "a wheel of open books"
 
 
-async def test_a_registered_user_logs_in_and_may_read_and_predict(accounts: Any) -> None:
+async def test_registered_user_logs_in_with_default_scopes(accounts: Any) -> None:
     registered = await accounts.register()
     assert registered.status_code == 201
     assert registered.json()["scopes"] == ["catalog:read", "ml:predict"]
     tokens = (await accounts.login()).json()
     assert tokens["token_type"] == "bearer"
     assert tokens["expires_in"] == 900
-    me = await accounts.ask("GET", "/api/v1/auth/me", tokens["access_token"])
+    me = await accounts.send("GET", "/api/v1/auth/me", tokens["access_token"])
     assert me.json() == registered.json()
 
 
-async def test_no_password_or_token_is_stored_as_it_is(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_passwords_and_refresh_tokens_are_stored_as_hashes(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     with accounts.engine.connect() as connection:
         stored = repr([connection.execute(select(table)).all() for table in (account, login_session, refresh_token)])
     assert PASSWORD not in stored
@@ -34,7 +34,7 @@ async def test_no_password_or_token_is_stored_as_it_is(accounts: Any) -> None:
     assert "$argon2id$" in stored
 
 
-async def test_answers_that_carry_secrets_may_not_be_stored(accounts: Any) -> None:
+async def test_responses_with_tokens_are_not_cacheable(accounts: Any) -> None:
     await accounts.register()
     assert (await accounts.login()).headers["cache-control"] == "no-store"
 
@@ -42,13 +42,13 @@ async def test_answers_that_carry_secrets_may_not_be_stored(accounts: Any) -> No
 @pytest.mark.parametrize(
     "email", ["", "reader", "reader@", "@example.com", "a b@example.com", "a@b@c.com", "a\x00@x.com"]
 )
-async def test_a_malformed_address_is_refused_by_name(accounts: Any, email: str) -> None:
-    answer = await accounts.register(email)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == "email"
+async def test_malformed_address_is_rejected(accounts: Any, email: str) -> None:
+    response = await accounts.register(email)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "email"
 
 
-async def test_one_mailbox_registers_once_however_it_is_spelled(accounts: Any) -> None:
+async def test_address_registers_once_regardless_of_case(accounts: Any) -> None:
     assert (await accounts.register("Reader@Example.COM")).status_code == 201
     again = await accounts.register("reader@example.com")
     assert again.status_code == 409
@@ -56,85 +56,85 @@ async def test_one_mailbox_registers_once_however_it_is_spelled(accounts: Any) -
     assert (await accounts.login("READER@example.com")).status_code == 200
 
 
-async def test_simultaneous_registrations_of_one_address_make_one_account(accounts: Any) -> None:
-    answers = await asyncio.gather(*(accounts.register() for _ in range(4)))
-    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+async def test_concurrent_registrations_of_an_address_create_one_account(accounts: Any) -> None:
+    responses = await asyncio.gather(*(accounts.register() for _ in range(4)))
+    assert sorted(response.status_code for response in responses) == [201, 409, 409, 409]
 
 
 @pytest.mark.parametrize(
     "password",
     ["", "short", "qwertyuiop", "PASSWORD123", "aaaaaaaaaaaa", "reader@example.com", "1234567890", "ababababababab"],
 )
-async def test_an_easy_password_is_refused(accounts: Any, password: str) -> None:
-    answer = await accounts.register(password=password)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0] == {
+async def test_weak_password_is_rejected(accounts: Any, password: str) -> None:
+    response = await accounts.register(password=password)
+    assert response.status_code == 400
+    assert response.json()["errors"][0] == {
         "field": "password",
         "code": "weak_password",
-        "message": answer.json()["errors"][0]["message"],
+        "message": response.json()["errors"][0]["message"],
     }
 
 
-async def test_a_huge_password_is_refused_before_it_is_hashed(accounts: Any) -> None:
+async def test_too_long_password_is_rejected(accounts: Any) -> None:
     assert (await accounts.register(password="x7" * 5000)).status_code == 400
     assert (await accounts.login(password="x7" * 5000)).status_code == 400
 
 
-async def test_a_password_fits_in_every_unicode_form(accounts: Any) -> None:
+async def test_password_matches_in_any_unicode_normal_form(accounts: Any) -> None:
     await accounts.register(password="Café au lait, s'il vous plaît")
     decomposed = await accounts.login(password="Cafe\u0301 au lait, s'il vous plai\u0302t")
     assert decomposed.status_code == 200
 
 
-async def test_a_lone_surrogate_is_a_bad_request(accounts: Any) -> None:
+async def test_lone_surrogate_returns_400(accounts: Any) -> None:
     body = b'{"email": "reader@example.com", "password": "wheels \\ud800 and more"}'
     headers = {"Content-Type": "application/json"}
     for route in ("register", "login"):
-        answer = await accounts.http.post(f"/api/v1/auth/{route}", content=body, headers=headers)
-        assert answer.status_code == 400, answer.text
+        response = await accounts.http.post(f"/api/v1/auth/{route}", content=body, headers=headers)
+        assert response.status_code == 400, response.text
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"null", b"[]", b"{", b"[" * 16_000, b'{"email": ' + b"9" * 15_000 + b"}", b"\xff\xfe"]
 )
-async def test_a_body_that_is_no_registration_is_a_bad_request(accounts: Any, body: bytes) -> None:
+async def test_malformed_body_returns_400(accounts: Any, body: bytes) -> None:
     for route in ("register", "login", "refresh"):
         headers = {"Content-Type": "application/json"}
-        answer = await accounts.http.post(f"/api/v1/auth/{route}", content=body, headers=headers)
-        assert answer.status_code == 400
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = await accounts.http.post(f"/api/v1/auth/{route}", content=body, headers=headers)
+        assert response.status_code == 400
+        assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_database_that_is_away_is_503(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_unavailable_database_returns_503(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     with accounts.engine.begin() as connection:
         connection.execute(text("DROP TABLE refresh_token"))
     for route, body in (
         ("login", {"email": "reader@example.com", "password": PASSWORD}),
         ("refresh", {"refresh_token": tokens["refresh_token"]}),
     ):
-        answer = await accounts.http.post(f"/api/v1/auth/{route}", json=body)
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert answer.headers["retry-after"] == "1"
-        assert "SELECT" not in answer.text
+        response = await accounts.http.post(f"/api/v1/auth/{route}", json=body)
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert response.headers["retry-after"] == "1"
+        assert "SELECT" not in response.text
 
 
-async def test_wrong_password_unknown_address_and_disabled_user_look_the_same(accounts: Any) -> None:
+async def test_failed_logins_have_the_same_response(accounts: Any) -> None:
     await accounts.register()
     await accounts.register("disabled@example.com")
     accounts.dependencies.users.disable("disabled@example.com")
-    answers = [
+    responses = [
         await accounts.login(password="not the right password"),
         await accounts.login("nobody@example.com"),
         await accounts.login("not an address"),
         await accounts.login("disabled@example.com"),
     ]
-    assert {answer.status_code for answer in answers} == {401}
-    bodies = [{name: value for name, value in answer.json().items() if name != "trace_id"} for answer in answers]
+    assert {response.status_code for response in responses} == {401}
+    bodies = [{name: value for name, value in response.json().items() if name != "trace_id"} for response in responses]
     assert all(body == bodies[0] for body in bodies)
 
 
-async def test_a_login_may_ask_for_less_but_not_for_more(accounts: Any) -> None:
+async def test_login_can_request_fewer_scopes_but_not_more(accounts: Any) -> None:
     await accounts.register()
     body = {"email": "reader@example.com", "password": PASSWORD}
     less = await accounts.http.post("/api/v1/auth/login", json={**body, "scopes": ["catalog:read"]})
@@ -143,15 +143,15 @@ async def test_a_login_may_ask_for_less_but_not_for_more(accounts: Any) -> None:
     assert more.status_code == 403
 
 
-async def test_an_unknown_field_is_named(accounts: Any) -> None:
+async def test_error_names_an_unknown_field(accounts: Any) -> None:
     body = {"email": "reader@example.com", "password": PASSWORD, "scope": "admin"}
-    answer = await accounts.http.post("/api/v1/auth/register", json=body)
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["field"] == "scope"
+    response = await accounts.http.post("/api/v1/auth/register", json=body)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "scope"
 
 
-async def test_a_refresh_gives_a_new_pair_with_the_same_scopes(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_refresh_returns_new_tokens_with_the_same_scopes(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     refreshed = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
     assert refreshed.status_code == 200
     assert refreshed.json()["scope"] == tokens["scope"]
@@ -159,8 +159,8 @@ async def test_a_refresh_gives_a_new_pair_with_the_same_scopes(accounts: Any) ->
     assert (await accounts.verify(refreshed.json()["access_token"])).status_code == 204
 
 
-async def test_a_refresh_token_that_comes_twice_ends_the_login(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_reused_refresh_token_ends_the_session(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     stolen = {"refresh_token": tokens["refresh_token"]}
     fresh = (await accounts.http.post("/api/v1/auth/refresh", json=stolen)).json()
     assert (await accounts.http.post("/api/v1/auth/refresh", json=stolen)).status_code == 401
@@ -169,58 +169,58 @@ async def test_a_refresh_token_that_comes_twice_ends_the_login(accounts: Any) ->
     assert (await accounts.verify(fresh["access_token"])).headers["x-refusal"] == "revoked"
 
 
-async def test_of_simultaneous_refreshes_one_wins_at_most_and_the_login_ends(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_concurrent_refreshes_end_the_session(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     body = {"refresh_token": tokens["refresh_token"]}
-    answers = await asyncio.gather(*(accounts.http.post("/api/v1/auth/refresh", json=body) for _ in range(5)))
-    assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401, 401]
+    responses = await asyncio.gather(*(accounts.http.post("/api/v1/auth/refresh", json=body) for _ in range(5)))
+    assert sorted(response.status_code for response in responses) == [200, 401, 401, 401, 401]
     assert (await accounts.verify(tokens["access_token"])).status_code == 401
 
 
-async def test_a_made_up_refresh_token_ends_nobodys_login(accounts: Any) -> None:
-    tokens = await accounts.registered()
-    for made_up in ("", "bwr_x", tokens["access_token"][:200], tokens["refresh_token"] + "x", "\u0000"):
-        answer = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": made_up})
-        assert answer.status_code == 401
+async def test_unknown_refresh_token_does_not_end_a_session(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
+    for token in ("", "bwr_x", tokens["access_token"][:200], tokens["refresh_token"] + "x", "\u0000"):
+        response = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": token})
+        assert response.status_code == 401
     assert (await accounts.verify(tokens["access_token"])).status_code == 204
 
 
-async def test_a_logout_ends_the_access_token_and_the_refresh_token(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_logout_revokes_access_and_refresh_token(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     other = (await accounts.login()).json()
-    assert (await accounts.ask("POST", "/api/v1/auth/logout", tokens["access_token"])).status_code == 204
+    assert (await accounts.send("POST", "/api/v1/auth/logout", tokens["access_token"])).status_code == 204
     assert (await accounts.verify(tokens["access_token"])).headers["x-refusal"] == "revoked"
     refreshed = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
     assert refreshed.status_code == 401
-    assert (await accounts.verify(other["access_token"])).status_code == 204, "another login lives on"
+    assert (await accounts.verify(other["access_token"])).status_code == 204, "the other session remains valid"
 
 
-async def test_a_login_that_is_over_can_not_be_refreshed_and_is_swept_out(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_expired_session_is_not_refreshed_and_is_deleted(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     with accounts.engine.begin() as connection:
         connection.execute(update(login_session).values(expires_at=int(time.time()) - 1))
-    answer = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
-    assert answer.status_code == 401
+    response = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert response.status_code == 401
     await accounts.login()
     with accounts.engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(login_session)).scalar_one() == 1
         assert connection.execute(select(func.count()).select_from(refresh_token)).scalar_one() == 1
 
 
-async def test_a_user_who_lost_a_scope_has_it_in_no_token_any_more(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_token_loses_a_scope_that_its_user_lost(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     with accounts.engine.begin() as connection:
         connection.execute(update(account).values(scopes="catalog:read"))
     assert (await accounts.verify(tokens["access_token"])).headers["x-scopes"] == "catalog:read"
 
 
-async def test_registration_can_be_closed(accounts: Any) -> None:
+async def test_registration_can_be_disabled(accounts: Any) -> None:
     closed = replace(accounts.dependencies.authenticator, registration=False)
     with pytest.raises(ForbiddenError):
         await closed.register("reader@example.com", PASSWORD)
 
 
-def test_addresses_are_normalised_or_refused() -> None:
+def test_addresses_are_normalized_or_rejected() -> None:
     assert normalize_email("Ada.Lovelace@EXAMPLE.com") == "ada.lovelace@example.com"
     with pytest.raises(InvalidParameterError):
         normalize_email("ada@example.com\r\nBcc: x@example.com")

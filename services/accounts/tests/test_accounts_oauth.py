@@ -1,4 +1,4 @@
-"""The OAuth 2 token endpoint."""
+"""Tests of the OAuth 2 token endpoint."""
 
 import base64
 from typing import Any
@@ -10,20 +10,20 @@ PASSWORD = "a wheel of open books"
 
 
 async def _token(accounts: Any, client_header: str = "", **form: str) -> httpx.Response:
-    answer: httpx.Response = await accounts.http.post(
+    response: httpx.Response = await accounts.http.post(
         "/api/v1/oauth/token", data=form, headers={"Authorization": client_header}
     )
-    assert answer.headers["cache-control"] == "no-store"
-    return answer
+    assert response.headers["cache-control"] == "no-store"
+    return response
 
 
 async def _api_key(accounts: Any) -> dict[str, Any]:
-    token = (await accounts.registered())["access_token"]
-    created: dict[str, Any] = (await accounts.ask("POST", "/api/v1/auth/keys", token, {"name": "job"})).json()
+    token = (await accounts.register_and_login())["access_token"]
+    created: dict[str, Any] = (await accounts.send("POST", "/api/v1/auth/keys", token, {"name": "job"})).json()
     return created
 
 
-async def test_the_password_and_refresh_grants_work_as_a_login_does(accounts: Any) -> None:
+async def test_password_and_refresh_token_grants(accounts: Any) -> None:
     await accounts.register()
     first = await _token(accounts, grant_type="password", username="reader@example.com", password=PASSWORD)
     assert first.json()["scope"] == "catalog:read ml:predict"
@@ -31,24 +31,24 @@ async def test_the_password_and_refresh_grants_work_as_a_login_does(accounts: An
     assert (await accounts.verify(second.json()["access_token"])).status_code == 204
 
 
-async def test_an_api_key_gets_a_short_token_that_ends_with_the_key(accounts: Any) -> None:
+async def test_client_credentials_token_is_revoked_with_its_api_key(accounts: Any) -> None:
     key = await _api_key(accounts)
-    answer = await _token(
+    response = await _token(
         accounts, grant_type="client_credentials", client_id=key["id"], client_secret=key["key"], scope="catalog:read"
     )
-    assert "refresh_token" not in answer.json()
-    token = answer.json()["access_token"]
+    assert "refresh_token" not in response.json()
+    token = response.json()["access_token"]
     assert (await accounts.verify(token)).headers["x-scopes"] == "catalog:read"
     login = (await accounts.login()).json()["access_token"]
-    await accounts.ask("DELETE", f"/api/v1/auth/keys/{key['id']}", login)
+    await accounts.send("DELETE", f"/api/v1/auth/keys/{key['id']}", login)
     assert (await accounts.verify(token)).headers["x-refusal"] == "revoked"
 
 
-async def test_the_client_may_authenticate_in_the_header(accounts: Any) -> None:
+async def test_client_can_authenticate_with_basic_auth(accounts: Any) -> None:
     key = await _api_key(accounts)
     basic = base64.b64encode(f"{key['id']}:{key['key']}".encode()).decode()
-    answer = await _token(accounts, f"Basic {basic}", grant_type="client_credentials")
-    assert answer.status_code == 200
+    response = await _token(accounts, f"Basic {basic}", grant_type="client_credentials")
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -75,19 +75,19 @@ async def test_the_client_may_authenticate_in_the_header(accounts: Any) -> None:
         ({"grant_type": "client_credentials", "client_id": "key_x", "client_secret": "bw_x"}, 401, "invalid_client"),
     ],
 )
-async def test_a_refusal_is_one_of_oauths(accounts: Any, form: dict[str, str], status: int, error: str) -> None:
+async def test_errors_have_oauth_codes(accounts: Any, form: dict[str, str], status: int, error: str) -> None:
     await accounts.register()
-    answer = await _token(accounts, **form)
-    assert (answer.status_code, answer.json()) == (status, {"error": error})
+    response = await _token(accounts, **form)
+    assert (response.status_code, response.json()) == (status, {"error": error})
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic " + base64.b64encode(b"\xff\xfe").decode()])
-async def test_a_malformed_client_header_is_an_invalid_client(accounts: Any, header: str) -> None:
-    answer = await _token(accounts, header, grant_type="client_credentials")
-    assert (answer.status_code, answer.json()) == (401, {"error": "invalid_client"})
+async def test_malformed_basic_auth_returns_invalid_client(accounts: Any, header: str) -> None:
+    response = await _token(accounts, header, grant_type="client_credentials")
+    assert (response.status_code, response.json()) == (401, {"error": "invalid_client"})
 
 
-async def test_a_key_with_another_keys_id_is_refused(accounts: Any) -> None:
+async def test_client_id_must_be_the_id_of_the_api_key(accounts: Any) -> None:
     key = await _api_key(accounts)
-    answer = await _token(accounts, grant_type="client_credentials", client_id="key_other", client_secret=key["key"])
-    assert answer.status_code == 401
+    response = await _token(accounts, grant_type="client_credentials", client_id="key_other", client_secret=key["key"])
+    assert response.status_code == 401

@@ -1,4 +1,4 @@
-"""What hashing a password costs, to us and to who guesses."""
+"""Tests of the cost of password hashing."""
 
 import asyncio
 import time
@@ -13,25 +13,25 @@ def argon2() -> PasswordHash:
     return PasswordHash.recommended()
 
 
-async def test_an_unknown_address_costs_the_same_work(accounts: Any) -> None:
+async def test_login_takes_the_same_time_for_an_unknown_address(accounts: Any) -> None:
     await accounts.register()
 
     async def least_seconds(email: str) -> float:
-        taken = []
+        durations = []
         for _ in range(4):
             started = time.perf_counter()
             await accounts.login(email, "not the right password")
-            taken.append(time.perf_counter() - started)
-        return min(taken)
+            durations.append(time.perf_counter() - started)
+        return min(durations)
 
-    known, unknown = await least_seconds("reader@example.com"), await least_seconds("nobody@example.com")
-    assert unknown > known / 3
+    seconds, unknown_seconds = await least_seconds("reader@example.com"), await least_seconds("nobody@example.com")
+    assert unknown_seconds > seconds / 3
 
 
-async def test_a_flood_of_logins_is_turned_away_and_not_queued_for_ever(accounts: Any) -> None:
-    answers = await asyncio.gather(*(accounts.login("nobody@example.com") for _ in range(60)))
-    statuses = {answer.status_code for answer in answers}
+async def test_too_many_concurrent_logins_return_503(accounts: Any) -> None:
+    responses = await asyncio.gather(*(accounts.login("nobody@example.com") for _ in range(60)))
+    statuses = {response.status_code for response in responses}
     assert statuses == {401, 503}
-    refused = next(answer for answer in answers if answer.status_code == 503)
-    assert refused.headers["retry-after"] == "2"
+    rejected = next(response for response in responses if response.status_code == 503)
+    assert rejected.headers["retry-after"] == "2"
     assert (await accounts.login("nobody@example.com")).status_code == 401

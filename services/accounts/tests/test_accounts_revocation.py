@@ -1,4 +1,4 @@
-"""A password reset and disabling a user end the user's logins and API keys, and enabling does not revive them."""
+"""Tests of revocation: a password reset and disabling a user end sessions and API keys."""
 
 from typing import Any
 
@@ -22,24 +22,24 @@ async def new_hash(argon2: PasswordHash) -> str:
 
 
 async def _credentials(accounts: Any, email: str = EMAIL) -> dict[str, str]:
-    tokens = await accounts.registered(email)
-    created = await accounts.ask("POST", "/api/v1/auth/keys", tokens["access_token"], {"name": "laptop"})
+    tokens = await accounts.register_and_login(email)
+    created = await accounts.send("POST", "/api/v1/auth/keys", tokens["access_token"], {"name": "laptop"})
     assert created.status_code == 201
     by_key = await accounts.http.post(
         "/api/v1/oauth/token",
         data={"grant_type": "client_credentials"},
         auth=(created.json()["id"], created.json()["key"]),
     )
-    return {**tokens, "key": created.json()["key"], "token_of_key": by_key.json()["access_token"]}
+    return {**tokens, "key": created.json()["key"], "key_token": by_key.json()["access_token"]}
 
 
 async def _statuses(accounts: Any, credentials: dict[str, str]) -> set[int]:
     refreshed = await accounts.http.post("/api/v1/auth/refresh", json={"refresh_token": credentials["refresh_token"]})
-    verified = [await accounts.verify(credentials[name]) for name in ("access_token", "key", "token_of_key")]
+    verified = [await accounts.verify(credentials[name]) for name in ("access_token", "key", "key_token")]
     return {refreshed.status_code, *(response.status_code for response in verified)}
 
 
-async def test_a_password_reset_ends_logins_and_keys(accounts: Any, new_hash: str) -> None:
+async def test_password_reset_revokes_sessions_and_api_keys(accounts: Any, new_hash: str) -> None:
     credentials = await _credentials(accounts)
     others = await _credentials(accounts, "other@example.com")
     assert accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
@@ -51,7 +51,7 @@ async def test_a_password_reset_ends_logins_and_keys(accounts: Any, new_hash: st
     assert (await accounts.verify(others["access_token"])).status_code == 204
 
 
-async def test_enabling_a_disabled_user_does_not_revive_old_credentials(accounts: Any, new_hash: str) -> None:
+async def test_enabling_a_user_does_not_restore_old_credentials(accounts: Any, new_hash: str) -> None:
     credentials = await _credentials(accounts)
     assert accounts.dependencies.users.disable(EMAIL)
     assert await _statuses(accounts, credentials) == {401}
@@ -59,7 +59,7 @@ async def test_enabling_a_disabled_user_does_not_revive_old_credentials(accounts
     assert await _statuses(accounts, credentials) == {401}
 
 
-async def test_disabling_revokes_what_an_update_of_the_account_alone_would_revive(accounts: Any) -> None:
+async def test_disabling_a_user_revokes_the_credentials_themselves(accounts: Any) -> None:
     credentials = await _credentials(accounts)
     accounts.dependencies.users.disable(EMAIL)
     with accounts.engine.begin() as connection:
@@ -67,16 +67,16 @@ async def test_disabling_revokes_what_an_update_of_the_account_alone_would_reviv
     assert await _statuses(accounts, credentials) == {401}
 
 
-async def test_a_login_that_overlaps_a_reset_is_refused(accounts: Any, new_hash: str) -> None:
-    await accounts.registered()
-    user = accounts.dependencies.users.get_by_email(EMAIL)  # as a login has read it before the reset
+async def test_login_during_a_password_reset_is_rejected(accounts: Any, new_hash: str) -> None:
+    await accounts.register_and_login()
+    user = accounts.dependencies.users.get_by_email(EMAIL)  # a login reads the user before the reset
     accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
     with pytest.raises(UnauthenticatedError):
         accounts.dependencies.sessions.create(user, SCOPES)
 
 
-async def test_a_revoked_login_creates_no_key_while_its_internal_token_is_valid(accounts: Any, new_hash: str) -> None:
-    tokens = await accounts.registered()
+async def test_revoked_session_cannot_create_an_api_key_with_its_internal_token(accounts: Any, new_hash: str) -> None:
+    tokens = await accounts.register_and_login()
     verified = await accounts.verify(tokens["access_token"])
     accounts.dependencies.users.reset_credentials(EMAIL, new_hash, SCOPES)
     headers = {"Authorization": f"Bearer {verified.headers['x-internal-token']}"}
@@ -84,7 +84,7 @@ async def test_a_revoked_login_creates_no_key_while_its_internal_token_is_valid(
     assert response.status_code == 401
 
 
-async def test_new_scopes_end_no_login(accounts: Any) -> None:
+async def test_new_scopes_do_not_end_sessions(accounts: Any) -> None:
     credentials = await _credentials(accounts)
     accounts.dependencies.users.set_scopes(EMAIL, SCOPES)
     verified = await accounts.verify(credentials["key"])

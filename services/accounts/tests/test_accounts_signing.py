@@ -1,4 +1,4 @@
-"""Signing keys: where they live, how they rotate, what is refused."""
+"""Tests of signing keys: files, rotation, errors."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 CLAIMS = {"iss": "bookwheel", "aud": "bookwheel", "sub": "usr_1", "iat": 1, "exp": 4_000_000_000}
 
 
-def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
+def test_key_file_is_private_and_not_overwritten(tmp_path: Path) -> None:
     path = create_key_file(tmp_path / "secrets" / "signing.pem")
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -19,7 +19,7 @@ def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
         create_key_file(path)
 
 
-def test_the_newest_key_of_a_folder_signs_and_the_older_stay_good(tmp_path: Path) -> None:
+def test_newest_key_signs_and_older_keys_stay_valid(tmp_path: Path) -> None:
     create_key_file(tmp_path)
     before = load_key_ring(tmp_path)
     old_token = before.sign(CLAIMS)
@@ -33,7 +33,7 @@ def test_the_newest_key_of_a_folder_signs_and_the_older_stay_good(tmp_path: Path
         before.verify(after.sign(CLAIMS), issuer="bookwheel", audience="bookwheel")
 
 
-def test_the_key_id_is_the_thumbprint_of_rfc_7638(tmp_path: Path) -> None:
+def test_key_id_is_the_rfc_7638_thumbprint(tmp_path: Path) -> None:
     path = create_key_file(tmp_path / "signing.pem")
     assert load_key_ring(path).jwks() == load_key_ring(path).jwks()
     assert len(load_key_ring(path).jwks()["keys"][0]["kid"]) == 43
@@ -45,7 +45,7 @@ def _pem(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: byte
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "expected"),
     [
         (b"", "must be an unencrypted PEM"),
         (b"not a key", "must be an unencrypted PEM"),
@@ -55,15 +55,15 @@ def _pem(private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey, password: byte
     ],
     ids=["empty", "text", "encrypted", "another curve", "rsa"],
 )
-def test_what_is_no_es256_key_is_refused_with_the_reason(tmp_path: Path, content: bytes, says: str) -> None:
+def test_invalid_key_file_is_rejected_with_the_reason(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "signing.pem"
     path.touch(mode=0o600)
     path.write_bytes(content)
-    with pytest.raises(KeyFileError, match=says):
+    with pytest.raises(KeyFileError, match=expected):
         load_key_ring(path)
 
 
-def test_a_missing_or_open_key_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_error_for_a_missing_or_readable_key_names_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="keygen"):
         load_key_ring(tmp_path)
     path = create_key_file(tmp_path / "signing.pem")

@@ -1,4 +1,4 @@
-"""The suite's merged documents and readiness, and the commands."""
+"""Tests of the merged OpenAPI document, the readiness and the commands."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def _operation(schema: str) -> dict[str, Any]:
     return {"get": {"responses": {"200": {"content": content}, "422": {"description": "Validation Error"}}}}
 
 
-def test_schemas_of_one_name_and_two_meanings_are_told_apart() -> None:
+def test_different_schemas_of_the_same_name_get_a_prefix() -> None:
     first = _document({"/api/v1/a": _operation("Page")}, {"Page": {"type": "object"}, "Same": {"type": "string"}})
     second = _document(
         {"/api/v1/b": _operation("Page")},
@@ -45,12 +45,12 @@ def test_schemas_of_one_name_and_two_meanings_are_told_apart() -> None:
     assert schemas["Page"] == {"type": "object"}
     assert schemas["second_Page"] == {"type": "array", "items": {"$ref": "#/components/schemas/second_Page"}}
     assert "second_Same" not in schemas
-    answer = merged["paths"]["/api/v1/b"]["get"]["responses"]["200"]
-    assert answer["content"]["application/json"]["schema"]["$ref"].endswith("/second_Page")
+    response = merged["paths"]["/api/v1/b"]["get"]["responses"]["200"]
+    assert response["content"]["application/json"]["schema"]["$ref"].endswith("/second_Page")
 
 
-def test_every_operation_tells_of_problems_and_none_of_the_frameworks_422() -> None:
-    merged = merge_openapi({"one": _document({"/api/v1/a": _operation("A")}, {"A": {}, "HTTPValidationError": {}})})
+def test_operations_have_the_problem_response_instead_of_422() -> None:
+    merged = merge_openapi({"service": _document({"/api/v1/a": _operation("A")}, {"A": {}, "HTTPValidationError": {}})})
     responses = merged["paths"]["/api/v1/a"]["get"]["responses"]
     assert set(responses) == {"200", "default"}
     assert "application/problem+json" in responses["default"]["content"]
@@ -58,7 +58,7 @@ def test_every_operation_tells_of_problems_and_none_of_the_frameworks_422() -> N
     assert "HTTPValidationError" not in merged["components"]["schemas"]
 
 
-def test_only_public_paths_are_told_and_the_first_service_wins() -> None:
+def test_merged_document_has_only_public_paths_and_prefers_the_first_service() -> None:
     first = _document({"/api/v1/a": _operation("A"), "/livez": _operation("A")}, {"A": {"title": "first"}})
     second = _document({"/api/v1/a": _operation("A")}, {"A": {"title": "first"}})
     merged = merge_openapi({"first": first, "second": second, "empty": {}})
@@ -66,8 +66,8 @@ def test_only_public_paths_are_told_and_the_first_service_wins() -> None:
 
 
 @contextmanager
-def _answering(status: int, body: Any) -> Iterator[str]:
-    """The address of a server that says this to everything."""
+def _serving(status: int, body: Any) -> Iterator[str]:
+    """Runs a server with this response to all requests. Yields its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -87,7 +87,7 @@ def _answering(status: int, body: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "says"),
+    ("status", "body", "expected"),
     [
         (200, {"status": "ready", "checks": {"database": "ok"}}, {"status": "ready", "failing": []}),
         (
@@ -99,51 +99,49 @@ def _answering(status: int, body: Any) -> Iterator[str]:
         (500, [], {"status": "not ready", "failing": []}),
     ],
 )
-async def test_readiness_names_what_fails_and_keeps_the_reason_in_the_house(
-    status: int, body: Any, says: dict[str, Any]
-) -> None:
-    with _answering(status, body) as url:
+async def test_readiness_names_failing_checks_without_reasons(status: int, body: Any, expected: dict[str, Any]) -> None:
+    with _serving(status, body) as url:
         async with httpx.AsyncClient() as client:
-            assert await SuiteOverview({"one": url}, client).get_readiness() == {"one": says}
+            assert await SuiteOverview({"service": url}, client).get_readiness() == {"service": expected}
 
 
 @pytest.mark.parametrize("body", ["odd", [], None])
-async def test_a_document_that_is_none_is_left_out(body: Any) -> None:
+async def test_invalid_document_is_omitted(body: Any) -> None:
     own = _document({"/api/v1/a": _operation("A")}, {})
-    with _answering(200, body) as url:
+    with _serving(200, body) as url:
         async with httpx.AsyncClient() as client:
-            merged = await SuiteOverview({"one": url}, client).get_openapi(own)
+            merged = await SuiteOverview({"service": url}, client).get_openapi(own)
     assert set(merged["paths"]) == {"/api/v1/a"}
 
 
-async def test_services_that_are_away_are_said_to_be(accounts: Any) -> None:
-    answer = await accounts.http.get("/suite/readyz")
-    assert answer.status_code == 503
-    assert answer.json()["services"]["ml-serving"] == {"status": "away", "failing": []}
+async def test_readiness_reports_unavailable_services(accounts: Any) -> None:
+    response = await accounts.http.get("/suite/readyz")
+    assert response.status_code == 503
+    assert response.json()["services"]["ml-serving"] == {"status": "away", "failing": []}
     assert (await accounts.http.get("/readyz")).json() == {"status": "ready", "checks": {"database": "ok"}}
 
 
-async def test_the_documentation_serves_its_own_files_and_no_others(accounts: Any) -> None:
+async def test_documentation_serves_only_known_assets(accounts: Any) -> None:
     assert (await accounts.http.get("/docs/assets/swagger-ui.css")).headers["content-type"].startswith("text/css")
     for name in ("main.py", "__init__.py", "..%2fmain.py", "%2e%2e"):
         assert (await accounts.http.get(f"/docs/assets/{name}")).status_code == 404
 
 
-def _run(folder: Path, *arguments: str, given: str | None = None) -> "subprocess.CompletedProcess[str]":
+def _run(folder: Path, *arguments: str, stdin: str | None = None) -> "subprocess.CompletedProcess[str]":
     environment = {
         **os.environ,
         "BOOKWHEEL_DATABASE_URL": f"sqlite:///{folder}/bookwheel.sqlite",
         "BOOKWHEEL_SIGNING_KEY_FILE": str(folder / "keys"),
     }
     return subprocess.run(
-        [COMMAND, *arguments], env=environment, input=given, capture_output=True, text=True, check=False
+        [COMMAND, *arguments], env=environment, input=stdin, capture_output=True, text=True, check=False
     )
 
 
-def test_a_user_is_made_once_and_then_kept_to_what_the_command_says(tmp_path: Path) -> None:
+def test_create_user_creates_and_then_updates(tmp_path: Path) -> None:
     assert _run(tmp_path, "migrate").returncode == 0
     first = _run(
-        tmp_path, "create-user", "Ops@Example.com", "--scopes", "catalog:read admin", given="turning wheels 7\n"
+        tmp_path, "create-user", "Ops@Example.com", "--scopes", "catalog:read admin", stdin="turning wheels 7\n"
     )
     assert first.stdout.startswith("created ops@example.com usr_")
     (tmp_path / "password").write_text("turning wheels 8\n")
@@ -151,26 +149,26 @@ def test_a_user_is_made_once_and_then_kept_to_what_the_command_says(tmp_path: Pa
     assert again.stdout == first.stdout.replace("created", "updated")
 
 
-def test_create_user_ends_logins_only_for_another_password(tmp_path: Path) -> None:
+def test_create_user_ends_sessions_only_for_a_new_password(tmp_path: Path) -> None:
     engine = connect_database(f"sqlite:///{tmp_path}/bookwheel.sqlite")
     ACCOUNTS_SCHEMA.upgrade(engine)
     users, sessions = UserStore(engine), SessionStore(engine, timedelta(days=1))
-    _run(tmp_path, "create-user", "ops@example.com", given="turning wheels 7\n")
+    _run(tmp_path, "create-user", "ops@example.com", stdin="turning wheels 7\n")
     user = users.get_by_email("ops@example.com")
     assert user is not None
     identity, _ = sessions.create(user, user.scopes)
 
-    _run(tmp_path, "create-user", "ops@example.com", "--scopes", "catalog:read", given="turning wheels 7\n")
+    _run(tmp_path, "create-user", "ops@example.com", "--scopes", "catalog:read", stdin="turning wheels 7\n")
     session = sessions.find_identity(str(identity.session_id))
     assert session is not None
     assert session[0].scopes == {Scope.CATALOG_READ}
-    _run(tmp_path, "create-user", "ops@example.com", given="turning wheels 8\n")
+    _run(tmp_path, "create-user", "ops@example.com", stdin="turning wheels 8\n")
     assert sessions.find_identity(str(identity.session_id)) is None
     engine.dispose()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "given", "says"),
+    ("arguments", "stdin", "expected"),
     [
         (["create-user", "ops@example.com"], "short", "at least 10"),
         (["create-user", "ops"], "turning wheels 7", "email"),
@@ -178,10 +176,10 @@ def test_create_user_ends_logins_only_for_another_password(tmp_path: Path) -> No
         (["serve"], None, "keygen"),
     ],
 )
-def test_a_command_that_can_not_be_done_says_why(
-    tmp_path: Path, arguments: list[str], given: str | None, says: str
+def test_failed_command_prints_the_reason(
+    tmp_path: Path, arguments: list[str], stdin: str | None, expected: str
 ) -> None:
-    done = _run(tmp_path, *arguments, given=given)
-    assert done.returncode != 0
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    result = _run(tmp_path, *arguments, stdin=stdin)
+    assert result.returncode != 0
+    assert expected in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""The gateway's check: which credentials are good, and for how long."""
+"""Tests of the credential check: accepted credentials and cache lifetimes."""
 
 import base64
 import hmac
@@ -31,20 +31,20 @@ def _with_shared_secret(claims: dict[str, Any], kid: str, secret: str) -> str:
     return unsigned + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-async def test_a_good_token_becomes_an_internal_one(accounts: Any) -> None:
-    tokens = await accounts.registered()
-    answer = await accounts.verify(tokens["access_token"])
-    assert answer.status_code == 204
-    claims = _claims(answer.headers["x-internal-token"])
+async def test_valid_token_is_exchanged_for_an_internal_token(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
+    response = await accounts.verify(tokens["access_token"])
+    assert response.status_code == 204
+    claims = _claims(response.headers["x-internal-token"])
     assert claims["aud"] == INTERNAL_AUDIENCE
-    assert claims["sub"] == answer.headers["x-subject"] == _claims(tokens["access_token"])["sub"]
-    assert claims["scope"] == answer.headers["x-scopes"] == "catalog:read ml:predict"
+    assert claims["sub"] == response.headers["x-subject"] == _claims(tokens["access_token"])["sub"]
+    assert claims["scope"] == response.headers["x-scopes"] == "catalog:read ml:predict"
     assert claims["exp"] - time.time() > 45
-    assert answer.headers["x-accel-expires"] == "10"
+    assert response.headers["x-accel-expires"] == "10"
 
 
-async def test_the_jwks_verifies_both_tokens_and_holds_no_private_part(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_jwks_verifies_tokens_and_has_no_private_key(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     document = (await accounts.http.get("/.well-known/jwks.json")).json()
     assert {"kid", "kty", "crv", "x", "y", "alg", "use"} == set(document["keys"][0])
     keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(document).keys}
@@ -68,30 +68,30 @@ async def test_the_jwks_verifies_both_tokens_and_holds_no_private_part(accounts:
         ({"Authorization": "Bearer x", "X-API-Key": "bw_x"}, "ambiguous"),
     ],
 )
-async def test_what_is_no_credential_is_refused_with_its_reason(
+async def test_invalid_credential_is_rejected_with_a_reason(
     accounts: Any, headers: dict[str, Any], reason: str
 ) -> None:
-    answer = await accounts.http.get("/verify", headers=headers)
-    assert (answer.status_code, answer.headers["x-refusal"]) == (401, reason)
-    assert answer.headers["x-accel-expires"] == "1"
-    assert "x-internal-token" not in answer.headers
+    response = await accounts.http.get("/verify", headers=headers)
+    assert (response.status_code, response.headers["x-refusal"]) == (401, reason)
+    assert response.headers["x-accel-expires"] == "1"
+    assert "x-internal-token" not in response.headers
 
 
-async def test_a_token_that_was_tampered_with_is_refused(accounts: Any, tmp_path: Path) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_forged_token_is_rejected(accounts: Any, tmp_path: Path) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     claims, header = _claims(token), jwt.get_unverified_header(token)
     kid = header["kid"]
     ring = load_key_ring(accounts.settings.signing_key_file)
-    stranger = load_key_ring(create_key_file(tmp_path / "stranger.pem"))
+    other_ring = load_key_ring(create_key_file(tmp_path / "other_ring.pem"))
     public_key = json.dumps((await accounts.http.get("/.well-known/jwks.json")).json()["keys"][0])
     head, body, signature = token.split(".")
     forged = {
         "no algorithm": _unsigned(claims, {"alg": "none", "typ": "JWT", "kid": kid}),
         "no algorithm, odd case": _unsigned(claims, {"alg": "nOnE", "typ": "JWT", "kid": kid}),
         "public key as a shared secret": _with_shared_secret(claims, kid, public_key),
-        "unknown key": stranger.sign(claims),
+        "unknown key": other_ring.sign(claims),
         "another key under our id": jwt.encode(
-            claims, stranger._signing_key.private_key, algorithm="ES256", headers={"kid": kid}
+            claims, other_ring._signing_key.private_key, algorithm="ES256", headers={"kid": kid}
         ),
         "more scopes, old signature": ".".join(
             [head, _unsigned({**claims, "scope": "admin"}, {}).split(".")[1], signature]
@@ -107,29 +107,29 @@ async def test_a_token_that_was_tampered_with_is_refused(accounts: Any, tmp_path
         "somebody's login": ring.sign({**claims, "sub": "usr_other"}),
         "trailing space inside": f"{head} .{body}.{signature}",
     }
-    for what, forgery in forged.items():
-        answer = await accounts.verify(forgery)
-        assert answer.status_code == 401, what
+    for description, forgery in forged.items():
+        response = await accounts.verify(forgery)
+        assert response.status_code == 401, description
     expired = await accounts.verify(ring.sign({**claims, "exp": int(time.time()) - 1}))
     assert expired.headers["x-refusal"] == "expired"
 
 
-async def test_a_refresh_token_is_no_credential(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_refresh_token_is_not_accepted_as_credential(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     assert (await accounts.verify(tokens["refresh_token"])).status_code == 401
 
 
-async def test_an_answer_is_reused_no_longer_than_its_token_lives(accounts: Any) -> None:
-    token = (await accounts.registered())["access_token"]
+async def test_response_is_not_cached_longer_than_the_token_is_valid(accounts: Any) -> None:
+    token = (await accounts.register_and_login())["access_token"]
     ring = load_key_ring(accounts.settings.signing_key_file)
     soon = ring.sign({**_claims(token), "exp": int(time.time()) + 4})
     assert 1 <= int((await accounts.verify(soon)).headers["x-accel-expires"]) <= 4
 
 
-async def test_protected_routes_take_the_internal_token_only(accounts: Any) -> None:
-    tokens = await accounts.registered()
+async def test_routes_accept_only_the_internal_token(accounts: Any) -> None:
+    tokens = await accounts.register_and_login()
     for credential in (tokens["access_token"], "", "x"):
-        answer = await accounts.http.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {credential}"})
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"].startswith("Bearer")
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = await accounts.http.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {credential}"})
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"].startswith("Bearer")
+        assert response.headers["content-type"] == "application/problem+json"

@@ -1,4 +1,4 @@
-"""A small catalog in real records, a real index and a real Redis, and the API on top of it."""
+"""A small catalog in a real database, search index and Redis, and its API."""
 
 import json
 import shutil
@@ -50,13 +50,13 @@ def make_token() -> MakeToken:
 
 @dataclass(frozen=True)
 class Suite:
-    """The stores behind an API, with the means to fill them as the processor would."""
+    """The stores of an API. The methods fill them like the processor."""
 
     environment: Mapping[str, str]
     engine: Engine
 
     def add(self, *, key: str, observed: int = 1, **facts: Any) -> None:
-        """A book with one offer, `observed` times with rising prices, a day apart."""
+        """Adds a book with one offer, observed on `observed` days with a rising price."""
         seen = to_millis(START)
         price = facts.get("price")
         offered = {
@@ -65,7 +65,7 @@ class Suite:
             "stock": facts.get("stock"),
             "in_stock": bool(facts.get("stock")),
         }
-        told = {
+        book_row = {
             **dict.fromkeys(BOOK_DETAILS),
             **{name: value for name, value in facts.items() if name not in {"price", "currency", "stock"}},
             **offered,
@@ -76,7 +76,7 @@ class Suite:
             "revision": 1,
             "removed_at": None,
         }
-        told_by_page = {
+        offer_row = {
             **offered,
             "source": "demo",
             "source_key": key,
@@ -90,42 +90,42 @@ class Suite:
         }
         with self.engine.begin() as connection:
             writer = CatalogWriter(connection)
-            number = writer.add_books([told])[f"demo:{key}"]
-            offer_number = writer.add_offers([{**told_by_page, "book_number": number}])["demo", key]
+            number = writer.add_books([book_row])[f"demo:{key}"]
+            offer_number = writer.add_offers([{**offer_row, "book_number": number}])["demo", key]
             for day in range(observed):
                 moment = to_millis(START + timedelta(days=day))
-                seen_then = {**offered, "price": None if price is None else price + day * 10_000}
+                observation = {**offered, "price": None if price is None else price + day * 10_000}
                 writer.add_observations(
-                    [{"offer_number": offer_number, "observed_at": moment, **seen_then}],
+                    [{"offer_number": offer_number, "observed_at": moment, **observation}],
                     superseding={offer_number} if day else (),
                 )
             change = {"book_number": number, "revision": 1, "kind": "added", "fields": "[]"}
             writer.add_changes([{**change, "changed_at": seen, "run_id": "run"}])
 
-    def offer(self, book_id: str, *, source: str) -> None:
-        """One more offer of a book, observed in the same millisecond as its first."""
+    def add_offer(self, book_id: str, *, source: str) -> None:
+        """Adds an offer of a book, observed in the same millisecond as its first offer."""
         seen = to_millis(START)
         offered = {"price": 100_000, "currency": "GBP", "stock": 1, "in_stock": True}
-        told: dict[str, Any] = {
+        row: dict[str, Any] = {
             "source": source,
             "source_key": book_id,
             "url": f"http://{source}.example/",
             "content": "{}",
         }
-        told |= {"fingerprint": "", "first_seen": seen, "last_seen": seen, "last_run": "run", "last_item": 1}
+        row |= {"fingerprint": "", "first_seen": seen, "last_seen": seen, "last_run": "run", "last_item": 1}
         with self.engine.begin() as connection:
             writer = CatalogWriter(connection)
             [number] = connection.execute(select(book.c.number).where(book.c.book_id == book_id)).scalars()
-            [added] = writer.add_offers([{**told, **offered, "book_number": number}]).values()
+            [added] = writer.add_offers([{**row, **offered, "book_number": number}]).values()
             writer.add_observations([{"offer_number": added, "observed_at": seen, **offered}], superseding=())
 
-    def see(self, source: str, moment: datetime) -> None:
-        """The source's offers are seen again then, and nothing about them has changed."""
+    def mark_seen(self, source: str, moment: datetime) -> None:
+        """Sets the time when the source's offers were last seen. Their content is unchanged."""
         with self.engine.begin() as connection:
             connection.execute(update(offer).where(offer.c.source == source).values(last_seen=to_millis(moment)))
 
     def project(self) -> int:
-        """Brings the index to where the records are. Returns the generation."""
+        """Writes all books to the index. Returns the new generation."""
         with open_index_writer(self.environment["BOOKWHEEL_SEARCH_URL"]) as writer:
             writer.apply(ChangeFeed(self.engine).list_books(after_number=0, limit=1000))
         with connect_redis(self.environment["BOOKWHEEL_REDIS_URL"]) as redis:
@@ -134,7 +134,7 @@ class Suite:
 
 @pytest.fixture(scope="session")
 def empty_records(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records without a row, to copy: making their tables takes longer than most tests."""
+    """Returns a database with empty tables to copy: creating the tables takes longer than most tests."""
     path = tmp_path_factory.mktemp("records") / "bookwheel.sqlite"
     engine = connect_database(f"sqlite:///{path}")
     upgrade_database(engine)
@@ -170,7 +170,7 @@ MakeClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 @pytest.fixture
 def make_client(make_token: MakeToken) -> MakeClient:
-    """Makes the API in this process, with these settings, asked with a reader's token."""
+    """Returns a factory of clients. A client calls an API in this process with the scope `catalog:read`."""
 
     @asynccontextmanager
     async def make(suite: Suite, **settings: str) -> AsyncIterator[httpx.AsyncClient]:
@@ -189,6 +189,6 @@ def make_client(make_token: MakeToken) -> MakeClient:
 
 @pytest.fixture
 async def client(suite: Suite, make_client: MakeClient) -> AsyncIterator[httpx.AsyncClient]:
-    """Ask for `filled` before it to have books in it."""
+    """A client of an API on `suite`. A test that uses `filled` before it has books."""
     async with make_client(suite) as client:
         yield client

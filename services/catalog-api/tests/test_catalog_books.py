@@ -1,4 +1,4 @@
-"""Books over HTTP: lists, facets, cursors, detail, history, and the conventions that hold for all of them."""
+"""Tests of the book and statistics routes: lists, facets, cursors, details, history, caching, errors."""
 
 import asyncio
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from bookwheel_catalog.statistics.models import (
 from pydantic import BaseModel
 
 MakeToken = Callable[..., str]
-SEEN = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)  # when every offer was seen first
+SEEN = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)  # the first observation of every offer
 
 
 class Suite(Protocol):
@@ -27,32 +27,32 @@ class Suite(Protocol):
 
     def add(self, *, key: str, observed: int = 1, **facts: Any) -> None: ...
 
-    def offer(self, book_id: str, *, source: str) -> None: ...
+    def add_offer(self, book_id: str, *, source: str) -> None: ...
 
-    def see(self, source: str, moment: datetime) -> None: ...
+    def mark_seen(self, source: str, moment: datetime) -> None: ...
 
     def project(self) -> int: ...
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, **options: Any) -> Any:
-    answer = await client.get(path, **options)
-    assert answer.status_code == status, answer.text
-    return answer.json()
+    response = await client.get(path, **options)
+    assert response.status_code == status, response.text
+    return response.json()
 
 
 async def problem(client: httpx.AsyncClient, path: str, status: int = 400) -> Any:
-    answer = await client.get(path)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
-    body = answer.json()
-    assert body["trace_id"] in answer.headers["traceparent"]
+    response = await client.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json")
+    body = response.json()
+    assert body["trace_id"] in response.headers["traceparent"]
     return body
 
 
-def keys(found: Any) -> list[str]:
-    return [item["id"].partition(":")[2] for item in found["items"]]
+def keys(page: Any) -> list[str]:
+    return [item["id"].partition(":")[2] for item in page["items"]]
 
 
-async def test_text_filters_and_order_select_books(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_books_are_selected_by_text_and_filters_and_sorted(filled: Suite, client: httpx.AsyncClient) -> None:
     assert keys(await get(client, "/books?q=moon")) == ["1", "2"]
     assert keys(await get(client, "/books?q=MOON lodz")) == ["2"]
     assert set(keys(await get(client, "/books?filter=category:Science&filter=category:Fiction"))) == {
@@ -69,7 +69,7 @@ async def test_text_filters_and_order_select_books(filled: Suite, client: httpx.
     assert keys(await get(client, "/books?q=%20")) == ["1", "2", "3", "4", "a/b c?d#e"]
 
 
-async def test_a_list_shows_money_as_strings_and_times_in_utc(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_list_has_amounts_as_strings_and_times_in_utc(filled: Suite, client: httpx.AsyncClient) -> None:
     (item,) = (await get(client, "/books?q=tides"))["items"]
     assert item["price"] == {"amount": "19.99", "currency": "GBP"}
     assert item["first_seen"] == "2026-01-30T12:00:00.000Z"
@@ -78,7 +78,7 @@ async def test_a_list_shows_money_as_strings_and_times_in_utc(filled: Suite, cli
     assert "last_seen" not in item
 
 
-async def test_facets_are_disjunctive_and_say_what_is_selected(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_facets_are_disjunctive_and_mark_selected_values(filled: Suite, client: httpx.AsyncClient) -> None:
     path = "/books?facet=category&facet=price&facet=in_stock&filter=category:Science&filter=price:..15"
     facets = (await get(client, path))["facets"]
     assert list(facets) == ["category", "price", "in_stock"]
@@ -99,38 +99,38 @@ async def test_facets_are_disjunctive_and_say_what_is_selected(filled: Suite, cl
 @pytest.mark.parametrize(
     "path", ["/books", "/books?q=the&sort=relevance", "/books?sort=title", "/books/top-rated", "/books/price-range"]
 )
-async def test_pages_follow_one_another_by_next_and_by_link(
+async def test_next_page_is_linked_by_cursor_and_link_header(
     filled: Suite, client: httpx.AsyncClient, path: str
 ) -> None:
-    whole = keys(await get(client, path))
-    walked: list[str] = []
+    all_keys = keys(await get(client, path))
+    paged_keys: list[str] = []
     url = f"{path}{'&' if '?' in path else '?'}limit=1"
     while True:
-        answer = await client.get(url)
-        body = answer.json()
-        walked += keys(body)
-        assert body["total"] == {"value": len(whole), "relation": "eq"}
+        response = await client.get(url)
+        body = response.json()
+        paged_keys += keys(body)
+        assert body["total"] == {"value": len(all_keys), "relation": "eq"}
         if body["next"] is None:
-            assert "link" not in answer.headers
+            assert "link" not in response.headers
             break
-        url = answer.links["next"]["url"].removeprefix("/api/v1")
+        url = response.links["next"]["url"].removeprefix("/api/v1")
         assert f"cursor={body['next']}" in url
-    assert walked == whole
+    assert paged_keys == all_keys
 
 
-async def test_a_cursor_of_another_list_is_refused(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_cursor_of_another_list_is_rejected(filled: Suite, client: httpx.AsyncClient) -> None:
     cursor = (await get(client, "/books?limit=1"))["next"]
     for path in ("/books?sort=price", "/books?q=moon", "/books?filter=category:Science"):
         assert (await problem(client, f"{path}&cursor={cursor}"))["code"] == "invalid_cursor"
 
 
-async def test_fields_choose_what_is_shown(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_fields_parameter_selects_the_fields_of_books(filled: Suite, client: httpx.AsyncClient) -> None:
     (item,) = (await get(client, "/books?q=tides&fields=title,id"))["items"]
     assert item == {"title": "Tides & <Stars>", "id": "demo:3"}
     assert await get(client, "/books/demo:3?fields=last_seen") == {"last_seen": "2026-01-30T12:00:00.000Z"}
 
 
-async def test_each_field_has_a_parameter_of_its_own(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_search_has_a_parameter_for_each_field(filled: Suite, client: httpx.AsyncClient) -> None:
     search = "/books/search"
     assert keys(await get(client, f"{search}?title=the moon")) == ["1", "2"]
     assert keys(await get(client, f"{search}?title=moon&category=fiction")) == ["2"]
@@ -143,14 +143,14 @@ async def test_each_field_has_a_parameter_of_its_own(filled: Suite, client: http
 
 
 @pytest.mark.parametrize("isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
-async def test_an_isbn_finds_its_book_in_either_form(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
+async def test_isbn10_and_isbn13_match_the_same_book(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
     filled.add(key="with-isbn", title="With ISBN", isbn13="9780306406157")
     filled.project()
     assert keys(await get(client, f"/books/search?isbn={isbn}")) == ["with-isbn"]
 
 
 @pytest.mark.parametrize("isbn", ["", "-", "%20", "9780306406158", "0306406153", "moon", "9" * 65])
-async def test_what_is_no_isbn_is_refused_by_name(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
+async def test_invalid_isbn_is_rejected(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
     body = await problem(client, f"/books/search?isbn={isbn}")
     assert (body["status"], body["errors"][0]["field"]) == (400, "isbn")
 
@@ -158,15 +158,15 @@ async def test_what_is_no_isbn_is_refused_by_name(filled: Suite, client: httpx.A
 async def test_top_rated_and_price_range(filled: Suite, client: httpx.AsyncClient) -> None:
     assert keys(await get(client, "/books/top-rated")) == ["2", "1", "4"]
     assert keys(await get(client, "/books/top-rated?category=Science&min_rating=3")) == ["1"]
-    found = await get(client, "/books/price-range?min=10&max=20&currency=GBP")
-    assert keys(found) == ["1", "3", "2"]
-    assert found["prices"] == [
+    page = await get(client, "/books/price-range?min=10&max=20&currency=GBP")
+    assert keys(page) == ["1", "3", "2"]
+    assert page["prices"] == [
         {"currency": "GBP", "count": 3, "min": "10.50", "max": "20.00", "avg": "16.83", "median": "19.99"}
     ]
-    assert [each["currency"] for each in (await get(client, "/books/price-range"))["prices"]] == ["EUR", "GBP"]
+    assert [item["currency"] for item in (await get(client, "/books/price-range"))["prices"]] == ["EUR", "GBP"]
 
 
-async def test_a_book_is_found_by_its_id_whatever_is_in_it(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_book_id_may_contain_reserved_characters(filled: Suite, client: httpx.AsyncClient) -> None:
     book = await get(client, f"/books/{quote('demo:a/b c?d#e', safe='')}")
     assert (book["title"], book["price"]) == ("Slashes", {"amount": "5.00", "currency": "EUR"})
     assert book["offers"][0]["last_seen"] == "2026-01-30T12:00:00.000Z"
@@ -174,7 +174,7 @@ async def test_a_book_is_found_by_its_id_whatever_is_in_it(filled: Suite, client
     assert (await problem(client, "/books/demo:none/history", 404))["code"] == "not_found"
 
 
-async def test_history_is_paged_from_the_newest_on(suite: Suite, client: httpx.AsyncClient) -> None:
+async def test_history_pages_are_newest_first(suite: Suite, client: httpx.AsyncClient) -> None:
     suite.add(key="old", title="Old", price=100_000, observed=5)
     amounts: list[str] = []
     changes: list[int] = []
@@ -182,8 +182,8 @@ async def test_history_is_paged_from_the_newest_on(suite: Suite, client: httpx.A
     while True:
         page = await get(client, path)
         BookHistory.model_validate(page)
-        amounts += [each["price"]["amount"] for each in page["observations"]]
-        changes += [each["sequence"] for each in page["changes"]]
+        amounts += [item["price"]["amount"] for item in page["observations"]]
+        changes += [item["sequence"] for item in page["changes"]]
         if page["next"] is None:
             break
         path = f"/books/demo:old/history?limit=2&cursor={page['next']}"
@@ -192,54 +192,54 @@ async def test_history_is_paged_from_the_newest_on(suite: Suite, client: httpx.A
     assert (await problem(client, "/books/demo:x/history?cursor=WyJhIiwxLDFd"))["code"] == "invalid_cursor"
 
 
-async def test_a_page_of_history_may_end_between_two_offers_of_one_millisecond(
+async def test_history_page_can_end_between_observations_of_the_same_millisecond(
     suite: Suite, client: httpx.AsyncClient
 ) -> None:
     suite.add(key="shared", title="Shared", price=100_000, observed=2)
-    suite.offer("demo:shared", source="rival")
-    suite.offer("demo:shared", source="third")
-    seen: list[str] = []
+    suite.add_offer("demo:shared", source="rival")
+    suite.add_offer("demo:shared", source="third")
+    sources: list[str] = []
     path = "/books/demo:shared/history?limit=1"
     following: str | None = ""
     while following is not None:
         page = await get(client, f"{path}&cursor={following}" if following else path)
-        seen += [each["source"] for each in page["observations"]]
+        sources += [item["source"] for item in page["observations"]]
         following = page["next"]
-    assert seen == ["demo", "third", "rival", "demo"]
+    assert sources == ["demo", "third", "rival", "demo"]
 
 
-async def test_statistics_hold_under_the_filters_of_a_search(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_statistics_apply_the_filters_of_a_search(filled: Suite, client: httpx.AsyncClient) -> None:
     overview = await get(client, "/stats/overview")
     assert (overview["books"], overview["in_stock"], overview["categories"], overview["authors"]) == (5, 3, 2, 1)
     assert overview["rating"] == {"count": 3, "average": 3.5}
     assert overview["sources"] == [{"value": "demo", "count": 5}]
     assert (await get(client, "/stats/overview?q=moon&filter=rating:4.5.."))["books"] == 1
     categories = (await get(client, "/stats/categories?filter=currency:GBP"))["items"]
-    assert [(each["category"], each["books"]) for each in categories] == [("Fiction", 1), ("Science", 2)]
+    assert [(item["category"], item["books"]) for item in categories] == [("Fiction", 1), ("Science", 2)]
     assert (await get(client, "/categories"))["items"] == [
         {"name": "Fiction", "count": 1},
         {"name": "Science", "count": 3},
     ]
 
 
-async def test_prices_over_time(suite: Suite, client: httpx.AsyncClient) -> None:
+async def test_price_trend(suite: Suite, client: httpx.AsyncClient) -> None:
     suite.add(key="one", title="One", category="A", price=100_000, observed=3)
     suite.add(key="two", title="Two", category="B", price=500_000)
     suite.project()
     trend = await get(client, "/stats/prices?from=2026-01-30&to=2026-02-01&filter=category:A")
-    assert [(each["time"][:10], each["count"], each["max"]) for each in trend["points"]] == [
+    assert [(item["time"][:10], item["count"], item["max"]) for item in trend["points"]] == [
         ("2026-01-30", 1, "10.00"),
         ("2026-01-31", 1, "11.00"),
         ("2026-02-01", 1, "12.00"),
     ]
-    both = await get(client, "/stats/prices?from=2026-01-30&to=2026-02-01&interval=month")
-    assert both["points"][0]["count"] == 2
+    by_month = await get(client, "/stats/prices?from=2026-01-30&to=2026-02-01&interval=month")
+    assert by_month["points"][0]["count"] == 2
     for query in ("from=x", "to=2026-99-01", "from=2026-02-02&to=2026-02-01", "interval=year", "from=1990-01-01"):
         assert (await problem(client, f"/stats/prices?{query}"))["code"] == "invalid_parameter"
 
 
 @pytest.mark.parametrize("interval", ["day", "week", "month"])
-async def test_a_price_trend_at_the_ends_of_the_calendar(
+async def test_price_trend_accepts_the_first_and_rejects_the_last_year_of_the_calendar(
     filled: Suite, client: httpx.AsyncClient, interval: str
 ) -> None:
     for ends in ("to=0001-01-02", "from=0001-01-01&to=0001-01-09"):
@@ -249,8 +249,8 @@ async def test_a_price_trend_at_the_ends_of_the_calendar(
 
 
 async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
-    found = (await get(client, "/suggest?q=scie&type=category"))["items"]
-    assert found == [{"text": "Science", "type": "category", "count": 3}]
+    suggestions = (await get(client, "/suggest?q=scie&type=category"))["items"]
+    assert suggestions == [{"text": "Science", "type": "category", "count": 3}]
     assert (await get(client, "/suggest?q=annn&limit=1"))["items"][0]["text"] == "Ann Lee"
     for query in ("", "q=", "q=a&type=isbn", "q=a&limit=51"):
         await problem(client, f"/suggest?{query}")
@@ -266,7 +266,7 @@ async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
         *("/books?q=a&q=b", "/books/search?title=a&title=a", "/crawls?limit=1&limit=1"),
     ],
 )
-async def test_what_is_unknown_or_out_of_range_is_named(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
+async def test_error_names_an_unknown_or_invalid_parameter(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
     body = await problem(client, path)
     parameter = path.partition("?")[2].partition("=")[0]
     assert parameter in body["detail"] or body["code"] == "invalid_cursor"
@@ -288,22 +288,22 @@ async def test_what_is_unknown_or_out_of_range_is_named(filled: Suite, client: h
         ("/stats/prices", PriceTrend),
     ],
 )
-async def test_answers_have_the_shapes_that_the_description_promises(
+async def test_responses_match_their_models(
     filled: Suite, client: httpx.AsyncClient, path: str, shape: type[BaseModel]
 ) -> None:
-    answer = await get(client, path)
-    shape.model_validate(answer)
+    response = await get(client, path)
+    shape.model_validate(response)
     if shape is DetailedBook:
-        assert answer.keys() == DetailedBook.model_fields.keys()
+        assert response.keys() == DetailedBook.model_fields.keys()
     elif issubclass(shape, BookList):
-        assert all(book.keys() == ListedBook.model_fields.keys() for book in answer["items"])
+        assert all(book.keys() == ListedBook.model_fields.keys() for book in response["items"])
 
 
 @pytest.mark.parametrize(
     "path",
     ["/books", "/books/search", "/books/demo:1", "/books/demo:1/history", "/categories", "/stats/prices", "/sources"],
 )
-async def test_every_route_needs_a_reader(
+async def test_routes_require_the_read_scope(
     filled: Suite, client: httpx.AsyncClient, make_token: MakeToken, path: str
 ) -> None:
     assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
@@ -313,20 +313,18 @@ async def test_every_route_needs_a_reader(
 
 
 @pytest.mark.parametrize("path", ["/books?q=moon", "/books/demo:1", "/stats/overview"])
-async def test_what_the_client_has_is_not_sent_again(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
+async def test_current_etag_returns_304(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert (await client.get(path, headers={"If-None-Match": '"other"'})).content == first.content
 
 
-async def test_a_book_s_page_is_sent_again_when_any_of_its_offers_was_seen(
-    filled: Suite, client: httpx.AsyncClient
-) -> None:
-    filled.offer("demo:1", source="rival")
-    filled.see("demo", SEEN + timedelta(days=2))
+async def test_etag_of_a_book_changes_when_an_offer_is_seen(filled: Suite, client: httpx.AsyncClient) -> None:
+    filled.add_offer("demo:1", source="rival")
+    filled.mark_seen("demo", SEEN + timedelta(days=2))
     first = await client.get("/books/demo:1")
-    filled.see("rival", SEEN + timedelta(days=1))  # later than before, and still not the latest
+    filled.mark_seen("rival", SEEN + timedelta(days=1))  # later than before, but not the latest time of the book
     after = await client.get("/books/demo:1", headers={"If-None-Match": first.headers["etag"]})
     assert after.status_code == 200
     assert [offer["last_seen"] for offer in after.json()["offers"]] == [
@@ -338,7 +336,7 @@ async def test_a_book_s_page_is_sent_again_when_any_of_its_offers_was_seen(
     assert again.status_code == 304
 
 
-async def test_a_change_is_seen_at_once_by_lists_that_were_cached(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_change_invalidates_cached_lists_immediately(filled: Suite, client: httpx.AsyncClient) -> None:
     for number in range(5):
         before = await client.get("/books?q=new")
         assert (await client.get("/books?q=new")).content == before.content
@@ -349,13 +347,13 @@ async def test_a_change_is_seen_at_once_by_lists_that_were_cached(filled: Suite,
         assert after.json()["total"]["value"] == number + 1
 
 
-async def test_many_at_once_get_the_same_answer(filled: Suite, client: httpx.AsyncClient) -> None:
-    answers = await asyncio.gather(*(client.get("/books?q=moon&facet=category") for _ in range(50)))
-    assert len({answer.content for answer in answers}) == 1
+async def test_concurrent_requests_get_the_same_response(filled: Suite, client: httpx.AsyncClient) -> None:
+    responses = await asyncio.gather(*(client.get("/books?q=moon&facet=category") for _ in range(50)))
+    assert len({response.content for response in responses}) == 1
 
 
-async def test_the_description_names_every_parameter(client: httpx.AsyncClient) -> None:
+async def test_openapi_document_has_every_parameter(client: httpx.AsyncClient) -> None:
     paths = (await client.get("http://catalog/openapi.json")).json()["paths"]
-    described = {each["name"] for each in paths["/api/v1/books"]["get"]["parameters"]}
+    described = {item["name"] for item in paths["/api/v1/books"]["get"]["parameters"]}
     assert described == {"q", "filter", "facet", "sort", "fields", "cursor", "limit"}
     assert paths["/api/v1/books"]["get"]["security"]

@@ -24,15 +24,13 @@ from bookwheel_catalog.exports.byte_ranges import InvalidByteRangeError, parse_r
         ("bytes=" + "9" * 40 + "-", None, None),
     ],
 )
-def test_the_one_range_or_the_whole_file(
-    header: str | None, if_range: str | None, expected: tuple[int, int] | None
-) -> None:
+def test_parse_range(header: str | None, if_range: str | None, expected: tuple[int, int] | None) -> None:
     assert parse_range(header, if_range, etag='"tag"', size=100) == expected
 
 
 @pytest.mark.parametrize(
     ("header", "size"), [("bytes=100-", 100), ("bytes=100-200", 100), ("bytes=-0", 100), ("bytes=0-", 0)]
 )
-def test_a_range_behind_the_end(header: str, size: int) -> None:
+def test_range_after_the_end_is_rejected(header: str, size: int) -> None:
     with pytest.raises(InvalidByteRangeError):
         parse_range(header, None, etag='"tag"', size=size)

@@ -1,4 +1,4 @@
-"""The change feed in pages: places, filters, what a change carries, waiting for one."""
+"""Tests of pages of the change feed: positions, filters, content, waiting."""
 
 import asyncio
 from typing import Any, Protocol
@@ -25,33 +25,35 @@ def feed(suite: Suite) -> FeedWriter:
 
 
 async def get(client: httpx.AsyncClient, **query: Any) -> Any:
-    answer = await client.get("/changes", params=query)
-    assert answer.status_code == 200, answer.text
-    ChangeList.model_validate_json(answer.content)
-    return answer.json()
+    response = await client.get("/changes", params=query)
+    assert response.status_code == 200, response.text
+    ChangeList.model_validate_json(response.content)
+    return response.json()
 
 
-def told(page: Any) -> list[tuple[int, str, str]]:
+def summarize(page: Any) -> list[tuple[int, str, str]]:
     return [(item["sequence"], item["book_id"], item["kind"]) for item in page["items"]]
 
 
-async def test_pages_follow_one_another_to_the_end_and_on(feed: FeedWriter, client: httpx.AsyncClient) -> None:
+async def test_next_continues_from_page_to_page_and_after_new_changes(
+    feed: FeedWriter, client: httpx.AsyncClient
+) -> None:
     feed.add("1", "2", "3")
     feed.modify("demo:2", price=99_900)
     first = await get(client, limit=3)
-    assert told(first) == [(1, "demo:1", "added"), (2, "demo:2", "added"), (3, "demo:3", "added")]
+    assert summarize(first) == [(1, "demo:1", "added"), (2, "demo:2", "added"), (3, "demo:3", "added")]
     assert (first["next"], first["more"]) == ("3", True)
     second = await get(client, after=first["next"])
-    assert told(second) == [(4, "demo:2", "modified")]
+    assert summarize(second) == [(4, "demo:2", "modified")]
     assert (second["next"], second["more"]) == ("4", False)
     at_the_end = await get(client, after="4")
     assert at_the_end == {"items": [], "next": "4", "more": False}
     feed.remove("demo:1")
-    assert told(await get(client, after=at_the_end["next"])) == [(5, "demo:1", "removed")]
+    assert summarize(await get(client, after=at_the_end["next"])) == [(5, "demo:1", "removed")]
     assert (await get(client, after="latest")) == {"items": [], "next": "5", "more": False}
 
 
-async def test_a_change_carries_the_book_as_it_was_then(feed: FeedWriter, client: httpx.AsyncClient) -> None:
+async def test_change_contains_the_book_at_its_revision(feed: FeedWriter, client: httpx.AsyncClient) -> None:
     feed.add("1", title="Moon")
     feed.modify("demo:1", price=99_900)
     feed.remove("demo:1")
@@ -62,7 +64,7 @@ async def test_a_change_carries_the_book_as_it_was_then(feed: FeedWriter, client
     assert [item["book"]["revision"] for item in (added, modified, removed)] == [1, 2, 3]
 
 
-async def test_what_older_versions_wrote_carries_nothing(
+async def test_changes_of_older_releases_have_no_book(
     suite: Suite, feed: FeedWriter, client: httpx.AsyncClient
 ) -> None:
     feed.add("1")
@@ -84,7 +86,7 @@ async def test_what_older_versions_wrote_carries_nothing(
         (["category:Nowhere"], []),
     ],
 )
-async def test_filters_choose_and_the_place_moves_on(
+async def test_filters_select_changes_and_next_moves_to_the_end(
     feed: FeedWriter, client: httpx.AsyncClient, filters: list[str], sequences: list[int]
 ) -> None:
     feed.add("1")
@@ -97,35 +99,35 @@ async def test_filters_choose_and_the_place_moves_on(
     assert (page["next"], page["more"]) == ("5", False)
 
 
-async def test_a_rare_match_is_found_over_several_pages(
+async def test_rare_match_needs_several_pages(
     feed: FeedWriter, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_pages, "_MAX_SCANNED_CHANGES", 20)
     monkeypatch.setattr(change_pages, "_BATCH_SIZE", 10)
     feed.add(*(str(number) for number in range(50)))
     feed.add("rare", source="other")
-    found, place, pages = [], "0", 0
+    items, position, pages = [], "0", 0
     while True:
-        page = await get(client, after=place, filter="source:other")
-        found += page["items"]
-        place, pages = page["next"], pages + 1
+        page = await get(client, after=position, filter="source:other")
+        items += page["items"]
+        position, pages = page["next"], pages + 1
         if not page["more"]:
             break
-    assert [item["book_id"] for item in found] == ["other:rare"]
-    assert (place, pages) == ("51", 3)
+    assert [item["book_id"] for item in items] == ["other:rare"]
+    assert (position, pages) == ("51", 3)
 
 
-async def test_big_changes_make_short_pages(
+async def test_large_changes_are_split_into_short_pages(
     feed: FeedWriter, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(change_pages, "_MAX_PAGE_BYTES", 10_000)
     for number in range(4):
         feed.add(str(number), description="x" * (20_000 if number == 2 else 4_000))
-    sizes, place = [], "0"
+    sizes, position = [], "0"
     while True:
-        page = await get(client, after=place)
+        page = await get(client, after=position)
         sizes.append(len(page["items"]))
-        place = page["next"]
+        position = page["next"]
         if not page["more"]:
             break
     assert sizes == [2, 1, 1]
@@ -151,35 +153,37 @@ async def test_big_changes_make_short_pages(
         ("cursor=1", "cursor"),
     ],
 )
-async def test_a_wrong_parameter_is_named(client: httpx.AsyncClient, query: str, field: str) -> None:
-    answer = await client.get(f"/changes?{query}")
-    assert answer.status_code == 400
-    assert [error["field"] for error in answer.json()["errors"]] == [field]
+async def test_error_names_the_invalid_parameter(client: httpx.AsyncClient, query: str, field: str) -> None:
+    response = await client.get(f"/changes?{query}")
+    assert response.status_code == 400
+    assert [error["field"] for error in response.json()["errors"]] == [field]
 
 
-async def test_a_place_ahead_of_the_feed_is_another_feed_s(feed: FeedWriter, client: httpx.AsyncClient) -> None:
+async def test_position_after_the_end_of_the_feed_is_rejected(feed: FeedWriter, client: httpx.AsyncClient) -> None:
     feed.add("1")
     for path in ("/changes?after=2", "/changes/stream?after=2"):
-        answer = await client.get(path)
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+        response = await client.get(path)
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
 
 
-async def test_an_answer_that_the_client_has_is_not_sent_again(feed: FeedWriter, client: httpx.AsyncClient) -> None:
+async def test_page_of_changes_has_an_etag(feed: FeedWriter, client: httpx.AsyncClient) -> None:
     feed.add("1")
-    answer = await client.get("/changes?limit=5&after=0")
-    assert answer.headers["link"] == '</api/v1/changes?limit=5&after=1>; rel="next"'
-    same = await client.get("/changes?limit=5&after=0", headers={"If-None-Match": answer.headers["etag"]})
+    response = await client.get("/changes?limit=5&after=0")
+    assert response.headers["link"] == '</api/v1/changes?limit=5&after=1>; rel="next"'
+    same = await client.get("/changes?limit=5&after=0", headers={"If-None-Match": response.headers["etag"]})
     assert (same.status_code, same.content) == (304, b"")
     feed.add("2")
-    other = await client.get("/changes?limit=5&after=0", headers={"If-None-Match": answer.headers["etag"]})
+    other = await client.get("/changes?limit=5&after=0", headers={"If-None-Match": response.headers["etag"]})
     assert other.status_code == 200
 
 
-async def test_a_reader_waits_for_a_change_that_passes_its_filter(
+async def test_wait_returns_at_the_first_matching_change(
     suite: Suite, feed: FeedWriter, client: httpx.AsyncClient
 ) -> None:
     loop = asyncio.get_running_loop()
-    latest = (await get(client, after="latest"))["next"]  # before the changes, however slowly the next request starts
+    latest = (await get(client, after="latest"))[
+        "next"
+    ]  # read before the changes, in case the next request starts late
     waiting = asyncio.create_task(get(client, after=latest, wait=30, filter="source:other"))
     await asyncio.sleep(0.3)
     feed.add("1")
@@ -187,11 +191,11 @@ async def test_a_reader_waits_for_a_change_that_passes_its_filter(
     with connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"]) as redis:
         announce_changes(redis, head)
     started = loop.time()
-    assert told(await waiting) == [(2, "other:2", "added")]
+    assert summarize(await waiting) == [(2, "other:2", "added")]
     assert loop.time() - started < 5
     assert (await get(client, after="2", wait=0.3)) == {"items": [], "next": "2", "more": False}
 
 
-async def test_changes_need_a_reader_s_token(client: httpx.AsyncClient) -> None:
+async def test_changes_require_a_token(client: httpx.AsyncClient) -> None:
     for path in ("/changes", "/changes/stream"):
         assert (await client.get(path, headers={"Authorization": ""})).status_code == 401

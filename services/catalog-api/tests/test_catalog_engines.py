@@ -15,7 +15,7 @@ from bookwheel_testing.servers import answers, free_port, running
 
 MakeToken = Callable[..., str]
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
-QUESTIONS = (
+PATHS = (
     "/books?q=moon&facet=category&facet=price&facet=author",
     "/books?sort=-price&limit=2",
     "/books?filter=category:Science&facet=category",
@@ -38,11 +38,11 @@ class Suite(Protocol):
 
 @pytest.fixture
 def cluster(filled: Any, elasticsearch_server: str) -> Iterator[Suite]:
-    """The same books in Elasticsearch."""
+    """The stores of `filled` with Elasticsearch as search index."""
     with elasticsearch_url(elasticsearch_server) as url:
-        made = replace(filled, environment={**filled.environment, "BOOKWHEEL_SEARCH_URL": url})
-        made.project()
-        yield made
+        cluster_suite = replace(filled, environment={**filled.environment, "BOOKWHEEL_SEARCH_URL": url})
+        cluster_suite.project()
+        yield cluster_suite
 
 
 @contextmanager
@@ -58,59 +58,63 @@ def catalog(suite: Suite, token: str, folder: Path, **more: str) -> Iterator[htt
         yield client
 
 
-def test_both_engines_give_the_same_answers(
+def test_both_engines_give_the_same_responses(
     filled: Suite, cluster: Suite, make_token: MakeToken, tmp_path: Path
 ) -> None:
-    uncached = cluster.environment["BOOKWHEEL_REDIS_URL"].replace("/0", "/1")  # else one would give the other's answers
+    uncached = cluster.environment["BOOKWHEEL_REDIS_URL"].replace(
+        "/0", "/1"
+    )  # otherwise both would use the same cached responses
     with (
         catalog(filled, make_token(), tmp_path) as embedded,
         catalog(cluster, make_token(), tmp_path, BOOKWHEEL_REDIS_URL=uncached) as clustered,
     ):
-        for question in QUESTIONS:
-            answer, expected = clustered.get(f"/api/v1{question}"), embedded.get(f"/api/v1{question}")
-            assert answer.status_code == 200
-            found, wanted = answer.json(), expected.json()
-            cursors = found.pop("next", None), wanted.pop("next", None)
-            assert found == wanted, question
+        for path in PATHS:
+            response, expected = clustered.get(f"/api/v1{path}"), embedded.get(f"/api/v1{path}")
+            assert response.status_code == 200
+            content, expected_content = response.json(), expected.json()
+            cursors = content.pop("next", None), expected_content.pop("next", None)
+            assert content == expected_content, path
             assert (cursors[0] is None) == (cursors[1] is None)
             if cursors[0]:
-                page = clustered.get(f"/api/v1{question}&cursor={cursors[0]}").json()
-                assert page["items"] == embedded.get(f"/api/v1{question}&cursor={cursors[1]}").json()["items"]
+                page = clustered.get(f"/api/v1{path}&cursor={cursors[0]}").json()
+                assert page["items"] == embedded.get(f"/api/v1{path}&cursor={cursors[1]}").json()["items"]
 
 
-def test_it_waits_for_an_elasticsearch_that_is_away_and_says_so(
+def test_unavailable_elasticsearch_returns_503_until_it_is_available(
     cluster: Suite, make_token: MakeToken, tmp_path: Path
 ) -> None:
     url = cluster.environment["BOOKWHEEL_SEARCH_URL"]
     port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
     proxy = [sys.executable, "-m", "bookwheel_testing.elasticsearch_faults", str(port), upstream, "0", "0", "0"]
     ready = f"http://127.0.0.1:{port}/-/faults"
-    elsewhere = url.replace(f":{upstream}", f":{port}")
-    with catalog(cluster, make_token(), tmp_path, BOOKWHEEL_SEARCH_URL=elsewhere) as client:
+    proxy_url = url.replace(f":{upstream}", f":{port}")
+    with catalog(cluster, make_token(), tmp_path, BOOKWHEEL_SEARCH_URL=proxy_url) as client:
         for _ in range(2):
-            away = client.get("/api/v1/books?q=tides")
-            assert (away.status_code, away.headers["content-type"]) == (503, "application/problem+json")
-            assert away.headers["retry-after"]
-            assert (away.json()["code"], upstream in away.text) == ("unavailable", False)
+            response = client.get("/api/v1/books?q=tides")
+            assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
+            assert response.headers["retry-after"]
+            assert (response.json()["code"], upstream in response.text) == ("unavailable", False)
             unready = client.get("/readyz")
             assert unready.status_code == 503
             assert "is unavailable" in unready.json()["checks"]["search"]
-            assert client.get("/api/v1/books/demo:1").status_code == 200, "a book's own page needs no index"
+            assert client.get("/api/v1/books/demo:1").status_code == 200, "a book is read from the database"
             with running(proxy, log=tmp_path / "proxy.log", ready=lambda: answers(ready)):
                 assert client.get("/readyz").status_code == 200
-                found = client.get("/api/v1/books?q=moon")
-                assert (found.status_code, found.json()["total"]["value"]) == (200, 2)
+                response = client.get("/api/v1/books?q=moon")
+                assert (response.status_code, response.json()["total"]["value"]) == (200, 2)
 
 
-async def test_an_operator_can_have_the_index_built_anew(
-    client: httpx.AsyncClient, make_token: MakeToken, suite: Any
-) -> None:
-    refused = await client.post("/search/reindex")
-    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+async def test_operator_requests_an_index_build(client: httpx.AsyncClient, make_token: MakeToken, suite: Any) -> None:
+    forbidden = await client.post("/search/reindex")
+    assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
     headers = {"Authorization": f"Bearer {make_token('admin')}"}
-    asked = await client.post("/search/reindex", headers=headers)
-    assert (asked.status_code, asked.json()["state"], asked.json()["requested_by"]) == (202, "queued", "user:1")
-    followed = await client.get(asked.headers["location"].removeprefix("/api/v1"), headers=headers)
-    assert followed.json() == asked.json()
+    response = await client.post("/search/reindex", headers=headers)
+    assert (response.status_code, response.json()["state"], response.json()["requested_by"]) == (
+        202,
+        "queued",
+        "user:1",
+    )
+    followed = await client.get(response.headers["location"].removeprefix("/api/v1"), headers=headers)
+    assert followed.json() == response.json()
     missing = await client.get("/search/reindex/0123", headers=headers)
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")

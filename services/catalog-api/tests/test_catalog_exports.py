@@ -1,4 +1,4 @@
-"""Downloads over HTTP: versions that never change, deltas and the catalog as of any time."""
+"""Tests of downloads: exports, deltas and snapshots."""
 
 import asyncio
 import csv
@@ -52,10 +52,10 @@ class Feed:
                     connection, book, [row | {"first_seen": 0, "last_changed": 0, "revision": 1}]
                 )
             head = SnapshotReader(self._engine).head()
-            told = {"book_number": number, "revision": revision, "kind": kind, "fields": "[]", "run_id": "run"}
+            row = {"book_number": number, "revision": revision, "kind": kind, "fields": "[]", "run_id": "run"}
             text = book_content(number, revision, **facts) if content else None
             dialect_of(connection).insert_rows(
-                connection, change, [told | {"changed_at": START + head * DAY, "content": text}]
+                connection, change, [row | {"changed_at": START + head * DAY, "content": text}]
             )
         return head + 1
 
@@ -63,11 +63,11 @@ class Feed:
 def book_content(number: int, revision: int, *, price: str | None = "10.00", source: str = "demo", **facts: Any) -> str:
     money = price and {"amount": price, "currency": "GBP"}
     seen = "2026-01-01T00:00:00.000Z"
-    said = {"price": money, "stock": 2, "in_stock": True}
-    offer = {"source": source, "url": f"http://{source}/{number}", "first_seen": seen, **said}
-    told = dict.fromkeys(BOOK_DETAILS) | {"title": f"Book {number}", "authors": ["Ann Lee"]}
-    told |= {"id": f"demo:{number}", **said, "offers": [offer]}
-    return orjson.dumps(told | {"first_seen": seen, "last_changed": seen, "revision": revision} | facts).decode()
+    availability = {"price": money, "stock": 2, "in_stock": True}
+    offer = {"source": source, "url": f"http://{source}/{number}", "first_seen": seen, **availability}
+    row = dict.fromkeys(BOOK_DETAILS) | {"title": f"Book {number}", "authors": ["Ann Lee"]}
+    row |= {"id": f"demo:{number}", **availability, "offers": [offer]}
+    return orjson.dumps(row | {"first_seen": seen, "last_changed": seen, "revision": revision} | facts).decode()
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def export(suite: Any, lake: Lake) -> Callable[[], int]:
     return export
 
 
-async def test_a_version_s_files_are_what_the_list_says(
+async def test_files_of_an_export_match_its_manifest(
     feed: Feed, client: httpx.AsyncClient, export: Callable[[], int]
 ) -> None:
     feed.write(1, category="Science", rating=4.5)
@@ -109,10 +109,10 @@ async def test_a_version_s_files_are_what_the_list_says(
     version = export()
     listed = (await client.get("/exports")).json()
     assert listed["next"] is None
-    [found] = listed["items"]
-    assert (found["version"], found["books"], found["offers"]) == (version, 2, 2)
-    assert (await client.get(f"/exports/{version}")).json() == found
-    tables = {(file["table"], file["format"], file["source"]): file for file in found["files"]}
+    [export_json] = listed["items"]
+    assert (export_json["version"], export_json["books"], export_json["offers"]) == (version, 2, 2)
+    assert (await client.get(f"/exports/{version}")).json() == export_json
+    tables = {(file["table"], file["format"], file["source"]): file for file in export_json["files"]}
     assert set(tables) == {
         ("books", "csv", None),
         ("books", "parquet", None),
@@ -122,18 +122,18 @@ async def test_a_version_s_files_are_what_the_list_says(
         ("categories", "csv", None),
         ("dictionary", "csv", None),
     }
-    for file in found["files"]:
-        answer = await client.get(f"/{file['path']}")
-        assert answer.status_code == 200
-        assert hashlib.sha256(answer.content).hexdigest() == file["sha256"]
-        assert len(answer.content) == file["size"] == int(answer.headers["Content-Length"])
-        assert answer.headers["ETag"] == f'"{file["sha256"]}"'
-        assert answer.headers["Content-Disposition"].startswith(f'attachment; filename="bookwheel-{version}-')
+    for file in export_json["files"]:
+        response = await client.get(f"/{file['path']}")
+        assert response.status_code == 200
+        assert hashlib.sha256(response.content).hexdigest() == file["sha256"]
+        assert len(response.content) == file["size"] == int(response.headers["Content-Length"])
+        assert response.headers["ETag"] == f'"{file["sha256"]}"'
+        assert response.headers["Content-Disposition"].startswith(f'attachment; filename="bookwheel-{version}-')
         if file["format"] == "csv":
-            assert len(list(csv.reader(io.StringIO(answer.text, newline="")))) == file["rows"] + 1
+            assert len(list(csv.reader(io.StringIO(response.text, newline="")))) == file["rows"] + 1
 
 
-async def test_csv_and_parquet_hold_the_same_and_hostile_text_as_it_is(
+async def test_csv_and_parquet_have_the_same_rows_with_unchanged_text(
     feed: Feed, client: httpx.AsyncClient, export: Callable[[], int]
 ) -> None:
     feed.write(1, category="Science", rating=4.5, rating_count=7)
@@ -157,12 +157,12 @@ async def test_csv_and_parquet_hold_the_same_and_hostile_text_as_it_is(
     codes = (await client.get(f"/exports/csv/{version}/categories.csv")).text
     assert list(csv.reader(io.StringIO(codes)))[1:] == [["0", "Science"], ["1", "Fiction"]]
     dictionary = (await client.get(f"/exports/csv/{version}/dictionary.csv")).text
-    told = {row["column"]: row for row in csv.DictReader(io.StringIO(dictionary)) if row["table"] == "books"}
-    assert list(told) == list(rows[0]) == table.column_names
-    assert (told["category"]["type"], told["price_amount"]["type"]) == ("category", "decimal128(14, 4)")
+    columns = {row["column"]: row for row in csv.DictReader(io.StringIO(dictionary)) if row["table"] == "books"}
+    assert list(columns) == list(rows[0]) == table.column_names
+    assert (columns["category"]["type"], columns["price_amount"]["type"]) == ("category", "decimal128(14, 4)")
 
 
-async def test_a_file_is_sent_in_ranges_and_not_at_all_to_who_has_it(
+async def test_file_supports_byte_ranges_and_etags(
     feed: Feed, client: httpx.AsyncClient, export: Callable[[], int]
 ) -> None:
     feed.write(1)
@@ -179,14 +179,14 @@ async def test_a_file_is_sent_in_ranges_and_not_at_all_to_who_has_it(
     changed = await client.get(path, headers={"Range": "bytes=0-1", "If-Range": '"other"'})
     assert (changed.status_code, changed.content) == (200, whole.content)
     assert (await client.get(path, headers={"If-None-Match": etag})).status_code == 304
-    behind = await client.get(path, headers={"Range": f"bytes={size}-"})
-    assert (behind.status_code, behind.json()["code"]) == (416, "range_not_satisfiable")
-    assert behind.headers["Content-Range"] == f"bytes */{size}"
+    after_end = await client.get(path, headers={"Range": f"bytes={size}-"})
+    assert (after_end.status_code, after_end.json()["code"]) == (416, "range_not_satisfiable")
+    assert after_end.headers["Content-Range"] == f"bytes */{size}"
     head = await client.head(path)
     assert (head.status_code, head.content, head.headers["Content-Length"]) == (200, b"", str(size))
 
 
-async def test_versions_are_listed_newest_first_in_pages(
+async def test_exports_are_listed_newest_first_in_pages(
     feed: Feed, client: httpx.AsyncClient, export: Callable[[], int], lake: Lake
 ) -> None:
     versions = []
@@ -238,60 +238,60 @@ async def test_versions_are_listed_newest_first_in_pages(
         ("/exports/books.json", 400, "invalid_parameter"),
     ],
 )
-async def test_what_cannot_be_downloaded_is_told(
+async def test_invalid_download_returns_a_problem(
     feed: Feed, client: httpx.AsyncClient, export: Callable[[], int], path: str, status: int, code: str
 ) -> None:
     feed.write(1)
     export()
-    answer = await client.get(path)
-    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    response = await client.get(path)
+    assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-async def test_a_lake_that_is_away_is_told(suite: Any, feed: Feed, make_client: Callable[..., Any]) -> None:
-    away = {"lake_url": "s3://x", "lake_endpoint": "http://127.0.0.1:9"}
-    async with make_client(suite, **away, lake_access_key="a", lake_secret_key="b") as client:
-        answer = await client.get("/exports")
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-        assert answer.headers["Retry-After"]
+async def test_unavailable_lake_returns_503(suite: Any, feed: Feed, make_client: Callable[..., Any]) -> None:
+    unreachable_lake = {"lake_url": "s3://x", "lake_endpoint": "http://127.0.0.1:9"}
+    async with make_client(suite, **unreachable_lake, lake_access_key="a", lake_secret_key="b") as client:
+        response = await client.get("/exports")
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+        assert response.headers["Retry-After"]
 
 
-async def test_an_operator_has_a_version_made(
+async def test_operator_requests_an_export(
     suite: Any, feed: Feed, client: httpx.AsyncClient, make_token: Callable[..., str], redis_url: str
 ) -> None:
     head = feed.write(1)
     assert (await client.post("/exports")).status_code == 403
-    answer = await client.post("/exports", headers={"Authorization": f"Bearer {make_token('admin')}"})
-    assert (answer.status_code, answer.json()) == (202, {"at_least": head})
+    response = await client.post("/exports", headers={"Authorization": f"Bearer {make_token('admin')}"})
+    assert (response.status_code, response.json()) == (202, {"at_least": head})
     with connect_redis(redis_url) as redis:
         [entry] = StreamReader(redis, EXPORT_STREAM, group="processor", consumer="test").read(10)
     request = ExportRequest.model_validate_json(entry.body)
     assert (request.version, request.requested_by) == (head, "user:1")
 
 
-async def test_a_delta_tells_what_was_added_modified_and_removed(feed: Feed, client: httpx.AsyncClient) -> None:
+async def test_delta_contains_added_modified_and_removed_books(feed: Feed, client: httpx.AsyncClient) -> None:
     feed.write(1)
     feed.write(2)
     earlier = feed.write(3)
     feed.write(1, "modified", price="12.00", title=HOSTILE)
     feed.write(2, "removed")
     feed.write(3, "modified", price="11.00")
-    feed.write(3, "modified")  # as it was
+    feed.write(3, "modified")  # the same content as before
     feed.write(4, category="New")
     feed.write(5)
     later = feed.write(5, "removed")
-    found = (await client.get(f"/exports/{earlier}..{later}")).json()
-    assert (found["from"], found["to"]) == (earlier, later)
-    told = {item["book_id"]: item for item in found["items"]}
-    assert {book_id: item["change"] for book_id, item in told.items()} == {
+    delta = (await client.get(f"/exports/{earlier}..{later}")).json()
+    assert (delta["from"], delta["to"]) == (earlier, later)
+    items_by_book = {item["book_id"]: item for item in delta["items"]}
+    assert {book_id: item["change"] for book_id, item in items_by_book.items()} == {
         "demo:1": "modified",
         "demo:2": "removed",
         "demo:4": "added",
     }
-    assert told["demo:1"]["fields"] == ["offers", "price", "title"]
-    assert told["demo:1"]["before"]["title"] == "Book 1"
-    assert told["demo:1"]["after"]["title"] == HOSTILE
-    assert told["demo:2"]["after"] is None
-    assert told["demo:4"]["before"] is None
+    assert items_by_book["demo:1"]["fields"] == ["offers", "price", "title"]
+    assert items_by_book["demo:1"]["before"]["title"] == "Book 1"
+    assert items_by_book["demo:1"]["after"]["title"] == HOSTILE
+    assert items_by_book["demo:2"]["after"] is None
+    assert items_by_book["demo:4"]["before"] is None
     parquet = await client.get(f"/exports/{earlier}..{later}", params={"format": "parquet"})
     rows = pq.read_table(pa.BufferReader(parquet.content)).to_pylist()
     assert [(row["change"], row["book_id"], row["before_title"], row["title"]) for row in rows] == [
@@ -311,7 +311,7 @@ async def test_a_delta_tells_what_was_added_modified_and_removed(feed: Feed, cli
     assert len((await client.get(f"/exports/0..{later}")).json()["items"]) == 3
 
 
-async def test_a_delta_between_versions_is_what_their_files_differ_by(
+async def test_delta_equals_the_difference_of_two_exports(
     feed: Feed, client: httpx.AsyncClient, export: Callable[[], int]
 ) -> None:
     for number in range(1, 20):
@@ -327,9 +327,9 @@ async def test_a_delta_between_versions_is_what_their_files_differ_by(
         return {row["book_id"]: row["price_amount"] for row in pq.read_table(pa.BufferReader(content)).to_pylist()}
 
     before, after = await books(earlier), await books(later)
-    found = (await client.get(f"/exports/{earlier}..{later}")).json()["items"]
+    items = (await client.get(f"/exports/{earlier}..{later}")).json()["items"]
     by_kind = {
-        kind: {item["book_id"] for item in found if item["change"] == kind} for kind in ("added", "modified", "removed")
+        kind: {item["book_id"] for item in items if item["change"] == kind} for kind in ("added", "modified", "removed")
     }
     assert by_kind["added"] == after.keys() - before.keys()
     assert by_kind["removed"] == before.keys() - after.keys()
@@ -338,7 +338,7 @@ async def test_a_delta_between_versions_is_what_their_files_differ_by(
     }
 
 
-async def test_the_catalog_as_of_any_past_time(feed: Feed, client: httpx.AsyncClient) -> None:
+async def test_snapshot_as_of_a_past_time(feed: Feed, client: httpx.AsyncClient) -> None:
     feed.write(1)
     feed.write(2)
     feed.write(1, "modified", title="Renamed")
@@ -346,9 +346,9 @@ async def test_the_catalog_as_of_any_past_time(feed: Feed, client: httpx.AsyncCl
     feed.write(2, "restored", title="Back")
 
     async def titles(as_of: str | None) -> list[str]:
-        answer = await client.get("/exports/books.parquet", params={"as_of": as_of} if as_of else {})
-        assert answer.status_code == 200
-        titles: list[str] = pq.read_table(pa.BufferReader(answer.content))["title"].to_pylist()
+        response = await client.get("/exports/books.parquet", params={"as_of": as_of} if as_of else {})
+        assert response.status_code == 200
+        titles: list[str] = pq.read_table(pa.BufferReader(response.content))["title"].to_pylist()
         return titles
 
     assert await titles("2025-12-31") == []
@@ -358,16 +358,16 @@ async def test_the_catalog_as_of_any_past_time(feed: Feed, client: httpx.AsyncCl
     assert await titles("2026-01-03T01:00:00+01:00") == ["Renamed", "Book 2"]
     assert await titles("2026-01-04") == ["Renamed"]
     assert await titles("2026-01-05") == await titles(None) == ["Renamed", "Back"]
-    answer = await client.get("/exports/books.csv", params={"as_of": "2026-01-03"})
-    assert answer.headers["Content-Disposition"] == 'attachment; filename="bookwheel-2026-01-03T23-59-59Z-books.csv"'
-    assert [row["title"] for row in csv.DictReader(io.StringIO(answer.text))] == ["Renamed", "Book 2"]
+    response = await client.get("/exports/books.csv", params={"as_of": "2026-01-03"})
+    assert response.headers["Content-Disposition"] == 'attachment; filename="bookwheel-2026-01-03T23-59-59Z-books.csv"'
+    assert [row["title"] for row in csv.DictReader(io.StringIO(response.text))] == ["Renamed", "Book 2"]
 
 
-async def test_what_was_not_kept_is_not_made_up(suite: Any, feed: Feed, client: httpx.AsyncClient) -> None:
+async def test_snapshot_without_stored_books_is_a_conflict(suite: Any, feed: Feed, client: httpx.AsyncClient) -> None:
     first = feed.write(1, content=False)
     second = feed.write(1, "modified")
-    answer = await client.get("/exports/books.csv", params={"as_of": "2026-01-01"})
-    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+    response = await client.get("/exports/books.csv", params={"as_of": "2026-01-01"})
+    assert (response.status_code, response.json()["code"]) == (409, "conflict")
     assert (await client.get(f"/exports/{first}..{second}")).status_code == 409
     assert (await client.get("/exports/books.csv", params={"as_of": "2026-01-02"})).status_code == 200
     assert (await client.get(f"/exports/0..{second}")).json()["items"][0]["change"] == "added"
@@ -376,39 +376,39 @@ async def test_what_was_not_kept_is_not_made_up(suite: Any, feed: Feed, client: 
     assert (await client.get("/exports/books.csv", params={"as_of": "2026-01-01"})).status_code == 200
 
 
-async def test_time_and_text_in_the_query_do_no_harm(feed: Feed, client: httpx.AsyncClient) -> None:
+async def test_as_of_cannot_inject_headers(feed: Feed, client: httpx.AsyncClient) -> None:
     feed.write(1)
     past = (datetime.now(UTC) - timedelta(seconds=1)).isoformat(sep="\n")
-    answer = await client.get("/exports/books.csv", params={"as_of": past})
-    assert answer.status_code in {200, 400}
-    assert "\n" not in answer.headers.get("Content-Disposition", "")
+    response = await client.get("/exports/books.csv", params={"as_of": past})
+    assert response.status_code in {200, 400}
+    assert "\n" not in response.headers.get("Content-Disposition", "")
 
 
-async def test_a_user_has_so_many_downloads_made_at_once(
+async def test_concurrent_generated_downloads_of_a_user_are_limited(
     suite: Any, lake: Lake, feed: Feed, make_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, goes_on = threading.Event(), threading.Event()
+    started, is_released = threading.Event(), threading.Event()
 
-    def slowly(*_: object, **__: object) -> Iterator[bytes]:
-        begun.set()
-        goes_on.wait(30)
+    def block(*_: object, **__: object) -> Iterator[bytes]:
+        started.set()
+        is_released.wait(30)
         yield b"{}"
 
     feed.write(1)
-    monkeypatch.setattr("bookwheel_catalog.exports.router.delta_json", slowly)
+    monkeypatch.setattr("bookwheel_catalog.exports.router.delta_json", block)
     async with make_client(suite, lake_url=lake.address.url, made_downloads_subject=1) as client:
         first = asyncio.create_task(client.get("/exports/0..1"))
-        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.to_thread(started.wait, 30)
         for path in ("/exports/0..1", "/exports/books.csv"):
-            refused = await client.get(path)
-            assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
-            assert refused.headers["Retry-After"] == "10"
-        goes_on.set()
+            rejected = await client.get(path)
+            assert (rejected.status_code, rejected.json()["code"]) == (429, "rate_limited")
+            assert rejected.headers["Retry-After"] == "10"
+        is_released.set()
         assert (await first).status_code == 200
         assert (await client.get("/exports/books.csv")).status_code == 200
 
 
-def test_concurrency_is_limited_by_process_and_by_user() -> None:
+def test_concurrency_limiter_limits_process_and_user() -> None:
     limiter = ConcurrencyLimiter("downloads", limit=2, subject_limit=1)
     with limiter.acquire("ann"):
         with pytest.raises(RateLimitedError, match="have 1 downloads"), limiter.acquire("ann"):

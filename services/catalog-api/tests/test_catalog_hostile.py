@@ -1,4 +1,4 @@
-"""Whatever stands in a query, the answer is a list or a problem that names the parameter; never a fault of ours."""
+"""Tests of hostile requests: the response is a list or a problem that names the parameter, never an internal error."""
 
 import httpx
 import pytest
@@ -47,12 +47,12 @@ FILTERS = [
 ]
 
 
-async def check(answer: httpx.Response) -> None:
-    assert answer.status_code in (200, 400)
-    assert "x-injected" not in answer.headers
-    if answer.status_code == 400:
-        assert answer.headers["content-type"] == "application/problem+json"
-        problem = answer.json()
+async def check(response: httpx.Response) -> None:
+    assert response.status_code in (200, 400)
+    assert "x-injected" not in response.headers
+    if response.status_code == 400:
+        assert response.headers["content-type"] == "application/problem+json"
+        problem = response.json()
         assert problem["code"] in ("invalid_parameter", "invalid_cursor")
         assert problem["errors"]
         assert problem["detail"]
@@ -75,13 +75,13 @@ async def test_a_thousand_filters(filled: object, client: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize("query", [b"q=%ff%fe", b"q=%", b"filter=%00", b"q=%ed%a0%80", b"limit=1e3", b"limit=0x10"])
-async def test_bytes_that_are_no_text(filled: object, client: httpx.AsyncClient, query: bytes) -> None:
+async def test_query_with_invalid_utf8(filled: object, client: httpx.AsyncClient, query: bytes) -> None:
     await check(await client.get(httpx.URL("http://catalog/api/v1/books", query=query)))
 
 
 @pytest.mark.parametrize("book_id", ["%00", "..", "../../etc/passwd", "a" * 600, "%2e%2e", "isbn:", ":", "demo:\u202e"])
 async def test_a_hostile_id(filled: object, client: httpx.AsyncClient, book_id: str) -> None:
     for path in (f"/books/{book_id}", f"/quality/{book_id}"):
-        answer = await client.get(httpx.URL("http://catalog").copy_with(path=f"/api/v1{path}"))
-        assert answer.status_code in (400, 404)
-        assert answer.headers["content-type"] == "application/problem+json"
+        response = await client.get(httpx.URL("http://catalog").copy_with(path=f"/api/v1{path}"))
+        assert response.status_code in (400, 404)
+        assert response.headers["content-type"] == "application/problem+json"

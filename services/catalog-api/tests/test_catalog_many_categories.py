@@ -1,6 +1,6 @@
-"""A shop that names a category of its own for each book: answers stay bounded, their counts right, exports whole.
+"""Tests of a catalog with many categories: limited responses, correct counts, complete exports.
 
-`BOOKWHEEL_CATEGORIES` sets how many there are.
+`BOOKWHEEL_CATEGORIES` is the number of categories.
 """
 
 import csv
@@ -27,7 +27,7 @@ from bookwheel_stores.search import open_index_writer
 CATEGORIES = int(os.environ.get("BOOKWHEEL_CATEGORIES", "20000"))
 POPULAR, RARE = "Category 0000007", f"Category {CATEGORIES:07}"
 MORE = 10
-"""Books of the popular category beside its first. All others have one book."""
+"""Additional books of the popular category. Every other category has one book."""
 BOOKS = CATEGORIES + MORE
 _BATCH = 5000
 
@@ -73,58 +73,58 @@ async def client(suite: Any, index: str, make_client: MakeClient) -> AsyncIterat
 
 
 async def get(client: httpx.AsyncClient, path: str) -> Any:
-    answer = await client.get(path)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    response = await client.get(path)
+    assert response.status_code == 200, response.text
+    return response.json()
 
 
-async def test_a_facet_shows_those_with_most_books_and_whatever_is_selected(client: httpx.AsyncClient) -> None:
-    found = await get(client, "/books?facet=category&limit=1")
-    values = found["facets"]["category"]
-    assert (found["total"]["value"], len(values)) == (BOOKS, 100)
+async def test_facet_has_the_most_frequent_and_the_selected_categories(client: httpx.AsyncClient) -> None:
+    content = await get(client, "/books?facet=category&limit=1")
+    values = content["facets"]["category"]
+    assert (content["total"]["value"], len(values)) == (BOOKS, 100)
     assert values[0] == {"value": POPULAR, "count": 1 + MORE, "selected": False}
-    found = await get(client, f"/books?facet=category&filter=category:{RARE}")
-    values = found["facets"]["category"]
-    assert (found["total"]["value"], len(values)) == (1, 101)
+    content = await get(client, f"/books?facet=category&filter=category:{RARE}")
+    values = content["facets"]["category"]
+    assert (content["total"]["value"], len(values)) == (1, 101)
     assert values[-1] == {"value": RARE, "count": 1, "selected": True}
 
 
-async def test_the_list_of_categories_is_cut_and_says_so(client: httpx.AsyncClient) -> None:
-    found = await get(client, "/categories")
-    counts = {each["name"]: each["count"] for each in found["items"]}
-    assert len(counts) == len(found["items"]) == min(CATEGORIES, MAX_CATEGORIES)
-    assert found["complete"] is (CATEGORIES <= MAX_CATEGORIES)
+async def test_list_of_categories_is_limited_and_marked_incomplete(client: httpx.AsyncClient) -> None:
+    content = await get(client, "/categories")
+    counts = {item["name"]: item["count"] for item in content["items"]}
+    assert len(counts) == len(content["items"]) == min(CATEGORIES, MAX_CATEGORIES)
+    assert content["complete"] is (CATEGORIES <= MAX_CATEGORIES)
     assert counts.pop(POPULAR) == 1 + MORE
     assert set(counts.values()) == {1}
     assert list(counts) == sorted(counts)
-    one = await get(client, f"/categories?filter=category:{RARE}")
-    assert one == {"items": [{"name": RARE, "count": 1}], "complete": True}
+    filtered = await get(client, f"/categories?filter=category:{RARE}")
+    assert filtered == {"items": [{"name": RARE, "count": 1}], "complete": True}
 
 
-async def test_figures_by_category_are_of_those_with_most_books(client: httpx.AsyncClient) -> None:
-    found = await get(client, "/stats/categories")
-    figures = {each["category"]: each for each in found["items"]}
-    assert len(figures) == len(found["items"]) == min(CATEGORIES, MAX_SUMMARIZED_CATEGORIES)
-    assert found["complete"] is (CATEGORIES <= MAX_SUMMARIZED_CATEGORIES)
-    assert list(figures) == sorted(figures)
-    popular = figures.pop(POPULAR)
+async def test_statistics_by_category_are_limited_to_the_largest_categories(client: httpx.AsyncClient) -> None:
+    content = await get(client, "/stats/categories")
+    statistics = {item["category"]: item for item in content["items"]}
+    assert len(statistics) == len(content["items"]) == min(CATEGORIES, MAX_SUMMARIZED_CATEGORIES)
+    assert content["complete"] is (CATEGORIES <= MAX_SUMMARIZED_CATEGORIES)
+    assert list(statistics) == sorted(statistics)
+    popular = statistics.pop(POPULAR)
     assert (popular["books"], popular["in_stock"], popular["prices"][0]["count"]) == (1 + MORE,) * 3
     prices = sorted([7 % 90 + 1.5, *(number % 90 + 1.5 for number in range(CATEGORIES + 1, BOOKS + 1))])
     assert popular["prices"][0]["median"] == f"{prices[MORE // 2]:.2f}"
-    assert {each["books"] for each in figures.values()} == {1}
-    one = await get(client, f"/stats/categories?filter=category:{RARE}&filter=category:{POPULAR}")
-    assert [(each["category"], each["books"]) for each in one["items"]] == [(POPULAR, 1 + MORE), (RARE, 1)]
-    assert one["complete"] is True
+    assert {item["books"] for item in statistics.values()} == {1}
+    filtered = await get(client, f"/stats/categories?filter=category:{RARE}&filter=category:{POPULAR}")
+    assert [(item["category"], item["books"]) for item in filtered["items"]] == [(POPULAR, 1 + MORE), (RARE, 1)]
+    assert filtered["complete"] is True
 
 
-async def test_the_overview_counts_them_and_suggestions_stay_few(client: httpx.AsyncClient) -> None:
-    found = await get(client, "/stats/overview")
-    assert found["books"] == BOOKS
-    assert found["categories"] == pytest.approx(CATEGORIES, rel=0 if CATEGORIES < 30_000 else 0.05)
+async def test_overview_counts_all_categories_and_suggestions_are_limited(client: httpx.AsyncClient) -> None:
+    content = await get(client, "/stats/overview")
+    assert content["books"] == BOOKS
+    assert content["categories"] == pytest.approx(CATEGORIES, rel=0 if CATEGORIES < 30_000 else 0.05)
     assert len((await get(client, "/suggest?q=category&type=category&limit=10"))["items"]) == 10
 
 
-def test_an_export_has_a_code_for_each_of_them(tmp_path: Path) -> None:
+def test_export_has_a_code_for_each_category(tmp_path: Path) -> None:
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     silver = Silver(lake)
     silver.load_books()
@@ -139,7 +139,7 @@ def test_an_export_has_a_code_for_each_of_them(tmp_path: Path) -> None:
     codes = {row["category"]: int(row["category_code"]) for row in rows}
     assert sorted(codes.values()) == list(range(CATEGORIES))
     for table in ("books", "offers"):
-        whole = pq.read_table(pa.BufferReader(lake.read(files[table, "parquet"].path)))
-        named = zip(whole["category"].to_pylist(), whole["category_code"].to_pylist(), strict=True)
-        assert all(codes[name] == code for name, code in named)
-        assert whole.num_rows == BOOKS
+        table_rows = pq.read_table(pa.BufferReader(lake.read(files[table, "parquet"].path)))
+        pairs = zip(table_rows["category"].to_pylist(), table_rows["category_code"].to_pylist(), strict=True)
+        assert all(codes[name] == code for name, code in pairs)
+        assert table_rows.num_rows == BOOKS

@@ -1,4 +1,4 @@
-"""What an operator sees and decides: held crawls, quality, quarantine, and books that are gone."""
+"""Tests of operations: held crawls, quality reports, quarantine and removed books."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -39,10 +39,10 @@ MakeToken = Callable[..., str]
 REASON = HoldReason(code="share", limit=10, actual=30, message="it would modify 30 and remove 0 of 50 offers")
 
 
-def ended_run(
+def add_complete_run(
     connection: Connection, run_id: str, *, valid: int = 50, filled: Mapping[str, int] = {}, **expect: Any
 ) -> int:
-    """A complete run of the source `shop`."""
+    """Stores a complete run of the source `shop`. Returns its number."""
     ledger = RunLedger(connection)
     number = ledger.get_or_create({run_id: "shop"}, now=NOW)[run_id]
     started = RunStarted(
@@ -77,8 +77,8 @@ def ended_run(
 def quarantine(connection: Connection, number: int, *, code: str = "not_a_price", source: str = "shop") -> None:
     reason = FieldError(field="price", code=code, message="is no price: 'tuppence'")
     body = b'{"kind":"item","n":%d}' % number
-    one = NewQuarantineEntry(f"bookwheel:raw/{number}-0", "run-1", source, "http://shop.example/1", body, (reason,))
-    QuarantineWriter(connection).add([one], now=NOW)
+    entry = NewQuarantineEntry(f"bookwheel:raw/{number}-0", "run-1", source, "http://shop.example/1", body, (reason,))
+    QuarantineWriter(connection).add([entry], now=NOW)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def operator(make_token: MakeToken) -> dict[str, str]:
 @pytest.fixture
 def held(suite: Any) -> str:
     with suite.engine.begin() as connection:
-        number = ended_run(connection, "run-1")
+        number = add_complete_run(connection, "run-1")
         RunApprovals(connection).hold(number, Hold(reasons=(REASON,), known=50, modifies=30, removes=0))
     return "run-1"
 
@@ -105,18 +105,18 @@ async def test_held_crawls_are_listed_with_their_reasons(held: str, client: http
 
 
 @pytest.mark.parametrize(("verb", "decision"), [("release", "released"), ("discard", "discarded")])
-async def test_an_operator_decides_on_a_held_crawl_once(
+async def test_held_crawl_can_be_decided_once(
     held: str, client: httpx.AsyncClient, operator: dict[str, str], verb: str, decision: str
 ) -> None:
-    answer = await client.post(f"/crawls/{held}/{verb}", headers=operator)
-    assert (answer.status_code, answer.json()["state"]) == (202, "running")
-    assert answer.json()["hold"]["decision"] == decision
-    assert answer.json()["hold"]["decided_by"] == "user:1"
+    response = await client.post(f"/crawls/{held}/{verb}", headers=operator)
+    assert (response.status_code, response.json()["state"]) == (202, "running")
+    assert response.json()["hold"]["decision"] == decision
+    assert response.json()["hold"]["decided_by"] == "user:1"
     again = await client.post(f"/crawls/{held}/release", headers=operator)
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
-async def test_only_an_operator_decides(held: str, client: httpx.AsyncClient, make_token: MakeToken) -> None:
+async def test_only_an_operator_can_decide(held: str, client: httpx.AsyncClient, make_token: MakeToken) -> None:
     crawler = {"Authorization": f"Bearer {make_token('catalog:read crawl:write')}"}
     for path in (
         f"/crawls/{held}/release",
@@ -127,25 +127,25 @@ async def test_only_an_operator_decides(held: str, client: httpx.AsyncClient, ma
     assert (await client.post("/quarantine/replay", json={}, headers=crawler)).status_code == 403
 
 
-async def test_there_is_no_decision_on_a_crawl_that_is_not(client: httpx.AsyncClient, operator: dict[str, str]) -> None:
+async def test_decision_on_an_unknown_crawl_returns_404(client: httpx.AsyncClient, operator: dict[str, str]) -> None:
     assert (await client.post("/crawls/none/release", headers=operator)).status_code == 404
 
 
-async def test_a_removed_book_is_gone_and_its_history_stays(filled: Any, client: httpx.AsyncClient) -> None:
+async def test_removed_book_returns_410_and_keeps_its_history(filled: Any, client: httpx.AsyncClient) -> None:
     with filled.engine.begin() as connection:
         connection.execute(text("UPDATE book SET removed_at = :at WHERE book_id = 'demo:1'"), {"at": NOW})
-    answer = await client.get("/books/demo:1")
-    assert (answer.status_code, answer.json()["code"]) == (410, "gone")
-    assert "2026-01-30T12:00:00.000Z" in answer.json()["detail"]
-    assert answer.headers["content-type"] == "application/problem+json"
+    response = await client.get("/books/demo:1")
+    assert (response.status_code, response.json()["code"]) == (410, "gone")
+    assert "2026-01-30T12:00:00.000Z" in response.json()["detail"]
+    assert response.headers["content-type"] == "application/problem+json"
     assert (await client.get("/books/demo:1/history")).json()["observations"]
 
 
-async def test_a_fall_in_a_field_shows_beside_earlier_runs(suite: Any, client: httpx.AsyncClient) -> None:
+async def test_report_shows_a_lower_fill_rate_than_in_earlier_runs(suite: Any, client: httpx.AsyncClient) -> None:
     with suite.engine.begin() as connection:
-        ended_run(connection, "run-1", filled={"price": 50, "rating": 25})
-        ended_run(connection, "run-2", filled={"price": 50, "rating": 25})
-        ended_run(connection, "run-3", filled={"price": 5, "rating": 24}, items=60, fill={"price": 0.9})
+        add_complete_run(connection, "run-1", filled={"price": 50, "rating": 25})
+        add_complete_run(connection, "run-2", filled={"price": 50, "rating": 25})
+        add_complete_run(connection, "run-3", filled={"price": 5, "rating": 24}, items=60, fill={"price": 0.9})
     [report] = (await client.get("/quality")).json()["items"]
     assert (report["source"], report["run_id"], report["items"], report["fell"]) == ("shop", "run-3", 50, True)
     assert report["earlier_runs"] == ["run-2", "run-1"]
@@ -159,16 +159,16 @@ async def test_a_fall_in_a_field_shows_beside_earlier_runs(suite: Any, client: h
         "fell": True,
     }
     assert (fields["rating"]["fall"], fields["rating"]["fell"]) == (0.02, False)
-    assert [(each["kind"], each["field"], each["holds"]) for each in report["assertions"]] == [
+    assert [(item["kind"], item["field"], item["holds"]) for item in report["assertions"]] == [
         ("items", None, False),
         ("fill", "price", False),
     ]
 
 
-async def test_more_items_that_the_rules_refuse_are_a_fall_too(suite: Any, client: httpx.AsyncClient) -> None:
+async def test_report_shows_a_lower_validity_than_in_earlier_runs(suite: Any, client: httpx.AsyncClient) -> None:
     with suite.engine.begin() as connection:
-        ended_run(connection, "run-1")
-        number = ended_run(connection, "run-2", valid=30)
+        add_complete_run(connection, "run-1")
+        number = add_complete_run(connection, "run-2", valid=30)
         RunQualityWriter(connection).add_invalid(number, invalid=20, error_counts={("price", "not_a_price"): 20})
     [report] = (await client.get("/quality", params={"run": "run-2"})).json()["items"]
     assert (report["validity"], report["earlier_validity"], report["validity_fall"]) == (0.6, 1.0, 0.4)
@@ -176,33 +176,33 @@ async def test_more_items_that_the_rules_refuse_are_a_fall_too(suite: Any, clien
     assert report["faults"] == [{"field": "price", "code": "not_a_price", "items": 20}]
 
 
-async def test_a_run_that_finds_nothing_any_more_has_fallen(suite: Any, client: httpx.AsyncClient) -> None:
+async def test_report_of_an_empty_run_is_marked_as_fallen(suite: Any, client: httpx.AsyncClient) -> None:
     with suite.engine.begin() as connection:
-        ended_run(connection, "run-1")
-        ended_run(connection, "run-2", valid=0, items=10)
-        RunLedger(connection).get_or_create({"run-3": "shop"}, now=NOW)  # under way, with nothing to tell yet
+        add_complete_run(connection, "run-1")
+        add_complete_run(connection, "run-2", valid=0, items=10)
+        RunLedger(connection).get_or_create({"run-3": "shop"}, now=NOW)  # running, without items
     [report] = (await client.get("/quality")).json()["items"]
     assert (report["run_id"], report["items"], report["validity"], report["fell"]) == ("run-2", 0, None, True)
-    assert [(each["kind"], each["holds"]) for each in report["assertions"]] == [("items", False)]
-    found = (await client.get("/quality/shop")).json()["items"]
-    assert [report["run_id"] for report in found] == ["run-2", "run-1"]
+    assert [(item["kind"], item["holds"]) for item in report["assertions"]] == [("items", False)]
+    reports = (await client.get("/quality/shop")).json()["items"]
+    assert [report["run_id"] for report in reports] == ["run-2", "run-1"]
     [running] = (await client.get("/quality?run=run-3")).json()["items"]
     assert not running["fell"]
 
 
-async def test_the_runs_of_a_source_come_newest_first(suite: Any, client: httpx.AsyncClient) -> None:
+async def test_reports_of_a_source_are_newest_first(suite: Any, client: httpx.AsyncClient) -> None:
     with suite.engine.begin() as connection:
         for number in range(1, 4):
-            ended_run(connection, f"run-{number}")
-    found = (await client.get("/quality/shop?limit=2")).json()["items"]
-    assert [report["run_id"] for report in found] == ["run-3", "run-2"]
+            add_complete_run(connection, f"run-{number}")
+    reports = (await client.get("/quality/shop?limit=2")).json()["items"]
+    assert [report["run_id"] for report in reports] == ["run-3", "run-2"]
     [first] = (await client.get("/quality/shop", params={"run": "run-1"})).json()["items"]
     assert (first["run_id"], first["earlier_runs"], first["fell"]) == ("run-1", [], False)
     for path in ("/quality/none", "/quality/other?run=run-1", "/quality?run=none"):
         assert (await client.get(path)).status_code == 404
 
 
-async def test_quarantine_is_read_in_pages_and_by_its_reasons(suite: Any, client: httpx.AsyncClient) -> None:
+async def test_quarantine_is_paged_and_filtered(suite: Any, client: httpx.AsyncClient) -> None:
     with suite.engine.begin() as connection:
         for number in range(1, 6):
             quarantine(connection, number, code="not_a_price" if number < 4 else "missing")
@@ -215,24 +215,24 @@ async def test_quarantine_is_read_in_pages_and_by_its_reasons(suite: Any, client
     assert [item["source"] for item in rest["items"]] == ["shop", "rival"]
     assert rest["next"] is None
     number = first["items"][0]["id"]
-    whole = (await client.get(f"/quarantine/{number}")).json()
-    assert (whole["body"], whole["truncated"], whole["state"]) == ('{"kind":"item","n":1}', False, "open")
+    details = (await client.get(f"/quarantine/{number}")).json()
+    assert (details["body"], details["truncated"], details["state"]) == ('{"kind":"item","n":1}', False, "open")
     assert (await client.get("/quarantine/999")).status_code == 404
     assert (await client.get("/quarantine/none")).status_code == 400
 
 
-async def test_a_replay_is_queued_for_the_processor(
+async def test_replay_queues_entries_for_the_processor(
     suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
 ) -> None:
     with suite.engine.begin() as connection:
         for number in range(1, 4):
             quarantine(connection, number, code=RUN_DISCARDED_CODE if number == 3 else "not_a_price")
     store = QuarantineStore(suite.engine)
-    one = store.list_open(limit=1)[0].number
-    answer = await client.post(f"/quarantine/{one}/replay", headers=operator)
-    assert (answer.status_code, answer.json()["state"]) == (202, "queued")
-    assert answer.headers["location"] == f"/api/v1/quarantine/{one}"
-    assert (await client.post(f"/quarantine/{one}/replay", headers=operator)).status_code == 409
+    number = store.list_open(limit=1)[0].number
+    response = await client.post(f"/quarantine/{number}/replay", headers=operator)
+    assert (response.status_code, response.json()["state"]) == (202, "queued")
+    assert response.headers["location"] == f"/api/v1/quarantine/{number}"
+    assert (await client.post(f"/quarantine/{number}/replay", headers=operator)).status_code == 409
     assert (await client.post("/quarantine/999/replay", headers=operator)).status_code == 404
     rest = await client.post("/quarantine/replay", json={"source": "shop"}, headers=operator)
     assert (rest.status_code, rest.json()) == (202, {"queued": 1})
@@ -243,15 +243,15 @@ async def test_a_replay_is_queued_for_the_processor(
     assert (await client.post("/quarantine/replay", json={"colour": "red"}, headers=operator)).status_code == 400
 
 
-async def test_a_book_that_the_index_refused_is_shown_and_waits_for_the_index_alone(
+async def test_book_rejected_by_the_index_is_listed_and_not_replayed(
     suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
 ) -> None:
     book = BookState(7, "shop:seven", 3, False, b'{"id":"shop:seven"}')
     RejectedBooks(suite.engine).update([(book, "400 too strange")], now=NOW, is_resolved=lambda _: False)
     [item] = (await client.get("/quarantine?code=refused_by_index")).json()["items"]
     assert item["reasons"][0]["message"] == "shop:seven, revision 3: 400 too strange"
-    answer = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
-    assert (answer.status_code, "indexing is retried every minute" in answer.json()["detail"]) == (409, True)
+    response = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
+    assert (response.status_code, "indexing is retried every minute" in response.json()["detail"]) == (409, True)
     assert (await client.post("/quarantine/replay", json={}, headers=operator)).json() == {"queued": 0}
     RejectedBooks(suite.engine).update([], now=NOW, is_resolved=lambda _: True)
     assert (await client.get(f"/quarantine/{item['id']}")).json()["state"] == "replayed"

@@ -1,4 +1,4 @@
-"""Query parameters become queries, or errors that name what is wrong."""
+"""Tests of parsing query parameters, of cursors and of HTTP caching."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 MIDNIGHT = datetime(2026, 1, 31, tzinfo=UTC)
 
 
-def test_values_of_one_field_are_one_filter_whatever_their_order() -> None:
-    one = parse_filters(["category:Poetry", "price:..20", "category:A: B", "category:Poetry"])
-    assert one == parse_filters(["price:..20", "category:A: B", "category:Poetry"])
-    assert one == (
+def test_values_of_a_field_become_one_filter_in_any_order() -> None:
+    filters = parse_filters(["category:Poetry", "price:..20", "category:A: B", "category:Poetry"])
+    assert filters == parse_filters(["price:..20", "category:A: B", "category:Poetry"])
+    assert filters == (
         Filter("category", values=("A: B", "Poetry")),
         Filter("price", ranges=(Range(None, Decimal(20)),)),
     )
@@ -38,17 +38,17 @@ def test_values_of_one_field_are_one_filter_whatever_their_order() -> None:
     ("value", "low", "high"),
     [("10..20.5", "10", "20.5"), ("10..", "10", None), ("..0", None, "0"), ("7", "7", "7"), ("-1..", "-1", None)],
 )
-def test_ranges_of_numbers(value: str, low: str | None, high: str | None) -> None:
+def test_parse_number_ranges(value: str, low: str | None, high: str | None) -> None:
     expected = Range(None if low is None else Decimal(low), None if high is None else Decimal(high))
     assert parse_range("filter", "price", value) == expected
 
 
-@pytest.mark.parametrize("given_isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
-def test_both_forms_of_an_isbn_are_its_thirteen_digits(given_isbn: str) -> None:
-    assert parse_isbn("isbn", given_isbn) == "9780306406157"
+@pytest.mark.parametrize("isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
+def test_isbn10_and_isbn13_become_isbn13(isbn: str) -> None:
+    assert parse_isbn("isbn", isbn) == "9780306406157"
 
 
-def test_days_are_whole_in_ranges_of_times() -> None:
+def test_time_range_includes_the_whole_last_day() -> None:
     day = round(MIDNIGHT.timestamp() * 1000)
     assert parse_range("filter", "first_seen", "2026-01-31") == Range(day, day + 86_399_999)
     assert parse_range("filter", "first_seen", "2026-01-31T01:00:00+01:00..") == Range(day, None)
@@ -56,28 +56,28 @@ def test_days_are_whole_in_ranges_of_times() -> None:
 
 
 @pytest.mark.parametrize(
-    "given_filter",
+    "filter_text",
     [
         *("", "price", ":", "nothing:1", "price:", "price:..", "price:a", "price:1..a", "price:2..1", "price:1e5"),
         *("price:NaN", "price:Infinity", "rating:1...2", "stock:٣", "in_stock:yes", "category:", f"price:{'9' * 40}"),
         *("first_seen:yesterday", "first_seen:2026-13-01", "last_changed:2026-01-01T00:00:00", f"{'x' * 9999}:1"),
     ],
 )
-def test_a_filter_that_means_nothing_is_refused_by_name(given_filter: str) -> None:
+def test_invalid_filter_is_rejected(filter_text: str) -> None:
     with pytest.raises(InvalidParameterError) as caught:
-        parse_filters([given_filter])
+        parse_filters([filter_text])
     assert caught.value.errors[0].field == "filter"
     assert len(caught.value.detail) < 400
 
 
-def test_too_much_is_refused() -> None:
+def test_too_many_values_or_words_are_rejected() -> None:
     with pytest.raises(InvalidParameterError, match="more than 100 values"):
         parse_filters([f"category:{number}" for number in range(101)])
     with pytest.raises(InvalidParameterError, match="more than 32 words"):
         parse_query_text("a " * 33)
 
 
-def test_facets_and_fields_are_lists_with_known_names() -> None:
+def test_facets_and_fields_must_exist() -> None:
     assert parse_facets(["category,price", "category"]) == ("category", "price")
     assert parse_fields(None, ["id"]) is None
     assert parse_fields("title,id,title", ["id", "title"]) == ("title", "id")
@@ -92,7 +92,7 @@ unsigned = st.integers(0, (1 << 64) - 2)
 
 
 @given(criteria=criteria, sort=st.sampled_from(Sort), number=unsigned, rank=unsigned, data=st.data())
-def test_a_cursor_brings_its_position_back_and_fits_its_list_only(
+def test_cursor_decodes_to_its_position_only_for_the_same_list(
     criteria: SearchCriteria, sort: Sort, number: int, rank: int, data: st.DataObject
 ) -> None:
     is_scored = sort is Sort.RELEVANCE and criteria.text is not None
@@ -114,7 +114,7 @@ json = st.recursive(
 
 
 @given(st.text(max_size=50) | st.lists(json, max_size=8).map(encode_cursor), st.sampled_from(Sort))
-def test_a_forged_cursor_is_refused(cursor: str, sort: Sort) -> None:
+def test_forged_cursor_is_rejected(cursor: str, sort: Sort) -> None:
     with pytest.raises(InvalidCursorError):
         decode_position(cursor, SearchCriteria(), sort)
 
@@ -122,29 +122,29 @@ def test_a_forged_cursor_is_refused(cursor: str, sort: Sort) -> None:
 @pytest.mark.parametrize(
     "value", [[-1], [1 << 64], [(1 << 64) - 1], [1.5], [True], [None], [[1]], [], [1, 2], [1, 2, 3, 4]]
 )
-def test_a_cursor_of_the_right_list_with_wrong_values_is_refused(value: list[object]) -> None:
+def test_cursor_with_invalid_values_is_rejected(value: list[object]) -> None:
     good = encode_position(Position((5,), 1, 0), SearchCriteria(), Sort.PRICE)
     assert decode_position(good, SearchCriteria(), Sort.PRICE) is not None
-    binding = encode_binding()
+    digest = digest_of_price_list()
     try:
-        forged = encode_cursor([binding, 1, 0, *value])
-    except TypeError:  # beyond what JSON numbers of this library hold
+        forged = encode_cursor([digest, 1, 0, *value])
+    except TypeError:  # larger than the integers of orjson
         return
     with pytest.raises(InvalidCursorError):
         decode_position(forged, SearchCriteria(), Sort.PRICE)
 
 
-def encode_binding() -> str:
+def digest_of_price_list() -> str:
     import base64  # noqa: PLC0415
 
     import orjson  # noqa: PLC0415
 
     cursor = encode_position(Position((5,), 1, 0), SearchCriteria(), Sort.PRICE)
-    binding: str = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))[0]
-    return binding
+    digest: str = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))[0]
+    return digest
 
 
-def test_the_link_to_the_next_page_is_the_same_request_from_there_on() -> None:
+def test_link_to_the_next_page_keeps_the_other_parameters() -> None:
     assert next_link("/api/v1/books", "q=a%20b&cursor=old&limit=5", "new") == (
         '</api/v1/books?q=a%20b&limit=5&cursor=new>; rel="next"'
     )
@@ -152,7 +152,7 @@ def test_the_link_to_the_next_page_is_the_same_request_from_there_on() -> None:
 
 
 @given(content=st.binary(), following=st.none() | st.from_regex(r"\A[A-Za-z0-9_-]{1,50}\Z"))
-def test_a_page_survives_the_cache(content: bytes, following: str | None) -> None:
+def test_cached_page_decodes_to_the_same_page(content: bytes, following: str | None) -> None:
     page = RenderedPage(content, following)
     assert RenderedPage.from_bytes(page.to_bytes()) == page
 

@@ -1,4 +1,4 @@
-"""Price statistics of one account cannot occupy the catalog API."""
+"""Tests of the limits of price statistics."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ MakeToken = Callable[..., str]
 YEAR = "/stats/prices?from=2025-06-01&to=2026-06-01"
 
 
-async def test_all_intervals_are_read_by_one_query_and_then_cached(
+async def test_price_trend_needs_one_query_and_is_cached(
     filled: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[str] = []
@@ -45,7 +45,7 @@ async def test_all_intervals_are_read_by_one_query_and_then_cached(
     assert len(statements) == 1
 
 
-async def test_a_flood_leaves_the_threads_of_other_routes_alone(
+async def test_many_price_trends_do_not_block_other_routes(
     filled: Any, client: httpx.AsyncClient, make_token: MakeToken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_released, started = threading.Event(), threading.Semaphore(0)
@@ -68,15 +68,15 @@ async def test_a_flood_leaves_the_threads_of_other_routes_alone(
         history = await client.get("/books/demo:1/history", headers=others)
     finally:
         is_released.set()
-    answers = await asyncio.gather(*flood)
+    responses = await asyncio.gather(*flood)
     assert (book.status_code, history.status_code) == (200, 200)
     assert len(names) == 2
     assert all(name.startswith("price-trend") for name in names)
-    assert sorted(answer.status_code for answer in answers) == [200] * 2 + [429] * 38
-    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+    assert sorted(response.status_code for response in responses) == [200] * 2 + [429] * 38
+    assert all("retry-after" in response.headers for response in responses if response.status_code == 429)
 
 
-async def test_a_query_over_the_limit_is_unavailable(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_price_trend_over_the_time_limit_returns_503(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(_self: BookReader, **_: Any) -> list[Any]:
         time.sleep(0.3)
         return []
@@ -87,11 +87,11 @@ async def test_a_query_over_the_limit_is_unavailable(filled: Any, monkeypatch: p
         SearchCriteria(), "day", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
     )
     with pytest.raises(UnavailableError):
-        await service.get(None, query, subject="user:1")  # type: ignore[arg-type]  # searches with no criteria
+        await service.get(None, query, subject="user:1")  # type: ignore[arg-type]  # not used without criteria
     service.close()
 
 
-def test_the_database_ends_a_query_over_the_limit(suite: Any) -> None:
+def test_database_cancels_a_query_over_the_time_limit(suite: Any) -> None:
     engine = connect_database(suite.environment["BOOKWHEEL_DATABASE_URL"])
     for number in range(200):
         suite.add(key=str(number), observed=20, title=f"Book {number}", price=number * 100, stock=1)

@@ -1,4 +1,4 @@
-"""The service as it is run: its own process, its settings, its health, and Redis going away under it."""
+"""Tests of the service as a process: settings, health, an unavailable Redis."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ class Suite(Protocol):
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
 
 
-def test_it_serves_ready_and_survives_redis(filled: Suite, make_token: MakeToken, tmp_path: Path) -> None:
+def test_service_stays_available_without_redis(filled: Suite, make_token: MakeToken, tmp_path: Path) -> None:
     redis_port, port, log = free_port(), free_port(), tmp_path / "catalog.log"
     redis_url, base = f"redis://127.0.0.1:{redis_port}/0", f"http://127.0.0.1:{port}"
     environment = {**filled.environment, "BOOKWHEEL_REDIS_URL": redis_url, "BOOKWHEEL_PORT": str(port)}
@@ -36,28 +36,28 @@ def test_it_serves_ready_and_survives_redis(filled: Suite, make_token: MakeToken
     ):
         unready = client.get("/readyz")
         assert (unready.status_code, unready.json()["checks"]["records"]) == (503, "ok")
-        without = client.get("/api/v1/books?q=moon")
-        assert (without.status_code, "etag" in without.headers) == (200, False)
+        uncached = client.get("/api/v1/books?q=moon")
+        assert (uncached.status_code, "etag" in uncached.headers) == (200, False)
         assert client.get("/api/v1/sources").status_code == 503
         with running(redis, log=tmp_path / "redis.log", ready=lambda: redis_answers(redis_url)):
             with connect_redis(redis_url) as connection:
                 Generation(connection).advance()
             assert client.get("/readyz").status_code == 200
-            assert client.get("/api/v1/books?q=moon").json() == without.json()
-        assert client.get("/api/v1/books?q=moon").json() == without.json()
+            assert client.get("/api/v1/books?q=moon").json() == uncached.json()
+        assert client.get("/api/v1/books?q=moon").json() == uncached.json()
         assert "server" not in client.get("/livez").headers
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert {line["service"] for line in lines} == {"catalog-api"}
     assert [line["status"] for line in lines if line["event"] == "request"].count(200) == 3
 
 
-def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+def test_error_names_missing_and_invalid_settings(tmp_path: Path) -> None:
     server = start(CATALOG, log=tmp_path / "log", environment={"BOOKWHEEL_PORT": "none"})
     assert server.process.wait(timeout=30) == 2
-    said = (tmp_path / "log").read_text()
-    assert "setting BOOKWHEEL_DATABASE_URL" in said
-    assert "setting BOOKWHEEL_PORT" in said
+    log = (tmp_path / "log").read_text()
+    assert "setting BOOKWHEEL_DATABASE_URL" in log
+    assert "setting BOOKWHEEL_PORT" in log
 
 
-def test_importing_the_app_does_nothing() -> None:
+def test_importing_the_app_needs_no_settings() -> None:
     subprocess.run([sys.executable, "-c", "import bookwheel_catalog.app, bookwheel_catalog.cli"], check=True, env={})

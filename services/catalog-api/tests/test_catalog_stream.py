@@ -1,4 +1,4 @@
-"""The live change feed from a real server: order, resuming, heartbeats, limits, slow clients, shutdown."""
+"""Tests of the change stream of a real server: order, resuming, heartbeats, limits, slow clients, shutdown."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import httpx
 import pytest
-from bookwheel_catalog.changes import broadcaster
+from bookwheel_catalog.changes import broadcaster as broadcaster_module
 from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
 from bookwheel_stores.records import FeedEntry, FeedReader
 from bookwheel_stores.streams import announce_changes, connect_redis
@@ -23,11 +23,15 @@ from sqlalchemy import Engine
 
 MakeToken = Callable[..., str]
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
-# the same, with heartbeats and patience of a test's length
-_IN_HASTE = (
+_SHORT_TIMEOUTS = (
     "from bookwheel_catalog.changes import stream as s; s.HEARTBEAT_SECONDS = 0.3; s._SEND_TIMEOUT_SECONDS = 1.0"
 )
-HASTY = [sys.executable, "-c", f"{_IN_HASTE}; from bookwheel_catalog.cli import main; main()", "serve"]
+CATALOG_WITH_SHORT_TIMEOUTS = [
+    sys.executable,
+    "-c",
+    f"{_SHORT_TIMEOUTS}; from bookwheel_catalog.cli import main; main()",
+    "serve",
+]
 
 
 class Suite(Protocol):
@@ -37,7 +41,7 @@ class Suite(Protocol):
     engine: Engine
 
 
-class Served:
+class RunningCatalog:
     def __init__(self, url: str, headers: dict[str, str], server: Server) -> None:
         self.url = f"{url}/api/v1/changes/stream"
         self.headers = headers
@@ -65,7 +69,7 @@ def serve(suite: Suite, make_token: MakeToken, tmp_path: Path) -> Iterator[Calla
         )
         started = server.__enter__()
         stopping.append(server)
-        return Served(url, {"Authorization": f"Bearer {make_token()}"}, started)
+        return RunningCatalog(url, {"Authorization": f"Bearer {make_token()}"}, started)
 
     stopping: list[Any] = []
     yield serve
@@ -78,19 +82,19 @@ def feed(suite: Suite) -> FeedWriter:
     return FeedWriter(suite.engine)
 
 
-def test_listeners_hear_every_change_once_and_in_order(
-    suite: Suite, serve: Callable[..., Served], feed: FeedWriter
+def test_listeners_receive_every_change_once_and_in_order(
+    suite: Suite, serve: Callable[..., RunningCatalog], feed: FeedWriter
 ) -> None:
     feed.add("before")
-    served = serve()
+    service = serve()
     with (
-        served.listener() as latest,
-        served.listener("?after=0") as whole,
-        served.listener("?after=0&filter=source:other&filter=kind:added") as chosen,
+        service.listener() as latest,
+        service.listener("?after=0") as whole,
+        service.listener("?after=0&filter=source:other&filter=kind:added") as filtered,
     ):
-        # a listener without a place begins at the latest change when it comes
+        # a listener without a position starts at the latest change
         wait_for(whole, 1)
-        while not (latest.last_id and chosen.last_id):
+        while not (latest.last_id and filtered.last_id):
             time.sleep(0.02)
         for number in range(30):
             feed.add(f"{number}-a", f"{number}-b", source="demo" if number % 3 else "other")
@@ -99,8 +103,8 @@ def test_listeners_hear_every_change_once_and_in_order(
             wait_for(listener, head)
         assert whole.sequences == list(range(1, head + 1))
         assert latest.sequences == list(range(2, head + 1))
-        wait_for(chosen, 57)
-        assert [change["book_id"].partition(":")[0] for change in chosen.changes] == ["other"] * 20
+        wait_for(filtered, 57)
+        assert [change["book_id"].partition(":")[0] for change in filtered.changes] == ["other"] * 20
     modified = whole.changes[-1]
     assert (modified["kind"], modified["fields"], modified["book"]["price"]["amount"]) == (
         "modified",
@@ -109,11 +113,11 @@ def test_listeners_hear_every_change_once_and_in_order(
     )
 
 
-def test_a_change_that_is_announced_arrives_at_once(
-    suite: Suite, serve: Callable[..., Served], feed: FeedWriter
+def test_announced_change_arrives_immediately(
+    suite: Suite, serve: Callable[..., RunningCatalog], feed: FeedWriter
 ) -> None:
-    served = serve()
-    with served.listener("?after=0") as listener, connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"]) as redis:
+    service = serve()
+    with service.listener("?after=0") as listener, connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"]) as redis:
         delays = []
         for number in range(8):
             head = feed.add(str(number))
@@ -121,25 +125,27 @@ def test_a_change_that_is_announced_arrives_at_once(
             announce_changes(redis, head)
             wait_for(listener, head)
             delays.append(time.monotonic() - announced_at)
-    # unannounced, they take up to a second, half of one on average
+    # without announcements, the delay is up to a second, on average half a second
     assert sorted(delays)[3] < 0.3, delays
 
 
-def test_a_listener_resumes_behind_the_last_event_that_it_has(serve: Callable[..., Served], feed: FeedWriter) -> None:
+def test_listener_resumes_after_its_last_event(serve: Callable[..., RunningCatalog], feed: FeedWriter) -> None:
     feed.add(*(str(number) for number in range(40)))
-    served = serve()
-    with served.listener("?after=latest", last_id="25") as listener:
+    service = serve()
+    with service.listener("?after=latest", last_id="25") as listener:
         wait_for(listener, 40)
     assert listener.sequences == list(range(26, 41))
-    refused = httpx.get(served.url, headers={**served.headers, "Last-Event-ID": "41"})
+    refused = httpx.get(service.url, headers={**service.headers, "Last-Event-ID": "41"})
     assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")
-    refused = httpx.get(served.url, headers={**served.headers, "Last-Event-ID": "x"})
+    refused = httpx.get(service.url, headers={**service.headers, "Last-Event-ID": "x"})
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "last-event-id")
 
 
-def test_a_stream_ends_after_its_time_and_is_resumed(serve: Callable[..., Served], feed: FeedWriter) -> None:
-    served = serve(BOOKWHEEL_STREAM_SECONDS="0.5")
-    with served.listener("?after=0") as listener:
+def test_stream_ends_after_its_duration_and_can_be_resumed(
+    serve: Callable[..., RunningCatalog], feed: FeedWriter
+) -> None:
+    service = serve(BOOKWHEEL_STREAM_SECONDS="0.5")
+    with service.listener("?after=0") as listener:
         for number in range(40):
             head = feed.add(str(number))
             time.sleep(0.05)
@@ -149,51 +155,49 @@ def test_a_stream_ends_after_its_time_and_is_resumed(serve: Callable[..., Served
     assert set(listener.failures) == {"ended"}
 
 
-def test_heartbeats_tell_how_far_the_feed_was_looked_through(serve: Callable[..., Served], feed: FeedWriter) -> None:
+def test_heartbeat_has_the_current_position_as_id(serve: Callable[..., RunningCatalog], feed: FeedWriter) -> None:
     feed.add("1", "2", "3")
-    served = serve(HASTY)
-    with httpx.stream("GET", f"{served.url}?after=0&filter=kind:removed", headers=served.headers, timeout=20) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream")
-        assert answer.headers["x-accel-buffering"] == "no"
-        events = read_events(answer.iter_lines())
-        first, beat = next(events), next(events)
+    service = serve(CATALOG_WITH_SHORT_TIMEOUTS)
+    with httpx.stream(
+        "GET", f"{service.url}?after=0&filter=kind:removed", headers=service.headers, timeout=20
+    ) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        assert response.headers["x-accel-buffering"] == "no"
+        events = read_events(response.iter_lines())
+        first, heartbeat = next(events), next(events)
     assert (first.id, first.data) == ("0", None)
-    assert (beat.id, beat.data, beat.comment) == ("3", None, True)
+    assert (heartbeat.id, heartbeat.data, heartbeat.comment) == ("3", None, True)
 
 
-def test_too_many_listeners_are_told_so_and_those_who_leave_make_room(
-    serve: Callable[..., Served], make_token: MakeToken
-) -> None:
-    served = serve(BOOKWHEEL_STREAM_LISTENERS_SUBJECT="2")
+def test_number_of_listeners_of_a_user_is_limited(serve: Callable[..., RunningCatalog], make_token: MakeToken) -> None:
+    service = serve(BOOKWHEEL_STREAM_LISTENERS_SUBJECT="2")
 
-    def refused() -> httpx.Response | None:
-        with httpx.stream("GET", served.url, headers=served.headers, timeout=20) as answer:
-            if answer.status_code == 200:
+    def rejection() -> httpx.Response | None:
+        with httpx.stream("GET", service.url, headers=service.headers, timeout=20) as response:
+            if response.status_code == 200:
                 return None
-            answer.read()
-            return answer
+            response.read()
+            return response
 
-    with served.listener() as one, served.listener() as two:
-        while not (one.last_id and two.last_id):
+    with service.listener() as first, service.listener() as second:
+        while not (first.last_id and second.last_id):
             time.sleep(0.02)
-        answer = refused()
-        assert answer is not None
-        assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
-        assert int(answer.headers["retry-after"]) > 0
+        response = rejection()
+        assert response is not None
+        assert (response.status_code, response.json()["code"]) == (429, "rate_limited")
+        assert int(response.headers["retry-after"]) > 0
     deadline = time.monotonic() + 20
-    while refused() is not None:
+    while rejection() is not None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def test_a_client_that_takes_nothing_is_disconnected_while_others_listen(
-    serve: Callable[..., Served], feed: FeedWriter
-) -> None:
-    served = serve(HASTY)
-    host, port = served.url.split("/")[2].split(":")
-    token = served.headers["Authorization"]
+def test_client_that_does_not_read_is_disconnected(serve: Callable[..., RunningCatalog], feed: FeedWriter) -> None:
+    service = serve(CATALOG_WITH_SHORT_TIMEOUTS)
+    host, port = service.url.split("/")[2].split(":")
+    token = service.headers["Authorization"]
     request = f"GET /api/v1/changes/stream?after=0 HTTP/1.1\r\nHost: x\r\nAuthorization: {token}\r\n\r\n"
-    with served.listener("?after=0") as listener, socket.socket() as stuck:
+    with service.listener("?after=0") as listener, socket.socket() as stuck:
         stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stuck.connect((host, int(port)))
         stuck.sendall(request.encode())
@@ -202,7 +206,7 @@ def test_a_client_that_takes_nothing_is_disconnected_while_others_listen(
         wait_for(listener, head)
         assert listener.sequences == list(range(1, head + 1))
         deadline = time.monotonic() + 20
-        while not any(line["event"] == "sse client timed out" for line in served.log()):
+        while not any(line["event"] == "sse client timed out" for line in service.log()):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
@@ -215,20 +219,22 @@ class CountingFeed(FeedReader):
         return super().read(after=after, limit=limit)
 
 
-async def test_many_listeners_cost_one_reader_of_the_feed(suite: Suite, feed: FeedWriter) -> None:
+async def test_listeners_share_one_reader_of_the_feed(suite: Suite, feed: FeedWriter) -> None:
     counting = CountingFeed(suite.engine)
     redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
-    tail = ChangeBroadcaster(counting, redis, max_listeners=200, max_subject_listeners=200)
+    broadcaster = ChangeBroadcaster(counting, redis, max_listeners=200, max_subject_listeners=200)
 
     async def listen() -> list[int]:
-        heard: list[int] = []
-        async with tail.register_listener("user:1"):
-            while len(heard) < 5:
-                heard += [
+        sequences: list[int] = []
+        async with broadcaster.register_listener("user:1"):
+            while len(sequences) < 5:
+                sequences += [
                     entry.sequence
-                    for entry in await tail.wait_for_entries(after=heard[-1] if heard else 0, max_seconds=20)
+                    for entry in await broadcaster.wait_for_entries(
+                        after=sequences[-1] if sequences else 0, max_seconds=20
+                    )
                 ]
-        return heard
+        return sequences
 
     tasks = [asyncio.create_task(listen()) for _ in range(100)]
     started = time.monotonic()
@@ -238,41 +244,42 @@ async def test_many_listeners_cost_one_reader_of_the_feed(suite: Suite, feed: Fe
         await asyncio.sleep(0.3)
     assert await asyncio.gather(*tasks) == [[1, 2, 3, 4, 5]] * 100
     await redis.aclose()
-    # one a second, one for each announcement, and none for a listener
+    # one read per second and one per announcement, independent of the number of listeners
     assert 0 < counting.reads <= 2 * (time.monotonic() - started) + 2
 
 
-async def test_a_listener_behind_what_is_kept_reads_the_records(
+async def test_listener_behind_the_buffer_reads_from_the_database(
     suite: Suite, feed: FeedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broadcaster, "_MAX_BUFFERED_ENTRIES", 3)
-    monkeypatch.setattr(broadcaster, "PAGE_SIZE", 4)
-    monkeypatch.setattr(broadcaster, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(broadcaster_module, "_MAX_BUFFERED_ENTRIES", 3)
+    monkeypatch.setattr(broadcaster_module, "PAGE_SIZE", 4)
+    monkeypatch.setattr(broadcaster_module, "POLL_SECONDS", 0.05)
     redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
-    tail = ChangeBroadcaster(FeedReader(suite.engine), redis, max_listeners=9, max_subject_listeners=9)
+    broadcaster = ChangeBroadcaster(FeedReader(suite.engine), redis, max_listeners=9, max_subject_listeners=9)
     feed.add(*(str(number) for number in range(10)))
-    async with tail.register_listener("quick"), tail.register_listener("slow"):
-        place = 10
+    async with broadcaster.register_listener("quick"), broadcaster.register_listener("slow"):
+        position = 10
         for number in range(20):
             head = await asyncio.to_thread(feed.add, f"new-{number}")
-            found = await tail.wait_for_entries(after=place, max_seconds=20)
-            assert [entry.sequence for entry in found] == [head]
-            place = head
+            entries = await broadcaster.wait_for_entries(after=position, max_seconds=20)
+            assert [entry.sequence for entry in entries] == [head]
+            position = head
         slow: list[int] = []
         while len(slow) < 30:
             slow += [
-                entry.sequence for entry in await tail.wait_for_entries(after=slow[-1] if slow else 0, max_seconds=20)
+                entry.sequence
+                for entry in await broadcaster.wait_for_entries(after=slow[-1] if slow else 0, max_seconds=20)
             ]
         assert slow == list(range(1, 31))
     await redis.aclose()
 
 
-def test_a_server_that_is_stopped_lets_its_listeners_go(serve: Callable[..., Served], feed: FeedWriter) -> None:
-    served = serve()
-    with served.listener("?after=0") as listener:
+def test_server_shutdown_ends_streams(serve: Callable[..., RunningCatalog], feed: FeedWriter) -> None:
+    service = serve()
+    with service.listener("?after=0") as listener:
         wait_for(listener, feed.add("1"))
         started = time.monotonic()
-        served.server.stop(seconds=20)
+        service.server.stop(seconds=20)
         assert time.monotonic() - started < 8
     assert listener.failures[0] == "ended"
-    assert not [line for line in served.log() if line.get("level") in {"error", "critical"}]
+    assert not [line for line in service.log() if line.get("level") in {"error", "critical"}]

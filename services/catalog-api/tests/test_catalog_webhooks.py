@@ -1,4 +1,4 @@
-"""Webhooks over HTTP: whose they are, what may be asked for, what is shown of them."""
+"""Tests of the webhook routes: ownership, validation, deliveries."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -44,42 +44,42 @@ def by(make_token: MakeToken, subject: str = "user:1", scope: str = "catalog:rea
     return {"Authorization": f"Bearer {make_token(scope, subject=subject)}"}
 
 
-async def create(client: httpx.AsyncClient, headers: dict[str, str], **order: Any) -> dict[str, Any]:
-    answer = await client.post("/webhooks", json={"url": URL, **order}, headers=headers)
-    assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = CreatedWebhook.model_validate_json(answer.content).model_dump(mode="json")
-    assert answer.headers["location"] == f"/api/v1/webhooks/{made['id']}"
-    assert answer.headers["cache-control"] == "no-store"
-    return made
+async def create(client: httpx.AsyncClient, headers: dict[str, str], **body: Any) -> dict[str, Any]:
+    response = await client.post("/webhooks", json={"url": URL, **body}, headers=headers)
+    assert response.status_code == 201, response.text
+    webhook: dict[str, Any] = CreatedWebhook.model_validate_json(response.content).model_dump(mode="json")
+    assert response.headers["location"] == f"/api/v1/webhooks/{webhook['id']}"
+    assert response.headers["cache-control"] == "no-store"
+    return webhook
 
 
-async def test_a_webhook_is_made_shown_and_deleted_and_its_secret_shown_once(
+async def test_webhook_is_created_read_and_deleted_and_its_secret_is_shown_once(
     suite: Suite, api: Api, make_token: MakeToken
 ) -> None:
     head = FeedWriter(suite.engine).add("1", "2")
     me = by(make_token)
     async with api() as client:
-        made = await create(client, me, filters=["kind:removed"])
-        assert made["secret"].startswith("whsec_")
-        assert len(made["secret"]) == 50
-        assert (made["state"], made["position"], made["owner"]) == ("active", head, "user:1")
-        assert made["events"] == ["catalog.changed", "run.finished"]
-        answer = await client.get(f"/webhooks/{made['id']}", headers=me)
-        assert answer.json() == {name: value for name, value in made.items() if name != "secret"}
+        webhook = await create(client, me, filters=["kind:removed"])
+        assert webhook["secret"].startswith("whsec_")
+        assert len(webhook["secret"]) == 50
+        assert (webhook["state"], webhook["position"], webhook["owner"]) == ("active", head, "user:1")
+        assert webhook["events"] == ["catalog.changed", "run.finished"]
+        response = await client.get(f"/webhooks/{webhook['id']}", headers=me)
+        assert response.json() == {name: value for name, value in webhook.items() if name != "secret"}
         listed = await client.get("/webhooks", headers=me)
-        assert [hook.id for hook in WebhookList.model_validate_json(listed.content).items] == [made["id"]]
+        assert [hook.id for hook in WebhookList.model_validate_json(listed.content).items] == [webhook["id"]]
         assert "secret" not in listed.text
-        assert (await client.delete(f"/webhooks/{made['id']}", headers=me)).status_code == 204
-        assert (await client.get(f"/webhooks/{made['id']}", headers=me)).status_code == 404
+        assert (await client.delete(f"/webhooks/{webhook['id']}", headers=me)).status_code == 204
+        assert (await client.get(f"/webhooks/{webhook['id']}", headers=me)).status_code == 404
         assert (await create(client, me, after=1, events=["run.finished"]))["position"] == 1
 
 
-async def test_a_webhook_is_its_owner_s_and_an_admin_s(api: Api, make_token: MakeToken) -> None:
+async def test_webhook_is_accessible_only_to_its_owner_and_admins(api: Api, make_token: MakeToken) -> None:
     me, other = by(make_token), by(make_token, "user:2")
     admin = by(make_token, "user:3", "admin")
     async with api() as client:
-        made = await create(client, me)
-        path = f"/webhooks/{made['id']}"
+        webhook = await create(client, me)
+        path = f"/webhooks/{webhook['id']}"
         for method, where in (
             ("GET", path),
             ("DELETE", path),
@@ -97,18 +97,18 @@ async def test_a_webhook_is_its_owner_s_and_an_admin_s(api: Api, make_token: Mak
         assert (await client.delete(path, headers=admin)).status_code == 204
 
 
-async def test_a_user_has_ten_at_most(api: Api, make_token: MakeToken) -> None:
+async def test_user_can_have_ten_webhooks(api: Api, make_token: MakeToken) -> None:
     async with api() as client:
-        made = [await create(client, by(make_token)) for _ in range(10)]
-        answer = await client.post("/webhooks", json={"url": URL}, headers=by(make_token))
-        assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+        webhooks = [await create(client, by(make_token)) for _ in range(10)]
+        response = await client.post("/webhooks", json={"url": URL}, headers=by(make_token))
+        assert (response.status_code, response.json()["code"]) == (409, "conflict")
         await create(client, by(make_token, "user:2"))
-        await client.delete(f"/webhooks/{made[0]['id']}", headers=by(make_token))
+        await client.delete(f"/webhooks/{webhooks[0]['id']}", headers=by(make_token))
         await create(client, by(make_token))
 
 
 @pytest.mark.parametrize(
-    ("order", "field"),
+    ("body", "field"),
     [
         ({}, "url"),
         ({"url": "http://receiver.example/"}, "url"),
@@ -128,37 +128,37 @@ async def test_a_user_has_ten_at_most(api: Api, make_token: MakeToken) -> None:
         ({"url": URL, "secret": "mine"}, "secret"),
     ],
 )
-async def test_a_wrong_order_is_refused_and_names_its_field(
-    order: dict[str, Any], field: str, api: Api, make_token: MakeToken
+async def test_invalid_webhook_is_rejected_and_the_field_named(
+    body: dict[str, Any], field: str, api: Api, make_token: MakeToken
 ) -> None:
     async with api() as client:
-        answer = await client.post("/webhooks", json=order, headers=by(make_token))
-        assert answer.status_code == 400, answer.text
-        assert answer.json()["errors"][0]["field"] == field
+        response = await client.post("/webhooks", json=body, headers=by(make_token))
+        assert response.status_code == 400, response.text
+        assert response.json()["errors"][0]["field"] == field
         assert (await client.get("/webhooks", headers=by(make_token))).json() == {"items": []}
 
 
-async def test_a_place_ahead_of_the_feed_is_refused(api: Api, make_token: MakeToken) -> None:
+async def test_webhook_position_after_the_end_of_the_feed_is_rejected(api: Api, make_token: MakeToken) -> None:
     async with api() as client:
-        answer = await client.post("/webhooks", json={"url": URL, "after": 1}, headers=by(make_token))
-        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+        response = await client.post("/webhooks", json={"url": URL, "after": 1}, headers=by(make_token))
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
 
 
-async def test_one_machine_may_allow_its_own_addresses(api: Api, make_token: MakeToken) -> None:
+async def test_private_addresses_can_be_allowed(api: Api, make_token: MakeToken) -> None:
     async with api(webhook_private_addresses="allow") as client:
         await create(client, by(make_token), url="http://127.0.0.1:9000/hook")
 
 
-async def test_deliveries_are_paged_newest_first(suite: Suite, api: Api, make_token: MakeToken) -> None:
+async def test_deliveries_are_listed_newest_first_in_pages(suite: Suite, api: Api, make_token: MakeToken) -> None:
     me = by(make_token)
     async with api() as client:
-        made, other = await create(client, me), await create(client, me)
-        for _ in range(3):  # a ping that waits already is not asked for again, so each is ended
-            answer = await client.post(f"/webhooks/{made['id']}/ping", headers=me)
-            assert (answer.status_code, answer.json()["type"]) == (202, "ping")
+        webhook, other = await create(client, me), await create(client, me)
+        for _ in range(3):  # a pending ping is reused, so complete each ping
+            response = await client.post(f"/webhooks/{webhook['id']}/ping", headers=me)
+            assert (response.status_code, response.json()["type"]) == (202, "ping")
             with suite.engine.begin() as connection:
                 connection.execute(text("UPDATE webhook_delivery SET state = 'delivered', ended_at = created_at"))
-        path = f"/webhooks/{made['id']}/deliveries"
+        path = f"/webhooks/{webhook['id']}/deliveries"
         first = DeliveryList.model_validate_json((await client.get(f"{path}?limit=2", headers=me)).content)
         second = (await client.get(f"{path}?limit=2&cursor={first.next}", headers=me)).json()
         ids = [delivery.id for delivery in first.items] + [delivery["id"] for delivery in second["items"]]
@@ -167,18 +167,18 @@ async def test_deliveries_are_paged_newest_first(suite: Suite, api: Api, make_to
             numbers = {
                 row[0]: row[1] for row in connection.execute(text("SELECT delivery_id, number FROM webhook_delivery"))
             }
-        assert [numbers[one] for one in ids] == [3, 2, 1]
-        foreign = await client.get(f"/webhooks/{other['id']}/deliveries?cursor={first.next}", headers=me)
-        assert (foreign.status_code, foreign.json()["code"]) == (400, "invalid_cursor")
+        assert [numbers[delivery_id] for delivery_id in ids] == [3, 2, 1]
+        response = await client.get(f"/webhooks/{other['id']}/deliveries?cursor={first.next}", headers=me)
+        assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
         assert (await client.get(f"{path}?cursor=x", headers=me)).status_code == 400
         assert (await client.get(f"{path}?page=2", headers=me)).status_code == 400
 
 
-async def test_a_webhook_is_enabled_again(suite: Suite, api: Api, make_token: MakeToken) -> None:
+async def test_disabled_webhook_is_enabled(suite: Suite, api: Api, make_token: MakeToken) -> None:
     me = by(make_token)
     async with api() as client:
-        made = await create(client, me)
-        path = f"/webhooks/{made['id']}/enable"
+        webhook = await create(client, me)
+        path = f"/webhooks/{webhook['id']}/enable"
         with suite.engine.begin() as connection:
             connection.execute(text("UPDATE webhook SET state = 'disabled', reason = 'given up'"))
         head = FeedWriter(suite.engine).add("1", "2")

@@ -1,4 +1,4 @@
-"""Several processes of the service answer, stop, die and are killed as one."""
+"""Tests of several server processes: same responses, common shutdown, crashes."""
 
 import json
 import os
@@ -36,7 +36,9 @@ def service(filled: Suite, tmp_path: Path, port: int) -> Iterator[Server]:
     with running(
         CATALOG, log=tmp_path / "log", ready=lambda: answers(url), environment={**filled.environment, **settings}
     ) as server:
-        wait_until(lambda: server.log.read_text().count("startup complete") == 2, seconds=30, what="both serve")
+        wait_until(
+            lambda: server.log.read_text().count("startup complete") == 2, seconds=30, what="both workers to start"
+        )
         yield server
 
 
@@ -52,24 +54,28 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def is_listened_to(port: int) -> bool:
+def is_port_open(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_all_answer_alike_and_their_lines_do_not_mix(service: Server, make_token: MakeToken, port: int) -> None:
+def test_workers_return_the_same_responses_and_share_log_and_metrics(
+    service: Server, make_token: MakeToken, port: int
+) -> None:
     headers = {"Authorization": f"Bearer {make_token()}"}
     url = f"http://127.0.0.1:{port}/api/v1/books"
 
-    def ask(number: int) -> str:
-        answer = httpx.get(url, params={"q": "moon", "filter": f"stock:0..{100 + number % 50}"}, headers=headers)
-        assert answer.status_code == 200
-        return answer.text
+    def fetch(number: int) -> str:
+        response = httpx.get(url, params={"q": "moon", "filter": f"stock:0..{100 + number % 50}"}, headers=headers)
+        assert response.status_code == 200
+        return response.text
 
-    with ThreadPoolExecutor(16) as asking:
-        assert len(set(asking.map(ask, range(300)))) == 1
+    with ThreadPoolExecutor(16) as executor:
+        assert len(set(executor.map(fetch, range(300)))) == 1
     line = 'bookwheel_http_requests_total{method="GET",route="/api/v1/books",status="200"} 300.0'
-    assert all(line in httpx.get(f"http://127.0.0.1:{port}/metrics").text for _ in range(5)), "whoever is asked"
+    assert all(line in httpx.get(f"http://127.0.0.1:{port}/metrics").text for _ in range(5)), (
+        "every worker returns the metrics of all workers"
+    )
     workers = workers_of(service)
     service.stop()
     assert service.process.returncode == 0
@@ -79,24 +85,26 @@ def test_all_answer_alike_and_their_lines_do_not_mix(service: Server, make_token
     assert sum(line["event"] == "request" for line in lines) == 300
 
 
-def test_whoever_kills_the_first_process_kills_all(service: Server, port: int) -> None:
+def test_workers_exit_when_their_parent_is_killed(service: Server, port: int) -> None:
     workers = workers_of(service)
     os.kill(service.process.pid, signal.SIGKILL)
     service.process.wait(timeout=10)
-    # a thread of theirs may hold the port for a moment longer
-    wait_until(lambda: not any(map(is_running, workers)) and not is_listened_to(port), seconds=5, what="all ended")
+    # a worker may hold the port for a moment longer
+    wait_until(
+        lambda: not any(map(is_running, workers)) and not is_port_open(port), seconds=5, what="all workers to exit"
+    )
 
 
-def test_when_one_ends_by_itself_all_end_with_its_status(service: Server, port: int) -> None:
-    one, other = workers_of(service)
-    os.kill(one, signal.SIGKILL)
+def test_service_exits_when_a_worker_exits(service: Server, port: int) -> None:
+    killed, other = workers_of(service)
+    os.kill(killed, signal.SIGKILL)
     assert service.process.wait(timeout=20) == signal.SIGKILL
     assert not is_running(other)
-    assert not is_listened_to(port)
+    assert not is_port_open(port)
     assert "worker exited unexpectedly" in service.log.read_text()
 
 
-def test_a_port_that_is_taken_is_an_error(service: Server, filled: Suite, tmp_path: Path, port: int) -> None:
+def test_used_port_is_an_error(service: Server, filled: Suite, tmp_path: Path, port: int) -> None:
     settings = {"BOOKWHEEL_PORT": str(port), "BOOKWHEEL_CATALOG_WORKERS": "2"}
     second = start(CATALOG, log=tmp_path / "second", environment={**filled.environment, **settings})
     assert second.process.wait(timeout=30) != 0
