@@ -1,9 +1,8 @@
 """Tests of the book and statistics routes: lists, facets, cursors, details, history, caching, errors."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -16,22 +15,11 @@ from bookwheel_catalog.statistics.models import (
     PriceTrend,
     SuggestionList,
 )
+from bookwheel_testing.catalog_stores import CatalogStores
+from bookwheel_testing.internal_tokens import internal_token
 from pydantic import BaseModel
 
-MakeToken = Callable[..., str]
 SEEN = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)  # the first observation of every offer
-
-
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    def add(self, *, key: str, observed: int = 1, **facts: Any) -> None: ...
-
-    def add_offer(self, book_id: str, *, source: str) -> None: ...
-
-    def mark_seen(self, source: str, moment: datetime) -> None: ...
-
-    def project(self) -> int: ...
 
 
 async def get(client: httpx.AsyncClient, path: str, status: int = 200, **options: Any) -> Any:
@@ -52,7 +40,9 @@ def keys(page: Any) -> list[str]:
     return [item["id"].partition(":")[2] for item in page["items"]]
 
 
-async def test_books_are_selected_by_text_and_filters_and_sorted(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_books_are_selected_by_text_and_filters_and_sorted(
+    filled: CatalogStores, client: httpx.AsyncClient
+) -> None:
     assert keys(await get(client, "/books?q=moon")) == ["1", "2"]
     assert keys(await get(client, "/books?q=MOON lodz")) == ["2"]
     assert set(keys(await get(client, "/books?filter=category:Science&filter=category:Fiction"))) == {
@@ -69,7 +59,7 @@ async def test_books_are_selected_by_text_and_filters_and_sorted(filled: Suite, 
     assert keys(await get(client, "/books?q=%20")) == ["1", "2", "3", "4", "a/b c?d#e"]
 
 
-async def test_list_has_amounts_as_strings_and_times_in_utc(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_list_has_amounts_as_strings_and_times_in_utc(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     (item,) = (await get(client, "/books?q=tides"))["items"]
     assert item["price"] == {"amount": "19.99", "currency": "GBP"}
     assert item["first_seen"] == "2026-01-30T12:00:00.000Z"
@@ -78,7 +68,9 @@ async def test_list_has_amounts_as_strings_and_times_in_utc(filled: Suite, clien
     assert "last_seen" not in item
 
 
-async def test_facets_are_disjunctive_and_mark_selected_values(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_facets_are_disjunctive_and_mark_selected_values(
+    filled: CatalogStores, client: httpx.AsyncClient
+) -> None:
     path = "/books?facet=category&facet=price&facet=in_stock&filter=category:Science&filter=price:..15"
     facets = (await get(client, path))["facets"]
     assert list(facets) == ["category", "price", "in_stock"]
@@ -100,7 +92,7 @@ async def test_facets_are_disjunctive_and_mark_selected_values(filled: Suite, cl
     "path", ["/books", "/books?q=the&sort=relevance", "/books?sort=title", "/books/top-rated", "/books/price-range"]
 )
 async def test_next_page_is_linked_by_cursor_and_link_header(
-    filled: Suite, client: httpx.AsyncClient, path: str
+    filled: CatalogStores, client: httpx.AsyncClient, path: str
 ) -> None:
     all_keys = keys(await get(client, path))
     paged_keys: list[str] = []
@@ -118,19 +110,19 @@ async def test_next_page_is_linked_by_cursor_and_link_header(
     assert paged_keys == all_keys
 
 
-async def test_cursor_of_another_list_is_rejected(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_cursor_of_another_list_is_rejected(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     cursor = (await get(client, "/books?limit=1"))["next"]
     for path in ("/books?sort=price", "/books?q=moon", "/books?filter=category:Science"):
         assert (await problem(client, f"{path}&cursor={cursor}"))["code"] == "invalid_cursor"
 
 
-async def test_fields_parameter_selects_the_fields_of_books(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_fields_parameter_selects_the_fields_of_books(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     (item,) = (await get(client, "/books?q=tides&fields=title,id"))["items"]
     assert item == {"title": "Tides & <Stars>", "id": "demo:3"}
     assert await get(client, "/books/demo:3?fields=last_seen") == {"last_seen": "2026-01-30T12:00:00.000Z"}
 
 
-async def test_search_has_a_parameter_for_each_field(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_search_has_a_parameter_for_each_field(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     search = "/books/search"
     assert keys(await get(client, f"{search}?title=the moon")) == ["1", "2"]
     assert keys(await get(client, f"{search}?title=moon&category=fiction")) == ["2"]
@@ -143,19 +135,21 @@ async def test_search_has_a_parameter_for_each_field(filled: Suite, client: http
 
 
 @pytest.mark.parametrize("isbn", ["978-0-306-40615-7", "9780306406157", "0306406152", "0-306-40615-2"])
-async def test_isbn10_and_isbn13_match_the_same_book(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
+async def test_isbn10_and_isbn13_match_the_same_book(
+    filled: CatalogStores, client: httpx.AsyncClient, isbn: str
+) -> None:
     filled.add(key="with-isbn", title="With ISBN", isbn13="9780306406157")
     filled.project()
     assert keys(await get(client, f"/books/search?isbn={isbn}")) == ["with-isbn"]
 
 
 @pytest.mark.parametrize("isbn", ["", "-", "%20", "9780306406158", "0306406153", "moon", "9" * 65])
-async def test_invalid_isbn_is_rejected(filled: Suite, client: httpx.AsyncClient, isbn: str) -> None:
+async def test_invalid_isbn_is_rejected(filled: CatalogStores, client: httpx.AsyncClient, isbn: str) -> None:
     body = await problem(client, f"/books/search?isbn={isbn}")
     assert (body["status"], body["errors"][0]["field"]) == (400, "isbn")
 
 
-async def test_top_rated_and_price_range(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_top_rated_and_price_range(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     assert keys(await get(client, "/books/top-rated")) == ["2", "1", "4"]
     assert keys(await get(client, "/books/top-rated?category=Science&min_rating=3")) == ["1"]
     page = await get(client, "/books/price-range?min=10&max=20&currency=GBP")
@@ -166,7 +160,7 @@ async def test_top_rated_and_price_range(filled: Suite, client: httpx.AsyncClien
     assert [item["currency"] for item in (await get(client, "/books/price-range"))["prices"]] == ["EUR", "GBP"]
 
 
-async def test_book_id_may_contain_reserved_characters(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_book_id_may_contain_reserved_characters(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     book = await get(client, f"/books/{quote('demo:a/b c?d#e', safe='')}")
     assert (book["title"], book["price"]) == ("Slashes", {"amount": "5.00", "currency": "EUR"})
     assert book["offers"][0]["last_seen"] == "2026-01-30T12:00:00.000Z"
@@ -174,8 +168,8 @@ async def test_book_id_may_contain_reserved_characters(filled: Suite, client: ht
     assert (await problem(client, "/books/demo:none/history", 404))["code"] == "not_found"
 
 
-async def test_history_pages_are_newest_first(suite: Suite, client: httpx.AsyncClient) -> None:
-    suite.add(key="old", title="Old", price=100_000, observed=5)
+async def test_history_pages_are_newest_first(stores: CatalogStores, client: httpx.AsyncClient) -> None:
+    stores.add(key="old", title="Old", price=100_000, observed=5)
     amounts: list[str] = []
     changes: list[int] = []
     path = "/books/demo:old/history?limit=2"
@@ -193,11 +187,11 @@ async def test_history_pages_are_newest_first(suite: Suite, client: httpx.AsyncC
 
 
 async def test_history_page_can_end_between_observations_of_the_same_millisecond(
-    suite: Suite, client: httpx.AsyncClient
+    stores: CatalogStores, client: httpx.AsyncClient
 ) -> None:
-    suite.add(key="shared", title="Shared", price=100_000, observed=2)
-    suite.add_offer("demo:shared", source="rival")
-    suite.add_offer("demo:shared", source="third")
+    stores.add(key="shared", title="Shared", price=100_000, observed=2)
+    stores.add_offer("demo:shared", source="rival")
+    stores.add_offer("demo:shared", source="third")
     sources: list[str] = []
     path = "/books/demo:shared/history?limit=1"
     following: str | None = ""
@@ -208,7 +202,7 @@ async def test_history_page_can_end_between_observations_of_the_same_millisecond
     assert sources == ["demo", "third", "rival", "demo"]
 
 
-async def test_statistics_apply_the_filters_of_a_search(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_statistics_apply_the_filters_of_a_search(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     overview = await get(client, "/stats/overview")
     assert (overview["books"], overview["in_stock"], overview["categories"], overview["authors"]) == (5, 3, 2, 1)
     assert overview["rating"] == {"count": 3, "average": 3.5}
@@ -222,10 +216,10 @@ async def test_statistics_apply_the_filters_of_a_search(filled: Suite, client: h
     ]
 
 
-async def test_price_trend(suite: Suite, client: httpx.AsyncClient) -> None:
-    suite.add(key="one", title="One", category="A", price=100_000, observed=3)
-    suite.add(key="two", title="Two", category="B", price=500_000)
-    suite.project()
+async def test_price_trend(stores: CatalogStores, client: httpx.AsyncClient) -> None:
+    stores.add(key="one", title="One", category="A", price=100_000, observed=3)
+    stores.add(key="two", title="Two", category="B", price=500_000)
+    stores.project()
     trend = await get(client, "/stats/prices?from=2026-01-30&to=2026-02-01&filter=category:A")
     assert [(item["time"][:10], item["count"], item["max"]) for item in trend["points"]] == [
         ("2026-01-30", 1, "10.00"),
@@ -240,7 +234,7 @@ async def test_price_trend(suite: Suite, client: httpx.AsyncClient) -> None:
 
 @pytest.mark.parametrize("interval", ["day", "week", "month"])
 async def test_price_trend_accepts_the_first_and_rejects_the_last_year_of_the_calendar(
-    filled: Suite, client: httpx.AsyncClient, interval: str
+    filled: CatalogStores, client: httpx.AsyncClient, interval: str
 ) -> None:
     for ends in ("to=0001-01-02", "from=0001-01-01&to=0001-01-09"):
         assert (await get(client, f"/stats/prices?interval={interval}&{ends}"))["points"] == []
@@ -248,7 +242,7 @@ async def test_price_trend_accepts_the_first_and_rejects_the_last_year_of_the_ca
         assert (await problem(client, f"/stats/prices?interval={interval}&{ends}"))["code"] == "invalid_parameter"
 
 
-async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_suggestions(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     suggestions = (await get(client, "/suggest?q=scie&type=category"))["items"]
     assert suggestions == [{"text": "Science", "type": "category", "count": 3}]
     assert (await get(client, "/suggest?q=annn&limit=1"))["items"][0]["text"] == "Ann Lee"
@@ -266,7 +260,9 @@ async def test_suggestions(filled: Suite, client: httpx.AsyncClient) -> None:
         *("/books?q=a&q=b", "/books/search?title=a&title=a", "/crawls?limit=1&limit=1"),
     ],
 )
-async def test_error_names_an_unknown_or_invalid_parameter(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
+async def test_error_names_an_unknown_or_invalid_parameter(
+    filled: CatalogStores, client: httpx.AsyncClient, path: str
+) -> None:
     body = await problem(client, path)
     parameter = path.partition("?")[2].partition("=")[0]
     assert parameter in body["detail"] or body["code"] == "invalid_cursor"
@@ -289,7 +285,7 @@ async def test_error_names_an_unknown_or_invalid_parameter(filled: Suite, client
     ],
 )
 async def test_responses_match_their_models(
-    filled: Suite, client: httpx.AsyncClient, path: str, shape: type[BaseModel]
+    filled: CatalogStores, client: httpx.AsyncClient, path: str, shape: type[BaseModel]
 ) -> None:
     response = await get(client, path)
     shape.model_validate(response)
@@ -303,24 +299,22 @@ async def test_responses_match_their_models(
     "path",
     ["/books", "/books/search", "/books/demo:1", "/books/demo:1/history", "/categories", "/stats/prices", "/sources"],
 )
-async def test_routes_require_the_read_scope(
-    filled: Suite, client: httpx.AsyncClient, make_token: MakeToken, path: str
-) -> None:
+async def test_routes_require_the_read_scope(filled: CatalogStores, client: httpx.AsyncClient, path: str) -> None:
     assert (await client.get(path, headers={"Authorization": ""})).status_code == 401
     assert (await client.get(path, headers={"Authorization": "Bearer nonsense"})).status_code == 401
-    forbidden = await client.get(path, headers={"Authorization": f"Bearer {make_token('ml:predict')}"})
+    forbidden = await client.get(path, headers={"Authorization": f"Bearer {internal_token('ml:predict')}"})
     assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
 
 
 @pytest.mark.parametrize("path", ["/books?q=moon", "/books/demo:1", "/stats/overview"])
-async def test_current_etag_returns_304(filled: Suite, client: httpx.AsyncClient, path: str) -> None:
+async def test_current_etag_returns_304(filled: CatalogStores, client: httpx.AsyncClient, path: str) -> None:
     first = await client.get(path)
     again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
     assert (await client.get(path, headers={"If-None-Match": '"other"'})).content == first.content
 
 
-async def test_etag_of_a_book_changes_when_an_offer_is_seen(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_etag_of_a_book_changes_when_an_offer_is_seen(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     filled.add_offer("demo:1", source="rival")
     filled.mark_seen("demo", SEEN + timedelta(days=2))
     first = await client.get("/books/demo:1")
@@ -336,7 +330,7 @@ async def test_etag_of_a_book_changes_when_an_offer_is_seen(filled: Suite, clien
     assert again.status_code == 304
 
 
-async def test_change_invalidates_cached_lists_immediately(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_change_invalidates_cached_lists_immediately(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     for number in range(5):
         before = await client.get("/books?q=new")
         assert (await client.get("/books?q=new")).content == before.content
@@ -347,7 +341,7 @@ async def test_change_invalidates_cached_lists_immediately(filled: Suite, client
         assert after.json()["total"]["value"] == number + 1
 
 
-async def test_concurrent_requests_get_the_same_response(filled: Suite, client: httpx.AsyncClient) -> None:
+async def test_concurrent_requests_get_the_same_response(filled: CatalogStores, client: httpx.AsyncClient) -> None:
     responses = await asyncio.gather(*(client.get("/books?q=moon&facet=category") for _ in range(50)))
     assert len({response.content for response in responses}) == 1
 

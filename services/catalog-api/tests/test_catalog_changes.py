@@ -1,27 +1,21 @@
 """Tests of pages of the change feed: positions, filters, content, waiting."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
 from bookwheel_catalog.changes import pages as change_pages
 from bookwheel_catalog.changes.models import ChangeList
 from bookwheel_stores.streams import announce_changes, connect_redis
+from bookwheel_testing.catalog_stores import CatalogStores
 from bookwheel_testing.feed_writer import FeedWriter
-from sqlalchemy import Engine, text
-
-
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    environment: dict[str, str]
-    engine: Engine
+from sqlalchemy import text
 
 
 @pytest.fixture
-def feed(suite: Suite) -> FeedWriter:
-    return FeedWriter(suite.engine)
+def feed(stores: CatalogStores) -> FeedWriter:
+    return FeedWriter(stores.engine)
 
 
 async def get(client: httpx.AsyncClient, **query: Any) -> Any:
@@ -65,10 +59,10 @@ async def test_change_contains_the_book_at_its_revision(feed: FeedWriter, client
 
 
 async def test_changes_of_older_releases_have_no_book(
-    suite: Suite, feed: FeedWriter, client: httpx.AsyncClient
+    stores: CatalogStores, feed: FeedWriter, client: httpx.AsyncClient
 ) -> None:
     feed.add("1")
-    with suite.engine.begin() as connection:
+    with stores.engine.begin() as connection:
         connection.execute(text("UPDATE change SET content = NULL"))
     assert [item["book"] for item in (await get(client))["items"]] == [None]
     assert (await get(client, filter="source:demo"))["items"] == []
@@ -178,7 +172,7 @@ async def test_page_of_changes_has_an_etag(feed: FeedWriter, client: httpx.Async
 
 
 async def test_wait_returns_at_the_first_matching_change(
-    suite: Suite, feed: FeedWriter, client: httpx.AsyncClient
+    stores: CatalogStores, feed: FeedWriter, client: httpx.AsyncClient
 ) -> None:
     loop = asyncio.get_running_loop()
     latest = (await get(client, after="latest"))[
@@ -188,7 +182,7 @@ async def test_wait_returns_at_the_first_matching_change(
     await asyncio.sleep(0.3)
     feed.add("1")
     head = feed.add("2", source="other")
-    with connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"]) as redis:
+    with connect_redis(stores.environment["BOOKWHEEL_REDIS_URL"]) as redis:
         announce_changes(redis, head)
     started = loop.time()
     assert summarize(await waiting) == [(2, "other:2", "added")]

@@ -1,7 +1,6 @@
 """Tests of requesting crawls and reading their progress."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,13 +9,12 @@ from bookwheel_catalog.crawls.models import SourceList
 from bookwheel_contracts import CrawlRequest
 from bookwheel_contracts.redis_keys import CRAWL_STREAM
 from bookwheel_stores.streams import StreamReader, connect_redis
-
-MakeToken = Callable[..., str]
+from bookwheel_testing.internal_tokens import internal_token
 
 
 @pytest.fixture
-def crawler(make_token: MakeToken) -> dict[str, str]:
-    return {"Authorization": f"Bearer {make_token('catalog:read crawl:write')}"}
+def crawler() -> dict[str, str]:
+    return {"Authorization": f"Bearer {internal_token('catalog:read crawl:write')}"}
 
 
 @pytest.fixture
@@ -104,8 +102,8 @@ async def test_unknown_crawl_returns_404(client: httpx.AsyncClient) -> None:
     assert (await client.get("/crawls/none")).status_code == 404
 
 
-async def test_unavailable_database_returns_503_with_retry_after(suite: Any, client: httpx.AsyncClient) -> None:
-    with suite.engine.begin() as connection:
+async def test_unavailable_database_returns_503_with_retry_after(stores: Any, client: httpx.AsyncClient) -> None:
+    with stores.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE crawl_run RENAME TO gone")
     response = await client.get("/crawls")
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")

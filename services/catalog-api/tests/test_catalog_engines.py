@@ -1,19 +1,20 @@
 """The catalog on Elasticsearch: the same responses, also when Elasticsearch becomes unavailable."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
 from bookwheel_stores.search.elasticsearch.address import parse_address
+from bookwheel_testing.catalog_stores import CatalogStores
+from bookwheel_testing.internal_tokens import internal_token
 from bookwheel_testing.search import elasticsearch_url
 from bookwheel_testing.servers import answers, free_port, running
 
-MakeToken = Callable[..., str]
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
 PATHS = (
     "/books?q=moon&facet=category&facet=price&facet=author",
@@ -28,16 +29,8 @@ PATHS = (
 )
 
 
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    environment: Mapping[str, str]
-
-    def project(self) -> int: ...
-
-
 @pytest.fixture
-def cluster(filled: Any, elasticsearch_server: str) -> Iterator[Suite]:
+def cluster(filled: Any, elasticsearch_server: str) -> Iterator[CatalogStores]:
     """The stores of `filled` with Elasticsearch as search index."""
     with elasticsearch_url(elasticsearch_server) as url:
         cluster_suite = replace(filled, environment={**filled.environment, "BOOKWHEEL_SEARCH_URL": url})
@@ -46,10 +39,10 @@ def cluster(filled: Any, elasticsearch_server: str) -> Iterator[Suite]:
 
 
 @contextmanager
-def catalog(suite: Suite, token: str, folder: Path, **more: str) -> Iterator[httpx.Client]:
+def catalog(stores: CatalogStores, token: str, folder: Path, **more: str) -> Iterator[httpx.Client]:
     port = free_port()
     base = f"http://127.0.0.1:{port}"
-    environment = {**suite.environment, "BOOKWHEEL_PORT": str(port), **more}
+    environment = {**stores.environment, "BOOKWHEEL_PORT": str(port), **more}
     log = folder / f"catalog-{port}.log"
     with (
         running(CATALOG, log=log, ready=lambda: answers(f"{base}/livez"), environment=environment),
@@ -58,15 +51,13 @@ def catalog(suite: Suite, token: str, folder: Path, **more: str) -> Iterator[htt
         yield client
 
 
-def test_both_engines_give_the_same_responses(
-    filled: Suite, cluster: Suite, make_token: MakeToken, tmp_path: Path
-) -> None:
+def test_both_engines_give_the_same_responses(filled: CatalogStores, cluster: CatalogStores, tmp_path: Path) -> None:
     uncached = cluster.environment["BOOKWHEEL_REDIS_URL"].replace(
         "/0", "/1"
     )  # otherwise both would use the same cached responses
     with (
-        catalog(filled, make_token(), tmp_path) as embedded,
-        catalog(cluster, make_token(), tmp_path, BOOKWHEEL_REDIS_URL=uncached) as clustered,
+        catalog(filled, internal_token(), tmp_path) as embedded,
+        catalog(cluster, internal_token(), tmp_path, BOOKWHEEL_REDIS_URL=uncached) as clustered,
     ):
         for path in PATHS:
             response, expected = clustered.get(f"/api/v1{path}"), embedded.get(f"/api/v1{path}")
@@ -80,15 +71,13 @@ def test_both_engines_give_the_same_responses(
                 assert page["items"] == embedded.get(f"/api/v1{path}&cursor={cursors[1]}").json()["items"]
 
 
-def test_unavailable_elasticsearch_returns_503_until_it_is_available(
-    cluster: Suite, make_token: MakeToken, tmp_path: Path
-) -> None:
+def test_unavailable_elasticsearch_returns_503_until_it_is_available(cluster: CatalogStores, tmp_path: Path) -> None:
     url = cluster.environment["BOOKWHEEL_SEARCH_URL"]
     port, (_, _, upstream) = free_port(), parse_address(url).server.rpartition(":")
     proxy = [sys.executable, "-m", "bookwheel_testing.elasticsearch_faults", str(port), upstream, "0", "0", "0"]
     ready = f"http://127.0.0.1:{port}/-/faults"
     proxy_url = url.replace(f":{upstream}", f":{port}")
-    with catalog(cluster, make_token(), tmp_path, BOOKWHEEL_SEARCH_URL=proxy_url) as client:
+    with catalog(cluster, internal_token(), tmp_path, BOOKWHEEL_SEARCH_URL=proxy_url) as client:
         for _ in range(2):
             response = client.get("/api/v1/books?q=tides")
             assert (response.status_code, response.headers["content-type"]) == (503, "application/problem+json")
@@ -104,10 +93,10 @@ def test_unavailable_elasticsearch_returns_503_until_it_is_available(
                 assert (response.status_code, response.json()["total"]["value"]) == (200, 2)
 
 
-async def test_operator_requests_an_index_build(client: httpx.AsyncClient, make_token: MakeToken, suite: Any) -> None:
+async def test_operator_requests_an_index_build(client: httpx.AsyncClient, stores: Any) -> None:
     forbidden = await client.post("/search/reindex")
     assert (forbidden.status_code, forbidden.json()["code"]) == (403, "forbidden")
-    headers = {"Authorization": f"Bearer {make_token('admin')}"}
+    headers = {"Authorization": f"Bearer {internal_token('admin')}"}
     response = await client.post("/search/reindex", headers=headers)
     assert (response.status_code, response.json()["state"], response.json()["requested_by"]) == (
         202,

@@ -29,6 +29,7 @@ from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.feed.snapshots import Snapshot, SnapshotReader
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.streams import StreamReader, connect_redis
+from bookwheel_testing.internal_tokens import internal_token
 from sqlalchemy import Engine, update
 
 DAY = 86_400_000
@@ -71,27 +72,25 @@ def book_content(number: int, revision: int, *, price: str | None = "10.00", sou
 
 
 @pytest.fixture
-def lake(suite: Any, tmp_path: Path) -> Lake:
+def lake(stores: Any, tmp_path: Path) -> Lake:
     return Lake(LakeAddress((tmp_path / "lake").as_uri()))
 
 
 @pytest.fixture
-def feed(suite: Any) -> Feed:
-    return Feed(suite.engine)
+def feed(stores: Any) -> Feed:
+    return Feed(stores.engine)
 
 
 @pytest.fixture
-async def client(
-    suite: Any, lake: Lake, make_token: Callable[..., str], make_client: Callable[..., Any]
-) -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client(suite, lake_url=lake.address.url) as client:
+async def client(stores: Any, lake: Lake, make_client: Callable[..., Any]) -> AsyncIterator[httpx.AsyncClient]:
+    async with make_client(stores, lake_url=lake.address.url) as client:
         yield client
 
 
 @pytest.fixture
-def export(suite: Any, lake: Lake) -> Callable[[], int]:
+def export(stores: Any, lake: Lake) -> Callable[[], int]:
     def export() -> int:
-        states = SnapshotReader(suite.engine)
+        states = SnapshotReader(stores.engine)
         head = states.head()
         silver = Silver(lake)
         silver.load_books()
@@ -247,20 +246,18 @@ async def test_invalid_download_returns_a_problem(
     assert (response.status_code, response.json()["code"]) == (status, code)
 
 
-async def test_unavailable_lake_returns_503(suite: Any, feed: Feed, make_client: Callable[..., Any]) -> None:
+async def test_unavailable_lake_returns_503(stores: Any, feed: Feed, make_client: Callable[..., Any]) -> None:
     unreachable_lake = {"lake_url": "s3://x", "lake_endpoint": "http://127.0.0.1:9"}
-    async with make_client(suite, **unreachable_lake, lake_access_key="a", lake_secret_key="b") as client:
+    async with make_client(stores, **unreachable_lake, lake_access_key="a", lake_secret_key="b") as client:
         response = await client.get("/exports")
         assert (response.status_code, response.json()["code"]) == (503, "unavailable")
         assert response.headers["Retry-After"]
 
 
-async def test_operator_requests_an_export(
-    suite: Any, feed: Feed, client: httpx.AsyncClient, make_token: Callable[..., str], redis_url: str
-) -> None:
+async def test_operator_requests_an_export(stores: Any, feed: Feed, client: httpx.AsyncClient, redis_url: str) -> None:
     head = feed.write(1)
     assert (await client.post("/exports")).status_code == 403
-    response = await client.post("/exports", headers={"Authorization": f"Bearer {make_token('admin')}"})
+    response = await client.post("/exports", headers={"Authorization": f"Bearer {internal_token('admin')}"})
     assert (response.status_code, response.json()) == (202, {"at_least": head})
     with connect_redis(redis_url) as redis:
         [entry] = StreamReader(redis, EXPORT_STREAM, group="processor", consumer="test").read(10)
@@ -363,7 +360,7 @@ async def test_snapshot_as_of_a_past_time(feed: Feed, client: httpx.AsyncClient)
     assert [row["title"] for row in csv.DictReader(io.StringIO(response.text))] == ["Renamed", "Book 2"]
 
 
-async def test_snapshot_without_stored_books_is_a_conflict(suite: Any, feed: Feed, client: httpx.AsyncClient) -> None:
+async def test_snapshot_without_stored_books_is_a_conflict(stores: Any, feed: Feed, client: httpx.AsyncClient) -> None:
     first = feed.write(1, content=False)
     second = feed.write(1, "modified")
     response = await client.get("/exports/books.csv", params={"as_of": "2026-01-01"})
@@ -371,7 +368,7 @@ async def test_snapshot_without_stored_books_is_a_conflict(suite: Any, feed: Fee
     assert (await client.get(f"/exports/{first}..{second}")).status_code == 409
     assert (await client.get("/exports/books.csv", params={"as_of": "2026-01-02"})).status_code == 200
     assert (await client.get(f"/exports/0..{second}")).json()["items"][0]["change"] == "added"
-    with suite.engine.begin() as connection:
+    with stores.engine.begin() as connection:
         connection.execute(update(change).where(change.c.sequence == first).values(kind="removed"))
     assert (await client.get("/exports/books.csv", params={"as_of": "2026-01-01"})).status_code == 200
 
@@ -385,7 +382,7 @@ async def test_as_of_cannot_inject_headers(feed: Feed, client: httpx.AsyncClient
 
 
 async def test_concurrent_generated_downloads_of_a_user_are_limited(
-    suite: Any, lake: Lake, feed: Feed, make_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    stores: Any, lake: Lake, feed: Feed, make_client: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, is_released = threading.Event(), threading.Event()
 
@@ -396,7 +393,7 @@ async def test_concurrent_generated_downloads_of_a_user_are_limited(
 
     feed.write(1)
     monkeypatch.setattr("bookwheel_catalog.exports.router.delta_json", block)
-    async with make_client(suite, lake_url=lake.address.url, made_downloads_subject=1) as client:
+    async with make_client(stores, lake_url=lake.address.url, made_downloads_subject=1) as client:
         first = asyncio.create_task(client.get("/exports/0..1"))
         await asyncio.to_thread(started.wait, 30)
         for path in ("/exports/0..1", "/exports/books.csv"):

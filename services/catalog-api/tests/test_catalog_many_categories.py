@@ -67,8 +67,8 @@ def index(search_url: str) -> str:
 
 
 @pytest.fixture
-async def client(suite: Any, index: str, make_client: MakeClient) -> AsyncIterator[httpx.AsyncClient]:
-    async with make_client(suite, search_url=index) as client:
+async def client(stores: Any, index: str, make_client: MakeClient) -> AsyncIterator[httpx.AsyncClient]:
+    async with make_client(stores, search_url=index) as client:
         yield client
 
 

@@ -1,6 +1,6 @@
 """Tests of operations: held crawls, quality reports, quarantine and removed books."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,12 +30,12 @@ from bookwheel_stores.records.runs.quarantine import (
     QuarantineWriter,
 )
 from bookwheel_stores.records.values import to_millis
+from bookwheel_testing.internal_tokens import internal_token
 from sqlalchemy import Connection, text
 
 START = datetime(2026, 1, 30, 12, 0, tzinfo=UTC)
 NOW = to_millis(START)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-MakeToken = Callable[..., str]
 REASON = HoldReason(code="share", limit=10, actual=30, message="it would modify 30 and remove 0 of 50 offers")
 
 
@@ -82,13 +82,13 @@ def quarantine(connection: Connection, number: int, *, code: str = "not_a_price"
 
 
 @pytest.fixture
-def operator(make_token: MakeToken) -> dict[str, str]:
-    return {"Authorization": f"Bearer {make_token('admin')}"}
+def operator() -> dict[str, str]:
+    return {"Authorization": f"Bearer {internal_token('admin')}"}
 
 
 @pytest.fixture
-def held(suite: Any) -> str:
-    with suite.engine.begin() as connection:
+def held(stores: Any) -> str:
+    with stores.engine.begin() as connection:
         number = add_complete_run(connection, "run-1")
         RunApprovals(connection).hold(number, Hold(reasons=(REASON,), known=50, modifies=30, removes=0))
     return "run-1"
@@ -116,8 +116,8 @@ async def test_held_crawl_can_be_decided_once(
     assert (again.status_code, again.json()["code"]) == (409, "conflict")
 
 
-async def test_only_an_operator_can_decide(held: str, client: httpx.AsyncClient, make_token: MakeToken) -> None:
-    crawler = {"Authorization": f"Bearer {make_token('catalog:read crawl:write')}"}
+async def test_only_an_operator_can_decide(held: str, client: httpx.AsyncClient) -> None:
+    crawler = {"Authorization": f"Bearer {internal_token('catalog:read crawl:write')}"}
     for path in (
         f"/crawls/{held}/release",
         f"/crawls/{held}/discard",
@@ -141,8 +141,8 @@ async def test_removed_book_returns_410_and_keeps_its_history(filled: Any, clien
     assert (await client.get("/books/demo:1/history")).json()["observations"]
 
 
-async def test_report_shows_a_lower_fill_rate_than_in_earlier_runs(suite: Any, client: httpx.AsyncClient) -> None:
-    with suite.engine.begin() as connection:
+async def test_report_shows_a_lower_fill_rate_than_in_earlier_runs(stores: Any, client: httpx.AsyncClient) -> None:
+    with stores.engine.begin() as connection:
         add_complete_run(connection, "run-1", filled={"price": 50, "rating": 25})
         add_complete_run(connection, "run-2", filled={"price": 50, "rating": 25})
         add_complete_run(connection, "run-3", filled={"price": 5, "rating": 24}, items=60, fill={"price": 0.9})
@@ -165,8 +165,8 @@ async def test_report_shows_a_lower_fill_rate_than_in_earlier_runs(suite: Any, c
     ]
 
 
-async def test_report_shows_a_lower_validity_than_in_earlier_runs(suite: Any, client: httpx.AsyncClient) -> None:
-    with suite.engine.begin() as connection:
+async def test_report_shows_a_lower_validity_than_in_earlier_runs(stores: Any, client: httpx.AsyncClient) -> None:
+    with stores.engine.begin() as connection:
         add_complete_run(connection, "run-1")
         number = add_complete_run(connection, "run-2", valid=30)
         RunQualityWriter(connection).add_invalid(number, invalid=20, error_counts={("price", "not_a_price"): 20})
@@ -176,8 +176,8 @@ async def test_report_shows_a_lower_validity_than_in_earlier_runs(suite: Any, cl
     assert report["faults"] == [{"field": "price", "code": "not_a_price", "items": 20}]
 
 
-async def test_report_of_an_empty_run_is_marked_as_fallen(suite: Any, client: httpx.AsyncClient) -> None:
-    with suite.engine.begin() as connection:
+async def test_report_of_an_empty_run_is_marked_as_fallen(stores: Any, client: httpx.AsyncClient) -> None:
+    with stores.engine.begin() as connection:
         add_complete_run(connection, "run-1")
         add_complete_run(connection, "run-2", valid=0, items=10)
         RunLedger(connection).get_or_create({"run-3": "shop"}, now=NOW)  # running, without items
@@ -190,8 +190,8 @@ async def test_report_of_an_empty_run_is_marked_as_fallen(suite: Any, client: ht
     assert not running["fell"]
 
 
-async def test_reports_of_a_source_are_newest_first(suite: Any, client: httpx.AsyncClient) -> None:
-    with suite.engine.begin() as connection:
+async def test_reports_of_a_source_are_newest_first(stores: Any, client: httpx.AsyncClient) -> None:
+    with stores.engine.begin() as connection:
         for number in range(1, 4):
             add_complete_run(connection, f"run-{number}")
     reports = (await client.get("/quality/shop?limit=2")).json()["items"]
@@ -202,8 +202,8 @@ async def test_reports_of_a_source_are_newest_first(suite: Any, client: httpx.As
         assert (await client.get(path)).status_code == 404
 
 
-async def test_quarantine_is_paged_and_filtered(suite: Any, client: httpx.AsyncClient) -> None:
-    with suite.engine.begin() as connection:
+async def test_quarantine_is_paged_and_filtered(stores: Any, client: httpx.AsyncClient) -> None:
+    with stores.engine.begin() as connection:
         for number in range(1, 6):
             quarantine(connection, number, code="not_a_price" if number < 4 else "missing")
         quarantine(connection, 6, source="rival")
@@ -222,12 +222,12 @@ async def test_quarantine_is_paged_and_filtered(suite: Any, client: httpx.AsyncC
 
 
 async def test_replay_queues_entries_for_the_processor(
-    suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
+    stores: Any, client: httpx.AsyncClient, operator: dict[str, str]
 ) -> None:
-    with suite.engine.begin() as connection:
+    with stores.engine.begin() as connection:
         for number in range(1, 4):
             quarantine(connection, number, code=RUN_DISCARDED_CODE if number == 3 else "not_a_price")
-    store = QuarantineStore(suite.engine)
+    store = QuarantineStore(stores.engine)
     number = store.list_open(limit=1)[0].number
     response = await client.post(f"/quarantine/{number}/replay", headers=operator)
     assert (response.status_code, response.json()["state"]) == (202, "queued")
@@ -244,14 +244,14 @@ async def test_replay_queues_entries_for_the_processor(
 
 
 async def test_book_rejected_by_the_index_is_listed_and_not_replayed(
-    suite: Any, client: httpx.AsyncClient, operator: dict[str, str]
+    stores: Any, client: httpx.AsyncClient, operator: dict[str, str]
 ) -> None:
     book = BookState(7, "shop:seven", 3, False, b'{"id":"shop:seven"}')
-    RejectedBooks(suite.engine).update([(book, "400 too strange")], now=NOW, is_resolved=lambda _: False)
+    RejectedBooks(stores.engine).update([(book, "400 too strange")], now=NOW, is_resolved=lambda _: False)
     [item] = (await client.get("/quarantine?code=refused_by_index")).json()["items"]
     assert item["reasons"][0]["message"] == "shop:seven, revision 3: 400 too strange"
     response = await client.post(f"/quarantine/{item['id']}/replay", headers=operator)
     assert (response.status_code, "indexing is retried every minute" in response.json()["detail"]) == (409, True)
     assert (await client.post("/quarantine/replay", json={}, headers=operator)).json() == {"queued": 0}
-    RejectedBooks(suite.engine).update([], now=NOW, is_resolved=lambda _: True)
+    RejectedBooks(stores.engine).update([], now=NOW, is_resolved=lambda _: True)
     assert (await client.get(f"/quarantine/{item['id']}")).json()["state"] == "replayed"

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,9 +12,9 @@ from bookwheel_catalog.statistics import price_trends
 from bookwheel_contracts.problems import UnavailableError
 from bookwheel_stores.records import BookReader, connect_database
 from bookwheel_stores.search.queries import SearchCriteria
+from bookwheel_testing.internal_tokens import internal_token
 from sqlalchemy import event
 
-MakeToken = Callable[..., str]
 YEAR = "/stats/prices?from=2025-06-01&to=2026-06-01"
 
 
@@ -46,7 +45,7 @@ async def test_price_trend_needs_one_query_and_is_cached(
 
 
 async def test_many_price_trends_do_not_block_other_routes(
-    filled: Any, client: httpx.AsyncClient, make_token: MakeToken, monkeypatch: pytest.MonkeyPatch
+    filled: Any, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_released, started = threading.Event(), threading.Semaphore(0)
     names: list[str] = []
@@ -59,7 +58,7 @@ async def test_many_price_trends_do_not_block_other_routes(
 
     monkeypatch.setattr(BookReader, "price_trend", block)
     paths = [f"{YEAR}&filter=stock:0..{number}" for number in range(1000, 1040)]
-    others = {"Authorization": f"Bearer {make_token(subject='user:2')}"}
+    others = {"Authorization": f"Bearer {internal_token(subject='user:2')}"}
     flood = [asyncio.create_task(client.get(path)) for path in paths]
     try:
         for _ in range(2):
@@ -91,10 +90,10 @@ async def test_price_trend_over_the_time_limit_returns_503(filled: Any, monkeypa
     service.close()
 
 
-def test_database_cancels_a_query_over_the_time_limit(suite: Any) -> None:
-    engine = connect_database(suite.environment["BOOKWHEEL_DATABASE_URL"])
+def test_database_cancels_a_query_over_the_time_limit(stores: Any) -> None:
+    engine = connect_database(stores.environment["BOOKWHEEL_DATABASE_URL"])
     for number in range(200):
-        suite.add(key=str(number), observed=20, title=f"Book {number}", price=number * 100, stock=1)
+        stores.add(key=str(number), observed=20, title=f"Book {number}", price=number * 100, stock=1)
     reader = BookReader(engine)
     span: dict[str, Any] = {"start": datetime(2025, 6, 1, tzinfo=UTC), "end": datetime(2026, 6, 1, tzinfo=UTC)}
     with pytest.raises(TimeoutError):

@@ -3,33 +3,24 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 from bookwheel_stores.cache import Generation
 from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.catalog_stores import CatalogStores
+from bookwheel_testing.internal_tokens import internal_token
 from bookwheel_testing.servers import answers, free_port, redis_answers, redis_command, running, start
-
-MakeToken = Callable[..., str]
-
-
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    environment: Mapping[str, str]
-
 
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
 
 
-def test_service_stays_available_without_redis(filled: Suite, make_token: MakeToken, tmp_path: Path) -> None:
+def test_service_stays_available_without_redis(filled: CatalogStores, tmp_path: Path) -> None:
     redis_port, port, log = free_port(), free_port(), tmp_path / "catalog.log"
     redis_url, base = f"redis://127.0.0.1:{redis_port}/0", f"http://127.0.0.1:{port}"
     environment = {**filled.environment, "BOOKWHEEL_REDIS_URL": redis_url, "BOOKWHEEL_PORT": str(port)}
     redis = redis_command(redis_port, tmp_path)
-    headers = {"Authorization": f"Bearer {make_token()}"}
+    headers = {"Authorization": f"Bearer {internal_token()}"}
     with (
         running(CATALOG, log=log, ready=lambda: answers(f"{base}/livez"), environment=environment),
         httpx.Client(base_url=base, headers=headers, timeout=10) as client,

@@ -1,7 +1,6 @@
 """Tests of the status of all services, also with unavailable stores."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,10 +11,9 @@ from bookwheel_contracts.status import REPLICA_RETENTION_SECONDS, SERVICES, Hear
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.index_report import save_comparison
 from bookwheel_stores.streams import connect_redis
+from bookwheel_testing.internal_tokens import internal_token
 from bookwheel_testing.servers import wait_until
 from redis import Redis
-
-MakeToken = Callable[..., str]
 
 
 def send_heartbeat(redis: Redis, service: str, instance: str, *, silent: float = 0, **facts: Any) -> None:
@@ -26,8 +24,8 @@ def send_heartbeat(redis: Redis, service: str, instance: str, *, silent: float =
 
 
 @pytest.fixture
-def admin(make_token: MakeToken) -> dict[str, str]:
-    return {"Authorization": f"Bearer {make_token('admin')}"}
+def admin() -> dict[str, str]:
+    return {"Authorization": f"Bearer {internal_token('admin')}"}
 
 
 async def status(client: httpx.AsyncClient, admin: dict[str, str]) -> dict[str, Any]:
@@ -37,7 +35,7 @@ async def status(client: httpx.AsyncClient, admin: dict[str, str]) -> dict[str, 
     return content
 
 
-async def test_status_requires_the_admin_scope(client: httpx.AsyncClient, make_token: MakeToken) -> None:
+async def test_status_requires_the_admin_scope(client: httpx.AsyncClient) -> None:
     assert (await client.get("/status")).status_code == 403
     assert (await client.get("/status", headers={"Authorization": ""})).status_code == 401
 
@@ -146,15 +144,15 @@ async def test_old_backlog_of_a_data_stream_is_a_fault(
 
 
 async def test_unavailable_store_is_a_fault_and_other_parts_are_reported(
-    suite: Any, make_client: Any, admin: dict[str, str]
+    stores: Any, make_client: Any, admin: dict[str, str]
 ) -> None:
-    async with make_client(suite, redis_url="redis://127.0.0.1:9/0") as client:
+    async with make_client(stores, redis_url="redis://127.0.0.1:9/0") as client:
         content = await status(client, admin)
         assert (content["services"], content["streams"], content["models"]) == (None, None, None)
         assert content["projections"] is not None
         assert "is unavailable: " in content["faults"]["redis"]
         assert content["status"] == "degraded"
-    async with make_client(suite, database_url="postgresql+psycopg://nobody@127.0.0.1:9/none") as client:
+    async with make_client(stores, database_url="postgresql+psycopg://nobody@127.0.0.1:9/none") as client:
         content = await status(client, admin)
         assert (content["projections"], content["items"], content["crawls"]) == (None, None, None)
         assert content["streams"] is not None

@@ -5,9 +5,9 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
@@ -15,13 +15,13 @@ from bookwheel_catalog.changes import broadcaster as broadcaster_module
 from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
 from bookwheel_stores.records import FeedEntry, FeedReader
 from bookwheel_stores.streams import announce_changes, connect_redis
+from bookwheel_testing.catalog_stores import CatalogStores
 from bookwheel_testing.feed_writer import FeedWriter
+from bookwheel_testing.internal_tokens import internal_token
 from bookwheel_testing.servers import Server, answers, free_port, running
 from bookwheel_testing.sse_client import SseClient, read_events, wait_for
 from redis.asyncio import Redis as AsyncRedis
-from sqlalchemy import Engine
 
-MakeToken = Callable[..., str]
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
 _SHORT_TIMEOUTS = (
     "from bookwheel_catalog.changes import stream as s; s.HEARTBEAT_SECONDS = 0.3; s._SEND_TIMEOUT_SECONDS = 1.0"
@@ -32,13 +32,6 @@ CATALOG_WITH_SHORT_TIMEOUTS = [
     f"{_SHORT_TIMEOUTS}; from bookwheel_catalog.cli import main; main()",
     "serve",
 ]
-
-
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    environment: Mapping[str, str]
-    engine: Engine
 
 
 class RunningCatalog:
@@ -55,11 +48,11 @@ class RunningCatalog:
 
 
 @pytest.fixture
-def serve(suite: Suite, make_token: MakeToken, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def serve(stores: CatalogStores, tmp_path: Path) -> Iterator[Callable[..., Any]]:
     def serve(command: list[str] = CATALOG, **settings: str) -> Any:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        environment = {**suite.environment, "BOOKWHEEL_PORT": str(port), **settings}
+        environment = {**stores.environment, "BOOKWHEEL_PORT": str(port), **settings}
         server = running(
             command,
             log=tmp_path / f"{port}.log",
@@ -69,7 +62,7 @@ def serve(suite: Suite, make_token: MakeToken, tmp_path: Path) -> Iterator[Calla
         )
         started = server.__enter__()
         stopping.append(server)
-        return RunningCatalog(url, {"Authorization": f"Bearer {make_token()}"}, started)
+        return RunningCatalog(url, {"Authorization": f"Bearer {internal_token()}"}, started)
 
     stopping: list[Any] = []
     yield serve
@@ -78,12 +71,12 @@ def serve(suite: Suite, make_token: MakeToken, tmp_path: Path) -> Iterator[Calla
 
 
 @pytest.fixture
-def feed(suite: Suite) -> FeedWriter:
-    return FeedWriter(suite.engine)
+def feed(stores: CatalogStores) -> FeedWriter:
+    return FeedWriter(stores.engine)
 
 
 def test_listeners_receive_every_change_once_and_in_order(
-    suite: Suite, serve: Callable[..., RunningCatalog], feed: FeedWriter
+    stores: CatalogStores, serve: Callable[..., RunningCatalog], feed: FeedWriter
 ) -> None:
     feed.add("before")
     service = serve()
@@ -114,10 +107,10 @@ def test_listeners_receive_every_change_once_and_in_order(
 
 
 def test_announced_change_arrives_immediately(
-    suite: Suite, serve: Callable[..., RunningCatalog], feed: FeedWriter
+    stores: CatalogStores, serve: Callable[..., RunningCatalog], feed: FeedWriter
 ) -> None:
     service = serve()
-    with service.listener("?after=0") as listener, connect_redis(suite.environment["BOOKWHEEL_REDIS_URL"]) as redis:
+    with service.listener("?after=0") as listener, connect_redis(stores.environment["BOOKWHEEL_REDIS_URL"]) as redis:
         delays = []
         for number in range(8):
             head = feed.add(str(number))
@@ -169,7 +162,7 @@ def test_heartbeat_has_the_current_position_as_id(serve: Callable[..., RunningCa
     assert (heartbeat.id, heartbeat.data, heartbeat.comment) == ("3", None, True)
 
 
-def test_number_of_listeners_of_a_user_is_limited(serve: Callable[..., RunningCatalog], make_token: MakeToken) -> None:
+def test_number_of_listeners_of_a_user_is_limited(serve: Callable[..., RunningCatalog]) -> None:
     service = serve(BOOKWHEEL_STREAM_LISTENERS_SUBJECT="2")
 
     def rejection() -> httpx.Response | None:
@@ -219,9 +212,9 @@ class CountingFeed(FeedReader):
         return super().read(after=after, limit=limit)
 
 
-async def test_listeners_share_one_reader_of_the_feed(suite: Suite, feed: FeedWriter) -> None:
-    counting = CountingFeed(suite.engine)
-    redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
+async def test_listeners_share_one_reader_of_the_feed(stores: CatalogStores, feed: FeedWriter) -> None:
+    counting = CountingFeed(stores.engine)
+    redis = AsyncRedis.from_url(stores.environment["BOOKWHEEL_REDIS_URL"])
     broadcaster = ChangeBroadcaster(counting, redis, max_listeners=200, max_subject_listeners=200)
 
     async def listen() -> list[int]:
@@ -249,13 +242,13 @@ async def test_listeners_share_one_reader_of_the_feed(suite: Suite, feed: FeedWr
 
 
 async def test_listener_behind_the_buffer_reads_from_the_database(
-    suite: Suite, feed: FeedWriter, monkeypatch: pytest.MonkeyPatch
+    stores: CatalogStores, feed: FeedWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(broadcaster_module, "_MAX_BUFFERED_ENTRIES", 3)
     monkeypatch.setattr(broadcaster_module, "PAGE_SIZE", 4)
     monkeypatch.setattr(broadcaster_module, "POLL_SECONDS", 0.05)
-    redis = AsyncRedis.from_url(suite.environment["BOOKWHEEL_REDIS_URL"])
-    broadcaster = ChangeBroadcaster(FeedReader(suite.engine), redis, max_listeners=9, max_subject_listeners=9)
+    redis = AsyncRedis.from_url(stores.environment["BOOKWHEEL_REDIS_URL"])
+    broadcaster = ChangeBroadcaster(FeedReader(stores.engine), redis, max_listeners=9, max_subject_listeners=9)
     feed.add(*(str(number) for number in range(10)))
     async with broadcaster.register_listener("quick"), broadcaster.register_listener("slow"):
         position = 10

@@ -1,47 +1,23 @@
 """Tests of the webhook routes: ownership, validation, deliveries."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import httpx
 import pytest
-from bookwheel_catalog.app import create_app
-from bookwheel_catalog.settings import CatalogSettings
 from bookwheel_catalog.webhooks.models import CreatedWebhook, DeliveryList, WebhookList
+from bookwheel_testing.catalog_stores import CatalogStores
 from bookwheel_testing.feed_writer import FeedWriter
-from sqlalchemy import Engine, text
+from bookwheel_testing.internal_tokens import internal_token
+from sqlalchemy import text
 
-MakeToken = Callable[..., str]
 URL = "https://receiver.example/hook"
-Api = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+MakeClient = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    environment: dict[str, str]
-    engine: Engine
-
-
-@pytest.fixture
-def api(suite: Suite, make_token: MakeToken) -> Api:
-    @asynccontextmanager
-    async def api(**settings: str) -> AsyncIterator[httpx.AsyncClient]:
-        names = {name.removeprefix("BOOKWHEEL_").lower(): value for name, value in suite.environment.items()}
-        app = create_app(CatalogSettings(**{**names, **settings}))  # type: ignore[arg-type]  # strings
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://catalog/api/v1") as client,
-        ):
-            yield client
-
-    return api
-
-
-def by(make_token: MakeToken, subject: str = "user:1", scope: str = "catalog:read") -> dict[str, str]:
-    return {"Authorization": f"Bearer {make_token(scope, subject=subject)}"}
+def authorize(subject: str = "user:1", scope: str = "catalog:read") -> dict[str, str]:
+    return {"Authorization": f"Bearer {internal_token(scope, subject=subject)}"}
 
 
 async def create(client: httpx.AsyncClient, headers: dict[str, str], **body: Any) -> dict[str, Any]:
@@ -54,11 +30,11 @@ async def create(client: httpx.AsyncClient, headers: dict[str, str], **body: Any
 
 
 async def test_webhook_is_created_read_and_deleted_and_its_secret_is_shown_once(
-    suite: Suite, api: Api, make_token: MakeToken
+    stores: CatalogStores, make_client: MakeClient
 ) -> None:
-    head = FeedWriter(suite.engine).add("1", "2")
-    me = by(make_token)
-    async with api() as client:
+    head = FeedWriter(stores.engine).add("1", "2")
+    me = authorize()
+    async with make_client(stores) as client:
         webhook = await create(client, me, filters=["kind:removed"])
         assert webhook["secret"].startswith("whsec_")
         assert len(webhook["secret"]) == 50
@@ -74,10 +50,12 @@ async def test_webhook_is_created_read_and_deleted_and_its_secret_is_shown_once(
         assert (await create(client, me, after=1, events=["run.finished"]))["position"] == 1
 
 
-async def test_webhook_is_accessible_only_to_its_owner_and_admins(api: Api, make_token: MakeToken) -> None:
-    me, other = by(make_token), by(make_token, "user:2")
-    admin = by(make_token, "user:3", "admin")
-    async with api() as client:
+async def test_webhook_is_accessible_only_to_its_owner_and_admins(
+    stores: CatalogStores, make_client: MakeClient
+) -> None:
+    me, other = authorize(), authorize("user:2")
+    admin = authorize("user:3", "admin")
+    async with make_client(stores) as client:
         webhook = await create(client, me)
         path = f"/webhooks/{webhook['id']}"
         for method, where in (
@@ -88,23 +66,23 @@ async def test_webhook_is_accessible_only_to_its_owner_and_admins(api: Api, make
             ("POST", f"{path}/enable"),
         ):
             assert (await client.request(method, where, headers=other)).status_code == 404, where
-            assert (await client.request(method, where)).status_code == 401, where
+            assert (await client.request(method, where, headers={"Authorization": ""})).status_code == 401, where
         assert (await client.get("/webhooks", headers=other)).json() == {"items": []}
         assert len((await client.get("/webhooks", headers=admin)).json()["items"]) == 1
         assert (await client.get(path, headers=admin)).json()["owner"] == "user:1"
-        nobody = by(make_token, "user:4", "ml:predict")
+        nobody = authorize("user:4", "ml:predict")
         assert (await client.get("/webhooks", headers=nobody)).status_code == 403
         assert (await client.delete(path, headers=admin)).status_code == 204
 
 
-async def test_user_can_have_ten_webhooks(api: Api, make_token: MakeToken) -> None:
-    async with api() as client:
-        webhooks = [await create(client, by(make_token)) for _ in range(10)]
-        response = await client.post("/webhooks", json={"url": URL}, headers=by(make_token))
+async def test_user_can_have_ten_webhooks(stores: CatalogStores, make_client: MakeClient) -> None:
+    async with make_client(stores) as client:
+        webhooks = [await create(client, authorize()) for _ in range(10)]
+        response = await client.post("/webhooks", json={"url": URL}, headers=authorize())
         assert (response.status_code, response.json()["code"]) == (409, "conflict")
-        await create(client, by(make_token, "user:2"))
-        await client.delete(f"/webhooks/{webhooks[0]['id']}", headers=by(make_token))
-        await create(client, by(make_token))
+        await create(client, authorize("user:2"))
+        await client.delete(f"/webhooks/{webhooks[0]['id']}", headers=authorize())
+        await create(client, authorize())
 
 
 @pytest.mark.parametrize(
@@ -129,41 +107,43 @@ async def test_user_can_have_ten_webhooks(api: Api, make_token: MakeToken) -> No
     ],
 )
 async def test_invalid_webhook_is_rejected_and_the_field_named(
-    body: dict[str, Any], field: str, api: Api, make_token: MakeToken
+    body: dict[str, Any], field: str, stores: CatalogStores, make_client: MakeClient
 ) -> None:
-    async with api() as client:
-        response = await client.post("/webhooks", json=body, headers=by(make_token))
+    async with make_client(stores) as client:
+        response = await client.post("/webhooks", json=body, headers=authorize())
         assert response.status_code == 400, response.text
         assert response.json()["errors"][0]["field"] == field
-        assert (await client.get("/webhooks", headers=by(make_token))).json() == {"items": []}
+        assert (await client.get("/webhooks", headers=authorize())).json() == {"items": []}
 
 
-async def test_webhook_position_after_the_end_of_the_feed_is_rejected(api: Api, make_token: MakeToken) -> None:
-    async with api() as client:
-        response = await client.post("/webhooks", json={"url": URL, "after": 1}, headers=by(make_token))
+async def test_webhook_position_after_the_end_of_the_feed_is_rejected(
+    stores: CatalogStores, make_client: MakeClient
+) -> None:
+    async with make_client(stores) as client:
+        response = await client.post("/webhooks", json={"url": URL, "after": 1}, headers=authorize())
         assert (response.status_code, response.json()["code"]) == (400, "invalid_cursor")
 
 
-async def test_private_addresses_can_be_allowed(api: Api, make_token: MakeToken) -> None:
-    async with api(webhook_private_addresses="allow") as client:
-        await create(client, by(make_token), url="http://127.0.0.1:9000/hook")
+async def test_private_addresses_can_be_allowed(stores: CatalogStores, make_client: MakeClient) -> None:
+    async with make_client(stores, webhook_private_addresses="allow") as client:
+        await create(client, authorize(), url="http://127.0.0.1:9000/hook")
 
 
-async def test_deliveries_are_listed_newest_first_in_pages(suite: Suite, api: Api, make_token: MakeToken) -> None:
-    me = by(make_token)
-    async with api() as client:
+async def test_deliveries_are_listed_newest_first_in_pages(stores: CatalogStores, make_client: MakeClient) -> None:
+    me = authorize()
+    async with make_client(stores) as client:
         webhook, other = await create(client, me), await create(client, me)
         for _ in range(3):  # a pending ping is reused, so complete each ping
             response = await client.post(f"/webhooks/{webhook['id']}/ping", headers=me)
             assert (response.status_code, response.json()["type"]) == (202, "ping")
-            with suite.engine.begin() as connection:
+            with stores.engine.begin() as connection:
                 connection.execute(text("UPDATE webhook_delivery SET state = 'delivered', ended_at = created_at"))
         path = f"/webhooks/{webhook['id']}/deliveries"
         first = DeliveryList.model_validate_json((await client.get(f"{path}?limit=2", headers=me)).content)
         second = (await client.get(f"{path}?limit=2&cursor={first.next}", headers=me)).json()
         ids = [delivery.id for delivery in first.items] + [delivery["id"] for delivery in second["items"]]
         assert (len(set(ids)), second["next"]) == (3, None)
-        with suite.engine.connect() as connection:
+        with stores.engine.connect() as connection:
             numbers = {
                 row[0]: row[1] for row in connection.execute(text("SELECT delivery_id, number FROM webhook_delivery"))
             }
@@ -174,14 +154,14 @@ async def test_deliveries_are_listed_newest_first_in_pages(suite: Suite, api: Ap
         assert (await client.get(f"{path}?page=2", headers=me)).status_code == 400
 
 
-async def test_disabled_webhook_is_enabled(suite: Suite, api: Api, make_token: MakeToken) -> None:
-    me = by(make_token)
-    async with api() as client:
+async def test_disabled_webhook_is_enabled(stores: CatalogStores, make_client: MakeClient) -> None:
+    me = authorize()
+    async with make_client(stores) as client:
         webhook = await create(client, me)
         path = f"/webhooks/{webhook['id']}/enable"
-        with suite.engine.begin() as connection:
+        with stores.engine.begin() as connection:
             connection.execute(text("UPDATE webhook SET state = 'disabled', reason = 'given up'"))
-        head = FeedWriter(suite.engine).add("1", "2")
+        head = FeedWriter(stores.engine).add("1", "2")
         enabled = await client.post(path, headers=me)
         assert (enabled.status_code, enabled.json()["state"], enabled.json()["reason"]) == (200, "active", None)
         assert enabled.json()["position"] == 0

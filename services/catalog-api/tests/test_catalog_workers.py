@@ -5,23 +5,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 import pytest
+from bookwheel_testing.catalog_stores import CatalogStores
+from bookwheel_testing.internal_tokens import internal_token
 from bookwheel_testing.servers import Server, answers, free_port, running, start, wait_until
 
-MakeToken = Callable[..., str]
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
-
-
-class Suite(Protocol):
-    """The stores behind the API; see conftest.py."""
-
-    environment: Mapping[str, str]
 
 
 @pytest.fixture
@@ -30,7 +24,7 @@ def port() -> int:
 
 
 @pytest.fixture
-def service(filled: Suite, tmp_path: Path, port: int) -> Iterator[Server]:
+def service(filled: CatalogStores, tmp_path: Path, port: int) -> Iterator[Server]:
     settings = {"BOOKWHEEL_PORT": str(port), "BOOKWHEEL_CATALOG_WORKERS": "2"}
     url = f"http://127.0.0.1:{port}/livez"
     with running(
@@ -59,10 +53,8 @@ def is_port_open(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_workers_return_the_same_responses_and_share_log_and_metrics(
-    service: Server, make_token: MakeToken, port: int
-) -> None:
-    headers = {"Authorization": f"Bearer {make_token()}"}
+def test_workers_return_the_same_responses_and_share_log_and_metrics(service: Server, port: int) -> None:
+    headers = {"Authorization": f"Bearer {internal_token()}"}
     url = f"http://127.0.0.1:{port}/api/v1/books"
 
     def fetch(number: int) -> str:
@@ -104,7 +96,7 @@ def test_service_exits_when_a_worker_exits(service: Server, port: int) -> None:
     assert "worker exited unexpectedly" in service.log.read_text()
 
 
-def test_used_port_is_an_error(service: Server, filled: Suite, tmp_path: Path, port: int) -> None:
+def test_used_port_is_an_error(service: Server, filled: CatalogStores, tmp_path: Path, port: int) -> None:
     settings = {"BOOKWHEEL_PORT": str(port), "BOOKWHEEL_CATALOG_WORKERS": "2"}
     second = start(CATALOG, log=tmp_path / "second", environment={**filled.environment, **settings})
     assert second.process.wait(timeout=30) != 0
