@@ -82,7 +82,7 @@ async def get_book(
     book_id: BookId,
     parameters: Annotated[DetailParameters, Query()],
 ) -> Response:
-    """Returns a book in its current state; 410 if no source offers it any more. Its history remains."""
+    """Returns a book in its current state, or 410 for a removed book. The history of a removed book remains."""
     fields = parameters.field_names()
     book = await asyncio.to_thread(dependencies.books.get, book_id)
     if book is None:

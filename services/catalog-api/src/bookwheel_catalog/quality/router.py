@@ -4,11 +4,11 @@ import asyncio
 from typing import Annotated
 
 from bookwheel_contracts.problems import ConflictError, NotFoundError
-from bookwheel_stores.records.runs.quarantine import QuarantineFilter, QuarantineState
+from bookwheel_stores.records.runs.quarantine import QuarantineEntry, QuarantineFilter, QuarantineState
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.dependencies import Injected, OperatorClaims, ReaderClaims
+from bookwheel_catalog.dependencies import Dependencies, Injected, OperatorClaims, ReaderClaims
 from bookwheel_catalog.quality.models import (
     CreateReplay,
     QualityList,
@@ -79,10 +79,7 @@ async def list_quarantine(
 @router.get("/quarantine/{number}")
 async def get_quarantined_entry(dependencies: Injected, _: ReaderClaims, number: EntryNumber) -> QuarantineItem:
     """Returns a quarantine entry with its body as received. A long body is truncated."""
-    entry = await asyncio.to_thread(dependencies.quarantine.get, number)
-    if entry is None:
-        raise NotFoundError(f"Quarantine entry {number} does not exist.")
-    return QuarantineItem.from_entry(entry, with_body=True)
+    return QuarantineItem.from_entry(await _get_entry(dependencies, number), with_body=True)
 
 
 @router.post("/quarantine/replay", status_code=202)
@@ -102,9 +99,7 @@ async def replay_entry(
 ) -> QuarantineItem:
     """Replays a quarantine entry. Read the result at the URL in the `Location` header after some seconds."""
     is_queued = await asyncio.to_thread(dependencies.quarantine.queue_replay, number)
-    entry = await asyncio.to_thread(dependencies.quarantine.get, number)
-    if entry is None:
-        raise NotFoundError(f"Quarantine entry {number} does not exist.")
+    entry = await _get_entry(dependencies, number)
     if entry.is_rejected_by_index and entry.state is QuarantineState.OPEN:
         raise ConflictError(
             f"Entry {number} is a book that the search index rejected: indexing is retried every minute."
@@ -113,3 +108,10 @@ async def replay_entry(
         raise ConflictError(f"Entry {number} is {entry.state.value}: only an open entry can be replayed.")
     response.headers["Location"] = request.url.path.removesuffix("/replay")
     return QuarantineItem.from_entry(entry, with_body=False)
+
+
+async def _get_entry(dependencies: Dependencies, number: int) -> QuarantineEntry:
+    entry = await asyncio.to_thread(dependencies.quarantine.get, number)
+    if entry is None:
+        raise NotFoundError(f"Quarantine entry {number} does not exist.")
+    return entry
