@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from functools import partial
 
 import httpx
@@ -36,9 +37,14 @@ def create_app(settings: AccountsSettings, argon2: PasswordHash | None = None) -
     """Creates the app. `argon2` replaces the recommended hasher. Raises KeyFileError for invalid signing keys."""
     key_ring = load_key_ring(settings.signing_key_file)
     engine = connect_database(settings.database_url)
-    tokens = TokenIssuer(key_ring, settings.issuer, settings.access_lifetime, settings.internal_lifetime)
+    tokens = TokenIssuer(
+        key_ring,
+        settings.issuer,
+        access_lifetime=timedelta(seconds=settings.access_token_seconds),
+        internal_lifetime=timedelta(seconds=settings.internal_token_seconds),
+    )
     users, api_key_store = UserStore(engine), ApiKeyStore(engine)
-    sessions = SessionStore(engine, settings.session_lifetime)
+    sessions = SessionStore(engine, timedelta(days=settings.refresh_token_days))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

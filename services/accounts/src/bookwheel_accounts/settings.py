@@ -1,6 +1,5 @@
 """The settings of the accounts service."""
 
-from datetime import timedelta
 from pathlib import Path
 
 from bookwheel_runtime.setting_types import DatabaseUrl, HttpUrl, RedisUrl
@@ -47,15 +46,3 @@ class AccountsSettings(Settings):
     )
     catalog_url: HttpUrl = Field(default="http://127.0.0.1:8081", description="Base URL of the catalog API.")
     ml_url: HttpUrl = Field(default="http://127.0.0.1:8082", description="Base URL of ML serving.")
-
-    @property
-    def access_lifetime(self) -> timedelta:
-        return timedelta(seconds=self.access_token_seconds)
-
-    @property
-    def internal_lifetime(self) -> timedelta:
-        return timedelta(seconds=self.internal_token_seconds)
-
-    @property
-    def session_lifetime(self) -> timedelta:
-        return timedelta(days=self.refresh_token_days)
