@@ -53,7 +53,7 @@ class EchoService:
         try:
             claims = await self._tokens.verify(headers.get("authorization", "").removeprefix("Bearer "))
         except BookwheelError as error:
-            return {"refused": error.detail}
+            return {"rejected": error.detail}
         return {"sub": claims.sub, "scopes": sorted(claims.scopes)}
 
     async def _send(self, send: Any, status: int, response: dict[str, Any]) -> None:

@@ -128,10 +128,10 @@ def test_listener_resumes_after_its_last_event(serve: Callable[..., RunningCatal
     with service.listener("?after=latest", last_id="25") as listener:
         wait_for(listener, 40)
     assert listener.sequences == list(range(26, 41))
-    refused = httpx.get(service.url, headers={**service.headers, "Last-Event-ID": "41"})
-    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_cursor")
-    refused = httpx.get(service.url, headers={**service.headers, "Last-Event-ID": "x"})
-    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "last-event-id")
+    rejected = httpx.get(service.url, headers={**service.headers, "Last-Event-ID": "41"})
+    assert (rejected.status_code, rejected.json()["code"]) == (400, "invalid_cursor")
+    rejected = httpx.get(service.url, headers={**service.headers, "Last-Event-ID": "x"})
+    assert (rejected.status_code, rejected.json()["errors"][0]["field"]) == (400, "last-event-id")
 
 
 def test_stream_ends_after_its_duration_and_can_be_resumed(

@@ -45,7 +45,7 @@ def _create_parser() -> argparse.ArgumentParser:
     )
     create_user.add_argument("--password-file", type=Path, help="file with the password; default: standard input")
     disable_user = commands.add_parser(
-        "disable-user", help="end a user's sessions, revoke the API keys and refuse new ones"
+        "disable-user", help="disable a user, end the sessions and revoke the API keys"
     )
     disable_user.add_argument("email")
     return parser
