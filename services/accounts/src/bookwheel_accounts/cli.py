@@ -44,9 +44,7 @@ def _create_parser() -> argparse.ArgumentParser:
         "--scopes", type=_parse_scopes, help='such as "catalog:read admin"; default: the scopes of a registered user'
     )
     create_user.add_argument("--password-file", type=Path, help="file with the password; default: standard input")
-    disable_user = commands.add_parser(
-        "disable-user", help="disable a user, end the sessions and revoke the API keys"
-    )
+    disable_user = commands.add_parser("disable-user", help="disable a user, end the sessions and revoke the API keys")
     disable_user.add_argument("email")
     return parser
 
