@@ -19,7 +19,7 @@ from bookwheel_catalog.search.parsing import (
 from bookwheel_contracts.problems import InvalidCursorError, InvalidParameterError
 from bookwheel_stores.search.queries import Filter, Position, Range, SearchCriteria, Sort
 from bookwheel_stores.search.text import parse_text
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 MIDNIGHT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -91,6 +91,7 @@ criteria = st.builds(SearchCriteria, st.none() | st.text(max_size=20).map(parse_
 unsigned = st.integers(0, (1 << 64) - 2)
 
 
+@settings(deadline=None)
 @given(criteria=criteria, sort=st.sampled_from(Sort), number=unsigned, rank=unsigned, data=st.data())
 def test_cursor_decodes_to_its_position_only_for_the_same_list(
     criteria: SearchCriteria, sort: Sort, number: int, rank: int, data: st.DataObject
@@ -113,6 +114,7 @@ json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50) | st.lists(json, max_size=8).map(encode_cursor), st.sampled_from(Sort))
 def test_forged_cursor_is_rejected(cursor: str, sort: Sort) -> None:
     with pytest.raises(InvalidCursorError):
@@ -151,6 +153,7 @@ def test_link_to_the_next_page_keeps_the_other_parameters() -> None:
     assert next_link("/books>; rel=x", "", "new") == '</books%3E%3B%20rel%3Dx?cursor=new>; rel="next"'
 
 
+@settings(deadline=None)
 @given(content=st.binary(), following=st.none() | st.from_regex(r"\A[A-Za-z0-9_-]{1,50}\Z"))
 def test_cached_page_decodes_to_the_same_page(content: bytes, following: str | None) -> None:
     page = RenderedPage(content, following)
