@@ -100,6 +100,7 @@ class PredictionLog:
                     return False
                 self._writer.publish([self._buffer[position].to_json() for position in range(batch_size)])
                 for _ in range(batch_size):
+                    self._stream_length += 1  # first, so that `check_capacity` never counts too few entries
                     self._buffer.popleft()
                 self._stream_length = self._writer.length()
         except RedisError as error:
