@@ -1,4 +1,4 @@
-"""The scripts of `make bench`: their page, the machine that they report, and engines that are not installed."""
+"""The scripts of `make bench`: their page, the reported machine, and missing engines."""
 
 import re
 import subprocess

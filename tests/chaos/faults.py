@@ -13,7 +13,7 @@ from tests.chaos.chaos_suite import ChaosSuite
 from tests.chaos.s3_proxy import Mode
 from tests.chaos.server_faults import stall, terminate
 
-_LATEST, _LATEST_BY_ROLE = 1.2, {CRAWL: 0.6, INDEX_WRITER: 0.0}
+_MAX_DELAY, _MAX_DELAY_BY_ROLE = 1.2, {CRAWL: 0.6, INDEX_WRITER: 0.0}
 Injection = Callable[[ChaosSuite, random.Random], None]
 
 
@@ -22,23 +22,26 @@ class Fault:
     """A fault and its conditions.
 
     `slow_shop`: the shop answers slowly, so that the crawl still runs when the fault is injected.
-    `latest`: the maximum number of seconds from the crawl's start to the injection. Most crawls take 1 s to 2 s.
+    `max_delay`: the maximum number of seconds from the crawl's start to the injection. Most crawls take 1 s to 2 s.
     `loses_redis`: Redis loses data, so the run may be incomplete, and the crawl is repeated.
-    `own_shop`: later rounds do not crawl this shop again, because its items have wrong times.
+    `single_use_shop`: later rounds do not crawl this shop again, because its items have wrong times.
     """
 
     name: str
     inject: Injection
     slow_shop: bool = False
-    latest: float = _LATEST
+    max_delay: float = _MAX_DELAY
     loses_redis: bool = False
-    own_shop: bool = False
+    single_use_shop: bool = False
 
 
 def kill_fault(role: str) -> Fault:
-    is_short_lived = role in _LATEST_BY_ROLE
+    is_short_lived = role in _MAX_DELAY_BY_ROLE
     return Fault(
-        f"kill {role}", partial(_kill, role), slow_shop=is_short_lived, latest=_LATEST_BY_ROLE.get(role, _LATEST)
+        f"kill {role}",
+        partial(_kill, role),
+        slow_shop=is_short_lived,
+        max_delay=_MAX_DELAY_BY_ROLE.get(role, _MAX_DELAY),
     )
 
 
@@ -85,7 +88,7 @@ def list_faults(chaos: ChaosSuite) -> list[Fault]:
             "kill two at once",
             partial(_two_kills, ("redis", "scraper", WORKER, CRAWL, *servers)),
             slow_shop=True,
-            latest=_LATEST_BY_ROLE[CRAWL],
+            max_delay=_MAX_DELAY_BY_ROLE[CRAWL],
         )
     )
     for server in ("redis", *servers):
@@ -109,7 +112,7 @@ def list_faults(chaos: ChaosSuite) -> list[Fault]:
         faults.append(Fault("full disk", _full_disk))
     if chaos.clock.is_available:
         faults += [
-            Fault("clock an hour ahead", partial(_clock_jump, 3600), own_shop=True),
-            Fault("clock an hour behind", partial(_clock_jump, -3600), own_shop=True),
+            Fault("clock an hour ahead", partial(_clock_jump, 3600), single_use_shop=True),
+            Fault("clock an hour behind", partial(_clock_jump, -3600), single_use_shop=True),
         ]
     return faults

@@ -58,12 +58,12 @@ def run_round(chaos: ChaosSuite, fault: Fault, number: int, seed: int) -> Outcom
     shop, restored = _open_shop(chaos, fault, number, seed, rng)
     chaos.site.delay = _PAGE_SECONDS[-1] if fault.slow_shop else rng.choice(_PAGE_SECONDS)
     outcome = Outcome(number, fault.name, len(shop.listed), restored=restored)
-    closes_shop = fault.own_shop
+    closes_shop = fault.single_use_shop
     started = time.monotonic()
     try:
         runs = [_request_crawl(chaos, shop)]
         wait_until(lambda: bool(processes(chaos.suite, CRAWL)), seconds=90, what="the crawl's start")
-        time.sleep(rng.uniform(0.0, fault.latest))
+        time.sleep(rng.uniform(0.0, fault.max_delay))
         fault.inject(chaos, rng)
         if fault.loses_redis:
             wait_until(lambda: not processes(chaos.suite, CRAWL), seconds=60, what="the crawl's end")
@@ -102,7 +102,7 @@ def check_final_state(chaos: ChaosSuite, findings: Findings) -> None:
 
 def _open_shop(chaos: ChaosSuite, fault: Fault, number: int, seed: int, rng: random.Random) -> tuple[Shop, int]:
     """Opens a new shop, or an open shop on its next day. Returns it and the number of returning removed books."""
-    if chaos.shops and not fault.own_shop and rng.random() < _REVISIT_SHARE:
+    if chaos.shops and not fault.single_use_shop and rng.random() < _REVISIT_SHARE:
         shop = chaos.shops[rng.choice(sorted(chaos.shops)[-_OPEN_SHOPS:])]
         restored = shop.next_day(rng.randint(5, 40))
     else:

@@ -89,7 +89,7 @@ class Expectations(Contract):
     floor: int | None = Field(default=None, ge=0)
     """A source with fewer offers is exempt from `share`."""
     grace: int | None = Field(default=None, ge=1, le=100)
-    """The number of consecutive complete runs after which an offer that none of them saw is removed."""
+    """An offer is removed after this number of consecutive complete runs without it."""
     items: int | None = Field(default=None, ge=0)
     """The minimum number of items of a complete run."""
     fill: dict[str, Share] = Field(default_factory=dict)

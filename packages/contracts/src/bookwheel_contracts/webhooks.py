@@ -71,7 +71,7 @@ class ChangesPayload(Contract):
 
 
 class RunPayload(Contract):
-    """A crawl that has ended and whose changes are searchable."""
+    """An ended crawl. All its changes are searchable."""
 
     run: CrawlRun
 

@@ -144,7 +144,7 @@ def lock_feed(connection: Connection) -> None:
 
 
 def lease(engine: Engine, name: str) -> AbstractContextManager[bool]:
-    """Acquires a lease that is exclusive among all machines that share the records. Yields whether it is acquired.
+    """Tries to acquire a lease. Only one machine can hold it. Yields whether it is acquired.
 
     The database releases it when the process ends for any reason. On SQLite it is always acquired, because all
     processes run on one machine and use process locks. If the connection was lost, it raises OperationalError at the

@@ -1,4 +1,4 @@
-"""Stores the quarantine: items that cannot be applied and books that the index rejects, with reasons."""
+"""Stores the quarantine: invalid items and books rejected by the index, with reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
