@@ -95,9 +95,15 @@ def test_an_image_lists_the_packages_of_its_distribution(suite: ContainerSuite, 
 
 def test_no_image_of_this_project_is_pulled_from_a_registry(suite: ContainerSuite) -> None:
     services = json.loads(suite.compose("config", "--format", "json"))["services"]
-    own = {name: service for name, service in services.items() if service["image"].startswith("bookwheel/")}
-    assert {service["image"].split("/")[1] for service in own.values()} == {f"{image}:{VERSION}" for image in IMAGES}
-    assert {name: service["pull_policy"] for name, service in own.items()} == dict.fromkeys(own, "never")
+    project_services = {
+        name: service for name, service in services.items() if service["image"].startswith("bookwheel/")
+    }
+    assert {service["image"].split("/")[1] for service in project_services.values()} == {
+        f"{image}:{VERSION}" for image in IMAGES
+    }
+    assert {name: service["pull_policy"] for name, service in project_services.items()} == dict.fromkeys(
+        project_services, "never"
+    )
 
 
 def test_only_the_gateway_is_published(suite: ContainerSuite) -> None:

@@ -285,7 +285,7 @@ table = LakeTable(Lake(LakeAddress(sys.argv[1])), "table", schema, partition_by=
 table.load()
 for number in range(int(sys.argv[2])):
     numbers = range(number * 10_000, (number + 1) * 10_000)
-    text = [f"{each * 2654435761 % (1 << 64):x}" * 4 for each in numbers]
+    text = [f"{value * 2654435761 % (1 << 64):x}" * 4 for value in numbers]
     rows = pa.table({"number": numbers, "text": text, "date": [date(2026, 1, 1)] * 10_000}, schema=schema)
     table.append(rows, cursor=number + 1)
 table.compact(today=date(2026, 1, 2), seconds=600)

@@ -208,8 +208,8 @@ def test_deadlocked_writers_are_repeated_and_succeed(postgres_url: str) -> None:
             attempts.append(names)
             is_first = attempts.count(names) == 1
             for name in names:
-                more = {"sequence": projection.c.sequence + 1}
-                connection.execute(update(projection).where(projection.c.name == name).values(more))
+                increment = {"sequence": projection.c.sequence + 1}
+                connection.execute(update(projection).where(projection.c.name == name).values(increment))
                 if is_first and name == names[0]:
                     both_hold_a_row.wait(10)
 
@@ -253,8 +253,8 @@ def test_a_reader_of_postgresql_cannot_write(postgres_url: str) -> None:
 def test_connections_that_the_server_closed_are_replaced(postgres_url: str) -> None:
     engine, other = connect_database(postgres_url), connect_database(postgres_url)
     upgrade_database(engine)
-    others = "datname = current_database() AND pid <> pg_backend_pid()"
-    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"
+    is_other_connection = "datname = current_database() AND pid <> pg_backend_pid()"
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {is_other_connection}"
     with other.connect() as connection:
         connection.execute(text(end))
     assert is_current(engine)

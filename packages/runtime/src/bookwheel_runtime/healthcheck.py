@@ -33,7 +33,7 @@ def get_health_error(port: int, path: str) -> str | None:
         status, body = fetch_health(port, path)
     except (OSError, http.client.HTTPException) as error:
         return f"{path} does not answer: {error}"
-    return None if 200 <= status < 300 else f"{path} answers {status}: {body[:_MAX_BODY_CHARACTERS]}"
+    return None if 200 <= status < 300 else f"{path} returned {status}: {body[:_MAX_BODY_CHARACTERS]}"
 
 
 def fetch_health(port: int, path: str) -> tuple[int, str]:

@@ -68,18 +68,18 @@ class FaultyProxy(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/-/faults":
-            self._answer(200, json.dumps(self.faults.injected).encode(), {})
+            self._respond(200, json.dumps(self.faults.injected).encode(), {})
         elif self.command in {"POST", "PUT"} and self.path.partition("?")[0].endswith("/_bulk"):
             self._bulk(body)
         else:
-            self._answer(*self._forward(body))
+            self._respond(*self._forward(body))
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815 - names of the base class
 
     def _bulk(self, body: bytes) -> None:
         fault = self.faults.next_request_fault()
         if isinstance(fault, int):
-            self._answer(fault, json.dumps({"error": _error(fault), "status": fault}).encode(), {})
+            self._respond(fault, json.dumps({"error": _error(fault), "status": fault}).encode(), {})
             return
         if fault is not None:
             self._forward(body)
@@ -91,9 +91,9 @@ class FaultyProxy(BaseHTTPRequestHandler):
         pairs = list(zip(lines[::2], lines[1::2], strict=True))
         rejected = self.faults.reject_items(len(pairs))
         sent = [line for index, pair in enumerate(pairs) if index not in rejected for line in pair]
-        status, answer, headers = self._forward(b"\n".join([*sent, b""])) if sent else (200, b'{"errors":false}', {})
+        status, content, headers = self._forward(b"\n".join([*sent, b""])) if sent else (200, b'{"errors":false}', {})
         if status == 200 and rejected:
-            response = json.loads(answer)
+            response = json.loads(content)
             written = iter(response.get("items", [{"index": {"status": 200}}] * (len(pairs) - len(rejected))))
             items = [
                 {"index": {"status": rejected[index], "error": _error(rejected[index])}}
@@ -101,8 +101,8 @@ class FaultyProxy(BaseHTTPRequestHandler):
                 else next(written)
                 for index in range(len(pairs))
             ]
-            answer = json.dumps({"errors": True, "items": items}).encode()
-        self._answer(status, answer, headers)
+            content = json.dumps({"errors": True, "items": items}).encode()
+        self._respond(status, content, headers)
 
     def _forward(self, body: bytes) -> tuple[int, bytes, dict[str, str]]:
         connection = HTTPConnection("127.0.0.1", self.upstream, timeout=60)
@@ -114,7 +114,7 @@ class FaultyProxy(BaseHTTPRequestHandler):
         response_headers = {name: response.headers[name] for name in _FORWARDED_HEADERS if name in response.headers}
         return response.status, content, response_headers
 
-    def _answer(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+    def _respond(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in (_HEADERS | headers).items():
             self.send_header(name, value)
