@@ -1,13 +1,11 @@
-"""Building a new index while another serves, and comparing an index's content."""
+"""Index builds while another index serves, and comparisons of the content."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import (
     RANGE_SIZE,
     IndexBusyError,
@@ -23,25 +21,16 @@ from bookwheel_stores.search.elasticsearch import build as elasticsearch_build
 from bookwheel_stores.search.elasticsearch.address import parse_address
 from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild
 from bookwheel_stores.search.queries import SearchCriteria
-from bookwheel_testing.sample_books import state_of
+from bookwheel_testing.sample_books import sample_state
 from elastic_transport import ConnectionTimeout, Transport
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def book(number: int, *, revision: int = 1, removed: bool = False) -> BookState:
-    seen = {"first_seen": NOW, "last_seen": NOW, "last_changed": NOW}
-    return state_of(
-        Book(id=f"demo:{number}", number=number, title="The Moon", revision=revision, **seen), removed=removed
-    )
 
 
 def test_range_sums_and_digests_describe_the_content(new_search_url: str) -> None:
     numbers = [1, 2, 3, RANGE_SIZE - 1, RANGE_SIZE, 5 * RANGE_SIZE + 7]
     with open_index_writer(new_search_url) as writer:
         assert (writer.range_sums(), writer.digests(range(10))) == ({}, {})
-        writer.apply([book(number) for number in numbers])
-        writer.apply([book(2, revision=2), book(3, revision=2, removed=True)])
+        writer.apply([sample_state(number) for number in numbers])
+        writer.apply([sample_state(2, revision=2), sample_state(3, revision=2, removed=True)])
         first, second = digest("demo:1", 1), digest("demo:2", 2)
         last = digest(f"demo:{RANGE_SIZE - 1}", 1)
         assert writer.range_sums() == {
@@ -57,10 +46,10 @@ def test_range_sums_and_digests_describe_the_content(new_search_url: str) -> Non
 def test_a_build_serves_no_reader_until_it_is_published(new_search_url: str) -> None:
     index = open_index_reader(new_search_url)
     with open_index_writer(new_search_url) as writer:
-        writer.apply([book(1), book(2)])
+        writer.apply([sample_state(1), sample_state(2)])
     with open_index_build(new_search_url) as build:
-        build.apply([book(number) for number in range(1, 6)])
-        build.apply([book(5, revision=2, removed=True)])
+        build.apply([sample_state(number) for number in range(1, 6)])
+        build.apply([sample_state(5, revision=2, removed=True)])
         assert build.count() == 4
         index.reload()
         assert index.count(SearchCriteria()) == 2
@@ -68,13 +57,13 @@ def test_a_build_serves_no_reader_until_it_is_published(new_search_url: str) -> 
         build.publish()
         index.reload()
         assert index.count(SearchCriteria()) == 4
-        build.apply([book(6)])
+        build.apply([sample_state(6)])
         index.reload()
         assert index.count(SearchCriteria()) == 5
     with open_index_writer(new_search_url) as writer:
         assert writer.count() == 5
-        writer.apply([book(5)])
-        writer.apply([book(7)])
+        writer.apply([sample_state(5)])
+        writer.apply([sample_state(7)])
         assert writer.count() in {6, 7}
     index.reload()
     assert index.count(SearchCriteria()) >= 6
@@ -83,12 +72,12 @@ def test_a_build_serves_no_reader_until_it_is_published(new_search_url: str) -> 
 
 def test_an_abandoned_build_changes_nothing(new_search_url: str) -> None:
     with open_index_writer(new_search_url) as writer:
-        writer.apply([book(1)])
+        writer.apply([sample_state(1)])
     with open_index_build(new_search_url) as build:
-        build.apply([book(2), book(3)])
+        build.apply([sample_state(2), sample_state(3)])
     for _ in range(2):
         with open_index_build(new_search_url) as build:
-            build.apply([book(4), book(5)])
+            build.apply([sample_state(4), sample_state(5)])
             build.lock()
             build.publish()
     index = open_index_reader(new_search_url)
@@ -118,23 +107,23 @@ def cluster_url(elasticsearch_prefix: str, elasticsearch_server: str) -> str:
 
 def test_a_build_keeps_removals(cluster_url: str) -> None:
     with open_index_writer(cluster_url) as writer, open_index_build(cluster_url) as build:
-        writer.apply([book(1)])
-        build.apply([book(1, revision=2, removed=True)])
+        writer.apply([sample_state(1)])
+        build.apply([sample_state(1, revision=2, removed=True)])
         build.lock()
         build.publish()
-        writer.apply([book(1)])
+        writer.apply([sample_state(1)])
         assert writer.count() == 0, "a late write of an old revision goes to the new index and is ignored"
 
 
-def test_a_build_whose_index_was_deleted_by_another_creates_no_index_without_a_mapping(
+def test_a_build_whose_index_was_deleted_by_another_build_creates_no_index_without_a_mapping(
     cluster_url: str, elasticsearch_prefix: str, elasticsearch_server: str
 ) -> None:
     """Redis can lose the lock that builds share."""
     open_index_writer(cluster_url).close()
     with open_index_build(cluster_url) as first, open_index_build(cluster_url) as second:
         with pytest.raises(IndexRejectedError):
-            first.apply([book(1)])
-        second.apply([book(1), book(2)])
+            first.apply([sample_state(1)])
+        second.apply([sample_state(1), sample_state(2)])
         second.lock()
         second.publish()
     assert open_index_reader(cluster_url).count(SearchCriteria()) == 2
@@ -192,14 +181,14 @@ def test_a_build_that_times_out_at_any_request_leaves_an_index_serving(
     cluster_url: str, elasticsearch_prefix: str, elasticsearch_server: str, timeout: SimulatedTimeout, executed: bool
 ) -> None:
     with open_index_writer(cluster_url) as writer:
-        writer.apply([book(1), book(2)])
+        writer.apply([sample_state(1), sample_state(2)])
     reader = open_index_reader(cluster_url)
     failed = 0
     for number in range(1, 99):
         timeout.start(number=number, executed=executed)
         try:
             with ElasticIndexBuild(parse_address(cluster_url), patience=0) as build:
-                build.apply([book(1), book(2)])
+                build.apply([sample_state(1), sample_state(2)])
                 assert build.count() == 2
                 build.publish()
         except IndexUnavailableError:
@@ -212,7 +201,7 @@ def test_a_build_that_times_out_at_any_request_leaves_an_index_serving(
     assert failed >= 7
     assert len(list_indices(elasticsearch_server, elasticsearch_prefix)) == 1
     with open_index_writer(cluster_url) as writer:
-        writer.apply([book(3)])
+        writer.apply([sample_state(3)])
     assert reader.count(SearchCriteria()) == 3
 
 
@@ -222,7 +211,7 @@ def test_publishing_is_repeated_after_a_timeout(
 ) -> None:
     open_index_writer(cluster_url).close()
     with open_index_build(cluster_url) as build:
-        build.apply([book(1), book(2)])
+        build.apply([sample_state(1), sample_state(2)])
         timeout.start(path="/_aliases", executed=executed)
         build.publish()
     assert timeout.path == "", "the request has timed out"
@@ -233,7 +222,7 @@ def test_publishing_is_repeated_after_a_timeout(
 def test_a_failed_cleanup_does_not_fail_the_build(cluster_url: str, timeout: SimulatedTimeout) -> None:
     open_index_writer(cluster_url).close()
     with open_index_build(cluster_url) as build:
-        build.apply([book(1)])
+        build.apply([sample_state(1)])
         build.publish()
         timeout.start(number=1, executed=False)
     assert open_index_reader(cluster_url).count(SearchCriteria()) == 1

@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,14 @@ from typing import Any
 import orjson
 import pytest
 import tantivy
-from bookwheel_contracts import Book, BookContent, BookState, Money, Offer
+from bookwheel_contracts import BookContent, BookState, Money
 from bookwheel_stores.search.elasticsearch.mapping import build_document, index_body
 from bookwheel_stores.search.fields import ELASTICSEARCH_INDEX, INDEX_FIELDS, TANTIVY_INDEX, TEXT_FIELDS
 from bookwheel_stores.search.queries import SuggestionKind
 from bookwheel_stores.search.scoring import FIELD_WEIGHTS
 from bookwheel_stores.search.tantivy.schema import build_schema, document_json
-from bookwheel_testing.sample_books import state_of
+from bookwheel_testing.sample_books import sample_book, sample_offer, state_of
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FINGERPRINTS = {"books-v4": "e0e6278540af1ee2", "books-v2": "6c251d1f11b611b8"}
 """The fields of each index name."""
 
@@ -28,29 +26,21 @@ FINGERPRINTS = {"books-v4": "e0e6278540af1ee2", "books-v2": "6c251d1f11b611b8"}
 @pytest.fixture
 def complete_book() -> BookState:
     """A book with a value in every field."""
-    price = Money(amount=Decimal("9.99"), currency="GBP")
-    seen = {"first_seen": NOW, "last_seen": NOW}
-    offer = Offer(source="demo", source_key="1", url="http://shop/1", price=price, stock=1, in_stock=True, **seen)
-    book = Book(
-        id="demo:1",
-        number=1,
-        title="The Moon",
+    book = sample_book(
+        1,
         subtitle="Poems",
         authors=("Ann Lee",),
         isbn13="9780306406157",
         category="Poetry",
         description="A quiet book.",
         language="en",
-        price=price,
+        price=Money(amount=Decimal("9.99"), currency="GBP"),
         rating=4.5,
         rating_count=3,
         stock=1,
         in_stock=True,
         image_url="http://shop/1.jpg",
-        offers=(offer,),
-        last_changed=NOW,
-        revision=1,
-        **seen,
+        offers=(sample_offer(1, source="demo"),),
     )
     assert all(value not in (None, ()) for value in book.model_dump().values())
     return state_of(book)
@@ -77,13 +67,13 @@ def test_every_declared_field_is_indexed_and_read_from_a_field_of_the_book(compl
     assert {field.index_name for field in TEXT_FIELDS.values()} <= set(document)
 
 
-def test_every_text_field_has_a_weight_and_every_suggested_one_a_kind() -> None:
+def test_every_text_field_has_a_weight_and_every_suggested_field_a_kind() -> None:
     assert list(FIELD_WEIGHTS) == list(TEXT_FIELDS)
     assert [str(kind) for kind in SuggestionKind] == [name for name, field in TEXT_FIELDS.items() if field.is_suggested]
 
 
 def test_changed_fields_need_a_new_index_name(tmp_path: Path) -> None:
-    """After a change of the fields, count up the name in `fields` and replace its fingerprint here."""
+    """After a change of the fields, increment the name in `fields` and replace its fingerprint here."""
     declared = {TANTIVY_INDEX: tantivy_schema(tmp_path), ELASTICSEARCH_INDEX: index_body()}
     fingerprints = {
         name: hashlib.sha256(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
@@ -103,17 +93,13 @@ class Blocker:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Blocker())
-from datetime import UTC, datetime
-from bookwheel_contracts import Book
 from bookwheel_stores.search import open_index_build, open_index_reader, open_index_writer
 from bookwheel_stores.search.fields import FACETS
 from bookwheel_stores.search.queries import SearchQuery, SearchCriteria, Sort, SuggestionKind
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.sample_books import state_of
+from bookwheel_testing.sample_books import sample_state
 
-now = datetime(2026, 1, 1, tzinfo=UTC)
-seen = {{"first_seen": now, "last_seen": now, "last_changed": now}}
-books = [state_of(Book(id=f"demo:{{n}}", number=n, title="The Moon", revision=1, **seen)) for n in (1, 2)]
+books = [sample_state(1), sample_state(2)]
 with open_index_writer({url!r}) as writer:
     assert writer.apply(books[:1]) == []
 with open_index_build({url!r}) as build:

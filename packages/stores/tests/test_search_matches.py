@@ -9,13 +9,13 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from bookwheel_contracts import Book, Money, Offer
+from bookwheel_contracts import Book, Money
 from bookwheel_stores.search import open_index_writer
 from bookwheel_stores.search.fields import FACETS
 from bookwheel_stores.search.queries import Filter, Range, SearchCriteria, SearchPage, SearchQuery, Sort
 from bookwheel_stores.search.tantivy.reader import TantivyIndexReader
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.sample_books import state_of
+from bookwheel_testing.sample_books import sample_book, sample_offer, state_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = ("moon", "mon", "moon -river", '"the moon"', "the", "river moon", "nothing", "-moon", "title", "!!")
@@ -38,10 +38,11 @@ def shelf(currencies: tuple[str, ...]) -> Iterator[Book]:
         seen = START + timedelta(milliseconds=rng.choice([-86_400_000, 0, 100]))
         stock = rng.choice([None, 0, 1, 2, 3])
         price = Money(amount=Decimal(rng.choice(["0", "4.5", "9.99", "10.005"])), currency=rng.choice(currencies))
-        offers = tuple(_offer(source, number) for source in rng.sample(["demo", "other"], rng.randint(0, 2)))
-        yield Book(
-            id=f"demo:{number}",
-            number=number,
+        offers = tuple(
+            sample_offer(number, source=source) for source in rng.sample(["demo", "other"], rng.randint(0, 2))
+        )
+        yield sample_book(
+            number,
             title=rng.choice(["The Moon", "the moon", "The Moon over the river", "Title", "Moor", "River"]),
             authors=tuple(rng.choices(["Ann Lee", "Bo", "Zoë"], k=rng.randint(0, 2))),
             isbn13=rng.choice([None, "9780306406157"]),
@@ -56,21 +57,7 @@ def shelf(currencies: tuple[str, ...]) -> Iterator[Book]:
             first_seen=seen,
             last_seen=seen,
             last_changed=seen,
-            revision=1,
         )
-
-
-def _offer(source: str, number: int) -> Offer:
-    return Offer(
-        source=source,
-        source_key=str(number),
-        url=f"http://shop/{number}",
-        price=None,
-        stock=None,
-        in_stock=False,
-        first_seen=START,
-        last_seen=START,
-    )
 
 
 @pytest.mark.parametrize("currencies", [("GBP",), ("GBP", "EUR")])
@@ -81,7 +68,7 @@ def test_pages_facets_and_cursors_are_the_same_with_and_without_cached_matches(
         books = [state_of(book) for book in shelf(currencies)]
         writer.apply(books[:120])
         writer.apply(books[120:])
-    cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
+    cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=limit) for limit in (256, -1))
     pages = 0
     for text, filters, limit in product(TEXTS, FILTERS, (1, 20, 100)):
         for sort in (Sort.RELEVANCE, Sort.PRICE):
@@ -101,7 +88,7 @@ def test_a_cursor_of_a_removed_book_continues_after_its_position(tmp_path: Path)
     query = SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 7)
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         writer.apply(books)
-        cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=most) for most in (256, -1))
+        cached, queried = (TantivyIndexReader(tmp_path / "index", max_matches=limit) for limit in (256, -1))
         first: SearchPage = cached.search(query)
         assert first.next is not None
         whole = [

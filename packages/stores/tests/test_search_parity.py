@@ -47,7 +47,7 @@ def with_typo(word: str, rng: random.Random) -> str:
     )
 
 
-def some_text(books: list[dict[str, Any]], rng: random.Random) -> str:
+def random_text(books: list[dict[str, Any]], rng: random.Random) -> str:
     book = rng.choice(books)
     words = fold_words(book["title"]) or ["moon"]
     word = max(words, key=len)
@@ -64,7 +64,7 @@ def some_text(books: list[dict[str, Any]], rng: random.Random) -> str:
     return str(rng.choice(possible))
 
 
-def some_filters(books: list[dict[str, Any]], rng: random.Random) -> tuple[Filter, ...]:
+def random_filters(books: list[dict[str, Any]], rng: random.Random) -> tuple[Filter, ...]:
     book = rng.choice(books)
     low = Decimal(rng.randrange(1000, 4000)) / 100
     possible = [
@@ -89,7 +89,7 @@ def ids(index: IndexReader, criteria: SearchCriteria, sort: Sort, limit: int = B
 def test_filters_and_facets_have_the_same_books_and_counts(engines: Engines) -> None:
     rng = random.Random(1)
     for _ in range(QUERIES):
-        criteria = SearchCriteria(None, some_filters(engines.books, rng))
+        criteria = SearchCriteria(None, random_filters(engines.books, rng))
         sort = rng.choice([sort for sort in Sort if sort is not Sort.RELEVANCE])
         query = SearchQuery(criteria, sort, 50, facets=tuple(rng.sample(FACETS, 4)))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
@@ -107,12 +107,12 @@ def test_filters_and_facets_have_the_same_books_and_counts(engines: Engines) -> 
         assert engines.cluster.count_distinct(everything, name) == engines.embedded.count_distinct(everything, name)
 
 
-def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> None:
+def test_text_queries_match_the_same_books_in_similar_order(engines: Engines) -> None:
     rng = random.Random(2)
     same_best = 0
     overlaps: list[float] = []
     for _ in range(QUERIES):
-        text = some_text(engines.books, rng)
+        text = random_text(engines.books, rng)
         criteria = SearchCriteria(parse_text(text))
         embedded = ids(engines.embedded, criteria, Sort.RELEVANCE)
         cluster = ids(engines.cluster, criteria, Sort.RELEVANCE)
@@ -124,10 +124,10 @@ def test_texts_find_the_same_books_with_the_same_best_ones(engines: Engines) -> 
     assert sum(overlaps) / len(overlaps) >= 0.8
 
 
-def test_texts_under_filters_have_the_same_counts(engines: Engines) -> None:
+def test_text_queries_with_filters_have_the_same_counts(engines: Engines) -> None:
     rng = random.Random(3)
     for _ in range(QUERIES):
-        criteria = SearchCriteria(parse_text(some_text(engines.books, rng)), some_filters(engines.books, rng)[:2])
+        criteria = SearchCriteria(parse_text(random_text(engines.books, rng)), random_filters(engines.books, rng)[:2])
         query = SearchQuery(criteria, Sort.PRICE, 20, facets=("category", "price", "author"))
         embedded, cluster = engines.embedded.search(query), engines.cluster.search(query)
         assert (cluster.items, cluster.total) == (embedded.items, embedded.total), criteria

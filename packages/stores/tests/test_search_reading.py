@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from bookwheel_contracts import Book, Money, Offer
+from bookwheel_contracts import Book, Money
 from bookwheel_stores.search import IndexReader, IndexWriter, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import (
     Filter,
@@ -25,7 +25,7 @@ from bookwheel_stores.search.queries import (
     TermFacet,
 )
 from bookwheel_stores.search.text import parse_text
-from bookwheel_testing.sample_books import state_of
+from bookwheel_testing.sample_books import sample_book, sample_offer, sample_state, state_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -40,9 +40,8 @@ prices = st.none() | st.builds(Money, amount=amounts, currency=st.sampled_from([
 def books(draw: st.DrawFn, number: int) -> Book:
     seen = START + timedelta(milliseconds=draw(st.sampled_from([0, 100, 5_000, 86_400_000])))
     stock = draw(st.none() | st.integers(0, 3))
-    return Book(
-        id=f"demo:{number}",
-        number=number,
+    return sample_book(
+        number,
         title=draw(
             st.sampled_from(["The Moon", "the moon", "The Moon over the very long river", "Été", "", "猫", "A"])
         ),
@@ -53,24 +52,12 @@ def books(draw: st.DrawFn, number: int) -> Book:
         rating_count=draw(st.none() | st.integers(0, 3)),
         stock=stock,
         in_stock=bool(stock),
-        offers=tuple(_offer(source, number) for source in draw(st.sets(st.sampled_from(["demo", "other"])))),
+        offers=tuple(
+            sample_offer(number, source=source) for source in draw(st.sets(st.sampled_from(["demo", "other"])))
+        ),
         first_seen=seen,
         last_seen=seen,
         last_changed=seen,
-        revision=1,
-    )
-
-
-def _offer(source: str, number: int) -> Offer:
-    return Offer(
-        source=source,
-        source_key=str(number),
-        url=f"http://shop/{number}",
-        price=None,
-        stock=None,
-        in_stock=False,
-        first_seen=START,
-        last_seen=START,
     )
 
 
@@ -119,7 +106,7 @@ def _last(value: Any, *, descending: bool = False) -> tuple[bool, Any]:
 
 
 def expected_order(shelf: Sequence[Book], sort: Sort) -> list[str]:
-    """By the public field; by price in whole cents."""
+    """Sort by the public field. Prices are compared in whole cents."""
 
     def key(book: Book) -> Any:
         price = None if book.price is None else min(int(book.price.amount * 100), (1 << 38) - 2)
@@ -143,7 +130,7 @@ def expected_order(shelf: Sequence[Book], sort: Sort) -> list[str]:
 
 @SLOW
 @given(shelf=shelves(), sort=st.sampled_from(Sort), limit=st.integers(1, 30))
-def test_paging_by_cursors_returns_the_whole_sorted_list(
+def test_pages_contain_the_whole_sorted_list(
     writer: IndexWriter, index: IndexReader, shelf: list[Book], sort: Sort, limit: int
 ) -> None:
     fill(writer, index, shelf)
@@ -182,17 +169,11 @@ def test_paging_returns_unchanged_books_once_while_others_are_added_and_removed(
 
 
 def test_paging_works_beyond_ten_thousand_books(writer: IndexWriter, index: IndexReader) -> None:
-    """Many equal scores, and high ranks."""
     shelf = [
-        Book(
-            id=f"demo:{number}",
-            number=number,
+        sample_book(
+            number,
             title="The Moon" if number % 3 else f"Moon {number}",
             price=Money(amount=Decimal(number % 50), currency="GBP"),
-            first_seen=START,
-            last_seen=START,
-            last_changed=START,
-            revision=1,
         )
         for number in range(1, 12_001)
     ]
@@ -202,8 +183,8 @@ def test_paging_works_beyond_ten_thousand_books(writer: IndexWriter, index: Inde
         assert len(paged) == len(set(paged)) == 12_000
     page = index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 5))
     assert page.next is not None
-    for wrong in (0, 7, 11_999, 12_000, 1 << 60):
-        stale = replace(page.next, rank=wrong)
+    for rank in (0, 7, 11_999, 12_000, 1 << 60):
+        stale = replace(page.next, rank=rank)
         following = index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 5, stale))
         assert following == index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 5, page.next))
 
@@ -271,10 +252,10 @@ def test_filters_and_disjunctive_facets_equal_those_of_a_naive_search(
 
 
 def test_two_filters_of_one_field_both_narrow_the_page_with_its_facet(writer: IndexWriter, index: IndexReader) -> None:
-    shelf = [rated(number, float(number)) for number in range(1, 6)]
+    shelf = [sample_book(number, category="Poetry", rating=float(number)) for number in range(1, 6)]
     fill(writer, index, shelf)
     up_to_three, from_two = (Filter("rating", ranges=(limits,)) for limits in (Range(None, 3), Range(2, None)))
-    for text in (None, parse_text("rated")):
+    for text in (None, parse_text("moon")):
         for filters_of_rating in ((up_to_three, from_two), (from_two, up_to_three)):
             query = SearchQuery(
                 SearchCriteria(text, filters_of_rating), Sort.RATING, 100, facets=("rating", "category")
@@ -289,46 +270,17 @@ def test_two_filters_of_one_field_both_narrow_the_page_with_its_facet(writer: In
             assert [(item.value, item.count) for item in category.values] == [("Poetry", 2)]
 
 
-def rated(number: int, rating: float) -> Book:
-    return Book(
-        id=f"demo:{number}",
-        number=number,
-        title="Rated",
-        category="Poetry",
-        rating=rating,
-        in_stock=False,
-        offers=(),
-        first_seen=START,
-        last_seen=START,
-        last_changed=START,
-        revision=1,
-    )
-
-
 def test_a_rating_with_more_decimals_than_the_index_is_within_its_own_bounds(
     writer: IndexWriter, index: IndexReader
 ) -> None:
     ratings = (3.6666667, 3.66666666666, 0.0000004, 5.0)
-    fill(writer, index, [_rated(number, rating) for number, rating in enumerate(ratings, start=1)])
+    fill(writer, index, [sample_book(number, rating=rating) for number, rating in enumerate(ratings, start=1)])
     for rating in ratings:
         exact = Decimal(str(rating))
         for bounds in (Range(exact, None), Range(None, exact), Range(exact, exact)):
             page = index.search(SearchQuery(SearchCriteria(None, (Filter("rating", (), (bounds,)),)), Sort.NEWEST, 10))
             ratings_in_bounds = [orjson.loads(item)["rating"] for item in page.items]
             assert rating in ratings_in_bounds, bounds
-
-
-def _rated(number: int, rating: float) -> Book:
-    return Book(
-        id=f"demo:{number}",
-        number=number,
-        title="A",
-        rating=rating,
-        first_seen=START,
-        last_seen=START,
-        last_changed=START,
-        revision=1,
-    )
 
 
 def check_facet(facet: Any, name: str, shelf: list[Book], own: Filter | None) -> None:
@@ -375,20 +327,10 @@ def test_statistics_equal_a_naive_computation(writer: IndexWriter, index: IndexR
 
 
 def test_the_median_and_the_average_are_exact(writer: IndexWriter, index: IndexReader) -> None:
-    amounts = ["1.00", "2.00", "4.01", "100.00"]
-    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
-    fill(
-        writer,
-        index,
-        [
-            template.model_copy(
-                update={"id": f"x:{n}", "number": n, "price": Money(amount=Decimal(amount), currency="GBP")}
-            )
-            for n, amount in enumerate(amounts, start=1)
-        ],
-    )
-    (prices,) = index.statistics(SearchCriteria()).prices
-    assert (prices.median, prices.average) == (Decimal("3.00"), Decimal("26.75"))
+    prices = [Money(amount=Decimal(amount), currency="GBP") for amount in ("1.00", "2.00", "4.01", "100.00")]
+    fill(writer, index, [sample_book(number, price=price) for number, price in enumerate(prices, start=1)])
+    (statistics_in_pounds,) = index.statistics(SearchCriteria()).prices
+    assert (statistics_in_pounds.median, statistics_in_pounds.average) == (Decimal("3.00"), Decimal("26.75"))
     assert sorted(index.list_numbers(SearchCriteria(), limit=10)) == [1, 2, 3, 4]
     expensive = SearchCriteria(None, (Filter("price", ranges=(Range(Decimal(4), None),)),))
     assert sorted(index.list_numbers(expensive, limit=10)) == [3, 4]
@@ -405,9 +347,8 @@ def test_a_missing_index_is_empty_until_it_is_created(new_search_url: str) -> No
     )
     assert index.suggest(["moon"], list(SuggestionKind), limit=3) == []
     assert index.count_distinct(SearchCriteria(), "author") == 0
-    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(new_search_url) as writer:
-        writer.apply([state_of(template)])
+        writer.apply([sample_state(1)])
     index.reload()
     assert index.count(SearchCriteria()) == 1
 
@@ -416,29 +357,25 @@ def test_reading_creates_no_index(tmp_path: Path) -> None:
     index = open_index_reader(f"tantivy://{tmp_path}/later")
     assert index.count(SearchCriteria()) == 0
     assert not (tmp_path / "later").exists()
-    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     with open_index_writer(f"tantivy://{tmp_path}/later") as writer:
-        writer.apply([state_of(template)])
+        writer.apply([sample_state(1)])
     assert index.count(SearchCriteria()) == 0, "it sees the same commit until reload"
 
 
 def test_an_older_revision_never_replaces_a_newer_one(writer: IndexWriter, index: IndexReader) -> None:
-    old = Book(id="x", number=1, title="old", first_seen=START, last_seen=START, last_changed=START, revision=1)
-    new = old.model_copy(update={"title": "new", "revision": 2})
+    old, new = sample_state(1), sample_state(1, revision=2)
     fill(writer, index, [])
     for batch in ([old, new], [new, old], [old], [new]):
-        writer.apply([state_of(book) for book in batch])
+        writer.apply(batch)
         index.reload()
         (item,) = index.search(SearchQuery(SearchCriteria(), Sort.NEWEST, 10)).items
         assert orjson.loads(item)["revision"] == 2
 
 
 def test_a_word_of_the_subtitle_matches_below_one_of_the_title(writer: IndexWriter, index: IndexReader) -> None:
-    template = Book(id="x", number=1, title="x", first_seen=START, last_seen=START, last_changed=START, revision=1)
     titles = [("River", None), ("Moor", "A Moon Rises"), ("The Moon", None)]
     shelf = [
-        template.model_copy(update={"id": f"demo:{number}", "number": number, "title": title, "subtitle": subtitle})
-        for number, (title, subtitle) in enumerate(titles, start=1)
+        sample_book(number, title=title, subtitle=subtitle) for number, (title, subtitle) in enumerate(titles, start=1)
     ]
     fill(writer, index, shelf)
     page = index.search(SearchQuery(SearchCriteria(parse_text("moon")), Sort.RELEVANCE, 10))

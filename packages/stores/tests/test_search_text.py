@@ -1,18 +1,16 @@
 """Folding, parsing, ranking and completing search-box input."""
 
 import unicodedata
-from datetime import UTC, datetime
 
 import pytest
 from bookwheel_contracts import Book
 from bookwheel_stores.search import IndexReader, open_index_reader, open_index_writer
 from bookwheel_stores.search.queries import Clause, SearchCriteria, SearchQuery, Sort, SuggestionKind
 from bookwheel_stores.search.text import MAX_WORD_LENGTH, fold_quickly, fold_words, parse_text
-from bookwheel_testing.sample_books import state_of
+from bookwheel_testing.sample_books import sample_book, sample_state, state_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SLOW = settings(max_examples=50, deadline=None)
 TITLES = {
     1: ("The Moon", "Ann Lee", "Science", "A quiet book."),
@@ -29,18 +27,7 @@ TITLES = {
 
 def book(number: int) -> Book:
     title, author, category, description = TITLES[number]
-    return Book(
-        id=f"demo:{number}",
-        number=number,
-        title=title,
-        authors=(author,),
-        category=category,
-        description=description or None,
-        first_seen=NOW,
-        last_seen=NOW,
-        last_changed=NOW,
-        revision=1,
-    )
+    return sample_book(number, title=title, authors=(author,), category=category, description=description or None)
 
 
 @pytest.fixture(scope="module")
@@ -158,23 +145,23 @@ def test_a_text_can_be_searched_in_one_field(index: IndexReader) -> None:
     assert set(hits(index, "fiktion", name="category")) == {2, 6, 7}
 
 
-def suggested(index: IndexReader, prefix: str, *kinds: SuggestionKind) -> list[tuple[str, int]]:
+def suggest(index: IndexReader, prefix: str, *kinds: SuggestionKind) -> list[tuple[str, int]]:
     suggestions = index.suggest(fold_words(prefix), kinds or list(SuggestionKind), limit=10)
     return [(item.text, item.count) for item in suggestions]
 
 
 def test_names_are_completed_from_any_word_with_typos(index: IndexReader) -> None:
-    assert suggested(index, "ann") == [("Ann Lee", 3), ("Ann Moon", 1)]
-    assert suggested(index, "sore") == [("Ole Sørensen", 1)]
-    assert suggested(index, "sciennce fic", SuggestionKind.CATEGORY) == [("Science Fiction", 1)]
-    assert suggested(index, "the mo", SuggestionKind.TITLE) == [
+    assert suggest(index, "ann") == [("Ann Lee", 3), ("Ann Moon", 1)]
+    assert suggest(index, "sore") == [("Ole Sørensen", 1)]
+    assert suggest(index, "sciennce fic", SuggestionKind.CATEGORY) == [("Science Fiction", 1)]
+    assert suggest(index, "the mo", SuggestionKind.TITLE) == [
         ("The Moon", 2),
         ("The Moon over Łódź", 1),
         ("Harry Potter and the Moon", 1),
     ]
-    assert suggested(index, "harr pot") == [("Harry Potter and the Moon", 1)]
-    assert suggested(index, "") == []
-    assert suggested(index, "zzzzz") == []
+    assert suggest(index, "harr pot") == [("Harry Potter and the Moon", 1)]
+    assert suggest(index, "") == []
+    assert suggest(index, "zzzzz") == []
     assert index.suggest(["a"], list(SuggestionKind), limit=1)[0].text == "Ann Lee"
 
 
@@ -184,13 +171,14 @@ def test_names_are_completed_from_any_word_with_typos(index: IndexReader) -> Non
 def test_completions_with_typos_rank_the_same_for_any_order_of_kinds(
     new_search_url: str, kinds: tuple[SuggestionKind, ...]
 ) -> None:
-    shelf = [("Moonrise", "Ann"), ("Tides", "Moonrisa"), ("Stars", "Moonrisa")]
-    named = [
-        book(number).model_copy(update={"title": title, "authors": (author,)})
-        for number, (title, author) in enumerate(shelf, start=1)
-    ]
+    titles_and_authors = [("Moonrise", "Ann"), ("Tides", "Moonrisa"), ("Stars", "Moonrisa")]
     with open_index_writer(new_search_url) as writer:
-        writer.apply([state_of(book) for book in named])
+        writer.apply(
+            [
+                sample_state(number, title=title, authors=(author,))
+                for number, (title, author) in enumerate(titles_and_authors, start=1)
+            ]
+        )
     index = open_index_reader(new_search_url)
     suggestions = index.suggest(["moonrix"], kinds, limit=1)
     assert [(item.text, item.count) for item in suggestions] == [("Moonrisa", 2)]

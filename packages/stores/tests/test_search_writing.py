@@ -1,28 +1,11 @@
 """Index writers are idempotent and never return to an older revision."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_contracts import Book, BookState
 from bookwheel_stores.search import IndexBusyError, IndexWriter, open_index_writer
-from bookwheel_testing.sample_books import state_of
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def book(number: int, *, revision: int = 1, removed: bool = False) -> BookState:
-    book = Book(
-        id=f"demo:{number}",
-        number=number,
-        title="The Moon",
-        revision=revision,
-        first_seen=NOW,
-        last_seen=NOW,
-        last_changed=NOW,
-    )
-    return state_of(book, removed=removed)
+from bookwheel_testing.sample_books import sample_state
 
 
 @pytest.fixture
@@ -32,43 +15,50 @@ def writer(new_search_url: str) -> Iterator[IndexWriter]:
 
 
 def test_books_written_twice_are_indexed_once(writer: IndexWriter) -> None:
-    writer.apply([book(1), book(2)])
-    writer.apply([book(1), book(2)])
-    writer.apply([book(2), book(2)])
+    writer.apply([sample_state(1), sample_state(2)])
+    writer.apply([sample_state(1), sample_state(2)])
+    writer.apply([sample_state(2), sample_state(2)])
     assert writer.count() == 2
 
 
-def test_removed_books_are_deleted_and_unknown_ones_ignored(writer: IndexWriter) -> None:
-    writer.apply([book(1), book(2)])
-    writer.apply([book(1, revision=2, removed=True), book(7, removed=True)])
+def test_removed_books_are_deleted_and_unknown_removals_ignored(writer: IndexWriter) -> None:
+    writer.apply([sample_state(1), sample_state(2)])
+    writer.apply([sample_state(1, revision=2, removed=True), sample_state(7, removed=True)])
     assert writer.count() == 1
 
 
 def test_the_highest_revision_of_a_book_wins(writer: IndexWriter) -> None:
-    writer.apply([book(1), book(1, revision=2, removed=True), book(2, removed=True), book(2, revision=2)])
+    writer.apply(
+        [
+            sample_state(1),
+            sample_state(1, revision=2, removed=True),
+            sample_state(2, removed=True),
+            sample_state(2, revision=2),
+        ]
+    )
     assert writer.count() == 1
-    writer.apply([book(2, removed=True)])
+    writer.apply([sample_state(2, removed=True)])
     assert writer.count() == 1, "an older removal is ignored"
-    writer.apply([book(2, revision=3, removed=True)])
+    writer.apply([sample_state(2, revision=3, removed=True)])
     assert writer.count() == 0
 
 
 def test_uncommitted_states_of_a_book_are_indexed_once(writer: IndexWriter) -> None:
-    writer.apply([book(1), book(2)], commit=False)
-    writer.apply([book(1, revision=2), book(2, revision=2, removed=True)], commit=False)
-    writer.apply([book(1), book(2)], commit=False)
+    writer.apply([sample_state(1), sample_state(2)], commit=False)
+    writer.apply([sample_state(1, revision=2), sample_state(2, revision=2, removed=True)], commit=False)
+    writer.apply([sample_state(1), sample_state(2)], commit=False)
     writer.apply([])
     assert writer.count() == 1
 
 
 def test_a_failure_discards_uncommitted_books(tmp_path: Path) -> None:
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
-        writer.apply([book(1)], commit=False)
+        writer.apply([sample_state(1)], commit=False)
         with pytest.raises(ValueError, match="beyond"):
-            writer.apply([book(1 << 40)], commit=False)
-        writer.apply([book(2)])
+            writer.apply([sample_state(1 << 40)], commit=False)
+        writer.apply([sample_state(2)])
         assert writer.count() == 1
-        writer.apply([book(3)], commit=False)
+        writer.apply([sample_state(3)], commit=False)
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         assert writer.count() == 1
 
@@ -85,11 +75,11 @@ def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
 def test_a_closed_writer_rejects_writes(writer: IndexWriter) -> None:
     writer.close()
     with pytest.raises(ValueError, match="closed"):
-        writer.apply([book(1)])
+        writer.apply([sample_state(1)])
 
 
 def test_a_cleared_index_is_empty(writer: IndexWriter) -> None:
-    writer.apply([book(1)])
+    writer.apply([sample_state(1)])
     writer.clear()
     assert writer.count() == 0
 
@@ -97,8 +87,8 @@ def test_a_cleared_index_is_empty(writer: IndexWriter) -> None:
 def test_a_failed_batch_writes_nothing(tmp_path: Path) -> None:
     with open_index_writer(f"tantivy://{tmp_path}/index") as writer:
         with pytest.raises(ValueError, match="beyond"):
-            writer.apply([book(1), book(1 << 40)])
-        writer.apply([book(2)])
+            writer.apply([sample_state(1), sample_state(1 << 40)])
+        writer.apply([sample_state(2)])
         assert writer.count() == 1
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from bookwheel_contracts import Book, BookContent, BookState, Money, OfferContent, PredictionRecord
+from bookwheel_contracts import Book, BookContent, BookState, Money, Offer, OfferContent, PredictionRecord
 from bookwheel_demo_shop.catalog import Catalog, Listing
 
 _FIRST_SEEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -16,6 +16,25 @@ def state_of(book: Book, *, removed: bool = False) -> BookState:
     offers = [offer.model_dump(exclude={"source_key", "last_seen"}) for offer in book.offers]
     content = BookContent(**fields, offers=tuple(offers)).model_dump_json().encode()
     return BookState(book.number, book.id, book.revision, removed, content)
+
+
+def sample_book(number: int, **fields: Any) -> Book:
+    """Returns a book of the source `demo`. `fields` replace defaults."""
+    seen = {"first_seen": _FIRST_SEEN, "last_seen": _FIRST_SEEN, "last_changed": _FIRST_SEEN}
+    defaults = {"id": f"demo:{number}", "number": number, "title": "The Moon", "revision": 1, **seen}
+    return Book(**defaults | fields)
+
+
+def sample_offer(number: int, *, source: str) -> Offer:
+    """Returns an offer without price and stock."""
+    seen = {"first_seen": _FIRST_SEEN, "last_seen": _FIRST_SEEN}
+    url = f"http://shop/{number}"
+    return Offer(source=source, source_key=str(number), url=url, price=None, stock=None, in_stock=False, **seen)
+
+
+def sample_state(number: int, *, removed: bool = False, **fields: Any) -> BookState:
+    """Returns a book of the source `demo` as an entry of the change feed."""
+    return state_of(sample_book(number, **fields), removed=removed)
 
 
 def prediction(**fields: Any) -> PredictionRecord:

@@ -1,13 +1,23 @@
 """Compute facets and statistics independent of the engine: order, bucket widths and public values."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from bookwheel_stores.search.fields import FIELD_KINDS, NUMERIC_SCALES, FieldKind
-from bookwheel_stores.search.queries import Bucket, Filter, MoneyStatistics, NumericFacet, Range, TermCount, TermFacet
+from bookwheel_stores.search.queries import (
+    Bucket,
+    Filter,
+    MoneyStatistics,
+    NumericFacet,
+    Range,
+    Statistics,
+    TermCount,
+    TermFacet,
+)
 
 Aggregation = Mapping[str, Any]
 """The result of an aggregation, with the same JSON in Tantivy and Elasticsearch."""
@@ -42,6 +52,19 @@ def term_facet(counts: Sequence[TermCount], selected: Sequence[str]) -> TermFace
         absent = [TermCount(value, 0, selected=True) for value in dict.fromkeys(selected) if value not in counted]
         shown = [*marked[:_SHOWN_TERMS], *(item for item in marked[_SHOWN_TERMS:] if item.selected), *absent]
     return TermFacet(tuple(shown))
+
+
+def main_currency(buckets: Iterable[Aggregation]) -> Aggregation | None:
+    """Return the bucket of the most frequent currency; None without buckets."""
+    return min(buckets, key=lambda bucket: (-int(bucket["doc_count"]), str(bucket["key"])), default=None)
+
+
+def histogram_counts(buckets: Iterable[Aggregation], width: int) -> Mapping[int, int]:
+    """Return the number of books by `value // width`. Buckets may be narrower than `width`."""
+    counts = Counter[int]()
+    for bucket in buckets:
+        counts[int(bucket["key"]) // width] += int(bucket["doc_count"])
+    return counts
 
 
 def empty_facet(selected: tuple[Range, ...]) -> NumericFacet:
@@ -110,19 +133,31 @@ def average(name: str, stats: Aggregation) -> Decimal | float:
     return mean.quantize(_CENT) if FIELD_KINDS[name] is FieldKind.MONEY else round(float(mean), 6)
 
 
-def rating_average(stats: Aggregation) -> float | None:
-    return float(average("rating", stats)) if int(stats["count"]) else None
+def compute_statistics(
+    response: Aggregation,
+    *,
+    books: int,
+    in_stock: int,
+    category: str | None,
+    median: Callable[[str, int], Decimal | None],
+) -> Statistics:
+    """Compute statistics from the aggregations `rating` and `prices` (`amounts` by currency).
 
-
-def money_statistics(currency: str, stats: Aggregation, median: Decimal) -> MoneyStatistics:
-    return MoneyStatistics(
-        currency=currency,
-        count=int(stats["count"]),
-        low=to_money(Decimal(int(stats["min"])) / NUMERIC_SCALES["price"]),
-        high=to_money(Decimal(int(stats["max"])) / NUMERIC_SCALES["price"]),
-        average=Decimal(str(average("price", stats))),
-        median=median,
-    )
+    `median` returns the median of a currency with this number of prices. None omits the currency.
+    """
+    prices: list[MoneyStatistics] = []
+    for bucket in sorted(response["prices"]["buckets"], key=lambda bucket: str(bucket["key"])):
+        currency, amounts = str(bucket["key"]), bucket["amounts"]
+        count = int(amounts["count"])
+        median_amount = median(currency, count)
+        if median_amount is not None:
+            low, high = (to_money(Decimal(int(amounts[bound])) / NUMERIC_SCALES["price"]) for bound in ("min", "max"))
+            mean = Decimal(str(average("price", amounts)))
+            prices.append(MoneyStatistics(currency, count, low, high, mean, median_amount))
+    rating = response["rating"]
+    rated = int(rating["count"])
+    rating_average = float(average("rating", rating)) if rated else None
+    return Statistics(books, in_stock, rated, rating_average, tuple(prices), category)
 
 
 def median_price(middle_cents: Sequence[int]) -> Decimal:

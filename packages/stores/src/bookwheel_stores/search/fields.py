@@ -1,6 +1,6 @@
 """Declare the fields of the search index for both engines.
 
-`INDEX_FIELDS` are for filters, facets and sorting. `TEXT_FIELDS` are for words, with the weights in
+`INDEX_FIELDS` are for filters, facets and sorting. `TEXT_FIELDS` are for full-text search, with the weights in
 `scoring.FIELD_WEIGHTS`. After a change of the fields, increment both index names, so that a new index is built.
 """
 
@@ -47,12 +47,11 @@ def _milliseconds(timestamp: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """`read` returns the value of the field in a content; None if the book lacks it.
+    """A field for filters, facets and sorting.
 
-    Terms are a string or a list of strings. Numbers are integers, in units of `1 / scale`, so that bounds, sums and
-    buckets are exact.
-
-    Books can be sorted by a field with a `sort_step`. Values in the same step of that many units tie.
+    `read` returns the value of a book, or None if the book lacks it. Terms are a string or a list of strings. Numbers
+    are integers in units of `1 / scale`, so that bounds, sums and buckets are exact. `sort_step` is the precision of
+    sorting in units: smaller differences tie. None means that books cannot be sorted by the field.
     """
 
     kind: FieldKind

@@ -4,7 +4,6 @@ The filters of a field do not narrow its own facet. Filters of fields with a fac
 the aggregations of all other facets, but not in the query.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,8 @@ from bookwheel_stores.search.facets import (
     bucket_width,
     empty_facet,
     filter_of,
+    histogram_counts,
+    main_currency,
     numeric_facet,
     ordered_counts,
     term_facet,
@@ -26,30 +27,32 @@ from bookwheel_stores.search.queries import Facet, NumericFacet, SearchCriteria,
 class FacetPlan:
     """The facets of one search.
 
-    `wide` is the criteria without the filters of fields with a facet, so it contains all books that a facet counts.
-    `post_filter` narrows it to the books of the page.
+    `criteria` are the criteria of the query: without the filters of fields with a facet, so that the query matches all
+    books that a facet counts. `post_filter` narrows the matches to the books of the page.
     """
 
     def __init__(self, criteria: SearchCriteria, names: Sequence[str]) -> None:
         self._names = names
-        self._own = [item for item in criteria.filters if item.name in names]
-        self.wide = SearchCriteria(criteria.text, tuple(item for item in criteria.filters if item.name not in names))
+        self._filters = [item for item in criteria.filters if item.name in names]
+        self.criteria = SearchCriteria(
+            criteria.text, tuple(item for item in criteria.filters if item.name not in names)
+        )
 
     @property
     def post_filter(self) -> Query | None:
-        return {"bool": {"filter": [compile_filter(item) for item in self._own]}} if self._own else None
+        return {"bool": {"filter": [compile_filter(item) for item in self._filters]}} if self._filters else None
 
     def aggregations(self) -> dict[str, Any]:
         return {name: self._narrow(name, self._aggregations_of(name)) for name in self._names}
 
-    def histograms(self, response: Aggregation) -> dict[str, Any]:
+    def histogram_aggregations(self, response: Aggregation) -> dict[str, Any]:
         """Return the second request. Its bucket widths depend on the range of values in the first response."""
         aggregations_by_name: dict[str, Any] = {}
         for name in self._names:
-            stats_and_currency = self._stats_of(name, response) if name in NUMERIC_SCALES else None
-            if stats_and_currency is None:
+            main_stats = self._main_stats(name, response) if name in NUMERIC_SCALES else None
+            if main_stats is None:
                 continue
-            stats, currency = stats_and_currency
+            stats, currency = main_stats
             width = bucket_width(name, int(stats["min"]), int(stats["max"]))
             aggregations: dict[str, Any] = {
                 "stats": {"stats": {"field": name}},
@@ -69,7 +72,7 @@ class FacetPlan:
         }
 
     def _narrow(self, name: str, aggregations: dict[str, Any], *queries: Query) -> dict[str, Any]:
-        others = [compile_filter(item) for item in self._own if item.name != name]
+        others = [compile_filter(item) for item in self._filters if item.name != name]
         return {"filter": {"bool": {"filter": [*others, *queries]}}, "aggs": aggregations}
 
     def _aggregations_of(self, name: str) -> dict[str, Any]:
@@ -79,7 +82,7 @@ class FacetPlan:
                 return {"currencies": {"terms": {"field": "currency", "size": COUNTED_TERMS}, "aggs": stats}}
             return stats
         aggregations = {"values": {"terms": {"field": name, "size": COUNTED_TERMS}}}
-        selected = filter_of(self._own, name).values
+        selected = filter_of(self._filters, name).values
         if selected and FIELD_KINDS[name] is FieldKind.TERM:  # selected values may be less frequent
             aggregations["selected"] = {"terms": {"field": name, "size": len(selected), "include": list(selected)}}
         return aggregations
@@ -89,28 +92,24 @@ class FacetPlan:
         if "selected" in response:
             counted = {item.value for item in counts}
             counts += [item for item in ordered_counts(name, response["selected"]) if item.value not in counted]
-        return term_facet(counts, filter_of(self._own, name).values)
+        return term_facet(counts, filter_of(self._filters, name).values)
 
-    def _stats_of(self, name: str, response: Aggregation) -> tuple[Aggregation, str | None] | None:
-        """Return the statistics and the currency of the books of a facet; None without books."""
+    def _main_stats(self, name: str, response: Aggregation) -> tuple[Aggregation, str | None] | None:
+        """Return the statistics of a numeric facet and, for money, the most frequent currency; None without books."""
         aggregation, currency = response[name], None
         if FIELD_KINDS[name] is FieldKind.MONEY:
-            by_currency = sorted(
-                aggregation["currencies"]["buckets"],
-                key=lambda bucket: (-int(bucket["doc_count"]), str(bucket["key"])),
-            )
-            if not by_currency:
+            bucket = main_currency(aggregation["currencies"]["buckets"])
+            if bucket is None:
                 return None
-            aggregation, currency = by_currency[0], str(by_currency[0]["key"])
+            aggregation, currency = bucket, str(bucket["key"])
         return (aggregation["stats"], currency) if aggregation["stats"]["count"] else None
 
     def _numeric(self, name: str, response: Aggregation, histograms: Aggregation) -> NumericFacet:
-        own = filter_of(self._own, name)
-        first_stats = self._stats_of(name, response)
+        selected = filter_of(self._filters, name)
+        main_stats = self._main_stats(name, response)
         stats = histograms[name]["stats"] if name in histograms else {"count": 0}
-        if first_stats is None or not stats["count"]:
-            return empty_facet(own.ranges)
-        width = bucket_width(name, int(first_stats[0]["min"]), int(first_stats[0]["max"]))
+        if main_stats is None or not stats["count"]:
+            return empty_facet(selected.ranges)
+        width = bucket_width(name, int(main_stats[0]["min"]), int(main_stats[0]["max"]))
         buckets = histograms[name]["histogram"]["buckets"]
-        counts = Counter({int(bucket["key"]) // width: int(bucket["doc_count"]) for bucket in buckets})
-        return numeric_facet(name, stats, width, counts, own, first_stats[1])
+        return numeric_facet(name, stats, width, histogram_counts(buckets, width), selected, main_stats[1])

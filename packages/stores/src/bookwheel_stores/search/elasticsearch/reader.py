@@ -35,7 +35,7 @@ _MAX_EXACT_VALUES = 30_000
 def page_request(query: SearchQuery, plan: FacetPlan, order: Order) -> dict[str, Any]:
     """Return the request for a page. It requests one more book, to detect whether another page exists."""
     request: dict[str, Any] = {
-        "query": compile_scored(plan.wide) if order.is_scored else compile_criteria(plan.wide),
+        "query": compile_scored(plan.criteria) if order.is_scored else compile_criteria(plan.criteria),
         "sort": order.clauses(),
         "size": query.limit + 1,
         "stored_fields": ["body"],
@@ -74,8 +74,8 @@ class ElasticIndexReader:
         return SearchPage(items, int(response["hits"]["total"]["value"]), facets, next_position)
 
     def _facets(self, plan: FacetPlan, aggregations: Aggregation) -> dict[str, Facet]:
-        histogram_aggregations = plan.histograms(aggregations)
-        histograms = self._aggregate(plan.wide, histogram_aggregations) if histogram_aggregations else {}
+        histogram_aggregations = plan.histogram_aggregations(aggregations)
+        histograms = self._aggregate(plan.criteria, histogram_aggregations) if histogram_aggregations else {}
         return plan.facets(aggregations, histograms)
 
     def count(self, criteria: SearchCriteria) -> int:

@@ -6,13 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from bookwheel_stores.search.elasticsearch.mapping import sort_field
-from bookwheel_stores.search.facets import (
-    COUNTED_TERMS,
-    Aggregation,
-    median_price,
-    money_statistics,
-    rating_average,
-)
+from bookwheel_stores.search.facets import COUNTED_TERMS, Aggregation, compute_statistics, median_price
 from bookwheel_stores.search.queries import Statistics
 
 Aggregate = Callable[[dict[str, Any]], Aggregation]
@@ -47,14 +41,13 @@ def by_category(aggregate: Aggregate) -> list[Statistics]:
 
 
 def _statistics(response: Aggregation, books: int, category: str | None, medians: Medians) -> Statistics:
-    rating = response["rating"]
-    prices = tuple(
-        money_statistics(str(bucket["key"]), bucket["amounts"], medians[category, str(bucket["key"])])
-        for bucket in sorted(response["prices"]["buckets"], key=lambda bucket: str(bucket["key"]))
-        if (category, str(bucket["key"])) in medians
+    return compute_statistics(
+        response,
+        books=books,
+        in_stock=int(response["in_stock"]["doc_count"]),
+        category=category,
+        median=lambda currency, _: medians.get((category, currency)),
     )
-    in_stock = int(response["in_stock"]["doc_count"])
-    return Statistics(books, in_stock, int(rating["count"]), rating_average(rating), prices, category)
 
 
 def _medians(aggregate: Aggregate, *, by_category: bool) -> Medians:

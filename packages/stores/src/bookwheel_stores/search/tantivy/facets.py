@@ -1,6 +1,5 @@
 """Count facets with aggregations of Tantivy."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,8 @@ from bookwheel_stores.search.facets import (
     bucket_width,
     empty_facet,
     filter_of,
+    histogram_counts,
+    main_currency,
     min_width,
     numeric_facet,
     ordered_counts,
@@ -65,27 +66,27 @@ class FacetCounter:
     """Counts the facets of a page. The filters of a field do not narrow its own facet."""
 
     def __init__(
-        self, searcher: tantivy.Searcher, compiler: QueryCompiler, ranges: FacetSettings, criteria: SearchCriteria
+        self, searcher: tantivy.Searcher, compiler: QueryCompiler, settings: FacetSettings, criteria: SearchCriteria
     ) -> None:
         self._searcher = searcher
         self._compiler = compiler
-        self._ranges = ranges
+        self._settings = settings
         self._criteria = criteria
 
     def count(self, names: Sequence[str]) -> dict[str, Facet]:
         """Count facets in the order of `names`. Facets of the same criteria are counted in one pass."""
         names_by_criteria: dict[SearchCriteria, list[str]] = {}
         for name in names:
-            own = self._criteria.without(name) if self._criteria.filters_by(name) else self._criteria
-            names_by_criteria.setdefault(own, []).append(name)
+            counted_criteria = self._criteria.without(name) if self._criteria.filters_by(name) else self._criteria
+            names_by_criteria.setdefault(counted_criteria, []).append(name)
         facets: dict[str, Facet] = {}
-        for criteria, own_names in names_by_criteria.items():
+        for criteria, group_names in names_by_criteria.items():
             query = self._compiler.compile(criteria)
             requests: Request = {}
-            for name in own_names:
+            for name in group_names:
                 requests |= self._requests(name)
             response = self._searcher.aggregate(query, requests)
-            for name in own_names:
+            for name in group_names:
                 facets[name] = (
                     self._numeric(query, name, response)
                     if name in NUMERIC_SCALES
@@ -99,11 +100,11 @@ class FacetCounter:
         stats: Request = {
             name: {"stats": {"field": name}},
             f"{name}_buckets": {
-                "histogram": {"field": name, "interval": self._ranges.widths[name], "min_doc_count": 1}
+                "histogram": {"field": name, "interval": self._settings.widths[name], "min_doc_count": 1}
             },
         }
         # Nested aggregations take three times as long in Tantivy, and most catalogs have one currency.
-        if FIELD_KINDS[name] is FieldKind.MONEY and len(self._ranges.currencies) > 1:
+        if FIELD_KINDS[name] is FieldKind.MONEY and len(self._settings.currencies) > 1:
             return {name: terms_request("currency", size=COUNTED_TERMS) | {"aggs": stats}}
         return stats
 
@@ -120,23 +121,19 @@ class FacetCounter:
     def _numeric(self, query: Query, name: str, response: Aggregation) -> NumericFacet:
         selected = filter_of(self._criteria.filters, name)
         is_money = FIELD_KINDS[name] is FieldKind.MONEY
-        currency = self._ranges.currencies[0] if is_money and self._ranges.currencies else None
-        if currency is not None and len(self._ranges.currencies) > 1:
-            by_currency = sorted(response[name]["buckets"], key=lambda bucket: (-bucket["doc_count"], bucket["key"]))
-            if not by_currency:
+        currency = self._settings.currencies[0] if is_money and self._settings.currencies else None
+        if currency is not None and len(self._settings.currencies) > 1:
+            bucket = main_currency(response[name]["buckets"])
+            if bucket is None:
                 return empty_facet(selected.ranges)
-            response = by_currency[0]
-            currency = str(response["key"])
+            response, currency = bucket, str(bucket["key"])
             query = both(query, self._compiler.term("currency", currency))
         stats = response[name]
         if not int(stats["count"]):
             return empty_facet(selected.ranges)
         width = bucket_width(name, int(stats["min"]), int(stats["max"]))
         buckets = response[f"{name}_buckets"]["buckets"]
-        if width % self._ranges.widths[name]:  # the matches span a small part of the catalog's range
+        if width % self._settings.widths[name]:  # the matches span a small part of the catalog's range
             request = {"histogram": {"histogram": {"field": name, "interval": width, "min_doc_count": 1}}}
             buckets = self._searcher.aggregate(query, request)["histogram"]["buckets"]
-        counts = Counter[int]()
-        for bucket in buckets:
-            counts[int(bucket["key"]) // width] += int(bucket["doc_count"])
-        return numeric_facet(name, stats, width, counts, selected, currency)
+        return numeric_facet(name, stats, width, histogram_counts(buckets, width), selected, currency)

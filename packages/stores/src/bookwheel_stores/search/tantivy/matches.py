@@ -81,8 +81,10 @@ class TextMatches:
         facets: dict[str, Facet] = {}
         for name in names:
             counted = rows if name not in filtered else self.select([item for item in filters if item.name != name])
-            own = filter_of(filters, name)
-            facets[name] = self._numeric(own, counted) if name in NUMERIC_SCALES else self._terms(own, counted)
+            selected = filter_of(filters, name)
+            facets[name] = (
+                self._numeric(selected, counted) if name in NUMERIC_SCALES else self._terms(selected, counted)
+            )
         return facets
 
     def _column(self, name: str) -> Column:
@@ -100,27 +102,27 @@ class TextMatches:
             self._contents = [orjson.loads(self._read_body(book)) for book in self._books]
         return [to_terms(name, content) for content in self._contents]
 
-    def _terms(self, own: Filter, rows: Rows) -> Facet:
-        column = self._column(own.name)
-        if FIELD_KINDS[own.name] is FieldKind.BOOLEAN:
+    def _terms(self, selected: Filter, rows: Rows) -> Facet:
+        column = self._column(selected.name)
+        if FIELD_KINDS[selected.name] is FieldKind.BOOLEAN:
             counts = Counter(["true" if column[row] else "false" for row in rows])
         else:
             counts = Counter(chain.from_iterable([column[row] for row in rows]))
         ordered = sorted(sorted(counts.items()), key=itemgetter(1), reverse=True)
-        return term_facet([TermCount(value, count) for value, count in ordered], own.values)
+        return term_facet([TermCount(value, count) for value, count in ordered], selected.values)
 
-    def _numeric(self, own: Filter, rows: Rows) -> Facet:
-        name = own.name
+    def _numeric(self, selected: Filter, rows: Rows) -> Facet:
+        name = selected.name
         currency = None
         if FIELD_KINDS[name] is FieldKind.MONEY:
             currency, rows = self._in_main_currency(rows)
         column = self._column(name)
         values = [value for row in rows if (value := column[row]) is not None]
         if not values:
-            return empty_facet(own.ranges)
+            return empty_facet(selected.ranges)
         stats = {"min": min(values), "max": max(values), "sum": sum(values), "count": len(values)}
         width = bucket_width(name, stats["min"], stats["max"])
-        return numeric_facet(name, stats, width, Counter([value // width for value in values]), own, currency)
+        return numeric_facet(name, stats, width, Counter([value // width for value in values]), selected, currency)
 
     def _in_main_currency(self, rows: Rows) -> tuple[str | None, Rows]:
         """Return the most frequent currency and its rows; all rows if the matches have only one currency."""

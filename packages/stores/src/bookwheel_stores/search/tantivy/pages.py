@@ -54,10 +54,6 @@ def _addresses(rows: list[_Row]) -> list[BookAddress]:
     return [BookAddress(row.number, row.address) for row in rows]
 
 
-def _rows_after(rows: list[_Row], after: Position | None) -> list[_Row]:
-    return rows if after is None else [row for row in rows if row.sort_key() > (after.value, after.number)]
-
-
 class Paginator:
     """Reads pages of one commit of the index."""
 
@@ -86,13 +82,13 @@ class Paginator:
         return SortedPage([BookAddress(int(key) & MAX_NUMBER, address) for key, address in hits], total, next_position)
 
     def _by_title(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
-        if after is None:
-            reader = _RowReader(self._searcher, selected, by_title=True)
-            rows, next_position = _read_page(reader, 0, limit, None)
-            return SortedPage(_addresses(rows), reader.total, next_position)
-        remaining = self._compiler.from_key(selected, TITLE_KEY_FIELDS[0], int(after.value[0]))
-        rows, next_position = _read_page(_RowReader(self._searcher, remaining, by_title=True), 0, limit, after)
-        return SortedPage(_addresses(rows), total_of(self._searcher.search(selected, 1)), next_position)
+        remaining = selected
+        if after is not None:
+            remaining = self._compiler.from_key(selected, TITLE_KEY_FIELDS[0], int(after.value[0]))
+        reader = _RowReader(self._searcher, remaining, by_title=True)
+        rows, next_position = _read_page(reader, 0, limit, after)
+        total = reader.total if after is None else total_of(self._searcher.search(selected, 1))
+        return SortedPage(_addresses(rows), total, next_position)
 
     def _by_score(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
         reader = _RowReader(self._searcher, selected, by_title=False)
@@ -153,7 +149,9 @@ def _read_page(
         complete_ties = rows_read
         if not is_end:
             complete_ties = [row for row in rows_read if row.primary != rows_read[-1].primary]
-        rows = _rows_after(sorted(complete_ties, key=_Row.sort_key), after)
+        rows = sorted(complete_ties, key=_Row.sort_key)
+        if after is not None:
+            rows = [row for row in rows if row.sort_key() > (after.value, after.number)]
         if is_end or len(rows) > limit:
             break
         count *= 4

@@ -45,16 +45,9 @@ def sort_key_field(sort: Sort) -> str:
     return f"by_{name}_descending" if is_descending else f"by_{name}"
 
 
-_KEY_FIELDS = tuple(dict.fromkeys(map(sort_key_field, SORT_FIELDS)))
-
-
-def _existing(field: str) -> str | None:
-    return field if field in _KEY_FIELDS else None
-
-
-_SORT_KEYS = tuple(
-    (name, step, _existing(f"by_{name}"), _existing(f"by_{name}_descending")) for name, step in SORT_STEPS.items()
-)
+_SORT_KEYS = {
+    sort_key_field(sort): (name, SORT_STEPS[name], is_descending) for sort, (name, is_descending) in SORT_FIELDS.items()
+}
 
 
 def build_schema() -> tantivy.Schema:
@@ -74,7 +67,7 @@ def build_schema() -> tantivy.Schema:
         builder.add_integer_field(name, indexed=True, fast=True)
     builder.add_boolean_field("in_stock", indexed=True, fast=True)
     builder.add_float_field("weight", fast=True)
-    for name in (*_KEY_FIELDS, TITLE_KEY_FIELDS[0]):
+    for name in (*_SORT_KEYS, TITLE_KEY_FIELDS[0]):
         builder.add_unsigned_field(name, indexed=True, fast=True)
     for name in TITLE_KEY_FIELDS[1:]:
         builder.add_unsigned_field(name, fast=True)
@@ -100,16 +93,14 @@ def document_fields(book: BookState) -> Fields:
     fields[TYPO_WORDS] = typo_texts
     fields["weight"] = 2 ** title_factor(title_words, number) - 2  # Tantivy multiplies scores by log2(2 + weight)
     fields.update(zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True))
-    for name, step, ascending_field, descending_field in _SORT_KEYS:
+    for key_field, (name, step, is_descending) in _SORT_KEYS.items():
         units = fields.get(name)
-        ascending = descending = NO_SORT_VALUE
+        value = NO_SORT_VALUE
         if units is not None:
-            ascending = to_sort_value(units, step)
-            descending = MAX_SORT_VALUE - ascending
-        if ascending_field is not None:
-            fields[ascending_field] = ascending << NUMBER_BITS | number
-        if descending_field is not None:
-            fields[descending_field] = descending << NUMBER_BITS | number
+            value = to_sort_value(units, step)
+            if is_descending:
+                value = MAX_SORT_VALUE - value
+        fields[key_field] = value << NUMBER_BITS | number
     return fields
 
 

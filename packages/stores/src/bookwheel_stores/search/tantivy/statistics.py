@@ -1,21 +1,14 @@
 """Compute exact statistics of the matching books with aggregations of Tantivy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import tantivy
 from tantivy import Order, Query
 
-from bookwheel_stores.search.facets import (
-    COUNTED_TERMS,
-    MAX_TERMS,
-    Aggregation,
-    median_price,
-    money_statistics,
-    rating_average,
-)
+from bookwheel_stores.search.facets import COUNTED_TERMS, MAX_TERMS, Aggregation, compute_statistics, median_price
 from bookwheel_stores.search.fields import NUMBER_BITS
-from bookwheel_stores.search.queries import Filter, MoneyStatistics, SearchCriteria, Sort, Statistics
+from bookwheel_stores.search.queries import Filter, SearchCriteria, Sort, Statistics
 from bookwheel_stores.search.tantivy.facets import Request, terms_request
 from bookwheel_stores.search.tantivy.queries import QueryCompiler, both, total_of
 from bookwheel_stores.search.tantivy.schema import sort_key_field
@@ -69,15 +62,13 @@ class StatisticsCounter:
 
     def _statistics(self, response: Aggregation, books: int, query: Query, category: str | None) -> Statistics:
         in_stock = sum(int(bucket["doc_count"]) for bucket in response["in_stock"]["buckets"] if bucket["key"])
-        rating = response["rating"]
-        prices = tuple(self._prices(query, response["prices"]["buckets"]))
-        return Statistics(books, in_stock, int(rating["count"]), rating_average(rating), prices, category)
-
-    def _prices(self, query: Query, buckets: Iterable[Aggregation]) -> Iterable[MoneyStatistics]:
-        for bucket in sorted(buckets, key=lambda bucket: str(bucket["key"])):
-            amounts, currency = bucket["amounts"], str(bucket["key"])
-            median = self._median(both(query, self._compiler.term("currency", currency)), int(amounts["count"]))
-            yield money_statistics(currency, amounts, median)
+        return compute_statistics(
+            response,
+            books=books,
+            in_stock=in_stock,
+            category=category,
+            median=lambda currency, count: self._median(both(query, self._compiler.term("currency", currency)), count),
+        )
 
     def _median(self, query: Query, count: int) -> Decimal:
         """Read the middle prices in sort order, because percentiles of Tantivy are estimates."""
