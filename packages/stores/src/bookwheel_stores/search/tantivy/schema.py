@@ -45,9 +45,8 @@ def sort_key_field(sort: Sort) -> str:
     return f"by_{name}_descending" if is_descending else f"by_{name}"
 
 
-_SORT_KEYS = {
-    sort_key_field(sort): (name, SORT_STEPS[name], is_descending) for sort, (name, is_descending) in SORT_FIELDS.items()
-}
+_SORT_KEYS = {sort_key_field(sort): field_and_order for sort, field_and_order in SORT_FIELDS.items()}
+"""The field and whether it descends, by sort key field."""
 
 
 def build_schema() -> tantivy.Schema:
@@ -93,13 +92,14 @@ def document_fields(book: BookState) -> Fields:
     fields[TYPO_WORDS] = typo_texts
     fields["weight"] = 2 ** title_factor(title_words, number) - 2  # Tantivy multiplies scores by log2(2 + weight)
     fields.update(zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True))
-    for key_field, (name, step, is_descending) in _SORT_KEYS.items():
-        units = fields.get(name)
-        value = NO_SORT_VALUE
-        if units is not None:
-            value = to_sort_value(units, step)
-            if is_descending:
-                value = MAX_SORT_VALUE - value
+    sort_values = {
+        name: NO_SORT_VALUE if fields.get(name) is None else to_sort_value(fields[name], step)
+        for name, step in SORT_STEPS.items()
+    }
+    for key_field, (name, is_descending) in _SORT_KEYS.items():
+        value = sort_values[name]
+        if is_descending and value != NO_SORT_VALUE:
+            value = MAX_SORT_VALUE - value
         fields[key_field] = value << NUMBER_BITS | number
     return fields
 
