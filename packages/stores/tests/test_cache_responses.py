@@ -18,11 +18,13 @@ class CountingCompute:
 
     def __init__(self, *, seconds: float = 0.0, fails: bool = False) -> None:
         self.generations: list[int | None] = []
+        self.started = asyncio.Event()
         self._seconds = seconds
         self._fails = fails
 
     async def __call__(self, generation: int | None) -> bytes:
         self.generations.append(generation)
+        self.started.set()
         await asyncio.sleep(self._seconds)
         if self._fails:
             raise RuntimeError("no response")
@@ -144,7 +146,7 @@ async def test_a_request_after_a_change_does_not_wait_for_an_older_response(
     cache, compute = open_cache(redis_url), CountingCompute(seconds=0.2)
     first = advance(redis_url)
     early = asyncio.create_task(cache.get_or_compute("key", compute))
-    await asyncio.sleep(0.05)
+    await compute.started.wait()
     second = advance(redis_url)
     assert (await cache.get_or_compute("key", compute))[1] == second
     assert (await early)[1] == first
