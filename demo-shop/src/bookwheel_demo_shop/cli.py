@@ -4,10 +4,6 @@ import argparse
 from collections.abc import Sequence
 from urllib.request import urlopen
 
-import uvicorn
-
-from bookwheel_demo_shop.app import create_app
-
 DEFAULT_BOOKS = 1_000
 DEFAULT_SEED = 1588
 
@@ -34,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.command == "health":
         with urlopen(f"http://127.0.0.1:{options.port}/", timeout=5):
             return
+    # Imported here because `health` runs every few seconds, and these imports take a second.
+    import uvicorn  # noqa: PLC0415
+
+    from bookwheel_demo_shop.app import create_app  # noqa: PLC0415
+
     try:
         app = create_app(books=options.books, seed=options.seed, day=options.day)
     except ValueError as error:
