@@ -54,88 +54,119 @@ class ResponseCache:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = _BatchingClient(redis)
+        self._generation: int | None = None
         self._local: LRUCache[str, tuple[int, bytes]] = LRUCache(
             _LOCAL_CACHE_BYTES, getsizeof=lambda entry: len(entry[1])
         )
-        self._tasks: dict[tuple[str, int], asyncio.Task[bytes]] = {}
+        self._tasks: dict[tuple[str, int], asyncio.Task[tuple[bytes, int | None]]] = {}
+        self._unlocking: set[asyncio.Task[None]] = set()
         self._retry_at = 0.0
 
     async def generation(self) -> int | None:
         """Returns 0 before the first projection, None while Redis is unavailable."""
-        if time.monotonic() < self._retry_at:
-            return None
-        [generation] = await self._try(lambda pipe: pipe.get(GENERATION_KEY)) or [None]
-        return None if time.monotonic() < self._retry_at else int(generation or 0)
+        results = await self._try(lambda pipe: pipe.get(GENERATION_KEY))
+        self._generation = None if results is None else int(results[0] or 0)
+        return self._generation
 
     async def get_or_compute(self, key: str, compute: Compute) -> tuple[bytes, int | None]:
         """Returns the response and its generation; the generation is None if it is unknown."""
-        generation = await self.generation()
-        if not generation:
-            return await compute(generation), None
-        local = self._local.get(key)
-        if local is not None and local[0] == generation:
-            return local[1], generation
+        generation = self._generation
+        if not generation or key in self._local or (key, generation) in self._tasks:
+            generation = await self.generation()
+            if not generation:
+                return await compute(generation), None
+            local = self._local.get(key)
+            if local is not None and local[0] == generation:
+                return local[1], generation
         task = self._tasks.get((key, generation))
         if task is None:
             task = asyncio.create_task(self._load_or_compute(key, generation, compute))
             self._tasks[key, generation] = task
             task.add_done_callback(lambda _: self._tasks.pop((key, generation)))
-        return await asyncio.shield(task), generation
+        return await asyncio.shield(task)
 
     async def close(self) -> None:
         """Waits for the responses in progress, and disconnects."""
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._unlocking)
         await self._redis.close()
 
-    async def _load_or_compute(self, key: str, generation: int, compute: Compute) -> bytes:
-        body, is_requested = await self._load_or_lock(key, generation)
+    async def _load_or_compute(self, key: str, last_generation: int, compute: Compute) -> tuple[bytes, int | None]:
+        generation, body, is_requested = await self._load_or_lock(key, last_generation)
+        if not generation:
+            return await compute(generation), None
         if body is None:
             body = await self._compute(key, generation, compute, store=is_requested)
         if len(body) <= _MAX_LOCAL_ENTRY_BYTES:
             self._local[key] = (generation, body)
-        return body
+        return body, generation
 
-    async def _load_or_lock(self, key: str, generation: int) -> tuple[bytes | None, bool]:
-        """Returns the stored response or None, and whether the response was requested before."""
+    async def _load_or_lock(self, key: str, last_generation: int) -> tuple[int | None, bytes | None, bool]:
+        """Returns the generation, the stored response or None, and whether the response was requested before.
+
+        Most calls take one round trip: the generation is read together with the response and the lock of the last known
+        generation.
+        """
+        generation: int | None = last_generation
         deadline = time.monotonic() + _LOCK_MS / 1000
         is_awaited = False  # if true, the process with the lock stores the response
-        state = f"{_PREFIX}{key}:{generation}"
-        while time.monotonic() < deadline:
-            results = await self._try(
-                lambda pipe: pipe.get(_PREFIX + key),
-                lambda pipe: pipe.set(state, _LOCKED, nx=True, get=True, px=_LOCK_MS),
-            )
-            if results is None:
-                return None, False
-            entry, previous = results
+        while generation and time.monotonic() < deadline:
+            current, entry, previous = await self._read_or_lock(key, generation)
+            if current != generation:
+                generation = current
+                continue
             stored_generation, _, body = (entry or b"").partition(b"\n")
             if stored_generation == b"%d" % generation:
-                return body, True
+                return generation, body, True
             if previous == _LOCKED:
-                [previous] = await self._try(
-                    lambda pipe: pipe.set(state, _AWAITED, xx=True, get=True, keepttl=True)
-                ) or [None]
+                previous = await self._request_storage(key, generation)
             if previous is None or (previous == _REQUESTED and not is_awaited):
-                return None, previous == _REQUESTED
+                return generation, None, previous == _REQUESTED
             is_awaited = True
             await asyncio.sleep(_POLL_SECONDS)
-        return None, True
+        return generation, None, True
+
+    async def _read_or_lock(self, key: str, generation: int) -> tuple[int | None, bytes | None, bytes | None]:
+        """Returns the current generation, the stored entry, and the state before the lock was tried."""
+        state = _state_key(key, generation)
+        results = await self._try(
+            lambda pipe: pipe.get(GENERATION_KEY),
+            lambda pipe: pipe.get(_PREFIX + key),
+            lambda pipe: pipe.set(state, _LOCKED, nx=True, get=True, px=_LOCK_MS),
+        )
+        current, entry, previous = results or (None, None, None)
+        self._generation = None if results is None else int(current or 0)
+        return self._generation, entry, previous
+
+    async def _request_storage(self, key: str, generation: int) -> bytes | None:
+        """Asks the process with the lock to store its response. Returns the state before."""
+        state = _state_key(key, generation)
+        results = await self._try(lambda pipe: pipe.set(state, _AWAITED, xx=True, get=True, keepttl=True))
+        return results[0] if results else None
 
     async def _compute(self, key: str, generation: int, compute: Compute, *, store: bool) -> bytes:
-        state = f"{_PREFIX}{key}:{generation}"
         try:
             body = await compute(generation)
         except BaseException:
-            await self._try(lambda pipe: pipe.delete(state))
+            await self._try(lambda pipe: pipe.delete(_state_key(key, generation)))
             raise
+        task = asyncio.create_task(self._unlock(key, generation, body, store=store))
+        self._unlocking.add(task)
+        task.add_done_callback(self._unlocking.discard)
+        return body
+
+    async def _unlock(self, key: str, generation: int, body: bytes, *, store: bool) -> None:
+        """Releases the lock. Stores the response if asked to, or if another process waits for it."""
+        state = _state_key(key, generation)
         results = await self._try(lambda pipe: pipe.set(state, _REQUESTED, get=True, ex=_REPEAT_WINDOW_SECONDS))
         if results and (store or results == [_AWAITED]):
             entry = b"%d\n%b" % (generation, body)
             await self._try(lambda pipe: pipe.set(_PREFIX + key, entry, ex=_RESPONSE_TTL_SECONDS))
-        return body
 
     async def _try(self, *commands: Command) -> list[Any] | None:
-        """Returns the results; None if Redis is unavailable."""
+        """Returns the results; None if Redis is unavailable, or was a moment ago."""
+        if time.monotonic() < self._retry_at:
+            return None
         try:
             return await self._redis.execute(*commands)
         except (RedisError, OSError) as error:
@@ -183,3 +214,7 @@ class _BatchingClient:
                     results.set_result(values[: len(commands)])
                 del values[: len(commands)]
         self._sending = None
+
+
+def _state_key(key: str, generation: int) -> str:
+    return f"{_PREFIX}{key}:{generation}"
