@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bookwheel_contracts.crawls import RunStarted
 from bookwheel_runtime.traces import new_traceparent
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, ScrapedBook
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt
 from bookwheel_stores.streams import connect_redis
@@ -61,8 +61,8 @@ def published_per_second(redis_url: str, books: Sequence[ScrapedBook]) -> float:
     started = RunStarted(
         run_id="run", source="demo", start_url="", started_at=datetime.now(UTC), traceparent=traceparent
     )
-    envelopes = EnvelopeBuilder(run_id="run", source="demo", traceparent=traceparent)
-    publisher = Publisher(run_attempt, envelopes, run_attempt.start(started), PublishingLimits())
+    item_messages = ItemMessageBuilder(run_id="run", source="demo", traceparent=traceparent)
+    publisher = Publisher(run_attempt, item_messages, run_attempt.start(started), PublishingLimits())
 
     async def put_all() -> None:
         for book in books:

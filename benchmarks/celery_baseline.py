@@ -14,7 +14,7 @@ from typing import NamedTuple
 import tantivy
 from bookwheel_contracts import RawItem
 from bookwheel_processor.cleaning.item import clean_item
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, ScrapedBook
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import running, wait_until
 from celery import Celery
@@ -86,10 +86,10 @@ class CeleryBaseline:
 
     def ingest(self, books: Sequence[ScrapedBook]) -> float:
         """Returns items/s for new books. All tasks are in Redis before the clock starts."""
-        envelopes = EnvelopeBuilder(run_id="run", source="demo", traceparent="")
+        item_messages = ItemMessageBuilder(run_id="run", source="demo", traceparent="")
         with app.connection_for_write(self.redis_url) as connection:
             for number, book in enumerate(books, 1):
-                body = envelopes.build(book, item_number=number).decode()
+                body = item_messages.build(book, item_number=number).decode()
                 task.apply_async((body,), queue=PREPARED_QUEUE, connection=connection)
         expected = self._count() + len(books)
         started = time.perf_counter()

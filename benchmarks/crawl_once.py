@@ -11,16 +11,16 @@ import uuid
 from datetime import UTC, datetime
 from types import ModuleType
 
-import bookwheel_scraper.crawl.engine
+import bookwheel_scraper.crawl.scrapy_runner
 from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_runtime.logs import configure_logs
 from bookwheel_runtime.settings import load_settings
 from bookwheel_runtime.traces import traced
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
-from bookwheel_scraper.crawl.engine import crawl
 from bookwheel_scraper.crawl.run import CrawlRun, resolve_request
+from bookwheel_scraper.crawl.scrapy_runner import crawl
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.settings import ScraperSettings
@@ -52,11 +52,11 @@ async def crawl_only(request: CrawlRequest, settings: ScraperSettings) -> int:
     def without_pipeline(*arguments: object) -> dict[str, object]:
         return scrapy_settings(*arguments) | {"ITEM_PIPELINES": {}}  # type: ignore[arg-type]  # passed on unchanged
 
-    setattr(bookwheel_scraper.crawl.engine, "scrapy_settings", without_pipeline)  # noqa: B010 - the only difference
+    setattr(bookwheel_scraper.crawl.scrapy_runner, "scrapy_settings", without_pipeline)  # noqa: B010 - the only difference
     source, start_urls = resolve_request(request, load_sources(settings))
     run_attempt = RunAttempt(connect_redis(settings.redis_url), request.run_id)
-    envelopes = EnvelopeBuilder(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
-    publisher = Publisher(run_attempt, envelopes, RunCounts(), PublishingLimits())  # only counts pages
+    item_messages = ItemMessageBuilder(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
+    publisher = Publisher(run_attempt, item_messages, RunCounts(), PublishingLimits())  # only counts pages
     await crawl(CrawlContext(source, start_urls, publisher, True, StopSignal()), settings)
     return publisher.counts().pages
 

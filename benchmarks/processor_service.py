@@ -13,7 +13,7 @@ from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.worker.dependencies import GROUP
 from bookwheel_runtime.healthcheck import get_health_error
 from bookwheel_runtime.traces import new_traceparent
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, ScrapedBook
 from bookwheel_stores.records import RunStore, connect_database, upgrade_database
 from bookwheel_stores.streams import StreamReader, StreamWriter, connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running, wait_until
@@ -123,10 +123,10 @@ class Processor:
         redis = connect_redis(self.redis_url)
         redis.xgroup_create(PREPARED_STREAM, GROUP, id="0", mkstream=True)
         writer, traceparent = StreamWriter(redis, PREPARED_STREAM), new_traceparent()
-        envelopes = EnvelopeBuilder(run_id=run_id, source="demo", traceparent=traceparent)
+        item_messages = ItemMessageBuilder(run_id=run_id, source="demo", traceparent=traceparent)
         for start in range(0, len(books), 1000):
             batch = enumerate(books[start : start + 1000], start + 1)
-            writer.publish([envelopes.build(book, item_number=number) for number, book in batch])
+            writer.publish([item_messages.build(book, item_number=number) for number, book in batch])
         finish_message = RunFinished(
             run_id=run_id,
             source="demo",

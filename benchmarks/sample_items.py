@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from bookwheel_demo_shop.catalog import Catalog, Listing
 from bookwheel_demo_shop.pages import STAR_WORDS, format_availability
-from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import Payload, ScrapedBook
 
 SEED = 1588
 SHOP = "http://127.0.0.1:8085"

@@ -22,4 +22,4 @@ def supervisor(layout: Layout) -> Iterator[Supervisor]:
     supervisor = Supervisor(layout)
     yield supervisor
     supervisor.stop()
-    assert terminate(suite_processes(layout.state), seconds=20) == []
+    assert terminate(suite_processes(layout.state_dir), seconds=20) == []

@@ -36,7 +36,7 @@ def settings(layout: Layout) -> LocalSettings:
     (layout.data / "lake" / "bronze").mkdir(parents=True)
     (layout.data / "lake" / "bronze" / "one.parquet").write_bytes(b"one")
     (layout.secrets / "demo-password").write_text("secret")
-    return LocalSettings(state_dir=layout.state, port_base=layout.ports.gateway)
+    return LocalSettings(state_dir=layout.state_dir, port_base=layout.ports.gateway)
 
 
 @pytest.fixture

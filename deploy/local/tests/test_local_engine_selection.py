@@ -15,7 +15,7 @@ CLUSTER = EngineSelection(EngineSet.CLUSTER, LakeStore.S3)
 
 
 def settings(layout: Layout, **options: str) -> LocalSettings:
-    return LocalSettings(state_dir=layout.state, **options)  # type: ignore[arg-type]
+    return LocalSettings(state_dir=layout.state_dir, **options)  # type: ignore[arg-type]
 
 
 def test_a_new_folder_uses_the_engines_of_the_settings(layout: Layout) -> None:

@@ -9,7 +9,7 @@ PRIVATE_ADDRESSES = ("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES", "BOOKWHEEL_WEBHOOK_P
 
 
 def environment(layout: Layout) -> dict[str, str]:
-    settings = LocalSettings(state_dir=layout.state, port_base=layout.ports.gateway)
+    settings = LocalSettings(state_dir=layout.state_dir, port_base=layout.ports.gateway)
     return suite_environment(layout, settings, EngineSelection(), Secrets(layout.secrets))
 
 

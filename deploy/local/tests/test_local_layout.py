@@ -6,8 +6,8 @@ import pytest
 from bookwheel_local.engine_selection import EngineSelection
 from bookwheel_local.layout import Layout, Ports
 from bookwheel_local.preparation import redis_config
-from bookwheel_local.programs import programs
-from bookwheel_local.secrets import Secrets, password, write_private
+from bookwheel_local.programs import build_programs
+from bookwheel_local.secrets import Secrets, get_or_create_password, write_private
 from bookwheel_local.settings import LocalSettings
 from pydantic import ValidationError
 
@@ -44,7 +44,7 @@ def test_a_private_file_is_replaced_atomically(tmp_path: Path) -> None:
 
 def test_a_password_survives_an_editor_that_adds_a_line_end(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("chosen\r\n")
-    assert password(tmp_path / "secret") == "chosen"
+    assert get_or_create_password(tmp_path / "secret") == "chosen"
 
 
 def test_a_long_state_folder_gets_a_short_socket_path(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_folder_of_another_user_is_rejected(tmp_path: Path, monkeypatch: pytes
 
 def test_the_ports_of_a_suite_are_consecutive(tmp_path: Path) -> None:
     settings = LocalSettings(state_dir=tmp_path, port_base=9100)
-    all_programs = programs(Layout.from_settings(settings), settings, EngineSelection(), nginx="nginx")
+    all_programs = build_programs(Layout.from_settings(settings), settings, EngineSelection(), nginx="nginx")
     ports = [port for program in all_programs for port in program.ports]
     assert sorted(ports) == [*range(9100, 9107), *range(9110, 9115)]
 

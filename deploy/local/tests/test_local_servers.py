@@ -17,7 +17,7 @@ from bookwheel_local.environment import server_environment
 from bookwheel_local.layout import PROCESS_MARKER, Layout, Ports
 from bookwheel_local.preparation import prepare_servers
 from bookwheel_local.processes import suite_processes, terminate
-from bookwheel_local.programs import Program, server_programs
+from bookwheel_local.programs import Program, build_server_programs
 from bookwheel_local.readiness import probe, probe_all
 from bookwheel_local.secrets import Secrets
 from bookwheel_local.settings import EngineSet, LakeStore, LocalSettings
@@ -39,7 +39,7 @@ class Servers:
     def start(self) -> None:
         prepare_servers(self.layout, self.secrets, SELECTION)
         variables = {
-            PROCESS_MARKER: str(self.layout.state),
+            PROCESS_MARKER: str(self.layout.state_dir),
             **server_environment(self.layout, self.secrets, SELECTION),
         }
         self.supervisor.start(render_configuration(self.layout, self.programs, variables), variables)
@@ -74,7 +74,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     layout = Layout(tmp_path_factory.mktemp("servers") / "state", Ports.from_base(free_port_base()))
     layout.create_folders()
     try:
-        programs = server_programs(layout, LocalSettings(state_dir=layout.state), SELECTION)
+        programs = build_server_programs(layout, LocalSettings(state_dir=layout.state_dir), SELECTION)
     except EngineNotInstalledError as missing:
         skip_or_raise(missing)
         raise
@@ -84,7 +84,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
         yield servers
     finally:
         servers.supervisor.stop()
-        assert terminate(suite_processes(layout.state), seconds=20) == []
+        assert terminate(suite_processes(layout.state_dir), seconds=20) == []
 
 
 def test_the_suites_role_has_no_rights_beyond_its_database(servers: Servers) -> None:
@@ -122,7 +122,7 @@ def test_no_server_runs_as_root_or_has_a_password_in_its_environment(servers: Se
         assert "\nUid:\t0\t" not in status
         environment = Path(f"/proc/{states[program.name].pid}/environ").read_bytes()
         assert servers.secrets.postgres_password.encode() not in environment
-        assert str(servers.layout.state).encode() in environment
+        assert str(servers.layout.state_dir).encode() in environment
 
 
 def test_committed_data_survives_a_kill(servers: Servers) -> None:

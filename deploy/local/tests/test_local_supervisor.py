@@ -29,7 +29,7 @@ def web(port: int) -> Program:
 
 
 def start(supervisor: Supervisor, layout: Layout, programs: Sequence[Program], **environment: str) -> str:
-    variables = {PROCESS_MARKER: str(layout.state), **environment}
+    variables = {PROCESS_MARKER: str(layout.state_dir), **environment}
     text = render_configuration(layout, programs, variables)
     supervisor.start(text, variables)
     supervisor.start_programs(programs)
@@ -48,12 +48,12 @@ def test_programs_start_and_stop(supervisor: Supervisor, layout: Layout) -> None
     programs = [python("one", SLEEP, stage=Stage.BASE), python("two", SLEEP), web(free_port())]
     start(supervisor, layout, programs)
     wait_until(lambda: all_ready(supervisor, programs), seconds=60, what="all ready")
-    pids = suite_processes(layout.state)
+    pids = suite_processes(layout.state_dir)
     assert len(pids) == 4  # with supervisord
     supervisor.stop()
     assert supervisor.pid() is None
     assert not any(is_alive(pid) for pid in pids)
-    assert suite_processes(layout.state) == []
+    assert suite_processes(layout.state_dir) == []
 
 
 def test_a_killed_program_is_restarted(supervisor: Supervisor, layout: Layout) -> None:
@@ -74,10 +74,10 @@ def test_programs_of_a_killed_supervisor_can_be_terminated(supervisor: Superviso
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid), seconds=30, what="supervisord ended")
     assert supervisor.pid() is None
-    orphans = suite_processes(layout.state)
+    orphans = suite_processes(layout.state_dir)
     assert len(orphans) == 2
     assert terminate(orphans, seconds=20) == []
-    assert suite_processes(layout.state) == []
+    assert suite_processes(layout.state_dir) == []
 
 
 def test_a_process_that_ignores_sigterm_is_killed(supervisor: Supervisor, layout: Layout) -> None:

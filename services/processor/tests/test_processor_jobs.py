@@ -238,7 +238,7 @@ def test_a_run_that_redis_lost_finishes_with_its_items_until_its_end_arrives(
     ]
     run = RunStore(dependencies.engine).get("run-1")
     assert run is not None
-    assert (run.counts.scraped, run.reason) == (1, "Redis lost the crawl and its end event")
+    assert (run.counts.scraped, run.reason) == (1, "Redis lost the crawl and its finish message")
     publish(scraped.item(2, key="upc-3"), scraped.finished(scraped=2))
     run_ingest(dependencies)
     assert state("run-1") == "complete"

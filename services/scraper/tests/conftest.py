@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.sources.declarations import Source
@@ -22,11 +22,11 @@ def idle_context() -> Callable[[str], CrawlContext]:
 
     def build(start_url: str) -> CrawlContext:
         run_attempt = RunAttempt(connect_redis(UNUSED_REDIS_URL), "run")
-        envelopes = EnvelopeBuilder(run_id="run", source="test", traceparent="")
+        item_messages = ItemMessageBuilder(run_id="run", source="test", traceparent="")
         return CrawlContext(
             source=Source(name="test", title="Test", spider="toscrape"),
             start_urls=(start_url,),
-            publisher=Publisher(run_attempt, envelopes, RunCounts(), PublishingLimits()),
+            publisher=Publisher(run_attempt, item_messages, RunCounts(), PublishingLimits()),
             allow_private_addresses=True,
             stop_signal=StopSignal(),
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_message
 from bookwheel_scraper.crawl.run_events import Outcome, RunMessages
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, Payload, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, Payload, ScrapedBook
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 from bookwheel_stores.streams import connect_redis
@@ -21,7 +21,7 @@ from bookwheel_testing.servers import Server, free_port, redis_answers, redis_co
 
 REQUEST = crawl_request("test")
 MESSAGES = RunMessages(REQUEST, REQUEST.traceparent)
-ENVELOPES = EnvelopeBuilder(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent)
+ITEM_MESSAGES = ItemMessageBuilder(run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent)
 EAGER = PublishingLimits(batch_seconds=0.02, pause_seconds=0.02, max_pause_seconds=0.1)
 
 
@@ -43,21 +43,21 @@ async def publish(publisher: Publisher, numbers: range) -> None:
 
 
 def build_item(payload: Payload) -> RawItem:
-    message = parse_stream_message(ENVELOPES.build(ScrapedBook("http://shop.example/1", payload), item_number=7))
+    message = parse_stream_message(ITEM_MESSAGES.build(ScrapedBook("http://shop.example/1", payload), item_number=7))
     assert isinstance(message, RawItem)
     return message
 
 
 def test_the_envelope_has_all_fields_of_a_raw_item() -> None:
     payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
-    body = ENVELOPES.build(ScrapedBook("http://shop.example/1", payload), item_number=7)
+    body = ITEM_MESSAGES.build(ScrapedBook("http://shop.example/1", payload), item_number=7)
     item = build_item(payload)
     assert set(json.loads(body)) == set(RawItem.model_fields) - {"site"}
-    rival_envelopes = EnvelopeBuilder(
+    rival_messages = ItemMessageBuilder(
         run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080"
     )
     rival_item = parse_stream_message(
-        rival_envelopes.build(ScrapedBook("http://rival.example:8080/1", payload), item_number=7)
+        rival_messages.build(ScrapedBook("http://rival.example:8080/1", payload), item_number=7)
     )
     assert isinstance(rival_item, RawItem)
     assert (item.site, rival_item.site) == (None, "rival.example:8080")
@@ -81,7 +81,7 @@ def test_text_that_utf8_cannot_encode_is_replaced() -> None:
 def test_a_later_attempt_continues_the_item_numbers_and_counts(redis_url: str) -> None:
     run_attempt = open_attempt(redis_url)
     for attempt, (first, last) in enumerate(((1, 1200), (1201, 1300)), start=1):
-        publisher = Publisher(run_attempt, ENVELOPES, run_attempt.start(start_message()), EAGER)
+        publisher = Publisher(run_attempt, ITEM_MESSAGES, run_attempt.start(start_message()), EAGER)
         publisher.start()
         publisher.count_page()
         asyncio.run(publish(publisher, range(first, last + 1)))
@@ -93,7 +93,7 @@ def test_a_later_attempt_continues_the_item_numbers_and_counts(redis_url: str) -
 
 def test_an_earlier_attempt_can_no_longer_publish(redis_url: str) -> None:
     old, new = open_attempt(redis_url), open_attempt(redis_url)
-    publisher = Publisher(old, ENVELOPES, old.start(start_message()), EAGER)
+    publisher = Publisher(old, ITEM_MESSAGES, old.start(start_message()), EAGER)
     publisher.start()
     asyncio.run(publish(publisher, range(1, 4)))
     wait_until(lambda: publisher.counts().published == 3, seconds=5, what="the first batch")
@@ -121,7 +121,7 @@ def test_two_racing_attempts_never_use_the_same_item_number(redis_url: str) -> N
         for _ in range(30):
             before = run_attempt.start(start_message())
             for number in range(before.published + 1, before.published + 4):
-                body = ENVELOPES.build(book(number, name), item_number=number)
+                body = ITEM_MESSAGES.build(book(number, name), item_number=number)
                 try:
                     run_attempt.publish([body], RunCounts(published=number))
                 except RunTakenOverError:
@@ -162,7 +162,7 @@ def test_no_item_is_lost_when_redis_is_killed(durable_redis: tuple[str, list[Ser
     restart_redis(url, servers, tmp_path)
     run_attempt = open_attempt(url)
     limits = PublishingLimits(batch_items=20, batch_seconds=0.005, buffer_items=100, pause_seconds=0.02)
-    publisher = Publisher(run_attempt, ENVELOPES, run_attempt.start(start_message()), limits)
+    publisher = Publisher(run_attempt, ITEM_MESSAGES, run_attempt.start(start_message()), limits)
     publisher.start()
     feeder = threading.Thread(target=lambda: asyncio.run(publish(publisher, range(1, 3001))))
     feeder.start()
@@ -184,7 +184,7 @@ def test_no_item_is_lost_when_redis_is_killed(durable_redis: tuple[str, list[Ser
 def test_put_waits_while_the_buffer_is_full(durable_redis: tuple[str, list[Server]], tmp_path: Path) -> None:
     url, servers = durable_redis
     limits = PublishingLimits(buffer_items=10, pause_seconds=0.01)
-    publisher = Publisher(open_attempt(url), ENVELOPES, RunCounts(), limits)
+    publisher = Publisher(open_attempt(url), ITEM_MESSAGES, RunCounts(), limits)
     publisher.start()
 
     async def overfill() -> int:
@@ -207,7 +207,7 @@ def test_put_waits_while_the_buffer_is_full(durable_redis: tuple[str, list[Serve
 def test_batches_are_bounded_in_bytes(redis_url: str) -> None:
     run_attempt = open_attempt(redis_url)
     limits = PublishingLimits(batch_bytes=50_000, buffer_bytes=120_000, batch_seconds=0.01)
-    publisher = Publisher(run_attempt, ENVELOPES, run_attempt.start(start_message()), limits)
+    publisher = Publisher(run_attempt, ITEM_MESSAGES, run_attempt.start(start_message()), limits)
     publisher.start()
 
     async def put_large() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts.crawls import RAW_FIELDS
 from bookwheel_scraper.crawl.context import CrawlContext
-from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import Payload, ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider
 from bookwheel_scraper.spiders.schema_org import SchemaOrgSpider, extract_books
 from bookwheel_scraper.spiders.toscrape import ToScrapeSpider

@@ -89,7 +89,7 @@ def restore(settings: LocalSettings, folder: Path, progress: ProgressLine, *, fo
         if has_data(suite.layout) and not force:
             raise LocalError(
                 f"{suite.layout.data} is not empty. Move it aside with FORCE=1, or restore into another folder:\n"
-                f"  BOOKWHEEL_STATE_DIR={suite.layout.state}-restored make restore FROM={folder}"
+                f"  BOOKWHEEL_STATE_DIR={suite.layout.state_dir}-restored make restore FROM={folder}"
             )
         with rollback_on_failure(suite.layout) as previous_data:
             shutil.copytree(folder / SECRETS, suite.layout.secrets, dirs_exist_ok=True)

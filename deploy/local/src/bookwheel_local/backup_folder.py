@@ -1,4 +1,7 @@
-"""The folder of a backup: files, and a manifest of their sizes and SHA-256 digests. Only complete backups exist."""
+"""The folder of a backup: files, and a manifest of their sizes and SHA-256 digests.
+
+A backup gets its name when it is complete.
+"""
 
 import hashlib
 import os
@@ -33,7 +36,7 @@ class BackupFile(Contract):
 
 
 class Manifest(Contract):
-    """`version`: of the Bookwheel that wrote the backup. `data`: the data folder that was copied."""
+    """`version` is the version of Bookwheel that wrote the backup. `data` is the path of the copied data folder."""
 
     format: int
     version: str
@@ -81,15 +84,17 @@ def write_manifest(folder: Path, *, version: str, engines: EngineSet, lake: Lake
 
 
 def read_manifest(folder: Path, *, version: str) -> Manifest:
-    """Raises BackupInvalidError for an incomplete backup, or a backup of a newer Bookwheel than `version`."""
+    """Raises BackupInvalidError for an incomplete backup, another format, or a newer Bookwheel than `version`."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise BackupInvalidError(folder, f"it has no {MANIFEST}, so it is not a complete backup") from None
     except (OSError, ValidationError) as error:
         raise BackupInvalidError(folder, f"its {MANIFEST} can't be read ({str(error)[:200]})") from error
-    if manifest.format != FORMAT or _numbers(manifest.version) > _numbers(version):
+    if _numbers(manifest.version) > _numbers(version):
         raise BackupInvalidError(folder, f"Bookwheel {manifest.version} wrote it, and this is {version}: upgrade first")
+    if manifest.format != FORMAT:
+        raise BackupInvalidError(folder, f"its format is {manifest.format}, and Bookwheel {version} reads {FORMAT}")
     return manifest
 
 

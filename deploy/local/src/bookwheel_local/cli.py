@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings() -> LocalSettings:
-    """Every command uses the ports of the running suite, even if the variable is no longer set."""
+    """Returns the settings with the ports of the running suite, even if the variable is no longer set."""
     settings = load_settings(LocalSettings)
     if "port_base" not in settings.model_fields_set:
         port_base = saved_port_base(Layout.from_settings(settings))
@@ -131,7 +131,7 @@ def _token(suite: LocalSuite) -> int:
 def _backup(suite: LocalSuite, folder: Path | None, progress: ProgressLine) -> int:
     from bookwheel_local.backup import back_up  # noqa: PLC0415 - it takes as long as all other imports
 
-    target = folder or suite.layout.state / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    target = folder or suite.layout.state_dir / "backups" / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     manifest = back_up(suite, target.absolute(), progress)
     progress.clear()
     print(f"{target}: {len(manifest.files):,} files, {manifest.size / 1e6:,.1f} MB. It contains keys and passwords.")

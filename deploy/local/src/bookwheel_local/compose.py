@@ -21,7 +21,7 @@ from bookwheel_local.client import DEMO_USER, SuiteClient
 from bookwheel_local.demo_data import example_requests, load_demo_data
 from bookwheel_local.errors import LocalError
 from bookwheel_local.progress import ProgressLine
-from bookwheel_local.secrets import password
+from bookwheel_local.secrets import get_or_create_password
 from bookwheel_local.settings import LocalSettings
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -33,7 +33,7 @@ class ComposeProject:
     """A Compose project. `overlays` extend docker-compose.yml. Their paths are relative to the repository."""
 
     project: str
-    state: Path
+    state_dir: Path
     overlays: Sequence[str] = ("deploy/compose/demo.yml",)
     settings: dict[str, str] = field(default_factory=dict)
 
@@ -71,15 +71,15 @@ class ComposeProject:
 
     @property
     def demo_password(self) -> str:
-        folder = self.state / "secrets"
+        folder = self.state_dir / "secrets"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return password(folder / f"demo-password-{self.project}")
+        return get_or_create_password(folder / f"demo-password-{self.project}")
 
     def client(self) -> SuiteClient:
         return SuiteClient(self.url, password=self.demo_password)
 
     def start(self) -> None:
-        """Builds missing images and waits until all containers are healthy. Idempotent. Raises LocalError."""
+        """Builds the images and waits until all containers are healthy. Idempotent. Raises LocalError."""
         self.compose("up", "--build", "--detach", "--wait", "--wait-timeout", "600")
 
     def ensure_demo_user(self) -> None:
@@ -115,7 +115,7 @@ def compose_url() -> str | None:
 
 
 def remote_client(settings: LocalSettings, url: str) -> SuiteClient:
-    """Returns a client of another suite, with the token of the settings or the login of `make up-docker`."""
+    """Returns a client of the suite at `url`. Uses the token of the settings, or logs in as the demo user."""
     if settings.token is not None:
         return SuiteClient(url, token=settings.token.get_secret_value())
     return SuiteClient(url, password=_project().demo_password)
@@ -128,7 +128,7 @@ def _up(project: ComposeProject, progress: ProgressLine) -> None:
     with project.client() as client:
         if "deploy/compose/demo.yml" in project.overlays:
             load_demo_data(client, progress)
-        print(example_requests(client, project.url, target_suffix="-docker"))
+        print(example_requests(client, project.url, make_target_suffix="-docker"))
 
 
 def main() -> None:

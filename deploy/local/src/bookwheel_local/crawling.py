@@ -11,8 +11,8 @@ from bookwheel_local.progress import ProgressLine
 
 _POLL_SECONDS = 0.5
 _STALLED_SECONDS = 180.0
-_UNFINISHED = frozenset({RunState.QUEUED, RunState.RUNNING})
-_PUBLISHED = frozenset({RunState.COMPLETE, RunState.PARTIAL})
+_UNFINISHED_STATES = frozenset({RunState.QUEUED, RunState.RUNNING})
+_STATES_WITH_CHANGES = frozenset({RunState.COMPLETE, RunState.PARTIAL})
 
 
 def request_crawl(client: SuiteClient, source: str, start_url: str | None) -> CrawlRun:
@@ -22,7 +22,7 @@ def request_crawl(client: SuiteClient, source: str, start_url: str | None) -> Cr
 
 def has_ended(run: CrawlRun) -> bool:
     """Whether the run has ended and its changes are searchable."""
-    return run.state not in _UNFINISHED and (run.searchable or run.state not in _PUBLISHED)
+    return run.state not in _UNFINISHED_STATES and (run.searchable or run.state not in _STATES_WITH_CHANGES)
 
 
 def follow_crawl(
@@ -63,7 +63,7 @@ def _progress_text(run: CrawlRun, runs_ahead: Sequence[CrawlRun]) -> str:
         sources = ", ".join(run_ahead.source for run_ahead in runs_ahead)
         return f"crawl of {run.source}: queued after {sources}"
     processed = sum(getattr(run.counts, verdict) for verdict in Verdict)
-    state = "waiting for the search index" if run.state not in _UNFINISHED else run.state
+    state = "waiting for the search index" if run.state not in _UNFINISHED_STATES else run.state
     return f"crawl of {run.source}: {state}, {run.pages:,} pages, {processed:,} items processed"
 
 

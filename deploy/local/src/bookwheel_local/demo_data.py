@@ -127,24 +127,24 @@ def _wait(
     return name is None
 
 
-def example_requests(client: SuiteClient, gateway_url: str, *, target_suffix: str = "") -> str:
-    """Returns the last output of `make up`. `target_suffix` is appended to the names of make targets."""
+def example_requests(client: SuiteClient, gateway_url: str, *, make_target_suffix: str = "") -> str:
+    """Returns the last output of `make up`. `make_target_suffix` is appended to the names of make targets."""
     page: dict[str, Any] = client.get("/api/v1/books", sort="-rating", limit=1)
     book_id = page["items"][0]["id"]
     api = f"{gateway_url}/api/v1"
-    token = f"$(make -s token{target_suffix})"
+    token = f"$(make -s token{make_target_suffix})"
     return "\n".join(
         (
             "",
             f"Bookwheel is ready at {gateway_url} with {page['total']['value']:,} books; its API: {gateway_url}/docs",
-            f"`make -s token{target_suffix}` prints an access token of {DEMO_USER}. Try, in this folder:",
+            f"`make -s token{make_target_suffix}` prints an access token of {DEMO_USER}. Try, in this folder:",
             "",
             _curl(token, f"{api}/books?q=sea&facet=category&limit=3"),
             _curl(token, f"{api}/books/{book_id}"),
             _curl(token, f"{api}/ml/predictions", f'{{"books": [{{"book_id": "{book_id}"}}]}}'),
             "",
             "docker compose ps, docker compose logs, make down-docker"
-            if target_suffix
+            if make_target_suffix
             else "make status, make logs, make crawl SOURCE=demo, make down",
         )
     )

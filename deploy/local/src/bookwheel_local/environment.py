@@ -33,8 +33,8 @@ def _urls_and_folders(
 ) -> dict[str, str]:
     ports = layout.ports
     return {
-        PROCESS_MARKER: str(layout.state),
-        "BOOKWHEEL_STATE_DIR": str(layout.state),
+        PROCESS_MARKER: str(layout.state_dir),
+        "BOOKWHEEL_STATE_DIR": str(layout.state_dir),
         "BOOKWHEEL_LOG_LEVEL": settings.log_level,
         "BOOKWHEEL_HOST": HOST,
         "BOOKWHEEL_PORT_BASE": str(ports.gateway),

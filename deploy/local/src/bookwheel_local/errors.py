@@ -19,12 +19,11 @@ class NotRunningError(LocalError):
 
 
 class ProcessFailedError(LocalError):
-    """A program of the suite, or a step before its start, failed. `log_tail` is the end of its output."""
+    """A program of the suite, or a step before its start, failed. `log_tail` is the end of its output, if known."""
 
-    def __init__(self, name: str, reason: str, log_tail: str) -> None:
-        super().__init__(
-            f"{name} {reason}. Its log ends with:\n{log_tail or '(nothing)'}\nFor more, run `make logs SERVICE={name}`."
-        )
+    def __init__(self, name: str, reason: str, log_tail: str | None = None) -> None:
+        log_text = "" if log_tail is None else f" Its log ends with:\n{log_tail or '(nothing)'}\n"
+        super().__init__(f"{name} {reason}.{log_text or ' '}For more, run `make logs SERVICE={name}`.")
 
 
 class RequestFailedError(LocalError):

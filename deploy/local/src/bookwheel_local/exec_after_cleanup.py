@@ -1,4 +1,4 @@
-"""`python -m bookwheel_local.exec_after_cleanup STATE PROGRAM …`: ends leftover processes of PROGRAM, then execs it.
+"""`python -m bookwheel_local.exec_after_cleanup STATE_DIR PROGRAM …`: ends old processes of PROGRAM, then execs it.
 
 If nginx's master is killed, its workers survive and keep the port. supervisord ends a process group only if it stops
 the process itself, so this wrapper ends the workers before it starts nginx again.
@@ -14,9 +14,9 @@ _TIMEOUT_SECONDS = 2.0
 
 
 def main() -> None:
-    state, *command = sys.argv[1:]
+    state_dir, *command = sys.argv[1:]
     name = Path(command[0]).name
-    terminate([pid for pid in suite_processes(Path(state)) if _process_name(pid) == name], seconds=_TIMEOUT_SECONDS)
+    terminate([pid for pid in suite_processes(Path(state_dir)) if _process_name(pid) == name], seconds=_TIMEOUT_SECONDS)
     os.execvp(command[0], command)  # noqa: S606 - the supervisor's own command
 
 

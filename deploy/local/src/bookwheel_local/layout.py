@@ -18,7 +18,7 @@ _MAX_SOCKET_PATH = 90  # the kernel allows 107 bytes; supervisord appends its pr
 class Ports(NamedTuple):
     """The consecutive ports of a suite. The first is the port base.
 
-    Only the gateway's outer server uses `gateway_routes`. Programs without an API serve metrics and health.
+    Only the gateway's outer server uses `gateway_inner`. Programs without an API serve metrics and health.
     """
 
     gateway: int
@@ -27,7 +27,7 @@ class Ports(NamedTuple):
     accounts: int
     redis: int
     demo_shop: int
-    gateway_routes: int
+    gateway_inner: int
     postgres: int
     elasticsearch: int
     s3: int
@@ -44,9 +44,9 @@ class Ports(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Folders of one suite; `state` is absolute."""
+    """Folders of one suite; `state_dir` is absolute."""
 
-    state: Path
+    state_dir: Path
     ports: Ports
 
     @classmethod
@@ -55,7 +55,7 @@ class Layout:
 
     @property
     def secrets(self) -> Path:
-        return self.state / "secrets"
+        return self.state_dir / "secrets"
 
     @property
     def signing_keys(self) -> Path:
@@ -64,15 +64,15 @@ class Layout:
 
     @property
     def data(self) -> Path:
-        return self.state / "data"
+        return self.state_dir / "data"
 
     @property
     def logs(self) -> Path:
-        return self.state / "logs"
+        return self.state_dir / "logs"
 
     @property
     def run(self) -> Path:
-        return self.state / "run"
+        return self.state_dir / "run"
 
     @property
     def supervisor_config(self) -> Path:
@@ -88,7 +88,7 @@ class Layout:
         path = self.run / "supervisord.sock"
         if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
             return path
-        digest = hashlib.sha256(os.fsencode(self.state)).hexdigest()[:12]
+        digest = hashlib.sha256(os.fsencode(self.state_dir)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"bookwheel-{os.getuid()}-{digest}" / "supervisord.sock"
 
     @property
@@ -97,7 +97,7 @@ class Layout:
 
     def create_folders(self) -> None:
         """Creates the folders. Only the owner may read folders with secrets or sockets. Idempotent."""
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.state_dir.mkdir(parents=True, exist_ok=True)
         for folder in (self.secrets, self.data, self.data / "redis", self.run, self.supervisor_socket.parent):
             folder.mkdir(mode=0o700, exist_ok=True)
             if folder.stat().st_uid != os.getuid():

@@ -23,7 +23,7 @@ from bookwheel_local.preparation import (
     write_configuration,
 )
 from bookwheel_local.processes import port_is_free, suite_processes, terminate
-from bookwheel_local.programs import Program, programs
+from bookwheel_local.programs import Program, build_programs
 from bookwheel_local.progress import ProgressLine
 from bookwheel_local.readiness import ProgramHealth, probe_all
 from bookwheel_local.restore_rollback import check_not_interrupted
@@ -60,7 +60,7 @@ class LocalSuite:
     @cached_property
     def programs(self) -> tuple[Program, ...]:
         """Raises EngineNotInstalledError."""
-        return programs(self.layout, self.settings, self.selection, nginx=find_nginx())
+        return build_programs(self.layout, self.settings, self.selection, nginx=find_nginx())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,7 +80,7 @@ class LocalSuite:
             self.supervisor.start_programs([program for program in self.programs if not program.needs_tables])
             states = self.supervisor.states()
             if any(program.needs_tables and states[program.name].state != "RUNNING" for program in self.programs):
-                self._wait_until_ready(progress, [program for program in self.programs if program.is_store])
+                self._wait_until_ready(progress, [program for program in self.programs if program.needed_by_migrations])
                 progress.update("preparing the records")
                 prepare_records(self.layout, self.environment)
             self.supervisor.start_programs(self.programs)
@@ -141,7 +141,7 @@ class LocalSuite:
         if was_running:
             progress.update("stopping the suite" + (f": {reason}" if reason else ""))
             self.supervisor.stop()
-        orphans = suite_processes(self.layout.state)  # a killed supervisord leaves its programs running
+        orphans = suite_processes(self.layout.state_dir)  # a killed supervisord leaves its programs running
         if orphans:
             progress.update(f"stopping {len(orphans)} processes that a killed supervisord left")
             survivors = terminate(orphans, seconds=STOP_SECONDS)

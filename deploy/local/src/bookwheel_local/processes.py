@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bookwheel_local.layout import HOST, PROCESS_MARKER
 
-_TITLE_WRITERS = frozenset({"nginx", "redis-server"})
+_PROGRAMS_WITHOUT_ENVIRONMENT = frozenset({"nginx", "redis-server"})
 
 
 def is_alive(pid: int) -> bool:
@@ -22,20 +22,20 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def suite_processes(state: Path) -> list[int]:
+def suite_processes(state_dir: Path) -> list[int]:
     """Returns the ids of all processes with the suite's state folder in their environment.
 
-    nginx and Redis overwrite their environment with their title. Their name and working directory identify them.
+    nginx and Redis write their process title over their environment. Their name and working directory identify them.
     """
-    variable = f"{PROCESS_MARKER}={state}".encode()
+    variable = f"{PROCESS_MARKER}={state_dir}".encode()
     pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with suppress(OSError):  # the process has ended, or belongs to another user
             belongs_to_suite = variable in (entry / "environ").read_bytes().split(b"\0") or (
-                (entry / "comm").read_text().strip() in _TITLE_WRITERS
-                and (entry / "cwd").readlink().is_relative_to(state)
+                (entry / "comm").read_text().strip() in _PROGRAMS_WITHOUT_ENVIRONMENT
+                and (entry / "cwd").readlink().is_relative_to(state_dir)
             )
             if belongs_to_suite and is_alive(int(entry.name)):
                 pids.append(int(entry.name))

@@ -31,7 +31,7 @@ class Program:
     `ports`: clients use the first port.
     `health`: the URL that `readiness` probes. None if the program is ready when it runs.
     `needs_tables`: the program starts after the migrations.
-    `is_store`: the migrations run when this program is ready.
+    `needed_by_migrations`: the migrations wait until this program is ready.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Program:
     health: str | None = None
     stop_signal: str = "TERM"
     needs_tables: bool = False
-    is_store: bool = False
+    needed_by_migrations: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -54,7 +54,9 @@ def script_path(name: str) -> str:
     return str(Path(sys.prefix) / "bin" / name)
 
 
-def programs(layout: Layout, settings: LocalSettings, selection: EngineSelection, *, nginx: str) -> tuple[Program, ...]:
+def build_programs(
+    layout: Layout, settings: LocalSettings, selection: EngineSelection, *, nginx: str
+) -> tuple[Program, ...]:
     """Returns all programs in display order. `nginx` is the path of nginx. Raises EngineNotInstalledError."""
     ports = layout.ports
     return (
@@ -69,18 +71,18 @@ def programs(layout: Layout, settings: LocalSettings, selection: EngineSelection
         _worker("processor-beat", ports.processor_beat, "bookwheel-processor", "beat", needs_tables=True),
         _demo_shop(ports.demo_shop, settings),
         Program("redis", ("redis-server", str(layout.run / "redis.conf")), Stage.BASE, (ports.redis,)),
-        *server_programs(layout, settings, selection),
+        *build_server_programs(layout, settings, selection),
     )
 
 
 def _gateway(layout: Layout, nginx: str) -> Program:
     ports = layout.ports
-    exec_after_cleanup = (sys.executable, "-m", "bookwheel_local.exec_after_cleanup", str(layout.state))
+    exec_after_cleanup = (sys.executable, "-m", "bookwheel_local.exec_after_cleanup", str(layout.state_dir))
     return Program(
         "gateway",
         (*exec_after_cleanup, nginx, "-e", "stderr", "-c", str(layout.run / "nginx.conf")),
         Stage.EDGE,
-        (ports.gateway, ports.gateway_routes, ports.gateway_metrics),
+        (ports.gateway, ports.gateway_inner, ports.gateway_metrics),
         f"{layout.gateway_url}/livez",
         stop_signal="QUIT",
     )
@@ -116,7 +118,7 @@ def _demo_shop(port: int, settings: LocalSettings) -> Program:
     )
 
 
-def server_programs(layout: Layout, settings: LocalSettings, selection: EngineSelection) -> tuple[Program, ...]:
+def build_server_programs(layout: Layout, settings: LocalSettings, selection: EngineSelection) -> tuple[Program, ...]:
     """Returns the servers of the selected engines. Raises EngineNotInstalledError."""
     builders = {
         Server.POSTGRES: lambda: _postgres(layout),
@@ -135,7 +137,7 @@ def _postgres(layout: Layout) -> Program:
         (port,),
         f"postgresql://{HOST}:{port}/{DATABASE}",
         stop_signal="INT",  # fast shutdown: with TERM, PostgreSQL waits until all clients have disconnected
-        is_store=True,
+        needed_by_migrations=True,
     )
 
 
@@ -150,7 +152,7 @@ def _elasticsearch(layout: Layout, settings: LocalSettings) -> Program:
         Stage.BASE,
         (port,),
         f"http://{HOST}:{port}/_cluster/health?wait_for_status=yellow&timeout=1s",
-        is_store=True,
+        needed_by_migrations=True,
     )
 
 
@@ -162,7 +164,7 @@ def _s3(layout: Layout) -> Program:
         Stage.BASE,
         (port,),
         f"http://{HOST}:{port}/minio/health/ready",
-        is_store=True,
+        needed_by_migrations=True,
     )
 
 
@@ -170,5 +172,5 @@ def _in_clean_environment(
     layout: Layout, command: Sequence[str], variables: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
     """Returns a command that runs without the suite's environment, because URLs in it contain passwords."""
-    environment = {"PATH": _CLEAN_PATH, "LC_ALL": "C.UTF-8", PROCESS_MARKER: str(layout.state), **(variables or {})}
+    environment = {"PATH": _CLEAN_PATH, "LC_ALL": "C.UTF-8", PROCESS_MARKER: str(layout.state_dir), **(variables or {})}
     return ("env", "-i", *(f"{name}={value}" for name, value in environment.items()), *command)

@@ -1,4 +1,4 @@
-"""Whether the suite's programs are ready to serve."""
+"""Checks whether the suite's programs are ready to serve."""
 
 import socket
 from collections.abc import Mapping, Sequence

@@ -20,8 +20,8 @@ def check_not_interrupted(layout: Layout) -> None:
     """Raises LocalError if a restore of this state folder was interrupted. The folder is then incomplete."""
     if (layout.data / _MARKER_FILE).exists():
         raise LocalError(
-            f"a restore of {layout.state} was interrupted. Repeat it with `make restore FROM=… FORCE=1`.\n"
-            f"The previous data is in {layout.state}/before-restore-…."
+            f"a restore of {layout.state_dir} was interrupted. Repeat it with `make restore FROM=… FORCE=1`.\n"
+            f"The previous data is in {layout.state_dir}/before-restore-…."
         )
 
 
@@ -31,7 +31,9 @@ def rollback_on_failure(layout: Layout) -> Iterator[Path | None]:
 
     Yields the folder of the previous data, or None if there was no data.
     """
-    previous_data = layout.state / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}Z" if has_data(layout) else None
+    previous_data = (
+        layout.state_dir / f"before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}Z" if has_data(layout) else None
+    )
     if previous_data is not None:
         previous_data.mkdir(mode=0o700)
         for folder in (layout.data, layout.secrets):

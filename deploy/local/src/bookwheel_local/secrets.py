@@ -17,7 +17,7 @@ def write_private(path: Path, content: str) -> None:
     temporary.replace(path)
 
 
-def password(path: Path) -> str:
+def get_or_create_password(path: Path) -> str:
     """Returns the password in the file. The first call generates it with 192 random bits."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(24) + "\n")
@@ -32,22 +32,22 @@ class Secrets:
 
     @property
     def redis_password(self) -> str:
-        return password(self.folder / "redis-password")
+        return get_or_create_password(self.folder / "redis-password")
 
     @property
     def demo_password(self) -> str:
-        return password(self.folder / "demo-password")
+        return get_or_create_password(self.folder / "demo-password")
 
     @property
     def postgres_password(self) -> str:
         """The password of the suite's database role."""
-        return password(self.folder / "postgres-password")
+        return get_or_create_password(self.folder / "postgres-password")
 
     @property
     def postgres_administrator_password(self) -> str:
         """The password of the superuser `postgres`. No program of the suite uses it."""
-        return password(self.folder / "postgres-administrator-password")
+        return get_or_create_password(self.folder / "postgres-administrator-password")
 
     @property
     def s3_password(self) -> str:
-        return password(self.folder / "s3-password")
+        return get_or_create_password(self.folder / "s3-password")

@@ -52,7 +52,7 @@ stdout_logfile_backups=2
 
 
 def render_configuration(layout: Layout, programs: Sequence[Program], settings: Mapping[str, str]) -> str:
-    """Returns supervisord.conf. Its first line has a digest of the settings, because the file does not contain them."""
+    """Returns supervisord.conf. Its first line has a digest of the settings, so that a changed setting is detected."""
     digest = hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest()[:16]
     stages = [
         f"[group:{stage}]\npriority={_PRIORITY[stage]}\nprograms={','.join(members)}\n"
@@ -134,7 +134,8 @@ class Supervisor:
                 try:
                     self._call("startProcess", program.supervised_name, False)
                 except xmlrpc.client.Fault as fault:
-                    raise ProcessFailedError(program.name, "can't be started", fault.faultString) from fault
+                    reason = f"can't be started: {fault.faultString}"
+                    raise ProcessFailedError(program.name, reason) from fault
 
     def states(self) -> dict[str, ProgramState]:
         """Returns the states by program name."""

@@ -19,7 +19,8 @@ class ExportRequest(Contract):
 class ExportFile(Contract):
     """`path` is relative to the lake and, in the API, to `/api/v1/`. `source` is set if the file has one source only.
 
-    The bytes never change; `sha256` is their checksum. `rows` excludes the header row.
+    The bytes never change; `sha256` is their checksum. `rows` excludes the header row. The table `dictionary` describes
+    the columns of the other tables.
     """
 
     path: str

@@ -15,7 +15,8 @@ _PROTOCOLS = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments; 
 def is_public(address: str) -> bool:
     """Returns whether an IP address is on the public internet.
 
-    Loopback, private, link-local, multicast and reserved addresses are not, also as IPv4 addresses embedded in IPv6.
+    Loopback, private, link-local, multicast and reserved addresses are not public. The same holds for IPv4 addresses
+    embedded in IPv6.
     """
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -1,4 +1,4 @@
-"""Creates the FastAPI app of a service: problems, traces, access log, health, metrics and strict queries."""
+"""Creates the FastAPI app of a service: problems, traces, access log, health, metrics and strict query parameters."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version

@@ -49,7 +49,10 @@ class HealthChecks:
 
 
 def stalled_check(progress: Progress, *, within: float) -> Callable[[], str | None]:
-    """Returns a check that fails if `within` seconds pass without progress. The time starts at its creation."""
+    """Returns a check that fails if `within` seconds pass without progress.
+
+    Before the first progress, the time since the creation of the check counts.
+    """
     created_at = time.monotonic()
 
     def check() -> str | None:

@@ -13,10 +13,13 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 from bookwheel_runtime.traces import current_trace_id
 
 _LOGGER_NAME_KEY = "_name"
-"""The key of the logger's name until `_rename_logger`, because structlog does not accept `logger` as initial value."""
+"""`get_logger` binds the logger's name to this key, and `_rename_logger` changes the key to `logger`.
+
+structlog does not accept an initial value with the key `logger`.
+"""
 
 
-class _StandardError:
+class _StderrFile:
     """Standard error as a binary file. If the disk is full or the pipe is closed, the line is lost without an error."""
 
     def write(self, data: bytes) -> None:
@@ -28,7 +31,7 @@ class _StandardError:
             sys.stderr.buffer.flush()
 
 
-_standard_error = _StandardError()
+_stderr_file = _StderrFile()
 
 
 class _ForeignHandler(logging.Handler):
@@ -40,8 +43,8 @@ class _ForeignHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - the convention of handlers for records that cannot be formatted
             self.handleError(record)
             return
-        _standard_error.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        _standard_error.flush()
+        _stderr_file.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        _stderr_file.flush()
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:
@@ -65,7 +68,7 @@ def configure_logs(service: str, level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(serializer=_dump_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _standard_error)),
+        logger_factory=structlog.BytesLoggerFactory(cast("BinaryIO", _stderr_file)),
         cache_logger_on_first_use=True,
     )
     foreign: list[Processor] = [

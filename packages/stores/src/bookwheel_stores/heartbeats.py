@@ -25,12 +25,12 @@ from redis.exceptions import RedisError
 _STOP_SECONDS = 2.0
 
 
-def _nothing() -> None:
+def _return_none() -> None:
     return None
 
 
 class HeartbeatPublisher(threading.Thread):
-    """Publishes a heartbeat of this replica every few seconds until it is stopped. Its time is by the clock of Redis.
+    """Publishes a heartbeat of this replica every few seconds until it is stopped. Its time is the time of Redis.
 
     `get_error` returns the reason why the replica is not ready, or None. If it is slow or Redis is unavailable,
     heartbeats are only delayed.
@@ -41,9 +41,9 @@ class HeartbeatPublisher(threading.Thread):
         redis: Redis,
         service: str,
         *,
-        get_error: Callable[[], str | None] = _nothing,
-        progress: Callable[[], float | None] = _nothing,
-        model: Callable[[], ModelRef | None] = _nothing,
+        get_error: Callable[[], str | None] = _return_none,
+        progress: Callable[[], float | None] = _return_none,
+        model: Callable[[], ModelRef | None] = _return_none,
         interval: float = HEARTBEAT_SECONDS,
     ) -> None:
         super().__init__(name="heartbeat", daemon=True)

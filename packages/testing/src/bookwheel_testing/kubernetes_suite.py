@@ -15,7 +15,7 @@ from bookwheel_contracts import Scope
 from bookwheel_local.client import DEMO_USER, SuiteClient
 from bookwheel_local.compose import ROOT
 from bookwheel_local.errors import LocalError
-from bookwheel_local.secrets import password
+from bookwheel_local.secrets import get_or_create_password
 
 from bookwheel_testing.container_suite import QUERY_SCRIPT
 from bookwheel_testing.servers import wait_until
@@ -119,7 +119,7 @@ class KubernetesSuite(SuiteUnderTest):
     @property
     def demo_password(self) -> str:
         self.state.mkdir(parents=True, exist_ok=True)
-        return password(self.state / "demo-password")
+        return get_or_create_password(self.state / "demo-password")
 
     def exec(self, component: str, *command: str, stdin: str | None = None) -> str:
         """Returns the output of a command in a pod of the component. Raises ClusterError."""

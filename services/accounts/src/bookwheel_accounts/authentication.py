@@ -45,7 +45,7 @@ class Authenticator:
         return await run_in_threadpool(self.users.create, email, password_hash, NEW_USER_SCOPES)
 
     async def login(self, email: str, password: str, scopes: frozenset[Scope] | None = None) -> tuple[Identity, str]:
-        """Creates a session with `scopes`, by default all of the user's. Returns its identity and its refresh token.
+        """Creates a session with `scopes`, by default all scopes of the user. Returns its identity and refresh token.
 
         Raises UnauthenticatedError for an unknown address, a wrong password or a disabled user, with the same text and
         in the same time. Raises ForbiddenError for a scope that was not granted to the user.

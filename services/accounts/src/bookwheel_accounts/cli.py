@@ -41,7 +41,9 @@ def _create_parser() -> argparse.ArgumentParser:
     )
     create_user.add_argument("email")
     create_user.add_argument(
-        "--scopes", type=_parse_scopes, help='such as "catalog:read admin"; default: the scopes of a registered user'
+        "--scopes",
+        type=_parse_scopes,
+        help='such as "catalog:read admin"; default: the scopes of a new user, also if the user exists',
     )
     create_user.add_argument("--password-file", type=Path, help="file with the password; default: standard input")
     disable_user = commands.add_parser("disable-user", help="disable a user, end the sessions and revoke the API keys")

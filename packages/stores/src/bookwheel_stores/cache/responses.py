@@ -127,7 +127,7 @@ class ResponseCache:
         return generation, None, True
 
     async def _read_or_lock(self, key: str, generation: int) -> tuple[int | None, bytes | None, bytes | None]:
-        """Returns the current generation, the stored entry, and the state before the lock was tried."""
+        """Returns the current generation, the stored entry, and the state before the attempt to lock."""
         state = _state_key(key, generation)
         results = await self._try(
             lambda pipe: pipe.get(GENERATION_KEY),
@@ -139,7 +139,7 @@ class ResponseCache:
         return self._generation, entry, previous
 
     async def _request_storage(self, key: str, generation: int) -> bytes | None:
-        """Asks the process with the lock to store its response. Returns the state before."""
+        """Requests that the process with the lock stores its response. Returns the state before the request."""
         state = _state_key(key, generation)
         results = await self._try(lambda pipe: pipe.set(state, _AWAITED, xx=True, get=True, keepttl=True))
         return results[0] if results else None
@@ -156,7 +156,7 @@ class ResponseCache:
         return body
 
     async def _unlock(self, key: str, generation: int, body: bytes, *, store: bool) -> None:
-        """Releases the lock. Stores the response if asked to, or if another process waits for it."""
+        """Releases the lock. Stores the response if `store` is true or if another process waits for it."""
         state = _state_key(key, generation)
         results = await self._try(lambda pipe: pipe.set(state, _REQUESTED, get=True, ex=_REPEAT_WINDOW_SECONDS))
         if results and (store or results == [_AWAITED]):

@@ -16,9 +16,9 @@ _RETRIES = 2
 class LakeAddress:
     """The location of the lake: `file:///folder`, `s3://bucket/prefix` or `gs://bucket/prefix`.
 
-    `endpoint` is the URL of an S3-compatible store, or of a GCS emulator, to which no credentials are sent. `region`
-    and the keys are for S3. Without keys, and always for GCS, the credentials of the environment or the machine are
-    used.
+    `endpoint` is the URL of an S3-compatible store or of a GCS emulator. No credentials are sent to an emulator.
+    `region` and the keys are for S3. Without keys, and always for GCS, the credentials of the environment or the
+    machine are used.
     """
 
     url: str
@@ -35,7 +35,7 @@ class LakeAddress:
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError("the lake's URL is invalid: set credentials and the endpoint in their own settings")
         if parts.scheme == "file" and (parts.netloc or not parts.path.strip("/")):
-            raise ValueError("a lake in a folder needs file:///, three slashes and an absolute path")
+            raise ValueError("the lake's URL is invalid: a folder must be like file:///var/lib/bookwheel/lake")
         if parts.scheme != "file" and not parts.netloc:
             raise ValueError(f"{parts.scheme}:// must be followed by the name of a bucket")
         if self.endpoint is not None and urlsplit(self.endpoint).scheme not in {"http", "https"}:

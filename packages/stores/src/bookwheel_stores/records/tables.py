@@ -129,7 +129,7 @@ crawl_run = Table(
     Column("requested_by", Text),
     Column("started_at", BigInteger),
     Column("traceparent", String(64)),
-    # From the end event. The run ends when `scraped` items have a verdict.
+    # From the finish message. The run ends when `scraped` items have a verdict.
     Column("finished_at", BigInteger),
     Column("finished_state", String(16)),
     Column("reason", Text),
@@ -143,7 +143,7 @@ crawl_run = Table(
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("last_change", BigInteger, nullable=False, default=0),
     Column("touched_at", BigInteger, nullable=False),
-    # From the start event. Null until the event arrives.
+    # From the start message. Null until the event arrives.
     Column("whole_source", Boolean),
     Column("expect", Text),  # JSON of Expectations
     # The values of ApprovalState: shut (pending), open (approved), released, discarding (discarded).

@@ -28,7 +28,7 @@ def open_index_writer(url: str) -> IndexWriter:
 
 
 def open_index_build(url: str) -> IndexBuild:
-    """Create an index to replace the serving index. URLs and errors as above, but only `lock` raises IndexBusyError."""
+    """Create an index to replace the serving index. Accepts the URLs of `open_index_writer`."""
     if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.build import ElasticIndexBuild  # noqa: PLC0415 - see above
 
@@ -40,7 +40,7 @@ def open_index_build(url: str) -> IndexBuild:
 
 
 def open_index_reader(url: str) -> IndexReader:
-    """Open a reader. The index may be missing and the server unavailable. Raises ValueError for any other URL."""
+    """Accepts the URLs of `open_index_writer`. The index may be missing, and the server may be unavailable."""
     if _is_elasticsearch(url):
         from bookwheel_stores.search.elasticsearch.reader import ElasticIndexReader  # noqa: PLC0415 - see above
 

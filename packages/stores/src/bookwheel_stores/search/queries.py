@@ -29,11 +29,11 @@ class Filter:
 class Clause:
     """Folded words. A single word also matches with typos unless `exact`; several words match as a phrase.
 
-    `name` is a text field, see `fields.TEXT_FIELDS`; None means any of them.
+    `field` is a text field, see `fields.TEXT_FIELDS`; None means any of them.
     """
 
     words: tuple[str, ...]
-    name: str | None = None
+    field: str | None = None
     exact: bool = False
 
 

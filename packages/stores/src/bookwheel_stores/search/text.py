@@ -76,10 +76,10 @@ def _has_long_word(plain: str) -> bool:
     return False
 
 
-def parse_text(text: str, *, name: str | None = None) -> TextQuery:
+def parse_text(text: str, *, field: str | None = None) -> TextQuery:
     """Parse words and `"phrases"`, each excluded by a leading minus. Never fails.
 
-    Words must match in any text field, or in the field `name`. A word with punctuation inside, such as `sci-fi`, is a
+    Words must match in any text field, or in `field`. A word with punctuation inside, such as `sci-fi`, is a
     phrase. Text without letters or digits gives a query without clauses, which matches nothing.
     """
     required: list[Clause] = []
@@ -90,7 +90,7 @@ def parse_text(text: str, *, name: str | None = None) -> TextQuery:
         if not words:
             continue
         if part["minus"]:
-            excluded.append(Clause(words, name, exact=True))
+            excluded.append(Clause(words, field, exact=True))
         else:
-            required.append(Clause(words, name, exact=is_quoted))
+            required.append(Clause(words, field, exact=is_quoted))
     return TextQuery(tuple(required), tuple(excluded), tuple(word for clause in required for word in clause.words))

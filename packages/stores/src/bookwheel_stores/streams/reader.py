@@ -155,7 +155,7 @@ class StreamReader:
         ]
 
     def decrement_delivery_count(self, entries: Sequence[StreamEntry]) -> None:
-        """Do not count this delivery, after a failure that the entries did not cause. They stay pending."""
+        """Exclude this delivery from the count, after a failure that the entries did not cause. They stay pending."""
         for deliveries in {entry.deliveries for entry in entries}:
             self._redis.xclaim(
                 self._stream,

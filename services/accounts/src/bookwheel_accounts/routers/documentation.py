@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI with its assets, and the list of problems."""
+"""`/docs`: Swagger UI with its assets, and a page that explains the API's problem codes."""
 
 import gzip
 from functools import cache
@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 from typing import Annotated, Final
 
-from bookwheel_contracts import problems as contracts
+from bookwheel_contracts import problems as contract_problems
 from bookwheel_contracts.problems import BookwheelError, NotFoundError
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
@@ -68,7 +68,7 @@ def get_asset(name: str, accept_encoding: Annotated[str, Header()] = "") -> Resp
 
 @router.get("/problems")
 async def get_problems() -> HTMLResponse:
-    """Returns a page that explains the problems. The `type` of a problem links to it."""
+    """Returns a page that explains the problem codes. The `type` of a problem links to it."""
     rows = "".join(
         f'<tr id="{problem.code}"><td><code>{problem.code}</code></td><td>{problem.status}</td>'
         f"<td>{escape(problem.title)}</td><td>{escape(_explain(problem))}</td></tr>"
@@ -84,8 +84,8 @@ async def get_problems() -> HTMLResponse:
 
 
 def _list_problems() -> set[type[BookwheelError]]:
-    """Returns all problems of the contracts and the gateway."""
-    declared_values = (*vars(contracts).values(), *vars(gateway_problems).values())
+    """Returns the problem classes of the services and of the gateway."""
+    declared_values = (*vars(contract_problems).values(), *vars(gateway_problems).values())
     return {problem for problem in declared_values if isinstance(problem, type) and issubclass(problem, BookwheelError)}
 
 

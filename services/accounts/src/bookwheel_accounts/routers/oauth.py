@@ -1,4 +1,4 @@
-"""The OAuth 2 token endpoint (RFC 6749). Its errors have the format of OAuth 2, not that of problems."""
+"""The OAuth 2 token endpoint (RFC 6749). Its errors have the format of that RFC, not of RFC 9457."""
 
 import base64
 import binascii

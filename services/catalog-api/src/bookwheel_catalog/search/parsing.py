@@ -28,7 +28,7 @@ def parse_query_text(text: str | None, *, parameter: str = "q", field: str | Non
     """
     if text is None or not text.strip():
         return None
-    query = parse_text(text, name=field)
+    query = parse_text(text, field=field)
     if sum(len(clause.words) for clause in (*query.required, *query.excluded)) > MAX_WORDS:
         raise invalid_field(parameter, INVALID_VALUE, f"must not have more than {MAX_WORDS} words")
     return query

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from bookwheel_contracts import Claims, Scope, Webhook, WebhookDelivery
 from bookwheel_contracts.problems import ConflictError, InvalidCursorError, NotFoundError
-from bookwheel_runtime.endpoints import parse_endpoint
 from bookwheel_runtime.problem_responses import invalid_field
+from bookwheel_runtime.webhook_urls import parse_webhook_url
 from bookwheel_stores.records import FeedReader, MissedDeliveries, NewWebhook, TooManyWebhooksError, WebhookStore
 
 from bookwheel_catalog.changes.filters import parse_change_filter
@@ -38,7 +38,7 @@ class WebhookService:
         Raises InvalidParameterError or InvalidCursorError for an invalid body, ConflictError at the user's limit.
         """
         try:
-            parse_endpoint(body.url, private=self.allow_private)
+            parse_webhook_url(body.url, private=self.allow_private)
         except ValueError as error:
             raise invalid_field("url", "invalid_url", str(error)) from error
         parse_change_filter(body.filters, "filters")

@@ -41,7 +41,7 @@ class Exports:
         """Write an export if complete crawls have changed the catalog and no crawl is running."""
         if not self.interval:
             return None
-        changes = RunStore(self.engine).complete_changes()
+        changes = RunStore(self.engine).get_latest_changes()
         if changes.is_any_running or not changes.last_change:
             return None
         latest_version = next(iter(export_versions(self.lake)), -1)

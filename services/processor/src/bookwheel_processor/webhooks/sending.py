@@ -10,8 +10,8 @@ from http import HTTPStatus
 from importlib.metadata import version
 
 import httpcore
-from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
 from bookwheel_runtime.retries import backoff_seconds, retry_after_seconds
+from bookwheel_runtime.webhook_urls import WebhookUrl, parse_webhook_url
 from bookwheel_stores.records import DeliveryResult, DeliveryTask
 
 from bookwheel_processor.webhooks.connections import AddressRejectedError, PublicNetworkBackend
@@ -81,9 +81,9 @@ class WebhookSender:
 
     async def _send(self, task: DeliveryTask) -> _Response:
         try:
-            endpoint = parse_endpoint(task.url, private=self._allow_private)  # the setting may have changed
+            webhook_url = parse_webhook_url(task.url, private=self._allow_private)  # the setting may have changed
             async with asyncio.timeout(self._policy.timeout):
-                return await self._post(endpoint, task)
+                return await self._post(webhook_url, task)
         except TimeoutError:
             return _Response(None, f"no response within {self._policy.timeout:g} s (timeout)")
         except (AddressRejectedError, ValueError) as error:
@@ -94,14 +94,14 @@ class WebhookSender:
         except (httpcore.NetworkError, httpcore.TimeoutException, OSError) as error:
             return _Response(None, f"{type(error).__name__}: {str(error)[:200]}".rstrip(": "))
 
-    async def _post(self, endpoint: Endpoint, task: DeliveryTask) -> _Response:
+    async def _post(self, webhook_url: WebhookUrl, task: DeliveryTask) -> _Response:
         headers = {
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
             **signed_headers(task.secret, task.delivery_id, timestamp=int(time.time()), body=task.body),
         }
         url = httpcore.URL(
-            scheme=endpoint.scheme, host=endpoint.host, port=endpoint.port, target=endpoint.target.encode()
+            scheme=webhook_url.scheme, host=webhook_url.host, port=webhook_url.port, target=webhook_url.target.encode()
         )
         timeouts = dict.fromkeys(("connect", "read", "write"), self._policy.timeout)
         async with self._pool.stream(

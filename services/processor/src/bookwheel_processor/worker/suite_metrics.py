@@ -83,7 +83,7 @@ class SuiteMetrics(Collector):
     def _read_records(self) -> dict[str, Values]:
         lags = self._feed.projections()
         return {
-            "bookwheel_items": {(verdict,): count for verdict, count in self._feed.items().items()},
+            "bookwheel_items": {(verdict,): count for verdict, count in self._feed.count_items_by_verdict().items()},
             "bookwheel_projection_lag_seconds": {(lag.name,): lag.seconds for lag in lags},
             "bookwheel_projection_lag_changes": {(lag.name,): lag.head - lag.cursor for lag in lags},
         }

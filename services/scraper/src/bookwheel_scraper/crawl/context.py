@@ -12,16 +12,17 @@ from bookwheel_scraper.sources.declarations import Source
 class StopSignal:
     """Requests that a crawl stops early. The first reason is stored as the run's reason.
 
-    With `must_exit_without_redis`, the process does not wait for an unavailable Redis to publish its finish message.
+    With `limit_wait_for_redis`, the process ends after `scraper_stop_seconds` if Redis is unavailable, without a finish
+    message. Otherwise it waits for Redis.
     """
 
     def __init__(self) -> None:
         self._requested = asyncio.Event()
         self.reason: str | None = None
-        self.must_exit_without_redis = False
+        self.limit_wait_for_redis = False
 
-    def request(self, reason: str, *, must_exit_without_redis: bool = False) -> None:
-        self.must_exit_without_redis = self.must_exit_without_redis or must_exit_without_redis
+    def request(self, reason: str, *, limit_wait_for_redis: bool = False) -> None:
+        self.limit_wait_for_redis = self.limit_wait_for_redis or limit_wait_for_redis
         if self.reason is None:
             self.reason = reason
         self._requested.set()

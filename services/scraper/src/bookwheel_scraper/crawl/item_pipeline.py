@@ -4,7 +4,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
 from bookwheel_scraper.crawl.context import CrawlContext, get_context
-from bookwheel_scraper.publishing.envelopes import ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ScrapedBook
 from bookwheel_scraper.publishing.run_attempt import RunTakenOverError
 
 

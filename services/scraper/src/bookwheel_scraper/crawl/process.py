@@ -30,7 +30,7 @@ async def run(request: CrawlRequest, settings: ScraperSettings) -> int:
     stop_signal = StopSignal()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(
-            signal_number, lambda: stop_signal.request("the scraper was stopped", must_exit_without_redis=True)
+            signal_number, lambda: stop_signal.request("the scraper was stopped", limit_wait_for_redis=True)
         )
     with traced(request.traceparent) as traceparent:
         try:
@@ -57,7 +57,7 @@ def install_monotonic_reactor() -> Any:
     Twisted uses the wall clock by default. If that clock is set back by an hour, timers stop for an hour.
     """
     install_reactor("twisted.internet.asyncioreactor.AsyncioSelectorReactor")
-    from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
+    from twisted.internet import reactor  # noqa: PLC0415 - an import before `install_reactor` would install the default reactor
 
     monotonic_reactor: Any = reactor
     monotonic_reactor.seconds = time.monotonic

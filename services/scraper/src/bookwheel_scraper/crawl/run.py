@@ -12,9 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from redis.exceptions import RedisError
 
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
-from bookwheel_scraper.crawl.engine import crawl
 from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages, build_outcome
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder
+from bookwheel_scraper.crawl.scrapy_runner import crawl
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunTakenOverError
 from bookwheel_scraper.settings import ScraperSettings
@@ -90,9 +90,9 @@ class CrawlRun:
         counts = await self._retry_redis(lambda: self._attempt.start(start_message))
         logger.info("crawl started", run_id=run_id, source=source.name, attempt=counts.attempt)
         site = source.undeclared_site(start_urls[0])
-        envelopes = EnvelopeBuilder(run_id=run_id, source=source.name, traceparent=self._traceparent, site=site)
+        item_messages = ItemMessageBuilder(run_id=run_id, source=source.name, traceparent=self._traceparent, site=site)
         limits = PublishingLimits(max_stream_length=self._settings.scraper_stream_limit)
-        publisher = Publisher(self._attempt, envelopes, counts, limits)
+        publisher = Publisher(self._attempt, item_messages, counts, limits)
         publisher.start()
         context = CrawlContext(source, start_urls, publisher, self._allows_private_addresses(source), self._stop_signal)
         await crawl(context, self._settings)
@@ -132,11 +132,11 @@ class CrawlRun:
             await asyncio.sleep(0.5)
 
     def _check_stop_deadline(self) -> None:
-        """Raises _StopDeadlineError after `scraper_stop_seconds` if the process must exit without Redis.
+        """Raises _StopDeadlineError after `scraper_stop_seconds` if the wait for Redis is limited.
 
         The time starts with the first check after the stop request.
         """
-        if not self._stop_signal.must_exit_without_redis:
+        if not self._stop_signal.limit_wait_for_redis:
             return
         if self._stop_deadline is None:
             self._stop_deadline = time.monotonic() + self._settings.scraper_stop_seconds

@@ -1,4 +1,4 @@
-"""Builds keys for the books of a list page that have no own page."""
+"""Builds keys for books of a list page without a page of their own."""
 
 import re
 from collections import Counter
@@ -24,7 +24,7 @@ def _normalize(url: str) -> str:
 def build_keys(books: Sequence[BookNode], page_url: str) -> list[str | None]:
     """Builds a key per book: its ISBN, else its unique URL or `@id`, else a digest of title and authors.
 
-    The key is None if there is none of these. Keys do not depend on the order of the list.
+    The key is None for a book without any of them. Keys do not depend on the order of the list.
     """
     urls = [_find_url(book, page_url) for book in books]
     url_counts = Counter(urls)
@@ -37,7 +37,7 @@ def build_keys(books: Sequence[BookNode], page_url: str) -> list[str | None]:
 
 
 def _find_url(book: BookNode, page_url: str) -> str | None:
-    """Returns the book's URL or `@id`; without the host if that is the page's host."""
+    """Returns the book's URL or `@id`, without the host if the page has the same host."""
     for url_or_id in (book.url, *(node.id for node in book.all_nodes)):
         if not url_or_id or url_or_id.startswith("_:"):  # a blank node id of the parser
             continue

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bookwheel_scraper.extraction.structured_data import Node
-from bookwheel_scraper.publishing.envelopes import Payload
+from bookwheel_scraper.publishing.item_messages import Payload
 
 _BOOK_TYPES = frozenset({"Book", "Audiobook"})
 _PRODUCT_TYPES = frozenset({"Product", "IndividualProduct", "ProductModel", "ProductGroup", "SomeProducts"})

@@ -20,7 +20,10 @@ _PREFIX = re.compile(r"^(https?://(www\.)?schema\.org/|schema:)")
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A schema.org node: its types, and its properties by short name. A value is unchanged text or another node."""
+    """A schema.org node: its types, and its properties by short name.
+
+    A value is another node, or text of the page without cleaning.
+    """
 
     types: frozenset[str] = frozenset()
     id: str | None = None
@@ -121,7 +124,10 @@ def _extract(response: HtmlResponse, extract: Callable[[], Any]) -> Any:
 
 
 class _NodeBuilder:
-    """Builds nodes from the extractors' nested lists and dictionaries."""
+    """Builds nodes from the output of extruct.
+
+    JSON-LD and RDFa have the keys `@id` and `@type`; microdata has `id`, `type` and `properties`.
+    """
 
     def __init__(self) -> None:
         self.roots: list[Node] = []
@@ -133,10 +139,10 @@ class _NodeBuilder:
                 continue
             if isinstance(graph := item.get("@graph"), list):
                 self.add(graph)
-            elif isinstance(root := self._value(item, 0), Node):
+            elif isinstance(root := self._build_value(item, 0), Node):
                 self.roots.append(root)
 
-    def _value(self, data: Any, depth: int) -> Node | str | None:
+    def _build_value(self, data: Any, depth: int) -> Node | str | None:
         if isinstance(data, bool) or data is None or depth > MAX_DEPTH:
             return None
         if isinstance(data, str | int | float):
@@ -144,7 +150,7 @@ class _NodeBuilder:
         if not isinstance(data, dict):
             return None
         if "@value" in data:
-            return self._value(data["@value"], depth)
+            return self._build_value(data["@value"], depth)
         self._node_count += 1
         if self._node_count > MAX_NODES:
             return None
@@ -154,7 +160,7 @@ class _NodeBuilder:
         for name, values in properties.items():
             if name.startswith("@") or (properties is data and name == "type"):
                 continue
-            parsed = (self._value(value, depth + 1) for value in _flatten(values))
+            parsed = (self._build_value(value, depth + 1) for value in _flatten(values))
             node.properties.setdefault(_remove_prefix(name), []).extend(value for value in parsed if value is not None)
         return node
 
@@ -184,7 +190,7 @@ def _flatten(values: Any) -> Iterator[Any]:
 
 
 def _resolve_references(roots: list[Node]) -> list[Node]:
-    """Replaces references by their nodes. Returns the roots without references to them, or all if there are none."""
+    """Replaces each reference with its node. Returns the roots that no node refers to, or all roots if there are none."""
     nodes_by_id = {node.id: node for node in _walk(roots) if node.id is not None and not node.is_reference}
     referenced_ids: set[int] = set()
     for node in _walk(roots):

@@ -1,6 +1,6 @@
 """Stops a run when it reaches its limit of pages or bytes.
 
-The limits apply to all attempts of a run. Up to one second of a killed attempt may not be counted.
+The limits apply to all attempts of a run. The last second of a killed attempt may not be counted.
 """
 
 from scrapy import Request

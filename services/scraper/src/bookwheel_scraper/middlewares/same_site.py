@@ -24,7 +24,7 @@ class ForbiddenByRobotsError(IgnoreRequest):
 
 
 class SameSiteMiddleware(OffsiteMiddleware):
-    """Drops requests to other hosts than the start hosts.
+    """Drops requests to hosts that are not start hosts.
 
     Scrapy's middleware does not check requests with `dont_filter`.
     """

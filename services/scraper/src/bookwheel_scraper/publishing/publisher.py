@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from bookwheel_runtime.logs import get_logger
 from redis.exceptions import RedisError
 
-from bookwheel_scraper.publishing.envelopes import EnvelopeBuilder, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, ScrapedBook
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 
 logger = get_logger(__name__)
@@ -45,18 +45,22 @@ class Publisher:
     """
 
     def __init__(
-        self, attempt: RunAttempt, envelopes: EnvelopeBuilder, previous_counts: RunCounts, limits: PublishingLimits
+        self,
+        attempt: RunAttempt,
+        item_messages: ItemMessageBuilder,
+        previous_counts: RunCounts,
+        limits: PublishingLimits,
     ) -> None:
         self._attempt = attempt
-        self._envelopes = envelopes
+        self._messages = item_messages
         self._limits = limits
         self._previous_counts = previous_counts
         self._last_item_number = previous_counts.published
         self._published_count = previous_counts.published
-        self._page_count = 0
+        self._attempt_pages = 0
         self.attempt_errors = 0
         self.request_count = previous_counts.requests
-        """Total of all attempts of the run. The same holds for `byte_count`."""
+        """Total of all attempts, like `byte_count`. `_attempt_pages` and `attempt_errors` count only this attempt."""
         self.byte_count = previous_counts.bytes
         self.previous_seconds = previous_counts.seconds
         """Seconds from the run's first start to the start of this attempt."""
@@ -74,7 +78,7 @@ class Publisher:
         self._thread.start()
 
     def count_page(self) -> None:
-        self._page_count += 1
+        self._attempt_pages += 1
 
     def count_error(self) -> None:
         self.attempt_errors += 1
@@ -90,7 +94,7 @@ class Publisher:
         return replace(
             self._previous_counts,
             published=self._published_count,
-            pages=self._previous_counts.pages + self._page_count,
+            pages=self._previous_counts.pages + self._attempt_pages,
             errors=self._previous_counts.errors + self.attempt_errors,
             requests=self.request_count,
             bytes=self.byte_count,
@@ -126,7 +130,7 @@ class Publisher:
                 raise self.failure
             if not self._has_space():
                 return False
-            body = self._envelopes.build(book, item_number=self._last_item_number + 1)
+            body = self._messages.build(book, item_number=self._last_item_number + 1)
             self._last_item_number += 1
             was_full = self._is_batch_full()
             self._buffer.append(body)

@@ -154,7 +154,7 @@ class CrawlSupervisor:
             CRAWL_PROCESSES.labels(self._source_label(crawl), "died").inc()
             logger.error("crawl process died", run_id=crawl.request.run_id, status=status, attempt=counts.attempt)
             crawl.process = None
-            crawl.retry_at = time.monotonic() + min(30.0, 2.0 ** min(counts.attempt, 5) / 2)
+            crawl.retry_at = time.monotonic() + 2.0 ** min(counts.attempt, 5) / 2
 
     def _acknowledge_and_remove(self, entry_id: str) -> None:
         self._acknowledge(entry_id)

@@ -80,7 +80,7 @@ class Source(DeclarationModel):
     """A source declaration.
 
     `private_addresses` allows crawls of the declared start URLs in a private network. It does not apply to the start
-    URL of a request. The processor checks `expect` for runs of the declared sites. `caps` are the limits of a run.
+    URL of a crawl request. The processor checks `expect` for runs of the declared sites. `caps` limits a run.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
@@ -131,8 +131,8 @@ def parse_declaration(text: str, *, file: str, variables: dict[str, str]) -> Sou
     try:
         return Source.model_validate(tomllib.loads(Template(text).substitute(variables)))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise DeclarationError(f"{file}: {problems}") from None
+        messages = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise DeclarationError(f"{file}: {messages}") from None
     except (KeyError, ValueError) as error:
         raise DeclarationError(f"{file}: {error}") from None
 

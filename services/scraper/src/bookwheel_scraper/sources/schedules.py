@@ -33,6 +33,6 @@ def _build_interval_schedule(interval: timedelta) -> Schedule:
 
 
 def _find_latest_cron_time(text: str, now: datetime) -> datetime:
-    # CronSim excludes its start time, and a due time is the beginning of a minute.
+    # CronSim excludes its start time. It starts at the next minute, so that the current minute can be due.
     due_times = CronSim(text, now.replace(second=0, microsecond=0) + timedelta(minutes=1), reverse=True)
     return next(due_times)

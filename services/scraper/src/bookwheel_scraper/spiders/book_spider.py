@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from bookwheel_scraper.crawl.context import CrawlContext
 from bookwheel_scraper.middlewares.same_site import ForbiddenByRobotsError, RequestSkippedError
-from bookwheel_scraper.publishing.envelopes import ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ScrapedBook
 
 SpiderOutput = Iterator[ScrapedBook | Request]
 PageParser = Callable[[HtmlResponse], SpiderOutput]

@@ -1,10 +1,10 @@
 """Crawls any site that describes its books with schema.org data.
 
-A book page is the page of one book. A list page links to book pages, or describes books that have no own page.
+A book page is the page of one book. A list page links to book pages, or describes books without a page of their own.
 
 - A book page is published, and its links are not followed.
-- From a list page, the crawl follows the links to book pages and to the next page, and publishes the books without an
-  own page.
+- From a list page, the crawl follows the links to book pages and to the next page, and publishes the books without a
+  page of their own.
 - A start page with one book is a list page if it has a next page, or if the book has another page on the site.
 - From a list page without structured data, the crawl follows all links. It publishes the book pages among them and
   follows no further links.
@@ -19,7 +19,7 @@ from scrapy.http import HtmlResponse
 from bookwheel_scraper.extraction.listed_books import build_keys, is_same_page
 from bookwheel_scraper.extraction.schema_books import BookNode, PageBooks, build_payload, read_page
 from bookwheel_scraper.extraction.structured_data import parse_nodes_by_syntax
-from bookwheel_scraper.publishing.envelopes import ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider, SpiderOutput
 
 _NAVIGATION = "ancestor::nav or ancestor::header or ancestor::footer or contains(concat(' ', @rel, ' '), ' nofollow ')"
@@ -40,7 +40,7 @@ class SchemaOrgSpider(BookSpider):
         return self.parse_page(response, extract_books(response), may_be_book_page=False)
 
     def parse_linked(self, response: HtmlResponse) -> SpiderOutput:
-        """A page that is linked from a list page.
+        """Parses a page that a list page links to.
 
         With one book, it is treated as a book page even if it declares another URL or a next page.
         """
@@ -94,7 +94,7 @@ class SchemaOrgSpider(BookSpider):
         return is_on_site and not any(is_same_page(url, own_url) for own_url in own_urls)
 
     def parse_plain_link(self, response: HtmlResponse) -> SpiderOutput:
-        """A page that is linked from a list page without structured data."""
+        """Parses a page that a list page without structured data links to."""
         books = extract_books(response).books
         if len(books) == 1:
             yield build_scraped_book(response, books[0])
@@ -106,7 +106,7 @@ class SchemaOrgSpider(BookSpider):
 
 
 def extract_books(response: HtmlResponse) -> PageBooks:
-    """The books from the first syntax that contains books."""
+    """Returns the books from the first syntax that contains books."""
     return next((page for roots in parse_nodes_by_syntax(response) if (page := read_page(roots))), PageBooks())
 
 

@@ -2,7 +2,7 @@
 
 from scrapy.http import HtmlResponse
 
-from bookwheel_scraper.publishing.envelopes import Payload, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import Payload, ScrapedBook
 from bookwheel_scraper.spiders.book_spider import BookSpider, SpiderOutput
 
 
@@ -15,11 +15,11 @@ class ToScrapeSpider(BookSpider):
 
     def parse_list(self, response: HtmlResponse) -> SpiderOutput:
         # The queue is first in, first out. The next list is requested first, so it is fetched together with the
-        # products of this list. The crawl is never more than one list ahead.
+        # products of this list. The crawl is at most one list page ahead of the product pages.
         for href in response.css("ul.pager li.next a::attr(href)").getall()[:1]:
             yield self.request(response.urljoin(href), self.parse_list)
         for href in dict.fromkeys(response.css("article.product_pod h3 a::attr(href)").getall()):
-            # unfiltered, because the set of requested products would grow with the size of the shop
+            # not filtered: the duplicate filter would keep every product URL in memory
             yield self.request(response.urljoin(href), self.parse_product, filtered=False)
 
     def parse_product(self, response: HtmlResponse) -> SpiderOutput:

@@ -71,7 +71,7 @@ class Dialect(Protocol):
         key_column: Column[Any],
         condition: ColumnElement[bool] | None = None,
     ) -> None:
-        """Updates the columns of each row that has the same `key_column` and meets the condition."""
+        """Updates the table's row of each of `rows`, identified by `key_column`, if it meets the condition."""
 
     def in_values(self, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
         """Returns an `IN` expression for up to ten thousand values."""
@@ -86,10 +86,10 @@ class Dialect(Protocol):
         """Yields a transaction without time limits. It starts when no other migration is running."""
 
     def try_lease(self, engine: Engine, name: str) -> AbstractContextManager[bool]:
-        """See `connection.lease`."""
+        """Tries to acquire a lease. Yields whether it is acquired. See `lease` in the module `connection`."""
 
     def is_conflict(self, error: Exception) -> bool:
         """Returns whether a transaction failed because of a concurrent transaction and may succeed if repeated."""
 
     def is_permanent(self, error: Exception) -> bool:
-        """Returns whether an error of a connection is permanent."""
+        """Returns whether another attempt to connect would also fail, for example because of a wrong password."""

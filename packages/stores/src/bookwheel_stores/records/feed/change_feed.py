@@ -18,7 +18,7 @@ SEARCH_PROJECTION = "search"
 
 
 class ChangedBooks(NamedTuple):
-    """The books of `changes` changes, each once at its last change. `last` is the sequence of the last change."""
+    """Each changed book once, at its last change. `changes` counts the changes; `last` is the last sequence."""
 
     books: list[BookState]
     changes: int

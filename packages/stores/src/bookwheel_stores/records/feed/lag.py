@@ -32,7 +32,7 @@ class FeedLag:
                 lags.append(ProjectionLag(name=name, head=head, cursor=cursor, seconds=seconds))
         return lags
 
-    def items(self) -> dict[str, int]:
+    def count_items_by_verdict(self) -> dict[str, int]:
         """Returns the number of items of all crawls, by verdict."""
         sums = [func.coalesce(func.sum(crawl_run.c[verdict.value]), 0) for verdict in Verdict]
         with read_connection(self._engine) as connection:

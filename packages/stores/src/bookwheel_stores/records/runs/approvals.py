@@ -56,9 +56,9 @@ class RunApprovals:
         ]
 
     def effective_expectations(self, run: Row[Any]) -> Expectations:
-        """Returns the expectations of the run; before its start event, the expectations of the last run of its source.
+        """Returns the expectations of the run; before its start message, those of the last run of its source.
 
-        The start event may be in a slower batch, or lost.
+        The start message may be in a slower batch, or lost.
         """
         if run.expect is not None:
             return expectations_from_row(run)
@@ -86,7 +86,7 @@ class RunApprovals:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(changes))
 
     def list_due(self, run_numbers: Collection[int] | None) -> list[int]:
-        """Returns the runs with staged items or an end event to process. `run_numbers` None selects all runs.
+        """Returns the runs with staged items or a finish message to process. `run_numbers` None selects all runs.
 
         They are ordered by their start, independent of their end.
         """

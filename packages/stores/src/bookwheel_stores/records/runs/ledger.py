@@ -1,7 +1,7 @@
 """Stores the state and counts of crawl runs, inside the transaction of the caller.
 
 A run ends when `scraped` items have a verdict and all changes of the catalog are applied: see `RunApprovals`. Its final
-state is the state of its end event.
+state is the state of its finish message.
 """
 
 from collections.abc import Collection, Mapping
@@ -52,7 +52,7 @@ class RunLedger:
         )
 
     def start(self, event: RunStarted) -> None:
-        """Applies a start event.
+        """Applies a start message.
 
         Reopens the run if it was resumed, or if its start arrives late or is earlier, because the missing offers may
         change.
@@ -85,7 +85,7 @@ class RunLedger:
         )
 
     def finish(self, event: RunFinished) -> None:
-        """Applies an end event, and the start event that it repeats.
+        """Applies a finish message, and the start message that it repeats.
 
         Events may arrive in any order. The latest event is the event with the highest `scraped`, because a clock may go
         back during a run. A later event reopens a run that has ended or is held.
@@ -137,7 +137,7 @@ class RunLedger:
         self._connection.execute(_add_verdicts, {"of_run": run_number, "change": last_change, "now": now, **increments})
 
     def close_incomplete(self, *, before: int) -> int:
-        """Ends runs as partial that lack items long after their end event. Returns the number of runs.
+        """Ends runs as partial that lack items long after their finish message. Returns the number of runs.
 
         Their end and their last activity must be before `before`, in milliseconds. `scraped` becomes the number of
         items that arrived.
@@ -163,12 +163,12 @@ class RunLedger:
         return closed.rowcount
 
     def list_unfinished(self, *, before: int) -> set[str]:
-        """Returns the ids of runs without an end event and without activity since `before`."""
+        """Returns the ids of runs without a finish message and without activity since `before`."""
         run_ids = select(crawl_run.c.run_id).where(_is_unfinished, crawl_run.c.touched_at < before)
         return set(self._connection.scalars(run_ids))
 
     def finish_abandoned(self, run_ids: Collection[str]) -> int:
-        """Ends runs with the items that arrived, unless they have an end event. Returns the number of runs."""
+        """Ends runs with the items that arrived, unless they have a finish message. Returns the number of runs."""
         runs = select(crawl_run.c.number).where(_is_unfinished, crawl_run.c.run_id.in_(run_ids))
         numbers = self._connection.scalars(runs.order_by(crawl_run.c.number).with_for_update(key_share=True)).all()
         finished = self._connection.execute(
@@ -178,7 +178,7 @@ class RunLedger:
                 state=RunState.RUNNING.value,
                 finished_state=case((accounted > 0, RunState.PARTIAL.value), else_=RunState.FAILED.value),
                 finished_at=crawl_run.c.touched_at,
-                reason="Redis lost the crawl and its end event",
+                reason="Redis lost the crawl and its finish message",
                 scraped=accounted,
             )
         )

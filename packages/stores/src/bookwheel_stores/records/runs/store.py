@@ -21,6 +21,7 @@ class ApprovalState(StrEnum):
     `PENDING`: items that would modify the catalog are staged. `APPROVED`: items are applied, because the run cannot
     exceed the hold policy any more. `RELEASED`: the run met the policy at its end, or an operator released it.
     `DISCARDED`: the staged items are quarantined.
+    The values are those of the column `gate` and keep earlier names.
     """
 
     PENDING = "shut"
@@ -48,11 +49,11 @@ class RunStore:
             "touched_at": requested["requested_at"],
             **requested,
         }
-        existing = update(crawl_run).where(crawl_run.c.run_id == request.run_id, crawl_run.c.requested_at.is_(None))
+        update_run = update(crawl_run).where(crawl_run.c.run_id == request.run_id, crawl_run.c.requested_at.is_(None))
         with self._engine.begin() as connection:
             dialect_of(connection).insert_or_ignore(connection, crawl_run, [row])
             start_url = func.coalesce(crawl_run.c.start_url, request.start_url)
-            connection.execute(existing.values(**requested | {"start_url": start_url}))
+            connection.execute(update_run.values(**requested | {"start_url": start_url}))
 
     def get(self, run_id: str) -> CrawlRun | None:
         with read_connection(self._engine) as connection:
@@ -78,7 +79,7 @@ class RunStore:
         return True
 
     def list_latest(self, *, source: str | None = None, state: RunState | None = None, limit: int) -> list[CrawlRun]:
-        """Returns runs, newest first. `source` and `state` None select all."""
+        """Returns runs, newest first. Without `source` or `state`, returns the runs of all sources or states."""
         query = select_runs.order_by(crawl_run.c.number.desc()).limit(limit)
         if source is not None:
             query = query.where(crawl_run.c.source == source)
@@ -87,7 +88,7 @@ class RunStore:
         with read_connection(self._engine) as connection:
             return [run_from_row(row) for row in connection.execute(query)]
 
-    def complete_changes(self) -> "RunChanges":
+    def get_latest_changes(self) -> "RunChanges":
         """Returns the last change of all complete runs and whether a run is running."""
         last = select(func.max(crawl_run.c.last_change)).where(crawl_run.c.state == RunState.COMPLETE.value)
         is_running = select(exists().where(crawl_run.c.state == RunState.RUNNING.value))
@@ -102,12 +103,12 @@ class RunChanges(NamedTuple):
     is_any_running: bool
 
 
-_indexed = select(projection.c.sequence).where(projection.c.name == SEARCH_PROJECTION).scalar_subquery()
-select_runs = select(crawl_run, func.coalesce(_indexed, 0).label("indexed"))
+_search_cursor = select(projection.c.sequence).where(projection.c.name == SEARCH_PROJECTION).scalar_subquery()
+select_runs = select(crawl_run, func.coalesce(_search_cursor, 0).label("search_cursor"))
 
 
 def run_from_row(row: Row[Any]) -> CrawlRun:
-    """Converts a row of `select_runs`. Before the end event, `scraped` is the number of items that arrived."""
+    """Converts a row of `select_runs`. Before the finish message, `scraped` counts the items that arrived."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in Verdict}
     accounted = sum(verdicts.values()) + row.staged
     state = RunState(row.state)
@@ -133,5 +134,5 @@ def run_from_row(row: Row[Any]) -> CrawlRun:
         hold=hold,
         pages=row.pages,
         errors=row.errors,
-        searchable=state in FINAL_STATES and row.indexed >= row.last_change,
+        searchable=state in FINAL_STATES and row.search_cursor >= row.last_change,
     )

@@ -15,7 +15,7 @@ from bookwheel_stores.search.scoring import title_factor
 TITLE_KEY_FIELDS = ("by_title_1", "by_title_2", "by_title_3", "by_title_4")
 """The first 32 bytes of the folded title, eight per field, minus `TITLE_KEY_OFFSET` because integers are signed."""
 TITLE_KEY_OFFSET = 1 << 63
-TYPO_WORDS = "words_with_typos"
+TYPO_FIELD = "words_with_typos"
 """The field for matches with typos."""
 _MAX_TERM_LENGTH = 8191  # characters: Lucene's terms have up to 32,766 bytes
 _MAX_COMPLETION_LENGTH = 400
@@ -65,7 +65,7 @@ def index_body() -> dict[str, Any]:
         "weight": {"type": "double", "index": False},
         "in_stock": {"type": "boolean"},
         **{field.index_name: _TEXT for field in TEXT_FIELDS.values()},
-        TYPO_WORDS: {**_TEXT, "index_options": "docs"},
+        TYPO_FIELD: {**_TEXT, "index_options": "docs"},
         **dict.fromkeys(TERM_FIELDS, _KEYWORD),
         **{name: {"type": "long"} for name in NUMERIC_SCALES},
         **dict.fromkeys((*map(sort_field, SORT_STEPS), *TITLE_KEY_FIELDS), _VALUE_ONLY),
@@ -89,7 +89,7 @@ def build_document(book: BookState) -> Fields:
     fields, typo_texts, title_words = build_fields(book)
     fields["removed"] = False
     fields["body"] = book.content.decode()
-    fields[TYPO_WORDS] = typo_texts
+    fields[TYPO_FIELD] = typo_texts
     fields["weight"] = title_factor(title_words, book.number)
     for name, key in zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True):
         fields[name] = key - TITLE_KEY_OFFSET

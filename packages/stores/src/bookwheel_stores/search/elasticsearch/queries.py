@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bookwheel_stores.search import scoring
-from bookwheel_stores.search.elasticsearch.mapping import TYPO_WORDS
+from bookwheel_stores.search.elasticsearch.mapping import TYPO_FIELD
 from bookwheel_stores.search.fields import FIELD_KINDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
 from bookwheel_stores.search.queries import Clause, Filter, Range, SearchCriteria, TextQuery
 
@@ -79,11 +79,11 @@ def _best_match(clause: Clause) -> Query:
 
 
 def _weighted_matches(clause: Clause) -> Iterator[tuple[Query, float]]:
-    for field, weight in scoring.weighted_fields(clause.name):
+    for field, weight in scoring.weighted_fields(clause.field):
         yield _words(field, clause.words), weight
     typos = scoring.clause_typos(clause)
     if typos:
-        field = TYPO_WORDS if clause.name is None else TEXT_FIELDS[clause.name].index_name
+        field = TYPO_FIELD if clause.field is None else TEXT_FIELDS[clause.field].index_name
         # The default rewrite uses only 50 similar words, and their choice depends on other books.
         options = {"value": clause.words[0], "fuzziness": typos, "rewrite": "constant_score"}
         yield {"fuzzy": {field: options}}, scoring.TYPO_WEIGHT

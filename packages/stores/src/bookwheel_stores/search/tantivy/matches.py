@@ -24,33 +24,36 @@ MAX_MATCHES = 256
 _UNBOUNDED = 1 << 62
 
 Column = Sequence[Any]
-"""The values of the matches, in their order: a number, a boolean, None, or a sequence of terms."""
+"""One value per match: a number, a boolean, None, or a sequence of terms."""
 Rows = Sequence[int]
 """Indices into the matches, ascending."""
 
 
 class TextMatches:
-    """All books that match a text, by relevance. `read_body` returns the JSON of a book."""
+    """All books that match a text, by relevance.
+
+    `hits` are pairs of score and address, in any order. `read_body` returns the JSON of a book.
+    """
 
     def __init__(
         self,
         searcher: tantivy.Searcher,
-        hits: Iterable[tuple[Any, Any]],
+        hits: Iterable[tuple[float, tantivy.DocAddress]],
         read_body: Callable[[BookAddress], bytes],
     ) -> None:
-        scored = list(hits)
-        numbers = numbers_of(searcher, [address for _, address in scored])
-        rows = sorted(
+        scored_hits = list(hits)
+        numbers = numbers_of(searcher, [address for _, address in scored_hits])
+        ordered_hits = sorted(
             (-float(score), number, index)
-            for index, ((score, _), number) in enumerate(zip(scored, numbers, strict=True))
+            for index, ((score, _), number) in enumerate(zip(scored_hits, numbers, strict=True))
         )
         self._searcher = searcher
         self._read_body = read_body
-        self._order = [(value, number) for value, number, _ in rows]
-        self._values = [value for value, _ in self._order]
-        self._addresses = [scored[index][1] for _, _, index in rows]
+        self._sort_keys = [(negated_score, number) for negated_score, number, _ in ordered_hits]
+        self._negated_scores = [negated_score for negated_score, _ in self._sort_keys]
+        self._addresses = [scored_hits[index][1] for _, _, index in ordered_hits]
         self._books = [
-            BookAddress(number, address) for (_, number), address in zip(self._order, self._addresses, strict=True)
+            BookAddress(number, address) for (_, number), address in zip(self._sort_keys, self._addresses, strict=True)
         ]
         self._columns: dict[str, Column] = {}
         self._contents: list[Any] = []
@@ -58,32 +61,35 @@ class TextMatches:
 
     def select(self, filters: Sequence[Filter]) -> Rows:
         """Return the rows that match all filters, by relevance."""
-        rows: Rows = range(len(self._order))
+        rows: Rows = range(len(self._sort_keys))
         for item in filters:
             rows = _filter_rows(item, self._column(item.name), rows)
         return rows
 
     def page(self, query: SearchQuery, rows: Rows) -> SortedPage:
-        """Return a page of the selected rows by relevance, like `Paginator.page`."""
+        """Return a page of `rows` by relevance, like `Paginator.page`."""
         start = 0
         if query.after is not None:
-            start = bisect_left(rows, bisect_right(self._order, (query.after.value[0], query.after.number)))
+            start = bisect_left(rows, bisect_right(self._sort_keys, (query.after.value[0], query.after.number)))
         page_rows = rows[start : start + query.limit]
         next_position = None
         if start + query.limit < len(rows):
-            value, number = self._order[page_rows[-1]]
-            next_position = Position((value,), number, bisect_left(rows, bisect_left(self._values, value)))
+            negated_score, number = self._sort_keys[page_rows[-1]]
+            rank = bisect_left(rows, bisect_left(self._negated_scores, negated_score))
+            next_position = Position((negated_score,), number, rank)
         return SortedPage([self._books[row] for row in page_rows], len(rows), next_position)
 
     def facets(self, filters: Sequence[Filter], names: Sequence[str], rows: Rows) -> dict[str, Facet]:
         """Count facets, like `FacetCounter.count`. `rows` are the rows that match the filters."""
-        filtered = {item.name for item in filters}
+        filtered_names = {item.name for item in filters}
         facets: dict[str, Facet] = {}
         for name in names:
-            counted = rows if name not in filtered else self.select([item for item in filters if item.name != name])
-            selected = filter_of(filters, name)
+            counted = (
+                rows if name not in filtered_names else self.select([item for item in filters if item.name != name])
+            )
+            facet_filter = filter_of(filters, name)
             facets[name] = (
-                self._numeric(selected, counted) if name in NUMERIC_SCALES else self._terms(selected, counted)
+                self._numeric(facet_filter, counted) if name in NUMERIC_SCALES else self._terms(facet_filter, counted)
             )
         return facets
 
@@ -102,27 +108,27 @@ class TextMatches:
             self._contents = [orjson.loads(self._read_body(book)) for book in self._books]
         return [to_terms(name, content) for content in self._contents]
 
-    def _terms(self, selected: Filter, rows: Rows) -> Facet:
-        column = self._column(selected.name)
-        if FIELD_KINDS[selected.name] is FieldKind.BOOLEAN:
+    def _terms(self, facet_filter: Filter, rows: Rows) -> Facet:
+        column = self._column(facet_filter.name)
+        if FIELD_KINDS[facet_filter.name] is FieldKind.BOOLEAN:
             counts = Counter(["true" if column[row] else "false" for row in rows])
         else:
             counts = Counter(chain.from_iterable([column[row] for row in rows]))
         ordered = sorted(sorted(counts.items()), key=itemgetter(1), reverse=True)
-        return term_facet([TermCount(value, count) for value, count in ordered], selected.values)
+        return term_facet([TermCount(value, count) for value, count in ordered], facet_filter.values)
 
-    def _numeric(self, selected: Filter, rows: Rows) -> Facet:
-        name = selected.name
+    def _numeric(self, facet_filter: Filter, rows: Rows) -> Facet:
+        name = facet_filter.name
         currency = None
         if FIELD_KINDS[name] is FieldKind.MONEY:
             currency, rows = self._in_main_currency(rows)
         column = self._column(name)
         values = [value for row in rows if (value := column[row]) is not None]
         if not values:
-            return empty_facet(selected.ranges)
+            return empty_facet(facet_filter.ranges)
         stats = {"min": min(values), "max": max(values), "sum": sum(values), "count": len(values)}
         width = bucket_width(name, stats["min"], stats["max"])
-        return numeric_facet(name, stats, width, Counter([value // width for value in values]), selected, currency)
+        return numeric_facet(name, stats, width, Counter([value // width for value in values]), facet_filter, currency)
 
     def _in_main_currency(self, rows: Rows) -> tuple[str | None, Rows]:
         """Return the most frequent currency and its rows; all rows if the matches have only one currency."""

@@ -71,7 +71,7 @@ class Paginator:
         return self._by_key(selected, sort_key_field(query.sort), query.limit, query.after)
 
     def _by_key(self, selected: Query, field: str, limit: int, after: Position | None) -> SortedPage:
-        remaining = selected if after is None else self._compiler.from_key(selected, field, int(after.value[0]) + 1)
+        remaining = selected if after is None else self._compiler.with_minimum(selected, field, int(after.value[0]) + 1)
         result = self._searcher.search(remaining, limit + 1, order_by_field=field, order=Order.Asc)
         total = total_of(result if after is None else self._searcher.search(selected, 1))
         hits = result.hits[:limit]
@@ -84,7 +84,7 @@ class Paginator:
     def _by_title(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
         remaining = selected
         if after is not None:
-            remaining = self._compiler.from_key(selected, TITLE_KEY_FIELDS[0], int(after.value[0]))
+            remaining = self._compiler.with_minimum(selected, TITLE_KEY_FIELDS[0], int(after.value[0]))
         reader = _RowReader(self._searcher, remaining, by_title=True)
         rows, next_position = _read_page(reader, 0, limit, after)
         total = reader.total if after is None else total_of(self._searcher.search(selected, 1))

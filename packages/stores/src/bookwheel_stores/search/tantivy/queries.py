@@ -1,4 +1,4 @@
-"""Compile queries to queries of Tantivy."""
+"""Compile search criteria to Tantivy queries."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -11,7 +11,7 @@ from tantivy import FieldType, Occur, Query
 from bookwheel_stores.search import scoring
 from bookwheel_stores.search.fields import FIELD_KINDS, TEXT_FIELDS, TITLE_START, FieldKind, range_units
 from bookwheel_stores.search.queries import Clause, Filter, Range, SearchCriteria, TextQuery
-from bookwheel_stores.search.tantivy.schema import TYPO_WORDS
+from bookwheel_stores.search.tantivy.schema import TYPO_FIELD
 
 _CACHED_WORDS = 4096
 
@@ -61,9 +61,9 @@ class QueryCompiler:
                 parts.extend(self._title_bonus(criteria.text.words))
         return Query.boolean_query(parts) if parts else Query.all_query()
 
-    def from_key(self, selected: Query, field: str, key: int) -> Query:
-        """Narrow search criteria to books with a sort key of at least `key`."""
-        return both(selected, Query.range_query(self._schema, field, FieldType.Unsigned, lower_bound=key))
+    def with_minimum(self, query: Query, field: str, minimum: int) -> Query:
+        """Restrict a query to books whose value of `field` is at least `minimum`."""
+        return both(query, Query.range_query(self._schema, field, FieldType.Unsigned, lower_bound=minimum))
 
     def completion(self, field: str, prefix: str, *, typos: int) -> Query:
         return Query.fuzzy_term_query(self._schema, field, prefix, distance=typos, prefix=True)
@@ -86,7 +86,7 @@ class QueryCompiler:
 
     def _text(self, text: TextQuery, compile_clause: Callable[[Clause], Query]) -> Iterator[tuple[Occur, Query]]:
         if not text.required:
-            # The score is 1 without filters and 0 with filters.
+            # Excluded words have no score. Every match scores 0, with and without filters.
             every_book = Query.const_score_query(Query.all_query(), 0.0)
             yield Occur.Must, every_book if text.excluded else Query.empty_query()
         for clause in text.required:
@@ -102,11 +102,11 @@ class QueryCompiler:
         return scored[0] if len(scored) == 1 else Query.disjunction_max_query(scored)
 
     def _weighted_matches(self, clause: Clause) -> Iterator[tuple[Query, float]]:
-        for field, weight in scoring.weighted_fields(clause.name):
+        for field, weight in scoring.weighted_fields(clause.field):
             yield self._words(field, clause.words), weight
         typos = scoring.clause_typos(clause)
         if typos:
-            field = TYPO_WORDS if clause.name is None else TEXT_FIELDS[clause.name].index_name
+            field = TYPO_FIELD if clause.field is None else TEXT_FIELDS[clause.field].index_name
             # The fuzzy query of Tantivy builds an automaton on every use: 70 µs for one typo, 300 µs for two.
             similar = self._vocabulary.similar(field, clause.words[0], typos)
             if similar:

@@ -29,7 +29,7 @@ from bookwheel_stores.search.scoring import title_factor
 
 WORDS = "bookwheel_words"
 """The tokenizer of folded text, which splits at spaces."""
-TYPO_WORDS = "title_author_category_words"
+TYPO_FIELD = "title_author_category_words"
 """The single field for matches with typos, because each field needs an automaton."""
 TITLE_KEY_FIELDS = ("by_title", "by_title_2", "by_title_3", "by_title_4")
 """The first 32 bytes of the folded title, eight per field.
@@ -59,7 +59,7 @@ def build_schema() -> tantivy.Schema:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for field in TEXT_FIELDS.values():
         builder.add_text_field(field.index_name, tokenizer_name=WORDS, index_option="position")
-    builder.add_text_field(TYPO_WORDS, tokenizer_name=WORDS, index_option="basic")
+    builder.add_text_field(TYPO_FIELD, tokenizer_name=WORDS, index_option="basic")
     for name in TERM_FIELDS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=True)
     for name in NUMERIC_SCALES:
@@ -89,7 +89,7 @@ def document_fields(book: BookState) -> Fields:
     if number > MAX_NUMBER:
         raise ValueError(f"book number {number} is invalid: beyond {MAX_NUMBER}, use the Elasticsearch engine")
     fields, typo_texts, title_words = build_fields(book)
-    fields[TYPO_WORDS] = typo_texts
+    fields[TYPO_FIELD] = typo_texts
     fields["weight"] = 2 ** title_factor(title_words, number) - 2  # Tantivy multiplies scores by log2(2 + weight)
     fields.update(zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True))
     sort_values = {

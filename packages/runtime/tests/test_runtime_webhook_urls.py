@@ -1,22 +1,22 @@
 """Parsing and rejection of callback URLs."""
 
 import pytest
-from bookwheel_runtime.endpoints import Endpoint, parse_endpoint
+from bookwheel_runtime.webhook_urls import WebhookUrl, parse_webhook_url
 
 
 @pytest.mark.parametrize(
-    ("url", "endpoint"),
+    ("url", "webhook_url"),
     [
-        ("https://shop.example/hook", Endpoint("https", "shop.example", 443, "/hook")),
-        ("https://shop.example", Endpoint("https", "shop.example", 443, "/")),
-        ("https://Shop.Example:8443/a/b?c=d&e", Endpoint("https", "shop.example", 8443, "/a/b?c=d&e")),
-        ("https://8.8.8.8/x", Endpoint("https", "8.8.8.8", 443, "/x")),
-        ("https://[2606:4700:4700::1111]/x", Endpoint("https", "2606:4700:4700::1111", 443, "/x")),
-        ("https://xn--bcher-kva.example/%20", Endpoint("https", "xn--bcher-kva.example", 443, "/%20")),
+        ("https://shop.example/hook", WebhookUrl("https", "shop.example", 443, "/hook")),
+        ("https://shop.example", WebhookUrl("https", "shop.example", 443, "/")),
+        ("https://Shop.Example:8443/a/b?c=d&e", WebhookUrl("https", "shop.example", 8443, "/a/b?c=d&e")),
+        ("https://8.8.8.8/x", WebhookUrl("https", "8.8.8.8", 443, "/x")),
+        ("https://[2606:4700:4700::1111]/x", WebhookUrl("https", "2606:4700:4700::1111", 443, "/x")),
+        ("https://xn--bcher-kva.example/%20", WebhookUrl("https", "xn--bcher-kva.example", 443, "/%20")),
     ],
 )
-def test_a_public_url_is_parsed(url: str, endpoint: Endpoint) -> None:
-    assert parse_endpoint(url) == endpoint
+def test_a_public_url_is_parsed(url: str, webhook_url: WebhookUrl) -> None:
+    assert parse_webhook_url(url) == webhook_url
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_a_public_url_is_parsed(url: str, endpoint: Endpoint) -> None:
 )
 def test_any_other_url_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match=r"^(is|has|holds|must)"):
-        parse_endpoint(url)
+        parse_webhook_url(url)
 
 
 def test_private_addresses_can_be_allowed() -> None:
-    assert parse_endpoint("http://127.0.0.1:9000/x", private=True) == Endpoint("http", "127.0.0.1", 9000, "/x")
-    assert parse_endpoint("http://localhost:9000", private=True).host == "localhost"
+    assert parse_webhook_url("http://127.0.0.1:9000/x", private=True) == WebhookUrl("http", "127.0.0.1", 9000, "/x")
+    assert parse_webhook_url("http://localhost:9000", private=True).host == "localhost"
     with pytest.raises(ValueError, match="user name"):
-        parse_endpoint("http://a@127.0.0.1/", private=True)
+        parse_webhook_url("http://a@127.0.0.1/", private=True)

@@ -24,7 +24,7 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
     After a stop request, open requests can finish within `scraper_stop_seconds`. Twisted's asyncio reactor must be
     running. Raises Scrapy's error if the spider cannot start.
     """
-    from twisted.internet import reactor  # noqa: PLC0415 - importing it would install another reactor
+    from twisted.internet import reactor  # noqa: PLC0415 - an earlier import would install the default reactor
 
     install_resolver(reactor, blocked_hosts=None if context.allow_private_addresses else context.blocked_hosts)
     crawler_settings = Settings(scrapy_settings(context.source, settings))

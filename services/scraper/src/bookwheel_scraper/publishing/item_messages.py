@@ -1,4 +1,4 @@
-"""Builds the stream message of a scraped book."""
+"""Encodes scraped books as item messages for the raw stream."""
 
 import hashlib
 import re
@@ -42,8 +42,11 @@ def _replace_lone_surrogates(value: Any) -> Any:
     return value
 
 
-class EnvelopeBuilder:
-    """Builds the item messages of one run. `site` is `RawItem.site`; it is omitted if it is None."""
+class ItemMessageBuilder:
+    """Encodes the scraped books of one run as `RawItem` messages.
+
+    `site` is the site of the run's start URL if the source does not declare it; otherwise None.
+    """
 
     def __init__(self, *, run_id: str, source: str, traceparent: str, site: str | None = None) -> None:
         self._run_id = run_id
@@ -51,7 +54,7 @@ class EnvelopeBuilder:
         self._traceparent = traceparent
 
     def build(self, book: ScrapedBook, *, item_number: int) -> bytes:
-        """Builds a RawItem as JSON.
+        """Returns a `RawItem` as JSON.
 
         It does not use the model, which takes ten times as long. A test checks that both give the same fields.
         """

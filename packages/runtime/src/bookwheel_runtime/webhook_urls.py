@@ -1,4 +1,4 @@
-"""Parses the URL of a callback and rejects a URL that is not on the public internet. Pure.
+"""Parses the URL of a webhook and rejects a URL that is not on the public internet. Pure.
 
 The IP addresses of a host name are checked when a connection is made: see `addresses`.
 """
@@ -19,7 +19,7 @@ _MIN_UNRESERVED_PORT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class WebhookUrl:
     """`host` is a name or an IP address; IPv6 addresses have no brackets. `target` is the path with the query."""
 
     scheme: str
@@ -28,7 +28,7 @@ class Endpoint:
     target: str
 
 
-def parse_endpoint(url: str, *, private: bool = False) -> Endpoint:
+def parse_webhook_url(url: str, *, private: bool = False) -> WebhookUrl:
     """Parses a URL. `private` allows http and private addresses. Raises ValueError, for example "has no valid host"."""
     if len(url) > MAX_URL_LENGTH:
         raise ValueError(f"is longer than {MAX_URL_LENGTH} characters")
@@ -52,7 +52,7 @@ def parse_endpoint(url: str, *, private: bool = False) -> Endpoint:
     address = _parse_ip_literal(host)
     if not private and (is_internal_name(host) or (address is not None and not is_public(address))):
         raise ValueError("is not on the public internet")
-    return Endpoint(parts.scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+    return WebhookUrl(parts.scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
 
 
 def is_internal_name(host: str) -> bool:
