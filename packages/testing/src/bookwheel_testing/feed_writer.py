@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bookwheel_contracts import BOOK_DETAILS, ChangeKind
-from bookwheel_stores.records.catalog.book_content import book_content
+from bookwheel_stores.records.catalog.book_content import render_content
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.values import to_millis
 from sqlalchemy import Engine
@@ -76,7 +76,7 @@ class FeedWriter:
             "fields": json.dumps(list(fields)),
             "changed_at": START,
             "run_id": "run",
-            "content": book_content(book, [self._offer(book_id)]),
+            "content": render_content(book, [self._offer(book_id)]),
         }
 
 

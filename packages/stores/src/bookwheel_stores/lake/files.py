@@ -196,5 +196,5 @@ def lake_errors(path: str) -> Iterator[None]:
 
 
 def error_text(error: Exception) -> str:
-    """Returns the message on one line, because messages of `deltalake` have several lines and colour codes."""
+    """Returns the message on one line, because messages of `deltalake` have several lines and color codes."""
     return re.sub(r"\s*(?:\x1b\[\d*m|↳|\n)+\s*", " ", str(error)).strip()

@@ -143,7 +143,7 @@ crawl_run = Table(
     Column("quarantined", BigInteger, nullable=False, default=0),
     Column("last_change", BigInteger, nullable=False, default=0),
     Column("touched_at", BigInteger, nullable=False),
-    # From the start message. Null until the event arrives.
+    # From the start message. Null until the message arrives.
     Column("whole_source", Boolean),
     Column("expect", Text),  # JSON of Expectations
     # The values of ApprovalState: shut (pending), open (approved), released, discarding (discarded).

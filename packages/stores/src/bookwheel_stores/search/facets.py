@@ -43,13 +43,15 @@ def ordered_counts(name: str, aggregation: Aggregation) -> list[TermCount]:
     return sorted(counts, key=lambda item: (-item.count, item.value))
 
 
-def term_facet(counts: Sequence[TermCount], selected: Sequence[str]) -> TermFacet:
+def term_facet(counts: Sequence[TermCount], selected_values: Sequence[str]) -> TermFacet:
     """Return the facet with the first of the ordered counts, and all selected values."""
     shown = list(counts[:_SHOWN_TERMS])
-    if selected:
-        marked = [TermCount(item.value, item.count, item.value in selected) for item in counts]
+    if selected_values:
+        marked = [TermCount(item.value, item.count, item.value in selected_values) for item in counts]
         counted = {item.value for item in counts}
-        absent = [TermCount(value, 0, selected=True) for value in dict.fromkeys(selected) if value not in counted]
+        absent = [
+            TermCount(value, 0, selected=True) for value in dict.fromkeys(selected_values) if value not in counted
+        ]
         shown = [*marked[:_SHOWN_TERMS], *(item for item in marked[_SHOWN_TERMS:] if item.selected), *absent]
     return TermFacet(tuple(shown))
 
@@ -67,12 +69,12 @@ def histogram_counts(buckets: Iterable[Aggregation], width: int) -> Mapping[int,
     return counts
 
 
-def empty_facet(selected: tuple[Range, ...]) -> NumericFacet:
-    return NumericFacet(0, None, None, None, (), selected)
+def empty_facet(ranges: tuple[Range, ...]) -> NumericFacet:
+    return NumericFacet(0, None, None, None, (), ranges)
 
 
 def numeric_facet(
-    name: str, stats: Aggregation, width: int, counts: Mapping[int, int], selected: Filter, currency: str | None
+    name: str, stats: Aggregation, width: int, counts: Mapping[int, int], facet_filter: Filter, currency: str | None
 ) -> NumericFacet:
     """Compute a facet from a stats aggregation in index units and the number of books by `value // width`."""
     low, high = int(stats["min"]), int(stats["max"])
@@ -88,7 +90,7 @@ def numeric_facet(
         to_public(name, high),
         average(name, stats),
         histogram,
-        selected.ranges,
+        facet_filter.ranges,
         currency,
     )
 

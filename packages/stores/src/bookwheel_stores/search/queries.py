@@ -48,7 +48,7 @@ class TextQuery:
 
 @dataclass(frozen=True, slots=True)
 class SearchCriteria:
-    """Matches the books that match the text query and every filter. The text None matches all books."""
+    """Matches the books that match the text query and every filter. If `text` is None, all books match it."""
 
     text: TextQuery | None = None
     filters: tuple[Filter, ...] = ()
@@ -167,7 +167,7 @@ class MoneyStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Statistics of the matching books, or of its books in `category`."""
+    """Statistics of the matching books, or of the matching books in `category`."""
 
     books: int
     in_stock: int

@@ -15,7 +15,7 @@ _MAX_PREFIX = 64
 def complete(
     prefix: Sequence[str], *, limit: int, candidates: Callable[[str, int], Iterable[Suggestion]]
 ) -> list[Suggestion]:
-    """Rank completions: first names that begin with the prefix, then names with a later matching word, then typos.
+    """Rank completions: names that begin with the prefix, then names with a later matching word, then typos.
 
     `candidates` returns the completions of a text with a number of typos.
     """

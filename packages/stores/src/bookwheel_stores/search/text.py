@@ -77,7 +77,7 @@ def _has_long_word(plain: str) -> bool:
 
 
 def parse_text(text: str, *, field: str | None = None) -> TextQuery:
-    """Parse words and `"phrases"`, each excluded by a leading minus. Never fails.
+    """Parse words and `"phrases"`. A leading minus excludes a word or a phrase. Never fails.
 
     Words must match in any text field, or in `field`. A word with punctuation inside, such as `sci-fi`, is a
     phrase. Text without letters or digits gives a query without clauses, which matches nothing.

@@ -115,7 +115,7 @@ def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) ->
         source, seen_at = item.offer.source, item.sighting.seen_at
         oldest[source] = min(seen_at, oldest.get(source, seen_at))
     stale: dict[int, CompleteRuns] = {}
-    for source, runs in missing_offers.complete_runs_after(oldest).items():
+    for source, runs in missing_offers.get_complete_runs_after(oldest).items():
         source_key_by_position = {
             position: item.offer.source_key
             for position, item in enumerate(items)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 from bookwheel_contracts import ChangeKind
-from bookwheel_stores.records.catalog.book_content import book_content
+from bookwheel_stores.records.catalog.book_content import render_content
 from bookwheel_stores.records.catalog.writer import OfferKey
 from bookwheel_stores.records.database.dialect import Row
 
@@ -134,7 +134,7 @@ def _change(update: BookUpdate, kind: ChangeKind, fields: Collection[str], book:
         "fields": orjson.dumps(sorted(fields)).decode() if fields else "[]",
         "changed_at": book["last_changed"],
         "run_id": update.last_origin.run_id,
-        "content": book_content(book, offers),
+        "content": render_content(book, offers),
     }
 
 

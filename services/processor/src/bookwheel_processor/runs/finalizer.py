@@ -146,7 +146,7 @@ class _RunStep:
         """Return the complete runs that decide which offers are missing; None if this run was not complete."""
         if run.finished_state != RunState.COMPLETE or not run.whole_source:
             return None
-        return self._missing_offers.complete_runs(run.source, last_run=run.number, grace=grace)
+        return self._missing_offers.get_complete_runs(run.source, last_run=run.number, grace=grace)
 
     def _check_hold_policy(self, run: Row[Any], expectations: Expectations, complete_runs: CompleteRuns | None) -> Hold:
         known_offers = self._missing_offers.count_live(run.source) if run.known is None else run.known

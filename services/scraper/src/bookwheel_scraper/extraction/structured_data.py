@@ -190,7 +190,10 @@ def _flatten(values: Any) -> Iterator[Any]:
 
 
 def _resolve_references(roots: list[Node]) -> list[Node]:
-    """Replaces each reference with its node. Returns the roots that no node refers to, or all roots if there are none."""
+    """Replaces each reference with its node.
+
+    Returns the roots that no node refers to; all roots if there is no such root.
+    """
     nodes_by_id = {node.id: node for node in _walk(roots) if node.id is not None and not node.is_reference}
     referenced_ids: set[int] = set()
     for node in _walk(roots):

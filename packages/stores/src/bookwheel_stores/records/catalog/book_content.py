@@ -39,7 +39,7 @@ def details_from_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return details
 
 
-def book_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, Any]]) -> str:
+def render_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, Any]]) -> str:
     """Renders rows of the tables `book` and `offer` as the JSON of a `BookContent`. Offers may be in any order."""
     ordered = sorted(offer_rows, key=_offer_key) if len(offer_rows) > 1 else offer_rows
     details = {name: book_row[name] for name in BOOK_DETAILS}
@@ -59,7 +59,7 @@ def book_content(book_row: Mapping[str, Any], offer_rows: Sequence[Mapping[str, 
     return orjson.dumps(content).decode()
 
 
-def complete_content(content: str) -> str:
+def add_missing_fields(content: str) -> str:
     """Adds fields that content of earlier releases lacks, as null."""
     missing = [name for name in LATER_DETAILS if f'"{name}":' not in content]
     return content[:-1] + "".join(f',"{name}":null' for name in missing) + "}" if missing else content
@@ -74,7 +74,7 @@ def render_contents(connection: Connection, book_numbers: Collection[int]) -> di
     for row in connection.execute(live_offers).mappings():
         offers_by_book[row["book_number"]].append(dict(row))
     books = connection.execute(select(book).where(in_values(book.c.number, numbers))).mappings()
-    return {row["number"]: book_content(dict(row), offers_by_book[row["number"]]) for row in books}
+    return {row["number"]: render_content(dict(row), offers_by_book[row["number"]]) for row in books}
 
 
 def _offer_key(row: Mapping[str, Any]) -> tuple[str, str]:

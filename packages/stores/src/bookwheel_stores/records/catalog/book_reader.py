@@ -115,7 +115,7 @@ class BookReader:
     ) -> list[PricePoint]:
         """Returns the prices that were current at the end of each interval between `start` and `end`.
 
-        An interval is a day, a week from Monday, or a month. `book_numbers` selects books; None selects all books.
+        An interval is a day, a week from Monday, or a month. If `book_numbers` is None, all books count.
         Raises ValueError for more than 400 intervals, TimeoutError if the database takes longer than `timeout_seconds`.
         """
         with read_connection(self._engine) as connection, time_limit(connection, timeout_seconds):

@@ -47,7 +47,7 @@ class _Group(NamedTuple):
 def price_trend(
     connection: Connection, *, book_numbers: Sequence[int] | None, interval: Interval, start: datetime, end: datetime
 ) -> list[PricePoint]:
-    """Returns one point per interval and currency, in this order. `book_numbers` None selects all books.
+    """Returns one point per interval and currency, in this order. If `book_numbers` is None, all books count.
 
     Raises ValueError for more than 400 intervals, or if an interval ends after the year 9999.
     """

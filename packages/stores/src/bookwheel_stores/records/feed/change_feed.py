@@ -7,7 +7,7 @@ import orjson
 from bookwheel_contracts import BookState, Change, ChangeKind
 from sqlalchemy import Connection, Engine, Row, Select, func, select, update
 
-from bookwheel_stores.records.catalog.book_content import complete_content, render_contents
+from bookwheel_stores.records.catalog.book_content import add_missing_fields, render_contents
 from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.tables import book, change
 from bookwheel_stores.records.tables import projection as cursors
@@ -121,7 +121,7 @@ def _states(connection: Connection, rows: Sequence[Any]) -> list[BookState]:
     numbers = [row.book_number for row in rows if row.content is None and row.is_latest]
     rendered = render_contents(connection, numbers) if numbers else {}
     return [
-        BookState(number, book_id, revision, bool(removed), complete_content(content or rendered[number]).encode())
+        BookState(number, book_id, revision, bool(removed), add_missing_fields(content or rendered[number]).encode())
         for number, book_id, revision, removed, content, is_latest, _ in rows
         if content is not None or is_latest
     ]

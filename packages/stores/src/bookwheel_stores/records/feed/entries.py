@@ -7,7 +7,7 @@ import orjson
 from bookwheel_contracts import Change
 from sqlalchemy import Engine, select
 
-from bookwheel_stores.records.catalog.book_content import complete_content
+from bookwheel_stores.records.catalog.book_content import add_missing_fields
 from bookwheel_stores.records.database.connection import read_connection
 from bookwheel_stores.records.feed.change_feed import change_from_row, feed_head
 from bookwheel_stores.records.tables import book, change
@@ -61,6 +61,8 @@ class FeedReader:
         )
         with read_connection(self._engine) as connection:
             return [
-                FeedEntry(change_from_row(row), None if row.content is None else complete_content(row.content).encode())
+                FeedEntry(
+                    change_from_row(row), None if row.content is None else add_missing_fields(row.content).encode()
+                )
                 for row in connection.execute(query)
             ]

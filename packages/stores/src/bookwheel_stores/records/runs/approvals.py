@@ -86,9 +86,9 @@ class RunApprovals:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(changes))
 
     def list_due(self, run_numbers: Collection[int] | None) -> list[int]:
-        """Returns the runs with staged items or a finish message to process. `run_numbers` None selects all runs.
+        """Returns the runs with staged items or a finish message to process, ordered by their start.
 
-        They are ordered by their start, independent of their end.
+        If `run_numbers` is None, all runs are considered.
         """
         query = select(crawl_run.c.number).where(_is_due)
         if run_numbers is not None:

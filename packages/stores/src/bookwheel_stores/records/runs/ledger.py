@@ -22,7 +22,7 @@ _is_unfinished = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
 )
 _is_held = crawl_run.c.state == RunState.HELD.value
 _ENDED = [state.value for state in (RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.HELD)]
-"""States of runs that later events may reopen. A cancelled run, which an operator discarded, is not reopened."""
+"""States of runs that later messages may reopen. A cancelled run, which an operator discarded, is not reopened."""
 
 
 class RunLedger:
@@ -51,24 +51,24 @@ class RunLedger:
             .values(state=RunState.RUNNING.value)
         )
 
-    def start(self, event: RunStarted) -> None:
+    def start(self, message: RunStarted) -> None:
         """Applies a start message.
 
         Reopens the run if it was resumed, or if its start arrives late or is earlier, because the missing offers may
         change.
         """
-        started = to_millis(event.started_at)
+        started = to_millis(message.started_at)
         resumes = (crawl_run.c.finished_at < started) & (crawl_run.c.started_at < started)
         is_earliest = crawl_run.c.started_at.is_(None) | (crawl_run.c.started_at > started)
         is_late = is_earliest & crawl_run.c.state.in_([RunState.COMPLETE.value, RunState.HELD.value])
         is_undecided = is_late & crawl_run.c.hold.is_(None)
         self._connection.execute(
             update(crawl_run)
-            .where(crawl_run.c.run_id == event.run_id)
+            .where(crawl_run.c.run_id == message.run_id)
             .values(
-                start_url=func.coalesce(crawl_run.c.start_url, event.start_url),
+                start_url=func.coalesce(crawl_run.c.start_url, message.start_url),
                 started_at=case((is_earliest, started), else_=crawl_run.c.started_at),
-                traceparent=func.coalesce(crawl_run.c.traceparent, event.traceparent[:64]),
+                traceparent=func.coalesce(crawl_run.c.traceparent, message.traceparent[:64]),
                 state=case((resumes | is_late, RunState.RUNNING.value), else_=crawl_run.c.state),
                 scraped=case((resumes, None), else_=crawl_run.c.scraped),
                 finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
@@ -79,32 +79,32 @@ class RunLedger:
                     (is_undecided, ApprovalState.APPROVED.value),
                     else_=crawl_run.c.gate,
                 ),
-                whole_source=event.whole_source,
-                expect=event.expect.model_dump_json(exclude_none=True),
+                whole_source=message.whole_source,
+                expect=message.expect.model_dump_json(exclude_none=True),
             )
         )
 
-    def finish(self, event: RunFinished) -> None:
+    def finish(self, message: RunFinished) -> None:
         """Applies a finish message, and the start message that it repeats.
 
-        Events may arrive in any order. The latest event is the event with the highest `scraped`, because a clock may go
-        back during a run. A later event reopens a run that has ended or is held.
+        Messages may arrive in any order. The latest message is the message with the highest `scraped`, because a clock
+        may go back during a run. A later message reopens a run that has ended or is held.
         """
-        if event.start is not None:
-            self.start(event.start)
-        finished = to_millis(event.finished_at)
-        differs = (crawl_run.c.scraped < event.scraped) | (crawl_run.c.finished_state != event.state.value)
+        if message.start is not None:
+            self.start(message.start)
+        finished = to_millis(message.finished_at)
+        differs = (crawl_run.c.scraped < message.scraped) | (crawl_run.c.finished_state != message.state.value)
         resumes = differs & crawl_run.c.state.in_(_ENDED)
         self._connection.execute(
             update(crawl_run)
             .where(
-                crawl_run.c.run_id == event.run_id,
+                crawl_run.c.run_id == message.run_id,
                 crawl_run.c.scraped.is_(None)
-                | (crawl_run.c.scraped < event.scraped)
-                | (crawl_run.c.scraped == event.scraped)
+                | (crawl_run.c.scraped < message.scraped)
+                | (crawl_run.c.scraped == message.scraped)
                 & (
                     (crawl_run.c.finished_at < finished)
-                    | (crawl_run.c.finished_at == finished) & (crawl_run.c.finished_state <= event.state.value)
+                    | (crawl_run.c.finished_at == finished) & (crawl_run.c.finished_state <= message.state.value)
                 ),
             )
             .values(
@@ -112,11 +112,11 @@ class RunLedger:
                 gate=case((resumes & crawl_run.c.hold.is_(None), ApprovalState.APPROVED.value), else_=crawl_run.c.gate),
                 hold=case((resumes & _is_held, None), else_=crawl_run.c.hold),
                 finished_at=finished,
-                finished_state=event.state.value,
-                reason=event.reason,
-                scraped=event.scraped,
-                pages=event.pages,
-                errors=event.errors,
+                finished_state=message.state.value,
+                reason=message.reason,
+                scraped=message.scraped,
+                pages=message.pages,
+                errors=message.errors,
             )
         )
 
@@ -137,7 +137,7 @@ class RunLedger:
         self._connection.execute(_add_verdicts, {"of_run": run_number, "change": last_change, "now": now, **increments})
 
     def close_incomplete(self, *, before: int) -> int:
-        """Ends runs as partial that lack items long after their finish message. Returns the number of runs.
+        """Ends runs as partial if they lack items long after their finish message. Returns the number of runs.
 
         Their end and their last activity must be before `before`, in milliseconds. `scraped` becomes the number of
         items that arrived.

@@ -24,8 +24,9 @@ _MAX_GRACE = 100  # the maximum in the declaration of a source
 class CompleteRuns(NamedTuple):
     """The last complete runs of one source, latest first.
 
-    `earliest_start` is the start of the earliest run. An offer last seen before is missing. An offer that one of these
-    runs saw is not, because the clock of the run may be slow. `ended_at` is the end of the latest run.
+    `earliest_start` is the start of the earliest run. `ended_at` is the end of the latest run. An offer is missing if
+    it was last seen before `earliest_start` and none of these runs saw it. The time alone is not sufficient, because
+    the clock of a run may be slow.
     """
 
     source: str
@@ -35,7 +36,7 @@ class CompleteRuns(NamedTuple):
     ended_at: int
 
     def is_missing(self, seen_at: int, run_id: str) -> bool:
-        """Returns whether these runs miss an offer that `run_id` last saw at `seen_at`."""
+        """Returns whether an offer is missing. The run `run_id` was the last to see it, at `seen_at`."""
         return seen_at < self.earliest_start and run_id not in self.ids
 
 
@@ -52,7 +53,7 @@ class MissingOffers:
         query = select(func.count()).where(offer.c.source == source, offer.c.removed_at.is_(None), is_on_site)
         return self._connection.scalar(query) or 0
 
-    def complete_runs(
+    def get_complete_runs(
         self, source: str, *, last_run: int | None = None, grace: int | None = None
     ) -> CompleteRuns | None:
         """Returns the last `grace` complete runs of the source; None if there are fewer.
@@ -81,7 +82,7 @@ class MissingOffers:
             ended_at=last[0].finished_at,
         )
 
-    def complete_runs_after(self, moments: Mapping[str, int]) -> dict[str, CompleteRuns]:
+    def get_complete_runs_after(self, moments: Mapping[str, int]) -> dict[str, CompleteRuns]:
         """Returns the last `grace` complete runs by source.
 
         `moments` has a time by source. A source is omitted if one of its runs began before its time.
@@ -90,7 +91,7 @@ class MissingOffers:
         for source, moment in moments.items():
             newer = _latest_runs(source, None).where(crawl_run.c.started_at > moment).limit(1)
             if self._connection.execute(newer).first() is not None:
-                runs = self.complete_runs(source)
+                runs = self.get_complete_runs(source)
                 if runs is not None and runs.earliest_start > moment:
                     runs_by_source[source] = runs
         return runs_by_source

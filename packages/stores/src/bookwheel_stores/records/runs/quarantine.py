@@ -59,7 +59,7 @@ class QuarantineEntry:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineFilter:
-    """Selects entries by source, run or code; None for any."""
+    """Selects entries by source, run or code. None matches any value."""
 
     source: str | None = None
     run_id: str | None = None
@@ -99,7 +99,7 @@ class QuarantineStore:
         after_number: int = 0,
         limit: int,
     ) -> list[QuarantineEntry]:
-        """Returns entries, oldest first. `state` None selects all states."""
+        """Returns entries, oldest first. If `state` is None, they can have any state."""
         query = select(quarantine).where(selection.condition, quarantine.c.number > after_number)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)
@@ -119,7 +119,7 @@ class QuarantineStore:
     def count(
         self, selection: QuarantineFilter = ALL_ENTRIES, *, state: QuarantineState | None = QuarantineState.OPEN
     ) -> int:
-        """Returns the number of entries. `state` None selects all states."""
+        """Returns the number of entries. If `state` is None, they can have any state."""
         query = select(func.count()).select_from(quarantine).where(selection.condition)
         if state is not None:
             query = query.where(quarantine.c.state == state.value)

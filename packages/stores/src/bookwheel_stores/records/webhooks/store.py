@@ -72,7 +72,7 @@ class WebhookStore:
         return webhook_from_row(created)
 
     def list_all(self, *, owner: str | None) -> list[Webhook]:
-        """Returns webhooks of one owner, or of all owners if None, oldest first."""
+        """Returns the webhooks of `owner`, or of all owners if it is None, oldest first."""
         query = select(webhook).order_by(webhook.c.number)
         if owner is not None:
             query = query.where(webhook.c.owner == owner)

@@ -82,9 +82,11 @@ class FacetPlan:
                 return {"currencies": {"terms": {"field": "currency", "size": COUNTED_TERMS}, "aggs": stats}}
             return stats
         aggregations = {"values": {"terms": {"field": name, "size": COUNTED_TERMS}}}
-        selected = filter_of(self._filters, name).values
-        if selected and FIELD_KINDS[name] is FieldKind.TERM:  # selected values may be less frequent
-            aggregations["selected"] = {"terms": {"field": name, "size": len(selected), "include": list(selected)}}
+        selected_values = filter_of(self._filters, name).values
+        if selected_values and FIELD_KINDS[name] is FieldKind.TERM:  # selected values may be less frequent
+            aggregations["selected"] = {
+                "terms": {"field": name, "size": len(selected_values), "include": list(selected_values)}
+            }
         return aggregations
 
     def _terms(self, name: str, response: Aggregation) -> TermFacet:
@@ -105,11 +107,11 @@ class FacetPlan:
         return (aggregation["stats"], currency) if aggregation["stats"]["count"] else None
 
     def _numeric(self, name: str, response: Aggregation, histograms: Aggregation) -> NumericFacet:
-        selected = filter_of(self._filters, name)
+        facet_filter = filter_of(self._filters, name)
         main_stats = self._main_stats(name, response)
         stats = histograms[name]["stats"] if name in histograms else {"count": 0}
         if main_stats is None or not stats["count"]:
-            return empty_facet(selected.ranges)
+            return empty_facet(facet_filter.ranges)
         width = bucket_width(name, int(main_stats[0]["min"]), int(main_stats[0]["max"]))
         buckets = histograms[name]["histogram"]["buckets"]
-        return numeric_facet(name, stats, width, histogram_counts(buckets, width), selected, main_stats[1])
+        return numeric_facet(name, stats, width, histogram_counts(buckets, width), facet_filter, main_stats[1])

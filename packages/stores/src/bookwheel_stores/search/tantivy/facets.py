@@ -110,30 +110,30 @@ class FacetCounter:
 
     def _terms(self, query: Query, name: str, response: Aggregation) -> TermFacet:
         counts = ordered_counts(name, response[name])
-        selected = filter_of(self._criteria.filters, name).values
-        if selected and len(counts) == COUNTED_TERMS:  # selected values may be less frequent
+        selected_values = filter_of(self._criteria.filters, name).values
+        if selected_values and len(counts) == COUNTED_TERMS:  # selected values may be less frequent
             counted = {item.value for item in counts}
-            for value in [value for value in selected if value not in counted]:
+            for value in [value for value in selected_values if value not in counted]:
                 count = total_of(self._searcher.search(both(query, self._compiler.term(name, value)), 1))
                 counts += [TermCount(value, count)] if count else []
-        return term_facet(counts, selected)
+        return term_facet(counts, selected_values)
 
     def _numeric(self, query: Query, name: str, response: Aggregation) -> NumericFacet:
-        selected = filter_of(self._criteria.filters, name)
+        facet_filter = filter_of(self._criteria.filters, name)
         is_money = FIELD_KINDS[name] is FieldKind.MONEY
         currency = self._settings.currencies[0] if is_money and self._settings.currencies else None
         if currency is not None and len(self._settings.currencies) > 1:
             bucket = main_currency(response[name]["buckets"])
             if bucket is None:
-                return empty_facet(selected.ranges)
+                return empty_facet(facet_filter.ranges)
             response, currency = bucket, str(bucket["key"])
             query = both(query, self._compiler.term("currency", currency))
         stats = response[name]
         if not int(stats["count"]):
-            return empty_facet(selected.ranges)
+            return empty_facet(facet_filter.ranges)
         width = bucket_width(name, int(stats["min"]), int(stats["max"]))
         buckets = response[f"{name}_buckets"]["buckets"]
         if width % self._settings.widths[name]:  # the matches span a small part of the catalog's range
             request = {"histogram": {"histogram": {"field": name, "interval": width, "min_doc_count": 1}}}
             buckets = self._searcher.aggregate(query, request)["histogram"]["buckets"]
-        return numeric_facet(name, stats, width, histogram_counts(buckets, width), selected, currency)
+        return numeric_facet(name, stats, width, histogram_counts(buckets, width), facet_filter, currency)

@@ -63,17 +63,19 @@ class Paginator:
 
     def page(self, query: SearchQuery) -> SortedPage:
         is_scored = query.sort is Sort.RELEVANCE and query.criteria.text is not None
-        selected = self._compiler.compile(query.criteria, scored=is_scored)
+        base_query = self._compiler.compile(query.criteria, scored=is_scored)
         if query.sort is Sort.TITLE:
-            return self._by_title(selected, query.limit, query.after)
+            return self._by_title(base_query, query.limit, query.after)
         if is_scored:
-            return self._by_score(selected, query.limit, query.after)
-        return self._by_key(selected, sort_key_field(query.sort), query.limit, query.after)
+            return self._by_score(base_query, query.limit, query.after)
+        return self._by_key(base_query, sort_key_field(query.sort), query.limit, query.after)
 
-    def _by_key(self, selected: Query, field: str, limit: int, after: Position | None) -> SortedPage:
-        remaining = selected if after is None else self._compiler.with_minimum(selected, field, int(after.value[0]) + 1)
+    def _by_key(self, base_query: Query, field: str, limit: int, after: Position | None) -> SortedPage:
+        remaining = (
+            base_query if after is None else self._compiler.with_minimum(base_query, field, int(after.value[0]) + 1)
+        )
         result = self._searcher.search(remaining, limit + 1, order_by_field=field, order=Order.Asc)
-        total = total_of(result if after is None else self._searcher.search(selected, 1))
+        total = total_of(result if after is None else self._searcher.search(base_query, 1))
         hits = result.hits[:limit]
         next_position = None
         if len(result.hits) > limit:
@@ -81,17 +83,17 @@ class Paginator:
             next_position = Position((key,), key & MAX_NUMBER, 0)
         return SortedPage([BookAddress(int(key) & MAX_NUMBER, address) for key, address in hits], total, next_position)
 
-    def _by_title(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
-        remaining = selected
+    def _by_title(self, base_query: Query, limit: int, after: Position | None) -> SortedPage:
+        remaining = base_query
         if after is not None:
-            remaining = self._compiler.with_minimum(selected, TITLE_KEY_FIELDS[0], int(after.value[0]))
+            remaining = self._compiler.with_minimum(base_query, TITLE_KEY_FIELDS[0], int(after.value[0]))
         reader = _RowReader(self._searcher, remaining, by_title=True)
         rows, next_position = _read_page(reader, 0, limit, after)
-        total = reader.total if after is None else total_of(self._searcher.search(selected, 1))
+        total = reader.total if after is None else total_of(self._searcher.search(base_query, 1))
         return SortedPage(_addresses(rows), total, next_position)
 
-    def _by_score(self, selected: Query, limit: int, after: Position | None) -> SortedPage:
-        reader = _RowReader(self._searcher, selected, by_title=False)
+    def _by_score(self, base_query: Query, limit: int, after: Position | None) -> SortedPage:
+        reader = _RowReader(self._searcher, base_query, by_title=False)
         start = 0 if after is None else _find_rank(reader, after, limit + 1 + _EXTRA_ROWS)
         rows, next_position = _read_page(reader, start, limit, after)
         return SortedPage(_addresses(rows), reader.total, next_position)
@@ -100,9 +102,9 @@ class Paginator:
 class _RowReader:
     """Reads the rows of a query in the order of Tantivy. Caches the latest rows."""
 
-    def __init__(self, searcher: tantivy.Searcher, selected: Query, *, by_title: bool) -> None:
+    def __init__(self, searcher: tantivy.Searcher, query: Query, *, by_title: bool) -> None:
         self._searcher = searcher
-        self._selected = selected
+        self._query = query
         self._by_title = by_title
         self._offset = 0
         self._rows: list[_Row] = []
@@ -110,10 +112,10 @@ class _RowReader:
         self.size = searcher.num_docs
         self.total = 0
 
-    def rows(self, offset: int, count: int, *, ahead: int = 0) -> list[_Row]:
-        """Return up to `count` rows from the rank `offset`. Read `ahead` more rows if they are not cached."""
+    def rows(self, offset: int, count: int, *, prefetch: int = 0) -> list[_Row]:
+        """Return up to `count` rows from the rank `offset`. Read `prefetch` more rows if they are not cached."""
         if not self._is_cached(offset, count):
-            self._read(offset, count + ahead)
+            self._read(offset, count + prefetch)
         start = offset - self._offset
         return self._rows[start : start + count]
 
@@ -126,7 +128,7 @@ class _RowReader:
         field, weight = (TITLE_KEY_FIELDS[0], None) if self._by_title else (None, "weight")
         order = Order.Asc if self._by_title else Order.Desc
         result = self._searcher.search(
-            self._selected, count, order_by_field=field, offset=offset, order=order, weight_by_field=weight
+            self._query, count, order_by_field=field, offset=offset, order=order, weight_by_field=weight
         )
         addresses = [address for _, address in result.hits]
         numbers = numbers_of(self._searcher, addresses)
@@ -162,15 +164,15 @@ def _read_page(
     return rows[:limit], Position(last.value, last.number, rank)
 
 
-def _find_rank(reader: _RowReader, after: Position, ahead: int) -> int:
+def _find_rank(reader: _RowReader, after: Position, prefetch: int) -> int:
     """Return the number of rows with a primary value before the value of the cursor."""
 
-    def is_before(rank: int, *, ahead: int = 0) -> bool:
-        rows = reader.rows(rank, 1, ahead=ahead)
+    def is_before(rank: int, *, prefetch: int = 0) -> bool:
+        rows = reader.rows(rank, 1, prefetch=prefetch)
         return bool(rows) and rows[0].primary < after.value[0]
 
     hint = min(after.rank, reader.size)  # Tantivy allocates memory for every skipped row
-    if (hint == 0 or is_before(hint - 1, ahead=ahead + 1)) and not is_before(hint, ahead=ahead):
+    if (hint == 0 or is_before(hint - 1, prefetch=prefetch + 1)) and not is_before(hint, prefetch=prefetch):
         return hint
     low, high = 0, reader.total
     while low < high:

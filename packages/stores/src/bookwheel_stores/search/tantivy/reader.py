@@ -43,8 +43,8 @@ class _Commit:
 
     def _matches(self, text: TextQuery) -> TextMatches | None:
         """Return the matches; None if more than `max_matches` books match."""
-        selected = self.compiler.compile(SearchCriteria(text), scored=True)
-        result = self.searcher.search(selected, max(self._max_matches, 1), weight_by_field="weight")
+        query = self.compiler.compile(SearchCriteria(text), scored=True)
+        result = self.searcher.search(query, max(self._max_matches, 1), weight_by_field="weight")
         if total_of(result) > self._max_matches:
             return None
         return TextMatches(self.searcher, result.hits, self.read_body)

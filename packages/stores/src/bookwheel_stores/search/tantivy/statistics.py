@@ -25,11 +25,11 @@ class StatisticsCounter:
     def __init__(self, searcher: tantivy.Searcher, compiler: QueryCompiler, criteria: SearchCriteria) -> None:
         self._searcher = searcher
         self._compiler = compiler
-        self._selected = compiler.compile(criteria)
+        self._query = compiler.compile(criteria)
 
     def overall(self) -> Statistics:
-        books = total_of(self._searcher.search(self._selected, 1))
-        return self._statistics(self._searcher.aggregate(self._selected, _STATISTICS), books, self._selected, None)
+        books = total_of(self._searcher.search(self._query, 1))
+        return self._statistics(self._searcher.aggregate(self._query, _STATISTICS), books, self._query, None)
 
     def by_category(self, names: Sequence[str], *, limit: int, currencies: int) -> list[Statistics]:
         """Return statistics of the first `limit` categories. `names` must have all categories if there are fewer.
@@ -38,12 +38,12 @@ class StatisticsCounter:
         """
         batch_size = MAX_TERMS // (_BUCKETS_PER_CATEGORY + currencies)
         if len(names) <= min(limit, batch_size):
-            return self._of_categories(self._selected, len(names))
+            return self._of_categories(self._query, len(names))
         ordered = sorted(names[:limit])
         statistics = []
         for start in range(0, len(ordered), batch_size):
             batch = Filter("category", values=tuple(ordered[start : start + batch_size]))
-            query = both(self._selected, self._compiler.compile(SearchCriteria(filters=(batch,))))
+            query = both(self._query, self._compiler.compile(SearchCriteria(filters=(batch,))))
             statistics += self._of_categories(query, batch_size)
         return statistics
 
@@ -54,7 +54,7 @@ class StatisticsCounter:
             self._statistics(
                 bucket,
                 int(bucket["doc_count"]),
-                both(self._selected, self._compiler.term("category", bucket["key"])),
+                both(self._query, self._compiler.term("category", bucket["key"])),
                 str(bucket["key"]),
             )
             for bucket in sorted(response["buckets"], key=lambda bucket: str(bucket["key"]))
