@@ -38,7 +38,7 @@ def index(search_url: str) -> IndexReader:
 
 
 def hits(index: IndexReader, text: str, *, name: str | None = None) -> list[int]:
-    query = SearchQuery(SearchCriteria(parse_text(text, name=name)), Sort.RELEVANCE, 50)
+    query = SearchQuery(SearchCriteria(parse_text(text, field=name)), Sort.RELEVANCE, 50)
     return [int(item.split(b'"')[3].partition(b":")[2]) for item in index.search(query).items]
 
 

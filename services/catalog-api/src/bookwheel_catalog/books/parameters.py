@@ -159,5 +159,5 @@ def _combine(texts: list[TextQuery]) -> TextQuery | None:
         return TextQuery()
     required = tuple(clause for text in texts for clause in text.required)
     excluded = tuple(clause for text in texts for clause in text.excluded)
-    title_words = next((text.words for text in texts if text.required and text.required[0].name == "title"), ())
+    title_words = next((text.words for text in texts if text.required and text.required[0].field == "title"), ())
     return TextQuery(required, excluded, title_words)

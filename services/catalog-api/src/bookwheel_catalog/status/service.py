@@ -38,7 +38,7 @@ class StatusService:
         }
         database_queries: dict[str, Query] = {
             "projections": self._feed.projections,
-            "items": self._feed.items,
+            "items": self._feed.count_items_by_verdict,
             "crawls": lambda: self._runs.list_latest(limit=_MAX_LISTED_CRAWLS),
         }
         parts = _run_queries("redis", redis_queries, faults) | _run_queries("records", database_queries, faults)
