@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from bookwheel_stores.cache import Generation, ResponseCache, connect_cache
+from bookwheel_stores.cache import Generation, ResponseCache, connect_redis_with_short_timeouts
 from bookwheel_stores.streams import connect_redis
 from bookwheel_testing.servers import free_port, redis_answers, redis_command, running
 from redis.asyncio import Redis
@@ -36,7 +36,7 @@ async def open_cache() -> AsyncIterator[OpenCache]:
     opened: list[ResponseCache] = []
 
     def open_cache(url: str) -> ResponseCache:
-        opened.append(ResponseCache(connect_cache(url)))
+        opened.append(ResponseCache(connect_redis_with_short_timeouts(url)))
         return opened[-1]
 
     yield open_cache

@@ -1,4 +1,4 @@
-"""Tests of the change stream of a real server: order, resuming, heartbeats, limits, slow clients, shutdown."""
+"""Tests of the change stream of a real server: order, resuming, keepalives, limits, slow clients, shutdown."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 CATALOG = [sys.executable, "-c", "from bookwheel_catalog.cli import main; main()", "serve"]
 _SHORT_TIMEOUTS = (
-    "from bookwheel_catalog.changes import stream as s; s.HEARTBEAT_SECONDS = 0.3; s._SEND_TIMEOUT_SECONDS = 1.0"
+    "from bookwheel_catalog.changes import stream as s; s.KEEPALIVE_SECONDS = 0.3; s._SEND_TIMEOUT_SECONDS = 1.0"
 )
 CATALOG_WITH_SHORT_TIMEOUTS = [
     sys.executable,
@@ -148,7 +148,7 @@ def test_stream_ends_after_its_duration_and_can_be_resumed(
     assert set(listener.failures) == {"ended"}
 
 
-def test_heartbeat_has_the_current_position_as_id(serve: Callable[..., RunningCatalog], feed: FeedWriter) -> None:
+def test_keepalive_has_the_current_position_as_id(serve: Callable[..., RunningCatalog], feed: FeedWriter) -> None:
     feed.add("1", "2", "3")
     service = serve(CATALOG_WITH_SHORT_TIMEOUTS)
     with httpx.stream(
@@ -157,9 +157,9 @@ def test_heartbeat_has_the_current_position_as_id(serve: Callable[..., RunningCa
         assert response.headers["content-type"].startswith("text/event-stream")
         assert response.headers["x-accel-buffering"] == "no"
         events = read_events(response.iter_lines())
-        first, heartbeat = next(events), next(events)
+        first, keepalive = next(events), next(events)
     assert (first.id, first.data) == ("0", None)
-    assert (heartbeat.id, heartbeat.data, heartbeat.comment) == ("3", None, True)
+    assert (keepalive.id, keepalive.data, keepalive.comment) == ("3", None, True)
 
 
 def test_number_of_listeners_of_a_user_is_limited(serve: Callable[..., RunningCatalog]) -> None:

@@ -321,7 +321,7 @@ def test_a_reenabled_webhook_continues_as_requested(
     hook = create_disabled_webhook(hooks, receiver)
     failed_id = hooks.deliveries(hook)[0].id
     feed.add("2")
-    hooks.store.enable(hook.id, missed=missed, now=time.time_ns() // 1_000_000)
+    hooks.store.enable(hook.id, missed_delivery_policy=missed, now=time.time_ns() // 1_000_000)
     feed.add("3")
     hooks.run_until(lambda: receiver.sequences("/hook")[-1:] == [3])
     assert receiver.sequences("/hook") == sequences

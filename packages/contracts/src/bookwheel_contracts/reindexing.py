@@ -28,7 +28,7 @@ class ReindexState(StrEnum):
 
 
 class ReindexJob(Contract):
-    """A build of the search index. `books` is the number of indexed books; it is null until the build is complete."""
+    """A requested index build. `books` is the number of indexed books; it is null until the build is complete."""
 
     id: str
     state: ReindexState

@@ -9,7 +9,7 @@ from bookwheel_runtime.app_factory import create_service_app
 from bookwheel_runtime.healthcheck import get_health_error
 from bookwheel_runtime.problem_responses import add_unavailable_handler
 from bookwheel_runtime.tokens import TokenVerifier
-from bookwheel_stores.cache import ResponseCache, connect_cache
+from bookwheel_stores.cache import ResponseCache, connect_redis_with_short_timeouts
 from bookwheel_stores.heartbeats import HeartbeatPublisher
 from bookwheel_stores.lake import Lake, LakeAddress
 from bookwheel_stores.records import (
@@ -69,8 +69,8 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         index = open_index_reader(settings.search_url)
-        cache = ResponseCache(connect_cache(settings.redis_url))
-        notifications = connect_cache(settings.redis_url)
+        cache = ResponseCache(connect_redis_with_short_timeouts(settings.redis_url))
+        notification_client = connect_redis_with_short_timeouts(settings.redis_url)
         dependencies = _wire(
             settings,
             engine,
@@ -78,7 +78,7 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
             search=SearchService(index, cache),
             broadcaster=ChangeBroadcaster(
                 FeedReader(engine),
-                notifications,
+                notification_client,
                 max_listeners=settings.stream_listeners,
                 max_subject_listeners=settings.stream_listeners_subject,
                 is_stopping=is_stopping,
@@ -94,7 +94,7 @@ def create_app(settings: CatalogSettings, *, is_stopping: Callable[[], bool] = l
         dependencies.price_trends.close()
         dependencies.search.close()
         await cache.close()
-        await notifications.aclose()
+        await notification_client.aclose()
         redis.close()
         engine.dispose()
 

@@ -22,8 +22,8 @@ _STARTUP_FAILED = 3
 def serve(settings: CatalogSettings) -> int:
     """Serves until SIGTERM or SIGINT, or until a worker exits unexpectedly. Returns the exit status.
 
-    Uvicorn's own workers are not used. They keep running and hold the port after their parent was killed. A worker that
-    exits is restarted without an error.
+    Uvicorn's own workers are not used. They keep running and hold the port after their parent was killed. Uvicorn also
+    restarts a worker that exits, without reporting an error.
     """
     if settings.catalog_workers == 1:
         return _run_server(settings, None)

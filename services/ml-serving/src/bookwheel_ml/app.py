@@ -87,7 +87,7 @@ async def open_dependencies(settings: MlSettings) -> AsyncIterator[Dependencies]
 
 
 class _TrainingQueue:
-    """Enqueues training runs. Imports Celery at the first one, because most services only predict."""
+    """Enqueues training runs. Imports Celery at the first training run, because most replicas only predict."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url

@@ -46,16 +46,16 @@ def create_app(settings: ProcessorSettings, progress: Progress | None = None) ->
     )
 
     @cache
-    def dependencies() -> Dependencies:
+    def get_dependencies() -> Dependencies:
         collect_garbage_rarely()
-        return connect_app(app, settings, progress)
+        return create_job_dependencies(app, settings, progress)
 
-    register_tasks(app, dependencies)
+    register_tasks(app, get_dependencies)
     return app
 
 
-def connect_app(app: Celery, settings: ProcessorSettings, progress: Progress | None = None) -> Dependencies:
-    """Create the dependencies of the jobs. Their triggers are sent by this application."""
+def create_job_dependencies(app: Celery, settings: ProcessorSettings, progress: Progress | None = None) -> Dependencies:
+    """Create the dependencies of the jobs. Jobs trigger other jobs through `app`."""
     return create_dependencies(
         settings,
         trigger_ingest=lambda: trigger(app, INGEST),
@@ -73,16 +73,16 @@ def run_worker(settings: ProcessorSettings, *, concurrency: int, queues: str) ->
         progress,
         redis,
         stalled_after=settings.stalled_after,
-        trigger=lambda: trigger(app, INGEST, expires=settings.stalled_after),  # a busy worker runs it late
-        restart=lambda: os.kill(os.getpid(), signal.SIGQUIT),  # its supervisor starts it anew
+        trigger=lambda: trigger(app, INGEST, expires=settings.stalled_after),  # a busy worker runs the task late
+        restart=lambda: os.kill(os.getpid(), signal.SIGQUIT),  # the supervisor then starts a new worker
     )
-    ingests = "ingest" in queues.split(",")  # else there is no progress to watch
-    readiness_error = watchdog.readiness_error if ingests else lambda: None
+    is_ingest_worker = "ingest" in queues.split(",")  # other workers record no progress
+    readiness_error = watchdog.readiness_error if is_ingest_worker else lambda: None
     heartbeat = HeartbeatPublisher(redis, "processor-worker", get_error=readiness_error, progress=progress.age)
 
     def start_threads(**_: Any) -> None:
         heartbeat.start()
-        if ingests:
+        if is_ingest_worker:
             watchdog.start()
 
     def stop_threads(**_: Any) -> None:
@@ -103,8 +103,8 @@ def run_scheduler(settings: ProcessorSettings) -> None:
     configure_logs("processor", settings.log_level)
     progress, stop = Progress(), threading.Event()
     app = create_app(settings, progress)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signal_number, lambda *_: stop.set())
     scheduler = MonotonicScheduler(lambda name: trigger(app, name), PERIODS, progress)
     redis = connect_redis(settings.redis_url)
     metrics = SuiteMetrics(redis, connect_database(settings.database_url))

@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="ingest quarantined items again under the current rules")
     selection = replay.add_mutually_exclusive_group(required=True)
     selection.add_argument("--id", type=_positive, help="the number that `quarantine` shows")
-    selection.add_argument("--all", action="store_true", help="all except items of discarded runs")
-    selection.add_argument("--run", dest="run_id", help="all of a run, discarded or not")
+    selection.add_argument("--all", action="store_true", help="all items except those of discarded runs")
+    selection.add_argument("--run", dest="run_id", help="all items of a run, even if it was discarded")
     commands.add_parser("held", help="list held runs with their reasons")
     release = commands.add_parser("release", help="apply a held run to the catalog")
     release.set_defaults(release=True)
@@ -59,5 +59,5 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("restored", help="after a restore of the records: repair derived data")
     commands.add_parser("convert-lake", help="convert the lake of a version before Delta Lake")
     for decision in (release, discard):
-        decision.add_argument("run_id", help="as `held` shows it")
+        decision.add_argument("run_id", help="the id that `held` shows")
     return parser

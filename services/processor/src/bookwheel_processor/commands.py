@@ -26,7 +26,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from bookwheel_processor.app import connect_app, run_scheduler, run_worker
+from bookwheel_processor.app import create_job_dependencies, run_scheduler, run_worker
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.restore import repair_after_restore
 from bookwheel_processor.settings import ProcessorSettings
@@ -61,11 +61,11 @@ def run(options: argparse.Namespace, settings: ProcessorSettings) -> int:
         ingest_workers = settings.ingest_workers if supports_concurrent_writers(engine) else 1
         run_worker(settings, concurrency=options.concurrency or 4 + ingest_workers, queues=options.queues)
         return 0
-    dependencies = connect_app(Celery(broker=settings.redis_url), settings)
+    dependencies = create_job_dependencies(Celery(broker=settings.redis_url), settings)
     try:
         return _COMMANDS[options.command](dependencies, options)
     except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
-        # Commits are kept, and the worker does the remaining steps.
+        # Committed steps are kept, and the worker executes the remaining ones.
         reason = str(getattr(error, "orig", error)).strip()
         print(f"bookwheel-processor: a store is unavailable: {reason}", file=sys.stderr)
         return 3
@@ -154,17 +154,17 @@ def _replay(dependencies: Dependencies, options: argparse.Namespace) -> int:
 
 
 def _held(dependencies: Dependencies, _options: argparse.Namespace) -> int:
-    held = RunStore(dependencies.engine).list_latest(state=RunState.HELD, limit=_MAX_HELD)
-    for run in held:
+    held_runs = RunStore(dependencies.engine).list_latest(state=RunState.HELD, limit=_MAX_HELD)
+    for run in held_runs:
         print(f"{run.id}  {run.source}  {run.finished_at:%Y-%m-%d %H:%M:%S}  {run.counts.staged} items staged")
         print(f"    {run.reason}")
-    print(f"{len(held)} held")
+    print(f"{len(held_runs)} held")
     return 0
 
 
 def _restored(dependencies: Dependencies, _options: argparse.Namespace) -> int:
-    finished = repair_after_restore(dependencies, now=utc_now())
-    print(f"{finished} interrupted runs end as partial; the search index and the lake's silver are rebuilt")
+    finished_count = repair_after_restore(dependencies, now=utc_now())
+    print(f"{finished_count} interrupted runs end as partial; the search index and the lake's silver are rebuilt")
     return 0
 
 

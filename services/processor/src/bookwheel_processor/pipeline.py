@@ -1,4 +1,4 @@
-"""Ingests a batch of stream entries, then finishes the runs that are due."""
+"""Ingests a batch of stream entries, then processes the staged items and the end events of its runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ class ItemPipeline:
     def __init__(
         self, engine: Engine, policy: HoldPolicy = DEFAULT_POLICY, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
-        self._ingest = BatchIngester(engine, policy, clock=clock)
+        self._ingester = BatchIngester(engine, policy, clock=clock)
         self._finalizer = RunFinalizer(engine, policy, clock=clock)
 
     def ingest(self, entries: Sequence[StreamEntry]) -> IngestResult:
@@ -27,12 +27,12 @@ class ItemPipeline:
 
         Raises an SQLAlchemy error if the database rejects the batch; the transaction is then rolled back.
         """
-        return self._finish_runs(self._ingest.apply(entries))
+        return self._advance_runs(self._ingester.apply(entries))
 
     def quarantine(self, entry: StreamEntry, error_name: str) -> IngestResult:
         """Quarantine an entry whose content the database rejects."""
-        return self._finish_runs(self._ingest.quarantine(entry, error_name))
+        return self._advance_runs(self._ingester.quarantine(entry, error_name))
 
-    def _finish_runs(self, result: IngestResult) -> IngestResult:
+    def _advance_runs(self, result: IngestResult) -> IngestResult:
         last_change = self._finalizer.advance(result.run_numbers)
         return replace(result, last_change=max(result.last_change, last_change))

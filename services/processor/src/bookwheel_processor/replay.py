@@ -35,7 +35,7 @@ from bookwheel_processor.ingest.decoding import (
     decode_body,
     decode_prediction,
 )
-from bookwheel_processor.ingest.quality import count_field_errors, filled_fields
+from bookwheel_processor.ingest.quality import count_field_errors, count_filled_fields
 from bookwheel_processor.runs.finalizer import RunFinalizer
 
 _PAGE_SIZE = 200
@@ -184,7 +184,7 @@ def _update_quality_counts(
 ) -> None:
     if entry.code == RUN_DISCARDED_CODE:  # the item is already counted as valid
         return
-    quality.add_valid(run_number, valid=1, filled=filled_fields([item.offer]))
+    quality.add_valid(run_number, valid=1, filled=count_filled_fields([item.offer]))
     if entry.run_id is not None:
         counts = count_field_errors([RejectedEntry(entry.entry_id, b"", entry.reasons)])
         quality.add_invalid(run_number, invalid=-1, error_counts={key: -count for key, count in counts.items()})

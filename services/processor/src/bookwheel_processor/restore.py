@@ -12,9 +12,9 @@ from bookwheel_processor.worker.dependencies import Dependencies
 
 
 def repair_after_restore(dependencies: Dependencies, *, now: datetime) -> int:
-    """Reset the search index and the lake's silver, delete exports that are newer than the feed, finish running runs.
+    """Reset the search index and the lake's silver, delete exports newer than the feed, and finish interrupted runs.
 
-    Returns the number of these runs. Idempotent. No other program of the suite may run.
+    Returns the number of finished runs. Idempotent. No other program of the suite may run.
     """
     feed, lake = dependencies.silver.feed, dependencies.lake
     for version in export_versions(lake):

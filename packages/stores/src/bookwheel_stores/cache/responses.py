@@ -38,7 +38,7 @@ Compute = Callable[[int | None], Awaitable[bytes]]
 """Computes a response from an index of at least this generation; None if the generation is unknown."""
 
 
-def connect_cache(url: str) -> Redis:
+def connect_redis_with_short_timeouts(url: str) -> Redis:
     """Returns a client with short timeouts, because a response without the cache is better than a late response."""
     return Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS)
 

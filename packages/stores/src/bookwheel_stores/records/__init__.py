@@ -26,7 +26,7 @@ from bookwheel_stores.records.feed.entries import FeedEntry, FeedReader
 from bookwheel_stores.records.predictions import PredictionStore
 from bookwheel_stores.records.runs.store import RunStore
 from bookwheel_stores.records.webhooks.queue import DeliveryResult, DeliveryTask, WebhookQueue
-from bookwheel_stores.records.webhooks.store import MissedDeliveries, NewWebhook, TooManyWebhooksError, WebhookStore
+from bookwheel_stores.records.webhooks.store import MissedDeliveryPolicy, NewWebhook, TooManyWebhooksError, WebhookStore
 
 __all__ = [
     "CONTENT_ERRORS",
@@ -40,7 +40,7 @@ __all__ = [
     "FeedEntry",
     "FeedReader",
     "Interval",
-    "MissedDeliveries",
+    "MissedDeliveryPolicy",
     "NewWebhook",
     "NewerSchemaError",
     "PredictionStore",

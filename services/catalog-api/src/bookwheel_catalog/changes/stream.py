@@ -16,13 +16,13 @@ from bookwheel_catalog.changes.broadcaster import ChangeBroadcaster
 
 logger = get_logger(__name__)
 
-HEARTBEAT_SECONDS = 15.0
+KEEPALIVE_SECONDS = 15.0
 """The gateway closes a response that sends nothing for four times as long."""
 RETRY_MILLISECONDS = 2000
 _SEND_TIMEOUT_SECONDS = 20.0
 _GRACE_SECONDS = 3.0
 _DURATION_JITTER = 0.2
-"""Ends streams at different times that started together after a restart."""
+"""Streams that started together after a restart end at different times."""
 
 
 async def change_events(
@@ -30,25 +30,25 @@ async def change_events(
 ) -> AsyncIterator[bytes]:
     """Yields the events of one listener for at most `max_seconds`. Clients then reconnect automatically.
 
-    The id of an event is the sequence of its change. A heartbeat sends only the current position as id. A client whose
-    filter matches few changes therefore resumes at a recent position.
+    The id of an event is the sequence of its change. A keepalive (`: heartbeat`) has only the current position as id. A
+    client whose filter matches few changes therefore resumes at a recent position.
     """
     clock = asyncio.get_running_loop().time
     ends_at = clock() + max_seconds * random.uniform(1 - _DURATION_JITTER, 1)  # noqa: S311 - not a secret
     position, sent_at = after, clock()
     yield b"retry: %d\nid: %d\n\n" % (RETRY_MILLISECONDS, position)
     while clock() < ends_at and not broadcaster.is_stopping():
-        heartbeat_at = sent_at + HEARTBEAT_SECONDS
+        keepalive_at = sent_at + KEEPALIVE_SECONDS
         try:
             entries = await broadcaster.wait_for_entries(
-                after=position, max_seconds=max(0.0, min(heartbeat_at, ends_at) - clock())
+                after=position, max_seconds=max(0.0, min(keepalive_at, ends_at) - clock())
             )
         except SQLAlchemyError as error:
             logger.warning("change stream closed: database unavailable", error=str(error)[:500])
             return
         chunk = b"".join(render_event(entry) for entry in entries if change_filter.matches(entry))
         position = entries[-1].sequence if entries else position
-        if not chunk and clock() >= heartbeat_at:
+        if not chunk and clock() >= keepalive_at:
             chunk = b": heartbeat\nid: %d\n\n" % position
         if chunk:
             yield chunk
@@ -61,7 +61,10 @@ def render_event(entry: FeedEntry) -> bytes:
 
 
 class ChangeStreamResponse(EventSourceResponse):
-    """Sends events while a listener is registered. Disconnects a client that reads nothing for some seconds."""
+    """Registers a listener, sends its events and unregisters it.
+
+    Disconnects a client that reads nothing for some seconds.
+    """
 
     def __init__(self, events: AsyncIterator[bytes], registration: AbstractAsyncContextManager[None]) -> None:
         # the library's pings are disabled: they have no id and could be sent before an earlier event

@@ -20,7 +20,7 @@ _MAX_SOURCES = 10_000
 async def list_sources(dependencies: Injected, _: ReaderClaims) -> SourceList:
     """Lists the declared sources with the number of books that each offers."""
     declared_sources = await asyncio.to_thread(dependencies.sources.list)
-    await dependencies.search.refresh_to_current()
+    await dependencies.search.reload_if_outdated()
     term_counts = await dependencies.search.count_terms(SearchCriteria(), "source", limit=_MAX_SOURCES)
     book_counts = {term.value: term.count for term in term_counts}
     return SourceList(

@@ -16,18 +16,20 @@ router = APIRouter(prefix=f"{API_PREFIX}/search", tags=["operations"])
 async def create_index_build(
     request: Request, response: Response, dependencies: Injected, claims: OperatorClaims
 ) -> ReindexJob:
-    """Starts an index build from the database. The current index remains in use until the build is complete.
+    """Starts an index build from the records. The current index remains in use until the build is complete.
 
     Follow its progress at the URL in the `Location` header.
     """
-    job = await asyncio.to_thread(dependencies.index_builds.submit, requested_by=claims.sub)
-    response.headers["Location"] = f"{request.url.path}/{job.id}"
-    return job
+    build = await asyncio.to_thread(dependencies.index_builds.submit, requested_by=claims.sub)
+    response.headers["Location"] = f"{request.url.path}/{build.id}"
+    return build
 
 
 @router.get("/reindex/{job_id}")
 async def get_index_build(
-    dependencies: Injected, _: OperatorClaims, job_id: Annotated[str, Path(max_length=64, pattern="^[0-9a-f]+$")]
+    dependencies: Injected,
+    _: OperatorClaims,
+    build_id: Annotated[str, Path(alias="job_id", max_length=64, pattern="^[0-9a-f]+$")],
 ) -> ReindexJob:
     """Returns an index build with its current state."""
-    return await asyncio.to_thread(dependencies.index_builds.get, job_id)
+    return await asyncio.to_thread(dependencies.index_builds.get, build_id)

@@ -24,21 +24,21 @@ class IndexBuildService:
             requested_by=requested_by,
             traceparent=current_traceparent(),
         )
-        job = ReindexJob(
+        build = ReindexJob(
             id=request.job_id,
             state=ReindexState.QUEUED,
             requested_at=request.requested_at,
             requested_by=requested_by,
         )
-        # store the job first: the processor overwrites it as soon as it receives the request
-        self._redis.set(reindex_key(job.id), job.model_dump_json(), ex=REINDEX_DAYS * 86_400)
+        # store the build first: the processor overwrites it as soon as it receives the request
+        self._redis.set(reindex_key(build.id), build.model_dump_json(), ex=REINDEX_DAYS * 86_400)
         StreamWriter(self._redis, REINDEX_STREAM).publish([request.model_dump_json()])
-        return job
+        return build
 
-    def get(self, job_id: str) -> ReindexJob:
+    def get(self, build_id: str) -> ReindexJob:
         """Returns an index build. Raises NotFoundError or RedisError."""
-        job_json = self._redis.get(reindex_key(job_id))
-        if job_json is None:
-            detail = f"Index build {job_id} does not exist, or it is more than {REINDEX_DAYS} days old."
+        build_json = self._redis.get(reindex_key(build_id))
+        if build_json is None:
+            detail = f"Index build {build_id} does not exist, or it is more than {REINDEX_DAYS} days old."
             raise NotFoundError(detail)
-        return ReindexJob.model_validate_json(job_json)
+        return ReindexJob.model_validate_json(build_json)

@@ -21,7 +21,7 @@ from bookwheel_stores.search.queries import (
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 _MAX_INLINE_BOOKS = 5_000
-"""A search of a smaller index takes under 2 ms. Under load, a thread would start later than that."""
+"""A search of a smaller index takes less than 2 ms. Under load, the switch to a thread takes longer."""
 _MAX_CONCURRENT_SEARCHES = 16
 """Threads for searches on a search server. A slow search does not occupy the threads of other routes."""
 _UNAVAILABLE = "The search index is unavailable: retry later."
@@ -47,8 +47,8 @@ class SearchService:
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
-    async def refresh_to_current(self) -> None:
-        """Reloads the index if it is not current. Call it before a search without the response cache."""
+    async def reload_if_outdated(self) -> None:
+        """Reloads the index if it is outdated. Call it before a search that does not use the response cache."""
         self.refresh(await self.cache.generation())
 
     def refresh(self, generation: int | None) -> None:

@@ -57,7 +57,7 @@ class PriceTrendService:
     async def _read(self, search: SearchService, query: PriceTrendQuery) -> list[PricePoint]:
         book_numbers = None
         if query.criteria != SearchCriteria():
-            await search.refresh_to_current()
+            await search.reload_if_outdated()
             book_numbers = await search.list_book_numbers(query.criteria, limit=MAX_SELECTED_BOOKS)
         run_query = partial(
             self._books.price_trend,

@@ -16,7 +16,7 @@ async def get_status(dependencies: Injected, _: OperatorClaims) -> SuiteStatus:
     """Returns the status of all services.
 
     It has the replicas of each service, the stream backlogs, the lag of the search index and the lake, the latest
-    comparison of the index with the database, the latest crawls, and the served models. An unavailable part is null;
+    comparison of the index with the records, the latest crawls, and the served models. An unavailable part is null;
     `faults` gives the reason.
     """
     return await asyncio.to_thread(dependencies.status.get)

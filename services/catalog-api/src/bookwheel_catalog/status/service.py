@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 Query = Callable[[], Any]
 _MAX_LISTED_CRAWLS = 5
 _DATA_STREAMS = (RAW_STREAM, PREDICTION_STREAM)
-"""Streams of data. The age of an entry is not checked in request streams: jobs may run for a long time."""
+"""Streams of data. The age of entries in request streams is not checked, because a request may take a long time."""
 _STUCK_SECONDS = 300.0
 """An older backlog usually means a configuration error, such as a revoked store credential, or too few workers."""
 
@@ -37,7 +37,7 @@ class StatusService:
             "index": lambda: load_comparison(self._redis),
         }
         database_queries: dict[str, Query] = {
-            "projections": self._feed.projections,
+            "projections": self._feed.list_projection_lags,
             "items": self._feed.count_items_by_verdict,
             "crawls": lambda: self._runs.list_latest(limit=_MAX_LISTED_CRAWLS),
         }

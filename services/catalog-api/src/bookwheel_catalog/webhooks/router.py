@@ -86,7 +86,7 @@ async def enable_webhook(
     webhook_id: WebhookId,
     body: Annotated[EnableWebhook | None, Body()] = None,
 ) -> Webhook:
-    """Enables a disabled webhook. An active webhook immediately retries its pending deliveries."""
+    """Enables a disabled webhook. If the webhook is already active, its pending deliveries are retried immediately."""
     missed_delivery_policy = (body or EnableWebhook()).missed
     return await asyncio.to_thread(
         dependencies.webhooks.enable, webhook_id, claims, missed_delivery_policy=missed_delivery_policy

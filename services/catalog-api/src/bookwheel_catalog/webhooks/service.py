@@ -9,7 +9,7 @@ from bookwheel_contracts import Claims, Scope, Webhook, WebhookDelivery
 from bookwheel_contracts.problems import ConflictError, InvalidCursorError, NotFoundError
 from bookwheel_runtime.problem_responses import invalid_field
 from bookwheel_runtime.webhook_urls import parse_webhook_url
-from bookwheel_stores.records import FeedReader, MissedDeliveries, NewWebhook, TooManyWebhooksError, WebhookStore
+from bookwheel_stores.records import FeedReader, MissedDeliveryPolicy, NewWebhook, TooManyWebhooksError, WebhookStore
 
 from bookwheel_catalog.changes.filters import parse_change_filter
 from bookwheel_catalog.changes.pages import LATEST, parse_position
@@ -78,8 +78,10 @@ class WebhookService:
             raise NotFoundError(f"You have no webhook {webhook_id}.")
         return delivery
 
-    def enable(self, webhook_id: str, claims: Claims, *, missed_delivery_policy: MissedDeliveries) -> Webhook:
-        self.store.enable(self.get(webhook_id, claims).id, missed=missed_delivery_policy, now=_now_millis())
+    def enable(self, webhook_id: str, claims: Claims, *, missed_delivery_policy: MissedDeliveryPolicy) -> Webhook:
+        self.store.enable(
+            self.get(webhook_id, claims).id, missed_delivery_policy=missed_delivery_policy, now=_now_millis()
+        )
         return self.get(webhook_id, claims)
 
     def list_deliveries(self, webhook_id: str, claims: Claims, *, cursor: str | None, limit: int) -> DeliveryList:

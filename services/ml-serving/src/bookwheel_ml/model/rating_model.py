@@ -19,7 +19,10 @@ DEFINITION_FILE = "definition.json"
 
 
 class ModelDefinition(BaseModel):
-    """A model without its trees. `importances` follow the order of `features.names` and sum to 1."""
+    """A model without its trees.
+
+    `importances` follow the order of `features.names` and sum to 1. `data_fingerprint` is the training data's hash.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -13,7 +13,10 @@ class EvaluationResult(StrEnum):
 
 
 class ErrorMetrics(BaseModel):
-    """Errors in stars, and `r2`, the explained share of the ratings' variance. The mean rating has an `r2` of 0."""
+    """Errors in stars, and `r2`, the explained share of the ratings' variance.
+
+    A model that always predicts the mean has an `r2` of 0.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,7 +37,11 @@ class Improvement(BaseModel):
 
 
 class EvaluationReport(BaseModel):
-    """Errors on held-out books. `coverage` is the share of ratings in the interval; `interval_share` is its target."""
+    """The errors of a model and of baselines on held-out books.
+
+    `verdict` is the result of the evaluation. `coverage` is the share of held-out ratings that lie within their
+    prediction intervals; `interval_share` is the share that the intervals are made for.
+    """
 
     model_config = ConfigDict(frozen=True)
 

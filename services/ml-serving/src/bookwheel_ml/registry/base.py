@@ -12,7 +12,11 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 
 
 class ModelVersion(BaseModel):
-    """A registered model. `aliases` is empty or contains `champion` or `challenger`."""
+    """A registered model version.
+
+    `aliases` is empty or contains `champion` or `challenger`. `run_id` is the id of the MLflow run. `data_fingerprint`
+    is the hash of the training data.
+    """
 
     model_config = ConfigDict(frozen=True)
 

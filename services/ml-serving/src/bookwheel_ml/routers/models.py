@@ -42,7 +42,7 @@ class Feature(BaseModel):
 
 
 class FeatureSet(BaseModel):
-    """The champion's features, in the order of its inputs."""
+    """The champion's features, in the order of its inputs. `data_fingerprint` is the hash of its training data."""
 
     model_name: str
     model_version: str

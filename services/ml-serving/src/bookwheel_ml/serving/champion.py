@@ -1,4 +1,4 @@
-"""Loads the champion, the served model, and replaces it without a restart."""
+"""Loads the champion (the served model) and replaces it without a restart."""
 
 import asyncio
 import shutil

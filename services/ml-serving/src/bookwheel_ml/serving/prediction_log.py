@@ -82,7 +82,8 @@ class PredictionLog:
     def _run(self) -> None:
         reported_drop_count = 0
         while not self._stopping.wait(_FLUSH_SECONDS) or self._buffer:
-            # Also without entries, a flush updates the length of the stream until its consumer has caught up.
+            # A flush also reads the stream's length again. It is needed even without new entries, until the stream's
+            # consumer has caught up.
             if (self._buffer or self._stream_length) and not self._flush() and self._stopping.wait(_RETRY_SECONDS):
                 return
             if self.dropped_count != reported_drop_count:

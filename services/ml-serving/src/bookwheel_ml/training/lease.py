@@ -47,7 +47,7 @@ class TrainingLease:
             self._lock.release()
 
     def _renew(self) -> None:
-        """Renews the lease. Its age counts from before the request, so it never appears younger than it is in Redis."""
+        """Renews the lease. Its age counts from before the request, so it expires here no later than in Redis."""
         while not self._stopped.wait(self._seconds / 4):
             started_at = time.monotonic()
             try:

@@ -21,8 +21,8 @@ def export_forest(forest: RandomForestRegressor) -> onnx.ModelProto:
     """Returns a graph that maps (rows, features) to (rows, 2): the mean rating and the mean square of the ratings.
 
     skl2onnx writes one target, the rating. This function adds the mean square as a second target, so one pass through
-    the trees gives the rating and its spread. ONNX Runtime adds in float32, so the leaves hold differences from a base
-    value. With 200 trees, this lowers the error from 4e-6 to 1e-6.
+    the trees gives the rating and its spread. ONNX Runtime sums the trees' leaf values in float32, so the leaves hold
+    differences from a base value. With 200 trees, this lowers the error from 4e-6 to 1e-6.
     """
     model: onnx.ModelProto = to_onnx(forest, np.zeros((1, forest.n_features_in_), np.float32))
     node = model.graph.node[0]
@@ -59,7 +59,7 @@ def check_export(model: onnx.ModelProto, forest: RandomForestRegressor, matrix: 
     differences = np.max(np.abs(scores - compute_scores(forest, matrix)), axis=0, initial=0) / (1, 25)
     if not np.all(differences <= TOLERANCE):  # not `any(differences > …)`: a NaN must not pass
         raise OnnxMismatchError(
-            f"ONNX export is invalid: it differs from scikit-learn by {differences[0]:g} stars"
-            f" and {differences[1]:g} of the mean square"
+            f"ONNX export is invalid: it differs from scikit-learn by {differences[0]:g} stars,"
+            f" and in the mean square by {differences[1]:g} of its maximum"
         )
     return float(differences[0])

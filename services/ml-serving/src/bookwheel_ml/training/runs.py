@@ -25,7 +25,11 @@ class TrainingState(StrEnum):
 
 
 class TrainingRun(Contract):
-    """A complete run has `version`, `alias` and `verdict`; a failed one has `reason`."""
+    """A training run and its state.
+
+    Once it is complete, `version` is the registered model version, `alias` is `champion` or `challenger`, and `verdict`
+    is the model's EvaluationResult. `reason` is the error of a failed run.
+    """
 
     id: str
     state: TrainingState

@@ -30,7 +30,7 @@ _PING_TIMEOUT_SECONDS = 2.0  # shorter than the timeout of a probe of /readyz
 _READY_SECONDS = 20.0
 """The trainer stays ready for this long after a reply: on a busy machine a ping may take longer than its timeout."""
 _STALLED_SECONDS = 120.0
-"""The trainer is not alive if it answers no ping for this long, so that it is restarted."""
+"""After this time without a reply to a ping, the trainer counts as stalled and is restarted."""
 _REDELIVERY_SECONDS = 60
 """The queue redelivers a run that is not finished after this time. The lease prevents a second execution."""
 
@@ -96,7 +96,7 @@ def run_trainer(settings: MlSettings) -> None:
     progress = Progress()
 
     def readiness_error() -> str | None:
-        """Returns the reason why the worker does not answer pings, or None. A training run does not block a ping."""
+        """Returns why the worker does not reply to pings, or None if it does. A training run does not block a ping."""
         try:
             replies = celery.control.ping(destination=[worker_name], timeout=_PING_TIMEOUT_SECONDS)
         except (RedisError, OperationalError, OSError) as error:
@@ -108,10 +108,10 @@ def run_trainer(settings: MlSettings) -> None:
         return None if age is not None and age < _READY_SECONDS else f"{worker_name} does not respond"
 
     heartbeat = HeartbeatPublisher(connect_redis(settings.redis_url), "trainer", get_error=readiness_error)
-    find_stall = stalled_check(progress, within=_STALLED_SECONDS)
+    get_stall_error = stalled_check(progress, within=_STALLED_SECONDS)
 
     def liveness_error() -> str | None:
-        return None if progress.age() is None else find_stall()
+        return None if progress.age() is None else get_stall_error()
 
     def start(**_signal: Any) -> None:
         progress.record()

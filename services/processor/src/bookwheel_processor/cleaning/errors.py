@@ -4,7 +4,7 @@ from bookwheel_contracts import FieldError
 
 
 class InvalidValueError(ValueError):
-    """The value of one field is invalid. `code` is stable, the message shows the value."""
+    """The value of one field is invalid. `code` is a stable identifier; the message contains the value."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

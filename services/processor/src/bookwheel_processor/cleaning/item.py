@@ -38,10 +38,10 @@ class _FieldErrors:
     def raise_any(self) -> None:
         if not self.reasons:
             return
-        more = len(self.reasons) - _MAX_REASONS
-        if more > 0:
+        excess_count = len(self.reasons) - _MAX_REASONS
+        if excess_count > 0:
             del self.reasons[_MAX_REASONS:]
-            self.add("entry", "more_reasons", f"has {more} more errors")
+            self.add("entry", "more_reasons", f"has {excess_count} more errors")
         raise InvalidItemError(tuple(self.reasons))
 
 

@@ -182,8 +182,8 @@ _NOT_AVAILABLE = ("discontinued", "preorder", "presale", "backorder", "unavailab
 _SOLD_OUT = ("outofstock", "notinstock", "soldout")
 _COPIES = r"(?:copies|copy|items?|units?|pieces?|pcs|books?)"
 _NUMBER = r"(?<![\d.,/\u2010-\u2015-])([0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
-# A number counts copies only if it stands alone or the text says so: "2 copies", "only 3 left", "In stock (5)". Double
-# spaces are removed before, because the optional spaces in the second pattern would make it slow.
+# A number is a number of copies only if it stands alone or the text says so: "2 copies", "only 3 left", "In stock (5)".
+# Double spaces are removed first, because the optional spaces in the second pattern would make it slow.
 _STOCK_PATTERNS = (
     re.compile(rf"^{_NUMBER}$"),
     re.compile(

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from bookwheel_processor.cleaning.errors import InvalidValueError, quote_value
 
 # Control characters except white space (PostgreSQL rejects NUL), lone surrogates (UTF-8 cannot encode them), and
-# characters that reverse or hide text. With those one title could look like another.
+# characters that reverse or hide text. With such characters, one title could look like another.
 _UNSAFE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\u200b\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _PRINTABLE = bytes(range(0x20, 0x7F))
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,2000}>")
@@ -19,7 +19,7 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,2000}>")
 _MARKS = "".join(
     mark for mark in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(unicodedata.normalize("NFKD", mark)[0])
 )
-_PILED_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]+")
+_EXCESS_MARKS = re.compile(f"([{_MARKS}]{{30}})[{_MARKS}]+")
 _MAX_LABEL_LENGTH = 1000
 
 
@@ -60,7 +60,7 @@ def _remove_tags(text: str) -> str:
 
 
 def _remove_comments(text: str) -> str:
-    """Remove comments in one pass. A regular expression took 39 s for 200,000 comments without an end."""
+    """Remove comments in one pass. A regular expression took 39 s for 200,000 unterminated comments."""
     parts, position = [], 0
     while (start := text.find("<!--", position)) >= 0 and (end := text.find("-->", start + 4)) >= 0:
         parts.append(text[position:start])
@@ -74,7 +74,7 @@ def _one_line(text: str) -> str:
 
 def _collapse_space(text: str) -> str:
     if not text.isascii():
-        text = unicodedata.normalize("NFC", _PILED_MARKS.sub(r"\1", _UNSAFE.sub("", text)))
+        text = unicodedata.normalize("NFC", _EXCESS_MARKS.sub(r"\1", _UNSAFE.sub("", text)))
     elif text.encode().translate(None, _PRINTABLE):
         text = _UNSAFE.sub("", text)
     elif "  " not in text:  # most texts

@@ -30,7 +30,7 @@ from bookwheel_processor.ingest.plan import (
     group_removed_by_book,
     plan_offers,
     plan_removal,
-    resolve_late_offers,
+    resolve_moved_offers,
 )
 
 _NO_APPROVALS: Mapping[str, RunApproval] = MappingProxyType({})
@@ -51,7 +51,8 @@ def apply_items(
     changes: list[Row] = []
     passes = _split_into_passes(items)
     if passes:
-        # Several passes together do not lock their rows in the order of the keys, which could cause a deadlock.
+        # One pass locks its rows in the order of their keys, several passes do not. With a shared lock they could
+        # deadlock.
         writer.lock(exclusive=len(passes) > 1)
     stale = _find_stale(missing_offers, items)
     for positions in passes:
@@ -93,11 +94,11 @@ def _split_into_passes(items: Sequence[AcceptedItem]) -> list[list[int]]:
     passes: list[list[int]] = []
     counts: dict[OfferKey, int] = defaultdict(int)
     for position, item in enumerate(items):
-        number = counts[item.key]
+        pass_index = counts[item.key]
         counts[item.key] += 1
-        if number == len(passes):
+        if pass_index == len(passes):
             passes.append([])
-        passes[number].append(position)
+        passes[pass_index].append(position)
     return passes
 
 
@@ -110,12 +111,12 @@ def _find_stale(missing_offers: MissingOffers, items: Sequence[AcceptedItem]) ->
 
     These runs started after the item was scraped and did not see its offer.
     """
-    oldest: dict[str, int] = {}
+    oldest_by_source: dict[str, int] = {}
     for item in items:
         source, seen_at = item.offer.source, item.sighting.seen_at
-        oldest[source] = min(seen_at, oldest.get(source, seen_at))
+        oldest_by_source[source] = min(seen_at, oldest_by_source.get(source, seen_at))
     stale: dict[int, CompleteRuns] = {}
-    for source, runs in missing_offers.get_complete_runs_after(oldest).items():
+    for source, runs in missing_offers.get_complete_runs_after(oldest_by_source).items():
         source_key_by_position = {
             position: item.offer.source_key
             for position, item in enumerate(items)
@@ -154,11 +155,11 @@ def _apply_classified(
     writer: CatalogWriter, offers: ClassifiedOffers, *, origin: ChangeOrigin | None = None
 ) -> list[Row]:
     updates: list[BookUpdate] = []
-    affected = [*offers.changed, *offers.first_seen_updates, *offers.late]
+    affected = [*offers.changed, *offers.first_seen_updates, *offers.stale_of_removed]
     if affected:
-        book_ids = {incoming.offer.book_id for incoming in (*offers.changed, *offers.late)}
+        book_ids = {incoming.offer.book_id for incoming in (*offers.changed, *offers.stale_of_removed)}
         books = writer.lock_books(book_ids, {incoming.row["book_number"] for incoming in affected if incoming.row})
-        offers = resolve_late_offers(offers, books)
+        offers = resolve_moved_offers(offers, books)
         updates = group_by_book(offers, books, origin=origin)
     return _write(writer, plan_offers(offers, updates, _load_offers(writer, updates)))
 

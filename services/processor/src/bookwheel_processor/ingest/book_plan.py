@@ -20,7 +20,7 @@ class BookUpdate:
 
     - `incoming`: offers that are new, changed or moved to this book
     - `removed`: offers that the book no longer has
-    - `moved_away`: offers that now belong to another book, including removed ones
+    - `moved_offers`: offers that now belong to another book, including removed ones
     - `first_seen_updates`: earlier `first_seen` times of its offers
     - `origins`: the origins of the changes
     - `first_seen`: the `first_seen` times of its offers, including removed ones; None if they are not needed
@@ -30,7 +30,7 @@ class BookUpdate:
     row: Row | None
     incoming: list[IncomingOffer] = field(default_factory=list)
     removed: set[OfferKey] = field(default_factory=set)
-    moved_away: set[OfferKey] = field(default_factory=set)
+    moved_offers: set[OfferKey] = field(default_factory=set)
     first_seen_updates: dict[OfferKey, int] = field(default_factory=dict)
     origins: list[ChangeOrigin] = field(default_factory=list)
     first_seen: Mapping[OfferKey, int] | None = None
@@ -38,7 +38,7 @@ class BookUpdate:
     @property
     def needs_first_seen(self) -> bool:
         """Whether the book's `first_seen` may come from an offer that it no longer has."""
-        return self.row is not None and (bool(self.moved_away) or self.row["removed_at"] is not None)
+        return self.row is not None and (bool(self.moved_offers) or self.row["removed_at"] is not None)
 
     @property
     def last_origin(self) -> ChangeOrigin:
@@ -46,7 +46,7 @@ class BookUpdate:
 
 
 def plan_book(update: BookUpdate, offers: Sequence[Row]) -> tuple[Row, Row] | None:
-    """Return the book's new row and its change, or None if nothing that a book shows differs.
+    """Return the book's new row and its change, or None if the content that the book shows is unchanged.
 
     `offers` are its current live offers.
     """
@@ -79,7 +79,7 @@ def _first_seen(update: BookUpdate) -> int:
     times = [incoming.first_seen for incoming in update.incoming]
     times += update.first_seen_updates.values()
     if update.first_seen is not None:
-        times += [seen_at for key, seen_at in update.first_seen.items() if key not in update.moved_away]
+        times += [seen_at for key, seen_at in update.first_seen.items() if key not in update.moved_offers]
     elif update.row is not None:
         times.append(update.row["first_seen"])
     return min(times)

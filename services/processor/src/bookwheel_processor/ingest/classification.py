@@ -72,7 +72,8 @@ class ClassifiedOffers:
     - `changed`: the offer is added or modified
     - `sighting_updates`: only the last sighting is new
     - `first_seen_updates`: the item is older than the offer's `first_seen`
-    - `late`: the item is newer than the row of a removed offer, and the offer stays removed
+    - `stale_of_removed`: the item is newer than the last sighting of its removed offer, but stale (see `classify`), so
+      the offer stays removed
     - `verdicts`: by offer; None if the item must be staged
     """
 
@@ -80,11 +81,11 @@ class ClassifiedOffers:
     changed: list[IncomingOffer] = field(default_factory=list)
     sighting_updates: list[IncomingOffer] = field(default_factory=list)
     first_seen_updates: list[IncomingOffer] = field(default_factory=list)
-    late: list[IncomingOffer] = field(default_factory=list)
+    stale_of_removed: list[IncomingOffer] = field(default_factory=list)
 
 
 def is_newer(row: Row, sighting: Sighting) -> bool:
-    """Whether the sighting is newer than the last one of the offer's row."""
+    """Whether the sighting is newer than the last sighting in the offer's row."""
     seen_at: int = row["last_seen"]
     if sighting.seen_at != seen_at:
         return sighting.seen_at > seen_at
@@ -95,8 +96,8 @@ def classify(row: Row | None, fingerprint: str, sighting: Sighting, *, is_stale:
     """Return the verdict on an item. `row` is the row of its offer.
 
     Items arrive in any order. An item is stale if later complete runs did not see its offer. An item is a duplicate in
-    three cases: it is older than the row, its run saw the same content before, or it is stale and its offer is removed.
-    A removed offer that is seen again counts as added.
+    three cases: it is not newer than the row, its run saw the same content before, or it is stale and its offer is
+    removed. A removed offer that is seen again counts as added.
     """
     if row is None:
         return Verdict.ADDED
@@ -125,17 +126,17 @@ def classify_offers(
         for run_id, count in Counter(incoming.sighting.run_id for incoming in by_verdict[Verdict.UNCHANGED]).items():
             if run_id in approvals:
                 approvals[run_id].unchanged += count
-        staging_updates = {run_id for run_id, approval in approvals.items() if not approval.allows_updates}
-        staging_additions = {run_id for run_id, approval in approvals.items() if not approval.allows_additions}
-        verdicts |= {incoming.key: None for incoming in modified if incoming.sighting.run_id in staging_updates}
-        verdicts |= {incoming.key: None for incoming in added if incoming.sighting.run_id in staging_additions}
+        runs_without_updates = {run_id for run_id, approval in approvals.items() if not approval.allows_updates}
+        runs_without_additions = {run_id for run_id, approval in approvals.items() if not approval.allows_additions}
+        verdicts |= {incoming.key: None for incoming in modified if incoming.sighting.run_id in runs_without_updates}
+        verdicts |= {incoming.key: None for incoming in added if incoming.sighting.run_id in runs_without_additions}
     classified = ClassifiedOffers(verdicts, sighting_updates=by_verdict[Verdict.UNCHANGED])
     classified.changed = [incoming for incoming in (*added, *modified) if verdicts[incoming.key] is not None]
     for incoming in by_verdict[Verdict.DUPLICATE]:
         if incoming.row is None:
             continue
         if is_newer(incoming.row, incoming.sighting):
-            (classified.sighting_updates if incoming.is_live else classified.late).append(incoming)
+            (classified.sighting_updates if incoming.is_live else classified.stale_of_removed).append(incoming)
         elif incoming.sighting.seen_at < incoming.row["first_seen"]:
             classified.first_seen_updates.append(incoming)
     return classified

@@ -27,7 +27,8 @@ MAX_DELIVERIES = 5
 """An entry with more deliveries has stopped every worker that read it. It is rejected without decoding."""
 _MAX_INTEGER = 2**63 - 1
 _DAY_MILLIS = 24 * 3600 * 1000
-# Until its time, an item from the future would be the newest of its offer, and the offer could not change.
+# An item dated in the future would stay the newest of its offer until that date. Items that arrive before that date
+# would count as duplicates.
 _IN_THE_FUTURE = FieldError(field="scraped_at", code="in_the_future", message="is more than a day in the future")
 logger = get_logger(__name__)
 
@@ -91,20 +92,22 @@ def decode_body(entry_id: str, body: bytes, *, now: int | None = None) -> Decode
     try:
         message = parse_stream_message(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        path = ".".join(str(part) for part in first["loc"]) or "entry"
-        return _reject_body(entry_id, body, first["type"], f"{path}: {first['msg']}"[:500])
+        first_error = error.errors(include_url=False, include_context=False)[0]
+        path = ".".join(str(part) for part in first_error["loc"]) or "entry"
+        return _reject_body(entry_id, body, first_error["type"], f"{path}: {first_error['msg']}"[:500])
     if not _fits_database(message):
         return _reject_body(entry_id, body, "out_of_range", "has a run, source or number that cannot be stored")
     if isinstance(message, RawItem):
         return _decode_item(entry_id, body, message, now)
-    start = message.start if isinstance(message, RunFinished) else None
-    for event in [message, start] if start else [message]:
+    # A finish event repeats the start event, in case Redis lost it.
+    start_event = message.start if isinstance(message, RunFinished) else None
+    for event in [message, start_event] if start_event else [message]:
         if not 1 <= event.schema_version <= SCHEMA_VERSION:
             problem = f"has version {event.schema_version}, not {SCHEMA_VERSION}"
             return _reject_body(entry_id, body, "unknown_version", problem)
         time = event.started_at if isinstance(event, RunStarted) else event.finished_at
-        if _is_in_the_future(to_millis(time), now):  # until its time, the run would be the last one of its source
+        # A run dated in the future would count as the latest run of its source until that date.
+        if _is_in_the_future(to_millis(time), now):
             return _reject_body(entry_id, body, _IN_THE_FUTURE.code, f"its time {_IN_THE_FUTURE.message}")
     return message
 
@@ -161,9 +164,13 @@ def _source_key_or_none(item: RawItem) -> str | None:
 
 
 def _reject_body(entry_id: str, body: bytes, code: str, message: str) -> RejectedEntry:
-    """Reject a body. Read only its run and item number, which are at its beginning, so that the run's counts add up."""
+    """Reject a body without decoding it.
+
+    The run, the item number and the source are read from the beginning of the body if they are there. The item is then
+    counted for its run.
+    """
     reasons = (FieldError(field="entry", code=code, message=message),)
-    kind, run_id, number, source = read_head(body)
-    if not (kind == "item" and run_id and number and source):
+    kind, run_id, item_number, source = read_head(body)
+    if not (kind == "item" and run_id and item_number and source):
         return RejectedEntry(entry_id, body, reasons)
-    return RejectedEntry(entry_id, body, reasons, run_id, number, source)
+    return RejectedEntry(entry_id, body, reasons, run_id, item_number, source)

@@ -1,7 +1,4 @@
-"""Computes the row changes that classified offers cause. Has no side effects.
-
-A late offer is a removed offer. Its item is newer than its row, but stale, so the offer stays removed.
-"""
+"""Computes the row changes that classified offers cause. Has no side effects."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -40,21 +37,21 @@ class CatalogPlan:
     changes: list[Row] = field(default_factory=list)
 
 
-def resolve_late_offers(offers: ClassifiedOffers, books: Mapping[str, Row]) -> ClassifiedOffers:
-    """Treat a late offer as changed if its item belongs to a different book than its row.
+def resolve_moved_offers(offers: ClassifiedOffers, books: Mapping[str, Row]) -> ClassifiedOffers:
+    """Treat an offer of `stale_of_removed` as changed if its item belongs to another book than its row.
 
-    The offer first moves to that book. Then the stale removal removes it again.
+    The offer first moves to the other book. Then it is removed again, because its item is stale.
     """
     book_ids = _book_ids(books)
     moved = [
         incoming
-        for incoming in offers.late
+        for incoming in offers.stale_of_removed
         if incoming.row and book_ids[incoming.row["book_number"]] != incoming.offer.book_id
     ]
     if not moved:
         return offers
-    late = [incoming for incoming in offers.late if incoming not in moved]
-    return replace(offers, changed=[*offers.changed, *moved], late=late)
+    unmoved = [incoming for incoming in offers.stale_of_removed if incoming not in moved]
+    return replace(offers, changed=[*offers.changed, *moved], stale_of_removed=unmoved)
 
 
 def group_by_book(
@@ -78,7 +75,7 @@ def group_by_book(
         record_change(incoming.offer.book_id, incoming.sighting).incoming.append(incoming)
         if incoming.row and book_ids[incoming.row["book_number"]] != incoming.offer.book_id:
             former_update = record_change(book_ids[incoming.row["book_number"]], incoming.sighting)
-            former_update.moved_away.add(incoming.key)
+            former_update.moved_offers.add(incoming.key)
             if incoming.is_live:
                 former_update.removed.add(incoming.key)
     for incoming in offers.first_seen_updates:
@@ -115,7 +112,7 @@ def plan_offers(offers: ClassifiedOffers, updates: Sequence[BookUpdate], offers_
         ],
         [
             {"number": row["number"], **incoming.columns, **incoming.sighting_columns}
-            for incoming, row in _existing_offers(offers.late)
+            for incoming, row in _existing_offers(offers.stale_of_removed)
         ],
     ]
     return plan

@@ -27,7 +27,7 @@ def record_quality(
     for item in accepted:
         offers_by_run[run_numbers[item.raw_item.run_id]].append(item.offer)
     for number, offers in sorted(offers_by_run.items()):
-        quality.add_valid(number, valid=len(offers), filled=filled_fields(offers))
+        quality.add_valid(number, valid=len(offers), filled=count_filled_fields(offers))
     rejected_by_run: dict[int, list[RejectedEntry]] = defaultdict(list)
     for entry in rejected:
         if entry.run_id is not None:
@@ -36,7 +36,7 @@ def record_quality(
         quality.add_invalid(number, invalid=len(entries), error_counts=count_field_errors(entries))
 
 
-def filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
+def count_filled_fields(offers: Sequence[CleanOffer]) -> dict[str, int]:
     """Count the offers that fill each field of `FILL_FIELDS`."""
     total = len(offers)
     columns = zip(*[_get_details(offer.details) for offer in offers], strict=True)

@@ -29,7 +29,7 @@ class BatchApprovals:
     ) -> Mapping[str, RunApproval]:
         """Load the pending approvals of these runs, by run id.
 
-        `expectations_by_run` has the runs that start in this batch. Both mappings are keyed by run id.
+        `expectations_by_run` contains the runs that start in this batch. Both mappings are keyed by run id.
         """
         for row in self._run_approvals.get(run_numbers):
             if row.state not in (ApprovalState.APPROVED, ApprovalState.RELEASED):

@@ -32,7 +32,7 @@ class Exports:
     max_exports: int
 
     def handle_requests(self, entries: list[StreamEntry]) -> None:
-        """Write one export for all requests, unless a recent export has all requested versions."""
+        """Write one export for all requests, unless the latest requested version or a later one exists."""
         versions = [version for entry in entries if (version := _requested_version(entry)) is not None]
         if versions and max(versions) > max(export_versions(self.lake), default=-1):
             self.write()

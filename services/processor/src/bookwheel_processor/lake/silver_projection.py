@@ -15,7 +15,7 @@ logger = get_logger(__name__)
 
 @dataclass(slots=True)
 class SilverProjection:
-    """Keeps its cursors in the tables, committed with the rows. The records have copies for the status."""
+    """Stores its cursors in the tables, in the commit of the rows. The records have copies for the suite's status."""
 
     feed: ChangeFeed
     snapshots: SnapshotReader
@@ -52,7 +52,7 @@ class SilverProjection:
         return self.tables.snapshot()
 
     def restart(self) -> None:
-        """Delete the tables, so that they are written again from the first change. Nothing else may use them."""
+        """Delete the tables while no other process uses them. They are then written again from the first change."""
         self.tables.delete()
         for projection in (OBSERVATIONS, BOOKS):
             self.feed.reset(projection)

@@ -103,8 +103,8 @@ class Projection:
     def rebuild(self, build: IndexBuild, *, on_progress: Callable[[], None] = lambda: None) -> int:
         """Fill a new index from the records, then replace the current one; return the number of books.
 
-        `on_progress` is called at least after each batch. Raises IndexMismatchError if the new index
-        differs from the records, and IndexBusyError if the current index stays locked. Then nothing is replaced.
+        `on_progress` is called at least after each batch. Raises IndexMismatchError if the new index differs from the
+        records, and IndexBusyError if the current index stays locked. In both cases the current index is kept.
         """
         head = self.feed.head()
         rejected: dict[int, RejectedBook] = {}

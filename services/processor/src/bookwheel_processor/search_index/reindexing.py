@@ -54,11 +54,11 @@ class Reindexing:
         try:
             with self._lock(0.0) as lock:
                 entries = reader.claim(100) or reader.read(100)
-                jobs = [job for entry in entries if (job := self._start_job(entry)) is not None]
-                if jobs:
-                    self._run_jobs(jobs, lock)
+                builds = [build for entry in entries if (build := self._parse_request(entry)) is not None]
+                if builds:
+                    self._run_requested(builds, lock)
                 reader.acknowledge([entry.id for entry in entries])
-                return len(jobs)
+                return len(builds)
         except ReindexInProgressError:
             return 0
 
@@ -79,8 +79,8 @@ class Reindexing:
         """Build in a low-priority thread. Returns or raises only after the thread has ended."""
         stop = threading.Event()
         with ThreadPoolExecutor(1, "reindex") as background:
-            # The thread is started before the build is submitted. An interrupt during the start loses the thread. It
-            # would then continue the build after the lock is released, and remove the index of the next build.
+            # The thread is started before the build is submitted. An interrupt during the start loses the thread. The
+            # lost thread would continue the build after the lock is released, and remove the index of the next build.
             background.submit(_lower_priority).result()
             try:
                 return background.submit(self._build_in_thread, lock, stop).result()
@@ -104,13 +104,13 @@ class Reindexing:
         except LockError as error:
             raise ReindexInProgressError("another process builds the index") from error
 
-    def _start_job(self, entry: StreamEntry) -> ReindexJob | None:
+    def _parse_request(self, entry: StreamEntry) -> ReindexJob | None:
         try:
             request = ReindexRequest.model_validate_json(entry.body)
         except ValidationError as error:
             logger.warning("reindex request invalid", entry_id=entry.id, error=str(error)[:500])
             return None
-        job = ReindexJob(
+        build = ReindexJob(
             id=request.job_id,
             state=ReindexState.RUNNING,
             requested_at=request.requested_at,
@@ -118,26 +118,26 @@ class Reindexing:
             started_at=utc_now(),
         )
         if entry.deliveries > _MAX_DELIVERIES:
-            self._save(job, state=ReindexState.FAILED, reason="the process that ran it died")
+            self._save(build, state=ReindexState.FAILED, reason="the process that ran it died")
             return None
-        return job
+        return build
 
-    def _run_jobs(self, jobs: list[ReindexJob], lock: Lock) -> None:
-        for job in jobs:
-            self._save(job)
+    def _run_requested(self, builds: list[ReindexJob], lock: Lock) -> None:
+        for build in builds:
+            self._save(build)
         try:
             books = self._build(lock)
         except (SearchError, SQLAlchemyError, OSError) as error:
             logger.error("reindexing failed", error=str(error)[:500])
-            for job in jobs:
-                self._save(job, state=ReindexState.FAILED, reason=str(error)[:500], finished_at=utc_now())
+            for build in builds:
+                self._save(build, state=ReindexState.FAILED, reason=str(error)[:500], finished_at=utc_now())
             return
-        for job in jobs:
-            self._save(job, state=ReindexState.COMPLETE, books=books, finished_at=utc_now())
+        for build in builds:
+            self._save(build, state=ReindexState.COMPLETE, books=books, finished_at=utc_now())
 
-    def _save(self, job: ReindexJob, **changes: object) -> None:
-        body = job.model_copy(update=changes).model_dump_json()
-        self._redis.set(reindex_key(job.id), body, ex=REINDEX_DAYS * 86_400)
+    def _save(self, build: ReindexJob, **changes: object) -> None:
+        body = build.model_copy(update=changes).model_dump_json()
+        self._redis.set(reindex_key(build.id), body, ex=REINDEX_DAYS * 86_400)
 
 
 def _lower_priority() -> None:

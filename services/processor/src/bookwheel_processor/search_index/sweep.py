@@ -59,7 +59,7 @@ class IndexSweep:
         return comparison
 
     def _resolve_rejected_books(self, *, except_for: Iterable[int], up_to: int, now: datetime) -> None:
-        """Resolve the entries of books that are in the index. A process that died can have left them open."""
+        """Resolve the entries of books that are in the index. A process that died may have left them open."""
         rejected_books = self._projection.rejected_books
         candidates = sorted({book.number for book in rejected_books.list_open()}.difference(except_for))
         indexed = {book.number for book in self._comparer.list_settled_books(candidates, up_to=up_to)}

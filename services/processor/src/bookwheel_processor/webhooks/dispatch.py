@@ -13,23 +13,23 @@ from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.webhooks.sending import RetryPolicy, WebhookSender
 
 MAX_RECEIVERS = 32
-"""The maximum number of receivers at a time. At most half of them can be failing ones."""
+"""The maximum number of receivers at a time. At most half of them may be failing receivers."""
 JOB_SECONDS = 8.0
-"""A job starts deliveries in this time, then awaits those in flight. So it ends within a worker's shutdown time."""
+"""A job starts deliveries during this time, then awaits those in flight. It ends within a worker's shutdown timeout."""
 _FAILING_SECONDS = 1.0
-"""Failing receivers are only tried at the beginning of a job, so that a slow one does not prolong it."""
+"""A job attempts failing receivers only during this time at its beginning, so that a slow one does not prolong it."""
 _POLL_SECONDS = 0.25
 _CLAIM_MARGIN_SECONDS = 5.0
 _MAX_WEBHOOKS = 1000
 _IDLE_SECONDS = 0.5
-"""A webhook is skipped for this time if it has nothing to deliver yet, for example if a run is not searchable."""
+"""A webhook is skipped for this time if it has nothing to deliver yet, such as a run that is not searchable."""
 logger = get_logger(__name__)
 
 
 def deliver_webhooks(engine: Engine, settings: ProcessorSettings) -> int:
     """Deliver due webhooks for at most a few seconds; return the number of successful deliveries.
 
-    Machines share the work by claims in the records, which expire.
+    Several machines can share the work: each delivery is claimed in the records, and claims expire.
     """
     return asyncio.run(_dispatch(engine, settings))
 

@@ -42,7 +42,7 @@ class StreamConsumer:
         while time.monotonic() < deadline and (entries := self._next()):
             try:
                 handle(entries)
-            except Exception:  # only deliveries that kill the worker count: see MAX_DELIVERIES
+            except Exception:  # MAX_DELIVERIES limits only deliveries whose worker died; this one ended with an error
                 self.reader.decrement_delivery_count(entries)
                 raise
             self.reader.acknowledge([entry.id for entry in entries])
@@ -98,7 +98,10 @@ def consume_predictions(
 
 
 def _retry(call: Callable[[], T]) -> T:
-    """Retry with exponential backoff while the database is locked or full. This is not caused by the batch."""
+    """Retry with exponential backoff while the database is unavailable, for example locked or full.
+
+    Other errors are caused by the batch and are not retried.
+    """
     pause = _FIRST_PAUSE_SECONDS
     for _ in range(_ATTEMPTS - 1):
         try:

@@ -51,13 +51,13 @@ class Dependencies:
         """The maximum number of concurrent ingest jobs on this machine."""
         return self.settings.ingest_workers if supports_concurrent_writers(self.engine) else 1
 
-    def reader(self, stream: str, *, group: str = GROUP, number: int = 0) -> StreamReader:
-        """Create a reader. `number` distinguishes the readers of one machine in the same group."""
+    def reader(self, stream: str, *, group: str = GROUP, slot: int = 0) -> StreamReader:
+        """Create a reader. `slot` distinguishes the readers of one machine in the same group."""
         return StreamReader(
             self.redis,
             stream,
             group=group,
-            consumer=f"{self.consumer}-{number}" if number else self.consumer,
+            consumer=f"{self.consumer}-{slot}" if slot else self.consumer,
             claim_after=self.settings.claim_after,
             other_groups=RAW_GROUPS if stream == RAW_STREAM else (),
         )

@@ -15,7 +15,7 @@ from bookwheel_processor.pipeline import ItemPipeline
 from bookwheel_processor.worker.consumer import StreamConsumer, consume_items
 from bookwheel_processor.worker.dependencies import Dependencies
 from bookwheel_processor.worker.jobs import finish_runs
-from bookwheel_processor.worker.process_lock import numbered_process_lock
+from bookwheel_processor.worker.process_lock import process_slot_lock
 
 INGESTED = prometheus_client.Counter(
     "bookwheel_ingested_items",
@@ -52,10 +52,10 @@ class Debouncer:
 
 def run_ingest(dependencies: Dependencies) -> int:
     """Ingest the raw stream's entries for at most a few seconds; return their number."""
-    with numbered_process_lock(dependencies.lock_folder, "ingest", dependencies.ingest_workers) as number:
-        if number is None:
+    with process_slot_lock(dependencies.lock_folder, "ingest", dependencies.ingest_workers) as slot:
+        if slot is None:
             return 0
-        reader = dependencies.reader(RAW_STREAM, number=number)
+        reader = dependencies.reader(RAW_STREAM, slot=slot)
         projection = Debouncer(dependencies.trigger_projection)
         batch_size = dependencies.settings.ingest_batch
 
@@ -67,13 +67,13 @@ def run_ingest(dependencies: Dependencies) -> int:
             _report(result)
 
         pipeline = ItemPipeline(dependencies.engine, dependencies.settings.hold_policy)
-        entries = consume_items(StreamConsumer(reader, batch_size), pipeline, on_batch=on_batch)
-        finish_runs(dependencies)
+        entry_count = consume_items(StreamConsumer(reader, batch_size), pipeline, on_batch=on_batch)
+        finish_runs(dependencies)  # also runs without new items: decided by an operator, or left by a worker that died
         projection.flush()
         dependencies.progress.record()
     if reader.has_backlog():
         dependencies.trigger_ingest()
-    return entries
+    return entry_count
 
 
 def _report(result: IngestResult) -> None:

@@ -20,7 +20,10 @@ from bookwheel_processor.worker.process_lock import process_lock
 
 _BATCH_SIZE = 2000
 _REFRESH_SECONDS = 120.0
-"""The minimum time between two refreshes of the books while items arrive, because each rewrites whole buckets."""
+"""The minimum time between two refreshes of the books while items arrive.
+
+A refresh rewrites all books of each number range (`silver.BUCKET_SIZE`) in which a book changed.
+"""
 _MIN_UNUSED_AGE = timedelta(hours=1)
 _SWEEP_SECONDS = 60.0
 
@@ -82,10 +85,10 @@ def run_lake_sweep(dependencies: Dependencies, *, now: datetime | None = None) -
         delete_orphaned_files(lake, before=now - _MIN_UNUSED_AGE)
         if not convert_lake(lake, silver, seconds=_SWEEP_SECONDS).is_complete:
             return
-        tables_by_date = (Bronze(lake).table, silver.tables.observations)
-        for table in tables_by_date:
+        date_partitioned_tables = (Bronze(lake).table, silver.tables.observations)
+        for table in date_partitioned_tables:
             table.compact(today=now.date(), seconds=_SWEEP_SECONDS)
-        for table in (*tables_by_date, silver.tables.books, silver.tables.offers):
+        for table in (*date_partitioned_tables, silver.tables.books, silver.tables.offers):
             table.vacuum()
 
 

@@ -10,23 +10,23 @@ from filelock import FileLock, Timeout
 @contextmanager
 def process_lock(folder: Path, name: str) -> Iterator[bool]:
     """Yield whether this process acquired the lock. Does not wait for it."""
-    with numbered_process_lock(folder, name, 1) as number:
-        yield number is not None
+    with process_slot_lock(folder, name, 1) as slot:
+        yield slot is not None
 
 
 @contextmanager
-def numbered_process_lock(folder: Path, name: str, count: int) -> Iterator[int | None]:
-    """Yield the number, from 0, of the first free one of `count` locks, or None if all are locked."""
+def process_slot_lock(folder: Path, name: str, slot_count: int) -> Iterator[int | None]:
+    """Yield the first free slot, from 0, or None if all slots are locked. Each slot has a lock of its own."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        file_name = f"processor-{name}-{number}.lock" if number else f"processor-{name}.lock"
+    for slot in range(slot_count):
+        file_name = f"processor-{name}-{slot}.lock" if slot else f"processor-{name}.lock"
         lock = FileLock(folder / file_name, blocking=False)
         try:
             lock.acquire()
         except Timeout:
             continue
         try:
-            yield number
+            yield slot
         finally:
             lock.release()
         return

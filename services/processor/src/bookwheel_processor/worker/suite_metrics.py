@@ -27,12 +27,12 @@ FAMILIES = MappingProxyType(
         "bookwheel_stream_lag_entries": (("stream", "group"), "Entries that a group has not acknowledged."),
         "bookwheel_stream_oldest_entry_age_seconds": (
             ("stream", "group"),
-            "Age of the oldest of these entries, 0 without any.",
+            "Age of the oldest such entry, or 0 if there is none.",
         ),
         "bookwheel_replicas_ready": (("service",), "Replicas of a service whose last heartbeat was ready."),
         "bookwheel_index_compared_books": (
             ("result",),
-            "Books of the last comparison of index and records; the index permanently rejects `rejected` ones.",
+            "Books in the last comparison of index and records; `rejected`: books that the index never accepts.",
         ),
         "bookwheel_items": (("verdict",), "Items of all crawls, by verdict."),
         "bookwheel_projection_lag_seconds": (
@@ -47,7 +47,7 @@ logger = get_logger(__name__)
 
 
 class SuiteMetrics(Collector):
-    """Collects the metrics. An unavailable store only has `bookwheel_store_up`."""
+    """Collects the metrics. Of an unavailable store, only `bookwheel_store_up` is exported."""
 
     def __init__(self, redis: Redis, engine: Engine) -> None:
         self._redis = redis
@@ -63,7 +63,7 @@ class SuiteMetrics(Collector):
 
     def _read_redis(self) -> dict[str, Values]:
         lags = list_stream_lags(self._redis)
-        index = load_comparison(self._redis)
+        comparison = load_comparison(self._redis)
         return {
             "bookwheel_stream_lag_entries": {(lag.stream, lag.group): lag.lag for lag in lags},
             "bookwheel_stream_oldest_entry_age_seconds": {
@@ -71,17 +71,17 @@ class SuiteMetrics(Collector):
             },
             "bookwheel_replicas_ready": {(service.name,): service.ready for service in list_services(self._redis)},
             "bookwheel_index_compared_books": {}
-            if index is None
+            if comparison is None
             else {
-                ("compared",): index.books,
-                ("differing",): index.differing,
-                ("repaired",): index.repaired,
-                ("rejected",): index.rejected,
+                ("compared",): comparison.books,
+                ("differing",): comparison.differing,
+                ("repaired",): comparison.repaired,
+                ("rejected",): comparison.rejected,
             },
         }
 
     def _read_records(self) -> dict[str, Values]:
-        lags = self._feed.projections()
+        lags = self._feed.list_projection_lags()
         return {
             "bookwheel_items": {(verdict,): count for verdict, count in self._feed.count_items_by_verdict().items()},
             "bookwheel_projection_lag_seconds": {(lag.name,): lag.seconds for lag in lags},

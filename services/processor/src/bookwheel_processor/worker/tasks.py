@@ -21,7 +21,7 @@ logger = get_logger(__name__)
 
 
 class PeriodicTask(NamedTuple):
-    """`period` in seconds. A trigger expires when the next one is due."""
+    """`period` in seconds. A trigger expires after one period, but not before 1 s."""
 
     queue: str
     period: float
@@ -50,20 +50,20 @@ TASKS: Mapping[str, PeriodicTask] = MappingProxyType(
 PERIODS = MappingProxyType({name: task.period for name, task in TASKS.items()})
 
 
-def register_tasks(app: Celery, dependencies: Callable[[], Dependencies]) -> None:
-    """Register all tasks. `dependencies` is called in the child process: connections must not cross a fork."""
+def register_tasks(app: Celery, get_dependencies: Callable[[], Dependencies]) -> None:
+    """Register all tasks. `get_dependencies` is called in the child process: connections must not cross a fork."""
     app.conf.task_routes = {name: {"queue": task.queue} for name, task in TASKS.items()}
     for name, task in TASKS.items():
-        app.task(_run(name, task.job, dependencies), name=name, ignore_result=True, shared=False)
+        app.task(_create_task(name, task.job, get_dependencies), name=name, ignore_result=True, shared=False)
 
 
-def _run(
-    name: str, job: Callable[[Dependencies], object], dependencies: Callable[[], Dependencies]
+def _create_task(
+    name: str, job: Callable[[Dependencies], object], get_dependencies: Callable[[], Dependencies]
 ) -> Callable[[], None]:
     def run() -> None:
         try:
             with count_task(name):
-                job(dependencies())
+                job(get_dependencies())
         except (RedisError, SQLAlchemyError, SearchError, OSError) as error:
             # The work stays pending, and the next trigger is due soon.
             logger.warning("store unavailable", task=name, error=str(error)[:500])
@@ -72,5 +72,5 @@ def _run(
 
 
 def trigger(app: Celery, name: str, *, expires: float | None = None) -> None:
-    """Make a worker run the task soon. `expires` in seconds; by default when the next trigger is due."""
+    """Make a worker run the task soon. `expires` in seconds; by default that of a periodic trigger."""
     app.send_task(name, expires=expires or TASKS[name].expires, retry=False)

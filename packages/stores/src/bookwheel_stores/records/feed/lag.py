@@ -16,7 +16,7 @@ class FeedLag:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def projections(self) -> list[ProjectionLag]:
+    def list_projection_lags(self) -> list[ProjectionLag]:
         """Returns the lag of the search index and the lake."""
         now = to_millis(utc_now())
         names = (SEARCH_PROJECTION, *LAKE_PROJECTIONS)

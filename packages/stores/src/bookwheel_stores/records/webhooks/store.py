@@ -23,7 +23,7 @@ from bookwheel_stores.records.feed.change_feed import feed_head
 from bookwheel_stores.records.tables import webhook, webhook_delivery
 from bookwheel_stores.records.values import from_millis
 
-MissedDeliveries = Literal["deliver", "skip_failed", "skip_all"]
+MissedDeliveryPolicy = Literal["deliver", "skip_failed", "skip_all"]
 
 
 class TooManyWebhooksError(Exception):
@@ -119,11 +119,11 @@ class WebhookStore:
                 row = _pending_ping(connection, number)
         return None if row is None else delivery_from_row(row)
 
-    def enable(self, webhook_id: str, *, missed: MissedDeliveries, now: int) -> None:
+    def enable(self, webhook_id: str, *, missed_delivery_policy: MissedDeliveryPolicy, now: int) -> None:
         """Enables a disabled webhook.
 
-        `missed`: `deliver` retries the failed delivery, `skip_failed` skips it, and `skip_all` also skips all changes
-        up to now. For an active webhook, the next attempt is due immediately.
+        `deliver` retries the failed delivery, `skip_failed` skips it, and `skip_all` also skips all changes
+        up to now. If the webhook is already active, its next attempt is due immediately.
         """
         number = _number(webhook_id)
         belongs_to_webhook = webhook_delivery.c.webhook_number == number
@@ -133,13 +133,13 @@ class WebhookStore:
         retry = {"state": DeliveryState.PENDING.value, "next_attempt_at": now, "tried_since": now, "ended_at": None}
         with self._engine.begin() as connection:
             columns: dict[str, Any] = {"state": WebhookState.ACTIVE.value, "reason": None}
-            if missed == "skip_all":
+            if missed_delivery_policy == "skip_all":
                 columns["sequence"] = feed_head(connection)
                 skipped = {"state": DeliveryState.DEAD.value, "reason": "skipped by its owner", "ended_at": now}
                 connection.execute(pending.values(skipped))
             else:
                 connection.execute(pending.values(retry))
-            if missed == "deliver":
+            if missed_delivery_policy == "deliver":
                 last = select(func.max(webhook_delivery.c.number)).where(belongs_to_webhook, ~is_ping).scalar_subquery()
                 is_dead = webhook_delivery.c.state == DeliveryState.DEAD.value
                 connection.execute(
