@@ -121,7 +121,7 @@ class RunStarted(Contract):
 class RunFinished(Contract):
     """`scraped` is the number of published items.
 
-    `start` repeats the start event of the attempt, in case Redis lost it.
+    `start` repeats the start message of the attempt, in case Redis lost it.
     """
 
     kind: Literal["run_finished"] = "run_finished"

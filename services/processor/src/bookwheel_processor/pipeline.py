@@ -1,4 +1,4 @@
-"""Ingests a batch of stream entries, then processes the staged items and the end events of its runs."""
+"""Ingests a batch of stream entries, then processes the staged items and the finish messages of its runs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -99,9 +99,9 @@ def decode_body(entry_id: str, body: bytes, *, now: int | None = None) -> Decode
         return _reject_body(entry_id, body, "out_of_range", "has a run, source or number that cannot be stored")
     if isinstance(message, RawItem):
         return _decode_item(entry_id, body, message, now)
-    # A finish event repeats the start event, in case Redis lost it.
-    start_event = message.start if isinstance(message, RunFinished) else None
-    for event in [message, start_event] if start_event else [message]:
+    # A finish message repeats the start message, in case Redis lost it.
+    start_message = message.start if isinstance(message, RunFinished) else None
+    for event in [message, start_message] if start_message else [message]:
         if not 1 <= event.schema_version <= SCHEMA_VERSION:
             problem = f"has version {event.schema_version}, not {SCHEMA_VERSION}"
             return _reject_body(entry_id, body, "unknown_version", problem)

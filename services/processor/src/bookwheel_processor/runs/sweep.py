@@ -1,4 +1,4 @@
-"""Finishes runs whose items or end event are lost, and deletes processed items that are no longer needed."""
+"""Finishes runs whose items or finish message are lost, and deletes processed items that are no longer needed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
