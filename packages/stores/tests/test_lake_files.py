@@ -60,7 +60,7 @@ def test_a_failed_write_changes_nothing(lake: Lake) -> None:
     with pytest.raises(RuntimeError, match="half-way"):
         fail()
     assert lake.read("a/b") == b"old"
-    assert lake.sweep(before=datetime.now(UTC) + timedelta(days=1)) == 0
+    assert lake.delete_scratch_files(before=datetime.now(UTC) + timedelta(days=1)) == 0
 
 
 def test_a_missing_file_has_no_size_and_cannot_be_read(lake: Lake) -> None:
@@ -93,8 +93,8 @@ def test_old_scratch_files_are_deleted_and_recent_ones_are_kept(tmp_path: Path) 
     lake = Lake(LakeAddress(tmp_path.as_uri()))
     lake.write("a/b", b"x")
     (tmp_path / ".aside" / "left").write_bytes(b"half")
-    assert lake.sweep(before=datetime.now(UTC) - timedelta(hours=1)) == 0
-    assert lake.sweep(before=datetime.now(UTC) + timedelta(hours=1)) == 1
+    assert lake.delete_scratch_files(before=datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert lake.delete_scratch_files(before=datetime.now(UTC) + timedelta(hours=1)) == 1
     assert list((tmp_path / ".aside").iterdir()) == []
     assert lake.read("a/b") == b"x"
 
@@ -186,7 +186,7 @@ def test_an_interrupted_upload_to_s3_changes_nothing(
     assert paths(working_lake, "a") == ["a/b"]
     working_lake.write("a/b", LARGE)
     assert working_lake.read("a/b") == LARGE
-    working_lake.sweep(before=datetime.now(UTC) + timedelta(days=1))
+    working_lake.delete_scratch_files(before=datetime.now(UTC) + timedelta(days=1))
     assert paths(working_lake, "a") == ["a/b"]
 
 

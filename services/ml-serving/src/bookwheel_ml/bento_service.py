@@ -10,8 +10,8 @@ from starlette.types import Receive, Scope, Send
 from bookwheel_ml.app import create_app, open_dependencies
 from bookwheel_ml.settings import MlSettings
 
-API_PATH = "bookwheel_ml.path"
-"""ASGI scope key of the requested path. In these scopes, `path` is the label for BentoML's metrics."""
+REQUESTED_PATH_KEY = "bookwheel_ml.path"
+"""ASGI scope key of the requested path. `server` sets it where it replaced `path` by a label for BentoML's metrics."""
 
 settings = load_settings(MlSettings)
 api = create_app(settings)
@@ -43,8 +43,8 @@ class RatingService:
 
 async def _call_api(scope: Scope, receive: Receive, send: Send) -> None:
     """Calls the API. BentoML would answer undeclared paths itself if the API were mounted as a Starlette app."""
-    if API_PATH in scope:
-        scope["path"] = scope[API_PATH]
+    if REQUESTED_PATH_KEY in scope:
+        scope["path"] = scope[REQUESTED_PATH_KEY]
     await api(scope, receive, send)
 
 

@@ -5,7 +5,7 @@ import uvicorn
 from bookwheel_runtime.logs import configure_logs
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from bookwheel_ml.bento_service import API_PATH, api, service
+from bookwheel_ml.bento_service import REQUESTED_PATH_KEY, api, service
 from bookwheel_ml.settings import MlSettings
 
 _BENTO_PATHS = frozenset({"/livez", "/readyz", "/healthz"})
@@ -28,7 +28,7 @@ def create_asgi_app() -> ASGIApp:
         elif scope["type"] != "http" or path in labeled_paths:
             await bento_app(scope, receive, send)
         else:
-            await bento_app({**scope, "path": _OTHER_PATH, API_PATH: path}, receive, send)
+            await bento_app({**scope, "path": _OTHER_PATH, REQUESTED_PATH_KEY: path}, receive, send)
 
     return app
 

@@ -38,12 +38,13 @@ class ProcessorSettings(LakeSettings, HealthSettings):
     settle_after: float = Field(
         default=600.0,
         gt=0,
-        description="Seconds after which a run finishes although items, or its end, are lost.",
+        description="Seconds without activity after which a run finishes although items or its finish message are "
+        "lost.",
     )
     export_interval: float = Field(
         default=600.0,
         ge=0,
-        description="Minimum seconds between exports after complete runs; 0 for none.",
+        description="Minimum seconds between exports after complete runs; 0 turns these exports off.",
     )
     exports_kept: int = Field(default=100, ge=1, description="Number of exports to keep; older ones are deleted.")
     hold_share: float = Field(
@@ -59,7 +60,10 @@ class ProcessorSettings(LakeSettings, HealthSettings):
         default=2, ge=1, le=100, description="Consecutive complete runs that miss an offer before it is removed."
     )
     stalled_after: float = Field(
-        default=120.0, gt=0, description="Seconds without progress after which the worker is restarted or unhealthy."
+        default=120.0,
+        gt=0,
+        description="Seconds without a finished ingest job, while Redis is available, after which an ingest worker is "
+        "unhealthy and restarted.",
     )
     webhook_private_addresses: Literal["allow", "deny"] = Field(
         default="deny",

@@ -31,7 +31,7 @@ _MAX_LOCAL_ENTRY_BYTES = 1 << 20
 # All keys have the hash tag of the generation's key, so a Redis Cluster stores them on one node.
 _PREFIX = "{" + GENERATION_KEY + "}:"
 # States of a response in one generation. The stored values are compatible with earlier releases.
-_LOCKED, _AWAITED, _REQUESTED = b"", b"wanted", b"met"
+_COMPUTING, _AWAITED, _COMPUTED_ONCE = b"", b"wanted", b"met"
 
 Command = Callable[[Pipeline], object]
 Compute = Callable[[int | None], Awaitable[bytes]]
@@ -92,11 +92,11 @@ class ResponseCache:
         await self._redis.close()
 
     async def _load_or_compute(self, key: str, last_generation: int, compute: Compute) -> tuple[bytes, int | None]:
-        generation, body, is_requested = await self._load_or_lock(key, last_generation)
+        generation, body, was_requested_before = await self._load_or_lock(key, last_generation)
         if not generation:
             return await compute(generation), None
         if body is None:
-            body = await self._compute(key, generation, compute, store=is_requested)
+            body = await self._compute(key, generation, compute, store=was_requested_before)
         if len(body) <= _MAX_LOCAL_ENTRY_BYTES:
             self._local[key] = (generation, body)
         return body, generation
@@ -118,10 +118,10 @@ class ResponseCache:
             stored_generation, _, body = (entry or b"").partition(b"\n")
             if stored_generation == b"%d" % generation:
                 return generation, body, True
-            if previous == _LOCKED:
+            if previous == _COMPUTING:
                 previous = await self._request_storage(key, generation)
-            if previous is None or (previous == _REQUESTED and not is_awaited):
-                return generation, None, previous == _REQUESTED
+            if previous is None or (previous == _COMPUTED_ONCE and not is_awaited):
+                return generation, None, previous == _COMPUTED_ONCE
             is_awaited = True
             await asyncio.sleep(_POLL_SECONDS)
         return generation, None, True
@@ -132,7 +132,7 @@ class ResponseCache:
         results = await self._try(
             lambda pipe: pipe.get(GENERATION_KEY),
             lambda pipe: pipe.get(_PREFIX + key),
-            lambda pipe: pipe.set(state, _LOCKED, nx=True, get=True, px=_LOCK_MS),
+            lambda pipe: pipe.set(state, _COMPUTING, nx=True, get=True, px=_LOCK_MS),
         )
         current, entry, previous = results or (None, None, None)
         self._generation = None if results is None else int(current or 0)
@@ -158,7 +158,7 @@ class ResponseCache:
     async def _unlock(self, key: str, generation: int, body: bytes, *, store: bool) -> None:
         """Releases the lock. Stores the response if `store` is true or if another process waits for it."""
         state = _state_key(key, generation)
-        results = await self._try(lambda pipe: pipe.set(state, _REQUESTED, get=True, ex=_REPEAT_WINDOW_SECONDS))
+        results = await self._try(lambda pipe: pipe.set(state, _COMPUTED_ONCE, get=True, ex=_REPEAT_WINDOW_SECONDS))
         if results and (store or results == [_AWAITED]):
             entry = b"%d\n%b" % (generation, body)
             await self._try(lambda pipe: pipe.set(_PREFIX + key, entry, ex=_RESPONSE_TTL_SECONDS))

@@ -41,7 +41,7 @@ class Bronze:
         """Stores new entries in one commit and returns their number. Raises LakeError."""
         new_entries = {entry.id: entry for entry in entries}
         for attempt in range(1, _ATTEMPTS + 1):
-            commits = self.table.load()
+            commit_count = self.table.load()
             for batch in self.read_entries(list(new_entries.values()), columns="entry_id"):
                 for entry_id in batch["entry_id"].to_pylist():
                     new_entries.pop(entry_id, None)
@@ -49,7 +49,7 @@ class Bronze:
                 return 0
             rows = [_row(entry) for _, entry in sorted(new_entries.items())]
             try:
-                self.table.append(pa.Table.from_pylist(rows, schema=SCHEMA), cursor=commits + 1)
+                self.table.append(pa.Table.from_pylist(rows, schema=SCHEMA), cursor=commit_count + 1)
             except ConcurrentWriteError:  # another consumer has committed, perhaps the same entries
                 if attempt == _ATTEMPTS:
                     raise

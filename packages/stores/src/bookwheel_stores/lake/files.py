@@ -116,7 +116,7 @@ class Lake:
             except LakeFileNotFoundError:
                 continue
 
-    def sweep(self, *, before: datetime) -> int:
+    def delete_scratch_files(self, *, before: datetime) -> int:
         """Deletes files older than `before` from the scratch folder. Returns their number.
 
         Writers that were killed leave such files.

@@ -50,15 +50,15 @@ class IndexField:
     """A field for filters, facets and sorting.
 
     `read` returns the value of a book, or None if the book lacks it. Terms are a string or a list of strings. Numbers
-    are integers in units of `1 / scale`, so that bounds, sums and buckets are exact. `sort_step` is the precision of
-    sorting in units: smaller differences tie. None means that books cannot be sorted by the field.
+    are integers in units of `1 / scale`, so that bounds, sums and buckets are exact. `sort_precision` is the precision
+    of sorting in units: smaller differences tie. None means that books cannot be sorted by the field.
     """
 
     kind: FieldKind
     read: Callable[[Content], Any]
     scale: int = 1
     is_facet: bool = True
-    sort_step: int | None = None
+    sort_precision: int | None = None
 
 
 _PRICE_SCALE, _RATING_SCALE = 10_000, 1_000_000
@@ -77,21 +77,21 @@ INDEX_FIELDS: Mapping[str, IndexField] = {
         FieldKind.MONEY,
         lambda content: content["price"] and _price_units(content["price"]["amount"]),
         scale=_PRICE_SCALE,
-        sort_step=100,  # a cent
+        sort_precision=100,  # a cent
     ),
     "rating": IndexField(
         FieldKind.NUMBER,
         lambda content: None if content["rating"] is None else _rating_units(content["rating"]),
         scale=_RATING_SCALE,
-        sort_step=1,
+        sort_precision=1,
     ),
     "rating_count": IndexField(FieldKind.NUMBER, lambda content: content["rating_count"]),
-    "stock": IndexField(FieldKind.NUMBER, lambda content: content["stock"], sort_step=1),
+    "stock": IndexField(FieldKind.NUMBER, lambda content: content["stock"], sort_precision=1),
     "first_seen": IndexField(
-        FieldKind.TIME, lambda content: _milliseconds(content["first_seen"]), is_facet=False, sort_step=100
+        FieldKind.TIME, lambda content: _milliseconds(content["first_seen"]), is_facet=False, sort_precision=100
     ),
     "last_changed": IndexField(
-        FieldKind.TIME, lambda content: _milliseconds(content["last_changed"]), is_facet=False, sort_step=100
+        FieldKind.TIME, lambda content: _milliseconds(content["last_changed"]), is_facet=False, sort_precision=100
     ),
 }
 """All fields for filters, by public name."""
@@ -152,7 +152,9 @@ SORT_FIELDS: Mapping[Sort, tuple[str, bool]] = {
     Sort.RELEVANCE: ("first_seen", True),  # without a text query
 }
 """The field of each sort order, and whether it descends. Titles are sorted by `documents.title_keys`."""
-SORT_STEPS = {name: field.sort_step for name, field in INDEX_FIELDS.items() if field.sort_step is not None}
+SORT_PRECISIONS = {
+    name: field.sort_precision for name, field in INDEX_FIELDS.items() if field.sort_precision is not None
+}
 
 NUMBER_BITS = 26
 MAX_NUMBER = (1 << NUMBER_BITS) - 1
@@ -168,8 +170,9 @@ def to_terms(name: str, content: Content) -> Sequence[str]:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
-def to_sort_value(units: int, step: int) -> int:
-    return min(max(units // step, 0), MAX_SORT_VALUE)
+def to_sort_value(units: int, precision: int) -> int:
+    """Return the value for sorting. Values that differ by less than `precision` index units are equal."""
+    return min(max(units // precision, 0), MAX_SORT_VALUE)
 
 
 def range_units(name: str, bounds: Range) -> tuple[int | None, int | None]:

@@ -1,7 +1,8 @@
 """Search weights and typo rules, for both engines.
 
-A score is a sum of these weights. They are multiples of 1/8, so 32-bit floats add them exactly in any order. A score
-therefore depends only on the book and the query, and a score cursor stays valid after merges and other changes.
+A score is a sum of these weights times the `title_factor` of the book. The weights are multiples of 1/8, so 32-bit
+floats add them exactly in any order. A score therefore depends only on the book and the query, and a score cursor stays
+valid after merges and other changes.
 """
 
 from bookwheel_stores.search.fields import TEXT_FIELDS
@@ -32,6 +33,6 @@ def clause_typos(clause: Clause) -> int:
 def title_factor(title_words: int, number: int) -> float:
     """Return the factor of a score, from 1.968 to 2. Shorter titles rank higher, and book numbers break ties.
 
-    There are 2,048 tie-breaking values, the maximum for a 24-bit mantissa.
+    There are 2,048 tie-breaking values. With many more, rounding to 32 bits would make scores equal.
     """
     return 2 - (min(title_words, 31) + number % 2048 / 2048) / 1000

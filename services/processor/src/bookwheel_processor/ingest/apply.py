@@ -26,11 +26,11 @@ from bookwheel_processor.ingest.decoding import AcceptedItem
 from bookwheel_processor.ingest.plan import (
     CatalogPlan,
     OffersByBook,
+    apply_moves_of_removed_offers,
     group_by_book,
     group_removed_by_book,
     plan_offers,
     plan_removal,
-    resolve_moved_offers,
 )
 
 _NO_APPROVALS: Mapping[str, RunApproval] = MappingProxyType({})
@@ -51,8 +51,8 @@ def apply_items(
     changes: list[Row] = []
     passes = _split_into_passes(items)
     if passes:
-        # One pass locks its rows in the order of their keys, several passes do not. With a shared lock they could
-        # deadlock.
+        # One pass locks its rows in the order of their keys, so such transactions share the catalog lock. Several
+        # passes do not keep this order and could deadlock, so they take the catalog lock alone.
         writer.lock(exclusive=len(passes) > 1)
     stale = _find_stale(missing_offers, items)
     for positions in passes:
@@ -155,11 +155,11 @@ def _apply_classified(
     writer: CatalogWriter, offers: ClassifiedOffers, *, origin: ChangeOrigin | None = None
 ) -> list[Row]:
     updates: list[BookUpdate] = []
-    affected = [*offers.changed, *offers.first_seen_updates, *offers.stale_of_removed]
+    affected = [*offers.changed, *offers.earlier_first_seen, *offers.stale_but_removed]
     if affected:
-        book_ids = {incoming.offer.book_id for incoming in (*offers.changed, *offers.stale_of_removed)}
+        book_ids = {incoming.offer.book_id for incoming in (*offers.changed, *offers.stale_but_removed)}
         books = writer.lock_books(book_ids, {incoming.row["book_number"] for incoming in affected if incoming.row})
-        offers = resolve_moved_offers(offers, books)
+        offers = apply_moves_of_removed_offers(offers, books)
         updates = group_by_book(offers, books, origin=origin)
     return _write(writer, plan_offers(offers, updates, _load_offers(writer, updates)))
 
@@ -172,7 +172,10 @@ def _remove(writer: CatalogWriter, offers: Sequence[Row], origin: ChangeOrigin) 
 
 
 def _load_offers(writer: CatalogWriter, updates: Sequence[BookUpdate]) -> OffersByBook:
-    """Load the live offers of the updated books, by book number. Set `first_seen` of the updates that need it."""
+    """Load the live offers of the updated books, by book number.
+
+    Set `first_seen` of the updates whose book may have it from an offer that the book no longer has.
+    """
     numbers = [update.row["number"] for update in updates if update.row]
     if not numbers:
         return {}
@@ -195,7 +198,7 @@ def _write(writer: CatalogWriter, plan: CatalogPlan) -> list[Row]:
     for row in (*plan.new_offers, *plan.changed_offers, *plan.changes):
         row["book_number"] = book_numbers[row.pop("book_id")]
     offer_numbers = plan.offer_numbers | writer.add_offers(plan.new_offers)
-    for updated_rows in (plan.changed_offers, *plan.offer_updates):
+    for updated_rows in (plan.changed_offers, *plan.offer_updates_without_change):
         writer.update_offers(updated_rows)
     for row in plan.observations:
         row["offer_number"] = offer_numbers[row.pop("offer_key")]

@@ -21,7 +21,7 @@ class BookUpdate:
     - `incoming`: offers that are new, changed or moved to this book
     - `removed`: offers that the book no longer has
     - `moved_offers`: offers that now belong to another book, including removed ones
-    - `first_seen_updates`: earlier `first_seen` times of its offers
+    - `earlier_first_seen`: earlier `first_seen` times of its offers
     - `origins`: the origins of the changes
     - `first_seen`: the `first_seen` times of its offers, including removed ones; None if they are not needed
     """
@@ -31,7 +31,7 @@ class BookUpdate:
     incoming: list[IncomingOffer] = field(default_factory=list)
     removed: set[OfferKey] = field(default_factory=set)
     moved_offers: set[OfferKey] = field(default_factory=set)
-    first_seen_updates: dict[OfferKey, int] = field(default_factory=dict)
+    earlier_first_seen: dict[OfferKey, int] = field(default_factory=dict)
     origins: list[ChangeOrigin] = field(default_factory=list)
     first_seen: Mapping[OfferKey, int] | None = None
 
@@ -70,14 +70,14 @@ def plan_book(update: BookUpdate, offers: Sequence[Row]) -> tuple[Row, Row] | No
 
 
 def _with_first_seen(row: Row, update: BookUpdate) -> Row:
-    seen_at = update.first_seen_updates.get(_key(row))
+    seen_at = update.earlier_first_seen.get(_key(row))
     return row if seen_at is None else row | {"first_seen": seen_at}
 
 
 def _first_seen(update: BookUpdate) -> int:
     """Return the earliest `first_seen` of the book's offers. Removed offers count: their removal does not change it."""
     times = [incoming.first_seen for incoming in update.incoming]
-    times += update.first_seen_updates.values()
+    times += update.earlier_first_seen.values()
     if update.first_seen is not None:
         times += [seen_at for key, seen_at in update.first_seen.items() if key not in update.moved_offers]
     elif update.row is not None:
@@ -109,7 +109,7 @@ def _plan_revision(update: BookUpdate, row: Row, columns: Row, offers: Sequence[
     if (
         update.removed
         or any(_changes_shown_offer(incoming, row["number"]) for incoming in update.incoming)
-        or (update.first_seen_updates and any(_key(offer) in update.first_seen_updates for offer in offers))
+        or (update.earlier_first_seen and any(_key(offer) in update.earlier_first_seen for offer in offers))
     ):
         fields.add("offers")
     if not fields:

@@ -71,8 +71,8 @@ class ClassifiedOffers:
 
     - `changed`: the offer is added or modified
     - `sighting_updates`: only the last sighting is new
-    - `first_seen_updates`: the item is older than the offer's `first_seen`
-    - `stale_of_removed`: the item is newer than the last sighting of its removed offer, but stale (see `classify`), so
+    - `earlier_first_seen`: the item is older than the offer's `first_seen`
+    - `stale_but_removed`: the item is newer than the last sighting of its removed offer, but stale (see `classify`), so
       the offer stays removed
     - `verdicts`: by offer; None if the item must be staged
     """
@@ -80,8 +80,8 @@ class ClassifiedOffers:
     verdicts: dict[OfferKey, Verdict | None] = field(default_factory=dict)
     changed: list[IncomingOffer] = field(default_factory=list)
     sighting_updates: list[IncomingOffer] = field(default_factory=list)
-    first_seen_updates: list[IncomingOffer] = field(default_factory=list)
-    stale_of_removed: list[IncomingOffer] = field(default_factory=list)
+    earlier_first_seen: list[IncomingOffer] = field(default_factory=list)
+    stale_but_removed: list[IncomingOffer] = field(default_factory=list)
 
 
 def is_newer(row: Row, sighting: Sighting) -> bool:
@@ -136,7 +136,7 @@ def classify_offers(
         if incoming.row is None:
             continue
         if is_newer(incoming.row, incoming.sighting):
-            (classified.sighting_updates if incoming.is_live else classified.stale_of_removed).append(incoming)
+            (classified.sighting_updates if incoming.is_live else classified.stale_but_removed).append(incoming)
         elif incoming.sighting.seen_at < incoming.row["first_seen"]:
-            classified.first_seen_updates.append(incoming)
+            classified.earlier_first_seen.append(incoming)
     return classified

@@ -19,8 +19,8 @@ class CatalogPlan:
 
     A new row gets its number when it is written. Until then offers and changes refer to their book by `book_id`, and
     observations refer to their offer by `offer_key`. `book_numbers` and `offer_numbers` contain the numbers of existing
-    rows. The rows of each list in `offer_updates` have the same columns. `superseded` contains the numbers of offers
-    whose current observation ends.
+    rows. The rows of each list in `offer_updates_without_change` have the same columns. `superseded` contains the
+    numbers of offers whose current observation ends.
     """
 
     new_books: list[Row] = field(default_factory=list)
@@ -28,7 +28,7 @@ class CatalogPlan:
     book_numbers: dict[str, int] = field(default_factory=dict)
     new_offers: list[Row] = field(default_factory=list)
     changed_offers: list[Row] = field(default_factory=list)
-    offer_updates: list[list[Row]] = field(default_factory=list)
+    offer_updates_without_change: list[list[Row]] = field(default_factory=list)
     offer_numbers: dict[OfferKey, int] = field(default_factory=dict)
     observations: list[Row] = field(default_factory=list)
     superseded: set[int] = field(default_factory=set)
@@ -37,21 +37,21 @@ class CatalogPlan:
     changes: list[Row] = field(default_factory=list)
 
 
-def resolve_moved_offers(offers: ClassifiedOffers, books: Mapping[str, Row]) -> ClassifiedOffers:
-    """Treat an offer of `stale_of_removed` as changed if its item belongs to another book than its row.
+def apply_moves_of_removed_offers(offers: ClassifiedOffers, books: Mapping[str, Row]) -> ClassifiedOffers:
+    """Treat an offer of `stale_but_removed` as changed if its item belongs to another book than its row.
 
     The offer first moves to the other book. Then it is removed again, because its item is stale.
     """
     book_ids = _book_ids(books)
     moved = [
         incoming
-        for incoming in offers.stale_of_removed
+        for incoming in offers.stale_but_removed
         if incoming.row and book_ids[incoming.row["book_number"]] != incoming.offer.book_id
     ]
     if not moved:
         return offers
-    unmoved = [incoming for incoming in offers.stale_of_removed if incoming not in moved]
-    return replace(offers, changed=[*offers.changed, *moved], stale_of_removed=unmoved)
+    unmoved = [incoming for incoming in offers.stale_but_removed if incoming not in moved]
+    return replace(offers, changed=[*offers.changed, *moved], stale_but_removed=unmoved)
 
 
 def group_by_book(
@@ -78,10 +78,10 @@ def group_by_book(
             former_update.moved_offers.add(incoming.key)
             if incoming.is_live:
                 former_update.removed.add(incoming.key)
-    for incoming in offers.first_seen_updates:
+    for incoming in offers.earlier_first_seen:
         if incoming.row:
             update = record_change(book_ids[incoming.row["book_number"]], incoming.sighting)
-            update.first_seen_updates[incoming.key] = incoming.sighting.seen_at
+            update.earlier_first_seen[incoming.key] = incoming.sighting.seen_at
     return [updates[book_id] for book_id in sorted(updates)]
 
 
@@ -101,18 +101,18 @@ def plan_offers(offers: ClassifiedOffers, updates: Sequence[BookUpdate], offers_
     plan = _plan_books(updates, offers_by_book)
     for incoming in offers.changed:
         _plan_changed_offer(plan, incoming)
-    plan.offer_updates = [
+    plan.offer_updates_without_change = [
         [
             {"number": row["number"], **incoming.sighting_columns}
             for incoming, row in _existing_offers(offers.sighting_updates)
         ],
         [
             {"number": row["number"], "first_seen": incoming.first_seen}
-            for incoming, row in _existing_offers(offers.first_seen_updates)
+            for incoming, row in _existing_offers(offers.earlier_first_seen)
         ],
         [
             {"number": row["number"], **incoming.columns, **incoming.sighting_columns}
-            for incoming, row in _existing_offers(offers.stale_of_removed)
+            for incoming, row in _existing_offers(offers.stale_but_removed)
         ],
     ]
     return plan

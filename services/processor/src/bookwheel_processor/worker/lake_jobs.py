@@ -43,7 +43,10 @@ def run_bronze(dependencies: Dependencies) -> int:
 
 
 def run_silver(dependencies: Dependencies) -> int:
-    """Bring silver up to the feed's head; return the number of changes."""
+    """Append the observations up to the feed's head; return the number of changes.
+
+    Refresh the books and offers too if no items arrive, or if the last refresh is old.
+    """
     with _lake_lock(dependencies) as acquired:
         if not acquired:
             return 0
@@ -81,7 +84,7 @@ def run_lake_sweep(dependencies: Dependencies, *, now: datetime | None = None) -
     with _lake_lock(dependencies) as acquired:
         if not acquired:
             return
-        lake.sweep(before=now - _MIN_UNUSED_AGE)
+        lake.delete_scratch_files(before=now - _MIN_UNUSED_AGE)
         delete_orphaned_files(lake, before=now - _MIN_UNUSED_AGE)
         if not convert_lake(lake, silver, seconds=_SWEEP_SECONDS).is_complete:
             return

@@ -14,8 +14,8 @@ class ToScrapeSpider(BookSpider):
         return self.parse_product(response) if response.css("div.product_main") else self.parse_list(response)
 
     def parse_list(self, response: HtmlResponse) -> SpiderOutput:
-        # The queue is first in, first out. The next list is requested first, so it is fetched together with the
-        # products of this list. The crawl is at most one list page ahead of the product pages.
+        # The queue is first in, first out. The next list is requested before the products of this list, so the
+        # downloader does not pause at the end of a list. The queue never has the products of more than two lists.
         for href in response.css("ul.pager li.next a::attr(href)").getall()[:1]:
             yield self.request(response.urljoin(href), self.parse_list)
         for href in dict.fromkeys(response.css("article.product_pod h3 a::attr(href)").getall()):

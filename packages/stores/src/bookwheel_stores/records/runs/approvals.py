@@ -7,7 +7,7 @@ from bookwheel_contracts import Expectations, Hold, RunState
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, or_, select, update
 
 from bookwheel_stores.records.database.connection import dialect_of
-from bookwheel_stores.records.runs.ledger import accounted
+from bookwheel_stores.records.runs.ledger import accounted_items
 from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.tables import crawl_run, offer, staged_item
 
@@ -15,7 +15,8 @@ from bookwheel_stores.records.tables import crawl_run, offer, staged_item
 class ApprovalRow(NamedTuple):
     """The approval of a run.
 
-    `known_offers` is None before the first item of the run. `unchanged` is the number of items with this verdict.
+    `known_offers` is the number of the source's offers when the run began, None before its first item. `unchanged` is
+    the number of items with this verdict.
     """
 
     number: int
@@ -86,7 +87,9 @@ class RunApprovals:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(changes))
 
     def list_due(self, run_numbers: Collection[int] | None) -> list[int]:
-        """Returns the runs with staged items or a finish message to process, ordered by their start.
+        """Returns the running runs that can proceed, ordered by their start.
+
+        They have all items and their finish message, or staged items to apply, or they are discarded.
 
         If `run_numbers` is None, all runs are considered.
         """
@@ -143,7 +146,7 @@ def expectations_from_row(row: Row[Any]) -> Expectations:
 _approval_columns = [
     crawl_run.c[name] for name in ("number", "run_id", "source", "gate", "known", "unchanged", "expect")
 ]
-HAS_ENDED: ColumnElement[bool] = crawl_run.c.finished_state.is_not(None) & (crawl_run.c.scraped <= accounted)
+HAS_ENDED: ColumnElement[bool] = crawl_run.c.finished_state.is_not(None) & (crawl_run.c.scraped <= accounted_items)
 _has_releasable_items = (crawl_run.c.gate != ApprovalState.PENDING.value) & (crawl_run.c.staged > 0)
 _is_due = (crawl_run.c.state == RunState.RUNNING.value) & or_(
     HAS_ENDED, _has_releasable_items, crawl_run.c.gate == ApprovalState.DISCARDED.value

@@ -14,7 +14,7 @@ from bookwheel_stores.records.runs.store import FINAL_STATES, ApprovalState
 from bookwheel_stores.records.tables import crawl_run, processed_item
 from bookwheel_stores.records.values import to_millis
 
-accounted = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
+accounted_items = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
 """The number of items of a run that have a verdict or are staged."""
 
 _is_unfinished = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
@@ -142,7 +142,7 @@ class RunLedger:
         Their end and their last activity must be before `before`, in milliseconds. `scraped` becomes the number of
         items that arrived.
         """
-        lost = crawl_run.c.scraped - accounted
+        lost = crawl_run.c.scraped - accounted_items
         is_incomplete = and_(
             crawl_run.c.finished_state.is_not(None),
             lost > 0,
@@ -157,7 +157,7 @@ class RunLedger:
             .values(
                 finished_state=RunState.PARTIAL.value,
                 reason=cast(lost, Text).concat(" items were lost on their way to the processor"),
-                scraped=accounted,
+                scraped=accounted_items,
             )
         )
         return closed.rowcount
@@ -176,10 +176,10 @@ class RunLedger:
             .where(crawl_run.c.number.in_(numbers), _is_unfinished)
             .values(
                 state=RunState.RUNNING.value,
-                finished_state=case((accounted > 0, RunState.PARTIAL.value), else_=RunState.FAILED.value),
+                finished_state=case((accounted_items > 0, RunState.PARTIAL.value), else_=RunState.FAILED.value),
                 finished_at=crawl_run.c.touched_at,
                 reason="Redis lost the crawl and its finish message",
-                scraped=accounted,
+                scraped=accounted_items,
             )
         )
         return finished.rowcount

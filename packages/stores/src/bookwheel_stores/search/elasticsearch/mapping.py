@@ -8,7 +8,7 @@ from typing import Any
 from bookwheel_contracts import BookState
 
 from bookwheel_stores.search.documents import Fields, build_fields, title_keys
-from bookwheel_stores.search.fields import NUMERIC_SCALES, SORT_STEPS, TERM_FIELDS, TEXT_FIELDS, to_sort_value
+from bookwheel_stores.search.fields import NUMERIC_SCALES, SORT_PRECISIONS, TERM_FIELDS, TEXT_FIELDS, to_sort_value
 from bookwheel_stores.search.queries import SuggestionKind
 from bookwheel_stores.search.scoring import title_factor
 
@@ -45,7 +45,7 @@ def sort_field(name: str) -> str:
     return f"by_{name}"
 
 
-_SORT_FIELDS = tuple((name, sort_field(name), step) for name, step in SORT_STEPS.items())
+_SORT_FIELDS = tuple((name, sort_field(name), precision) for name, precision in SORT_PRECISIONS.items())
 _COMPLETION_FIELDS = tuple((prefix_field(kind), completion_field(kind)) for kind in SuggestionKind)
 
 
@@ -57,18 +57,18 @@ def index_body() -> dict[str, Any]:
     properties: dict[str, Any] = {
         "number": {"type": "long"},
         "revision": _VALUE_ONLY,
-        "digest": _VALUE_ONLY,
+        "digest": _VALUE_ONLY,  # checksum of id and revision, for the index sweep
         "removed": {"type": "boolean"},
         "id": _KEYWORD,
         "body": {"type": "text", "index": False, "store": True},
         "title_exact": _KEYWORD,
-        "weight": {"type": "double", "index": False},
+        "weight": {"type": "double", "index": False},  # `title_factor`: multiplies the score
         "in_stock": {"type": "boolean"},
         **{field.index_name: _TEXT for field in TEXT_FIELDS.values()},
         TYPO_FIELD: {**_TEXT, "index_options": "docs"},
         **dict.fromkeys(TERM_FIELDS, _KEYWORD),
         **{name: {"type": "long"} for name in NUMERIC_SCALES},
-        **dict.fromkeys((*map(sort_field, SORT_STEPS), *TITLE_KEY_FIELDS), _VALUE_ONLY),
+        **dict.fromkeys((*map(sort_field, SORT_PRECISIONS), *TITLE_KEY_FIELDS), _VALUE_ONLY),
     }
     for kind in SuggestionKind:
         properties[prefix_field(kind)] = {**_KEYWORD, "doc_values": False}
@@ -93,10 +93,10 @@ def build_document(book: BookState) -> Fields:
     fields["weight"] = title_factor(title_words, book.number)
     for name, key in zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True):
         fields[name] = key - TITLE_KEY_OFFSET
-    for name, sort_name, step in _SORT_FIELDS:
+    for name, sort_name, precision in _SORT_FIELDS:
         units = fields.get(name)
         if units is not None:
-            fields[sort_name] = to_sort_value(units, step)
+            fields[sort_name] = to_sort_value(units, precision)
     for prefix_name, completion_name in _COMPLETION_FIELDS:
         inputs = fields.get(prefix_name)
         if inputs:

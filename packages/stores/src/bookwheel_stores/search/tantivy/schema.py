@@ -18,7 +18,7 @@ from bookwheel_stores.search.fields import (
     NUMBER_BITS,
     NUMERIC_SCALES,
     SORT_FIELDS,
-    SORT_STEPS,
+    SORT_PRECISIONS,
     TANTIVY_INDEX,
     TERM_FIELDS,
     TEXT_FIELDS,
@@ -93,8 +93,8 @@ def document_fields(book: BookState) -> Fields:
     fields["weight"] = 2 ** title_factor(title_words, number) - 2  # Tantivy multiplies scores by log2(2 + weight)
     fields.update(zip(TITLE_KEY_FIELDS, title_keys(fields["title_exact"]), strict=True))
     sort_values = {
-        name: NO_SORT_VALUE if fields.get(name) is None else to_sort_value(fields[name], step)
-        for name, step in SORT_STEPS.items()
+        name: NO_SORT_VALUE if fields.get(name) is None else to_sort_value(fields[name], precision)
+        for name, precision in SORT_PRECISIONS.items()
     }
     for key_field, (name, is_descending) in _SORT_KEYS.items():
         value = sort_values[name]
