@@ -19,8 +19,8 @@ class PredictionStore:
 
     def write(self, records: Sequence[PredictionRecord]) -> None:
         """Stores predictions. Idempotent."""
-        # Rows are not ordered by key, so two writers of the same predictions may deadlock. `in_transaction` then repeats
-        # the transaction.
+        # Rows are not ordered by key, so two writers of the same predictions may deadlock. Then the transaction is
+        # repeated.
         in_transaction(self._engine, lambda connection: write_predictions(connection, records))
 
     def recent(self, limit: int) -> list[PredictionRecord]:
