@@ -8,6 +8,9 @@ projects=(service)
 if grep -q '"bookwheel-contracts"' service/pyproject.toml; then # all but the demo shop
   projects+=(packages/contracts packages/runtime packages/stores)
 fi
+if grep -q '"bookwheel-extraction"' service/pyproject.toml; then
+  projects+=(packages/extraction)
+fi
 for project in "${projects[@]}"; do
   uv build --quiet --wheel --no-build-isolation --out-dir /build/wheels "$project"
 done

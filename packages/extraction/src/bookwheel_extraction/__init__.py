@@ -1,0 +1,1 @@
+"""Reads books from shop pages and values from texts. Pure functions: no I/O, no clock."""

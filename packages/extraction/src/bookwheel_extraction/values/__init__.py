@@ -1,0 +1,1 @@
+"""Parses texts to values."""
