@@ -1,1 +1,5 @@
-"""Parses texts to values."""
+"""Parses one text to one value."""
+
+from bookwheel_extraction.values.parsed import Parsed, ValueFault
+
+__all__ = ["Parsed", "ValueFault"]
