@@ -1,7 +1,6 @@
 """Reads the books of an HTML page."""
 
 from bookwheel_extraction.pages.models import (
-    Contributor,
     ExtractedBook,
     ExtractedOffer,
     FieldFault,
@@ -11,14 +10,12 @@ from bookwheel_extraction.pages.models import (
     PageHints,
     PageKind,
     PageResult,
-    Price,
     Series,
     Syntax,
 )
 from bookwheel_extraction.pages.reader import read_page
 
 __all__ = [
-    "Contributor",
     "ExtractedBook",
     "ExtractedOffer",
     "FieldFault",
@@ -28,7 +25,6 @@ __all__ = [
     "PageHints",
     "PageKind",
     "PageResult",
-    "Price",
     "Series",
     "Syntax",
     "read_page",

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+
+from bookwheel_contracts import Money
 
 MAX_FAULT_TEXT = 200
 
@@ -78,25 +79,9 @@ class FieldFault:
 
 
 @dataclass(frozen=True, slots=True)
-class Contributor:
-    """`role` is author, editor, translator, illustrator, narrator or other."""
-
-    name: str
-    role: str = "author"
-
-
-@dataclass(frozen=True, slots=True)
 class Series:
     name: str
     position: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """An amount and its ISO 4217 code."""
-
-    amount: Decimal
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +95,22 @@ class FieldValue:
 
 @dataclass(frozen=True, slots=True)
 class ExtractedOffer:
-    """One offer of the page. `is_chosen`: the book's price, list price and availability are those of this offer.
+    """One offer of the page. `is_chosen`: the price and list price of the book are those of this offer.
 
-    `refusal` is the code of the reason why the offer is not chosen: `expired`, `not_yet_valid`, or another.
+    `availability` is a value of `AvailabilityState` or `unknown`. `condition` is `new`, `used` or None. `is_own`: the
+    seller is the shop itself. `format` is the format that the offer states. `refusal` is the code of the reason why the
+    offer is not the price of the book: `expired`, `not_yet_valid`, `member_price`, `bulk_price`, `rental_price`,
+    `subscription_price`, `other_price_type`, `other_format` or `several_formats`.
     """
 
-    price: Price | None = None
-    list_price: Price | None = None
+    price: Money | None = None
+    list_price: Money | None = None
     availability: str = "unknown"
     condition: str | None = None
     seller: str | None = None
+    is_own: bool = True
     url: str | None = None
+    format: str | None = None
     stock: int | None = None
     raw: Mapping[str, str] = field(default_factory=dict)
     is_chosen: bool = False
