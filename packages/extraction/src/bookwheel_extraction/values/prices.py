@@ -57,7 +57,7 @@ _PRICE_WORDS = frozenset(
     only nur bloß seulement solo sólo só slechts tylko endast kun just sale special today heute buy kaufen acheter
     comprar acquista kopen add to cart basket in den warenkorb incl inkl inc including includes inclusive inclus
     inclusief incluido incluida inclusa inclusi compris comprise enthält vat mwst ust tax taxes taxe tva iva btw moms
-    mva gst dph alv ttc tasse all brutto the is for der die das le la el il of hardcover hardback paperback softcover
+    mva gst dph alv ttc tasse all brutto the is der die das le la el il of hardcover hardback paperback softcover
     ebook kindle edition audiobook audio taschenbuch gebunden gebundene ausgabe buch hörbuch broché relié poche
     numérique tapa dura blanda new neu neuf nuevo nuovo nieuw libro livre book copertina
     rigida flessibile brossura gebonden paperbacks rustica rústica 税込""".split()
