@@ -11,6 +11,7 @@ from bookwheel_extraction.pages.fields import FieldReader
 from bookwheel_extraction.pages.models import ExtractedBook, FieldFault
 from bookwheel_extraction.pages.nodes import Node
 from bookwheel_extraction.pages.offers import OfferContext, OfferFields, read_offers
+from bookwheel_extraction.values.urls import page_path
 
 MAX_EDITIONS = 200
 
@@ -127,7 +128,9 @@ class BookBuilder:
         for node_url in (entity.url, *(node.id for node in entity.nodes)):
             if not node_url or node_url.startswith("_:"):
                 continue
-            url = join_url(self.document.base_url, node_url) or node_url
+            url = join_url(self.document.base_url, node_url)
+            if url is None:
+                return node_url  # a URN or a name
             if self.document.is_own_url(url) and not urldefrag(url)[1]:
                 continue
             parts = urlsplit(url)
@@ -181,8 +184,7 @@ def _edition_url(edition: Entity, document: Document) -> str | None:
 
 
 def _path(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return page_path(url).value or url
 
 
 def _digest(book: ExtractedBook) -> str | None:

@@ -228,10 +228,13 @@ class EntityIndex:
 
     @staticmethod
     def _are_distinct(node: Node, other: Node) -> bool:
-        """Return True for two descriptions of one syntax and type that differ in identifier, key or price."""
+        """Return True for two descriptions of one syntax and type that differ in identifier, author, key or price."""
         if node.syntax is not other.syntax or not set(node.types) & set(other.types):
             return False
         if node.id and other.id and node.id != other.id:
+            return True
+        authors, other_authors = _author_keys(node), _author_keys(other)
+        if authors and other_authors and authors.isdisjoint(other_authors):
             return True
         keys, other_keys = node_keys(node), node_keys(other)
         if keys and other_keys and keys.isdisjoint(other_keys):
@@ -252,6 +255,10 @@ def _offered_editions(node: Node) -> Iterator[Node]:
 
 def offers_of(node: Node) -> list[Node]:
     return [nested for offer in node.nodes("offers") for nested in (offer, *offer.nodes("offers"))]
+
+
+def _author_keys(node: Node) -> set[str]:
+    return {key for text in node.texts("author", "authors") if (key := name_key(text))}
 
 
 def _prices(node: Node) -> set[str]:

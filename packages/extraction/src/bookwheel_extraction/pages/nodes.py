@@ -6,7 +6,7 @@ from urllib.parse import urljoin
 
 from bookwheel_extraction.pages.models import Syntax
 
-MAX_NODES = 20_000
+MAX_NODES = 10_000
 MAX_DEPTH = 30
 """Limits per page. Data that exceeds them is ignored, and the page has a fault."""
 _SCHEMA_ORG = re.compile(r"(?:https?:)?//(?:www\.)?(?:schema\.org|data-vocabulary\.org)/|schema:", re.IGNORECASE)

@@ -143,6 +143,8 @@ def _choose(candidates: list[Entity], document: Document, tags: MetaTags) -> tup
             remaining = matches
             if len(matches) == 1:
                 return matches[0], first_rule, True
+    without_other_page = [entity for entity in remaining if not document.is_other_page(entity.url)]
+    remaining = without_other_page or remaining
     keys = {title_key(entity.name) for entity in remaining}
     if len(keys) == 1 and (len(remaining) == 1 or None not in keys):
         return remaining[0], first_rule or "only book", first_rule is not None

@@ -1,1 +1,1 @@
-"""Extracts books from the structured data of a page."""
+"""Turns the books of a page into payloads."""
