@@ -38,13 +38,10 @@ class BookBuilder:
             edition = editions[0]
             nodes = [*edition.nodes, *(node for node in [*work.nodes, *extra_nodes] if _agrees(node, edition))]
             return (self._build(list(dict.fromkeys(nodes)), inherited=work.nodes),)
-        books = []
         if work.isbns and not any(work.isbns & edition.isbns for edition in editions):
-            books.append(self._build_edition(work, [], extra_nodes, len(editions) + 1))
+            editions = [work, *editions]
         has_own_prices = any(_has_price(edition.nodes) for edition in editions)
-        books.extend(self._build_edition(edition, work.nodes, extra_nodes, len(editions)) for edition in editions)
-        if not books:
-            return ()
+        books = [self._build_edition(edition, work.nodes, extra_nodes, len(editions)) for edition in editions]
         if (
             not work.isbns
             and not has_own_prices

@@ -57,7 +57,12 @@ class Entity:
 
     @property
     def name(self) -> str | None:
-        return next((text for node in self.nodes if (text := node.text("name", "headline")) and text.strip()), None)
+        """The title; an edition without one has the title of its work."""
+        for entity in (self, *self.works[:1]):
+            for node in entity.nodes:
+                if (text := node.text("name", "headline")) and text.strip():
+                    return text
+        return None
 
     @property
     def url(self) -> str | None:
@@ -143,6 +148,9 @@ class EntityIndex:
         candidates.sort(key=lambda node: (_SYNTAX_ORDER[node.syntax], not node.has_type(BOOK_TYPES), not is_book(node)))
         for node in candidates:
             self.add(node)
+            for edition in node.nodes(*EDITION_PROPERTIES):  # before other syntaxes, which describe one of the editions
+                if _is_edition(edition):
+                    self.add(edition, is_edition=True)
         for node in candidates:
             self._link_editions(node)
 
@@ -166,7 +174,7 @@ class EntityIndex:
     def _link_editions(self, node: Node) -> None:
         work = self._by_node[id(node)]
         for other in node.nodes(*EDITION_PROPERTIES):
-            if is_candidate(other) or not other.types:
+            if _is_edition(other):
                 self._link(work, self.add(other, is_edition=True))
         for other in node.nodes("itemOffered", "mainEntity", "subjectOf", "about"):
             if other.has_type(BOOK_TYPES) and not _is_book_about(node, other):
@@ -241,6 +249,10 @@ class EntityIndex:
             return True
         prices, other_prices = _prices(node), _prices(other)
         return bool(prices and other_prices and prices != other_prices)
+
+
+def _is_edition(node: Node) -> bool:
+    return is_candidate(node) or not node.types
 
 
 def _is_book_about(node: Node, other: Node) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bookwheel_extraction.pages.document import Document, clean_url, join_url
-from bookwheel_extraction.pages.identifiers import KEY_PROPERTIES, isbn_texts
+from bookwheel_extraction.pages.identifiers import KEY_PROPERTIES, isbn_texts, stated_isbns
 from bookwheel_extraction.pages.models import MAX_FAULT_TEXT, FieldFault, FieldValue, Origin, Series, Syntax
 from bookwheel_extraction.pages.nodes import ElementText, LinkText, Node, Value, text_of, url_of
 from bookwheel_extraction.values.categories import parse_categories
@@ -14,7 +14,7 @@ from bookwheel_extraction.values.contributors import Contributor, Role, merge_co
 from bookwheel_extraction.values.counts import parse_count, parse_page_count
 from bookwheel_extraction.values.dates import parse_date
 from bookwheel_extraction.values.formats import BookFormat, parse_format
-from bookwheel_extraction.values.identifiers import find_isbns, parse_isbn
+from bookwheel_extraction.values.identifiers import parse_isbn
 from bookwheel_extraction.values.languages import parse_language
 from bookwheel_extraction.values.parsed import Parsed
 from bookwheel_extraction.values.ratings import parse_rating
@@ -66,7 +66,7 @@ class FieldReader:
         self._read_isbn()
         self._read_rating(nodes)
         self._read_image(nodes)
-        self._read("key", self.own, KEY_PROPERTIES, parse_text)
+        self._read("key", [node for node in self.own if node.syntax is not Syntax.CITATION], KEY_PROPERTIES, parse_text)
 
     def _set(self, name: str, value: Any, raw: Iterable[str], syntax: Syntax, path: str) -> None:
         self.fields[name] = FieldValue(value, tuple(raw), Origin(syntax, path))
@@ -174,7 +174,7 @@ class FieldReader:
     def _read_isbn(self) -> None:
         texts = [(node, name, text) for node in self.own for name, text in isbn_texts(node) if text.strip()]
         for node, name, text in texts:
-            isbns = find_isbns(text)
+            isbns = stated_isbns(name, text)
             if len(isbns) > 1:
                 isbns = tuple(isbn for isbn in isbns if isbn in self.document.url) or isbns
             if isbns:

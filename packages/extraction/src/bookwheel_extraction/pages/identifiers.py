@@ -3,7 +3,7 @@
 import re
 
 from bookwheel_extraction.pages.nodes import Node, text_of
-from bookwheel_extraction.values.identifiers import find_isbns
+from bookwheel_extraction.values.identifiers import find_isbns, parse_isbn
 
 ISBN_PROPERTIES = ("isbn", "isbn13", "isbn10", "gtin13", "gtin", "gtin14", "gtin12", "ean", "ean13")
 KEY_PROPERTIES = ("sku", "productID", "mpn", "identifier")
@@ -40,9 +40,17 @@ def _is_labelled_or_ean(text: str) -> bool:
     return len(text) <= _MAX_LENGTH and (_EAN.search(text) is not None or _LABEL.search(text) is not None)
 
 
+def stated_isbns(name: str, text: str) -> tuple[str, ...]:
+    """Return the valid ISBNs of a property. Only `isbn` can lack leading zeros: other numbers are not all ISBNs."""
+    isbns = find_isbns(text)
+    if not isbns and name.startswith("isbn") and (isbn := parse_isbn(text).value) is not None:
+        return (isbn,)
+    return isbns
+
+
 def node_isbns(node: Node) -> frozenset[str]:
     if node.isbns is None:
-        node.isbns = frozenset(isbn for _, text in isbn_texts(node) for isbn in find_isbns(text))
+        node.isbns = frozenset(isbn for name, text in isbn_texts(node) for isbn in stated_isbns(name, text))
     return node.isbns
 
 

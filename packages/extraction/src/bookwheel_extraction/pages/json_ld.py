@@ -52,7 +52,8 @@ class JsonLdParser:
             try:
                 values = parse_json(text)
             except JsonError as error:
-                line = (script.sourceline or 1) + error.line - 1
+                blank_lines = text[: len(text) - len(text.lstrip())].count("\n")
+                line = (script.sourceline or 1) + blank_lines + error.line - 1
                 position = f"JSON-LD block {number}, line {line} of the page"
                 fault = FieldFault("page", "unreadable_json_ld", f"{position}: {error}", Origin(Syntax.JSON_LD, ""))
                 self.unreadable.append(Block(fault, position, may_be_book=_BOOK_DATA.search(text) is not None))

@@ -137,7 +137,7 @@ def _choose(candidates: list[Entity], document: Document, tags: MetaTags) -> tup
     remaining = candidates
     first_rule = None
     for name, rule in rules:
-        matches = [entity for entity in remaining if rule(entity)]
+        matches = [entity for entity in remaining if any(map(rule, (entity, *entity.editions)))]
         if matches:
             first_rule = first_rule or name
             remaining = matches

@@ -297,4 +297,4 @@ def _escape_inner_quotes(text: str) -> str:
 def _parse_script_object(text: str) -> str:
     """Return a JavaScript object as JSON. Bare numbers become texts, because JavaScript reads `012` as 10."""
     quoted = _SCRIPT_NUMBER.sub(lambda match: match[1] or json.dumps(match[2]), text)
-    return json.dumps(chompjs.parse_js_object(quoted, json_params={"strict": False}))
+    return json.dumps(chompjs.parse_js_object(quoted, loader_kwargs={"strict": False}))
