@@ -3,7 +3,7 @@
 from bookwheel_contracts import Money
 from bookwheel_extraction.pages import ExtractedBook
 
-from bookwheel_scraper.publishing.envelopes import Payload
+from bookwheel_scraper.publishing.item_messages import Payload
 
 _TEXT_FIELDS = ("title", "subtitle", "description", "isbn", "image_url")
 
