@@ -119,3 +119,8 @@ def page_case(request: pytest.FixtureRequest) -> PageCase:
 @pytest.fixture
 def render_page() -> object:
     return render
+
+
+@pytest.fixture
+def all_page_cases() -> list[PageCase]:
+    return ALL_CASES

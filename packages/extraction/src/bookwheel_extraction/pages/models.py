@@ -99,8 +99,8 @@ class ExtractedOffer:
 
     `availability` is a value of `AvailabilityState` or `unknown`. `condition` is `new`, `used` or None. `is_own`: the
     seller is the shop itself. `format` is the format that the offer states. `refusal` is the code of the reason why the
-    offer is not the price of the book: `expired`, `not_yet_valid`, `member_price`, `bulk_price`, `rental_price`,
-    `subscription_price`, `other_price_type`, `other_format` or `several_formats`.
+    offer is not the price of the book: `expired`, `not_yet_valid`, `member_price`, `bulk_price`, `not_for_sale`,
+    `subscription_price`, `other_price_type`, `other_format`, `several_formats` or `unreadable_price`.
     """
 
     price: Money | None = None

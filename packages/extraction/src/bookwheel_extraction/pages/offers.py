@@ -39,7 +39,6 @@ _OTHER_PRICE_NODES = frozenset({"DeliveryChargeSpecification", "PaymentChargeSpe
 _SUBSCRIPTION_PROPERTIES = frozenset({"billingDuration", "billingIncrement", "billingStart"})
 _MEMBER_PROPERTIES = frozenset({"validForMemberTier", "eligibleCustomerType"})
 _USED = re.compile(r"(?i)used|refurbished|damaged|gebraucht|second.?hand|occasion|usato|usado")
-_LEASE = re.compile(r"(?i)lease|rent(?:al)?\b|subscription|repair|buy$")
 _ISO_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 _STATE_RANK = {
     AvailabilityState.IN_STOCK: 0,
@@ -133,7 +132,7 @@ def _price_faults(offers: Sequence[ExtractedOffer], faults: list[FieldFault]) ->
 def _set_availability(result: OfferFields, offers: Sequence[ExtractedOffer], chosen: ExtractedOffer | None) -> None:
     """Use the chosen offer's availability, else that of the first other offer with the same price or without one."""
     ordered = sorted(
-        (offer for offer in offers if offer.refusal in {None, "expired", "no_price"}),
+        (offer for offer in offers if offer.refusal in {None, "expired", "unreadable_price"}),
         key=lambda offer: (_SYNTAX_ORDER[offer.origin.syntax] if offer.origin else 0, _rank(offer)),
     )
     if chosen is not None:
@@ -166,11 +165,22 @@ def _rank(offer: ExtractedOffer) -> tuple[int, int, int]:
 
 
 def _choose(offers: Sequence[ExtractedOffer], context: OfferContext) -> ExtractedOffer | None:
-    priced = [offer for offer in offers if offer.price is not None and offer.refusal is None]
+    refused = {offer.price for offer in offers if offer.refusal is not None}  # other syntaxes repeat the same price
+    priced = [
+        offer for offer in offers if offer.price is not None and offer.refusal is None and offer.price not in refused
+    ]
     if not priced:
         return None
     first_syntax = min(_SYNTAX_ORDER[offer.origin.syntax] for offer in priced if offer.origin)
     priced = [offer for offer in priced if offer.origin and _SYNTAX_ORDER[offer.origin.syntax] == first_syntax]
+
+    unreadable = [
+        offer
+        for offer in offers
+        if offer.refusal == "unreadable_price" and offer.origin and _SYNTAX_ORDER[offer.origin.syntax] == first_syntax
+    ]
+    if unreadable and min(map(_rank, unreadable)) <= min(map(_rank, priced)):
+        return None  # the price of the book could be the unreadable one
 
     def sort_key(offer: ExtractedOffer) -> tuple[tuple[int, int, int], bool, Decimal]:
         assert offer.price is not None
@@ -250,8 +260,9 @@ def _read_offer(
     state, stock = _read_availability(offer, parents, raw)
     seller = next((text for text in offer.texts("seller", "offeredBy") if text.strip()), None)
     refusal = _find_refusal(offer, parents, context)
-    if refusal is None and specifications.refusals and price is None:
-        refusal = specifications.refusals[0]
+    if refusal is None and price is None:
+        has_price = bool(specifications.sale or specifications.plain)
+        refusal = "unreadable_price" if has_price else next(iter(specifications.refusals), None)
     extracted = ExtractedOffer(
         price=price.money if price else None,
         list_price=list_price.money if list_price else None,
@@ -314,18 +325,16 @@ def _read_specifications(
 
 
 def _choose_amount(specifications: _Specifications, faults: list[FieldFault], origin: Origin) -> _Amount | None:
-    """Return the only readable price. Several different prices of one offer are ambiguous."""
-    for amounts in (specifications.sale, specifications.plain):
-        readable = [amount for amount in amounts if amount.money is not None]
-        distinct = {(amount.money.amount, amount.money.currency) for amount in readable if amount.money}
-        if len(distinct) == 1:
-            return readable[0]
-        if len(distinct) > 1:
-            texts = ", ".join(amount.raw.strip() for amount in readable)
-            faults.append(FieldFault("price", "ambiguous", texts, origin))
-            return None
-    for amounts in (specifications.sale, specifications.plain, specifications.list_price):
-        faults.extend(amount.fault for amount in amounts if amount.fault is not None)
+    """Return the only price. Different prices of one offer, or an unreadable one beside a readable one, give none."""
+    amounts = specifications.sale or specifications.plain
+    own_faults = [amount.fault for amount in amounts if amount.fault is not None]
+    distinct = {(amount.money.amount, amount.money.currency) for amount in amounts if amount.money is not None}
+    if len(distinct) == 1 and not own_faults:
+        return amounts[0]
+    if len(distinct) > 1:
+        faults.append(FieldFault("price", "ambiguous", ", ".join(amount.raw.strip() for amount in amounts), origin))
+    faults.extend(own_faults)
+    faults.extend(amount.fault for amount in specifications.list_price if amount.fault is not None)
     return None
 
 
@@ -409,10 +418,9 @@ def _find_refusal(offer: Node, parents: list[Node], context: OfferContext) -> st
         return "member_price"
     if _is_bulk(offer):
         return "bulk_price"
-    if any(_LEASE.search(text) for text in offer.texts("businessFunction")) and not any(
-        "sell" in text.lower() for text in offer.texts("businessFunction")
-    ):
-        return "rental_price"
+    functions = list(offer.texts("businessFunction"))
+    if functions and not any("sell" in text.lower() for text in functions):
+        return "not_for_sale"  # a rental, a repair
     if "Demand" in offer.types:
         return "demand"
     return _date_refusal([offer, *parents], context)
