@@ -12,6 +12,11 @@ from bookwheel_extraction.values.urls import normalize_url
 
 MAX_HEADINGS = 20
 MAX_LINKS = 5_000
+MAX_TAG_LENGTH = 4_000
+MAX_ATTRIBUTES = 500
+"""A tag with more attributes is cut: libxml2 needs 10 s for one with 100,000."""
+_LONG_TAG = re.compile(rf"<[a-zA-Z][^<>]{{{MAX_TAG_LENGTH},}}")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _BASE = etree.XPath("//base[@href]/@href")
 _HEADINGS = etree.XPath("//h1")
 _TITLE = etree.XPath("//title")
@@ -24,10 +29,16 @@ _REL_PARAMETER = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.I
 _SCHEME = re.compile(r"^https?://(?:www\.)?", re.IGNORECASE)
 
 
+def _cut_attributes(match: re.Match[str]) -> str:
+    tag = match[0]
+    return tag[:MAX_TAG_LENGTH] if len(_QUOTED.sub("", tag).split()) > MAX_ATTRIBUTES else tag
+
+
 def parse_html(text: str) -> Element | None:
     """Return the root element; None for a page without elements."""
     try:
         parser = etree.HTMLParser(encoding="utf-8", recover=True, huge_tree=True)
+        text = _LONG_TAG.sub(_cut_attributes, text)
         root: Element | None = etree.fromstring(text.encode("utf-8", "replace"), parser)
         return root
     except etree.LxmlError:

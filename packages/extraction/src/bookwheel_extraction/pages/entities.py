@@ -21,6 +21,9 @@ _TOPIC_PROPERTIES = ("mainEntity", "mainEntityOfPage", "itemOffered", "itemRevie
 """Properties that link a page, an offer or a rating to its book."""
 _SYNTAX_ORDER = {syntax: order for order, syntax in enumerate(Syntax)}
 _MAX_GROUPS_PER_KEY = 8
+_MAX_COMPARED_NODES = 4
+_MAX_NODES = 50
+"""Limits that keep the cost linear when a page describes many books of one name, or one book many times."""
 _EDITION_SUFFIX = re.compile(r"\s*[\[(][^\[\]()]*[\])]\s*$")
 
 
@@ -42,6 +45,8 @@ class Entity:
         self.add(node)
 
     def add(self, node: Node) -> None:
+        if len(self.nodes) >= _MAX_NODES:
+            return
         self.nodes.append(node)
         self.isbns |= node_isbns(node)
         self.keys |= node_keys(node)
@@ -229,7 +234,9 @@ class EntityIndex:
             return False
         if entity.is_aside != node.is_aside:
             return False
-        return kind != "name" or not any(self._are_distinct(other, node) for other in entity.nodes)
+        return kind != "name" or not any(
+            self._are_distinct(other, node) for other in entity.nodes[:_MAX_COMPARED_NODES]
+        )
 
     def _page_key(self, url: str) -> str:
         return url_key(join_url(self._document.base_url, url) or url)

@@ -18,6 +18,8 @@ from bookwheel_extraction.pages.nodes import (
 )
 from bookwheel_extraction.pages.tolerant_json import JsonError, parse_json
 
+MAX_UNREADABLE = 20
+"""Limit of the reported blocks with errors."""
 _BLOCKS = etree.XPath(
     "//script[starts-with(translate(normalize-space(@type), 'APLICTONDJSX', 'aplictondjsx'), 'application/ld+json')]"
 )
@@ -55,6 +57,8 @@ class JsonLdParser:
                 blank_lines = text[: len(text) - len(text.lstrip())].count("\n")
                 line = (script.sourceline or 1) + blank_lines + error.line - 1
                 position = f"JSON-LD block {number}, line {line} of the page"
+                if len(self.unreadable) >= MAX_UNREADABLE:
+                    continue
                 fault = FieldFault("page", "unreadable_json_ld", f"{position}: {error}", Origin(Syntax.JSON_LD, ""))
                 self.unreadable.append(Block(fault, position, may_be_book=_BOOK_DATA.search(text) is not None))
                 continue
