@@ -283,7 +283,9 @@ class History(RuleBasedStateMachine):
         pages = list(self._pages[source].values())
         pages = pages if whole else pages[: len(pages) // 2]
         again = [page for page in pages if self._random.random() < 0.2]
-        changed = [page | {"price": self._random.choice(["£1.00", "£9.00", "nonsense"])} for page in pages]
+        changed = [
+            page | self._random.choice(({"price": "£1.00"}, {"price": "£9.00"}, {"title": None})) for page in pages
+        ]
         return pages + again + [page for page in changed if self._random.random() < 0.2]
 
     @staticmethod

@@ -1,7 +1,9 @@
-"""Cleaning of values, items and URLs."""
+"""What cleaning makes of the values that pages hold.
+
+The parsers of single values have their own tests in the package `extraction`.
+"""
 
 import time
-import tracemalloc
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -10,12 +12,10 @@ from typing import Any
 import pytest
 from bookwheel_contracts import Money, RawItem
 from bookwheel_contracts.crawls import RAW_FIELDS
-from bookwheel_contracts.isbn import clean_isbn
-from bookwheel_processor.cleaning.errors import InvalidItemError, InvalidValueError
+from bookwheel_extraction.values.availability import AvailabilityState
+from bookwheel_extraction.values.text import parse_prose
+from bookwheel_processor.cleaning.errors import InvalidItemError
 from bookwheel_processor.cleaning.item import clean_item
-from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
-from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
-from bookwheel_processor.cleaning.urls import canonical_path, canonical_url, clean_image_url
 from bookwheel_stores.records.values import from_units, to_units
 from bookwheel_stores.search.text import fold_words
 from hypothesis import given
@@ -23,68 +23,75 @@ from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
-    ("value", "currency", "amount", "code"),
+    ("found", "currency", "amount", "code"),
     [
         ("£51.77", None, "51.77", "GBP"),
-        ("Â£51.77", None, "51.77", "GBP"),  # UTF-8 that was read as Latin-1
         ("51,77 €", None, "51.77", "EUR"),
-        ("1.234,50 €", None, "1234.50", "EUR"),
-        ("$1,234.5", None, "1234.50", "USD"),
-        ("USD 12", None, "12", "USD"),
+        ("$1,234.5", "USD", "1234.50", "USD"),
         ("51.77", "gbp", "51.77", "GBP"),
-        ("1.234", "EUR", "1.234", "EUR"),  # schema.org: the dot is the decimal separator
+        ("1.234", "EUR", "1.234", "EUR"),  # a plain number: schema.org's point is a decimal point
+        ("1.234 €", None, "1234", "EUR"),
         (51.77, "GBP", "51.77", "GBP"),
-        (12, "GBP", "12", "GBP"),
-        (1e-7, "GBP", "0", "GBP"),
         ("0.00", "GBP", "0", "GBP"),
-        ("£9999999999.99994", None, "9999999999.9999", "GBP"),
-        ("£10.00-£12.00", None, "10.00", "GBP"),
         ("£10.00 \u2013 £12.00", None, "10.00", "GBP"),
-        ("£12.00\u2013£10.00", None, "10.00", "GBP"),
-        ("1.234,50 € - 2.000,00 €", None, "1234.50", "EUR"),
-        ("10.00-12.00 USD", None, "10.00", "USD"),
-        ("10-12", "GBP", "10", "GBP"),
-        ("from £10.50 - £12.99 each", None, "10.50", "GBP"),
         ("£10 - 2 left", None, "10", "GBP"),  # no second price
-        ("5.00 € -10%", None, "5.00", "EUR"),
     ],
 )
-def test_a_price_is_its_amount_and_currency(value: Any, currency: str | None, amount: str, code: str) -> None:
-    assert clean_price(value, currency) == Money(amount=Decimal(amount), currency=code)
+def test_an_item_has_a_price(scraped: Any, found: Any, currency: str | None, amount: str, code: str) -> None:
+    offer = clean_item(scraped.item(1, price=found, currency=currency))
+    assert offer.price == Money(amount=Decimal(amount), currency=code)
+    assert offer.faults == ()
 
 
 @pytest.mark.parametrize(
-    ("value", "currency", "code"),
+    ("field", "value", "code"),
     [
-        ("Call us", None, "not_a_price"),
-        ("-5.00", "GBP", "negative"),
-        ("-£5.00", None, "negative"),
-        ("£-5.00", None, "negative"),
-        ("\N{MINUS SIGN}£5.00", None, "negative"),
-        ("\N{EN DASH}£5.00", None, "negative"),
-        (" \N{EN DASH} 5,00 €", None, "negative"),
-        ("EUR -5.00", None, "negative"),
-        ("£9999999999.99999", None, "too_large"),  # once rounded
-        ("12.00", None, "no_currency"),
-        ("12.00", "doubloons", "unknown_currency"),
-        ("£1e400", None, "not_a_price"),
-        ("5E-3", "GBP", "not_a_price"),
-        ("9" * 30, "GBP", "too_large"),
-        ("9" * 300, "GBP", "too_long"),
-        (float("inf"), "GBP", "not_a_price"),
-        (True, "GBP", "not_a_price"),
-        ({"amount": 3}, "GBP", "not_a_price"),
+        ("price", "Call us", "not_a_price"),
+        ("price", "-5.00 €", "negative"),
+        ("price", "$5.00", "no_currency"),
+        ("price", "was £24.00 now £18.00", "several_numbers"),
+        ("price", {"amount": 3}, "not_a_price"),
+        ("price", "9" * 10_000, "too_long"),
+        ("rating", "Eleven", "not_a_rating"),
+        ("rating", "6", "no_scale"),
+        ("rating", [4], "not_a_rating"),
+        ("rating_count", "1.2k", "not_exact"),
+        ("stock", "minus three", "not_a_count"),
+        ("availability", {"state": "in stock"}, "not_an_availability"),
+        ("isbn", "9780306406158", "check_digit"),
+        ("isbn", "9790612345675", "ismn"),
+        ("language", "Paperback", "unknown_language"),
+        ("authors", [f"Author {number}" for number in range(101)], "too_many"),
+        ("authors", {"name": "Ann Lee"}, "not_a_name"),
+        ("category", {"name": "Poetry"}, "not_a_category"),
+        ("category", "c" * 1500, "string_too_long"),
+        ("description", "x" * 200_000, "string_too_long"),
+        ("description", ["x"], "not_text"),
+        ("subtitle", "x" * 2000, "string_too_long"),
+        ("image_url", "ftp://shop.example/a.jpg", "not_a_url"),
     ],
 )
-def test_an_invalid_price_is_rejected_with_its_value(value: Any, currency: str | None, code: str) -> None:
-    with pytest.raises(InvalidValueError) as error:
-        clean_price(value, currency)
-    assert error.value.code == code
+def test_an_unreadable_field_is_left_out_with_its_fault(scraped: Any, field: str, value: Any, code: str) -> None:
+    offer = clean_item(scraped.item(1, **{field: value}))
+    [fault] = offer.faults
+    assert (fault.field, fault.code) == (field, code)
+    assert 0 < len(fault.text) <= 80
+    assert offer.details.title == "Book 1"
+    name = {"isbn": "isbn13"}.get(field, field)
+    left_out = (
+        getattr(offer, name, None) if name in {"price", "stock", "availability"} else getattr(offer.details, name)
+    )
+    assert left_out in (None, ()) or name == "stock"
 
 
-def test_a_missing_price_is_valid() -> None:
-    assert clean_price(None, "GBP") is None
-    assert clean_price("", None) is None
+def test_an_item_is_published_without_all_of_its_unreadable_fields(scraped: Any) -> None:
+    offer = clean_item(scraped.item(1, price="soon", rating="Eleven", isbn="978", description="x" * 200_000))
+    assert {(fault.field, fault.code) for fault in offer.faults} == {
+        ("price", "not_a_price"),
+        ("rating", "not_a_rating"),
+        ("isbn", "not_an_isbn"),
+        ("description", "string_too_long"),
+    }
 
 
 @given(st.integers(0, 10**12), st.sampled_from(["GBP", "JPY", "KWD", "EUR"]))
@@ -112,7 +119,7 @@ def test_money_keeps_its_value_in_the_records(units: int, currency: str) -> None
         (None, "In stock - delivered in 1-2 days", (None, True)),
         (None, "In stock: 1-2 days", (None, True)),
         (None, "In stock at 3 shops", (None, True)),
-        (None, "Available from 2027", (None, True)),
+        (None, "Available from 2027", (None, False)),
         (None, "Usually ships within 24 hours", (None, False)),
         (None, "Out of stock until 2027", (0, False)),
         (None, "Temporarily out of stock, 12 customers wait", (0, False)),
@@ -130,160 +137,36 @@ def test_money_keeps_its_value_in_the_records(units: int, currency: str) -> None
         (None, "4.5 left", (None, False)),
     ],
 )
-def test_stock_and_availability(stock: Any, availability: Any, expected: tuple[int | None, bool]) -> None:
-    assert clean_stock(stock, availability) == expected
+def test_stock_and_availability(scraped: Any, stock: Any, availability: Any, expected: tuple[int | None, bool]) -> None:
+    offer = clean_item(scraped.item(1, stock=stock, availability=availability))
+    assert (offer.stock, offer.in_stock) == expected
+    assert offer.faults == ()
 
 
 @pytest.mark.parametrize(
-    ("rating", "best", "expected"),
+    ("stock", "availability", "expected"),
     [
-        ("Three", None, 3.0),
-        ("zero", None, 0.0),
-        ("4/5", None, 4.0),
-        ("8 out of 10", None, 4.0),
-        ("80%", None, 4.0),
-        ("4,5", None, 4.5),
-        ("4.5 stars", None, 4.5),
-        (4.5, 5, 4.5),
-        ("9", "10", 4.5),
-        (None, "5", None),
-        ("", None, None),
+        (None, "In stock", AvailabilityState.IN_STOCK),
+        (0, "In stock", AvailabilityState.OUT_OF_STOCK),
+        (3, None, AvailabilityState.IN_STOCK),
+        (None, "Sold out", AvailabilityState.OUT_OF_STOCK),
+        (None, "PreOrder", AvailabilityState.PRE_ORDER),
+        (None, "BackOrder", AvailabilityState.BACK_ORDER),
+        (None, "Discontinued", AvailabilityState.DISCONTINUED),
+        (None, "Ask us", None),
+        (None, None, None),
     ],
 )
-def test_a_rating_is_converted_to_the_scale_of_five(rating: Any, best: Any, expected: float | None) -> None:
-    assert clean_rating(rating, best) == expected
+def test_an_unstated_availability_is_unknown(
+    scraped: Any, stock: Any, availability: Any, expected: AvailabilityState | None
+) -> None:
+    assert clean_item(scraped.item(1, stock=stock, availability=availability)).availability is expected
 
 
-@pytest.mark.parametrize(
-    ("rating", "best"), [("Six", None), ("6", None), ("4", "0"), ("4", "x"), ([4], None), ("-1", None)]
-)
-def test_a_rating_greater_than_its_scale_is_rejected(rating: Any, best: Any) -> None:
-    with pytest.raises(InvalidValueError):
-        clean_rating(rating, best)
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("1,204 ratings", 1204),
-        ("1.000 Bewertungen", 1000),
-        ("1 204", 1204),
-        ("(12)", 12),
-        (3.0, 3),
-        ("3.000", 3),
-        ("10.0000", 10),
-        ("0", 0),
-        (None, None),
-    ],
-)
-def test_a_count(value: Any, expected: int | None) -> None:
-    assert clean_count(value) == expected
-
-
-@pytest.mark.parametrize(
-    ("value", "code"),
-    [
-        ("many", "not_a_count"),
-        (-3, "not_a_count"),
-        ("1e5", "not_a_count"),
-        ("9" * 20, "too_large"),
-        ([], "not_a_count"),
-        (True, "not_a_count"),
-        ("4.5", "fractional"),
-        (4.5, "fractional"),
-        ("1.204,5 ratings", "fractional"),
-    ],
-)
-def test_an_invalid_count_is_rejected(value: Any, code: str) -> None:
-    with pytest.raises(InvalidValueError) as error:
-        clean_count(value)
-    assert error.value.code == code
-
-
-@pytest.mark.parametrize("text", ["1" + " " * 198 + "-", "1 " * 100, "1,111" * 40, "in stock (" * 20, "1" * 200])
-def test_no_text_is_slow_to_parse(text: str) -> None:
-    started = time.process_time()
-    for clean in (lambda: clean_stock(None, text), lambda: clean_price(text, "GBP"), lambda: clean_count(text)):
-        with suppress(InvalidValueError):
-            clean()
-    assert time.process_time() - started < 0.2
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("978-0-306-40615-7", "9780306406157"),
-        ("9780306406157", "9780306406157"),
-        ("0-306-40615-2", "9780306406157"),
-        ("ISBN-13: 978 0 306 40615 7", "9780306406157"),
-        ("urn:isbn:0306406152", "9780306406157"),
-        ("080442957X", "9780804429573"),
-        (9780306406157, "9780306406157"),
-        ("9780306406158", None),
-        ("0306406153", None),
-        ("1234567890128", None),  # a valid check digit, but not a prefix of books
-        ("٩٧٨٠٣٠٦٤٠٦١٥٧", None),
-        ("", None),
-        (None, None),
-        (True, None),
-        ("9" * 10_000, None),
-    ],
-)
-def test_an_invalid_isbn_is_ignored(value: Any, expected: str | None) -> None:
-    assert clean_isbn(value) == expected
-
-
-@given(st.integers(0, 999_999_999))
-def test_isbn_10_and_isbn_13_are_the_same(number: int) -> None:
-    digits = f"{number:09d}"
-    total = sum(int(digit) * (10 - place) for place, digit in enumerate(digits))
-    check = -total % 11
-    isbn13 = clean_isbn(digits + ("X" if check == 10 else str(check)))
-    assert isbn13 is not None
-    assert isbn13[3:12] == digits
-    assert clean_isbn(isbn13) == isbn13
-    assert clean_isbn(f"{isbn13[:12]}{(int(isbn13[12]) + 1) % 10}") is None
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("  A  Light\n in the\tAttic ", "A Light in the Attic"),
-        ("Salt &amp; Iron", "Salt & Iron"),
-        ("Cafe\u0301", "Café"),
-        ("nul\x00 and \ud800 and \u202e", "nul and and"),
-        ("   ", None),
-        (None, None),
-        (12, "12"),
-    ],
-)
-def test_text_is_one_clean_line(value: Any, expected: str | None) -> None:
-    assert clean_text(value) == expected
-
-
-def test_markup_is_removed_from_prose_but_not_its_characters() -> None:
-    assert clean_prose("<p>if a < b &lt;3<br/>then <b>bold</b></p><!-- no -->") == "if a < b <3 then bold"
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("&lt;p&gt;A tale&lt;/p&gt;", "A tale"),
-        ("Once&lt;br/&gt;upon &amp; a time", "Once upon & a time"),
-        ("a < b", "a < b"),
-        ("&lt;3", "<3"),
-        ("<a title='a &gt; b'>x</a>", "x"),
-        ("&lt;p&gt; &lt;/p&gt;", None),
-        (12, "12"),
-    ],
-)
-def test_escaped_markup_is_removed_from_prose(value: Any, expected: str | None) -> None:
-    assert clean_prose(value) == expected
-
-
-def test_comments_of_any_length_are_removed() -> None:
-    assert clean_prose(f"before<!-- {'<b>x</b> ' * 5000}-->after <!-- on and on") == "before after <!-- on and on"
-    assert clean_prose("<!--a-->b<!---->c<!-- <!-- d -->") == "b c"
+def test_a_rating_of_zero_without_votes_is_none(scraped: Any) -> None:
+    assert clean_item(scraped.item(1, rating="0", rating_count="0")).details.rating is None
+    assert clean_item(scraped.item(1, rating="Zero", rating_count="12")).details.rating == 0.0
+    assert clean_item(scraped.item(1, rating="Three", rating_count="0")).details.rating == 3.0
 
 
 @pytest.mark.parametrize(
@@ -299,65 +182,28 @@ def test_comments_of_any_length_are_removed() -> None:
 )
 def test_no_text_is_slow_to_clean(hostile: str) -> None:
     started = time.process_time()
-    cleaned = clean_prose(hostile)
+    cleaned = parse_prose(hostile).value
     fold_words(cleaned or "")
     assert time.process_time() - started < 3  # these took 16 s and more, most of them a minute
 
 
-def test_a_letter_keeps_up_to_thirty_combining_marks() -> None:
-    assert clean_text("q\u0323\u0302 x" + "\u0316" * 40) == "q\u0323\u0302 x" + "\u0316" * 30
+def test_an_image_url_is_absolute(scraped: Any) -> None:
+    relative = clean_item(scraped.item(1, image_url="/media/a.jpg"))
+    assert relative.details.image_url == "http://shop.example/media/a.jpg"
+    inlined = clean_item(scraped.item(1, image_url="data:image/png;base64,xx"))
+    assert (inlined.details.image_url, inlined.faults) == (None, ())
 
 
-def test_a_long_label_is_not_cached() -> None:
-    tracemalloc.start()
-    try:
-        for number in range(20):
-            assert clean_label(f"{number:1000000d} ") == str(number)
-        assert tracemalloc.get_traced_memory()[0] < 1_000_000
-    finally:
-        tracemalloc.stop()
+def test_languages_isbns_and_categories_have_one_form(scraped: Any) -> None:
+    details = clean_item(
+        scraped.item(1, language="en_US", isbn="ISBN-13: 978‑1‑9876‑0031‑5 (pbk.)", category="Home > Books > Crime")  # noqa: RUF001
+    ).details
+    assert (details.language, details.isbn13, details.category) == ("en", "9781987600315", "Crime")
 
 
-@given(st.text())
-def test_clean_text_is_stable_and_storable(text: str) -> None:
-    cleaned = clean_text(text)
-    assert cleaned is None or (cleaned.encode() and "\x00" not in cleaned and cleaned == " ".join(cleaned.split()))
-
-
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("HTTP://Shop.Example:80/a/b.html#top", "http://shop.example/a/b.html"),
-        ("https://shop.example:443", "https://shop.example/"),
-        ("https://shop.example:8443/a?utm_source=x&id=3&gclid=y", "https://shop.example:8443/a?id=3"),
-        ("http://[::1]:8085/a", "http://[::1]:8085/a"),
-        ("http://127.0.0.1:42137/catalogue/a_1/index.html", "http://127.0.0.1:42137/catalogue/a_1/index.html"),
-    ],
-)
-def test_a_url_has_one_canonical_form(url: str, expected: str) -> None:
-    assert canonical_url(url) == expected
-    assert canonical_url(expected) == expected
-
-
-def test_the_host_is_not_part_of_an_offer_s_key() -> None:
-    assert canonical_path("http://a.example/x?id=1#y") == canonical_path("https://b.example:99/x?id=1&utm_medium=z")
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["ftp://a/b", "javascript:alert(1)", "/x", "", "http://", "http://a b/", "http://a:x/", "http://a/" + "x" * 3000],
-)
-def test_an_invalid_url_is_rejected(url: str) -> None:
-    with pytest.raises(InvalidValueError):
-        canonical_url(url)
-
-
-def test_an_image_url_is_made_absolute_or_dropped() -> None:
-    page = "http://shop.example/catalogue/a_1/index.html"
-    assert clean_image_url("../../media/a.jpg", page) == "http://shop.example/media/a.jpg"
-    assert clean_image_url("https://cdn.example/a.jpg", page) == "https://cdn.example/a.jpg"
-    assert clean_image_url("data:image/png;base64,xx", page) is None
-    assert clean_image_url(["a"], page) is None
+def test_only_authors_are_authors(scraped: Any) -> None:
+    authors = "Ann Lee and Bo Kay (Illustrator); Cy Mu, translated by Di Ra"
+    assert clean_item(scraped.item(1, authors=authors)).details.authors == ("Ann Lee", "Cy Mu")
 
 
 def test_a_scraped_item_becomes_a_clean_offer(scraped: Any) -> None:
@@ -379,23 +225,18 @@ def test_a_scraped_item_becomes_a_clean_offer(scraped: Any) -> None:
     assert facts.authors == ("Ada Quill", "Ben Reed")
 
 
-def test_an_item_is_rejected_with_all_its_errors(scraped: Any) -> None:
-    item = scraped.item(1, title=" ", price="soon", rating="Eleven", colour="red")
+def test_an_item_without_title_or_identity_is_rejected_with_all_reasons(scraped: Any) -> None:
+    item = scraped.item(1, title=" ", key={}, colour="red")
     with pytest.raises(InvalidItemError) as rejected:
         clean_item(item)
     named = {(reason.field, reason.code) for reason in rejected.value.reasons}
-    assert named == {
-        ("title", "missing"),
-        ("price", "not_a_price"),
-        ("rating", "not_a_rating"),
-        ("'colour'", "unknown_field"),
-    }
+    assert named == {("title", "missing"), ("key", "not_text"), ("'colour'", "unknown_field")}
 
 
-def test_a_too_long_value_is_rejected_with_a_short_message(scraped: Any) -> None:
+def test_a_too_long_title_is_rejected_with_a_short_message(scraped: Any) -> None:
     with pytest.raises(InvalidItemError) as rejected:
         clean_item(scraped.item(1, title="x" * 5000, description="y" * 200_000))
-    assert {reason.field for reason in rejected.value.reasons} == {"title", "description"}
+    assert "title" in {reason.field for reason in rejected.value.reasons}
     assert all(len(reason.message) < 300 for reason in rejected.value.reasons)
 
 

@@ -52,7 +52,7 @@ class ItemGenerator:
         fields: dict[str, str | None] = {
             "key": f"k-{page}",
             "source": f"shop-{page % 3}",
-            "title": f"Title {page % 10}",
+            "title": f"Title {page % 10}" if self.random.random() < 0.75 else None,
         }
         fields |= {"isbn": self.random.choice(ISBNS), "price": self.random.choice(PRICES)}
         return self._scraped.item(self.totals[run], run=run, minute=next(self._minutes) / 60, **fields)

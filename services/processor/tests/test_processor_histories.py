@@ -27,6 +27,7 @@ _sightings = st.lists(
             "source": st.sampled_from(["shop", "rival"]),
             "key": st.sampled_from(["a", "b"]),
             "isbn": st.sampled_from([None, None, ISBN]),
+            "title": st.sampled_from(["One", "One", "One", None]),
             "price": st.sampled_from(["£1.00", "£2.00", "£2.00", "nonsense"]),
             "minute": st.integers(0, 5),
         }
@@ -40,7 +41,7 @@ def _items(scraped: Any, sightings: list[dict[str, Any]]) -> list[RawItem]:
     items = []
     for sighting in sightings:
         numbers[sighting["run"]] = numbers.get(sighting["run"], 0) + 1
-        items.append(scraped.item(numbers[sighting["run"]], title="One", **sighting))
+        items.append(scraped.item(numbers[sighting["run"]], **sighting))
     return items
 
 

@@ -138,7 +138,7 @@ def test_a_restored_offer_has_the_content_of_its_latest_item(engine: Engine, scr
     ingested(engine, scraped.entries(scraped.item(10, run="slow", price="£5.00", minute=9)))
     assert "shop:upc-10" not in live_books(engine)
     items = [scraped.item(key, run="run-3", minute=31) for key in range(1, 10)]
-    rejected = scraped.item(10, run="run-3", price="tuppence", minute=31)
+    rejected = scraped.item(10, run="run-3", title=None, minute=31)
     start, end = scraped.started("run-3", minute=30), scraped.finished("run-3", scraped=10, minute=34)
     ingested(engine, scraped.entries(start, *items, rejected, end))
     book = book_of(engine, "shop:upc-10")
@@ -155,7 +155,7 @@ def test_the_order_of_ends_does_not_change_the_removed_books(
     ingested(engine, scraped.crawl("run-0", range(1, 11)))
     runs = {number: scraped.crawl(f"run-{number}", range(1, 10), minute=10 * number) for number in (1, 2)}
     items = [scraped.item(key, run="run-3", minute=31) for key in range(1, 10)]
-    rejected = scraped.item(10, run="run-3", price="tuppence", minute=31)
+    rejected = scraped.item(10, run="run-3", title=None, minute=31)
     start, end = scraped.started("run-3", minute=30), scraped.finished("run-3", scraped=10, minute=34)
     runs[3] = scraped.entries(start, *items, rejected, end)
     for number in order:
@@ -168,7 +168,7 @@ def test_runs_that_end_at_once_do_not_undo_each_other(engine: Engine, scraped: A
     ingest = ItemPipeline(engine, HoldPolicy(grace=1))
     ingest.ingest(scraped.crawl("run-0", range(1, 12)))
     *first, _ = scraped.crawl("run-1", range(1, 10), minute=10)
-    rejected = scraped.item(10, run="run-1", price="tuppence", minute=11)
+    rejected = scraped.item(10, run="run-1", title=None, minute=11)
     first_end = scraped.entries(scraped.finished("run-1", scraped=10, minute=14))[0]
     *second, second_end = scraped.crawl("run-2", range(1, 10), minute=20)
     ingest.ingest([*first, *scraped.entries(rejected), *second])

@@ -179,7 +179,7 @@ def test_a_book_of_two_shops_loses_only_the_removed_offer(engine: Engine, scrape
 def test_a_rejected_item_counts_as_a_sighting_of_its_offer(seeded: Engine, scraped: Any) -> None:
     for number in (1, 2):
         items = [scraped.item(key, run=f"run-{number}", minute=10 * number + 1) for key in range(1, 10)]
-        broken = scraped.item(10, run=f"run-{number}", price="tuppence", minute=10 * number + 1)
+        broken = scraped.item(10, run=f"run-{number}", title=None, minute=10 * number + 1)
         start, end = (
             scraped.started(f"run-{number}", minute=10 * number),
             scraped.finished(f"run-{number}", scraped=10, minute=10 * number + 4),

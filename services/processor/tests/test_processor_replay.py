@@ -1,11 +1,11 @@
 """A replay applies quarantined entries that are valid under the current rules."""
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from bookwheel_contracts import FieldError, Money, RunState, Verdict, parse_stream_message
+from bookwheel_contracts import FieldError, RunState, Verdict, parse_stream_message
+from bookwheel_contracts.crawls import RAW_FIELDS
 from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_processor import replay
 from bookwheel_processor.cleaning import item as item_cleaning
@@ -26,7 +26,7 @@ NOT_READ = FieldError(field="entry", code="invalid_prediction", message="an earl
 
 @pytest.fixture
 def quarantined(engine: Engine, scraped: Any) -> Engine:
-    items = [scraped.item(1), scraped.item(2, price="tuppence"), scraped.item(3, title=None)]
+    items = [scraped.item(1), scraped.item(2, colour="red"), scraped.item(3, title=None)]
     ItemPipeline(engine).ingest(scraped.entries(*items, b"noise", scraped.finished(scraped=3)))
     return engine
 
@@ -38,7 +38,7 @@ def test_entries_that_are_still_rejected_stay_in_quarantine(quarantined: Engine)
 
 
 def test_a_replayed_item_moves_its_run_s_counts(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_cleaning, "clean_price", lambda *_: Money(amount=Decimal("0.02"), currency="GBP"))
+    monkeypatch.setattr(item_cleaning, "RAW_FIELDS", RAW_FIELDS | {"colour"})
     result = Replay(quarantined).replay_all()
     assert (dict(result.verdicts), result.rejected) == ({Verdict.ADDED: 1}, 2)
     run = RunStore(quarantined).get("run-1")
@@ -50,9 +50,9 @@ def test_a_replayed_item_moves_its_run_s_counts(quarantined: Engine, monkeypatch
 
 
 def test_an_entry_is_replayed_by_number(quarantined: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    number = open_numbers(quarantined)["price"]
+    number = open_numbers(quarantined)["'colour'"]
     assert Replay(quarantined).replay_entry_number(99) is None
-    monkeypatch.setattr(item_cleaning, "clean_price", lambda *_: None)
+    monkeypatch.setattr(item_cleaning, "RAW_FIELDS", RAW_FIELDS | {"colour"})
     result = Replay(quarantined).replay_entry_number(number)
     assert result is not None
     assert result.verdicts == {Verdict.ADDED: 1}
@@ -91,14 +91,14 @@ def test_a_queued_entry_that_is_still_rejected_is_open_again(quarantined: Engine
 def test_an_entry_that_the_database_rejects_does_not_stop_a_replay(
     engine: Engine, scraped: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ItemPipeline(engine).ingest(scraped.entries(*(scraped.item(number, price="tuppence") for number in (1, 2, 3))))
+    ItemPipeline(engine).ingest(scraped.entries(*(scraped.item(number, colour="red") for number in (1, 2, 3))))
 
     def reject_one(writer: Any, missing_offers: Any, accepted: Any, *rest: Any) -> Any:
         if accepted[0].offer.source_key == "upc-2":
             raise DataError("INSERT INTO offer", {}, Exception("numeric value out of range"))
         return apply_items(writer, missing_offers, accepted, *rest)
 
-    monkeypatch.setattr(item_cleaning, "clean_price", lambda *_: None)
+    monkeypatch.setattr(item_cleaning, "RAW_FIELDS", RAW_FIELDS | {"colour"})
     monkeypatch.setattr(replay, "apply_items", reject_one)
     QuarantineStore(engine).queue_replays(ALL_ENTRIES)
     result = Replay(engine).replay_queued()

@@ -1,5 +1,7 @@
 """URLs and texts."""
 
+import tracemalloc
+
 import pytest
 from bookwheel_extraction.values.text import clean_label, parse_prose, parse_text
 from bookwheel_extraction.values.urls import normalize_url, page_path
@@ -117,6 +119,32 @@ def test_what_is_no_text_is_refused(value: object) -> None:
 )
 def test_prose_has_no_markup(value: str, expected: str | None) -> None:
     assert parse_prose(value).value == expected
+
+
+def test_comments_of_any_length_are_removed() -> None:
+    comment = f"<!-- {'<b>x</b> ' * 5000}-->"
+    assert parse_prose(f"before{comment}after <!-- on and on").value == "before after <!-- on and on"
+    assert parse_prose("<!--a-->b<!---->c<!-- <!-- d -->").value == "b c"
+
+
+def test_a_letter_keeps_up_to_thirty_combining_marks() -> None:
+    assert parse_text("q\u0323\u0302 x" + "\u0316" * 40).value == "q\u0323\u0302 x" + "\u0316" * 30
+
+
+def test_a_long_label_is_not_cached() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            assert clean_label(f"{number:1000000d} ") == str(number)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@given(st.text())
+def test_clean_text_is_stable_and_storable(text: str) -> None:
+    cleaned = parse_text(text).value
+    assert cleaned is None or (cleaned.encode() and "\x00" not in cleaned and cleaned == " ".join(cleaned.split()))
 
 
 def test_a_label_is_clean_text() -> None:

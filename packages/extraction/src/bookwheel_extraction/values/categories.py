@@ -90,7 +90,7 @@ _BISAC_SUBJECTS = MappingProxyType(
 """The subjects that the first three letters of a BISAC code name."""
 
 
-def parse_categories(value: object, *, title: str | None = None) -> Parsed[tuple[str, ...]]:
+def parse_categories(value: object, title: str | None = None) -> Parsed[tuple[str, ...]]:
     """Return the path from general to special, without Home and the book's title.
 
     `value` is a text such as `Home > Fiction > Crime`, a BISAC heading or code, or a list of texts. Of a list of paths
@@ -98,8 +98,11 @@ def parse_categories(value: object, *, title: str | None = None) -> Parsed[tuple
     """
     if value is None or value == "":
         return Parsed()
-    if isinstance(value, str):
-        paths = [_split(value)] if len(value) <= _MAX_LENGTH else None
+    if isinstance(value, str) and len(value) <= _MAX_LENGTH:
+        parsed = _parse_text(value)
+        if parsed.value is None or len(parsed.value) < 2 or title is None:
+            return parsed
+        paths: list[tuple[str, ...]] | None = [parsed.value]
     elif isinstance(value, list | tuple) and all(isinstance(item, str) for item in value if item is not None):
         paths = [_split(item) for item in value[:_MAX_LABELS] if item and len(item) <= _MAX_LENGTH]
     else:
@@ -109,6 +112,11 @@ def parse_categories(value: object, *, title: str | None = None) -> Parsed[tuple
     paths = [path for path in paths if path]
     path = next((path for path in paths if len(path) > 1), None) or tuple(label for path in paths for label in path)
     return Parsed(_without_title(path, title) or None)
+
+
+@lru_cache(maxsize=4096)
+def _parse_text(text: str) -> Parsed[tuple[str, ...]]:
+    return Parsed(tuple(dict.fromkeys(_split(text))) or None)
 
 
 @lru_cache(maxsize=4096)

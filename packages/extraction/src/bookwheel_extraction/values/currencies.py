@@ -170,11 +170,17 @@ def needs_hint(sign: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def stated_currencies(text: str) -> tuple[str, ...]:
-    """Return the currencies that a currency field can mean: `GBP`, `gbp`, `US$`, `Euro`."""
+    """Return the currencies that a currency field can mean: `GBP`, `gbp`, `US$`, `Euro`.
+
+    Any three letters are a code, such as that of a former currency.
+    """
     text = text.strip()
-    if text.upper() in _CODES:
-        return (text.upper(),)
-    return candidate_currencies(text) or candidate_currencies(text.upper())
+    code = text.upper()
+    if code in _CODES:
+        return (code,)
+    candidates = candidate_currencies(text) or candidate_currencies(code)
+    is_code = len(code) == 3 and code.isascii() and code.isalpha()
+    return candidates or ((code,) if is_code else ())
 
 
 def parse_currency(value: object, *, hint: str | None = None) -> str | None:

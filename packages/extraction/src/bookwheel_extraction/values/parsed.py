@@ -1,22 +1,25 @@
 """The result of every parser."""
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 MAX_QUOTED_LENGTH = 80
 
 
-@dataclass(frozen=True, slots=True)
-class ValueFault:
+class ValueFault(NamedTuple):
     """Why a text has no value. `code` is stable; `text` is the text as found, cut to 80 characters."""
 
     code: str
     text: str
 
+    @staticmethod
+    def cut(value: object) -> str:
+        """Return the text of a value, cut for a fault."""
+        text = value if isinstance(value, str) else repr(value)
+        return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[: MAX_QUOTED_LENGTH - 1]}…"
 
-@dataclass(frozen=True, slots=True)
-class Parsed(Generic[T]):
+
+class Parsed(NamedTuple, Generic[T]):
     """A value, a fault, or neither for an absent value. Never both."""
 
     value: T | None = None
@@ -25,7 +28,4 @@ class Parsed(Generic[T]):
 
 def refuse(code: str, text: object) -> Parsed[T]:
     """Return a fault with the text, shortened."""
-    quoted = text if isinstance(text, str) else repr(text)
-    if len(quoted) > MAX_QUOTED_LENGTH:
-        quoted = f"{quoted[: MAX_QUOTED_LENGTH - 1]}…"
-    return Parsed(fault=ValueFault(code, quoted))
+    return Parsed(fault=ValueFault(code, ValueFault.cut(text)))

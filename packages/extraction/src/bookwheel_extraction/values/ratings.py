@@ -55,6 +55,8 @@ def parse_rating(value: object, best: object = None, worst: object = None, count
     """
     if value is None or value == "" or (count is not None and parse_count(count).value == 0):
         return Parsed()
+    if best is None and worst is None and isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH:  # most ratings
+        return _parse_rating(value, "", "")
     texts = [plain_text("" if part is None else part) for part in (value, best, worst)]
     if any(text is None or len(text) > MAX_NUMBER_LENGTH for text in texts):
         return refuse("not_a_rating", value)

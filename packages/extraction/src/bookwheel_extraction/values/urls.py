@@ -1,7 +1,6 @@
 """Normalizes URLs, so that each page has one."""
 
 import re
-from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit
 
 from bookwheel_extraction.values.parsed import Parsed, refuse
@@ -35,6 +34,8 @@ def normalize_url(value: object, base: str | None = None) -> Parsed[str]:
         return Parsed()
     if not isinstance(value, str):
         return refuse("not_a_url", value)
+    if _is_normal(value):
+        return Parsed(value)
     text = _REMOVED.sub("", value).strip()
     if base is not None and not text.startswith(("http://", "https://")):
         try:
@@ -54,13 +55,16 @@ def page_path(url: str) -> Parsed[str]:
     return Parsed((path.rstrip("/") or "/") + mark + query)
 
 
-@lru_cache(maxsize=4096)
+def _is_normal(url: str) -> bool:
+    return len(url) <= MAX_URL_LENGTH and _NORMAL.fullmatch(url) is not None and "/." not in url
+
+
 def _normalize(url: str) -> Parsed[tuple[str, str]]:
     """Return scheme with host, and path with query."""
     if len(url) > MAX_URL_LENGTH:
         return refuse("too_long", url)
     match = _NORMAL.fullmatch(url)
-    if match and "//" not in match[2] and "/." not in match[2]:
+    if match and "/." not in url:
         return Parsed((match[1], match[2]))
     try:
         parts = urlsplit(url)

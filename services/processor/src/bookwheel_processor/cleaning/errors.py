@@ -1,14 +1,6 @@
-"""Errors of values and items that cannot be cleaned."""
+"""Errors of items that cannot be cleaned."""
 
 from bookwheel_contracts import FieldError
-
-
-class InvalidValueError(ValueError):
-    """The value of one field is invalid. `code` is a stable identifier; the message contains the value."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class InvalidItemError(Exception):

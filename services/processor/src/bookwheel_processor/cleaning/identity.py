@@ -3,30 +3,35 @@
 from hashlib import sha256
 
 from bookwheel_contracts.crawls import UNDECLARED_SITE_PREFIX
+from bookwheel_extraction.values import Parsed
+from bookwheel_extraction.values.text import parse_text
+from bookwheel_extraction.values.urls import page_path
 from pydantic import JsonValue
-
-from bookwheel_processor.cleaning.text import clean_text
-from bookwheel_processor.cleaning.urls import canonical_path
 
 ISBN = "isbn"
 _MAX_KEY_LENGTH = 400  # a book's id also contains the source
 
 
-def source_key(key: JsonValue, url: str, site: str | None = None) -> str:
-    """Return the page's own key (a UPC, an SKU), or its canonical path. Raises InvalidValueError.
+def parse_source_key(key: JsonValue, url: str, site: str | None = None) -> Parsed[str]:
+    """Return the page's own key (a UPC, an SKU), or its path.
 
     `site` is the run's site, or None for a site of the source itself. It prefixes the key, as in `@shop.example~SKU-1`,
     so that two sites never share a key. The end of a long key is replaced by a digest of the whole key.
     """
-    offer_key = clean_text(key) or canonical_path(url)
+    parsed = parse_text(key)
+    if parsed.value is None and parsed.fault is None:
+        parsed = page_path(url)
+    if parsed.value is None:
+        return parsed
+    offer_key = parsed.value
     if site is not None:
         offer_key = f"{UNDECLARED_SITE_PREFIX}{site}~{offer_key}"
     elif offer_key.startswith(UNDECLARED_SITE_PREFIX):
         offer_key = f"/{offer_key}"
     if len(offer_key) <= _MAX_KEY_LENGTH:
-        return offer_key
+        return parsed if offer_key is parsed.value else Parsed(offer_key)
     digest = sha256(offer_key.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{offer_key[: _MAX_KEY_LENGTH - len(digest) - 1]}~{digest}"
+    return Parsed(f"{offer_key[: _MAX_KEY_LENGTH - len(digest) - 1]}~{digest}")
 
 
 def book_id(source: str, key: str, isbn13: str | None) -> str:

@@ -1,122 +1,185 @@
-"""Cleans all fields of a scraped item and collects all of its errors."""
+"""Cleans all fields of a scraped item.
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+A field that cannot be read is left out, and its fault is kept with the offer. Only an item without title or identity,
+or with fields that no schema has, is invalid.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 from bookwheel_contracts import FieldError, RawItem
 from bookwheel_contracts.crawls import RAW_FIELDS, SCHEMA_VERSION
-from bookwheel_contracts.isbn import clean_isbn
+from bookwheel_extraction.values import Parsed, ValueFault
+from bookwheel_extraction.values.availability import Availability, AvailabilityState, parse_availability
+from bookwheel_extraction.values.categories import parse_categories
+from bookwheel_extraction.values.contributors import Role, parse_contributors
+from bookwheel_extraction.values.counts import parse_count
+from bookwheel_extraction.values.identifiers import parse_isbn
+from bookwheel_extraction.values.languages import parse_language
+from bookwheel_extraction.values.prices import parse_price
+from bookwheel_extraction.values.ratings import parse_rating
+from bookwheel_extraction.values.text import parse_prose, parse_text
+from bookwheel_extraction.values.urls import normalize_url
 from pydantic import JsonValue, ValidationError
 
 from bookwheel_processor.cleaning import identity
-from bookwheel_processor.cleaning.errors import InvalidItemError, InvalidValueError, quote_value
-from bookwheel_processor.cleaning.numbers import clean_count, clean_price, clean_rating, clean_stock
-from bookwheel_processor.cleaning.offers import CleanOffer
-from bookwheel_processor.cleaning.text import clean_label, clean_prose, clean_text
-from bookwheel_processor.cleaning.urls import canonical_url, clean_image_url
+from bookwheel_processor.cleaning.errors import InvalidItemError, quote_value
+from bookwheel_processor.cleaning.offers import CleanOffer, FieldFault
 
-T = TypeVar("T")
 _MAX_REASONS = 50
-
-
-class _FieldErrors:
-    """Collects the field errors of an item."""
-
-    def __init__(self) -> None:
-        self.reasons: list[FieldError] = []
-
-    def add(self, field: str, code: str, message: str) -> None:
-        self.reasons.append(FieldError(field=field, code=code, message=message))
-
-    def clean(self, field: str, cleaner: Callable[..., T], *values: Any) -> T | None:
-        try:
-            return cleaner(*values)
-        except InvalidValueError as error:
-            self.add(field, error.code, str(error))
-            return None
-
-    def raise_any(self) -> None:
-        if not self.reasons:
-            return
-        excess_count = len(self.reasons) - _MAX_REASONS
-        if excess_count > 0:
-            del self.reasons[_MAX_REASONS:]
-            self.add("entry", "more_reasons", f"has {excess_count} more errors")
-        raise InvalidItemError(tuple(self.reasons))
+_OPTIONAL_DETAILS = frozenset(
+    {"subtitle", "authors", "category", "description", "language", "rating_count", "image_url"}
+)
+"""Details with a maximum length or value. A longer value is a fault of its field."""
 
 
 def clean_item(item: RawItem) -> CleanOffer:
-    """Clean an item. Raises InvalidItemError with all of its errors."""
-    errors, payload = _FieldErrors(), item.payload
-    if not 1 <= item.schema_version <= SCHEMA_VERSION:
-        errors.add("schema_version", "unknown_version", f"is {item.schema_version}, not {SCHEMA_VERSION}")
-    if item.source == identity.ISBN:
-        errors.add("source", "reserved", "is reserved")
-    for name in sorted(payload.keys() - RAW_FIELDS):
-        errors.add(quote_value(name), "unknown_field", "is not a field of an item")
-    url = errors.clean("url", canonical_url, item.url)
-    key = errors.clean("key", identity.source_key, payload.get("key"), item.url, item.site) if url else None
-    price = errors.clean("price", clean_price, payload.get("price"), payload.get("currency"))
-    stock = errors.clean("stock", clean_stock, payload.get("stock"), payload.get("availability"))
-    details = _clean_details(payload, item.url, errors)
-    errors.raise_any()
+    """Clean an item. Raises InvalidItemError with all reasons why it is invalid."""
+    payload = item.payload
+    get = payload.get
+    url, title = normalize_url(item.url), parse_text(get("title"))
+    key = identity.parse_source_key(get("key"), item.url, item.site)
+    if (
+        not 1 <= item.schema_version <= SCHEMA_VERSION
+        or item.source == identity.ISBN
+        or not payload.keys() <= RAW_FIELDS
+        or None in (url.value, key.value, title.value)
+    ):
+        raise InvalidItemError(_errors(item, {"url": url, "key": key, "title": title}))
+    values: dict[str, Any] = {}
+    faults: list[FieldFault] = []
+    for name, value in payload.items():
+        parse = _PARSERS.get(name)
+        if parse is not None and value is not None:
+            values[name], fault = parse(value, item)
+            if fault is not None:
+                faults.append(FieldFault(name, *fault))
+    state, stock = _stock(values.get("availability"), values.get("stock"))
+    fields = {
+        "source": item.source,
+        "source_key": key.value,
+        "book_id": identity.book_id(item.source, key.value or "", values.get("isbn")),
+        "url": url.value,
+        "price": values.get("price"),
+        "stock": stock,
+        "in_stock": state is AvailabilityState.IN_STOCK,
+        "availability": state,
+        "details": _details(title.value, values),
+        "faults": tuple(faults),
+    }
     try:
-        return CleanOffer.model_validate(
-            {
-                "source": item.source,
-                "source_key": key,
-                "book_id": identity.book_id(item.source, key or "", details["isbn13"]),
-                "url": url,
-                "price": price,
-                "stock": stock[0] if stock else None,
-                "in_stock": bool(stock and stock[1]),
-                "details": details,
-            }
-        )
+        return CleanOffer.model_validate(fields)
     except ValidationError as error:
-        raise InvalidItemError(
-            tuple(map(_field_error, error.errors(include_url=False, include_context=False)))
-        ) from None
+        return _without_long_details(fields, error)
 
 
-def _clean_details(payload: dict[str, JsonValue], page_url: str, errors: _FieldErrors) -> dict[str, Any]:
-    get, clean = payload.get, errors.clean
+def _errors(item: RawItem, parsed: Mapping[str, Parsed[str]]) -> tuple[FieldError, ...]:
+    """Return all reasons why an item is invalid. `parsed` are the fields of its identity and its title."""
+    errors: list[FieldError] = []
+
+    def add(field: str, code: str, message: str) -> None:
+        errors.append(FieldError(field=field, code=code, message=message))
+
+    if not 1 <= item.schema_version <= SCHEMA_VERSION:
+        add("schema_version", "unknown_version", f"is {item.schema_version}, not {SCHEMA_VERSION}")
+    if item.source == identity.ISBN:
+        add("source", "reserved", "is reserved")
+    for name in sorted(item.payload.keys() - RAW_FIELDS):
+        add(quote_value(name), "unknown_field", "is not a field of an item")
+    for name, (value, fault) in parsed.items():
+        if fault is not None:
+            add(name, fault.code, f"is invalid: {quote_value(fault.text)}")
+        elif value is None:
+            add(name, "missing", "is missing")
+    more = len(errors) - _MAX_REASONS
+    if more > 0:
+        del errors[_MAX_REASONS:]
+        add("entry", "more_reasons", f"has {more} more errors")
+    return tuple(errors)
+
+
+def _stock(parsed: Availability | None, copies: int | None) -> tuple[AvailabilityState | None, int | None]:
+    """Return the state, or None if it is unknown, and the number of copies. A stated number takes precedence."""
+    if copies is None and parsed is not None:
+        copies = parsed.stock
+    state = parsed.state if parsed is not None else None
+    if (state is None and copies is not None) or (state is AvailabilityState.IN_STOCK and copies == 0):
+        state = AvailabilityState.IN_STOCK if copies else AvailabilityState.OUT_OF_STOCK
+    if copies is None and state not in (None, AvailabilityState.IN_STOCK):
+        copies = 0
+    return state, copies
+
+
+def _details(title: str | None, values: dict[str, Any]) -> dict[str, Any]:
+    get = values.get
+    categories, language = get("category"), get("language")
     return {
-        "title": clean("title", _clean_title, get("title")),
-        "subtitle": clean("subtitle", clean_text, get("subtitle")),
-        "authors": clean("authors", _clean_authors, get("authors")) or (),
-        "isbn13": clean_isbn(get("isbn")),
-        "category": clean("category", _clean_category, get("category")),
-        "description": clean("description", clean_prose, get("description")),
-        "language": clean("language", clean_text, get("language")),
-        "rating": clean("rating", clean_rating, get("rating"), get("rating_best")),
-        "rating_count": clean("rating_count", clean_count, get("rating_count")),
-        "image_url": clean_image_url(get("image_url"), page_url),
+        "title": title,
+        "subtitle": get("subtitle"),
+        "authors": tuple([author.name for author in get("authors") or () if author.role is Role.AUTHOR]),
+        "isbn13": get("isbn"),
+        "category": categories[-1] if categories else None,
+        "description": get("description"),
+        "language": language.code if language else None,
+        "rating": get("rating"),
+        "rating_count": get("rating_count"),
+        "image_url": get("image_url"),
     }
 
 
-def _clean_title(value: JsonValue) -> str:
-    title = clean_text(value)
-    if title is None:
-        raise InvalidValueError("missing", "is missing")
-    return title
+def _parse_category(value: JsonValue, item: RawItem) -> Parsed[tuple[str, ...]]:
+    title = item.payload.get("title")
+    return parse_categories(value, title if isinstance(title, str) else None)
 
 
-def _clean_authors(value: JsonValue) -> tuple[str, ...]:
-    """Return the distinct names in the page's order. A text can contain several names, separated by semicolons."""
-    names = value if isinstance(value, list) else str(value).split(";") if isinstance(value, str) else [value]
-    names_by_key: dict[str, str] = {}
-    for name in map(clean_text, names):
-        if name:
-            names_by_key.setdefault(name.casefold(), name)
-    return tuple(names_by_key.values())
+def _parse_rating(value: JsonValue, item: RawItem) -> Parsed[float]:
+    """Parse the rating. A rating of zero without votes is none.
+
+    Shops with the markup of books.toscrape.com count written reviews, so that zero can have stars.
+    """
+    rating = parse_rating(value, item.payload.get("rating_best"))
+    if rating.value == 0 and parse_count(item.payload.get("rating_count")).value == 0:
+        return Parsed()
+    return rating
 
 
-def _clean_category(value: JsonValue) -> str | None:
-    """Return the most specific category, the last one of a list."""
-    if isinstance(value, list):
-        return next((label for label in map(_clean_category, reversed(value)) if label), None)
-    return clean_label(value) if isinstance(value, str) else clean_text(value)
+def _parse_image_url(value: JsonValue, item: RawItem) -> Parsed[str]:
+    """Parse the image's URL. An inlined image is a placeholder without a URL."""
+    is_inlined = isinstance(value, str) and value.lstrip()[:5].lower() == "data:"
+    return Parsed() if is_inlined else normalize_url(value, item.url)
+
+
+_PARSERS: Mapping[str, Callable[[JsonValue, RawItem], Parsed[Any]]] = MappingProxyType(
+    {
+        "subtitle": lambda value, _: parse_text(value),
+        "authors": lambda value, _: parse_contributors(value),
+        "isbn": lambda value, _: parse_isbn(value),
+        "category": _parse_category,
+        "description": lambda value, _: parse_prose(value),
+        "language": lambda value, _: parse_language(value),
+        "price": lambda value, item: parse_price(value, item.payload.get("currency")),
+        "availability": lambda value, _: parse_availability(value),
+        "stock": lambda value, _: parse_count(value),
+        "rating": _parse_rating,
+        "rating_count": lambda value, _: parse_count(value),
+        "image_url": _parse_image_url,
+    }
+)
+"""The parser of each field of a payload. Some use other fields of the item."""
+
+
+def _without_long_details(fields: dict[str, Any], error: ValidationError) -> CleanOffer:
+    """Leave out the details that the error names. Raises InvalidItemError if it names another field."""
+    reasons = error.errors(include_url=False, include_context=False)
+    details, faults = dict(fields["details"]), list(fields["faults"])
+    for reason in reasons:
+        name = reason["loc"][1] if len(reason["loc"]) > 1 and reason["loc"][0] == "details" else None
+        if name not in _OPTIONAL_DETAILS:
+            raise InvalidItemError(tuple(map(_field_error, reasons))) from None
+        if details.pop(name, None) is not None:
+            faults.append(FieldFault(str(name), reason["type"], ValueFault.cut(reason["input"])))
+    return CleanOffer.model_validate({**fields, "details": details, "faults": tuple(faults)})
 
 
 def _field_error(error: Any) -> FieldError:

@@ -1,12 +1,26 @@
 """A cleaned and validated offer: the content of one page."""
 
+from typing import NamedTuple
+
 from bookwheel_contracts import BookDetails, Money
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract
+from bookwheel_extraction.values.availability import AvailabilityState
 from pydantic import Field
 
 
+class FieldFault(NamedTuple):
+    """A field that could not be read: a stable code and the text as found, shortened."""
+
+    field: str
+    code: str
+    text: str
+
+
 class CleanOffer(Contract):
-    """`source` and `source_key` identify the offer, `book_id` its book."""
+    """`source` and `source_key` identify the offer, `book_id` its book.
+
+    `availability` is None if the page does not state it. `faults` are the fields that could not be read.
+    """
 
     source: str = Field(min_length=1, max_length=100, pattern=r"^[^\s:]+$")
     source_key: str = Field(min_length=1, max_length=MAX_KEY_LENGTH)
@@ -16,3 +30,5 @@ class CleanOffer(Contract):
     stock: int | None = Field(ge=0)
     in_stock: bool
     details: BookDetails
+    availability: AvailabilityState | None = None
+    faults: tuple[FieldFault, ...] = ()

@@ -17,7 +17,7 @@ from bookwheel_stores.streams import StreamEntry
 from pydantic import ValidationError
 
 from bookwheel_processor.cleaning.errors import InvalidItemError
-from bookwheel_processor.cleaning.identity import source_key
+from bookwheel_processor.cleaning.identity import parse_source_key
 from bookwheel_processor.cleaning.item import clean_item
 from bookwheel_processor.cleaning.offers import CleanOffer
 from bookwheel_processor.ingest.classification import Sighting
@@ -158,8 +158,8 @@ def _decode_item(entry_id: str, body: bytes, item: RawItem, now: int | None) -> 
 def _source_key_or_none(item: RawItem) -> str | None:
     """Return the offer's key if it can be read. The rejected item then counts as a sighting of its offer."""
     try:
-        return source_key(item.payload.get("key"), item.url, item.site)
-    except Exception:  # noqa: BLE001 - InvalidValueError, or a bug in the rules, which `_decode_item` logs
+        return parse_source_key(item.payload.get("key"), item.url, item.site).value
+    except Exception:  # noqa: BLE001 - a bug in the rules, which `_decode_item` logs
         return None
 
 
