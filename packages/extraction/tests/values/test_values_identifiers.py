@@ -58,6 +58,8 @@ from bookwheel_extraction.values.identifiers import find_isbns, parse_isbn
         ("0306406153", "check_digit"),
         ("1234567890128", "check_digit"),  # a right check digit, but no book's prefix
         ("0000000000", "check_digit"),
+        ("7203116", "check_digit"),
+        ("684822761", "check_digit"),
         ("9780306406157X", "check_digit"),
         ("ISBN109780306406157", "not_an_isbn"),
         ("97803064061579780804429573", "not_an_isbn"),

@@ -62,7 +62,7 @@ from bookwheel_extraction.values.languages import Language, parse_language
         ("English/French", "several_languages"),
         ("Deutsch und Englisch", "several_languages"),
         ("en,de", "several_languages"),
-        ("mul", "several_languages"),
+        ("mul", None),
         ("xx", "unknown_language"),
         ("Paperback", "unknown_language"),
         ("Fiction", "unknown_language"),

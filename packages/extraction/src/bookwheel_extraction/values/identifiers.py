@@ -44,7 +44,7 @@ def parse_isbn(value: object) -> Parsed[str]:
     digits = re.sub(r"\D", "", _LABEL.sub("", normalized))
     if digits.startswith(_ISMN) and len(digits) == 13:
         return refuse("ismn", text)
-    is_isbn_like = len(digits) in _LENGTHS
+    is_isbn_like = len(digits) in _LENGTHS or _WITHOUT_ZEROS.fullmatch(normalized) is not None
     return refuse("check_digit" if is_isbn_like else "not_an_isbn", text)
 
 

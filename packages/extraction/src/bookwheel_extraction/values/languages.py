@@ -59,7 +59,7 @@ class Language:
 def parse_language(value: object) -> Parsed[Language]:
     """Parse `eng`, `en_US`, `English`, `Deutsch`, `English (US)` or `Language: English`.
 
-    Several languages are a fault. An undetermined language is no language.
+    Several named languages are a fault. The codes for undetermined and for multiple languages are no language.
     """
     if value is None or value == "":
         return Parsed()
@@ -77,7 +77,7 @@ def _parse(found: str) -> Parsed[Language]:
         return Parsed()
     language = _find_tag(text)
     if language is not None:
-        return refuse("several_languages", found) if language.code == "mul" else Parsed(language)
+        return Parsed() if language.code == "mul" else Parsed(language)
     inverted = _INVERTED.match(text)
     parts = [inverted[1]] if inverted else [part for part in _SEVERAL.split(_REGION.sub("", text)) if part]
     languages = [_find_tag(part) or _find_name(part) for part in parts]
