@@ -1,7 +1,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help install up down status logs crawl token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
+.PHONY: help install up down status logs crawl try-source token run reindex backup restore up-docker down-docker token-docker check release-check release-version test \
   test-all test-docker test-k8s test-upgrade chaos bench lock docs manifests bento
 
 BIN := .venv/bin
@@ -56,6 +56,10 @@ logs: install ## Follow the logs (SERVICE=scraper for one; FOLLOW=0 to print and
 
 crawl: install ## Crawl a source and follow it (SOURCE=toscrape START_URL=https://…)
 	@$(LOCAL) crawl $(if $(SOURCE),--source "$(SOURCE)") $(if $(START_URL),--start-url "$(START_URL)")
+
+try-source: install ## Read one page and print what it gives, without publishing (URL=https://… SOURCE=toscrape JSON=1)
+	@$(BIN)/bookwheel-scraper try-source "$(or $(URL),$(error which? make try-source URL=https://…))" \
+	  $(if $(SOURCE),--source "$(SOURCE)") $(if $(JSON),--json)
 
 token: install ## Print an access token of the demo user
 	@$(LOCAL) token

@@ -56,9 +56,10 @@ async def crawl_only(request: CrawlRequest, settings: ScraperSettings) -> int:
     source, start_urls = resolve_request(request, load_sources(settings))
     run_attempt = RunAttempt(connect_redis(settings.redis_url), request.run_id)
     item_messages = ItemMessageBuilder(run_id=request.run_id, source=source.name, traceparent=request.traceparent)
-    publisher = Publisher(run_attempt, item_messages, RunCounts(), PublishingLimits())  # only counts pages
+    # It only counts pages, because it is not started.
+    publisher = Publisher(run_attempt, item_messages, RunCounts(), PublishingLimits())
     await crawl(CrawlContext(source, start_urls, publisher, True, StopSignal()), settings)
-    return publisher.counts().pages
+    return publisher.buffered_pages
 
 
 def main() -> None:

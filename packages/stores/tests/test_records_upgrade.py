@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from bookwheel_contracts import BookContent
+from bookwheel_contracts import BookContent, FetchedPage, FieldFault, HoldExamples, PageCounts, PageOutcome
 from bookwheel_stores.records import (
     BookReader,
     ChangeFeed,
     NewerSchemaError,
+    RunStore,
     connect_database,
     is_current,
     upgrade_database,
@@ -20,7 +21,9 @@ from bookwheel_stores.records import (
 from bookwheel_stores.records.database.connection import dialect_of
 from bookwheel_stores.records.database.schema import RECORDS
 from bookwheel_stores.records.runs.approvals import RunApprovals
+from bookwheel_stores.records.runs.field_faults import FieldFaultReader, FieldFaultWriter, PageFault
 from bookwheel_stores.records.runs.ledger import RunLedger
+from bookwheel_stores.records.runs.pages import RunPageReader, RunPageWriter
 from sqlalchemy import Connection, Engine, event, text
 from sqlalchemy.exc import IntegrityError
 
@@ -177,4 +180,45 @@ def test_renamed_tables_keep_their_rows(records_url: str) -> None:
     book = BookReader(engine).get("shop:1")
     assert book is not None
     assert (book.title, len(book.offers)) == ("Über “1”", 2)
+    engine.dispose()
+
+
+def test_runs_of_an_earlier_version_end_without_pages(records_url: str) -> None:
+    engine = connect_database(records_url)
+    replace(RECORDS, head="0004").upgrade(engine)
+    counts = ("pages", "errors", "added", "modified", "unchanged", "duplicate", "quarantined", "last_change")
+    held = {"number": 1, "run_id": "held", "source": "shop", "state": "held", "touched_at": SEEN, "pages": 7}
+    running = held | {"number": 2, "run_id": "running", "state": "running", "pages": 0}
+    hold = '{"reasons": [], "known": 5, "modifies": 3, "removes": 0}'
+    with engine.begin() as connection:
+        for run in (held, running):
+            insert(connection, "crawl_run", [dict.fromkeys(counts, 0) | run])
+        connection.execute(text("UPDATE crawl_run SET hold = :hold WHERE run_id = 'held'"), {"hold": hold})
+        connection.execute(text("UPDATE crawl_run SET finished_state = 'complete', scraped = 0 WHERE number = 2"))
+    upgrade_database(engine)
+    runs = RunStore(engine)
+    run = runs.get("held")
+    assert run is not None
+    assert (run.pages, run.page_counts, run.faults) == (7, PageCounts(), 0)
+    assert run.hold is not None
+    assert runs.get_hold_examples("held") == HoldExamples()
+    page = FetchedPage(url="http://shop.example/1", outcome=PageOutcome.UNREADABLE, reason="broken", position="line 1")
+    fault = FieldFault(field="price", code="ambiguous", text="3 or 5")
+    with engine.begin() as connection:
+        assert RunApprovals(connection).list_due(None) == [2]
+        assert RunPageWriter(connection).add(1, {1: page, 2: page}, now=SEEN) == [page, page]
+        assert RunPageWriter(connection).add(1, {2: page, 3: page}, now=SEEN) == [page]
+        FieldFaultWriter(connection).add(1, [PageFault(fault, page.url, SEEN)] * 2)
+        FieldFaultWriter(connection).add(1, [PageFault(fault, page.url, SEEN)])
+    run = runs.get("held")
+    assert run is not None
+    assert (run.page_counts.unreadable, run.faults) == (3, 3)
+    assert [row.number for row in RunPageReader(engine).page("held", outcome=None, after_number=1, limit=9)] == [2, 3]
+    [first, *_] = FieldFaultReader(engine).page("shop", run_id="held", limit=9)
+    assert (first.field, first.code, first.text) == ("price", "ambiguous", "3 or 5")
+    with engine.begin() as connection:
+        assert RunPageWriter(connection).purge(before=SEEN) == 0
+        RunApprovals(connection).update(1, state="complete")
+        assert RunPageWriter(connection).purge(before=SEEN + 1) == 3
+        assert FieldFaultWriter(connection).purge(before=SEEN + 1) == 3
     engine.dispose()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState
+from bookwheel_contracts import Expectations, RawItem, RunFinished, RunPages, RunStarted, RunState
 from bookwheel_contracts.redis_keys import RAW_STREAM
 from bookwheel_processor.settings import ProcessorSettings
 from bookwheel_processor.worker.dependencies import Dependencies, create_dependencies
@@ -94,7 +94,7 @@ class Scraped:
         started = self.started(run, minute=minute, whole=whole, **expect)
         return self.entries(started, *items, self.finished(run, scraped=len(items), minute=minute + 4, state=state))
 
-    def entries(self, *messages: RawItem | RunStarted | RunFinished | bytes) -> list[StreamEntry]:
+    def entries(self, *messages: RawItem | RunStarted | RunPages | RunFinished | bytes) -> list[StreamEntry]:
         return [
             StreamEntry(
                 f"{next(self._entry_ids)}-0",

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from bookwheel_contracts import RawItem, RunStarted, RunState, parse_stream_message
+from bookwheel_contracts import PageOutcome, RawItem, RunStarted, RunState, parse_stream_message
 from bookwheel_scraper.crawl.run_events import Outcome, RunMessages
-from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, Payload, ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, Payload, ScrapedBook, build_page
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 from bookwheel_stores.streams import connect_redis
@@ -83,12 +83,15 @@ def test_a_later_attempt_continues_the_item_numbers_and_counts(redis_url: str) -
     for attempt, (first, last) in enumerate(((1, 1200), (1201, 1300)), start=1):
         publisher = Publisher(run_attempt, ITEM_MESSAGES, run_attempt.start(start_message()), EAGER)
         publisher.start()
-        publisher.count_page()
+        publisher.record_page(build_page("http://shop.example/", PageOutcome.BOOK))
         asyncio.run(publish(publisher, range(first, last + 1)))
         assert publisher.close(seconds=10)
-        assert run_attempt.counts() == RunCounts(attempt=attempt, published=last, pages=attempt)
-    numbers = [item.item_number for item in read_messages(redis_url).items]
-    assert numbers == list(range(1, 1301))
+        assert run_attempt.counts() == RunCounts(
+            attempt=attempt, published=last, pages=attempt, outcomes={PageOutcome.BOOK: attempt}
+        )
+    messages = read_messages(redis_url)
+    assert [item.item_number for item in messages.items] == list(range(1, 1301))
+    assert list(messages.pages) == [1, 2]
 
 
 def test_an_earlier_attempt_can_no_longer_publish(redis_url: str) -> None:

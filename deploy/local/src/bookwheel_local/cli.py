@@ -13,7 +13,7 @@ from bookwheel_contracts.status import Level, SuiteStatus
 from bookwheel_runtime.settings import load_settings
 
 from bookwheel_local.compose import compose_url, remote_client
-from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
+from bookwheel_local.crawling import crawl_summary, follow_crawl, get_field_faults, request_crawl
 from bookwheel_local.demo_data import example_requests, load_demo_data
 from bookwheel_local.errors import LocalError, NotRunningError, RequestFailedError
 from bookwheel_local.layout import Layout
@@ -118,7 +118,8 @@ def _logs(suite: LocalSuite, program: str, *, follow: bool) -> int:
 def _crawl(suite: LocalSuite, source: str, start_url: str | None, progress: ProgressLine) -> int:
     with suite.client() as client:
         run = follow_crawl(client, request_crawl(client, source, start_url), progress)
-    print(crawl_summary(run))
+        field_faults = get_field_faults(client, run)
+    print(crawl_summary(run, field_faults))
     return 0 if run.state is RunState.COMPLETE else 1
 
 

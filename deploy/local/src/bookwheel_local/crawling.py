@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
-from bookwheel_contracts.crawls import CrawlRun, RunState, Verdict
+from bookwheel_contracts import FieldFaultCount
+from bookwheel_contracts.crawls import CrawlRun, PageOutcome, RunState, Verdict
 
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.errors import CrawlStalledError
@@ -64,11 +65,27 @@ def _progress_text(run: CrawlRun, runs_ahead: Sequence[CrawlRun]) -> str:
         return f"crawl of {run.source}: queued after {sources}"
     processed = sum(getattr(run.counts, verdict) for verdict in Verdict)
     state = "waiting for the search index" if run.state not in _UNFINISHED_STATES else run.state
-    return f"crawl of {run.source}: {state}, {run.pages:,} pages, {processed:,} items processed"
+    pages = f"{run.pages:,} pages{_problem_text(run)}"
+    return f"crawl of {run.source}: {state}, {pages}, {processed:,} items processed"
 
 
-def crawl_summary(run: CrawlRun) -> str:
-    """Formats the run's final state and the verdicts of its items."""
+def _problem_text(run: CrawlRun) -> str:
+    """The numbers of unreadable and failed pages, unless they are zero."""
+    counts = {"unreadable": run.page_counts.unreadable, "failed": run.page_counts.failed}
+    problems = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    return f" ({problems})" if problems else ""
+
+
+def get_field_faults(client: SuiteClient, run: CrawlRun) -> list[FieldFaultCount]:
+    """Returns the numbers of the run's fields that could not be read."""
+    if not run.faults:
+        return []
+    reports = client.get("/api/v1/quality", run=run.id)["items"]
+    return [FieldFaultCount.model_validate(item) for report in reports for item in report["field_faults"]]
+
+
+def crawl_summary(run: CrawlRun, field_faults: Sequence[FieldFaultCount] = ()) -> str:
+    """Formats the run's final state, the verdicts of its items, the outcomes of its pages and the faults of fields."""
     duration = (
         f" in {(run.finished_at - run.started_at).total_seconds():.1f} s" if run.finished_at and run.started_at else ""
     )
@@ -82,5 +99,21 @@ def crawl_summary(run: CrawlRun) -> str:
             f"crawl {run.id} of {run.source}: {run.state}{reason}{duration}, {run.pages:,} pages, {errors} errors",
             "  " + "  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True)),
             "  " + "  ".join(count.rjust(width) for count, width in zip(counts, widths, strict=True)),
+            *_page_lines(run),
+            *_fault_lines(field_faults),
         )
     )
+
+
+def _page_lines(run: CrawlRun) -> list[str]:
+    counts = [f"{getattr(run.page_counts, outcome):,} {outcome}" for outcome in PageOutcome]
+    if not any(getattr(run.page_counts, outcome) for outcome in PageOutcome):
+        return []
+    lines = [f"  pages: {', '.join(counts)}"]
+    if run.page_counts.unreadable:
+        lines.append(f"  unreadable pages: GET /api/v1/crawls/{run.id}/pages?outcome=unreadable")
+    return lines
+
+
+def _fault_lines(field_faults: Sequence[FieldFaultCount]) -> list[str]:
+    return [f"  unreadable field: {fault.field} ({fault.code}) {fault.faults:,}x" for fault in field_faults]

@@ -21,10 +21,17 @@ from bookwheel_contracts.crawls import (
     CrawlRequest,
     CrawlRun,
     Expectations,
+    FetchedPage,
+    FieldFault,
     Hold,
+    HoldExamples,
     HoldReason,
+    OfferExample,
+    PageCounts,
+    PageOutcome,
     RawItem,
     RunFinished,
+    RunPages,
     RunStarted,
     RunState,
     StreamMessage,
@@ -33,7 +40,7 @@ from bookwheel_contracts.crawls import (
 )
 from bookwheel_contracts.predictions import PredictionRecord
 from bookwheel_contracts.problems import BookwheelError, FieldError, Problem
-from bookwheel_contracts.quality import Assertion, FaultCount, FieldQuality, RunQualityReport
+from bookwheel_contracts.quality import Assertion, FaultCount, FieldFaultCount, FieldQuality, RunQualityReport
 from bookwheel_contracts.reindexing import ReindexJob, ReindexRequest, ReindexState
 from bookwheel_contracts.webhooks import (
     DeliveryState,
@@ -63,14 +70,21 @@ __all__ = [
     "DeliveryState",
     "Expectations",
     "FaultCount",
+    "FetchedPage",
     "FieldError",
+    "FieldFault",
+    "FieldFaultCount",
     "FieldQuality",
     "Hold",
+    "HoldExamples",
     "HoldReason",
     "Money",
     "Observation",
     "Offer",
     "OfferContent",
+    "OfferExample",
+    "PageCounts",
+    "PageOutcome",
     "PredictionRecord",
     "Problem",
     "RawItem",
@@ -78,6 +92,7 @@ __all__ = [
     "ReindexRequest",
     "ReindexState",
     "RunFinished",
+    "RunPages",
     "RunQualityReport",
     "RunStarted",
     "RunState",

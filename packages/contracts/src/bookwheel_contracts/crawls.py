@@ -40,12 +40,34 @@ class Verdict(StrEnum):
     QUARANTINED = "quarantined"
 
 
+class PageOutcome(StrEnum):
+    """The result of a page that a run fetched. Every page gets exactly one.
+
+    `unreadable`: the page has book data that could not be read. `other`: it has none. `failed`: it was not fetched.
+    """
+
+    BOOK = "book"
+    LIST = "list"
+    OTHER = "other"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
+
+
+class FieldFault(Contract):
+    """A field that could not be read. `text` is the text as found, shortened. `field` is `page` for a whole block."""
+
+    field: str = Field(max_length=64)
+    code: str = Field(max_length=64)
+    text: str = Field(max_length=1000)
+
+
 class RawItem(Contract):
     """The uncleaned content of one scraped page.
 
     `item_number` counts the items of a run from 1. Together with `run_id` it identifies the item in every delivery.
     `site` is None if the source declares the site of the run. Otherwise it is the host, with the port unless that is
     the default. The keys of `payload` are `RAW_FIELDS`. `fingerprint` is the SHA-256 of its canonical JSON.
+    `faults` are the fields that the scraper could not read.
     """
 
     kind: Literal["item"] = "item"
@@ -58,6 +80,7 @@ class RawItem(Contract):
     scraped_at: Timestamp
     payload: dict[str, JsonValue]
     fingerprint: str
+    faults: tuple[FieldFault, ...] = ()
     traceparent: str
 
 
@@ -81,7 +104,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Expectations(Contract):
     """The hold policy in a source's declaration; null means the processor's setting.
 
-    A run that exceeds `share` or is below `items` or `fill` is held.
+    A run that exceeds `share` or `pages`, or is below `items` or `fill`, is held.
     """
 
     share: Share | None = None
@@ -94,6 +117,8 @@ class Expectations(Contract):
     """The minimum number of items of a complete run."""
     fill: dict[str, Share] = Field(default_factory=dict)
     """The minimum share of items with a field, by field."""
+    pages: dict[PageOutcome, Share] = Field(default_factory=dict)
+    """The maximum share of pages with an outcome, by outcome."""
 
     @field_validator("fill")
     @classmethod
@@ -118,9 +143,32 @@ class RunStarted(Contract):
     traceparent: str
 
 
+class FetchedPage(Contract):
+    """A page of a run. `reason` explains the outcome. `position` is the place of the unreadable data."""
+
+    url: str = Field(max_length=4096)
+    outcome: PageOutcome
+    reason: str | None = Field(default=None, max_length=1000)
+    position: str | None = Field(default=None, max_length=200)
+    faults: tuple[FieldFault, ...] = ()
+
+
+class RunPages(Contract):
+    """Pages of a run in the order of their outcomes. `first_page` is the number of the first; a run counts from 1."""
+
+    kind: Literal["pages"] = "pages"
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    source: str
+    first_page: int = Field(ge=1)
+    pages: tuple[FetchedPage, ...] = Field(min_length=1, max_length=1000)
+    traceparent: str
+
+
 class RunFinished(Contract):
     """`scraped` is the number of published items.
 
+    `published_pages` is the number of pages in messages; None from scrapers that publish no pages.
     `start` repeats the start message of the attempt, in case Redis lost it.
     """
 
@@ -134,6 +182,7 @@ class RunFinished(Contract):
     scraped: int = Field(ge=0)
     pages: int = Field(ge=0)
     errors: int = Field(ge=0)
+    published_pages: int | None = Field(default=None, ge=0)
     start: RunStarted | None = None
     traceparent: str
 
@@ -144,11 +193,11 @@ class RunFinished(Contract):
         return self
 
 
-StreamMessage = Annotated[RawItem | RunStarted | RunFinished, Field(discriminator="kind")]
-_stream_message: TypeAdapter[RawItem | RunStarted | RunFinished] = TypeAdapter(StreamMessage)
+StreamMessage = Annotated[RawItem | RunStarted | RunPages | RunFinished, Field(discriminator="kind")]
+_stream_message: TypeAdapter[RawItem | RunStarted | RunPages | RunFinished] = TypeAdapter(StreamMessage)
 
 
-def parse_stream_message(body: bytes) -> RawItem | RunStarted | RunFinished:
+def parse_stream_message(body: bytes) -> RawItem | RunStarted | RunPages | RunFinished:
     """Parses one entry of `RAW_STREAM`. Raises pydantic's ValidationError."""
     return _stream_message.validate_json(body)
 
@@ -179,15 +228,26 @@ class CrawlCounts(Contract):
     staged: int = 0
 
 
+class PageCounts(Contract):
+    """The number of pages by outcome. After the end of the run, their sum is the run's `pages`."""
+
+    book: int = 0
+    list: int = 0
+    other: int = 0
+    unreadable: int = 0
+    failed: int = 0
+
+
 class HoldReason(Contract):
     """Why a run is held.
 
     `share`: the run would modify or remove too many of the source's offers. `items`: the run has too few items.
-    `fill`: too few of its items have `field`. For `share`, `limit` and `actual` are numbers of offers. For `items` they
-    are numbers of items. For `fill` they are shares.
+    `fill`: too few of its items have `field`. `pages`: too many of its pages have the outcome `field`. For `share`,
+    `limit` and `actual` are numbers of offers. For `items` they are numbers of items. For `fill` and `pages` they are
+    shares.
     """
 
-    code: Literal["share", "items", "fill"]
+    code: Literal["share", "items", "fill", "pages"]
     field: str | None = None
     limit: float
     actual: float
@@ -210,11 +270,34 @@ class Hold(Contract):
     decided_by: str | None = None
 
 
+class OfferExample(Contract):
+    """An offer that a held run would add, change or remove. `fields` are the fields that would change.
+
+    `before` and `after` are their values as text, by field. A value is null if it is missing.
+    """
+
+    key: str
+    url: str
+    title: str
+    fields: tuple[str, ...] = ()
+    before: dict[str, str | None] = Field(default_factory=dict)
+    after: dict[str, str | None] = Field(default_factory=dict)
+
+
+class HoldExamples(Contract):
+    """Examples of what a held run would do, at most ten of each kind."""
+
+    adds: tuple[OfferExample, ...] = ()
+    changes: tuple[OfferExample, ...] = ()
+    removes: tuple[OfferExample, ...] = ()
+
+
 class CrawlRun(Contract):
     """A crawl in the API. `searchable`: the run has ended and the index contains all its changes.
 
     `missed` is the number of the source's offers that a complete run did not see. `removed` is the number of offers
-    that it removed, because enough consecutive runs did not see them.
+    that it removed, because enough consecutive runs did not see them. `page_counts` has the outcomes of its `pages`;
+    `errors` counts failed pages and cut chains of pages. `faults` is the number of fields that could not be read.
     """
 
     id: str = Field(max_length=MAX_KEY_LENGTH)
@@ -230,5 +313,7 @@ class CrawlRun(Contract):
     removed: int = 0
     hold: Hold | None = None
     pages: int
+    page_counts: PageCounts = PageCounts()
     errors: int
+    faults: int = 0
     searchable: bool

@@ -29,16 +29,29 @@ class FaultCount(Contract):
     items: int
 
 
+class FieldFaultCount(Contract):
+    """`faults` is the number of pages and items whose `field` could not be read for this reason.
+
+    The items were published without the field.
+    """
+
+    field: str
+    code: str
+    faults: int
+
+
 class Assertion(Contract):
     """Whether a run meets one expectation of its source's declaration: `holds`.
 
     `items`: the run has at least `least` valid items. `fill`: at least the share `least` of its valid items have
-    `field`. A run without valid items does not meet `fill`.
+    `field`. A run without valid items does not meet `fill`. `pages`: at most the share `most` of its pages have the
+    outcome `field`.
     """
 
-    kind: Literal["items", "fill"]
+    kind: Literal["items", "fill", "pages"]
     field: str | None
-    least: float
+    least: float | None = None
+    most: float | None = None
     actual: float | None
     holds: bool
 
@@ -62,5 +75,6 @@ class RunQualityReport(Contract):
     fell: bool
     fields: tuple[FieldQuality, ...]
     faults: tuple[FaultCount, ...]
+    field_faults: tuple[FieldFaultCount, ...] = ()
     assertions: tuple[Assertion, ...]
     earlier_runs: tuple[str, ...]

@@ -1,7 +1,7 @@
 """All Redis keys, streams and channels of the suite. In a shared Redis, access may be restricted to `bookwheel:*`."""
 
 RAW_STREAM = "bookwheel:raw"
-"""Entries: RawItem, RunStarted and RunFinished. Each group of `RAW_GROUPS` reads all of them."""
+"""Entries: RawItem, RunStarted, RunPages and RunFinished. Each group of `RAW_GROUPS` reads all of them."""
 LAKE_GROUP = "lake"
 RAW_GROUPS = ("processor", LAKE_GROUP)
 """Consumer groups of the raw stream. An entry is deleted after all groups have acknowledged it."""
@@ -34,6 +34,15 @@ CELERY_KEY_PREFIX = "bookwheel:processor:celery:"
 def run_key(run_id: str) -> str:
     """Hash with the progress of a run's publication. It expires some days after the end of the run."""
     return f"bookwheel:run:{run_id}"
+
+
+CANCELLED_FIELD = "cancelled"
+"""The field of a run's hash that is 1 after a client has cancelled the run."""
+
+
+def page_count_name(outcome: str) -> str:
+    """The field of a run's hash with the number of pages that have this outcome."""
+    return f"pages:{outcome}"
 
 
 def reindex_key(job_id: str) -> str:

@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bookwheel_contracts import CrawlRequest, RawItem, RunFinished, RunStarted, parse_stream_message
+from bookwheel_contracts import (
+    CrawlRequest,
+    FetchedPage,
+    RawItem,
+    RunFinished,
+    RunPages,
+    RunStarted,
+    parse_stream_message,
+)
 from bookwheel_contracts.redis_keys import CRAWL_STREAM, RAW_STREAM
 from redis import Redis
 
@@ -24,11 +32,21 @@ class Messages:
     started: list[RunStarted]
     items: list[RawItem]
     finished: list[RunFinished]
+    page_messages: list[RunPages] = field(default_factory=list)
 
     @property
     def end(self) -> RunFinished:
         assert len(self.finished) == 1
         return self.finished[0]
+
+    @property
+    def pages(self) -> dict[int, FetchedPage]:
+        """The pages by number."""
+        return {
+            number: page
+            for message in self.page_messages
+            for number, page in enumerate(message.pages, start=message.first_page)
+        }
 
     @property
     def keys(self) -> list[str]:
@@ -46,6 +64,8 @@ def read_messages(redis_url: str) -> Messages:
             messages.started.append(message)
         elif isinstance(message, RunFinished):
             messages.finished.append(message)
+        elif isinstance(message, RunPages):
+            messages.page_messages.append(message)
         else:
             messages.items.append(message)
     return messages

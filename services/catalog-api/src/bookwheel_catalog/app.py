@@ -23,6 +23,8 @@ from bookwheel_stores.records import (
 )
 from bookwheel_stores.records.feed.lag import FeedLag
 from bookwheel_stores.records.feed.snapshots import SnapshotReader
+from bookwheel_stores.records.runs.field_faults import FieldFaultReader
+from bookwheel_stores.records.runs.pages import RunPageReader
 from bookwheel_stores.records.runs.quality import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from bookwheel_stores.search import open_index_reader
@@ -133,8 +135,9 @@ def _wire(
         books=book_reader,
         price_trends=PriceTrendService(book_reader),
         sources=sources,
-        crawls=CrawlService(redis, runs, sources),
+        crawls=CrawlService(redis, runs, RunPageReader(engine), sources),
         quality=QualityReader(engine),
+        field_faults=FieldFaultReader(engine),
         quarantine=QuarantineStore(engine),
         index_builds=IndexBuildService(redis),
         feed=feed,

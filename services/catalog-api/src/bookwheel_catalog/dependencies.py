@@ -6,6 +6,7 @@ from typing import Annotated
 from bookwheel_contracts import Claims, Scope
 from bookwheel_runtime.tokens import require_scope
 from bookwheel_stores.records import BookReader, FeedReader
+from bookwheel_stores.records.runs.field_faults import FieldFaultReader
 from bookwheel_stores.records.runs.quality import QualityReader
 from bookwheel_stores.records.runs.quarantine import QuarantineStore
 from fastapi import Depends, Request
@@ -30,6 +31,7 @@ class Dependencies:
     crawls: CrawlService
     index_builds: IndexBuildService
     quality: QualityReader
+    field_faults: FieldFaultReader
     quarantine: QuarantineStore
     feed: FeedReader
     broadcaster: ChangeBroadcaster

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bookwheel_contracts import FieldError, PredictionRecord, RunFinished, RunStarted, Verdict
+from bookwheel_contracts import FieldError, PredictionRecord, RunFinished, RunPages, RunStarted, Verdict
 from bookwheel_contracts.redis_keys import PREDICTION_STREAM
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import CONTENT_ERRORS, in_transaction
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.predictions import write_predictions
+from bookwheel_stores.records.runs.field_faults import FieldFaultWriter
 from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import MissingOffers
 from bookwheel_stores.records.runs.quality import RunQualityWriter
@@ -35,11 +36,12 @@ from bookwheel_processor.ingest.decoding import (
     decode_body,
     decode_prediction,
 )
+from bookwheel_processor.ingest.pages import item_faults, record_pages_and_faults
 from bookwheel_processor.ingest.quality import count_field_errors, count_filled_fields
 from bookwheel_processor.runs.finalizer import RunFinalizer
 
 _PAGE_SIZE = 200
-_Message = AcceptedItem | RunStarted | RunFinished | PredictionRecord
+_Message = AcceptedItem | RunStarted | RunPages | RunFinished | PredictionRecord
 logger = get_logger(__name__)
 
 
@@ -142,8 +144,11 @@ class Replay:
             write_predictions(connection, [message])
             return Verdict.ADDED
         ledger = RunLedger(connection)
-        ledger.lock(ledger.get_or_create({message.run_id: message.source}, now=now).values())
-        if isinstance(message, RunStarted):
+        run_numbers = ledger.get_or_create({message.run_id: message.source}, now=now)
+        ledger.lock(run_numbers.values())
+        if isinstance(message, RunPages):
+            record_pages_and_faults(connection, run_numbers, [message], [], now=now)
+        elif isinstance(message, RunStarted):
             ledger.start(message)
         else:
             ledger.finish(message)
@@ -176,6 +181,8 @@ def _apply_replayed_item(
     ledger.lock([run_number])
     ledger.add_verdicts(run_number, counts, last_change=last_change, now=now)
     _update_quality_counts(RunQualityWriter(connection), run_number, entry, item)
+    if entry.code != RUN_DISCARDED_CODE:
+        FieldFaultWriter(connection).add(run_number, item_faults(item))
     return verdict
 
 

@@ -34,6 +34,12 @@ class ProcessorSettings(LakeSettings, HealthSettings):
     receipt_days: int = Field(
         default=14, ge=1, description="Days for which redelivered items of finished runs are recognized."
     )
+    page_days: int = Field(
+        default=30,
+        ge=1,
+        description="Days for which the pages of finished runs and the faults of their fields are kept; at least "
+        "`receipt_days`.",
+    )
     prediction_days: int = Field(default=365, ge=1, description="Days after which stored predictions are deleted.")
     settle_after: float = Field(
         default=600.0,

@@ -158,6 +158,15 @@ crawl_run = Table(
     # Numbers of items that passed and failed validation, independent of their verdicts.
     Column("valid", BigInteger, nullable=False, default=0, server_default="0"),
     Column("invalid", BigInteger, nullable=False, default=0, server_default="0"),
+    # Numbers of pages by outcome that arrived, and from the finish message the number that the run published.
+    Column("book_pages", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("list_pages", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("other_pages", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("unreadable_pages", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("failed_pages", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("published_pages", BigInteger),
+    Column("faults", BigInteger, nullable=False, default=0, server_default="0"),  # fields that could not be read
+    Column("hold_examples", Text),  # JSON of HoldExamples
     Index("ix_crawl_run_source", "source", "number"),
     Index("ix_crawl_run_started", "source", "started_at"),
     Index("ix_crawl_run_state", "state", "number"),
@@ -188,6 +197,41 @@ run_fault = Table(
     Column("field", String(64), primary_key=True),
     Column("code", String(64), primary_key=True),
     Column("refused", BigInteger, nullable=False),  # number of invalid items with this code
+)
+
+crawl_page = Table(
+    "crawl_page",
+    metadata,
+    Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
+    Column("page_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("outcome", String(16), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("reason", Text),
+    Column("position", Text),
+    Index("ix_crawl_page_outcome", "run_number", "outcome", "page_number"),
+)
+
+field_fault = Table(
+    "field_fault",
+    metadata,
+    Column("number", Serial, primary_key=True),
+    Column("run_number", ForeignKey("crawl_run.number"), nullable=False),
+    Column("field", String(64), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("text", Text, nullable=False),  # as found on the page, shortened
+    Column("url", Text, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    Index("ix_field_fault_run", "run_number", "number"),
+    sqlite_autoincrement=True,
+)
+
+run_field_fault = Table(
+    "run_field_fault",
+    metadata,
+    Column("run_number", ForeignKey("crawl_run.number"), primary_key=True),
+    Column("field", String(64), primary_key=True),
+    Column("code", String(64), primary_key=True),
+    Column("faults", BigInteger, nullable=False),
 )
 
 processed_item = Table(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from bookwheel_contracts import CrawlRun, RunState
+from bookwheel_contracts import CrawlRun, Hold, HoldExamples, PageOutcome, RunState
 from bookwheel_contracts.model import Contract
 from bookwheel_runtime.query_models import QueryModel
 from pydantic import AnyHttpUrl, Field
@@ -47,3 +47,34 @@ class CrawlListParameters(QueryModel):
         default=None, description="Return only crawls in this state. A `held` crawl waits for an operator's decision."
     )
     limit: int = Field(default=20, ge=1, le=100)
+
+
+class CrawlPage(Contract):
+    """A page of a crawl. `number` counts the pages of the crawl from 1."""
+
+    number: int
+    url: str
+    outcome: PageOutcome
+    reason: str | None
+    position: str | None
+
+
+class CrawlPageList(Contract):
+    """Pages of a crawl in the order of their fetching; pass `next` as `after` for the following ones."""
+
+    items: tuple[CrawlPage, ...]
+    next: int | None
+
+
+class CrawlPageParameters(QueryModel):
+    outcome: PageOutcome | None = Field(default=None, description="Return only pages with this outcome.")
+    after: int = Field(default=0, ge=0, lt=1 << 62, description="The `next` value of the previous page.")
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
+class CrawlHold(Contract):
+    """Why a crawl is held, and examples of what it would add, change and remove."""
+
+    run_id: str
+    hold: Hold
+    examples: HoldExamples

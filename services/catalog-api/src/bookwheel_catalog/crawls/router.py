@@ -8,7 +8,16 @@ from bookwheel_stores.search.queries import SearchCriteria
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from bookwheel_catalog import API_PREFIX
-from bookwheel_catalog.crawls.models import CrawlList, CrawlListParameters, CreateCrawl, Source, SourceList
+from bookwheel_catalog.crawls.models import (
+    CrawlHold,
+    CrawlList,
+    CrawlListParameters,
+    CrawlPageList,
+    CrawlPageParameters,
+    CreateCrawl,
+    Source,
+    SourceList,
+)
 from bookwheel_catalog.dependencies import CrawlerClaims, Injected, OperatorClaims, ReaderClaims
 
 router = APIRouter(prefix=API_PREFIX, tags=["crawls"])
@@ -53,6 +62,29 @@ async def list_crawls(
 async def get_crawl(dependencies: Injected, _: ReaderClaims, run_id: RunId) -> CrawlRun:
     """Returns a crawl with its current counts."""
     return await asyncio.to_thread(dependencies.crawls.get, run_id)
+
+
+@router.get("/crawls/{run_id}/pages")
+async def list_crawl_pages(
+    dependencies: Injected, _: ReaderClaims, run_id: RunId, parameters: Annotated[CrawlPageParameters, Query()]
+) -> CrawlPageList:
+    """Lists the pages of a crawl with their outcomes, in the order of their fetching.
+
+    Pages are deleted some time after the end of the crawl, by default after 30 days. Their counts stay.
+    """
+    return await asyncio.to_thread(dependencies.crawls.list_pages, run_id, parameters)
+
+
+@router.get("/crawls/{run_id}/hold")
+async def get_crawl_hold(dependencies: Injected, _: ReaderClaims, run_id: RunId) -> CrawlHold:
+    """Returns why a crawl is or was held, with examples of what it would add, change and remove."""
+    return await asyncio.to_thread(dependencies.crawls.get_hold, run_id)
+
+
+@router.post("/crawls/{run_id}/cancel", status_code=202)
+async def cancel_crawl(dependencies: Injected, _: CrawlerClaims, run_id: RunId) -> CrawlRun:
+    """Cancels a queued or running crawl. It stops within seconds; its items so far are processed."""
+    return await asyncio.to_thread(dependencies.crawls.cancel, run_id)
 
 
 @router.post("/crawls/{run_id}/release", status_code=202)

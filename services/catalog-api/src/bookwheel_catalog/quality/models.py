@@ -16,6 +16,36 @@ class QualityList(Contract):
     items: tuple[RunQualityReport, ...]
 
 
+class FaultItem(Contract):
+    """A field that could not be read. `text` is the text as found. The item was published without the field.
+
+    `field` is `page` for a block of structured data.
+    """
+
+    id: int
+    run_id: str
+    field: str
+    code: str
+    text: str
+    url: str
+    found_at: Timestamp
+
+
+class FaultList(Contract):
+    """Faults of fields, newest first; pass `next` as `after` for the following ones."""
+
+    items: tuple[FaultItem, ...]
+    next: int | None
+
+
+class FaultParameters(QueryModel):
+    run: RunFilter = None
+    field: str | None = Field(default=None, max_length=64)
+    code: str | None = Field(default=None, max_length=64)
+    after: int | None = Field(default=None, ge=1, lt=1 << 62, description="The `next` value of the previous page.")
+    limit: int = Field(default=100, ge=1, le=1000)
+
+
 class QuarantineItem(Contract):
     """An item that could not be ingested, or a book that the search index rejected.
 

@@ -11,6 +11,9 @@ from bookwheel_catalog import API_PREFIX
 from bookwheel_catalog.dependencies import Dependencies, Injected, OperatorClaims, ReaderClaims
 from bookwheel_catalog.quality.models import (
     CreateReplay,
+    FaultItem,
+    FaultList,
+    FaultParameters,
     QualityList,
     QualityParameters,
     QuarantineItem,
@@ -55,6 +58,39 @@ async def list_quality_of_source(
     if report is None or report.source != source:
         raise NotFoundError(f"The source {source} has no crawl {parameters.run}.")
     return QualityList(items=(report,))
+
+
+@router.get("/quality/{source}/faults")
+async def list_field_faults(
+    dependencies: Injected, _: ReaderClaims, source: SourceName, parameters: Annotated[FaultParameters, Query()]
+) -> FaultList:
+    """Lists the fields of a source's pages that could not be read, newest first.
+
+    Faults are deleted some time after the end of their crawl, by default after 30 days. Their counts stay.
+    """
+    limit = parameters.limit
+    rows = await asyncio.to_thread(
+        dependencies.field_faults.page,
+        source,
+        run_id=parameters.run,
+        field=parameters.field,
+        code=parameters.code,
+        before_number=parameters.after,
+        limit=limit + 1,
+    )
+    items = tuple(
+        FaultItem(
+            id=row.number,
+            run_id=row.run_id,
+            field=row.field,
+            code=row.code,
+            text=row.text,
+            url=row.url,
+            found_at=row.found_at,
+        )
+        for row in rows[:limit]
+    )
+    return FaultList(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 @router.get("/quarantine")

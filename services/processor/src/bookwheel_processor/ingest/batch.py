@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bookwheel_contracts import RunFinished, RunStarted, Verdict
+from bookwheel_contracts import RunFinished, RunPages, RunStarted, Verdict
 from bookwheel_stores.records import in_transaction
 from bookwheel_stores.records.catalog.writer import CatalogWriter
 from bookwheel_stores.records.runs.ledger import RunLedger
@@ -26,6 +26,7 @@ from bookwheel_processor.ingest.decoding import (
     decode_entry,
     reject_entry,
 )
+from bookwheel_processor.ingest.pages import record_pages_and_faults
 from bookwheel_processor.ingest.quality import record_quality
 from bookwheel_processor.ingest.staging import BatchApprovals
 
@@ -112,6 +113,8 @@ class _Batch:
             self._ledger.add_verdicts(self._run_numbers[run_id], counts, last_change=last_change, now=self._now)
         self._approvals.stage([item for item, verdict in zip(accepted, verdicts, strict=True) if verdict is None])
         record_quality(RunQualityWriter(self._connection), self._run_numbers, accepted, rejected)
+        pages = [entry for entry in self._entries if isinstance(entry, RunPages)]
+        record_pages_and_faults(self._connection, self._run_numbers, pages, accepted, now=self._now)
         self._apply_events()
         redelivered = len(items) - len(new_items)
         return IngestResult(counts_by_run, redelivered, last_change, _traces(self._entries), self._run_numbers.values())

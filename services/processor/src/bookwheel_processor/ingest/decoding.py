@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bookwheel_contracts import FieldError, PredictionRecord, RawItem, RunFinished, RunStarted, parse_stream_message
+from bookwheel_contracts import (
+    FieldError,
+    PredictionRecord,
+    RawItem,
+    RunFinished,
+    RunPages,
+    RunStarted,
+    parse_stream_message,
+)
 from bookwheel_contracts.crawls import SCHEMA_VERSION
 from bookwheel_contracts.message_head import read_head
 from bookwheel_contracts.model import MAX_KEY_LENGTH
@@ -68,7 +76,7 @@ class RejectedEntry:
         )
 
 
-DecodedEntry = AcceptedItem | RejectedEntry | RunStarted | RunFinished
+DecodedEntry = AcceptedItem | RejectedEntry | RunStarted | RunPages | RunFinished
 
 
 def decode_entry(entry: StreamEntry, *, now: int | None = None) -> DecodedEntry:
@@ -105,6 +113,8 @@ def decode_body(entry_id: str, body: bytes, *, now: int | None = None) -> Decode
         if not 1 <= event.schema_version <= SCHEMA_VERSION:
             problem = f"has version {event.schema_version}, not {SCHEMA_VERSION}"
             return _reject_body(entry_id, body, "unknown_version", problem)
+        if isinstance(event, RunPages):
+            continue
         time = event.started_at if isinstance(event, RunStarted) else event.finished_at
         # A run dated in the future would count as the latest run of its source until that date.
         if _is_in_the_future(to_millis(time), now):
@@ -124,12 +134,14 @@ def _is_in_the_future(millis: int, now: int | None) -> bool:
     return now is not None and millis > now + _DAY_MILLIS
 
 
-def _fits_database(message: RawItem | RunStarted | RunFinished) -> bool:
+def _fits_database(message: RawItem | RunStarted | RunPages | RunFinished) -> bool:
     """PostgreSQL rejects a NUL in a text, and both databases reject integers beyond 64 bits."""
     names = (message.run_id, message.source)
     numbers: tuple[int, ...] = ()
     if isinstance(message, RawItem):
         numbers = (message.item_number,)
+    elif isinstance(message, RunPages):
+        numbers = (message.first_page + len(message.pages),)
     elif isinstance(message, RunFinished):
         numbers = (message.scraped, message.pages, message.errors)
     return all(0 < len(name) <= MAX_KEY_LENGTH and "\0" not in name for name in names) and all(

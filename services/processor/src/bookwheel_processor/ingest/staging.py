@@ -63,5 +63,5 @@ class BatchApprovals:
             known_offers=known_offers,
             limit=self._policy.limit(known_offers, expectations),
             unchanged=row.unchanged,
-            judged_at_end=expectations.items is not None or bool(expectations.fill),
+            judged_at_end=expectations.items is not None or bool(expectations.fill) or bool(expectations.pages),
         )

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from bookwheel_contracts import Expectations, FieldError, Hold, RunState, Verdict
+from bookwheel_contracts import Expectations, FieldError, Hold, PageOutcome, RunState, Verdict
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.records import CONTENT_ERRORS, in_transaction, read_connection
 from bookwheel_stores.records.catalog.writer import CatalogWriter
@@ -18,13 +18,14 @@ from bookwheel_stores.records.runs.ledger import RunLedger
 from bookwheel_stores.records.runs.missing_offers import CompleteRuns, MissingOffers
 from bookwheel_stores.records.runs.quality import RunQualityWriter
 from bookwheel_stores.records.runs.quarantine import RUN_DISCARDED_CODE, NewQuarantineEntry, QuarantineWriter
-from bookwheel_stores.records.runs.store import ApprovalState
+from bookwheel_stores.records.runs.store import ApprovalState, page_column
 from bookwheel_stores.records.values import to_millis, utc_now
 from sqlalchemy import Connection, Engine, Row
 
 from bookwheel_processor.ingest.apply import apply_items, remove_offers, restore_offers
 from bookwheel_processor.ingest.approval import HoldPolicy
 from bookwheel_processor.ingest.decoding import AcceptedItem, RejectedEntry, database_error_reason, decode_body
+from bookwheel_processor.runs.examples import find_examples
 from bookwheel_processor.runs.holds import RunStatistics, reasons_to_hold
 
 _STEP_SIZE = 500
@@ -126,7 +127,8 @@ class _RunStep:
         if run.approval != ApprovalState.RELEASED:
             hold = self._check_hold_policy(run, expectations, complete_runs)
             if hold.reasons:
-                self._approvals.hold(run.number, hold)
+                examples = find_examples(self._approvals, self._missing_offers, run, complete_runs)
+                self._approvals.hold(run.number, hold, examples)
                 return 0
             self._approvals.update(run.number, gate=ApprovalState.RELEASED.value)
         if run.staged:
@@ -162,6 +164,7 @@ class _RunStep:
             rejected=run.invalid,
             covers_whole_source=run.finished_state == RunState.COMPLETE and bool(run.whole_source),
             filled=self._quality.filled_counts(run.number) if expectations.fill else {},
+            pages={outcome: getattr(run, page_column(outcome).name) for outcome in PageOutcome},
         )
         reasons = reasons_to_hold(statistics, expectations, self._policy.limit(known_offers, expectations))
         return Hold(reasons=reasons, known=known_offers, modifies=offers_to_modify, removes=offers_to_remove)

@@ -1,9 +1,9 @@
 """Decides whether a finished run is held for an operator. Has no side effects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bookwheel_contracts import Expectations, HoldReason
+from bookwheel_contracts import Expectations, HoldReason, PageOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,7 @@ class RunStatistics:
     - `valid`, `rejected`: the number of its items
     - `covers_whole_source`: whether it is complete and crawled the whole source
     - `filled`: the number of valid items that have each field
+    - `pages`: the number of pages by outcome
     """
 
     known_offers: int
@@ -24,6 +25,7 @@ class RunStatistics:
     rejected: int
     covers_whole_source: bool
     filled: Mapping[str, int]
+    pages: Mapping[PageOutcome, int] = field(default_factory=dict)
 
 
 def reasons_to_hold(statistics: RunStatistics, expectations: Expectations, limit: int) -> tuple[HoldReason, ...]:
@@ -32,6 +34,7 @@ def reasons_to_hold(statistics: RunStatistics, expectations: Expectations, limit
         *_check_share(statistics, limit),
         *_check_items(statistics, expectations),
         *_check_fill(statistics, expectations),
+        *_check_pages(statistics, expectations),
     )
 
 
@@ -62,4 +65,17 @@ def _check_fill(statistics: RunStatistics, expectations: Expectations) -> Sequen
         if share < minimum:
             message = f"{share:.1%} of its items have {name}, but at least {minimum:.1%} are expected"
             reasons.append(HoldReason(code="fill", field=name, limit=minimum, actual=round(share, 4), message=message))
+    return reasons
+
+
+def _check_pages(statistics: RunStatistics, expectations: Expectations) -> Sequence[HoldReason]:
+    total = sum(statistics.pages.values())
+    reasons = []
+    for outcome, maximum in sorted(expectations.pages.items()):
+        share = statistics.pages.get(outcome, 0) / total if total else 0.0
+        if share > maximum:
+            message = f"{share:.1%} of its pages are {outcome.value}, but at most {maximum:.1%} may be"
+            reasons.append(
+                HoldReason(code="pages", field=outcome.value, limit=maximum, actual=round(share, 4), message=message)
+            )
     return reasons

@@ -1,4 +1,4 @@
-"""Finishes runs whose items or finish message are lost, and deletes processed items that are no longer needed."""
+"""Finishes runs whose items or finish message are lost, and deletes processed items, pages and faults of old runs."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +7,9 @@ from typing import Any
 from bookwheel_contracts.crawls import CrawlRequest
 from bookwheel_contracts.redis_keys import CRAWL_STREAM, run_key
 from bookwheel_stores.records import in_transaction
+from bookwheel_stores.records.runs.field_faults import FieldFaultWriter
 from bookwheel_stores.records.runs.ledger import RunLedger
+from bookwheel_stores.records.runs.pages import RunPageWriter
 from bookwheel_stores.records.values import to_millis
 from bookwheel_stores.streams import BODY_FIELD
 from pydantic import ValidationError
@@ -24,7 +26,7 @@ class SweepResult:
 def sweep_runs(
     engine: Engine, redis: Redis, *, now: datetime, settle_after: float, receipt_days: int, stream_is_idle: bool
 ) -> SweepResult:
-    """Finish runs with lost items, if the stream is idle, and delete old processed items.
+    """Finish runs with lost items or pages, if the stream is idle, and delete old processed items.
 
     On an idle stream the missing items of a run cannot arrive any more. Redis can lose them: a power cut can lose the
     last second of entries, which the scraper counted as published. If Redis loses everything, it has no crawl requests
@@ -43,6 +45,16 @@ def sweep_runs(
         return SweepResult(finished_runs, processed_items)
 
     return in_transaction(engine, sweep)
+
+
+def delete_old_pages(engine: Engine, *, before: datetime) -> int:
+    """Delete the pages and field faults of runs that ended before `before`; return the number of pages."""
+
+    def delete(connection: Connection) -> int:
+        FieldFaultWriter(connection).purge(before=to_millis(before))
+        return RunPageWriter(connection).purge(before=to_millis(before))
+
+    return in_transaction(engine, delete)
 
 
 def _list_runs_in_redis(redis: Redis, run_ids: set[str]) -> set[str]:

@@ -14,7 +14,7 @@ from bookwheel_stores.streams import announce_changes
 from bookwheel_processor.ingest.decoding import RejectedEntry
 from bookwheel_processor.replay import Replay
 from bookwheel_processor.runs.finalizer import RunFinalizer
-from bookwheel_processor.runs.sweep import sweep_runs
+from bookwheel_processor.runs.sweep import delete_old_pages, sweep_runs
 from bookwheel_processor.search_index.reindexing import ReindexInProgressError
 from bookwheel_processor.search_index.sweep import IndexSweep
 from bookwheel_processor.webhooks.dispatch import deliver_webhooks
@@ -91,6 +91,11 @@ def run_sweep(dependencies: Dependencies) -> None:
     expired = PredictionStore(dependencies.engine).delete_before(utc_now() - timedelta(days=settings.prediction_days))
     if expired:
         logger.info("predictions deleted", count=expired)
+    # A page may be delivered again as long as an item.
+    page_days = max(settings.page_days, settings.receipt_days)
+    pages = delete_old_pages(dependencies.engine, before=utc_now() - timedelta(days=page_days))
+    if pages:
+        logger.info("pages deleted", count=pages)
     sweep = sweep_runs(
         dependencies.engine,
         dependencies.redis,

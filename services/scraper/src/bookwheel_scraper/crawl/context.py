@@ -3,14 +3,20 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from bookwheel_contracts import PageOutcome
 from scrapy.crawler import Crawler
 
+from bookwheel_scraper.publishing.item_messages import build_page
 from bookwheel_scraper.publishing.publisher import Publisher
 from bookwheel_scraper.sources.declarations import Source
+
+CANCELLED_REASON = "the crawl was cancelled"
 
 
 class StopSignal:
     """Requests that a crawl stops early. The first reason is stored as the run's reason.
+
+    `is_cancelled`: a client cancelled the run.
 
     With `limit_wait_for_redis`, the process ends after `scraper_stop_seconds` if Redis is unavailable, without a finish
     message. Otherwise it waits for Redis.
@@ -20,6 +26,12 @@ class StopSignal:
         self._requested = asyncio.Event()
         self.reason: str | None = None
         self.limit_wait_for_redis = False
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        if self.reason is None:
+            self.is_cancelled = True
+            self.request(CANCELLED_REASON)
 
     def request(self, reason: str, *, limit_wait_for_redis: bool = False) -> None:
         self.limit_wait_for_redis = self.limit_wait_for_redis or limit_wait_for_redis
@@ -55,6 +67,10 @@ class CrawlContext:
         self.publisher.count_error()
         if self.first_error is None:
             self.first_error = error
+
+    def record_failed_page(self, url: str, error: str) -> None:
+        self.publisher.record_page(build_page(url, PageOutcome.FAILED, reason=error))
+        self.record_error(error)
 
 
 def get_context(crawler: Crawler) -> CrawlContext:

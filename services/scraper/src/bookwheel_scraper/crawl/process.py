@@ -22,6 +22,7 @@ from bookwheel_scraper.crawl.run import CrawlRun
 from bookwheel_scraper.settings import ScraperSettings
 
 logger = get_logger(__name__)
+CANCEL_SIGNAL = signal.SIGUSR1
 _CRASHED = 1
 
 
@@ -32,6 +33,7 @@ async def run(request: CrawlRequest, settings: ScraperSettings) -> int:
         asyncio.get_running_loop().add_signal_handler(
             signal_number, lambda: stop_signal.request("the scraper was stopped", limit_wait_for_redis=True)
         )
+    asyncio.get_running_loop().add_signal_handler(CANCEL_SIGNAL, stop_signal.cancel)
     with traced(request.traceparent) as traceparent:
         try:
             return await CrawlRun(request, settings, stop_signal, traceparent).run()

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from bookwheel_contracts.crawls import CrawlRequest
+from bookwheel_contracts.crawls import CrawlRequest, RunFinished
 from bookwheel_runtime.logs import get_logger
 from bookwheel_stores.streams import connect_redis
 from pydantic import TypeAdapter, ValidationError
@@ -41,8 +41,13 @@ def resolve_request(request: CrawlRequest, sources: dict[str, Source]) -> tuple[
         if source.requires_start_url:
             raise InvalidCrawlRequestError(f"start_url is missing: the source {source.name!r} requires one")
         return source, source.start_urls
+    return source, (check_url(request.start_url),)
+
+
+def check_url(url: str) -> str:
+    """Returns the URL. Raises InvalidCrawlRequestError if it is not an http or https URL with a host."""
     try:
-        return source, (TypeAdapter(WebUrl).validate_python(request.start_url),)
+        return TypeAdapter(WebUrl).validate_python(url)
     except ValidationError:
         raise InvalidCrawlRequestError("start_url must be an http or https URL") from None
 
@@ -88,6 +93,9 @@ class CrawlRun:
             start_urls[0], source, is_whole_source=start_urls == source.start_urls
         )
         counts = await self._retry_redis(lambda: self._attempt.start(start_message))
+        if counts.cancelled or counts.finished:  # cancelled before this attempt started
+            await self._finish(self._messages.build_cancelled(counts))
+            return
         logger.info("crawl started", run_id=run_id, source=source.name, attempt=counts.attempt)
         site = source.undeclared_site(start_urls[0])
         item_messages = ItemMessageBuilder(run_id=run_id, source=source.name, traceparent=self._traceparent, site=site)
@@ -99,16 +107,21 @@ class CrawlRun:
         await self._drain(publisher)
 
         counts = publisher.counts()
+        if self._stop_signal.is_cancelled:
+            await self._finish(self._messages.build_cancelled(counts))
+            return
         outcome = build_outcome(
             stop_reason=self._stop_signal.reason,
             published=counts.published,
             errors=publisher.attempt_errors,
             first_error=context.first_error,
         )
-        finish_message = self._messages.build_finish(counts, outcome)
-        await self._retry_redis(lambda: self._attempt.finish(finish_message))
-        fields = finish_message.model_dump(include={"state", "reason", "scraped", "pages", "errors"}, mode="json")
-        logger.info("crawl finished", run_id=run_id, **fields)
+        await self._finish(self._messages.build_finish(counts, outcome))
+
+    async def _finish(self, message: RunFinished) -> None:
+        await self._retry_redis(lambda: self._attempt.finish(message))
+        fields = message.model_dump(include={"state", "reason", "scraped", "pages", "errors"}, mode="json")
+        logger.info("crawl finished", run_id=self._request.run_id, **fields)
 
     def _allows_private_addresses(self, source: Source) -> bool:
         source_allows_private = source.private_addresses and self._request.start_url is None

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from bookwheel_contracts.crawls import CrawlRequest, Expectations, RunFinished, RunStarted, RunState
 
+from bookwheel_scraper.crawl.context import CANCELLED_REASON
 from bookwheel_scraper.publishing.run_attempt import RunCounts
 from bookwheel_scraper.sources.declarations import Source
 
@@ -24,7 +25,7 @@ class ExitStatus(IntEnum):
 class Outcome(NamedTuple):
     """The final state of a run and the reason for it, as text for the user."""
 
-    state: Literal[RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED]
+    state: Literal[RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED]
     reason: str | None
 
 
@@ -75,6 +76,7 @@ class RunMessages:
             scraped=counts.published,
             pages=counts.pages,
             errors=counts.errors,
+            published_pages=sum(counts.outcomes.values()),
             start=self._start_message,
             traceparent=self._traceparent,
         )
@@ -83,3 +85,6 @@ class RunMessages:
         """Builds the finish message of a run that cannot continue."""
         outcome = Outcome(RunState.PARTIAL if counts.published else RunState.FAILED, reason)
         return self.build_finish(counts, outcome)
+
+    def build_cancelled(self, counts: RunCounts) -> RunFinished:
+        return self.build_finish(counts, Outcome(RunState.CANCELLED, CANCELLED_REASON))

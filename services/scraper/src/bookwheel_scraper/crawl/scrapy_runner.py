@@ -3,10 +3,9 @@
 import asyncio
 
 from bookwheel_runtime.logs import get_logger
-from scrapy import signals
+from scrapy import Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from scrapy.http.request import NO_CALLBACK, Request
 from scrapy.settings import Settings
 from scrapy.spiderloader import SpiderLoader
 
@@ -14,12 +13,18 @@ from bookwheel_scraper.crawl.context import CrawlContext
 from bookwheel_scraper.crawl.resolver import install_resolver
 from bookwheel_scraper.crawl.scrapy_settings import scrapy_settings
 from bookwheel_scraper.settings import ScraperSettings
+from bookwheel_scraper.sources.declarations import Source
 
 logger = get_logger(__name__)
 
 
-async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
-    """Runs the spider until it finishes or a stop is requested.
+def load_spider(source: Source, settings: ScraperSettings) -> type[Spider]:
+    """Returns the class of the source's spider."""
+    return SpiderLoader.from_settings(Settings(scrapy_settings(source, settings))).load(source.spider)
+
+
+async def crawl(context: CrawlContext, settings: ScraperSettings, spider: type[Spider] | None = None) -> None:
+    """Runs the spider, by default that of the source, until it finishes or a stop is requested.
 
     After a stop request, open requests can finish within `scraper_stop_seconds`. Twisted's asyncio reactor must be
     running. Raises Scrapy's error if the spider cannot start.
@@ -28,9 +33,8 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
 
     install_resolver(reactor, blocked_hosts=None if context.allow_private_addresses else context.blocked_hosts)
     crawler_settings = Settings(scrapy_settings(context.source, settings))
-    spider = SpiderLoader.from_settings(crawler_settings).load(context.source.spider)
-    crawler = Crawler(spider, crawler_settings)
-    _connect_counters(crawler, context)
+    crawler = Crawler(spider or load_spider(context.source, settings), crawler_settings)
+    _connect_errors(crawler, context)
     crawl_task = asyncio.ensure_future(crawler.crawl_async(context=context))
     stop_request = asyncio.ensure_future(_wait_for_stop(context))
     await asyncio.wait({crawl_task, stop_request}, return_when=asyncio.FIRST_COMPLETED)
@@ -43,18 +47,13 @@ async def crawl(context: CrawlContext, settings: ScraperSettings) -> None:
         await crawl_task
 
 
-def _connect_counters(crawler: Crawler, context: CrawlContext) -> None:
-    """Makes the crawler count its pages and errors in the context."""
-
-    def count_page(request: Request) -> None:
-        if request.callback is not NO_CALLBACK:  # not robots.txt
-            context.publisher.count_page()
+def _connect_errors(crawler: Crawler, context: CrawlContext) -> None:
+    """Makes the crawler record the pages on which the spider failed."""
 
     def record_spider_error(response: Response) -> None:
-        context.record_error(f"the spider failed on {response.url}")
+        context.record_failed_page(response.url, f"the spider failed on {response.url}")
 
-    # Scrapy's signals keep weak references by default, and nothing else refers to these functions.
-    crawler.signals.connect(count_page, signal=signals.response_received, weak=False)
+    # Scrapy's signals keep weak references by default, and nothing else refers to this function.
     crawler.signals.connect(record_spider_error, signal=signals.spider_error, weak=False)
 
 

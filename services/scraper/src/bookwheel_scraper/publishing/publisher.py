@@ -7,9 +7,12 @@ import asyncio
 import contextvars
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
+from bookwheel_contracts import FetchedPage
 from bookwheel_runtime.logs import get_logger
 from redis.exceptions import RedisError
 
@@ -23,12 +26,14 @@ logger = get_logger(__name__)
 class PublishingLimits:
     """A batch is published at `batch_items`, `batch_bytes` or `batch_seconds`, whichever comes first.
 
-    The buffer contains at most `buffer_items` items and `buffer_bytes` bytes. Publishing pauses while the stream is
-    longer than `max_stream_length`.
+    Up to `batch_pages` pages are published with a batch, and without a batch after a second. The buffer contains at
+    most `buffer_items` items and `buffer_bytes` bytes. Publishing pauses while the stream is longer than
+    `max_stream_length`.
     """
 
     batch_items: int = 500
     batch_bytes: int = 4_000_000
+    batch_pages: int = 500
     batch_seconds: float = 0.2
     buffer_items: int = 4_000
     buffer_bytes: int = 32_000_000
@@ -38,10 +43,10 @@ class PublishingLimits:
 
 
 class Publisher:
-    """Numbers the items of one attempt of a run and publishes them in order.
+    """Numbers the items and pages of one attempt of a run and publishes them in order.
 
-    Call `put`, `add_bytes` and the `count_` methods from the event loop; call `start` and `close` from any thread.
-    `failure` is set when another process took the run over; `put` then raises it.
+    Call `put`, `record_page`, `add_bytes` and the `count_` methods from the event loop; call `start` and `close` from
+    any thread. `failure` is set when another process took the run over; `put` then raises it.
     """
 
     def __init__(
@@ -57,10 +62,12 @@ class Publisher:
         self._previous_counts = previous_counts
         self._last_item_number = previous_counts.published
         self._published_count = previous_counts.published
-        self._attempt_pages = 0
+        self._published_pages = previous_counts.pages
+        self._page_counts = Counter(previous_counts.outcomes)
+        self._pages: deque[FetchedPage] = deque()
         self.attempt_errors = 0
         self.request_count = previous_counts.requests
-        """Total of all attempts, like `byte_count`. `_attempt_pages` and `attempt_errors` count only this attempt."""
+        """Total of all attempts, like `byte_count`. `attempt_errors` counts only this attempt."""
         self.byte_count = previous_counts.bytes
         self.previous_seconds = previous_counts.seconds
         """Seconds from the run's first start to the start of this attempt."""
@@ -77,8 +84,14 @@ class Publisher:
     def start(self) -> None:
         self._thread.start()
 
-    def count_page(self) -> None:
-        self._attempt_pages += 1
+    def record_page(self, page: FetchedPage) -> None:
+        """Adds the outcome of a page to the buffer."""
+        with self._condition:
+            self._pages.append(page)
+
+    @property
+    def buffered_pages(self) -> int:
+        return len(self._pages)
 
     def count_error(self) -> None:
         self.attempt_errors += 1
@@ -90,11 +103,12 @@ class Publisher:
         self.byte_count += count
 
     def counts(self) -> RunCounts:
-        """The current counts; `published` includes only items that Redis has confirmed."""
+        """The current counts; `published` and `pages` include only what Redis has confirmed."""
         return replace(
             self._previous_counts,
             published=self._published_count,
-            pages=self._previous_counts.pages + self._attempt_pages,
+            pages=self._published_pages,
+            outcomes=dict(self._page_counts),
             errors=self._previous_counts.errors + self.attempt_errors,
             requests=self.request_count,
             bytes=self.byte_count,
@@ -147,9 +161,9 @@ class Publisher:
 
     def _publish_loop(self) -> None:
         try:
-            while not (self._closing and not self._buffer):
+            while not (self._closing and not self._buffer and not self._pages):
                 batch = self._next_batch()
-                if batch or self.counts() != self._recorded_counts:
+                if batch or self._pages or self.counts() != self._recorded_counts:
                     self._publish(batch)
         except RunTakenOverError as error:
             logger.warning("run taken over", reason=str(error))
@@ -180,15 +194,24 @@ class Publisher:
             return batch
 
     def _publish(self, batch: list[bytes]) -> None:
-        """Publishes a batch and retries until Redis confirms it.
+        """Publishes a batch and the buffered pages, and retries until Redis confirms them.
 
-        A repeated batch has the same item numbers, so the processor detects it.
+        A repeated batch has the same item and page numbers, so the processor detects it.
         """
         pause = self._limits.pause_seconds
+        with self._condition:
+            pages = list(islice(self._pages, self._limits.batch_pages))
+        bodies = [*batch, *self._page_messages(pages)]
+        page_counts = self._page_counts + Counter(page.outcome for page in pages)
         while True:
-            counts = replace(self.counts(), published=self._published_count + len(batch))
+            counts = replace(
+                self.counts(),
+                published=self._published_count + len(batch),
+                pages=self._published_pages + len(pages),
+                outcomes=dict(page_counts),
+            )
             try:
-                length = self._attempt.publish(batch, counts)
+                length = self._attempt.publish(bodies, counts)
                 break
             except RedisError as error:
                 logger.warning("redis unavailable", error=str(error), buffered_items=len(self._buffer))
@@ -198,10 +221,17 @@ class Publisher:
             for body in batch:
                 self._buffer.popleft()
                 self._buffer_bytes -= len(body)
+            for _ in pages:
+                self._pages.popleft()
             self._published_count += len(batch)
+            self._published_pages += len(pages)
+            self._page_counts = page_counts
             self._recorded_counts = counts
         self._notify_waiters()
         self._wait_for_stream_space(length)
+
+    def _page_messages(self, pages: Sequence[FetchedPage]) -> list[bytes]:
+        return [self._item_messages.build_pages(pages, first_page=self._published_pages + 1)] if pages else []
 
     def _wait_for_stream_space(self, length: int) -> None:
         if length <= self._limits.max_stream_length:

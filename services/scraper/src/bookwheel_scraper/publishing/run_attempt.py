@@ -1,17 +1,19 @@
 """A run's counts in Redis, written in the same atomic step as its messages.
 
-The hash `bookwheel:run:<run_id>` contains the counts `attempt`, `published`, `pages`, `errors`, `requests` and `bytes`.
-`begun` is the time of the run's first start. `finished` is 1 after the run's end and 0 before. A batch and its count
-are written in one atomic step. So `published` is correct even if the scraper or Redis is killed, and the run's next
-attempt continues its item numbers. `requests` and `bytes` are recorded at least once a second.
+The hash `bookwheel:run:<run_id>` contains the counts `attempt`, `published`, `pages`, `errors`, `requests` and `bytes`,
+and the number of pages by outcome: `pages:book` and so on. `begun` is the time of the run's first start. `finished` is
+1 after the run's end and 0 before. `cancelled` is 1 if a client cancelled the run. A batch and its counts are written
+in one atomic step. So `published` and `pages` are correct even if the scraper or Redis is killed, and the run's next
+attempt continues its item and page numbers. `requests` and `bytes` are recorded at least once a second.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from bookwheel_contracts import PageOutcome
 from bookwheel_contracts.crawls import RunFinished, RunStarted
-from bookwheel_contracts.redis_keys import RAW_STREAM, run_key
+from bookwheel_contracts.redis_keys import RAW_STREAM, page_count_name, run_key
 from bookwheel_stores.streams import BODY_FIELD, StreamWriter
 from redis import Redis
 
@@ -20,14 +22,14 @@ RETENTION_SECONDS = 7 * 86400
 
 # A script needs one round trip per batch; a watched transaction needs three. It returns the length of the stream. If
 # another attempt is the current one, it changes nothing and returns the negative number of that attempt. Arguments:
-# attempt, retention, published, pages, errors, finished, requests, bytes, and then the messages.
+# attempt, retention, whether the run is finished, the number of counts, names and values of the counts, the messages.
 _APPEND_AS_CURRENT_ATTEMPT = f"""
 local attempt = redis.call('HGET', KEYS[2], 'attempt')
 if attempt and attempt ~= ARGV[1] then return -tonumber(attempt) end
-for position = 9, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY_FIELD.decode()}', ARGV[position]) end
-redis.call('HSET', KEYS[2], 'published', ARGV[3], 'pages', ARGV[4], 'errors', ARGV[5], 'finished', ARGV[6],
-    'requests', ARGV[7], 'bytes', ARGV[8])
-if ARGV[6] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end
+local first = 5 + 2 * tonumber(ARGV[4])
+for position = first, #ARGV do redis.call('XADD', KEYS[1], '*', '{BODY_FIELD.decode()}', ARGV[position]) end
+redis.call('HSET', KEYS[2], 'finished', ARGV[3], unpack(ARGV, 5, first - 1))
+if ARGV[3] == '1' then redis.call('EXPIRE', KEYS[2], ARGV[2]) end
 return redis.call('XLEN', KEYS[1])
 """
 
@@ -40,7 +42,8 @@ class RunTakenOverError(Exception):
 class RunCounts:
     """Totals over all attempts of the run.
 
-    `published` is also the last item number. The run's limits apply to `requests`, `bytes` and `seconds`. `seconds` is
+    `published` is also the last item number, and `pages` the last page number. `outcomes` has the number of pages by
+    outcome. The run's limits apply to `requests`, `bytes` and `seconds`. `seconds` is
     the time from the run's first start to the start of this attempt; it does not include this attempt.
     """
 
@@ -52,15 +55,23 @@ class RunCounts:
     requests: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    cancelled: bool = False
+    outcomes: Mapping[PageOutcome, int] = field(default_factory=dict)
 
 
-_INTEGER_COUNTS = {field.name for field in fields(RunCounts)} - {"finished", "seconds"}
+_INTEGER_COUNTS = {column.name for column in fields(RunCounts)} - {"finished", "seconds", "cancelled", "outcomes"}
 
 
 def _parse_counts(run_hash: Mapping[bytes, bytes]) -> RunCounts:
     values = {name.decode(): int(value) for name, value in run_hash.items()}
     counts = {name: value for name, value in values.items() if name in _INTEGER_COUNTS}
-    return RunCounts(**counts, finished=bool(values.get("finished", 0)))
+    outcomes = {outcome: values[name] for outcome in PageOutcome if (name := page_count_name(outcome)) in values}
+    return RunCounts(
+        **counts,
+        finished=bool(values.get("finished", 0)),
+        cancelled=bool(values.get("cancelled", 0)),
+        outcomes=outcomes,
+    )
 
 
 class RunAttempt:
@@ -104,14 +115,21 @@ class RunAttempt:
 
     def finish(self, message: RunFinished) -> None:
         """Publishes the finish message of the run. Raises RunTakenOverError."""
-        counts = {"published": message.scraped, "pages": message.pages, "errors": message.errors}
-        self._append([message.model_dump_json()], replace(self._latest_counts, **counts, finished=True))
+        counts = replace(
+            self._latest_counts,
+            published=message.scraped,
+            pages=message.pages,
+            errors=message.errors,
+            finished=True,
+        )
+        self._append([message.model_dump_json()], counts)
 
     def _append(self, bodies: Sequence[str | bytes], counts: RunCounts) -> int:
-        totals = (counts.published, counts.pages, counts.errors, int(counts.finished), counts.requests, counts.bytes)
-        length = int(
-            self._script(keys=[RAW_STREAM, self._key], args=[self._attempt, RETENTION_SECONDS, *totals, *bodies])
-        )
+        totals = {name: getattr(counts, name) for name in ("published", "pages", "errors", "requests", "bytes")}
+        totals |= {page_count_name(outcome): count for outcome, count in counts.outcomes.items()}
+        head = (self._attempt, RETENTION_SECONDS, int(counts.finished), len(totals))
+        pairs = [part for pair in totals.items() for part in pair]
+        length = int(self._script(keys=[RAW_STREAM, self._key], args=[*head, *pairs, *bodies]))
         if length < 0:
             raise RunTakenOverError(f"attempt {-length} has replaced attempt {self._attempt}")
         self._latest_counts = counts

@@ -15,6 +15,7 @@ from prometheus_client import Counter, Gauge
 from redis import Redis
 from redis.exceptions import RedisError
 
+from bookwheel_scraper.crawl.process import CANCEL_SIGNAL
 from bookwheel_scraper.crawl.run_events import ExitStatus, RunMessages
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
 from bookwheel_scraper.settings import ScraperSettings
@@ -40,6 +41,8 @@ class _Crawl:
     request: CrawlRequest
     process: "subprocess.Popen[bytes] | None" = None
     retry_at: float = 0.0
+    cancel_deadline: float | None = None
+    """The time at which the process of a cancelled run is killed."""
     exported_counts: RunCounts = field(default_factory=RunCounts)
     """The run's counts that this scraper or an earlier one has already added to the metrics."""
 
@@ -87,6 +90,19 @@ class CrawlSupervisor:
         for crawl in self._crawls.values():
             self._export_counts(crawl)
 
+    def stop_cancelled(self) -> None:
+        """Stops the crawls whose run a client has cancelled. A process that does not stop in time is killed."""
+        for crawl in self._crawls.values():
+            if crawl.process is None:
+                continue
+            if crawl.cancel_deadline is not None:
+                if time.monotonic() > crawl.cancel_deadline:
+                    crawl.process.kill()
+            elif RunAttempt(self._redis, crawl.request.run_id).counts().cancelled:
+                logger.info("crawl cancelled", run_id=crawl.request.run_id)
+                crawl.process.send_signal(CANCEL_SIGNAL)
+                crawl.cancel_deadline = time.monotonic() + 2 * self._settings.scraper_stop_seconds + 2
+
     def kill_all(self) -> None:
         """Kills the crawl processes and leaves their requests pending.
 
@@ -122,6 +138,9 @@ class CrawlSupervisor:
         counts = crawl.exported_counts = RunAttempt(self._redis, crawl.request.run_id).counts()
         if counts.finished:  # the previous scraper died before the acknowledgement
             self._acknowledge_and_remove(entry_id)
+        elif counts.cancelled:
+            self._finish_cancelled(crawl.request)
+            self._acknowledge_and_remove(entry_id)
         elif counts.attempt >= self._settings.scraper_attempts:
             self._abandon(crawl.request)
             self._acknowledge_and_remove(entry_id)
@@ -143,6 +162,12 @@ class CrawlSupervisor:
         counts = attempt.start(messages.build_start(request.start_url or ""))
         attempt.finish(messages.build_abort(counts, reason))
 
+    def _finish_cancelled(self, request: CrawlRequest) -> None:
+        messages = RunMessages(request, request.traceparent)
+        attempt = RunAttempt(self._redis, request.run_id)
+        counts = attempt.start(messages.build_start(request.start_url or ""))
+        attempt.finish(messages.build_cancelled(counts))
+
     def _handle_exit(self, entry_id: str, crawl: _Crawl, status: int) -> None:
         counts = self._export_counts(crawl)
         if counts.finished:
@@ -154,7 +179,8 @@ class CrawlSupervisor:
             CRAWL_PROCESSES.labels(self._source_label(crawl), "died").inc()
             logger.error("crawl process died", run_id=crawl.request.run_id, status=status, attempt=counts.attempt)
             crawl.process = None
-            crawl.retry_at = time.monotonic() + 2.0 ** min(counts.attempt, 5) / 2
+            pause = 0.0 if counts.cancelled else 2.0 ** min(counts.attempt, 5) / 2
+            crawl.retry_at = time.monotonic() + pause
 
     def _acknowledge_and_remove(self, entry_id: str) -> None:
         self._acknowledge(entry_id)

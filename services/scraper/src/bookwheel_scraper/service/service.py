@@ -70,6 +70,7 @@ class ScraperService:
             _PeriodicTask(claim_interval, self._claim),
             _PeriodicTask(1.0, lambda: scheduler.submit_due(datetime.now(UTC))),
             _PeriodicTask(_METRICS_SECONDS, self._crawls.update_metrics),
+            _PeriodicTask(1.0, self._crawls.stop_cancelled),
             _PeriodicTask(30.0, lambda: publish_sources(self._redis, self._sources)),
         )
 

@@ -9,9 +9,11 @@ A book page is the page of one book. A list page links to book pages, or describ
   follows no further links.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
+from bookwheel_contracts import FetchedPage, FieldFault, PageOutcome
+from bookwheel_extraction.pages import FieldFault as ExtractedFault
 from bookwheel_extraction.pages import Outcome, PageHints, PageKind, PageResult, read_page
 from bookwheel_extraction.pages.document import url_key
 from bookwheel_runtime.logs import get_logger
@@ -19,7 +21,7 @@ from scrapy import Request
 from scrapy.http import HtmlResponse
 
 from bookwheel_scraper.extraction.payloads import build_payload
-from bookwheel_scraper.publishing.item_messages import ScrapedBook
+from bookwheel_scraper.publishing.item_messages import ScrapedBook, build_fault, build_page
 from bookwheel_scraper.spiders.book_spider import BookSpider, PageParser, SpiderOutput
 
 logger = get_logger(__name__)
@@ -40,6 +42,9 @@ class SchemaOrgSpider(BookSpider):
     def parse_start(self, response: HtmlResponse) -> SpiderOutput:
         return self.parse_page(response, PageKind.UNKNOWN)
 
+    def read_page(self, response: HtmlResponse) -> PageResult:
+        return self.read(response, PageKind.UNKNOWN)
+
     def parse_next(self, response: HtmlResponse) -> SpiderOutput:
         """The next page of a list page is a list page, even with only one book."""
         return self.parse_page(response, PageKind.LIST)
@@ -51,11 +56,13 @@ class SchemaOrgSpider(BookSpider):
     def parse_plain_link(self, response: HtmlResponse) -> SpiderOutput:
         """A page that is linked from a list page without structured data."""
         page = self.read(response, PageKind.BOOK)
+        yield _fetched_page(response, page)
         if page.outcome is Outcome.BOOK:
             yield from self.publish(page)
 
     def parse_page(self, response: HtmlResponse, kind: PageKind) -> SpiderOutput:
         page = self.read(response, kind)
+        yield _fetched_page(response, page)
         if page.outcome is Outcome.BOOK:
             yield from self.publish(page)
             yield from self.follow(page.book_links, self.parse_linked)
@@ -90,7 +97,7 @@ class SchemaOrgSpider(BookSpider):
             digest = hash((url_key(book.url), book.key))
             if digest not in self._published_books:
                 self._published_books.add(digest)
-                yield ScrapedBook(book.url, build_payload(book))
+                yield ScrapedBook(book.url, build_payload(book), _build_faults(book.faults))
 
     def follow(self, urls: tuple[str, ...], parser: PageParser) -> Iterator[Request]:
         """Request pages that were not requested under another spelling of their URL."""
@@ -115,6 +122,20 @@ class SchemaOrgSpider(BookSpider):
         for request in self.follow(page.next_pages, self.parse_next):
             request.meta.update(chain_length=length, pages_without_news=without_news)
             yield request
+
+
+def _fetched_page(response: HtmlResponse, page: PageResult) -> FetchedPage:
+    return build_page(
+        response.url,
+        PageOutcome(page.outcome.value),
+        reason=page.reason,
+        position=page.position,
+        faults=_build_faults(page.faults),
+    )
+
+
+def _build_faults(faults: Iterable[ExtractedFault]) -> tuple[FieldFault, ...]:
+    return tuple(build_fault(fault.field, fault.code, fault.text) for fault in faults)
 
 
 def _digest(url: str) -> int:

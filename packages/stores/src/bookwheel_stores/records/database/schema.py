@@ -72,7 +72,7 @@ class Schema:
         )
 
 
-RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0004")
+RECORDS = Schema("bookwheel_stores.records:migrations", "records_version", head="0005")
 
 
 upgrade_database = RECORDS.upgrade

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from bookwheel_contracts import Expectations, Hold, RunState
+from bookwheel_contracts import Expectations, Hold, HoldExamples, RunState
 from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, or_, select, update
 
 from bookwheel_stores.records.database.connection import dialect_of
-from bookwheel_stores.records.runs.ledger import accounted_items
+from bookwheel_stores.records.runs.ledger import accounted_items, accounted_pages
 from bookwheel_stores.records.runs.store import ApprovalState
 from bookwheel_stores.records.tables import crawl_run, offer, staged_item
 
@@ -131,9 +131,30 @@ class RunApprovals:
         self._connection.execute(delete(staged_item).where(belongs_to_run, staged_item.c.item_number.in_(numbers)))
         self.update(run_number, staged=crawl_run.c.staged - len(numbers))
 
-    def hold(self, run_number: int, hold: Hold) -> None:
+    def list_staged_examples(self, run: Row[Any], *, modifies: bool, limit: int) -> list[StagedItem]:
+        """Returns staged items that would modify an existing offer, or that would add one."""
+        columns = [staged_item.c[name] for name in StagedItem._fields]
+        existing = select(offer.c.number).where(
+            offer.c.source == run.source, offer.c.source_key == staged_item.c.source_key, offer.c.removed_at.is_(None)
+        )
+        condition = existing.exists() if modifies else ~existing.exists()
+        query = select(*columns).where(staged_item.c.run_number == run.number, condition)
+        rows = self._connection.execute(query.order_by(staged_item.c.item_number).limit(limit))
+        return [StagedItem(*row) for row in rows]
+
+    def get_offers(self, source: str, source_keys: Collection[str]) -> list[dict[str, Any]]:
+        """Returns the rows of these offers."""
+        query = select(offer).where(offer.c.source == source, offer.c.source_key.in_(list(source_keys)))
+        return [dict(row) for row in self._connection.execute(query).mappings()]
+
+    def hold(self, run_number: int, hold: Hold, examples: HoldExamples | None = None) -> None:
         """Holds the run until an operator decides."""
-        self.update(run_number, state=RunState.HELD.value, hold=hold.model_dump_json())
+        self.update(
+            run_number,
+            state=RunState.HELD.value,
+            hold=hold.model_dump_json(),
+            hold_examples=None if examples is None else examples.model_dump_json(),
+        )
 
     def update(self, run_number: int, **columns: Any) -> None:
         self._connection.execute(update(crawl_run).where(crawl_run.c.number == run_number).values(columns))
@@ -146,7 +167,11 @@ def expectations_from_row(row: Row[Any]) -> Expectations:
 _approval_columns = [
     crawl_run.c[name] for name in ("number", "run_id", "source", "gate", "known", "unchanged", "expect")
 ]
-HAS_ENDED: ColumnElement[bool] = crawl_run.c.finished_state.is_not(None) & (crawl_run.c.scraped <= accounted_items)
+HAS_ENDED: ColumnElement[bool] = (
+    crawl_run.c.finished_state.is_not(None)
+    & (crawl_run.c.scraped <= accounted_items)
+    & (func.coalesce(crawl_run.c.published_pages, 0) <= accounted_pages)
+)
 _has_releasable_items = (crawl_run.c.gate != ApprovalState.PENDING.value) & (crawl_run.c.staged > 0)
 _is_due = (crawl_run.c.state == RunState.RUNNING.value) & or_(
     HAS_ENDED, _has_releasable_items, crawl_run.c.gate == ApprovalState.DISCARDED.value

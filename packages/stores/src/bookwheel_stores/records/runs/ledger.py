@@ -1,21 +1,24 @@
 """Stores the state and counts of crawl runs, inside the transaction of the caller.
 
-A run ends when `scraped` items have a verdict and all changes of the catalog are applied: see `RunApprovals`. Its final
-state is the state of its finish message.
+A run ends when `scraped` items have a verdict, its published pages are stored, and all changes of the catalog are
+applied: see `RunApprovals`. Its final state is the state of its finish message.
 """
 
 from collections.abc import Collection, Mapping
 
-from bookwheel_contracts import RunFinished, RunStarted, RunState, Verdict
-from sqlalchemy import Connection, Text, and_, bindparam, case, cast, delete, func, select, update
+from bookwheel_contracts import PageOutcome, RunFinished, RunStarted, RunState, Verdict
+from sqlalchemy import Connection, Text, and_, bindparam, case, cast, delete, func, literal, or_, select, update
 
 from bookwheel_stores.records.database.connection import dialect_of
-from bookwheel_stores.records.runs.store import FINAL_STATES, ApprovalState
+from bookwheel_stores.records.runs.store import FINAL_STATES, ApprovalState, page_column
 from bookwheel_stores.records.tables import crawl_run, processed_item
 from bookwheel_stores.records.values import to_millis
 
 accounted_items = sum((crawl_run.c[verdict.value] for verdict in Verdict), start=crawl_run.c.staged)
 """The number of items of a run that have a verdict or are staged."""
+
+accounted_pages = sum(map(page_column, PageOutcome), start=literal(0))
+"""The number of pages of a run that are stored."""
 
 _is_unfinished = crawl_run.c.finished_state.is_(None) & crawl_run.c.state.in_(
     [RunState.QUEUED.value, RunState.RUNNING.value]
@@ -71,6 +74,7 @@ class RunLedger:
                 traceparent=func.coalesce(crawl_run.c.traceparent, message.traceparent[:64]),
                 state=case((resumes | is_late, RunState.RUNNING.value), else_=crawl_run.c.state),
                 scraped=case((resumes, None), else_=crawl_run.c.scraped),
+                published_pages=case((resumes, None), else_=crawl_run.c.published_pages),
                 finished_state=case((resumes, None), else_=crawl_run.c.finished_state),
                 finished_at=case((resumes, None), else_=crawl_run.c.finished_at),
                 hold=case((resumes | is_late & _is_held, None), else_=crawl_run.c.hold),
@@ -117,6 +121,7 @@ class RunLedger:
                 scraped=message.scraped,
                 pages=message.pages,
                 errors=message.errors,
+                published_pages=message.published_pages,
             )
         )
 
@@ -137,15 +142,17 @@ class RunLedger:
         self._connection.execute(_add_verdicts, {"of_run": run_number, "change": last_change, "now": now, **increments})
 
     def close_incomplete(self, *, before: int) -> int:
-        """Ends runs as partial if they lack items long after their finish message. Returns the number of runs.
+        """Ends runs as partial if they lack items or pages long after their finish message. Returns the number of runs.
 
         Their end and their last activity must be before `before`, in milliseconds. `scraped` becomes the number of
-        items that arrived.
+        items that arrived, and `published_pages` the number of pages.
         """
         lost = crawl_run.c.scraped - accounted_items
+        lost_pages = func.coalesce(crawl_run.c.published_pages, 0) - accounted_pages
+        text = " were lost on their way to the processor"
         is_incomplete = and_(
             crawl_run.c.finished_state.is_not(None),
-            lost > 0,
+            or_(lost > 0, lost_pages > 0),
             crawl_run.c.finished_at < before,
             crawl_run.c.touched_at < before,
         )
@@ -156,8 +163,12 @@ class RunLedger:
             .where(crawl_run.c.number.in_(numbers), is_incomplete)
             .values(
                 finished_state=RunState.PARTIAL.value,
-                reason=cast(lost, Text).concat(" items were lost on their way to the processor"),
-                scraped=accounted_items,
+                reason=case(
+                    (lost > 0, cast(lost, Text).concat(f" items{text}")),
+                    else_=cast(lost_pages, Text).concat(f" pages{text}"),
+                ),
+                scraped=case((lost > 0, accounted_items), else_=crawl_run.c.scraped),
+                published_pages=case((lost_pages > 0, accounted_pages), else_=crawl_run.c.published_pages),
             )
         )
         return closed.rowcount

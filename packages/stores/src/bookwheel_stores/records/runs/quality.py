@@ -3,12 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bookwheel_contracts import Assertion, Expectations, FaultCount, FieldQuality, RunQualityReport, RunState
+from bookwheel_contracts import (
+    Assertion,
+    Expectations,
+    FaultCount,
+    FieldQuality,
+    PageOutcome,
+    RunQualityReport,
+    RunState,
+)
 from bookwheel_contracts.crawls import FILL_FIELDS
 from sqlalchemy import Connection, Engine, Row, func, select, update
 
 from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.runs.approvals import expectations_from_row
+from bookwheel_stores.records.runs.field_faults import count_field_faults
+from bookwheel_stores.records.runs.store import page_column
 from bookwheel_stores.records.tables import crawl_run, run_fault, run_field
 from bookwheel_stores.records.values import from_millis
 
@@ -116,6 +126,7 @@ def _report(connection: Connection, run: Row[Any]) -> RunQualityReport:
         fell=is_empty or _has_fallen(fall, items) or any(field.fell for field in fields),
         fields=fields,
         faults=_faults(connection, run.number),
+        field_faults=count_field_faults(connection, run.number),
         assertions=_assertions(run, expectations_from_row(run), filled),
         earlier_runs=tuple(row.run_id for row in earlier_runs),
     )
@@ -172,6 +183,11 @@ def _assertions(run: Row[Any], expect: Expectations, filled: dict[str, int]) -> 
         rate = _rate(filled.get(name, 0), run.valid)
         holds = run.invalid == 0 if rate is None else rate >= least
         assertions.append(Assertion(kind="fill", field=name, least=least, actual=rate, holds=holds))
+    pages = {outcome: getattr(run, page_column(outcome).name) for outcome in PageOutcome}
+    for outcome, most in sorted(expect.pages.items()):
+        share = _rate(pages[outcome], sum(pages.values()))
+        holds = share is None or share <= most
+        assertions.append(Assertion(kind="pages", field=outcome.value, most=most, actual=share, holds=holds))
     return tuple(assertions)
 
 

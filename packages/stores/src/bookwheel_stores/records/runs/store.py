@@ -4,8 +4,18 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from bookwheel_contracts import CrawlCounts, CrawlRequest, CrawlRun, Hold, RunState, Verdict
-from sqlalchemy import Engine, Row, exists, func, select, update
+from bookwheel_contracts import (
+    CrawlCounts,
+    CrawlRequest,
+    CrawlRun,
+    Hold,
+    HoldExamples,
+    PageCounts,
+    PageOutcome,
+    RunState,
+    Verdict,
+)
+from sqlalchemy import Column, Engine, Row, exists, func, select, update
 
 from bookwheel_stores.records.database.connection import dialect_of, read_connection
 from bookwheel_stores.records.feed.change_feed import SEARCH_PROJECTION
@@ -13,6 +23,11 @@ from bookwheel_stores.records.tables import crawl_run, projection
 from bookwheel_stores.records.values import from_millis, to_millis
 
 FINAL_STATES = frozenset({RunState.COMPLETE, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED})
+
+
+def page_column(outcome: PageOutcome) -> Column[Any]:
+    """The column of `crawl_run` with the number of pages that have this outcome."""
+    return crawl_run.c[f"{outcome.value}_pages"]
 
 
 class ApprovalState(StrEnum):
@@ -59,6 +74,12 @@ class RunStore:
         with read_connection(self._engine) as connection:
             row = connection.execute(select_runs.where(crawl_run.c.run_id == run_id)).first()
         return run_from_row(row) if row else None
+
+    def get_hold_examples(self, run_id: str) -> HoldExamples:
+        """Returns the examples that were stored when the run was held; none for a run of an earlier version."""
+        with read_connection(self._engine) as connection:
+            text = connection.scalar(select(crawl_run.c.hold_examples).where(crawl_run.c.run_id == run_id))
+        return HoldExamples.model_validate_json(text) if text else HoldExamples()
 
     def decide(self, run_id: str, *, release: bool, by: str, now: datetime) -> bool:
         """Stores the decision of an operator on a held run for the processor. Returns False if the run is not held.
@@ -111,6 +132,7 @@ def run_from_row(row: Row[Any]) -> CrawlRun:
     """Converts a row of `select_runs`. Before the finish message, `scraped` counts the items that arrived."""
     verdicts = {verdict.value: getattr(row, verdict.value) for verdict in Verdict}
     accounted = sum(verdicts.values()) + row.staged
+    page_counts = {outcome.value: getattr(row, page_column(outcome).name) for outcome in PageOutcome}
     state = RunState(row.state)
     hold = Hold.model_validate_json(row.hold) if row.hold else None
 
@@ -132,7 +154,9 @@ def run_from_row(row: Row[Any]) -> CrawlRun:
         missed=row.missed,
         removed=row.removed,
         hold=hold,
-        pages=row.pages,
+        pages=max(row.pages, sum(page_counts.values())),
+        page_counts=PageCounts(**page_counts),
         errors=row.errors,
+        faults=row.faults,
         searchable=state in FINAL_STATES and row.search_cursor >= row.last_change,
     )

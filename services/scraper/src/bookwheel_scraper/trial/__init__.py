@@ -1,0 +1,1 @@
+"""Reads one page as a crawl would and shows what it gives. Publishes nothing."""
