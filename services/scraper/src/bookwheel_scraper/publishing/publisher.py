@@ -231,7 +231,7 @@ class Publisher:
         self._wait_for_stream_space(length)
 
     def _page_messages(self, pages: Sequence[FetchedPage]) -> list[bytes]:
-        return [self._item_messages.build_pages(pages, first_page=self._published_pages + 1)] if pages else []
+        return [self._messages.build_pages(pages, first_page=self._published_pages + 1)] if pages else []
 
     def _wait_for_stream_space(self, length: int) -> None:
         if length <= self._limits.max_stream_length:

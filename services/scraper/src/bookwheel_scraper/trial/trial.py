@@ -8,8 +8,8 @@ from bookwheel_stores.streams import connect_redis
 from scrapy.http import HtmlResponse, Response
 
 from bookwheel_scraper.crawl.context import CrawlContext, StopSignal
-from bookwheel_scraper.crawl.scrapy_runner import crawl, load_spider
 from bookwheel_scraper.crawl.process import install_monotonic_reactor
+from bookwheel_scraper.crawl.scrapy_runner import crawl, load_spider
 from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
