@@ -191,8 +191,8 @@ def test_runs_of_an_earlier_version_end_without_pages(records_url: str) -> None:
     running = held | {"number": 2, "run_id": "running", "state": "running", "pages": 0}
     hold = '{"reasons": [], "known": 5, "modifies": 3, "removes": 0}'
     with engine.begin() as connection:
-        for run in (held, running):
-            insert(connection, "crawl_run", [dict.fromkeys(counts, 0) | run])
+        for columns in (held, running):
+            insert(connection, "crawl_run", [dict.fromkeys(counts, 0) | columns])
         connection.execute(text("UPDATE crawl_run SET hold = :hold WHERE run_id = 'held'"), {"hold": hold})
         connection.execute(text("UPDATE crawl_run SET finished_state = 'complete', scraped = 0 WHERE number = 2"))
     upgrade_database(engine)

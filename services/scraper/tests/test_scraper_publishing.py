@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bookwheel_contracts import PageOutcome, RawItem, RunStarted, RunState, parse_stream_message
 from bookwheel_scraper.crawl.run_events import Outcome, RunMessages
-from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, Payload, ScrapedBook, build_page
+from bookwheel_scraper.publishing.item_messages import ItemMessageBuilder, Payload, ScrapedBook, build_fault, build_page
 from bookwheel_scraper.publishing.publisher import Publisher, PublishingLimits
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts, RunTakenOverError
 from bookwheel_stores.streams import connect_redis
@@ -50,8 +50,16 @@ def build_item(payload: Payload) -> RawItem:
 
 def test_the_envelope_has_all_fields_of_a_raw_item() -> None:
     payload: Payload = {"title": 'Ünïcode "quotes" \x00 詩', "authors": ["A", "B"], "price": "£1"}
-    body = ITEM_MESSAGES.build(ScrapedBook("http://shop.example/1", payload), item_number=7)
+    faults = (build_fault("pages", "not_a_count", "many\0\ud800"),)
+    body = ITEM_MESSAGES.build(ScrapedBook("http://shop.example/1", payload, faults), item_number=7)
     item = build_item(payload)
+    faulty_item = parse_stream_message(body)
+    assert isinstance(faulty_item, RawItem)
+    assert [(fault.field, fault.code, fault.text) for fault in faulty_item.faults] == [
+        ("pages", "not_a_count", "many\ufffd\ufffd")
+    ]
+    assert item.faults == ()
+    assert item.fingerprint == faulty_item.fingerprint
     assert set(json.loads(body)) == set(RawItem.model_fields) - {"site"}
     rival_messages = ItemMessageBuilder(
         run_id=REQUEST.run_id, source="test", traceparent=REQUEST.traceparent, site="rival.example:8080"

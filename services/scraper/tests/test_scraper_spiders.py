@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bookwheel_contracts import FetchedPage, PageOutcome
 from bookwheel_contracts.crawls import RAW_FIELDS
 from bookwheel_extraction.pages import ExtractedBook, read_page
 from bookwheel_scraper.crawl.context import CrawlContext
@@ -198,10 +199,12 @@ def test_a_list_with_one_book_is_not_a_book_page(schema_org: SchemaOrgSpider, na
 
 
 def test_the_next_page_of_a_list_is_a_list_even_with_one_book(schema_org: SchemaOrgSpider) -> None:
-    [output] = schema_org.parse_next(json_ld('{"@type": "Book", "name": "Last", "isbn": "9780306406157"}'))
+    [fetched, output] = schema_org.parse_next(json_ld('{"@type": "Book", "name": "Last", "isbn": "9780306406157"}'))
+    assert isinstance(fetched, FetchedPage)
+    assert fetched.outcome is PageOutcome.LIST
     assert isinstance(output, ScrapedBook)
     assert output.payload["key"] == "9780306406157", "not the page's URL, which may show another book tomorrow"
-    [followed] = schema_org.parse_next(page("schema_list_of_one.html", "https://shop.example/list?page=2"))
+    [_, followed] = schema_org.parse_next(page("schema_list_of_one.html", "https://shop.example/list?page=2"))
     assert isinstance(followed, Request)
     assert followed.url == "https://shop.example/books/9"
 
@@ -225,7 +228,7 @@ def test_a_book_page_is_recognized_by_any_of_its_own_urls(schema_org: SchemaOrgS
 def test_a_page_linked_from_a_list_is_a_book_page_with_any_declared_url(schema_org: SchemaOrgSpider) -> None:
     data = '{"@type": "Book", "name": "Linked", "url": "https://shop.example/"}'
     response = html(f'<link rel="next" href="/books/1"><script type="application/ld+json">{data}</script>')
-    [output] = schema_org.parse_linked(response)
+    [_, output] = schema_org.parse_linked(response)
     assert isinstance(output, ScrapedBook)
     assert output.payload == {"title": "Linked"}
 
@@ -269,8 +272,9 @@ def test_a_book_page_with_other_books_publishes_only_its_own_book(schema_org: Sc
 
 
 def test_a_plain_link_is_used_only_if_it_leads_to_a_book_page(schema_org: SchemaOrgSpider) -> None:
-    assert list(schema_org.parse_plain_link(page("schema_plain_list.html"))) == []
-    assert len(list(schema_org.parse_plain_link(page("schema_microdata.html")))) == 1
+    [fetched] = schema_org.parse_plain_link(page("schema_plain_list.html"))
+    assert isinstance(fetched, FetchedPage)
+    assert len(list(schema_org.parse_plain_link(page("schema_microdata.html")))) == 2
 
 
 @pytest.mark.parametrize(
@@ -322,3 +326,46 @@ def test_depth_and_width_of_data_are_limited() -> None:
     assert [book.value("title") for book in extract_books(json_ld(deep))] == ["Top"]
     wide = "[" + ",".join(['{"@type": "Thing"}'] * 30_000) + ', {"@type": "Book", "name": "Late"}]'
     assert extract_books(json_ld(wide)) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome", "reason"),
+    [
+        (
+            '<script type="application/ld+json">{"@type": "Book", "name": "A" "b"::: [}</script>',
+            "unreadable",
+            "JSON-LD",
+        ),
+        (
+            '<script type="application/ld+json">{"@type": "Book", "name": "A", "isbn": "9780306406157"}</script>',
+            "book",
+            "",
+        ),
+        ("<p>Nothing for sale", "other", "no book data"),
+    ],
+)
+def test_every_page_has_an_outcome(schema_org: SchemaOrgSpider, body: str, outcome: str, reason: str) -> None:
+    outputs = list(schema_org.parse_start(html(f"<html>{body}</html>")))
+    [fetched] = [output for output in outputs if isinstance(output, FetchedPage)]
+    assert fetched.outcome.value == outcome
+    assert reason in (fetched.reason or "")
+    if outcome == "unreadable":
+        assert fetched.position
+        assert [fault.field for fault in fetched.faults] == ["page"]
+
+
+def test_fields_that_cannot_be_read_travel_with_the_item(schema_org: SchemaOrgSpider) -> None:
+    data = '{"@type": "Book", "name": "A", "isbn": "9780306406157", "numberOfPages": "many"}'
+    [book] = [output for output in schema_org.parse_start(json_ld(data)) if isinstance(output, ScrapedBook)]
+    assert [(fault.field, fault.code, fault.text) for fault in book.faults] == [("pages", "not_a_count", "many")]
+
+
+def test_a_product_page_without_a_title_is_unreadable(toscrape: ToScrapeSpider) -> None:
+    def outcome_of(response: HtmlResponse) -> str:
+        [fetched] = [output for output in toscrape.parse_start(response) if isinstance(output, FetchedPage)]
+        return fetched.outcome.value
+
+    assert outcome_of(html("<div class='product_main'><h1> </h1></div>")) == "unreadable"
+    assert outcome_of(html("<div class='product_main'><h1>Book</h1></div>")) == "book"
+    assert outcome_of(html("<article class='product_pod'><h3><a href='/1'>x</a></h3></article>")) == "list"
+    assert outcome_of(html("<p>Nothing")) == "other"
