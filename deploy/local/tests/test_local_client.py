@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
 import pytest
-from bookwheel_contracts.crawls import CrawlCounts, CrawlRun, RunState
+from bookwheel_contracts import FieldFaultCount
+from bookwheel_contracts.crawls import CrawlCounts, CrawlRun, PageCounts, RunState
 from bookwheel_local import crawling, demo_data
 from bookwheel_local.client import SuiteClient
 from bookwheel_local.crawling import crawl_summary, follow_crawl, request_crawl
@@ -291,3 +292,16 @@ def test_up_waits_for_the_first_heartbeats(gateway: Gateway, client: SuiteClient
     gateway.answers.extend((200, {"services": [{"name": "trainer", "ready": ready}]}) for ready in (0, 1))
     wait_for_heartbeats(client, progress(), sleep=lambda _: None)
     assert not gateway.answers
+
+
+def test_the_summary_names_outcomes_of_pages_and_unreadable_fields() -> None:
+    counts = PageCounts(book=1200, list=3, unreadable=2)
+    run = QUEUED.model_copy(update={"state": RunState.COMPLETE, "pages": 1205, "page_counts": counts, "faults": 7})
+    faults = [FieldFaultCount(field="price", code="ambiguous", faults=7)]
+    lines = crawl_summary(run, faults).splitlines()[3:]
+    assert lines == [
+        "  pages: 1,200 book, 3 list, 0 other, 2 unreadable, 0 failed",
+        "  unreadable pages: GET /api/v1/crawls/run-1/pages?outcome=unreadable",
+        "  unreadable field: price (ambiguous) 7x",
+    ]
+    assert crawl_summary(QUEUED).count("\n") == 2

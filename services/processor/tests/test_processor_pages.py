@@ -159,6 +159,18 @@ def test_faults_of_items_are_counted_and_listed_once(engine: Engine, scraped: An
     assert [fault.field for fault in reader.page("shop", code="unreadable_json_ld", limit=9)] == ["page"]
 
 
+def test_texts_that_the_cleaning_cannot_read_are_faults(engine: Engine, scraped: Any) -> None:
+    entries = scraped.entries(scraped.started(), scraped.item(1, price="Set of 3 volumes, from 5 to 9 EUR or more"))
+    ItemPipeline(engine).ingest(entries)
+    ItemPipeline(engine).ingest(entries)
+    [fault] = FieldFaultReader(engine).page("shop", limit=9)
+    assert (fault.run_id, fault.field, fault.text) == ("run-1", "price", "Set of 3 volumes, from 5 to 9 EUR or more")
+    assert fault.url == "http://shop.example/catalogue/upc-1/index.html"
+    run = RunStore(engine).get("run-1")
+    assert run is not None
+    assert (run.faults, run.counts.added, run.counts.quarantined) == (1, 1, 0)
+
+
 def test_quarantined_pages_can_be_replayed(engine: Engine, scraped: Any) -> None:
     pipeline = ItemPipeline(engine)
     [entry] = scraped.entries(pages_message(1, PageOutcome.BOOK))

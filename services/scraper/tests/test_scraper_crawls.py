@@ -5,10 +5,19 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
-from bookwheel_contracts import Expectations, RawItem, RunFinished, RunStarted, RunState, parse_stream_message
+from bookwheel_contracts import (
+    Expectations,
+    PageOutcome,
+    RawItem,
+    RunFinished,
+    RunStarted,
+    RunState,
+    parse_stream_message,
+)
 from bookwheel_contracts.redis_keys import RAW_STREAM, run_key
 from bookwheel_runtime.traces import trace_id_of
 from bookwheel_scraper.publishing.run_attempt import RunAttempt
@@ -42,6 +51,10 @@ def test_a_crawl_publishes_each_book_once_between_start_and_finish(crawls: Crawl
     assert sorted(messages.keys) == sorted(f"u{number}" for number in range(1, 46))
     assert [item.item_number for item in messages.items] == list(range(1, 46))
     assert (end.state, end.reason, end.scraped, end.pages, end.errors) == (RunState.COMPLETE, None, 45, 48, 0)
+    assert list(messages.pages) == list(range(1, 49))
+    outcomes = Counter(page.outcome for page in messages.pages.values())
+    assert outcomes == {PageOutcome.BOOK: 45, PageOutcome.LIST: 3}
+    assert end.published_pages == 48
     everything: list[RawItem | RunStarted | RunFinished] = [started, *messages.items, end]
     assert {message.source for message in everything} == {"shop"}
     assert {message.run_id for message in everything} == {request.run_id}
@@ -130,6 +143,13 @@ def test_only_pages_that_stay_broken_are_lost(crawls: Crawls, site: Site) -> Non
     assert (end.state, end.errors, end.scraped) == (RunState.PARTIAL, 4, 9)
     assert end.reason is not None
     assert end.reason.startswith("4 pages failed; first error: ")
+    outcomes = Counter(page.outcome for page in messages.pages.values())
+    assert outcomes == {PageOutcome.LIST: 1, PageOutcome.BOOK: 9, PageOutcome.FAILED: 4, PageOutcome.OTHER: 2}
+    assert end.pages == sum(outcomes.values())
+    reasons = {page.url.removeprefix(site.url): page.reason for page in messages.pages.values()}
+    assert reasons["gone"] == "the server returned status 404"
+    assert reasons["image"] == "the content type is image/png"
+    assert "503" in (reasons["always-503"] or "")
 
 
 def test_a_missing_or_forbidden_start_page_fails_the_run(crawls: Crawls, site: Site) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from bookwheel_contracts import CrawlRequest, RunState
-from bookwheel_contracts.redis_keys import CRAWL_STREAM, SOURCES_KEY
+from bookwheel_contracts.redis_keys import CRAWL_STREAM, SOURCES_KEY, run_key
 from bookwheel_runtime.healthcheck import fetch_health, get_health_error
 from bookwheel_scraper.crawl.run_events import RunMessages
 from bookwheel_scraper.publishing.run_attempt import RunAttempt, RunCounts
@@ -275,3 +275,34 @@ def test_a_scraper_without_redis_is_live_but_not_ready(crawls: Crawls, services:
     services.append(crawls.serve(**unavailable))
     wait_until(lambda: get_health_error(port, "/livez") is None, seconds=30, what="a scraper that lives")
     wait_until(lambda: "Redis is unavailable" in str(get_health_error(port, "/readyz")), seconds=10, what="the reason")
+
+
+def test_a_cancelled_crawl_stops_and_ends_as_cancelled_with_its_items(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(400)
+    site.delay = 0.1
+    request = crawl_request("shop")
+    request_crawl(crawls.redis_url, request)
+    serve_until_published(crawls, services)
+    client.hset(run_key(request.run_id), "cancelled", "1")
+    wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
+    messages = read_messages(crawls.redis_url)
+    end = messages.end
+    assert (end.state, end.reason) == (RunState.CANCELLED, "the crawl was cancelled")
+    assert 0 < end.scraped == len(messages.items) < 400
+    assert end.pages == end.published_pages == len(messages.pages)
+    wait_until(lambda: client.xlen(CRAWL_STREAM) == 0, seconds=60, what="acknowledgement")
+
+
+def test_a_request_that_was_cancelled_before_its_start_is_not_crawled(
+    crawls: Crawls, site: Site, services: list[Server], client: "Redis"
+) -> None:
+    site.fill(5)
+    request = crawl_request("shop")
+    client.hset(run_key(request.run_id), "cancelled", "1")
+    request_crawl(crawls.redis_url, request)
+    services.append(crawls.serve(**IMPATIENT))
+    wait_until(lambda: ended(crawls), seconds=60, what="the end of the run")
+    assert read_messages(crawls.redis_url).end.state is RunState.CANCELLED
+    assert not site.hits

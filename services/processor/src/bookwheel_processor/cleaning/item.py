@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bookwheel_contracts import FieldError, RawItem
+from bookwheel_contracts import FieldError, FieldFault, RawItem
 from bookwheel_contracts.crawls import RAW_FIELDS, SCHEMA_VERSION
 from bookwheel_extraction.values import Parsed, ValueFault
 from bookwheel_extraction.values.availability import Availability, AvailabilityState, parse_availability
@@ -25,7 +25,7 @@ from pydantic import JsonValue, ValidationError
 
 from bookwheel_processor.cleaning import identity
 from bookwheel_processor.cleaning.errors import InvalidItemError, quote_value
-from bookwheel_processor.cleaning.offers import CleanOffer, FieldFault
+from bookwheel_processor.cleaning.offers import CleanOffer
 
 _MAX_REASONS = 50
 _OPTIONAL_DETAILS = frozenset(
@@ -54,7 +54,7 @@ def clean_item(item: RawItem) -> CleanOffer:
         if parse is not None and value is not None:
             values[name], fault = parse(value, item)
             if fault is not None:
-                faults.append(FieldFault(name, *fault))
+                faults.append(FieldFault(field=name, code=fault.code, text=fault.text))
     state, stock = _stock(values.get("availability"), values.get("stock"))
     fields = {
         "source": item.source,
@@ -178,7 +178,7 @@ def _without_long_details(fields: dict[str, Any], error: ValidationError) -> Cle
         if name not in _OPTIONAL_DETAILS:
             raise InvalidItemError(tuple(map(_field_error, reasons))) from None
         if details.pop(name, None) is not None:
-            faults.append(FieldFault(str(name), reason["type"], ValueFault.cut(reason["input"])))
+            faults.append(FieldFault(field=str(name), code=reason["type"], text=ValueFault.cut(reason["input"])))
     return CleanOffer.model_validate({**fields, "details": details, "faults": tuple(faults)})
 
 

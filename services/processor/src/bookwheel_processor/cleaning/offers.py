@@ -1,19 +1,9 @@
 """A cleaned and validated offer: the content of one page."""
 
-from typing import NamedTuple
-
-from bookwheel_contracts import BookDetails, Money
+from bookwheel_contracts import BookDetails, FieldFault, Money
 from bookwheel_contracts.model import MAX_KEY_LENGTH, Contract
 from bookwheel_extraction.values.availability import AvailabilityState
 from pydantic import Field
-
-
-class FieldFault(NamedTuple):
-    """A field that could not be read: a stable code and the text as found, shortened."""
-
-    field: str
-    code: str
-    text: str
 
 
 class CleanOffer(Contract):

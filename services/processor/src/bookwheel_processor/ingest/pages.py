@@ -39,4 +39,5 @@ def record_pages_and_faults(
 
 def item_faults(item: AcceptedItem) -> list[PageFault]:
     """Return the faults that the scraper and the cleaning found in an item."""
-    return [PageFault(fault, item.offer.url, item.sighting.seen_at) for fault in item.raw_item.faults]
+    faults = (*item.raw_item.faults, *item.offer.faults)
+    return [PageFault(fault, item.offer.url, item.sighting.seen_at) for fault in faults]
