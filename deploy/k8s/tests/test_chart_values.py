@@ -68,7 +68,13 @@ def test_the_schema_refuses_what_there_is_not(path: str, value: object) -> None:
 def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: list[Object]) -> None:
     import importlib  # noqa: PLC0415 - the settings of all services, for this test alone
 
-    known = {"BOOKWHEEL_SECRETS_DIR", "PGDATA", "POSTGRES_PASSWORD_FILE", "ES_JAVA_OPTS"}
+    known = {
+        "BOOKWHEEL_SECRETS_DIR",
+        "PGDATA",
+        "POSTGRES_PASSWORD_FILE",
+        "ES_JAVA_OPTS",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION",
+    }
     for module_name in settings_modules(ROOT):
         for kind in vars(importlib.import_module(module_name)).values():
             if isinstance(kind, type) and issubclass(kind, Settings):
