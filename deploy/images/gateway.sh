@@ -1,31 +1,31 @@
 #!/bin/sh
-# The gateway in a container: renders nginx' configuration from the environment, runs nginx, and reloads it when a service's
-# name resolves to other addresses, because nginx resolves names at its start only.
-# `gateway serve`, `gateway health`, `gateway check` (the configuration).
+# The gateway in a container: renders nginx' configuration from the environment and runs nginx. nginx resolves names only when
+# it loads its configuration, so this script reloads nginx when the addresses of a service change.
+# `gateway serve`, `gateway health`, `gateway check` (tests the configuration).
 set -eu
 SOURCE=/etc/bookwheel
 RUN=/run/bookwheel
-LOOK_EVERY=${BOOKWHEEL_GATEWAY_RESOLVE_SECONDS:-3}
+RESOLVE_SECONDS=${BOOKWHEEL_GATEWAY_RESOLVE_SECONDS:-3}
 
 if [ "${1:-serve}" = health ]; then
   exec curl --fail --silent --show-error --max-time 4 "http://127.0.0.1:${BOOKWHEEL_GATEWAY_LISTEN##*:}/livez"
 fi
 
-# The defaults of defaults.env, unless the environment sets them.
-while IFS='=' read -r name value; do
+# The environment overrides the values of defaults.env.
+while IFS='=' read -r name default; do
   case $name in
   '' | '#'*) continue ;;
-  BOOKWHEEL_GATEWAY_RUN_DIR) value=$RUN ;;
-  BOOKWHEEL_GATEWAY_HTML_DIR) value=$SOURCE/html ;;
+  BOOKWHEEL_GATEWAY_RUN_DIR) default=$RUN ;;
+  BOOKWHEEL_GATEWAY_HTML_DIR) default=$SOURCE/html ;;
   esac
-  eval "given=\${$name-\$value}"
-  case $given in
+  eval "value=\${$name-\$default}"
+  case $value in
   *[\"\'\\\$\{\}\;\#]* | *[[:cntrl:]]*)
-    echo "gateway: setting $name holds a character that nginx.conf can't take: $given" >&2
+    echo "gateway: $name is invalid: it contains a character that nginx.conf does not allow: $value" >&2
     exit 2
     ;;
   esac
-  export "$name=$given"
+  export "$name=$value"
   names="${names:-} \${$name}"
 done <"$SOURCE/defaults.env"
 
@@ -35,30 +35,32 @@ for file in "$SOURCE"/conf.d/*.conf; do
   envsubst "$names" <"$file" >"$RUN/conf.d/${file##*/}"
 done
 
-addresses() { # where the services' names lead
+resolve_services() { # prints the IP addresses of each service
   for address in "$BOOKWHEEL_ACCOUNTS_ADDRESS" "$BOOKWHEEL_CATALOG_ADDRESS" "$BOOKWHEEL_ML_ADDRESS"; do
     getent ahosts "${address%:*}" | cut -d' ' -f1 | sort -u || true
     echo "= $address"
   done
 }
-all_known() { for address in "$BOOKWHEEL_ACCOUNTS_ADDRESS" "$BOOKWHEEL_CATALOG_ADDRESS" "$BOOKWHEEL_ML_ADDRESS"; do
-  getent ahosts "${address%:*}" >/dev/null || return 1
-done; }
+all_services_resolve() {
+  for address in "$BOOKWHEEL_ACCOUNTS_ADDRESS" "$BOOKWHEEL_CATALOG_ADDRESS" "$BOOKWHEEL_ML_ADDRESS"; do
+    getent ahosts "${address%:*}" >/dev/null || return 1
+  done
+}
 
 if [ "${1:-serve}" = check ]; then exec nginx -t -e stderr -c "$RUN/nginx.conf"; fi
-until all_known; do
-  echo "gateway: waiting for the names of the services" >&2
+until all_services_resolve; do
+  echo "gateway: waiting until the names of all services resolve" >&2
   sleep 1
 done
-known=$(addresses)
+loaded=$(resolve_services)
 nginx -e stderr -c "$RUN/nginx.conf" &
 nginx=$!
-# QUIT lets open requests finish.
+# On QUIT, nginx finishes open requests before it stops.
 trap 'kill -QUIT "$nginx"' TERM INT QUIT
 while kill -0 "$nginx" 2>/dev/null; do
-  sleep "$LOOK_EVERY" &
+  sleep "$RESOLVE_SECONDS" &
   wait $! || true
-  found=$(addresses)
-  if [ "$found" != "$known" ] && all_known && kill -HUP "$nginx" 2>/dev/null; then known=$found; fi
+  resolved=$(resolve_services)
+  if [ "$resolved" != "$loaded" ] && all_services_resolve && kill -HUP "$nginx" 2>/dev/null; then loaded=$resolved; fi
 done
 wait "$nginx"

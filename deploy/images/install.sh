@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs in the image's build: installs the service and its Bookwheel packages, links its command as `service`, and lists the
-# environment's packages.
+# Installs the service and its Bookwheel packages during the build of its image. Links its command as `service` and writes the
+# SBOM of the environment.
 set -euo pipefail
 cd /build/source
 
 projects=(service)
-if grep -q '"bookwheel-contracts"' service/pyproject.toml; then # all but the demo shop
+if grep -q '"bookwheel-contracts"' service/pyproject.toml; then # every service except the demo shop
   projects+=(packages/contracts packages/runtime packages/stores)
 fi
 if grep -q '"bookwheel-extraction"' service/pyproject.toml; then

@@ -1,4 +1,4 @@
-"""Each scenario's objects, and helm where it is there. Tests run at the root of the repository."""
+"""The rendered objects of each scenario, and helm. Tests run in the root folder of the repository."""
 
 import pytest
 from bookwheel_local.engines import EngineNotInstalledError
@@ -10,7 +10,7 @@ from tools import chart
 
 
 @pytest.fixture(autouse=True)
-def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def run_in_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
@@ -21,9 +21,9 @@ def objects(request: pytest.FixtureRequest) -> list[Object]:
 
 @pytest.fixture
 def helm() -> str:
-    """Where it is missing, what was rendered is tested, but not that it would be rendered so again."""
+    """The path of helm. Tests that render the chart are skipped without it."""
     try:
         return chart.helm()
-    except EngineNotInstalledError as missing:
-        skip_or_raise(missing)
+    except EngineNotInstalledError as error:
+        skip_or_raise(error)
         raise

@@ -1,4 +1,4 @@
-"""The objects of a render: by their component, what is in them, and whom they let speak to whom."""
+"""Queries on rendered objects: by component, their containers, and the connections that they allow."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from typing import Any
 
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
 Object = dict[str, Any]
-Hops = dict[str, set[tuple[str, int]]]
-"""Component and port of all that a component speaks to."""
+Connections = dict[str, set[tuple[str, int]]]
+"""The targets of each component: component and port."""
 
 
 def of_kind(objects: list[Object], *kinds: str) -> dict[str, Object]:
-    """The objects of some kinds by their component."""
+    """Returns the objects of these kinds by component."""
     return {component(item): item for item in objects if item["kind"] in kinds}
 
 
@@ -39,24 +39,33 @@ def is_selected(selector: Object, labels: dict[str, str]) -> bool:
     )
 
 
-def hops(objects: list[Object]) -> tuple[Hops, Hops]:
-    """Whom each policy lets its pods speak to, of pods that listen there; and who is let in, seen from the caller."""
+def allowed_connections(objects: list[Object]) -> tuple[Connections, Connections]:
+    """Returns the connections that egress rules allow and those that ingress rules allow, both by calling component.
+
+    Ignores ports on which the target does not listen.
+    """
     pods = {name: pod_of(item) for name, item in of_kind(objects, *WORKLOADS).items()}
     labels = {name: pod["metadata"]["labels"] for name, pod in pods.items()}
-    listening = {
+    listening_ports = {
         name: {port["containerPort"] for item in pod["spec"]["containers"] for port in item.get("ports", ())}
         for name, pod in pods.items()
     }
-    leaves: Hops = defaultdict(set)
-    enters: Hops = defaultdict(set)
+    egress: Connections = defaultdict(set)
+    ingress: Connections = defaultdict(set)
     for policy in of_kind(objects, "NetworkPolicy").values():
-        [of] = [name for name, its in labels.items() if is_selected(policy["spec"]["podSelector"], its)]
-        for direction, side in (("to", "egress"), ("from", "ingress")):
-            for rule in policy["spec"].get(side) or ():
-                selectors = [item["podSelector"] for item in rule.get(direction, ()) if set(item) == {"podSelector"}]
-                others = [name for name, its in labels.items() if any(is_selected(item, its) for item in selectors)]
-                for other in others:
-                    caller, called = (of, other) if side == "egress" else (other, of)
-                    if (port := rule["ports"][0]["port"]) in listening[called]:
-                        (leaves if side == "egress" else enters)[caller].add((called, port))
-    return leaves, enters
+        [subject] = [
+            name for name, pod_labels in labels.items() if is_selected(policy["spec"]["podSelector"], pod_labels)
+        ]
+        for peer_field, direction in (("to", "egress"), ("from", "ingress")):
+            for rule in policy["spec"].get(direction) or ():
+                selectors = [item["podSelector"] for item in rule.get(peer_field, ()) if set(item) == {"podSelector"}]
+                peers = [
+                    name
+                    for name, pod_labels in labels.items()
+                    if any(is_selected(selector, pod_labels) for selector in selectors)
+                ]
+                for peer in peers:
+                    caller, target = (subject, peer) if direction == "egress" else (peer, subject)
+                    if (port := rule["ports"][0]["port"]) in listening_ports[target]:
+                        (egress if direction == "egress" else ingress)[caller].add((target, port))
+    return egress, ingress

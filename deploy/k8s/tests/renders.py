@@ -1,4 +1,4 @@
-"""What Helm makes of the chart, as the golden files hold it or at once, and the values that it makes it of."""
+"""Renders of the chart (golden files, or by helm) and the values of the scenarios."""
 
 import subprocess
 from functools import cache
@@ -20,8 +20,8 @@ def golden(scenario: str) -> list[Object]:
 
 def values(name: str | None = None) -> Object:
     path = ROOT / chart.CHART / (f"ci/{name}-values.yaml" if name else "values.yaml")
-    found: Object = yaml.safe_load(path.read_text())
-    return found
+    content: Object = yaml.safe_load(path.read_text())
+    return content
 
 
 def template(*arguments: str) -> "subprocess.CompletedProcess[str]":

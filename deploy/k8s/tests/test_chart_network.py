@@ -1,22 +1,22 @@
-"""Who reaches whom in the chart: each hop and no other, external stores, the internet, Prometheus, and KEDA."""
+"""Tests of the chart's network policies: components, external stores, the internet, Prometheus, and KEDA."""
 
 import json
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from deploy.k8s.tests.manifests import Object, hops, of_kind
+from deploy.k8s.tests.manifests import Object, allowed_connections, of_kind
 from deploy.k8s.tests.renders import production, template, values
 from tools import chart
 
 
-def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[Object]) -> None:
+def test_egress_and_ingress_rules_allow_the_same_connections(objects: list[Object]) -> None:
     policies = of_kind(objects, "NetworkPolicy")
     assert all(item["spec"]["policyTypes"] == ["Ingress", "Egress"] for item in policies.values())
-    leaves, enters = hops(objects)
-    assert leaves == enters
-    assert {target for target, _ in leaves["gateway"]} == {"accounts", "catalog-api", "ml-serving"}
-    assert not {"accounts", "catalog-api"} & {target for target, _ in leaves["scraper"]}
+    egress, ingress = allowed_connections(objects)
+    assert egress == ingress
+    assert {target for target, _ in egress["gateway"]} == {"accounts", "catalog-api", "ml-serving"}
+    assert not {"accounts", "catalog-api"} & {target for target, _ in egress["scraper"]}
     internet = [
         name for name, policy in policies.items() if "169.254.0.0/16" in json.dumps(policy["spec"].get("egress"))
     ]
@@ -24,26 +24,26 @@ def test_network_policies_open_each_hop_at_both_ends_and_no_other(objects: list[
 
 
 @pytest.mark.usefixtures("helm")
-def test_external_stores_are_reached_at_ranges_and_as_pods() -> None:
+def test_external_stores_can_be_address_ranges_and_pods() -> None:
     operators = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "databases"}}}
 
     def peers(*arguments: str) -> list[Object]:
         policy = of_kind(chart.load_objects(production(*arguments).stdout), "NetworkPolicy")["accounts"]
         [rule] = [rule for rule in policy["spec"]["egress"] if rule["ports"] == [{"port": 5432}]]
-        found: list[Object] = rule["to"]
-        return found
+        rule_peers: list[Object] = rule["to"]
+        return rule_peers
 
     ranges = [{"ipBlock": {"cidr": "10.20.0.0/16"}}]
     pods = ("--set-json", f"networkPolicy.externalTo={json.dumps([operators])}")
-    nowhere = ("--set-json", "networkPolicy.externalCIDRs=[]")
+    no_ranges = ("--set-json", "networkPolicy.externalCIDRs=[]")
     assert peers() == ranges
     assert peers(*pods) == [operators, *ranges]
-    assert peers(*pods, *nowhere) == [operators]
-    refused = production(*nowhere)  # not: everywhere
-    assert "networkPolicy.externalCIDRs or networkPolicy.externalTo is needed" in refused.stderr
+    assert peers(*pods, *no_ranges) == [operators]
+    process = production(*no_ranges)  # a rule without peers would allow all addresses
+    assert "networkPolicy.externalCIDRs or networkPolicy.externalTo is required" in process.stderr
 
 
-def test_prometheus_reads_metrics_from_its_usual_namespace(objects: list[Object]) -> None:
+def test_the_monitoring_namespace_may_read_metrics(objects: list[Object]) -> None:
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     policies = of_kind(objects, "NetworkPolicy")
     for name, item in values()["components"].items():
@@ -53,8 +53,8 @@ def test_prometheus_reads_metrics_from_its_usual_namespace(objects: list[Object]
             ]
 
 
-def internet_of(name: str, objects: list[Object]) -> tuple[set[int], list[Object]]:
-    """The ports, and the ranges with what they leave out, at which a component reaches the internet."""
+def internet_rule(name: str, objects: list[Object]) -> tuple[set[int], list[Object]]:
+    """Returns the ports and the address ranges (`cidr`, `except`) of a component's rule for the internet."""
     egress = of_kind(objects, "NetworkPolicy")[name]["spec"]["egress"]
     [rule] = [rule for rule in egress if any(item.get("ipBlock", {}).get("except") for item in rule.get("to", ()))]
     return {item["port"] for item in rule["ports"]}, [item["ipBlock"] for item in rule["to"]]
@@ -72,30 +72,33 @@ def internet_of(name: str, objects: list[Object]) -> tuple[set[int], list[Object
         ("::1", False),
     ],
 )
-def test_crawls_and_webhooks_reach_the_internet_of_both_kinds_and_nothing_private(
+def test_crawls_and_webhooks_reach_only_public_addresses_of_ipv4_and_ipv6(
     objects: list[Object], address: str, is_open: bool
 ) -> None:
-    asked = ip_address(address)
+    target = ip_address(address)
     for name in ("scraper", "processor"):
-        ports, ranges = internet_of(name, objects)
+        ports, ranges = internet_rule(name, objects)
         assert ports == {80, 443}
-        within = [
+        matching_ranges = [
             item
             for item in ranges
-            if asked in ip_network(item["cidr"]) and not any(asked in ip_network(out) for out in item["except"])
+            if target in ip_network(item["cidr"])
+            and not any(target in ip_network(excluded) for excluded in item["except"])
         ]
-        assert bool(within) == is_open
+        assert bool(matching_ranges) == is_open
 
 
 @pytest.mark.usefixtures("helm")
-def test_a_shop_on_another_port_is_reached_where_the_values_say_so() -> None:
+def test_internet_ports_can_be_set() -> None:
     objects = chart.load_objects(template("--set-json", "networkPolicy.internetPorts=[443,8443]").stdout)
-    assert internet_of("scraper", objects)[0] == {443, 8443}
-    assert template("--set-json", "networkPolicy.internetPorts=[]").returncode != 0  # would be all of them
+    assert internet_rule("scraper", objects)[0] == {443, 8443}
+    assert (
+        template("--set-json", "networkPolicy.internetPorts=[]").returncode != 0
+    )  # an empty list would allow all ports
 
 
 @pytest.mark.usefixtures("helm")
-def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
+def test_keda_may_reach_the_bundled_redis_only_if_it_is_enabled() -> None:
     def peers(*arguments: str) -> list[Object]:
         policies = of_kind(chart.load_objects(template(*arguments).stdout), "NetworkPolicy")
         return [peer for rule in policies["redis"]["spec"]["ingress"] for peer in rule["from"]]
@@ -106,11 +109,11 @@ def test_keda_may_ask_the_bundled_redis_where_it_scales_something() -> None:
 
 
 @pytest.mark.usefixtures("helm")
-def test_keda_is_told_how_to_log_in_to_an_external_redis() -> None:
+def test_keda_gets_tls_and_username_of_an_external_redis() -> None:
     def trigger(*arguments: str) -> Object:
-        done = production(*(part for item in arguments for part in ("--set", item)))
-        [found] = of_kind(chart.load_objects(done.stdout), "ScaledObject")["processor"]["spec"]["triggers"]
-        metadata: Object = found["metadata"]
+        process = production(*(part for item in arguments for part in ("--set", item)))
+        [redis_trigger] = of_kind(chart.load_objects(process.stdout), "ScaledObject")["processor"]["spec"]["triggers"]
+        metadata: Object = redis_trigger["metadata"]
         return metadata
 
     plain = trigger()
@@ -121,12 +124,12 @@ def test_keda_is_told_how_to_log_in_to_an_external_redis() -> None:
 
 
 @pytest.mark.usefixtures("helm")
-def test_keda_is_never_referred_to_a_secret_that_nobody_makes() -> None:
-    done = production("--set", "secrets.existingStorePasswords=")
-    assert done.returncode != 0
-    assert "secrets.existingStorePasswords is needed for KEDA to ask an external Redis" in done.stderr
-    by_keda = ("--set", "components.processor.autoscaling.keda.enabled=true")
-    objects = chart.load_objects(template(*by_keda).stdout)  # with a bundled Redis: the Secret of the chart's own
+def test_keda_refers_only_to_existing_secrets() -> None:
+    process = production("--set", "secrets.existingStorePasswords=")
+    assert process.returncode != 0
+    assert "secrets.existingStorePasswords is required for KEDA with an external Redis" in process.stderr
+    with_keda = ("--set", "components.processor.autoscaling.keda.enabled=true")
+    objects = chart.load_objects(template(*with_keda).stdout)  # a bundled Redis: the chart creates the Secret
     [reference] = of_kind(objects, "TriggerAuthentication")["processor"]["spec"]["secretTargetRef"]
-    made = {item["metadata"]["name"]: item["stringData"] for item in objects if "stringData" in item}
-    assert reference["key"] in made[reference["name"]]
+    secrets = {item["metadata"]["name"]: item["stringData"] for item in objects if "stringData" in item}
+    assert reference["key"] in secrets[reference["name"]]

@@ -1,4 +1,4 @@
-"""What the chart is given and gives on: its values and their schema, settings, and secrets."""
+"""Tests of the chart's values and their schema, settings, and secrets."""
 
 import json
 import re
@@ -16,22 +16,22 @@ from tools.settings_page import settings_modules, variable
 
 
 def schema() -> Object:
-    found: Object = json.loads((ROOT / chart.CHART / "values.schema.json").read_text())
-    return found
+    content: Object = json.loads((ROOT / chart.CHART / "values.schema.json").read_text())
+    return content
 
 
-def merged(base: Object, over: Object) -> Object:
+def merged(base: Object, overrides: Object) -> Object:
     result = deepcopy(base)
-    for key, value in over.items():
+    for key, value in overrides.items():
         result[key] = merged(result[key], value) if isinstance(value, dict) and key in result else value
     return result
 
 
-def test_the_schema_takes_the_values_that_there_are() -> None:
+def test_the_schema_accepts_the_values_of_all_scenarios() -> None:
     jsonschema.Draft7Validator.check_schema(schema())
     for scenario in (None, *SCENARIOS):
-        whole = merged(values(), values(scenario)) if scenario else values()
-        jsonschema.validate(whole, schema())
+        scenario_values = merged(values(), values(scenario)) if scenario else values()
+        jsonschema.validate(scenario_values, schema())
 
 
 @pytest.mark.parametrize(
@@ -54,21 +54,21 @@ def test_the_schema_takes_the_values_that_there_are() -> None:
         ("defaults.maxUnavailable", 0),
     ],
 )
-def test_the_schema_refuses_what_there_is_not(path: str, value: object) -> None:
-    whole = values()
-    *folders, last = path.split(".")
-    place = whole
-    for name in folders:
-        place = place.setdefault(name, {})
-    place[last] = value
+def test_the_schema_rejects_unknown_and_invalid_values(path: str, value: object) -> None:
+    changed_values = values()
+    *parents, key = path.split(".")
+    mapping = changed_values
+    for parent in parents:
+        mapping = mapping.setdefault(parent, {})
+    mapping[key] = value
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(whole, schema())
+        jsonschema.validate(changed_values, schema())
 
 
-def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: list[Object]) -> None:
-    import importlib  # noqa: PLC0415 - the settings of all services, for this test alone
+def test_every_environment_variable_of_the_chart_is_a_setting(objects: list[Object]) -> None:
+    import importlib  # noqa: PLC0415 - only this test imports the settings of all services
 
-    known = {
+    variables = {
         "BOOKWHEEL_SECRETS_DIR",
         "PGDATA",
         "POSTGRES_PASSWORD_FILE",
@@ -78,19 +78,22 @@ def test_every_setting_that_the_chart_gives_is_one_that_somebody_reads(objects: 
     for module_name in settings_modules(ROOT):
         for kind in vars(importlib.import_module(module_name)).values():
             if isinstance(kind, type) and issubclass(kind, Settings):
-                known |= {variable(name, field) for name, field in kind.model_fields.items()}
-    known |= set(re.findall(r"^(BOOKWHEEL_\w+)=", (ROOT / "gateway/defaults.env").read_text(), re.MULTILINE))
+                variables |= {variable(name, field) for name, field in kind.model_fields.items()}
+    variables |= set(re.findall(r"^(BOOKWHEEL_\w+)=", (ROOT / "gateway/defaults.env").read_text(), re.MULTILINE))
     for name, container in containers(objects):
         for item in container.get("env", ()):
-            assert item["name"] in known or "." in item["name"], f"{name}: {item['name']}"
+            assert item["name"] in variables or "." in item["name"], f"{name}: {item['name']}"
 
 
 @pytest.mark.usefixtures("helm")
 def test_the_demo_shop_leaves_the_scrapers_address_checks_to_the_operator() -> None:
     def private_addresses(*arguments: str) -> str | None:
-        done = template("--set", "components.demo-shop.enabled=true", *arguments)
-        [environment] = [item["env"] for name, item in containers(chart.load_objects(done.stdout)) if name == "scraper"]
-        values_by_name = {variable["name"]: variable["value"] for variable in environment}
+        process = template("--set", "components.demo-shop.enabled=true", *arguments)
+        scraper_environments = [
+            item["env"] for name, item in containers(chart.load_objects(process.stdout)) if name == "scraper"
+        ]
+        [environment] = scraper_environments
+        values_by_name = {item["name"]: item["value"] for item in environment}
         assert values_by_name["BOOKWHEEL_DEMO_SHOP_URL"]
         return values_by_name.get("BOOKWHEEL_SCRAPER_PRIVATE_ADDRESSES")
 
@@ -102,46 +105,46 @@ def volumes_of(workload: Object) -> dict[str, Object]:
     return {volume["name"]: volume for volume in pod_of(workload)["spec"]["volumes"]}
 
 
-def keys_given(objects: list[Object]) -> dict[str, set[str]]:
-    """The keys of the Secret of settings that each component is given."""
-    given = {}
+def mounted_keys(objects: list[Object]) -> dict[str, set[str]]:
+    """Returns the keys of the settings Secret that each component mounts."""
+    keys_by_component = {}
     for name, workload in of_kind(objects, "Deployment").items():
         sources = volumes_of(workload).get("secrets", {}).get("projected", {}).get("sources", ())
-        given[name] = {item["key"] for source in sources for item in source["secret"]["items"]}
-    return given
+        keys_by_component[name] = {item["key"] for source in sources for item in source["secret"]["items"]}
+    return keys_by_component
 
 
-def test_a_component_sees_no_passwords_but_its_own(objects: list[Object]) -> None:
+def test_a_component_mounts_only_its_own_passwords(objects: list[Object]) -> None:
     for name, workload in of_kind(objects, "Deployment").items():
         assert ("signing-keys" in volumes_of(workload)) == (name == "accounts")
-    seen = keys_given(objects)
-    assert seen["scraper"] == {"BOOKWHEEL_REDIS_URL"}
-    assert seen["accounts"] == {"BOOKWHEEL_DATABASE_URL", "BOOKWHEEL_REDIS_URL"}
-    assert seen["gateway"] == set()
+    keys_by_component = mounted_keys(objects)
+    assert keys_by_component["scraper"] == {"BOOKWHEEL_REDIS_URL"}
+    assert keys_by_component["accounts"] == {"BOOKWHEEL_DATABASE_URL", "BOOKWHEEL_REDIS_URL"}
+    assert keys_by_component["gateway"] == set()
 
 
-def test_every_program_that_tells_how_it_is_has_the_redis_to_tell(objects: list[Object]) -> None:
-    given, policies = keys_given(objects), of_kind(objects, "NetworkPolicy")
+def test_every_program_with_heartbeats_reaches_redis(objects: list[Object]) -> None:
+    keys_by_component, policies = mounted_keys(objects), of_kind(objects, "NetworkPolicy")
     for program in SERVICES:
         name = program.removesuffix("-worker")
-        assert "BOOKWHEEL_REDIS_URL" in given[name]
+        assert "BOOKWHEEL_REDIS_URL" in keys_by_component[name]
         assert 6379 in {rule["ports"][0]["port"] for rule in policies[name]["spec"]["egress"]}, name
 
 
-def test_there_is_no_password_in_values_environment_or_render(objects: list[Object]) -> None:
+def test_values_environments_and_renders_contain_no_password(objects: list[Object]) -> None:
     for name, container in containers(objects):
         for item in container.get("env", ()):
             assert "valueFrom" not in item
             assert not re.search(r"://[^/]*:[^/]*@", item["value"]), name
     for secret in of_kind(objects, "Secret").values():
-        made = {**secret.get("data", {}), **secret.get("stringData", {})}
-        assert set(made.values()) == {"generated at the first install"}  # by `rendered`, in place of random ones
+        entries = {**secret.get("data", {}), **secret.get("stringData", {})}
+        assert set(entries.values()) == {"generated at the first install"}  # `render_chart` replaces the random ones
 
 
 @pytest.mark.usefixtures("helm")
-def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
-    made = [template("--show-only", "templates/secrets.yaml").stdout for _ in range(2)]
-    first, second = ({s["metadata"]["name"]: s for s in chart.load_objects(text)} for text in made)
+def test_each_render_generates_other_passwords() -> None:
+    renders = [template("--show-only", "templates/secrets.yaml").stdout for _ in range(2)]
+    first, second = ({item["metadata"]["name"]: item for item in chart.load_objects(text)} for text in renders)
     assert set(first) == {"a-bookwheel-store-passwords", "a-bookwheel-settings", "a-bookwheel-signing-keys"}
     for name in first:
         for part in ("data", "stringData"):
@@ -151,7 +154,8 @@ def test_passwords_are_made_anew_by_each_render_and_never_default() -> None:
 
 
 @pytest.mark.usefixtures("helm")
-def test_external_stores_need_a_secret_that_is_there() -> None:
-    done = template("--set", "postgresql.bundled=false")
-    assert done.returncode != 0
-    assert "secrets.existingSecret is needed: it holds BOOKWHEEL_DATABASE_URL" in done.stderr
+def test_external_stores_need_an_existing_secret() -> None:
+    process = template("--set", "postgresql.bundled=false")
+    assert process.returncode != 0
+    assert "secrets.existingSecret is required" in process.stderr
+    assert "a Secret with BOOKWHEEL_DATABASE_URL" in process.stderr

@@ -7,14 +7,14 @@
 {{- end -}}
 {{- end }}
 
-{{- /* Of (root, part): what tells the part's pods from all others, for ever: selectors can't be changed. */ -}}
+{{- /* Arguments: root, component's name. Selects the component's pods. Kubernetes does not allow a selector to change. */ -}}
 {{- define "bookwheel.selector" -}}
 app.kubernetes.io/name: {{ default (index . 0).Chart.Name (index . 0).Values.nameOverride }}
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
-{{- /* Without a version: only a pod that itself changes is to be made anew by an upgrade. */ -}}
+{{- /* Arguments: root, component's name. There is no version label: an upgrade must replace only pods that differ. */ -}}
 {{- define "bookwheel.podLabels" -}}
 {{ include "bookwheel.selector" . }}
 app.kubernetes.io/part-of: bookwheel
@@ -27,27 +27,27 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" (index . 0).Chart.Name (index . 0).Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{- /* Of (root, part): the metadata that all of its objects have. */ -}}
+{{- /* Arguments: root, component's name. The metadata of the component's objects. */ -}}
 {{- define "bookwheel.metadata" -}}
 name: {{ include "bookwheel.fullname" (index . 0) }}-{{ index . 1 }}
 namespace: {{ (index . 0).Release.Namespace }}
 labels: {{- include "bookwheel.labels" . | nindent 2 }}
 {{- end }}
 
-{{- /* Of (root, image's name). */ -}}
+{{- /* Arguments: root, image's name. */ -}}
 {{- define "bookwheel.image" -}}
 {{- $image := (index . 0).Values.image -}}
 {{- with $image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
 bookwheel/{{ index . 1 }}:{{ default (index . 0).Chart.AppVersion $image.tag }}
 {{- end }}
 
-{{- /* Of (root, component's name): the component with what it leaves to `defaults`. */ -}}
+{{- /* Arguments: root, component's name. The component's values merged over `defaults`. */ -}}
 {{- define "bookwheel.component" -}}
 {{- $root := index . 0 -}}
 {{- mergeOverwrite (deepCopy $root.Values.defaults) (deepCopy (index $root.Values.components (index . 1))) | toYaml -}}
 {{- end }}
 
-{{- /* The names of the components that run, one a line. */ -}}
+{{- /* The names of the enabled components, as a YAML list. */ -}}
 {{- define "bookwheel.enabled" -}}
 {{- range $name := keys .Values.components | sortAlpha }}
 {{- if (index $.Values.components $name).enabled }}
@@ -56,7 +56,7 @@ bookwheel/{{ index . 1 }}:{{ default (index . 0).Chart.AppVersion $image.tag }}
 {{- end }}
 {{- end }}
 
-{{- /* The stores that the chart runs: their ports by name. */ -}}
+{{- /* The ports of the bundled stores by name. */ -}}
 {{- define "bookwheel.bundled" -}}
 {{- if .Values.redis.bundled }}
 redis: 6379
@@ -72,15 +72,15 @@ registry: 5000
 {{- end }}
 {{- end }}
 
-{{- /* Where a component without an API of its own tells how it is. */ -}}
+{{- /* The port of metrics and probes of components without an API. */ -}}
 {{- define "bookwheel.metricsPort" -}}9464{{- end }}
 
-{{- /* Of (root, component): whether it keeps the lake in the volume; and whether that binds its pods to one node. */ -}}
-{{- define "bookwheel.keepsLake" -}}
+{{- /* Arguments: root, component. Whether it mounts the lake's volume, and whether this volume binds its pods to one node. */ -}}
+{{- define "bookwheel.mountsLake" -}}
 {{- if and (has "lake" ((index . 1).volumes | default list)) (not (index . 0).Values.lake.url) }}true{{ end -}}
 {{- end }}
 {{- define "bookwheel.boundByLake" -}}
-{{- if and (include "bookwheel.keepsLake" .) (eq (index . 0).Values.lake.accessMode "ReadWriteOnce") }}true{{ end -}}
+{{- if and (include "bookwheel.mountsLake" .) (eq (index . 0).Values.lake.accessMode "ReadWriteOnce") }}true{{ end -}}
 {{- end }}
 
 {{- define "bookwheel.secretName" -}}

@@ -1,52 +1,52 @@
-{{- /* Of (root, component's name, component): its settings that are no secret, sorted by name. */ -}}
+{{- /* Arguments: root, component's name, component. Its settings without passwords, sorted by name. */ -}}
 {{- define "bookwheel.environment" -}}
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $component := index . 2 -}}
-{{- $full := include "bookwheel.fullname" $root -}}
+{{- $fullname := include "bookwheel.fullname" $root -}}
 {{- $values := $root.Values -}}
-{{- $at := dict -}}
-{{- range $other := list "accounts" "catalog-api" "ml-serving" "demo-shop" -}}
-{{- $_ := set $at $other (printf "%s-%s:%v" $full $other (index $values.components $other).port) -}}
+{{- $addresses := dict -}}
+{{- range $target := list "accounts" "catalog-api" "ml-serving" "demo-shop" -}}
+{{- $_ := set $addresses $target (printf "%s-%s:%v" $fullname $target (index $values.components $target).port) -}}
 {{- end -}}
-{{- $found := dict -}}
+{{- $environment := dict -}}
 {{- if eq $name "gateway" -}}
-{{- $found = dict "BOOKWHEEL_ACCOUNTS_ADDRESS" (index $at "accounts") "BOOKWHEEL_CATALOG_ADDRESS" (index $at "catalog-api") "BOOKWHEEL_ML_ADDRESS" (index $at "ml-serving") -}}
+{{- $environment = dict "BOOKWHEEL_ACCOUNTS_ADDRESS" (index $addresses "accounts") "BOOKWHEEL_CATALOG_ADDRESS" (index $addresses "catalog-api") "BOOKWHEEL_ML_ADDRESS" (index $addresses "ml-serving") -}}
 {{- else if $component.secrets -}}
-{{- $found = dict "BOOKWHEEL_SECRETS_DIR" "/run/bookwheel/secrets" "BOOKWHEEL_JWKS_URL" (printf "http://%s/.well-known/jwks.json" (index $at "accounts")) -}}
+{{- $environment = dict "BOOKWHEEL_SECRETS_DIR" "/run/bookwheel/secrets" "BOOKWHEEL_JWKS_URL" (printf "http://%s/.well-known/jwks.json" (index $addresses "accounts")) -}}
 {{- if $component.signingKeys -}}
-{{- $_ := set $found "BOOKWHEEL_SIGNING_KEY_FILE" "/run/bookwheel/signing-keys" -}}
-{{- $_ := set $found "BOOKWHEEL_CATALOG_URL" (printf "http://%s" (index $at "catalog-api")) -}}
-{{- $_ := set $found "BOOKWHEEL_ML_URL" (printf "http://%s" (index $at "ml-serving")) -}}
+{{- $_ := set $environment "BOOKWHEEL_SIGNING_KEY_FILE" "/run/bookwheel/signing-keys" -}}
+{{- $_ := set $environment "BOOKWHEEL_CATALOG_URL" (printf "http://%s" (index $addresses "catalog-api")) -}}
+{{- $_ := set $environment "BOOKWHEEL_ML_URL" (printf "http://%s" (index $addresses "ml-serving")) -}}
 {{- end -}}
 {{- if has "BOOKWHEEL_SEARCH_URL" $component.secrets -}}
 {{- if $values.elasticsearch.bundled -}}
-{{- $_ := set $found "BOOKWHEEL_SEARCH_URL" (printf "elasticsearch://%s-elasticsearch:9200" $full) -}}
+{{- $_ := set $environment "BOOKWHEEL_SEARCH_URL" (printf "elasticsearch://%s-elasticsearch:9200" $fullname) -}}
 {{- else if $values.elasticsearch.external.url -}}
-{{- $_ := set $found "BOOKWHEEL_SEARCH_URL" $values.elasticsearch.external.url -}}
+{{- $_ := set $environment "BOOKWHEEL_SEARCH_URL" $values.elasticsearch.external.url -}}
 {{- end -}}
 {{- end -}}
 {{- if has "MLFLOW_TRACKING_URI" $component.secrets -}}
 {{- if $values.registry.bundled -}}
-{{- $_ := set $found "MLFLOW_TRACKING_URI" (printf "http://%s-registry:5000" $full) -}}
+{{- $_ := set $environment "MLFLOW_TRACKING_URI" (printf "http://%s-registry:5000" $fullname) -}}
 {{- else if $values.registry.external.url -}}
-{{- $_ := set $found "MLFLOW_TRACKING_URI" $values.registry.external.url -}}
+{{- $_ := set $environment "MLFLOW_TRACKING_URI" $values.registry.external.url -}}
 {{- end -}}
 {{- end -}}
 {{- if and (has "lake" ($component.volumes | default list)) $values.lake.url -}}
-{{- $_ := set $found "BOOKWHEEL_LAKE_URL" $values.lake.url -}}
-{{- $_ := set $found "BOOKWHEEL_LAKE_REGION" $values.lake.region -}}
-{{- with $values.lake.endpoint }}{{- $_ := set $found "BOOKWHEEL_LAKE_ENDPOINT" . -}}{{- end -}}
+{{- $_ := set $environment "BOOKWHEEL_LAKE_URL" $values.lake.url -}}
+{{- $_ := set $environment "BOOKWHEEL_LAKE_REGION" $values.lake.region -}}
+{{- with $values.lake.endpoint }}{{- $_ := set $environment "BOOKWHEEL_LAKE_ENDPOINT" . -}}{{- end -}}
 {{- end -}}
 {{- if and (eq $name "scraper") (index $values.components "demo-shop").enabled -}}
-{{- $_ := set $found "BOOKWHEEL_DEMO_SHOP_URL" (printf "http://%s/" (index $at "demo-shop")) -}}
+{{- $_ := set $environment "BOOKWHEEL_DEMO_SHOP_URL" (printf "http://%s/" (index $addresses "demo-shop")) -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq (dig "metrics" "port" "" $component) "metrics") (ne $name "gateway") -}}
-{{- $_ := set $found "BOOKWHEEL_METRICS_PORT" (include "bookwheel.metricsPort" $root) -}}
+{{- $_ := set $environment "BOOKWHEEL_METRICS_PORT" (include "bookwheel.metricsPort" $root) -}}
 {{- end -}}
-{{- $found = mergeOverwrite $found (deepCopy $values.settings) (deepCopy ($component.settings | default dict)) -}}
-{{- range $variable := keys $found | sortAlpha }}
+{{- $environment = mergeOverwrite $environment (deepCopy $values.settings) (deepCopy ($component.settings | default dict)) -}}
+{{- range $variable := keys $environment | sortAlpha }}
 - name: {{ $variable }}
-  value: {{ index $found $variable | quote }}
+  value: {{ index $environment $variable | quote }}
 {{- end }}
 {{- end }}
 
@@ -74,7 +74,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{- /* Of (root, part): not two pods of one on a node or in a zone where that can be had. */ -}}
+{{- /* Arguments: root, component's name. Spreads the component's pods over nodes and zones if possible. */ -}}
 {{- define "bookwheel.spread" -}}
 {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
 - maxSkew: 1
@@ -86,17 +86,17 @@ imagePullSecrets:
 {{- end }}
 
 {{- /*
-Of (root, component): its affinity. A volume that one node mounts holds together all that mount it. The first of them finds
-no other, and goes where it likes: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
+Arguments: root, component. Pods that mount a `ReadWriteOnce` lake must run on one node. Each matches its own affinity term, so
+the first can start on any node: https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
 */ -}}
 {{- define "bookwheel.affinity" -}}
 {{- $affinity := deepCopy (index . 1).affinity -}}
 {{- if include "bookwheel.boundByLake" . -}}
 {{- $labels := dict "app.kubernetes.io/instance" (index . 0).Release.Name "bookwheel/lake" "true" -}}
-{{- $together := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
-{{- $pods := $affinity.podAffinity | default dict -}}
-{{- $required := append ($pods.requiredDuringSchedulingIgnoredDuringExecution | default list) $together -}}
-{{- $_ := set $affinity "podAffinity" (set $pods "requiredDuringSchedulingIgnoredDuringExecution" $required) -}}
+{{- $sameNode := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels) -}}
+{{- $podAffinity := $affinity.podAffinity | default dict -}}
+{{- $required := append ($podAffinity.requiredDuringSchedulingIgnoredDuringExecution | default list) $sameNode -}}
+{{- $_ := set $affinity "podAffinity" (set $podAffinity "requiredDuringSchedulingIgnoredDuringExecution" $required) -}}
 {{- end -}}
 {{- with $affinity }}
 affinity: {{- toYaml . | nindent 2 }}
@@ -115,7 +115,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{- /* Of a component. A slow start is no fault: it has ten minutes. */ -}}
+{{- /* Argument: component. It has ten minutes to start. */ -}}
 {{- define "bookwheel.probes" -}}
 {{- with .probe }}
 {{- $port := ternary "http" "metrics" (hasKey $ "port") }}
@@ -137,7 +137,7 @@ livenessProbe:
 {{- end }}
 {{- end }}
 
-{{- /* Of (root, secrets): the settings that hold passwords, each a file; a component sees no others than its own. */ -}}
+{{- /* Arguments: root, names of settings. A volume with one file per setting: a component gets only its own passwords. */ -}}
 {{- define "bookwheel.secretVolume" -}}
 - name: secrets
   projected:
@@ -153,10 +153,10 @@ livenessProbe:
 {{- end }}
 {{- end }}
 
-{{- /* Of (root, component's name, component). */ -}}
+{{- /* Arguments: root, component's name, component. */ -}}
 {{- define "bookwheel.podSpec" -}}
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $component := index . 2 -}}
-{{- $keepsLake := include "bookwheel.keepsLake" (list $root $component) -}}
+{{- $mountsLake := include "bookwheel.mountsLake" (list $root $component) -}}
 serviceAccountName: {{ include "bookwheel.fullname" $root }}-{{ $name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -201,7 +201,7 @@ containers:
       {{- if $component.signingKeys }}
       - {name: signing-keys, mountPath: /run/bookwheel/signing-keys, readOnly: true}
       {{- end }}
-      {{- if $keepsLake }}
+      {{- if $mountsLake }}
       - {name: lake, mountPath: /var/lib/bookwheel/data/lake}
       {{- end }}
 volumes:
@@ -218,7 +218,7 @@ volumes:
   - name: signing-keys
     secret: {secretName: {{ include "bookwheel.signingKeysName" $root }}, defaultMode: 0440}
   {{- end }}
-  {{- if $keepsLake }}
+  {{- if $mountsLake }}
   - name: lake
     persistentVolumeClaim: {claimName: {{ include "bookwheel.fullname" $root }}-lake}
   {{- end }}

@@ -1,4 +1,4 @@
-{{- /* Of (root, store's name, its values, path of its data): what the bundled stores have in common, around `pod`. */ -}}
+{{- /* Arguments: root, store's name. The Service and the first part of the StatefulSet of a bundled store; its containers follow. */ -}}
 {{- define "bookwheel.storeHead" -}}
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}
 apiVersion: v1
@@ -38,7 +38,7 @@ spec:
       securityContext: {{- include "bookwheel.podSecurity" ((index $root.Values $name).user | default 10001) | nindent 8 }}
 {{- end }}
 
-{{- /* Of (readiness, liveness where it is another): ready soon, given up late. */ -}}
+{{- /* Arguments: readiness check, and the liveness check if it differs. */ -}}
 {{- define "bookwheel.storeProbes" -}}
 startupProbe:
   {{ index . 0 }}
